@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ * address.h
+ *	  Which network addresses a request may be sent to.
+ *
+ * Ground floor: no PostgreSQL, no curl.  Rules: design section 4.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_ADDRESS_H
+#define OSS_ADDRESS_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+typedef enum OssAddressClass
+{
+	OSS_ADDRESS_ORDINARY,		/* public, private and 100.64.0.0/10 ones */
+	OSS_ADDRESS_LOOPBACK,		/* 127.0.0.0/8, ::1 */
+	OSS_ADDRESS_LINK_LOCAL,		/* 169.254.0.0/16, fe80::/10, multicast... */
+	OSS_ADDRESS_METADATA,		/* 100.100.100.200 */
+	OSS_ADDRESS_UNUSABLE		/* unspecified, multicast, broadcast, unknown
+								 * family */
+} OssAddressClass;
+
+/*
+ * Classify an address; IPv4-mapped, IPv4-compatible, 6to4 and NAT64 forms of
+ * an IPv4 address count as the address they carry.
+ */
+extern OssAddressClass oss_address_class(const struct sockaddr *addr);
+
+#endif							/* OSS_ADDRESS_H */

@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ * error_xml.h
+ *	  Read the XML document with which OSS explains a refusal.
+ *
+ * Ground floor: no PostgreSQL, no curl; expat parses.  Rules: protocol
+ * reference 6.1 and 6.3.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_ERROR_XML_H
+#define OSS_ERROR_XML_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define OSS_ERROR_FIELD_MAX	1024	/* bytes kept of any one element */
+
+/*
+ * What a refusal says.  Every field is NUL-terminated, trimmed, at most
+ * OSS_ERROR_FIELD_MAX - 1 bytes (cut at a UTF-8 character), empty when absent, and
+ * free of control characters, so that it can stand in a message.  Nothing
+ * that the request was signed with is kept (SignatureProvided, StringToSign
+ * and the like are skipped).
+ */
+typedef struct OssErrorXml
+{
+	char		code[128];
+	char		message[OSS_ERROR_FIELD_MAX];
+	char		request_id[128];
+	char		ec[64];
+	char		host_id[256];
+	char		bucket[128];
+	char		endpoint[256];	/* <Endpoint> of a PermanentRedirect */
+	char		server_time[64];	/* ISO 8601, as sent */
+	char		imm_code[128];	/* of an "Imm Client" message, else empty */
+	char		imm_request_id[128];
+} OssErrorXml;
+
+/*
+ * Read a body into *error.  Returns false, with *error empty, when it is not
+ * an <Error> document (namespaces ignored); entity declarations are refused.
+ */
+extern bool oss_error_xml_parse(const char *body, size_t len,
+								OssErrorXml *error);
+
+/*
+ * Read the value of an x-oss-err header (base64 of the document), which a HEAD
+ * request gets in place of a body.
+ */
+extern bool oss_error_xml_parse_base64(const char *text, size_t len,
+									   OssErrorXml *error);
+
+#endif							/* OSS_ERROR_XML_H */
