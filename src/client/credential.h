@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ * credential.h
+ *	  Where access keys come from, and the cache of those that expire.
+ *
+ * Middle floor.  Protocol reference section 5; design section 4.
+ *
+ * A source is made from the options of a user mapping.  credential_get()
+ * answers at once when it has a key that is fresh enough; otherwise a fetch
+ * runs on the process's event loop and the request waits in its state machine
+ * (cancel works, other requests go on).  Secrets are wiped when dropped.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_CREDENTIAL_H
+#define OSS_CREDENTIAL_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "protocol/sign.h"
+
+struct OssFailure;
+
+typedef struct CredentialSource CredentialSource;
+
+typedef enum CredentialState
+{
+	CREDENTIAL_READY,
+	CREDENTIAL_PENDING,			/* being fetched: ask again after a turn */
+	CREDENTIAL_FAILED
+} CredentialState;
+
+/*
+ * Make the source that the options (DefElems of a user mapping, already
+ * validated) describe, in context.  Errors: 22023.
+ */
+extern CredentialSource *credential_source_make(MemoryContext context,
+												List *options);
+
+/*
+ * Ask for credentials.  READY: *out points into the source and is valid until
+ * the next call; PENDING: a fetch is under way, the caller asks again after
+ * each http_turn(); FAILED: *failure explains (allocated in the source; it is
+ * remembered for a second, so that a thousand requests do not hammer the
+ * metadata service).  Never throws but for lack of memory.
+ */
+extern CredentialState credential_get(CredentialSource *source,
+									  OssCredentials *out,
+									  const struct OssFailure **failure);
+
+/*
+ * The service refused the key that credential_get() gave with key_id: forget it
+ * unless a newer one is there already.  Returns whether asking again can give
+ * another one (false for static keys).
+ */
+extern bool credential_refused(CredentialSource *source, const char *key_id);
+
+/* Name of the source as in the option, for the doctor: static, environment… */
+extern const char *credential_source_name(const CredentialSource *source);
+
+/* Overwrite and free what is secret; the context may go afterwards. */
+extern void credential_source_wipe(CredentialSource *source);
+
+/*
+ * Check one option of a user mapping; called by the validator for names that
+ * it knows to belong to credentials.  Errors: 22023, 42501.
+ */
+extern void credential_option_check(const char *name, const char *value,
+									bool superuser_defines);
+
+/* Check a mapping's options together: what excludes or needs what. */
+extern void credential_options_check(List *options);
+
+/* Does the source use the server machine's identity or read its files? */
+extern bool credential_needs_superuser(List *options);
+
+#endif							/* OSS_CREDENTIAL_H */

@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ * failure.h
+ *	  What can go wrong with a request: the one table that gives every code
+ *	  of the service and every trouble of the network its SQLSTATE, its retry
+ *	  class and its hint.
+ *
+ * Middle floor.  Rules: protocol reference 4.2, 6.2 and 6.3.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_FAILURE_H
+#define OSS_FAILURE_H
+
+#include "client/http.h"
+
+typedef enum OssRetry
+{
+	OSS_RETRY_NEVER,			/* the same request will fail again */
+	OSS_RETRY_TRANSIENT,		/* again after a backoff */
+	OSS_RETRY_THROTTLED,		/* again, slower; the service is well */
+	OSS_RETRY_CREDENTIALS,		/* once more with fresh credentials */
+	OSS_RETRY_CLOCK				/* once more with the corrected clock */
+} OssRetry;
+
+/*
+ * One failed request.  Every pointer lives as long as the request, hint is
+ * static; the strings are in the database's encoding and hold no secret.
+ * setup says that the fault lies in the set-up (server, mapping, credentials,
+ * certificate, bucket's IMM project), not in the image: try_detect raises it
+ * and the worker pauses the server.
+ */
+typedef struct OssFailure
+{
+	int			sqlerrcode;
+	OssRetry	retry;
+	bool		setup;
+	int			http_status;	/* 0 when there was no answer */
+	int			attempts;		/* requests that went out for it */
+	long		delay_ms;		/* what the service asked to wait, or 0 */
+	const char *code;			/* OSS's Code, or our own such as Timeout */
+	const char *message;		/* primary message */
+	const char *detail;
+	const char *hint;			/* NULL when there is no next step */
+	const char *request_id;		/* x-oss-request-id, or NULL */
+} OssFailure;
+
+/*
+ * One row of the table.  A NULL or 0 in the key columns matches anything; the
+ * first matching row wins.  code matches OSS's Code or our own name of a
+ * network trouble; text is looked for in the service's message.
+ */
+typedef struct OssFailureRule
+{
+	int			http_status;
+	const char *code;
+	const char *ec;
+	const char *text;
+	int			sqlerrcode;
+	OssRetry	retry;
+	bool		setup;
+	const char *message;
+	const char *hint;
+} OssFailureRule;
+
+/* The table and its length, for the README's copy and its test. */
+extern const OssFailureRule oss_failure_rules[];
+extern const int oss_failure_rule_count;
+
+/*
+ * Explain an answer or a transport trouble.  Allocates in
+ * CurrentMemoryContext; what is the thing asked for, such as
+ * "labels of oss://bucket/key".
+ */
+extern OssFailure *oss_failure_of_answer(const HttpAnswer *answer,
+										 const char *what);
+
+/* Make a failure of our own: code must be in the table. */
+extern OssFailure *oss_failure_make(const char *code, const char *detail,
+									const char *what);
+
+/* Raise it as an ERROR. */
+extern void oss_failure_throw(const OssFailure *failure) pg_attribute_noreturn();
+
+/* Name of a retry class: never, transient, throttled, credentials, clock. */
+extern const char *oss_retry_name(OssRetry retry);
+
+#endif							/* OSS_FAILURE_H */

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ * http.h
+ *	  HTTP transfers on one latch-driven event loop with one connection pool
+ *	  per process.
+ *
+ * Middle floor.  Nothing above knows curl.  The loop lives as long as the
+ * process; a transfer belongs to the memory context it was started in and
+ * ends, cancelled if need be, when that context is reset or deleted.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_HTTP_H
+#define OSS_HTTP_H
+
+#include "postgres.h"
+
+#include "protocol/sign.h"
+#include "utils/timestamp.h"
+
+/* Which addresses a transfer may connect to (design section 4). */
+typedef enum HttpReach
+{
+	HTTP_REACH_OSS,				/* anything but link-local and metadata */
+	HTTP_REACH_METADATA			/* metadata and link-local too: credentials
+								 * of the machine, superuser's choice */
+} HttpReach;
+
+/* How a transfer ended. */
+typedef enum HttpEnd
+{
+	HTTP_ANSWERED,				/* a complete answer, whatever its status */
+	HTTP_RESOLVE,				/* the name could not be resolved */
+	HTTP_CONNECT,				/* no connection */
+	HTTP_TLS,					/* handshake failed */
+	HTTP_CERTIFICATE,			/* certificate refused */
+	HTTP_TIMEOUT,
+	HTTP_BROKEN,				/* the connection broke before the answer was
+								 * complete */
+	HTTP_TOO_LARGE,				/* more than max_body bytes */
+	HTTP_FORBIDDEN_ADDRESS,		/* reach does not allow the address */
+	HTTP_NO_MEMORY,
+	HTTP_OTHER
+} HttpEnd;
+
+/*
+ * What to send.  Everything is copied by http_start() and need not outlive
+ * the call.
+ */
+typedef struct HttpSpec
+{
+	const char *method;			/* GET, PUT, POST or HEAD */
+	const char *url;
+	const OssField *headers;
+	size_t		nheaders;
+	const char *body;			/* NULL without one */
+	size_t		body_len;
+	const char *ca_file;		/* NULL: the system's CA store */
+	int			connect_timeout_ms;
+	int			timeout_ms;		/* the whole transfer */
+	size_t		max_body;		/* bytes of answer accepted */
+	HttpReach	reach;
+	bool		allow_http;		/* http:// besides https:// */
+} HttpSpec;
+
+/*
+ * What came back.  Valid until the transfer's context goes.  Header values
+ * are empty strings when absent and cut at their size; times are microseconds
+ * since the start, 0 when the phase was not reached or not needed.
+ */
+typedef struct HttpAnswer
+{
+	HttpEnd		end;
+	int			status;			/* 0 before a status line */
+	const char *body;			/* NUL-terminated besides */
+	size_t		body_len;
+	char		content_type[128];
+	char		request_id[64];	/* x-oss-request-id */
+	char		ec[32];			/* x-oss-ec */
+	char		date[48];
+	char		retry_after[48];
+	char		qos_delay[24];	/* x-oss-qos-delay-time, ms */
+	char		oss_err[4096];	/* x-oss-err, base64 */
+	char		trouble[256];	/* libcurl's own words */
+	char		address[64];	/* peer, "" when never connected */
+	bool		in_body;		/* the body had begun when it ended */
+	int64		dns_us;
+	int64		connect_us;
+	int64		tls_us;
+	int64		sent_us;		/* request handed over */
+	int64		first_byte_us;
+	int64		total_us;
+	int64		bytes_received;	/* body and headers */
+	bool		new_connection;
+} HttpAnswer;
+
+typedef struct HttpTransfer HttpTransfer;
+
+/* Called from http_turn(), never from within curl; must not throw. */
+typedef void (*HttpDone) (HttpTransfer *transfer, void *arg);
+
+/*
+ * Start a transfer owned by context.  Errors: 53000-class when curl or
+ * descriptors can't be had; 08001 never (that is an answer's end).
+ */
+extern HttpTransfer *http_start(MemoryContext context, const HttpSpec *spec,
+								HttpDone done, void *arg);
+
+/* The answer of a transfer that is done. */
+extern const HttpAnswer *http_answer(const HttpTransfer *transfer);
+
+/* End a transfer, cancelling it when in flight, and forget it. */
+extern void http_free(HttpTransfer *transfer);
+
+/*
+ * Let the loop run once: wait until the network, the process latch or
+ * timeout_ms (-1: no limit) ends the wait, call done for whatever finished,
+ * handle interrupts (which may throw: 57014, 57P01, ...).  Returns whether the
+ * latch was set.  wait_event is shown in pg_stat_activity.
+ */
+extern bool http_turn(long timeout_ms);
+
+/* Close pooled connections that are idle (credentials or server changed). */
+extern void http_close_idle(void);
+
+/* Number of transfers in flight in this process. */
+extern int	http_in_flight(void);
+
+#endif							/* OSS_HTTP_H */

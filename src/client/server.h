@@ -1,0 +1,81 @@
+/*-------------------------------------------------------------------------
+ * server.h
+ *	  Foreign servers and user mappings of the wrapper oss_labels: their
+ *	  options, and the resolved pair that requests go to.
+ *
+ * Middle floor.  Design section 4.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_SERVER_H
+#define OSS_SERVER_H
+
+#include "postgres.h"
+
+#include "client/credential.h"
+#include "nodes/pg_list.h"
+#include "protocol/sign.h"
+#include "protocol/uri.h"
+
+#define OSS_WRAPPER_NAME "oss_labels"
+
+/*
+ * A foreign server as one role sees it, with what is remembered about it from
+ * one request to the next.  Immutable but for the last block; lives in its own
+ * memory context, counted by users: the cache and every request that uses it
+ * hold one.  ALTER SERVER, ALTER USER MAPPING and DROP take it out of the
+ * cache; requests in flight finish with what they began with.
+ */
+typedef struct OssServer
+{
+	Oid			serverid;
+	Oid			umid;			/* the mapping: the role's own or PUBLIC's */
+	Oid			userid;
+	char	   *name;
+	char	   *region;
+	char	   *product;
+	OssEndpoint endpoint;
+	OssAddressing addressing;
+	char	   *ca_file;		/* NULL: the system's store */
+	int			connect_timeout_ms;
+	int			timeout_ms;		/* deadline over all attempts */
+	int			max_attempts;
+	int			max_concurrency;	/* requests in flight, per process */
+	double		max_requests_per_second;	/* 0: no limit */
+	bool		requester_pays;
+	CredentialSource *source;
+
+	MemoryContext context;
+	int			users;
+	bool		cached;			/* the cache still holds it */
+	int			in_flight;
+	int64		clock_offset_ms;	/* add to our clock */
+	int			unreachable;	/* attempts in a row without any answer */
+	OssSigningKey signing_key;
+} OssServer;
+
+/*
+ * Resolve a server for a role: name NULL takes the setting oss_labels.server,
+ * else the only server of the wrapper.  Checks USAGE on the server and finds
+ * the role's mapping, else PUBLIC's.  Needs a transaction.  The result stays
+ * valid until the caller's transaction ends unless pinned.
+ *
+ * Errors: 42704 no such server or mapping, 42P13-class never; 55000 none or
+ * several to choose from (DETAIL lists them), 42501 no USAGE or an option that
+ * needs a superuser, HV00D/22023 bad option.
+ */
+extern OssServer *oss_server_get(const char *name, Oid userid);
+
+/* The same by OID. */
+extern OssServer *oss_server_get_by_oid(Oid serverid, Oid userid);
+
+/* Keep a server across transactions; undo it with oss_server_unpin(). */
+extern void oss_server_pin(OssServer *server);
+extern void oss_server_unpin(OssServer *server);
+
+/* OID of the server that name (or NULL) means for a role, USAGE checked. */
+extern Oid	oss_server_oid(const char *name, Oid userid);
+
+/* The setting oss_labels.server. */
+extern char *oss_server_setting;
+
+#endif							/* OSS_SERVER_H */
