@@ -39,9 +39,9 @@ extern CredentialSource *credential_source_make(MemoryContext context,
 /*
  * Ask for credentials.  READY: *out points into the source and is valid until
  * the next call; PENDING: a fetch is under way, the caller asks again after
- * each http_turn(); FAILED: *failure explains (allocated in the source; it is
- * remembered for a second, so that a thousand requests do not hammer the
- * metadata service).  Never throws but for lack of memory.
+ * each http_turn(); FAILED: *failure explains (valid like *out until the next
+ * call; it is remembered for a second, so that a thousand requests do not
+ * hammer the metadata service).  Never throws but for lack of memory.
  */
 extern CredentialState credential_get(CredentialSource *source,
 									  OssCredentials *out,
@@ -70,7 +70,14 @@ extern void credential_option_check(const char *name, const char *value,
 /* Check a mapping's options together: what excludes or needs what. */
 extern void credential_options_check(List *options);
 
-/* Does the source use the server machine's identity or read its files? */
+/* Names of all options that belong to credentials, ending with NULL. */
+extern const char *const credential_option_names[];
+
+/*
+ * Must the role that uses the mapping be a superuser?  Yes when the source uses
+ * the server machine's identity or its files, unless the superuser who defined
+ * it said superuser_required 'false' (as postgres_fdw's password_required).
+ */
 extern bool credential_needs_superuser(List *options);
 
 #endif							/* OSS_CREDENTIAL_H */

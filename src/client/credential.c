@@ -1,0 +1,497 @@
+/*-------------------------------------------------------------------------
+ * credential.c
+ *	  A source of credentials: its key, and the fetch that renews it.
+ *
+ * A fetch is a chain of transfers on the process's event loop.  Nothing but a
+ * flag is set when one of them is done; the next step is done in
+ * credential_get(), by whichever request asks first.  So a query that is
+ * cancelled leaves a fetch that the next one goes on with, or begins anew when
+ * it has been waiting for too long.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/credential_source.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#define SECONDS					USECS_PER_SEC
+
+/* A failed fetch is not repeated for so long. */
+#define FAILURE_REMEMBERED		(1 * SECONDS)
+
+/* A key refused again within this time after being asked for again is bad. */
+#define REFUSAL_REMEMBERED		(10 * SECONDS)
+
+/* A newer key is looked for when so little of the old one's life is left. */
+#define REFRESH_WINDOW			(180 * SECONDS)
+
+/* A key that does not expire is read again from its file after so long. */
+#define REREAD_AFTER			(60 * SECONDS)
+
+/* A key is not used in its last moments: the request takes time to arrive. */
+#define EXPIRY_MARGIN			(5 * SECONDS)
+
+/* Overwrite and free a string that was secret. */
+static void
+wipe_string(char **string)
+{
+	if (*string == NULL)
+		return;
+	explicit_bzero(*string, strlen(*string));
+	pfree(*string);
+	*string = NULL;
+}
+
+/* Forget a key. */
+static void
+wipe_key(CredentialKey *key)
+{
+	wipe_string(&key->id);
+	wipe_string(&key->secret);
+	wipe_string(&key->token);
+}
+
+/* Overwrite what is secret when the source's memory goes. */
+static void
+wipe_on_reset(void *arg)
+{
+	CredentialSource *source = arg;
+
+	/* The fetch's memory, a child, is gone already. */
+	source->fetching = NULL;
+	wipe_key(&source->key);
+	wipe_string(&source->options.access_key_secret);
+	wipe_string(&source->options.security_token);
+}
+
+/* Make a source in a memory context of its own below the caller's. */
+static CredentialSource *
+make_source(MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent,
+												  "oss_labels credentials",
+												  ALLOCSET_SMALL_SIZES);
+	CredentialSource *source = MemoryContextAllocZero(context,
+													  sizeof(*source));
+	MemoryContextCallback *callback = MemoryContextAllocZero(context,
+															 sizeof(*callback));
+
+	source->context = context;
+	source->fetch_context = AllocSetContextCreate(context,
+												  "oss_labels credential fetch",
+												  ALLOCSET_SMALL_SIZES);
+	source->failure_context = AllocSetContextCreate(context,
+													"oss_labels credential failure",
+													ALLOCSET_SMALL_SIZES);
+	callback->func = wipe_on_reset;
+	callback->arg = source;
+	MemoryContextRegisterResetCallback(context, callback);
+	return source;
+}
+
+/* Make the source that a mapping's options describe. */
+CredentialSource *
+credential_source_make(MemoryContext context, List *options)
+{
+	CredentialSource *source;
+
+	credential_options_check(options);
+	source = make_source(context);
+	credential_options_read(&source->options, source->context, options);
+	source->provider = &credential_static;
+	if (source->options.credential_source != NULL)
+		source->provider =
+			credential_provider_by_name(source->options.credential_source);
+	if (source->provider == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown credential source")));
+	return source;
+}
+
+/* Return the source's name. */
+const char *
+credential_source_name(const CredentialSource *source)
+{
+	return source->provider->name;
+}
+
+/* Give up the fetch under way, if any. */
+static void
+end_fetch(CredentialSource *source)
+{
+	source->fetching = NULL;
+	source->transfer = NULL;
+	source->transfer_done = false;
+	source->metadata_token = NULL;
+	MemoryContextReset(source->fetch_context);
+}
+
+/* Overwrite and forget everything. */
+void
+credential_source_wipe(CredentialSource *source)
+{
+	if (source->fetching != NULL)
+		end_fetch(source);
+	wipe_key(&source->key);
+	wipe_string(&source->options.access_key_secret);
+	wipe_string(&source->options.security_token);
+}
+
+/* Is there a key whose life is not over? */
+static bool
+key_usable(const CredentialSource *source, TimestampTz now)
+{
+	return source->key.id != NULL &&
+		(!source->key.expires || now < source->key.expires_at);
+}
+
+/* Put the next try to renew a usable key off. */
+static void
+go_on_with_old_key(CredentialSource *source, const char *detail)
+{
+	CredentialKey *key = &source->key;
+	int64		wait = REREAD_AFTER;
+
+	if (key->expires)
+		wait = Max((key->expires_at - source->failed_at) / 10,
+				   FAILURE_REMEMBERED);
+	key->refresh_at = source->failed_at + Min(wait, REREAD_AFTER);
+	ereport(LOG,
+			(errmsg("could not renew credentials (source %s), going on with those at hand",
+					source->provider->name),
+			 errdetail_log("%s", detail)));
+}
+
+/* End the fetch and remember why it failed. */
+void
+credential_fail(CredentialSource *source, const char *format,...)
+{
+	MemoryContext old;
+	StringInfoData detail;
+	int			needed;
+
+	MemoryContextReset(source->failure_context);
+	source->failure = NULL;
+	old = MemoryContextSwitchTo(source->failure_context);
+	initStringInfo(&detail);
+	for (;;)
+	{
+		va_list		args;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&detail, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&detail, needed);
+	}
+	source->failure = oss_failure_make("CredentialsUnavailable", detail.data,
+									   psprintf("credentials (source %s)",
+												source->provider->name));
+	MemoryContextSwitchTo(old);
+	source->failed_at = GetCurrentTimestamp();
+	source->fetching = NULL;
+	if (key_usable(source, source->failed_at))
+		go_on_with_old_key(source, detail.data);
+}
+
+/*
+ * Set when a key ends and from when a newer one is looked for.
+ *
+ * The window shrinks with what is left, so that a service that gives the same
+ * key again and again is asked a few times, not at each request; the random
+ * part keeps the processes of one machine from asking all at once.
+ */
+static void
+set_lifetime(CredentialKey *key, TimestampTz now, TimestampTz expires_at)
+{
+	int64		left = expires_at - now;
+	int64		window = Min(Max(left / 5, REFRESH_WINDOW), left / 2);
+
+	window -= (int64) (window / 4 * pg_prng_double(&pg_global_prng_state));
+	key->expires = true;
+	key->expires_at = expires_at - Min(EXPIRY_MARGIN, left / 10);
+	key->refresh_at = expires_at - window;
+}
+
+/* Return what is wrong with a key that was fetched, or NULL. */
+static const char *
+key_problem(const char *id, const char *secret, const char *token)
+{
+	const char *problem = credential_id_problem(id);
+
+	if (problem == NULL)
+		problem = credential_secret_problem(secret);
+	if (problem == NULL && token != NULL)
+		problem = credential_token_problem(token);
+	return problem;
+}
+
+/* End the fetch with a key. */
+void
+credential_deliver(CredentialSource *source, const char *id,
+				   const char *secret, const char *token,
+				   const char *expiration)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz expires_at = 0;
+	bool		expires = expiration != NULL && expiration[0] != '\0';
+	const char *problem;
+	CredentialKey key = {0};
+
+	if (token != NULL && token[0] == '\0')
+		token = NULL;
+	problem = key_problem(id, secret, token);
+	if (problem != NULL)
+	{
+		credential_fail(source, "The key is malformed. %s", problem);
+		return;
+	}
+	if (expires && !credential_expiration(expiration, &expires_at))
+	{
+		credential_fail(source, "The time at which the key expires is malformed.");
+		return;
+	}
+	if (expires && expires_at <= now)
+	{
+		credential_fail(source, "The key that was given out has expired already; is the clock of this machine right?");
+		return;
+	}
+	key.id = MemoryContextStrdup(source->context, id);
+	key.secret = MemoryContextStrdup(source->context, secret);
+	if (token != NULL)
+		key.token = MemoryContextStrdup(source->context, token);
+	if (expires)
+		set_lifetime(&key, now, expires_at);
+	else
+		key.refresh_at = source->provider->renewable ?
+			now + REREAD_AFTER : DT_NOEND;
+	wipe_key(&source->key);
+	source->key = key;
+	source->fetching = NULL;
+}
+
+/* Note that the transfer of a step is done. */
+static void
+transfer_done(HttpTransfer *transfer, void *arg)
+{
+	CredentialSource *source = arg;
+
+	source->transfer_done = true;
+}
+
+/* Send a step's request. */
+void
+credential_send(CredentialSource *source, const HttpSpec *spec, int next)
+{
+	source->spec = *spec;
+	source->step = next;
+	source->transfer_repeated = false;
+	source->transfer_done = false;
+	source->transfer = http_start(source->fetch_context, spec,
+								  transfer_done, source);
+}
+
+/* Hand the fetch over to another provider. */
+void
+credential_delegate(CredentialSource *source,
+					const CredentialProvider *provider,
+					const CredentialOptions *options)
+{
+	source->fetching = provider;
+	source->fetch_options = options;
+	source->step = 0;
+	provider->step(source);
+}
+
+/* Is a second try of the step's request worth while? */
+static bool
+transfer_worth_repeating(const CredentialSource *source)
+{
+	const HttpAnswer *answer = http_answer(source->transfer);
+
+	if (source->transfer_repeated)
+		return false;
+	if (answer->end == HTTP_ANSWERED)
+		return answer->status == 429 || answer->status >= 500;
+	return answer->end == HTTP_BROKEN || answer->end == HTTP_TIMEOUT;
+}
+
+/* Send the step's request again. */
+static void
+repeat_transfer(CredentialSource *source)
+{
+	credential_send(source, &source->spec, source->step);
+	source->transfer_repeated = true;
+}
+
+/*
+ * Do one step, or begin when there is none.  What is thrown is either a
+ * descriptor or memory that can't be had by http_start() or a document that a
+ * parser refuses: all of it happens in code without side effects, so that
+ * nothing needs to be rolled back.
+ */
+static void
+do_step(CredentialSource *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(source->fetch_context);
+	uint32		interrupts = InterruptHoldoffCount;
+	uint32		cancels = QueryCancelHoldoffCount;
+
+	PG_TRY();
+	{
+		if (source->transfer_done && transfer_worth_repeating(source))
+			repeat_transfer(source);
+		else
+			source->fetching->step(source);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* An ERROR sets these to 0, which is right at top level only. */
+		InterruptHoldoffCount = interrupts;
+		QueryCancelHoldoffCount = cancels;
+		MemoryContextSwitchTo(source->fetch_context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
+			error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		{
+			end_fetch(source);
+			MemoryContextSwitchTo(old);
+			PG_RE_THROW();
+		}
+		FlushErrorState();
+		credential_fail(source, "%s", error->message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	if (source->fetching == NULL)
+		end_fetch(source);
+}
+
+/* Begin a fetch. */
+static void
+begin_fetch(CredentialSource *source)
+{
+	source->fetching = source->provider;
+	source->fetch_options = &source->options;
+	source->step = 0;
+	do_step(source);
+}
+
+/* Go on with the fetch as far as it goes without waiting. */
+static void
+continue_fetch(CredentialSource *source, TimestampTz now)
+{
+	int64		patience = (source->spec.timeout_ms + 1000) * INT64CONST(1000);
+
+	/* Nobody has turned the loop for it: its time-out would mean nothing. */
+	if (now - source->asked_at > patience)
+	{
+		end_fetch(source);
+		begin_fetch(source);
+	}
+	else if (source->transfer_done)
+		do_step(source);
+}
+
+/* Ask for credentials. */
+CredentialState
+credential_get(CredentialSource *source, OssCredentials *out,
+			   const OssFailure **failure)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		usable = key_usable(source, now);
+
+	if (source->fetching != NULL)
+		continue_fetch(source, now);
+	else if ((!usable || now >= source->key.refresh_at) &&
+			 (source->failure == NULL ||
+			  now - source->failed_at >= FAILURE_REMEMBERED))
+		begin_fetch(source);
+	source->asked_at = now;
+
+	if (key_usable(source, now))
+	{
+		out->key_id = source->key.id;
+		out->secret = source->key.secret;
+		out->token = source->key.token;
+		return CREDENTIAL_READY;
+	}
+	if (source->fetching != NULL)
+		return CREDENTIAL_PENDING;
+	*failure = source->failure;
+	return CREDENTIAL_FAILED;
+}
+
+/* Forget a key that the service refused. */
+bool
+credential_refused(CredentialSource *source, const char *key_id)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!source->provider->renewable)
+		return false;
+	if (source->key.id == NULL || strcmp(source->key.id, key_id) != 0)
+		return true;
+
+	/* Asked again, the source has given the same key again. */
+	if (strcmp(source->refused_id, key_id) == 0 &&
+		now - source->refused_at < REFUSAL_REMEMBERED)
+		return false;
+	strlcpy(source->refused_id, key_id, sizeof(source->refused_id));
+	source->refused_at = now;
+	wipe_key(&source->key);
+	return true;
+}
+
+/* Give the key that the mapping holds. */
+static void
+static_step(CredentialSource *source)
+{
+	const CredentialOptions *options = source->fetch_options;
+
+	if (options->access_key_id == NULL || options->access_key_secret == NULL)
+		credential_fail(source, "The user mapping has no access_key_id and access_key_secret.");
+	else
+		credential_deliver(source, options->access_key_id,
+						   options->access_key_secret,
+						   options->security_token, NULL);
+}
+
+const CredentialProvider credential_static = {"static", false, static_step};
+
+/* Deliver the key of one family of environment variables, if it is there. */
+static bool
+deliver_from_environment(CredentialSource *source, const char *id_name,
+						 const char *secret_name, const char *token_name)
+{
+	const char *id = getenv(id_name);
+	const char *secret = getenv(secret_name);
+
+	if (id == NULL || secret == NULL)
+		return false;
+	credential_deliver(source, id, secret, getenv(token_name), NULL);
+	return true;
+}
+
+/* Give the key of the environment of the database server (reference 5.1). */
+static void
+environment_step(CredentialSource *source)
+{
+	if (!deliver_from_environment(source, "OSS_ACCESS_KEY_ID",
+								  "OSS_ACCESS_KEY_SECRET",
+								  "OSS_SESSION_TOKEN") &&
+		!deliver_from_environment(source, "ALIBABA_CLOUD_ACCESS_KEY_ID",
+								  "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+								  "ALIBABA_CLOUD_SECURITY_TOKEN"))
+		credential_fail(source, "The environment of the database server has neither OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET nor ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.");
+}
+
+const CredentialProvider credential_environment = {
+	"environment", false, environment_step
+};

@@ -1,0 +1,295 @@
+/*-------------------------------------------------------------------------
+ * credential_option.c
+ *	  The options of a user mapping: which there are, which belongs to which
+ *	  source, and what a legal value is.
+ *
+ * No message of this file shows a value: any of them may be a secret that was
+ * put into the wrong option.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/credential_source.h"
+#include "commands/defrem.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+
+#define KEY_ID_MAX		128
+#define SECRET_MAX		256
+#define TOKEN_MAX		16384
+#define NAME_MAX_LEN	64
+#define ARN_MAX			512
+#define URL_MAX			2048
+#define DURATION_MIN	900		/* seconds; reference 5.2, OIDC */
+#define DURATION_MAX	43200
+
+/*
+ * One option.  provider NULL: it belongs to every source that uses the
+ * machine's identity.
+ */
+typedef struct OptionDef
+{
+	const char *name;
+	size_t		offset;
+	const CredentialProvider *provider;
+	const char *(*problem) (const char *value);
+} OptionDef;
+
+static const CredentialProvider *const providers[] = {
+	&credential_static,
+	&credential_environment
+};
+
+/* Say what is wrong with text of n to max bytes made of allowed bytes. */
+static const char *
+text_problem(const char *value, size_t max, const char *forbidden)
+{
+	size_t		len = strlen(value);
+
+	if (len == 0)
+		return "The value is empty.";
+	if (len > max)
+		return "The value is too long.";
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) value[i];
+
+		if (c <= ' ' || c >= 0x7f)
+			return "The value holds white space or a character that is not printable ASCII.";
+		if (strchr(forbidden, c) != NULL)
+			return "The value holds a character that is not allowed in it.";
+	}
+	return NULL;
+}
+
+/* Say what is wrong with an access key id, whose bytes stand in a header. */
+const char *
+credential_id_problem(const char *value)
+{
+	const char *problem = text_problem(value, KEY_ID_MAX, "");
+
+	if (problem == NULL &&
+		strspn(value, "0123456789abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ._=-") != strlen(value))
+		problem = "An access key id is made of letters, digits, \".\", \"_\", \"=\" and \"-\".";
+	return problem;
+}
+
+/* Say what is wrong with an access key secret. */
+const char *
+credential_secret_problem(const char *value)
+{
+	return text_problem(value, SECRET_MAX, "");
+}
+
+/* Say what is wrong with a security token, which is sent as a header. */
+const char *
+credential_token_problem(const char *value)
+{
+	return text_problem(value, TOKEN_MAX, "");
+}
+
+/* Say what is wrong with a Boolean. */
+static const char *
+bool_problem(const char *value)
+{
+	bool		ignored;
+
+	return parse_bool(value, &ignored) ? NULL : "The value is true or false.";
+}
+
+/* Say what is wrong with the name of a source. */
+static const char *
+source_problem(const char *value)
+{
+	if (credential_provider_by_name(value) == NULL)
+		return "Credential sources are static and environment.";
+	return NULL;
+}
+
+#define OPTION(field, provider, problem) \
+	{#field, offsetof(CredentialOptions, field), provider, problem}
+
+static const OptionDef option_defs[] = {
+	OPTION(credential_source, NULL, source_problem),
+	OPTION(access_key_id, &credential_static, credential_id_problem),
+	OPTION(access_key_secret, &credential_static, credential_secret_problem),
+	OPTION(security_token, &credential_static, credential_token_problem),
+	OPTION(superuser_required, NULL, bool_problem)
+};
+
+const char *const credential_option_names[] = {
+	"credential_source", "access_key_id", "access_key_secret",
+	"security_token", "superuser_required", NULL
+};
+
+StaticAssertDecl(lengthof(credential_option_names) ==
+				 lengthof(option_defs) + 1,
+				 "credential_option_names lists every option");
+
+/* Find an option's definition, or return NULL. */
+static const OptionDef *
+find_option(const char *name)
+{
+	for (int i = 0; i < lengthof(option_defs); i++)
+		if (strcmp(option_defs[i].name, name) == 0)
+			return &option_defs[i];
+	return NULL;
+}
+
+/* Find the provider that a value of credential_source names. */
+const CredentialProvider *
+credential_provider_by_name(const char *name)
+{
+	for (int i = 0; i < lengthof(providers); i++)
+		if (strcmp(providers[i]->name, name) == 0)
+			return providers[i];
+	return NULL;
+}
+
+/* Tell whether a checked Boolean, or NULL, is true. */
+bool
+credential_option_is_true(const char *value)
+{
+	bool		result = false;
+
+	return value != NULL && parse_bool(value, &result) && result;
+}
+
+/* Copy the options of a mapping; names of others are passed over. */
+void
+credential_options_read(CredentialOptions *options, MemoryContext context,
+						List *defelems)
+{
+	ListCell   *cell;
+
+	memset(options, 0, sizeof(*options));
+	foreach(cell, defelems)
+	{
+		DefElem    *elem = lfirst_node(DefElem, cell);
+		const OptionDef *def = find_option(elem->defname);
+
+		if (def != NULL)
+			*(char **) ((char *) options + def->offset) =
+				MemoryContextStrdup(context, defGetString(elem));
+	}
+}
+
+/* Return the provider that the options choose. */
+static const CredentialProvider *
+chosen_provider(List *defelems)
+{
+	ListCell   *cell;
+	const CredentialProvider *provider = NULL;
+
+	foreach(cell, defelems)
+	{
+		DefElem    *elem = lfirst_node(DefElem, cell);
+
+		if (strcmp(elem->defname, "credential_source") == 0)
+			provider = credential_provider_by_name(defGetString(elem));
+	}
+	return provider != NULL ? provider : &credential_static;
+}
+
+/* Does an option concern the identity or the files of the machine? */
+static bool
+option_needs_superuser(const OptionDef *def, const char *value)
+{
+	if (def->offset == offsetof(CredentialOptions, credential_source))
+		return strcmp(value, credential_static.name) != 0;
+	return def->provider != &credential_static;
+}
+
+/* Check one option on its own. */
+void
+credential_option_check(const char *name, const char *value,
+						bool superuser_defines)
+{
+	const OptionDef *def = find_option(name);
+	const char *problem;
+
+	Assert(def != NULL);
+	problem = def->problem(value);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", name),
+				 errdetail("%s", problem)));
+	if (!superuser_defines && option_needs_superuser(def, value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only a superuser may set option \"%s\" to this value",
+						name),
+				 errdetail("It lets a role use the identity or the files of the database server's machine."),
+				 errhint("Use access_key_id and access_key_secret, or ask a superuser to define the user mapping.")));
+}
+
+/* Refuse an option that does not belong to the chosen source. */
+static void
+check_option_belongs(const OptionDef *def, const CredentialProvider *provider)
+{
+	if (def->provider == provider || def->provider == NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" belongs to credential source \"%s\", not \"%s\"",
+					def->name, def->provider->name, provider->name),
+			 errhint("Set credential_source to \"%s\", or leave the option out.",
+					 def->provider->name)));
+}
+
+/* Check that the options go together. */
+void
+credential_options_check(List *options)
+{
+	const CredentialProvider *provider = chosen_provider(options);
+	bool		has_id = false;
+	bool		has_secret = false;
+	bool		has_other = false;
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		const OptionDef *def =
+			find_option(lfirst_node(DefElem, cell)->defname);
+
+		if (def == NULL)
+			continue;
+		check_option_belongs(def, provider);
+		has_id |= def->offset == offsetof(CredentialOptions, access_key_id);
+		has_secret |= def->offset == offsetof(CredentialOptions,
+											  access_key_secret);
+		has_other = true;
+	}
+
+	/*
+	 * A mapping without any option is let through, because that is what
+	 * pg_dump writes when it may not see the options.
+	 */
+	if (provider == &credential_static && has_other &&
+		!(has_id && has_secret))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" is missing",
+						has_id ? "access_key_secret" : "access_key_id"),
+				 errhint("Give access_key_id and access_key_secret, or choose another credential_source.")));
+}
+
+/* Does using these options need a superuser? */
+bool
+credential_needs_superuser(List *options)
+{
+	ListCell   *cell;
+
+	if (chosen_provider(options) == &credential_static)
+		return false;
+	foreach(cell, options)
+	{
+		DefElem    *elem = lfirst_node(DefElem, cell);
+
+		if (strcmp(elem->defname, "superuser_required") == 0)
+			return credential_option_is_true(defGetString(elem));
+	}
+	return true;
+}

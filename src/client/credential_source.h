@@ -1,0 +1,170 @@
+/*-------------------------------------------------------------------------
+ * credential_source.h
+ *	  What the parts of the credential sources share: the source, the fetch
+ *	  that is under way, and what a provider may do in a step of it.
+ *
+ * Middle floor, for credential*.c alone.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_CREDENTIAL_SOURCE_H
+#define OSS_CREDENTIAL_SOURCE_H
+
+#include "client/credential.h"
+#include "client/failure.h"
+#include "client/http.h"
+#include "utils/jsonb.h"
+
+/* Bytes of a credential file, token file or answer that are accepted. */
+#define CREDENTIAL_DOCUMENT_MAX	65536
+
+/*
+ * The options of a mapping, or of a profile of a configuration file: NULL
+ * where not given.  Names as in the mapping.
+ */
+typedef struct CredentialOptions
+{
+	char	   *credential_source;
+	char	   *access_key_id;
+	char	   *access_key_secret;
+	char	   *security_token;
+	char	   *role_name;
+	char	   *disable_imds_v1;
+	char	   *role_arn;
+	char	   *oidc_provider_arn;
+	char	   *oidc_token_file;
+	char	   *role_session_name;
+	char	   *duration_seconds;
+	char	   *sts_endpoint;
+	char	   *sts_region;
+	char	   *enable_vpc;
+	char	   *credentials_uri;
+	char	   *config_file;
+	char	   *profile;
+	char	   *superuser_required;
+} CredentialOptions;
+
+/*
+ * A kind of source.  step() does one step of a fetch: the first with
+ * source->step 0, the next ones when the transfer that it started is done.
+ * It runs in the fetch's memory context, may throw, and does exactly one of
+ * credential_send(), credential_delegate(), credential_deliver() and
+ * credential_fail().
+ */
+typedef struct CredentialProvider
+{
+	const char *name;			/* value of the option credential_source */
+	bool		renewable;		/* asking again can give another key */
+	void		(*step) (CredentialSource *source);
+} CredentialProvider;
+
+extern const CredentialProvider credential_static;
+extern const CredentialProvider credential_environment;
+extern const CredentialProvider credential_ecs_ram_role;
+extern const CredentialProvider credential_oidc;
+extern const CredentialProvider credential_uri;
+extern const CredentialProvider credential_config_file;
+
+/*
+ * A key with what is known of its life.  The strings are allocated in the
+ * source's context; id is NULL when there is no key.
+ */
+typedef struct CredentialKey
+{
+	char	   *id;
+	char	   *secret;
+	char	   *token;			/* NULL without one */
+	bool		expires;
+	TimestampTz expires_at;		/* on our clock, a margin already taken off */
+	TimestampTz refresh_at;		/* from when a newer one is looked for,
+								 * DT_NOEND for never */
+} CredentialKey;
+
+/*
+ * Invariant: while fetching is not NULL, transfer is not NULL and belongs to
+ * fetch_context, so that some later http_turn() ends it; everything of a
+ * fetch lives in fetch_context, whatever query happened to begin it.
+ */
+struct CredentialSource
+{
+	MemoryContext context;
+	const CredentialProvider *provider;
+	CredentialOptions options;
+	CredentialKey key;
+
+	/* the fetch under way */
+	MemoryContext fetch_context;
+	const CredentialProvider *fetching; /* provider, or the one it delegated
+										 * to; NULL without a fetch */
+	const CredentialOptions *fetch_options;
+	HttpTransfer *transfer;
+	bool		transfer_done;
+	bool		transfer_repeated;	/* this step has had its second try */
+	HttpSpec	spec;			/* what transfer was started with */
+	int			step;
+	TimestampTz asked_at;		/* last call of credential_get() */
+	char	   *metadata_token; /* ECS: the token of the hardened mode */
+
+	/* the last fetch that failed */
+	MemoryContext failure_context;
+	const OssFailure *failure;
+	TimestampTz failed_at;
+
+	/* the last key refused by the service */
+	char		refused_id[129];
+	TimestampTz refused_at;
+};
+
+/*
+ * End a step by sending a request and going on with step next when it is
+ * done.  What spec points to must live in the fetch's context.
+ */
+extern void credential_send(CredentialSource *source, const HttpSpec *spec,
+							int next);
+
+/* End a step by letting another provider begin, with other options. */
+extern void credential_delegate(CredentialSource *source,
+								const CredentialProvider *provider,
+								const CredentialOptions *options);
+
+/*
+ * End the fetch with a key.  token NULL or "" is none; expiration NULL or ""
+ * means that the key does not expire, else it has the form
+ * YYYY-MM-DDThh:mm:ssZ.  Fails the fetch when any of them is malformed.
+ */
+extern void credential_deliver(CredentialSource *source, const char *id,
+							   const char *secret, const char *token,
+							   const char *expiration);
+
+/* End the fetch with what went wrong, for DETAIL; no secret may be in it. */
+extern void credential_fail(CredentialSource *source, const char *format,...)
+			pg_attribute_printf(2, 3);
+
+/* credential_document.c */
+
+/*
+ * Read the time at which a key expires, YYYY-MM-DDThh:mm:ssZ.  Returns whether
+ * it has that form.
+ */
+extern bool credential_expiration(const char *text, TimestampTz *when);
+
+/* credential_option.c */
+
+/* Copy the options of a mapping into context. */
+extern void credential_options_read(CredentialOptions *options,
+									MemoryContext context, List *defelems);
+
+/* The provider that a value of credential_source names, or NULL. */
+extern const CredentialProvider *credential_provider_by_name(const char *name);
+
+/* Is a value that has passed the check, or NULL, true? */
+extern bool credential_option_is_true(const char *value);
+
+/*
+ * Each returns NULL when the value can be used in a request, otherwise what is
+ * wrong with it as a phrase for DETAIL (a static string).
+ */
+extern const char *credential_id_problem(const char *value);
+extern const char *credential_secret_problem(const char *value);
+extern const char *credential_token_problem(const char *value);
+
+#endif							/* OSS_CREDENTIAL_SOURCE_H */
