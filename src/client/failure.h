@@ -11,6 +11,8 @@
 #define OSS_FAILURE_H
 
 #include "client/http.h"
+#include "compat.h"
+#include "protocol/error_xml.h"
 
 typedef enum OssRetry
 {
@@ -45,8 +47,10 @@ typedef struct OssFailure
 
 /*
  * One row of the table.  A NULL or 0 in the key columns matches anything; the
- * first matching row wins.  code matches OSS's Code or our own name of a
- * network trouble; text is looked for in the service's message.
+ * first matching row wins.  http_status 4 and 5 mean any 4xx and 5xx, 3 any
+ * 3xx; code matches OSS's Code or our own name of a trouble; ec matches the
+ * beginning of OSS's EC; text is looked for in the service's message, in any
+ * case.
  */
 typedef struct OssFailureRule
 {
@@ -66,19 +70,34 @@ extern const OssFailureRule oss_failure_rules[];
 extern const int oss_failure_rule_count;
 
 /*
- * Explain an answer or a transport trouble.  Allocates in
- * CurrentMemoryContext; what is the thing asked for, such as
- * "labels of oss://bucket/key".
+ * Find the rule for an answer that is not an answer with status 200, and read
+ * what the service said into *xml (empty when it said nothing).  Allocates
+ * nothing and never throws.
  */
-extern OssFailure *oss_failure_of_answer(const HttpAnswer *answer,
-										 const char *what);
+extern const OssFailureRule *oss_failure_classify(const HttpAnswer *answer,
+												  OssErrorXml *xml);
 
-/* Make a failure of our own: code must be in the table. */
+/* Return how long the service asks to wait, in ms; 0 when it does not. */
+extern long oss_failure_delay(const HttpAnswer *answer);
+
+/*
+ * Put a classified answer into words, in CurrentMemoryContext.  what names the
+ * thing asked for, such as labels of "oss://bucket/key".
+ */
+extern OssFailure *oss_failure_describe(const OssFailureRule *rule,
+										const HttpAnswer *answer,
+										const OssErrorXml *xml,
+										const char *what);
+
+/*
+ * Make a failure of our own, in CurrentMemoryContext: code must be in the
+ * table.  No secrets in detail.
+ */
 extern OssFailure *oss_failure_make(const char *code, const char *detail,
 									const char *what);
 
 /* Raise it as an ERROR. */
-extern void oss_failure_throw(const OssFailure *failure) pg_attribute_noreturn();
+extern void oss_failure_throw(const OssFailure *failure);
 
 /* Name of a retry class: never, transient, throttled, credentials, clock. */
 extern const char *oss_retry_name(OssRetry retry);

@@ -118,9 +118,6 @@ extern void http_free(HttpTransfer *transfer);
  */
 extern bool http_turn(long timeout_ms);
 
-/* Close pooled connections that are idle (credentials or server changed). */
-extern void http_close_idle(void);
-
 /* Number of transfers in flight in this process. */
 extern int	http_in_flight(void);
 

@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ * failure.c
+ *	  Find the rule of a failed request and put it into words.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <strings.h>
+
+#include <curl/curl.h>
+
+#include "client/failure.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+
+/* Longest wait that the service can ask for. */
+#define MAX_DELAY_MS	(3600 * 1000L)
+
+/* Name a trouble that left us without a complete answer. */
+static const char *
+code_of_end(const HttpAnswer *answer)
+{
+	switch (answer->end)
+	{
+		case HTTP_ANSWERED:
+			return NULL;
+		case HTTP_RESOLVE:
+			return "CouldNotResolve";
+		case HTTP_CONNECT:
+			return "CouldNotConnect";
+		case HTTP_TLS:
+			return "TlsFailed";
+		case HTTP_CERTIFICATE:
+			return "CertificateRefused";
+		case HTTP_TIMEOUT:
+			return answer->sent_us > 0 ? "AnswerTimeout" : "ConnectTimeout";
+		case HTTP_BROKEN:
+			return "ConnectionBroken";
+		case HTTP_TOO_LARGE:
+			return "AnswerTooLarge";
+		case HTTP_FORBIDDEN_ADDRESS:
+			return "ForbiddenAddress";
+		case HTTP_NO_MEMORY:
+			return "OutOfMemory";
+		case HTTP_OTHER:
+			break;
+	}
+	return "TransportError";
+}
+
+/* Does a rule speak of this status? */
+static bool
+status_matches(int rule, int status)
+{
+	if (rule == 0)
+		return true;
+	return rule < 10 ? status / 100 == rule : status == rule;
+}
+
+/* Find the first rule that matches. */
+static const OssFailureRule *
+find_rule(int status, const char *code, const char *ec, const char *text)
+{
+	const OssFailureRule *rule = oss_failure_rules;
+
+	/* the last rule matches everything */
+	for (;; rule++)
+	{
+		if (rule == &oss_failure_rules[oss_failure_rule_count - 1])
+			return rule;
+		if (status_matches(rule->http_status, status) &&
+			(rule->code == NULL || strcmp(rule->code, code) == 0) &&
+			(rule->ec == NULL ||
+			 strncmp(rule->ec, ec, strlen(rule->ec)) == 0) &&
+			(rule->text == NULL || strcasestr(text, rule->text) != NULL))
+			return rule;
+	}
+}
+
+/* Find the rule for an answer that is of no use. */
+const OssFailureRule *
+oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
+{
+	const char *code = code_of_end(answer);
+
+	memset(xml, 0, sizeof(*xml));
+	if (code != NULL)
+		return find_rule(answer->status, code, "", "");
+	if (answer->status / 100 == 2)
+		return find_rule(0, "NotLabels", "", "");
+	if (!oss_error_xml_parse(answer->body, answer->body_len, xml) &&
+		answer->oss_err[0] != '\0')
+		oss_error_xml_parse_base64(answer->oss_err, strlen(answer->oss_err), xml);
+	return find_rule(answer->status, xml->code,
+					 xml->ec[0] ? xml->ec : answer->ec, xml->message);
+}
+
+/* Return how long the service asks to wait, in ms. */
+long
+oss_failure_delay(const HttpAnswer *answer)
+{
+	long		ms = 0;
+	char	   *end;
+
+	if (answer->retry_after[0] != '\0')
+	{
+		ms = strtol(answer->retry_after, &end, 10);
+		if (*end == '\0')
+			ms = ms > MAX_DELAY_MS / 1000 ? MAX_DELAY_MS : ms * 1000;
+		else
+		{
+			time_t		when = curl_getdate(answer->retry_after, NULL);
+
+			ms = when < 0 ? 0 : (long) (when - time(NULL)) * 1000;
+		}
+	}
+	if (answer->qos_delay[0] != '\0')
+		ms = Max(ms, strtol(answer->qos_delay, NULL, 10));
+	return Max(0, Min(ms, MAX_DELAY_MS));
+}
+
+/*
+ * Append text that came over the network, or that was made UTF-8 for it, as
+ * the database can hold it.  No conversion: that would need a transaction, and
+ * the worker has none here.
+ */
+static void
+append_foreign(StringInfo out, const char *text)
+{
+	int			encoding = GetDatabaseEncoding();
+	bool		utf8 = encoding == PG_UTF8 || encoding == PG_SQL_ASCII;
+
+	for (; *text != '\0'; text++)
+	{
+		unsigned char c = *text;
+
+		appendStringInfoChar(out, c < ' ' || c == 0x7f ||
+							 (c >= 0x80 && !utf8) ? '?' : c);
+	}
+}
+
+/* Append "label value" as one more item of a list, unless it is empty. */
+static void
+append_item(StringInfo out, const char *label, const char *value)
+{
+	if (value[0] == '\0')
+		return;
+	appendStringInfo(out, "%s%s ", out->len > 0 ? ", " : "", label);
+	append_foreign(out, value);
+}
+
+/* Append where the time of a transfer went. */
+static void
+append_times(StringInfo out, const HttpAnswer *a)
+{
+	int64		ready = Max(a->connect_us, a->dns_us);
+
+	if (out->len > 0)
+		appendStringInfoString(out, ", ");
+	appendStringInfo(out, "after %lld ms",
+					 (long long) (a->total_us / 1000));
+	if (a->dns_us == 0 && a->sent_us == 0)
+	{
+		appendStringInfoString(out, ", all of it in DNS");
+		return;
+	}
+	appendStringInfo(out, ": DNS %lld ms", (long long) (a->dns_us / 1000));
+	if (a->connect_us == 0 && a->sent_us == 0)
+	{
+		appendStringInfo(out, ", connecting %lld ms",
+						 (long long) ((a->total_us - a->dns_us) / 1000));
+		return;
+	}
+	appendStringInfo(out, ", connect %lld ms",
+					 (long long) ((ready - a->dns_us) / 1000));
+	if (a->sent_us == 0)
+	{
+		appendStringInfo(out, ", TLS handshake %lld ms",
+						 (long long) ((a->total_us - ready) / 1000));
+		return;
+	}
+	if (a->tls_us > 0)
+		appendStringInfo(out, ", TLS %lld ms",
+						 (long long) ((a->tls_us - ready) / 1000));
+	if (a->first_byte_us > a->sent_us)
+		appendStringInfo(out, ", first byte %lld ms, body %lld ms",
+						 (long long) ((a->first_byte_us - a->sent_us) / 1000),
+						 (long long) ((a->total_us - a->first_byte_us) / 1000));
+	else
+		appendStringInfo(out, ", waiting for the answer %lld ms",
+						 (long long) ((a->total_us - a->sent_us) / 1000));
+}
+
+/* Make the DETAIL of an answer. */
+static char *
+detail_of(const HttpAnswer *a, const OssErrorXml *xml)
+{
+	StringInfoData out;
+	char		status[16] = "";
+
+	initStringInfo(&out);
+	if (a->status != 0)
+		snprintf(status, sizeof(status), "%d", a->status);
+	append_item(&out, "HTTP status", status);
+	append_item(&out, "Code", xml->code);
+	append_item(&out, "EC", xml->ec[0] ? xml->ec : a->ec);
+	append_item(&out, "request id",
+				xml->request_id[0] ? xml->request_id : a->request_id);
+	append_item(&out, "IMM request id", xml->imm_request_id);
+	append_item(&out, "address", a->status == 0 ? a->address : "");
+	if (a->end == HTTP_TIMEOUT)
+		append_times(&out, a);
+	if (xml->message[0] != '\0' || a->trouble[0] != '\0')
+	{
+		if (out.len > 0)
+			appendStringInfoString(&out, ": ");
+		append_foreign(&out, xml->message[0] ? xml->message : a->trouble);
+	}
+	if (out.len > 0 && out.data[out.len - 1] != '.')
+		appendStringInfoChar(&out, '.');
+	return out.data;
+}
+
+/* Make a failure with the words of its rule. */
+static OssFailure *
+make_failure(const OssFailureRule *rule, const char *code, const char *what)
+{
+	OssFailure *failure = palloc0(sizeof(OssFailure));
+	StringInfoData message;
+
+	initStringInfo(&message);
+	appendStringInfoString(&message, "could not get ");
+	append_foreign(&message, what);
+	appendStringInfo(&message, ": %s", rule->message);
+	failure->sqlerrcode = rule->sqlerrcode;
+	failure->retry = rule->retry;
+	failure->setup = rule->setup;
+	failure->code = pstrdup(code);
+	failure->message = message.data;
+	failure->hint = rule->hint;
+	return failure;
+}
+
+/* Put a classified answer into words. */
+OssFailure *
+oss_failure_describe(const OssFailureRule *rule, const HttpAnswer *answer,
+					 const OssErrorXml *xml, const char *what)
+{
+	const char *code = xml->code[0] ? xml->code : rule->code;
+	OssFailure *failure;
+
+	failure = make_failure(rule, code != NULL ? code :
+						   psprintf("HTTP%d", answer->status), what);
+	failure->http_status = answer->status;
+	failure->delay_ms = oss_failure_delay(answer);
+	failure->detail = detail_of(answer, xml);
+	if (answer->request_id[0] != '\0')
+		failure->request_id = pstrdup(answer->request_id);
+	else if (xml->request_id[0] != '\0')
+		failure->request_id = pstrdup(xml->request_id);
+	return failure;
+}
+
+/* Make a failure of our own. */
+OssFailure *
+oss_failure_make(const char *code, const char *detail, const char *what)
+{
+	OssFailure *failure = make_failure(find_rule(0, code, "", ""), code, what);
+
+	failure->detail = detail != NULL ? pstrdup(detail) : NULL;
+	return failure;
+}
+
+/* Raise it. */
+void
+oss_failure_throw(const OssFailure *failure)
+{
+	ereport(ERROR,
+			(errcode(failure->sqlerrcode),
+			 errmsg_internal("%s", failure->message),
+			 failure->detail != NULL && failure->detail[0] != '\0' ?
+			 errdetail_internal("%s", failure->detail) : 0,
+			 failure->hint != NULL ? errhint("%s", failure->hint) : 0));
+}
+
+/* Name a retry class. */
+const char *
+oss_retry_name(OssRetry retry)
+{
+	switch (retry)
+	{
+		case OSS_RETRY_NEVER:
+			return "never";
+		case OSS_RETRY_TRANSIENT:
+			return "transient";
+		case OSS_RETRY_THROTTLED:
+			return "throttled";
+		case OSS_RETRY_CREDENTIALS:
+			return "credentials";
+		case OSS_RETRY_CLOCK:
+			return "clock";
+	}
+	return "never";
+}

@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ * failure_rules.c
+ *	  THE error table: every code of the service and every trouble of the
+ *	  network with its SQLSTATE, retry class and hint.
+ *
+ * The README prints the same table; test/t/errors.pl keeps the two equal.
+ * Sources: protocol reference 4.2 (retry), 6.2 (codes), 6.3 (IMM).
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/failure.h"
+
+#define NEVER		OSS_RETRY_NEVER
+#define TRANSIENT	OSS_RETRY_TRANSIENT
+#define THROTTLED	OSS_RETRY_THROTTLED
+#define CREDENTIALS OSS_RETRY_CREDENTIALS
+#define CLOCK		OSS_RETRY_CLOCK
+
+#define IMAGE		false
+#define SETUP		true
+
+#define ARGUMENT	ERRCODE_INVALID_PARAMETER_VALUE
+#define MISSING		ERRCODE_NO_DATA_FOUND
+#define DENIED		ERRCODE_INSUFFICIENT_PRIVILEGE
+#define WHO			ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION
+#define BUSY		ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
+#define REFUSED		ERRCODE_DATA_EXCEPTION
+#define STATE		ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+#define UNREACHED	ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
+#define LOST		ERRCODE_CONNECTION_FAILURE
+#define SERVICE		ERRCODE_SYSTEM_ERROR
+
+#define HINT_POLICY "Grant the key's user oss:GetObject and oss:ProcessImm on the object in a RAM policy."
+#define HINT_REGION "Set the server's options region and endpoint to those of the bucket."
+#define HINT_KEYS "Check access_key_id, access_key_secret and security_token of the user mapping; oss_labels.check_server() helps."
+#define HINT_TOKEN "Put a fresh token into the user mapping, or use a credential_source that renews it."
+#define HINT_SLOWER "Lower the server's max_concurrency or max_requests_per_second, or ask Alibaba Cloud for a higher quota."
+#define HINT_LATER "Try again later."
+#define HINT_NETWORK "Check the server's option endpoint and the network; oss_labels.check_server() shows how far a request gets."
+#define HINT_CERTIFICATE "Check the server's options endpoint and ca_file, and the CA certificates of this machine."
+#define HINT_IMM "Create an IMM project in the bucket's region and attach the bucket to it."
+#define HINT_PROXY "Check that the endpoint is OSS itself and no proxy or CDN answers in its place."
+
+const OssFailureRule oss_failure_rules[] = {
+	/* troubles of the network, under names of our own */
+	{0, "CouldNotResolve", NULL, NULL, UNREACHED, TRANSIENT, IMAGE,
+	"the endpoint's name could not be resolved", HINT_NETWORK},
+	{0, "CouldNotConnect", NULL, NULL, UNREACHED, TRANSIENT, IMAGE,
+	"could not connect to the endpoint", HINT_NETWORK},
+	{0, "ConnectTimeout", NULL, NULL, UNREACHED, TRANSIENT, IMAGE,
+	"timed out before a connection was there", HINT_NETWORK},
+	{0, "TlsFailed", NULL, NULL, UNREACHED, TRANSIENT, IMAGE,
+	"the TLS handshake failed", HINT_CERTIFICATE},
+	{0, "CertificateRefused", NULL, NULL, UNREACHED, NEVER, SETUP,
+	"the server's certificate was refused", HINT_CERTIFICATE},
+	{0, "ForbiddenAddress", NULL, NULL, DENIED, NEVER, SETUP,
+		"the endpoint resolves to an address that requests may not go to",
+	"Link-local and metadata addresses are never used, and plain http only on loopback."},
+	{0, "Unreachable", NULL, NULL, UNREACHED, NEVER, SETUP,
+	"the endpoint could not be reached several times in a row", HINT_NETWORK},
+	{0, "AnswerTimeout", NULL, NULL, LOST, TRANSIENT, IMAGE,
+		"timed out waiting for the answer",
+	"Raise the server's option timeout_ms, or try again later."},
+	{0, "ConnectionBroken", NULL, NULL, LOST, TRANSIENT, IMAGE,
+	"the connection broke before the answer was complete", HINT_LATER},
+	{0, "TransportError", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, TRANSIENT, IMAGE,
+	"the answer was not HTTP", HINT_PROXY},
+	{0, "AnswerTooLarge", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, NEVER, IMAGE,
+		"the answer is larger than oss_labels.max_response_size",
+	"A labels document has a few kilobytes. " HINT_PROXY},
+	{0, "OutOfMemory", NULL, NULL, ERRCODE_OUT_OF_MEMORY, TRANSIENT, IMAGE,
+	"out of memory while receiving the answer", HINT_LATER},
+
+	/* answers with status 200 that are of no use */
+	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, IMAGE,
+	"the answer is not a labels document", HINT_PROXY},
+	{0, "AnswerEncoding", NULL, NULL, ERRCODE_UNTRANSLATABLE_CHARACTER, NEVER, IMAGE,
+		"the answer has characters that this database's encoding has not",
+	"Use a database with encoding UTF8."},
+	{0, "AnswerNotUtf8", NULL, NULL, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, NEVER, IMAGE,
+	"the answer is not valid UTF-8", HINT_PROXY},
+
+	/* credentials that could not be had */
+	{0, "CredentialsUnavailable", NULL, NULL, WHO, NEVER, SETUP,
+		"no credentials could be had",
+	"Check the options of the user mapping; oss_labels.check_server() helps."},
+
+	/* who signs */
+	{0, "InvalidAccessKeyId", NULL, NULL, WHO, CREDENTIALS, SETUP,
+	"the access key id is unknown or disabled", HINT_KEYS},
+	{0, "SignatureDoesNotMatch", NULL, NULL, WHO, NEVER, SETUP,
+	"the signature does not match", HINT_KEYS},
+	{0, "InvalidSecurityToken", NULL, NULL, WHO, CREDENTIALS, SETUP,
+	"the security token is invalid", HINT_TOKEN},
+	{0, "SecurityTokenExpired", NULL, NULL, WHO, CREDENTIALS, SETUP,
+	"the security token has expired", HINT_TOKEN},
+	{0, "AccessKeyIdAndSecurityTokenNotMatch", NULL, NULL, WHO, CREDENTIALS, SETUP,
+	"access key id and security token do not belong together", HINT_TOKEN},
+	{0, "SecurityTokenNotSupported", NULL, NULL, WHO, NEVER, SETUP,
+		"the service takes no security token here",
+	"Use a credential_source without a token."},
+	{0, "RequestTimeTooSkewed", NULL, NULL, WHO, CLOCK, IMAGE,
+		"this machine's clock differs too much from the service's",
+	"Let NTP set the clock of the database server."},
+	{0, "InvalidArgument", "0002-00000226", NULL, STATE, NEVER, SETUP,
+	"the region signed for is not the bucket's", HINT_REGION},
+	{0, "InvalidArgument", "0002-00000228", NULL, STATE, NEVER, SETUP,
+	"the region signed for is not the bucket's", HINT_REGION},
+	{0, "InvalidArgument", NULL, "signing region", STATE, NEVER, SETUP,
+	"the region signed for is not the bucket's", HINT_REGION},
+	{0, "InvalidArgument", NULL, "signing product", STATE, NEVER, SETUP,
+		"the product signed for is not the endpoint's",
+	"Set the server's option product, which is oss but for CloudBox."},
+	{0, "InvalidArgument", "0002-", NULL, WHO, NEVER, SETUP,
+	"the service does not understand the signature", HINT_KEYS},
+	{0, "InvalidArgument", NULL, "authorization", WHO, NEVER, SETUP,
+	"the service does not understand the signature", HINT_KEYS},
+
+	/* which endpoint */
+	{0, "AccessDenied", NULL, "specified endpoint", STATE, NEVER, SETUP,
+	"the bucket is in another region", HINT_REGION},
+	{0, "PermanentRedirect", NULL, NULL, STATE, NEVER, SETUP,
+	"the bucket is in another region", HINT_REGION},
+	{0, "SecondLevelDomainForbidden", NULL, NULL, STATE, NEVER, SETUP,
+		"the endpoint wants the bucket in the host name",
+	"Set the server's option addressing to virtual."},
+	{0, "NonStandardHostForbidden", NULL, NULL, STATE, NEVER, SETUP,
+		"the endpoint does not know its own host name",
+	"Check the server's options endpoint and addressing."},
+	{0, "TransferAccelerationDisabled", NULL, NULL, STATE, NEVER, SETUP,
+		"transfer acceleration is disabled for the bucket",
+	"Use the region's own endpoint, or enable transfer acceleration."},
+	{0, "CnameDenied", NULL, NULL, DENIED, NEVER, SETUP,
+		"the custom domain belongs to another user",
+	"Check the server's options endpoint and addressing."},
+
+	/* IMM, which looks at the image */
+	{0, "Imm Client", NULL, "ResourceNotFound", STATE, NEVER, SETUP,
+	"the bucket is not attached to an IMM project", HINT_IMM},
+	{0, "Imm Client", NULL, "not found", STATE, NEVER, SETUP,
+	"the bucket is not attached to an IMM project", HINT_IMM},
+	{0, "ResourceNotFound", NULL, NULL, STATE, NEVER, SETUP,
+	"the bucket is not attached to an IMM project", HINT_IMM},
+	{0, "Imm Client", NULL, "throttl", BUSY, THROTTLED, IMAGE,
+	"IMM is asked too often", HINT_SLOWER},
+	{0, "Imm Client", NULL, "LimitExceeded", BUSY, THROTTLED, IMAGE,
+	"IMM is asked too often", HINT_SLOWER},
+	{0, "Imm Client", NULL, "forbidden", DENIED, NEVER, IMAGE,
+		"IMM may not read the object",
+	"Authorise the role AliyunIMMDefaultRole in the IMM console."},
+	{5, "Imm Client", NULL, NULL, SERVICE, TRANSIENT, IMAGE,
+	"IMM failed", HINT_LATER},
+	{0, "Imm Client", NULL, NULL, REFUSED, NEVER, IMAGE,
+		"IMM refused the image",
+	"The service takes JPEG and PNG images of at most 20 MB, 30000 pixels a side and 250 million pixels."},
+	{0, "Imm Server", NULL, NULL, SERVICE, TRANSIENT, IMAGE,
+	"IMM failed", HINT_LATER},
+
+	/* what is asked for */
+	{0, "NoSuchBucket", NULL, NULL, MISSING, NEVER, IMAGE,
+		"the bucket does not exist",
+	"Check the bucket's name and that the server's region is the bucket's."},
+	{0, "NoSuchKey", NULL, NULL, MISSING, NEVER, IMAGE,
+	"the object does not exist", "Check the key, which is case-sensitive."},
+	{0, "NoSuchVersion", NULL, NULL, MISSING, NEVER, IMAGE,
+	"the object has no such version", NULL},
+	{0, "SymlinkTargetNotExist", NULL, NULL, MISSING, NEVER, IMAGE,
+	"the object is a link to one that does not exist", NULL},
+	{0, "NoSuchStyle", NULL, NULL, MISSING, NEVER, IMAGE,
+	"the bucket has no such style", NULL},
+	{0, "KeyNotFound", NULL, NULL, MISSING, NEVER, IMAGE,
+	"the KMS key of the object does not exist", NULL},
+	{0, "InvalidArgument", NULL, "version id", ARGUMENT, NEVER, IMAGE,
+	"the version id is not valid", NULL},
+	{0, "InvalidArgument", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the service refuses an argument", NULL},
+	{0, "MissingArgument", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the service misses an argument", NULL},
+	{0, "InvalidBucketName", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the service refuses the bucket's name", NULL},
+	{0, "InvalidObjectName", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the service refuses the key", NULL},
+	{0, "TooManyPipes", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the service refuses the action", NULL},
+	{0, "BadRequest", NULL, NULL, ARGUMENT, TRANSIENT, IMAGE,
+	"the service does not understand the request", NULL},
+	{0, "NotImplemented", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, NEVER, IMAGE,
+	"the service does not implement what is asked", HINT_PROXY},
+	{0, "OperationNotSupported", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, NEVER, IMAGE,
+	"the object does not support the operation", NULL},
+
+	/* the image itself */
+	{0, "ImageTooLarge", NULL, NULL, REFUSED, NEVER, IMAGE,
+		"the image is too large",
+	"The service takes images of at most 20 MB, 30000 pixels a side and 250 million pixels."},
+	{0, "ImageDamage", NULL, NULL, REFUSED, NEVER, IMAGE,
+		"the image is damaged or of an unknown format",
+	"The service takes JPEG and PNG images."},
+	{0, "InvalidTargetType", NULL, NULL, REFUSED, NEVER, IMAGE,
+	"the object is a link to a link", NULL},
+	{0, NULL, "0040-", NULL, REFUSED, NEVER, IMAGE,
+		"the service can't process the image",
+	"The service takes JPEG and PNG images."},
+	{0, "InvalidObjectState", NULL, NULL, STATE, NEVER, IMAGE,
+		"the object is archived",
+	"Restore the object first, or allow real-time access of archived objects for the bucket."},
+
+	/* who may */
+	{0, "AccessDenied", "0003-00000703", NULL, DENIED, NEVER, IMAGE,
+		"the bucket's requester pays",
+	"Set the server's option requester_pays to true, and mind the bill."},
+	{0, "AccessDenied", NULL, "requester pay", DENIED, NEVER, IMAGE,
+		"the bucket's requester pays",
+	"Set the server's option requester_pays to true, and mind the bill."},
+	{0, "AccessDenied", NULL, "kms", DENIED, NEVER, IMAGE,
+		"the key of the encrypted object may not be used",
+	"Grant the key's user the use of the KMS key."},
+	{0, "AccessDenied", NULL, NULL, DENIED, NEVER, IMAGE,
+	"access denied", HINT_POLICY},
+	{0, "UserDisable", NULL, NULL, DENIED, NEVER, IMAGE,
+	"the account is disabled", "Look at the account's bill and messages."},
+	{0, "BucketDisable", NULL, NULL, DENIED, NEVER, IMAGE,
+	"the bucket is disabled", "Look at the account's bill and messages."},
+	{0, "AbnormalBucketOwnerStatus", NULL, NULL, DENIED, NEVER, IMAGE,
+	"the bucket owner's account is not in order", "Look at the account's bill and messages."},
+	{0, "KmsInDebt", NULL, NULL, DENIED, NEVER, IMAGE,
+	"the account owes KMS", "Look at the account's bill and messages."},
+	{0, "KmsInDebtOverdue", NULL, NULL, DENIED, NEVER, IMAGE,
+	"the account owes KMS", "Look at the account's bill and messages."},
+	{0, "KmsUbsmsInvalidBid", NULL, NULL, DENIED, NEVER, IMAGE,
+	"the account's KMS is not in order", "Look at the account's bill and messages."},
+
+	/* too fast */
+	{0, NULL, "0004-", NULL, BUSY, THROTTLED, IMAGE,
+	"the service is asked too often", HINT_SLOWER},
+	{0, "CpuLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the account's image processing quota is used up", HINT_SLOWER},
+	{0, "TotalQpsLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the account asks too often", HINT_SLOWER},
+	{0, "MetaOperationQpsLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the account asks too often", HINT_SLOWER},
+	{0, "ActiveRequestLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"too many requests are in flight", HINT_SLOWER},
+	{0, "DownloadTrafficRateLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the bandwidth is used up", HINT_SLOWER},
+	{0, "QpsLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the service is asked too often", HINT_SLOWER},
+	{0, "SlowDown", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the service is asked too often", HINT_SLOWER},
+	{0, "PartitionQpsLimitted", NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the service is asked too often for keys like this one", HINT_SLOWER},
+
+	/* the service is not well */
+	{0, "InternalError", NULL, NULL, SERVICE, TRANSIENT, IMAGE,
+	"the service failed", HINT_LATER},
+	{0, "ServiceUnavailable", NULL, NULL, SERVICE, TRANSIENT, IMAGE,
+	"the service is not available", HINT_LATER},
+	{0, "RequestTimeout", NULL, NULL, LOST, TRANSIENT, IMAGE,
+	"the service waited in vain for the request", HINT_LATER},
+	{0, "MirrorFailed", NULL, NULL, SERVICE, TRANSIENT, IMAGE,
+	"the bucket's mirror source is not available", HINT_LATER},
+	{0, "PreconditionFailed", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"a precondition does not hold", HINT_PROXY},
+	{0, "InvalidRange", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the range can't be satisfied", HINT_PROXY},
+
+	/* codes nobody has told us of, by their status */
+	{3, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, IMAGE,
+	"the answer is a redirect, which is never followed", HINT_PROXY},
+	{401, NULL, NULL, NULL, WHO, CREDENTIALS, SETUP,
+	"the service wants other credentials", HINT_KEYS},
+	{403, NULL, NULL, NULL, DENIED, NEVER, IMAGE,
+	"access denied", HINT_POLICY},
+	{404, NULL, NULL, NULL, MISSING, NEVER, IMAGE,
+	"not found", NULL},
+	{408, NULL, NULL, NULL, LOST, TRANSIENT, IMAGE,
+	"the service waited in vain for the request", HINT_LATER},
+	{429, NULL, NULL, NULL, BUSY, THROTTLED, IMAGE,
+	"the service is asked too often", HINT_SLOWER},
+	{4, NULL, NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the service refuses the request", NULL},
+	{5, NULL, NULL, NULL, SERVICE, TRANSIENT, IMAGE,
+	"the service failed", HINT_LATER},
+	{0, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, IMAGE,
+	"the service gave an answer of no known kind", HINT_PROXY},
+};
+
+const int	oss_failure_rule_count = lengthof(oss_failure_rules);

@@ -1,0 +1,549 @@
+/*-------------------------------------------------------------------------
+ * http.c
+ *	  One HTTP transfer: its options, its answer, its end.
+ *
+ * curl's callbacks here neither palloc nor ereport: a longjmp through
+ * libcurl's frames would leave it in pieces.  They note what happened and the
+ * caller of http_turn() finds it in the answer.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "client/http.h"
+#include "client/http_loop.h"
+#include "compat.h"
+#include "lib/ilist.h"
+#include "protocol/address.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#define USER_AGENT "oss_labels/1.0"
+
+/* Bytes of answer headers accepted: real ones have under two thousand. */
+#define MAX_HEADER_BYTES	(64 * 1024)
+
+/* Servers close connections after 50 to 60 s of idling (reference 8, 19). */
+#define MAX_IDLE_SECONDS	45L
+
+/* Easy handles kept for reuse. */
+#define MAX_SPARE_HANDLES	256
+
+/*
+ * A transfer.  easy is NULL before the start and after the end; it is in the
+ * loop exactly while in_loop.  node is in the list of finished transfers
+ * exactly when finished and not yet told.
+ */
+struct HttpTransfer
+{
+	MemoryContext context;
+	MemoryContextCallback reset;
+	dlist_node	node;
+	bool		listed;
+	bool		in_loop;
+	CURL	   *easy;
+	struct curl_slist *headers;
+	char	   *sent_body;
+	char	   *body;			/* malloc'd: grown inside a curl callback */
+	size_t		body_cap;
+	size_t		max_body;
+	size_t		header_bytes;
+	HttpReach	reach;
+	bool		loopback_only;
+	bool		refused_address;
+	bool		too_large;
+	bool		no_memory;
+	HttpDone	done;
+	void	   *arg;
+	char		errors[CURL_ERROR_SIZE];
+	HttpAnswer	answer;
+};
+
+static dlist_head finished = DLIST_STATIC_INIT(finished);
+static CURL *spare[MAX_SPARE_HANDLES];
+static int	nspare = 0;
+static int	in_flight = 0;
+
+/* Keep what a caller may look at of one answer header. */
+static void
+keep_header(HttpAnswer *answer, const char *line, size_t len)
+{
+	const struct
+	{
+		const char *name;
+		char	   *value;
+		size_t		size;
+	}			kept[] = {
+		{"content-type", answer->content_type, sizeof(answer->content_type)},
+		{"x-oss-request-id", answer->request_id, sizeof(answer->request_id)},
+		{"x-oss-ec", answer->ec, sizeof(answer->ec)},
+		{"date", answer->date, sizeof(answer->date)},
+		{"retry-after", answer->retry_after, sizeof(answer->retry_after)},
+		{"x-oss-qos-delay-time", answer->qos_delay, sizeof(answer->qos_delay)},
+		{"x-oss-err", answer->oss_err, sizeof(answer->oss_err)},
+	};
+
+	for (int i = 0; i < lengthof(kept); i++)
+	{
+		size_t		n = strlen(kept[i].name);
+
+		if (len <= n || line[n] != ':' ||
+			pg_strncasecmp(line, kept[i].name, n) != 0)
+			continue;
+		line += n + 1;
+		len -= n + 1;
+		while (len > 0 && (*line == ' ' || *line == '\t'))
+			line++, len--;
+		while (len > 0 && (unsigned char) line[len - 1] <= ' ')
+			len--;
+		len = Min(len, kept[i].size - 1);
+		memcpy(kept[i].value, line, len);
+		kept[i].value[len] = '\0';
+		return;
+	}
+}
+
+/* Take a header line; called by curl. */
+static size_t
+on_header(char *line, size_t size, size_t n, void *arg)
+{
+	HttpTransfer *t = arg;
+
+	n *= size;
+	t->header_bytes += n;
+	if (t->header_bytes > MAX_HEADER_BYTES)
+	{
+		t->too_large = true;
+		return 0;
+	}
+	keep_header(&t->answer, line, n);
+	return n;
+}
+
+/* Take a piece of the body; called by curl. */
+static size_t
+on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+	HttpTransfer *t = arg;
+	size_t		len = t->answer.body_len;
+
+	n *= size;
+	t->answer.in_body = true;
+	if (n > t->max_body || len > t->max_body - n)
+	{
+		t->too_large = true;
+		return 0;
+	}
+	if (len + n + 1 > t->body_cap)
+	{
+		size_t		cap = Max(len + n + 1, Max(2 * t->body_cap, 2048));
+		char	   *grown = realloc(t->body, cap);
+
+		if (grown == NULL)
+		{
+			t->no_memory = true;
+			return 0;
+		}
+		t->body = grown;
+		t->body_cap = cap;
+	}
+	memcpy(t->body + len, bytes, n);
+	t->answer.body_len = len + n;
+	t->body[len + n] = '\0';
+	return n;
+}
+
+/* May this transfer talk to that address? */
+static bool
+address_allowed(const HttpTransfer *t, const struct sockaddr *addr)
+{
+	switch (oss_address_class(addr))
+	{
+		case OSS_ADDRESS_LOOPBACK:
+			return true;
+		case OSS_ADDRESS_ORDINARY:
+			return !t->loopback_only;
+		case OSS_ADDRESS_LINK_LOCAL:
+		case OSS_ADDRESS_METADATA:
+			return t->reach == HTTP_REACH_METADATA;
+		case OSS_ADDRESS_UNUSABLE:
+			break;
+	}
+	return false;
+}
+
+/* Open a socket to an address we may talk to; called by curl. */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
+{
+	HttpTransfer *t = arg;
+	int			fd;
+
+	if (!address_allowed(t, &peer->addr))
+	{
+		t->refused_address = true;
+		return CURL_SOCKET_BAD;
+	}
+	if (!AcquireExternalFD())
+		return CURL_SOCKET_BAD;
+	fd = socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
+	if (fd < 0)
+		ReleaseExternalFD();
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/* Close a socket; called by curl, also long after its transfer. */
+static int
+on_close_socket(void *arg, curl_socket_t fd)
+{
+	ReleaseExternalFD();
+	return close(fd);
+}
+
+/* Tell what curl's code means for us. */
+static HttpEnd
+end_of_code(const HttpTransfer *t, CURLcode code)
+{
+	if (t->too_large)
+		return HTTP_TOO_LARGE;
+	if (t->no_memory)
+		return HTTP_NO_MEMORY;
+	switch (code)
+	{
+		case CURLE_OK:
+			return HTTP_ANSWERED;
+		case CURLE_COULDNT_RESOLVE_HOST:
+			return HTTP_RESOLVE;
+		case CURLE_COULDNT_CONNECT:
+			return t->refused_address ? HTTP_FORBIDDEN_ADDRESS : HTTP_CONNECT;
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CIPHER:
+			return HTTP_TLS;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+			return HTTP_CERTIFICATE;
+		case CURLE_OPERATION_TIMEDOUT:
+			return HTTP_TIMEOUT;
+		case CURLE_GOT_NOTHING:
+		case CURLE_RECV_ERROR:
+		case CURLE_SEND_ERROR:
+		case CURLE_PARTIAL_FILE:
+			return HTTP_BROKEN;
+		case CURLE_OUT_OF_MEMORY:
+			return HTTP_NO_MEMORY;
+		default:
+			return HTTP_OTHER;
+	}
+}
+
+/* Return one of curl's times in microseconds. */
+static int64
+time_of(CURL *easy, CURLINFO info)
+{
+	curl_off_t	us = 0;
+
+	curl_easy_getinfo(easy, info, &us);
+	return us;
+}
+
+/* Fill in the answer of a transfer that has ended. */
+static void
+fill_answer(HttpTransfer *t, CURLcode code)
+{
+	HttpAnswer *a = &t->answer;
+	long		status = 0;
+	long		connects = 0;
+	char	   *address = NULL;
+	const char *words;
+
+	a->end = end_of_code(t, code);
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+	curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address);
+	a->status = (int) status;
+	a->new_connection = connects > 0;
+	a->body = t->body != NULL ? t->body : "";
+	a->dns_us = time_of(t->easy, CURLINFO_NAMELOOKUP_TIME_T);
+	a->connect_us = time_of(t->easy, CURLINFO_CONNECT_TIME_T);
+	a->tls_us = time_of(t->easy, CURLINFO_APPCONNECT_TIME_T);
+	a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
+	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
+	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
+	a->bytes_received = a->body_len + t->header_bytes;
+	if (address != NULL)
+		strlcpy(a->address, address, sizeof(a->address));
+	if (code != CURLE_OK)
+	{
+		words = t->errors[0] ? t->errors : curl_easy_strerror(code);
+		strlcpy(a->trouble, words, sizeof(a->trouble));
+	}
+}
+
+/* Give a transfer's foreign objects back; safe at any stage. */
+static void
+release(HttpTransfer *t)
+{
+	if (t->in_loop)
+	{
+		http_loop_remove(t->easy);
+		t->in_loop = false;
+		in_flight--;
+	}
+	if (t->easy != NULL)
+	{
+		/* the error buffer is about to go */
+		curl_easy_reset(t->easy);
+		if (nspare < MAX_SPARE_HANDLES)
+			spare[nspare++] = t->easy;
+		else
+			curl_easy_cleanup(t->easy);
+		t->easy = NULL;
+	}
+	curl_slist_free_all(t->headers);
+	t->headers = NULL;
+}
+
+/* Note the end of a transfer; called by the loop. */
+static void
+on_ended(CURL *easy, CURLcode code)
+{
+	HttpTransfer *t = NULL;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &t);
+	fill_answer(t, code);
+	release(t);
+	dlist_push_tail(&finished, &t->node);
+	t->listed = true;
+}
+
+/* End a transfer whose memory is about to go. */
+static void
+on_reset(void *arg)
+{
+	HttpTransfer *t = arg;
+
+	if (t->listed)
+		dlist_delete(&t->node);
+	t->listed = false;
+	release(t);
+	if (t->sent_body != NULL)
+		explicit_bzero(t->sent_body, strlen(t->sent_body));
+	if (t->body != NULL)
+	{
+		/* it may hold credentials */
+		explicit_bzero(t->body, t->body_cap);
+		free(t->body);
+	}
+	t->body = NULL;
+}
+
+/* Take a spare easy handle or make one; NULL when memory is short. */
+static CURL *
+take_easy(void)
+{
+	return nspare > 0 ? spare[--nspare] : curl_easy_init();
+}
+
+/* Add one header to the list; returns false when memory is short. */
+static bool
+add_header(HttpTransfer *t, const OssField *header)
+{
+	OssText		line = {0};
+	struct curl_slist *longer = NULL;
+
+	oss_text_adds(&line, header->name);
+	oss_text_adds(&line, ": ");
+	oss_text_adds(&line, header->value ? header->value : "");
+	if (!line.failed)
+		longer = curl_slist_append(t->headers, line.data);
+	oss_text_free(&line);
+	if (longer == NULL)
+		return false;
+	t->headers = longer;
+	return true;
+}
+
+/* Set what makes the request; returns false when libcurl refuses. */
+static bool
+set_request(HttpTransfer *t, const HttpSpec *spec)
+{
+	CURL	   *e = t->easy;
+	CURLcode	code;
+
+	code = curl_easy_setopt(e, CURLOPT_URL, spec->url);
+
+	/* dot segments and double slashes are part of a key */
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+	if (code == CURLE_OK && strcmp(spec->method, "HEAD") == 0)
+		code = curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+	else if (code == CURLE_OK && strcmp(spec->method, "GET") != 0)
+	{
+		curl_easy_setopt(e, CURLOPT_POSTFIELDS, t->sent_body ? t->sent_body : "");
+		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long) spec->body_len);
+		code = curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, spec->method);
+	}
+	for (size_t i = 0; i < spec->nheaders; i++)
+		if (!add_header(t, &spec->headers[i]))
+			return false;
+	if (code == CURLE_OK)
+		code = curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+	return code == CURLE_OK;
+}
+
+/* Set where it may go and how long it may take. */
+static bool
+set_limits(HttpTransfer *t, const HttpSpec *spec)
+{
+	CURL	   *e = t->easy;
+
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(e, CURLOPT_PROXY, "");
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) spec->connect_timeout_ms);
+	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) spec->timeout_ms);
+	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, USER_AGENT);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+
+	/* what was allowed to reach the metadata service serves nothing else */
+	if (spec->reach == HTTP_REACH_METADATA)
+		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+	return oss_set_quick_exit(e) == CURLE_OK &&
+		oss_set_protocols(e, spec->allow_http) == CURLE_OK;
+}
+
+/* Set whom to trust; verification has no switch. */
+static bool
+set_tls(HttpTransfer *t, const HttpSpec *spec)
+{
+	CURL	   *e = t->easy;
+
+	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(e, CURLOPT_SHARE, http_loop_share());
+	if (spec->ca_file != NULL &&
+		curl_easy_setopt(e, CURLOPT_CAINFO, spec->ca_file) != CURLE_OK)
+		return false;
+
+	/* libcurl keeps a parsed store only when it comes from one file */
+	curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+	return curl_easy_setopt(e, CURLOPT_SSLVERSION,
+							(long) CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
+		oss_set_ca_cache(e) == CURLE_OK;
+}
+
+/* Set where the answer goes. */
+static bool
+set_answer(HttpTransfer *t)
+{
+	CURL	   *e = t->easy;
+
+	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->errors);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	return curl_easy_setopt(e, CURLOPT_WRITEDATA, t) == CURLE_OK;
+}
+
+/* Make the memory of a transfer, which owns everything else of it. */
+static HttpTransfer *
+make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
+			  void *arg)
+{
+	MemoryContext context;
+	HttpTransfer *t;
+
+	context = AllocSetContextCreate(parent, "OSS labels transfer",
+									ALLOCSET_SMALL_SIZES);
+	t = MemoryContextAllocZero(context, sizeof(HttpTransfer));
+	t->context = context;
+	t->done = done;
+	t->arg = arg;
+	t->max_body = spec->max_body;
+	t->reach = spec->reach;
+	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
+		strncmp(spec->url, "https:", 6) != 0;
+	if (spec->body != NULL)
+	{
+		t->sent_body = MemoryContextAllocZero(context, spec->body_len + 1);
+		memcpy(t->sent_body, spec->body, spec->body_len);
+	}
+	t->reset.func = on_reset;
+	t->reset.arg = t;
+	MemoryContextRegisterResetCallback(context, &t->reset);
+	return t;
+}
+
+/* Start a transfer owned by context. */
+HttpTransfer *
+http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg)
+{
+	HttpTransfer *t;
+
+	http_loop_init(on_ended);
+	t = make_transfer(context, spec, done, arg);
+	t->easy = take_easy();
+	if (t->easy == NULL || !set_request(t, spec) || !set_limits(t, spec) ||
+		!set_tls(t, spec) || !set_answer(t) || !http_loop_add(t->easy))
+	{
+		http_free(t);
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not start an HTTP request"),
+				 errdetail("libcurl refused it, most likely for lack of memory.")));
+	}
+	t->in_loop = true;
+	in_flight++;
+	return t;
+}
+
+/* Return the answer of a transfer that is done. */
+const HttpAnswer *
+http_answer(const HttpTransfer *t)
+{
+	return &t->answer;
+}
+
+/* End a transfer and forget it. */
+void
+http_free(HttpTransfer *t)
+{
+	MemoryContextDelete(t->context);
+}
+
+/* Let the loop run once. */
+bool
+http_turn(long timeout_ms)
+{
+	bool		latch_set;
+
+	http_loop_init(on_ended);
+	latch_set = http_loop_turn(dlist_is_empty(&finished) ? timeout_ms : 0);
+	while (!dlist_is_empty(&finished))
+	{
+		HttpTransfer *t = dlist_container(HttpTransfer, node,
+										  dlist_pop_head_node(&finished));
+
+		t->listed = false;
+		t->done(t, t->arg);
+	}
+	return latch_set;
+}
+
+/* Return the number of transfers in flight. */
+int
+http_in_flight(void)
+{
+	return in_flight;
+}

@@ -1,0 +1,313 @@
+/*-------------------------------------------------------------------------
+ * http_loop.c
+ *	  The event loop: curl's sockets in one epoll set, that set beside the
+ *	  process latch in one wait event set.
+ *
+ * A wait that sleeps in WaitEventSetWait() sees everything a backend has to
+ * see: cancel, terminate, timeouts, barriers (DROP DATABASE of others),
+ * recovery conflicts, death of the postmaster.  curl's own poll sees none.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "client/http_loop.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#define MUX_EVENTS	64
+
+/* Idle connections kept; beyond, curl closes the oldest. */
+#define POOL_CONNECTIONS	1024L
+
+/*
+ * The process's loop.  Either multi is NULL and nothing else is set, or all
+ * of it is.  curl_due is when curl wants to be called without any socket being
+ * ready, or 0.
+ */
+static CURLM *multi = NULL;
+static CURLSH *share = NULL;
+static int	mux = -1;
+static WaitEventSet *waits = NULL;
+static TimestampTz curl_due = 0;
+static uint32 wait_event = 0;
+static HttpLoopEnded tell_ended = NULL;
+
+/* Tell epoll what curl waits for on a socket; called by curl. */
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+	struct epoll_event event = {0};
+
+	if (what == CURL_POLL_REMOVE)
+	{
+		(void) epoll_ctl(mux, EPOLL_CTL_DEL, fd, NULL);
+		return 0;
+	}
+	event.data.fd = fd;
+	if (what & CURL_POLL_IN)
+		event.events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		event.events |= EPOLLOUT;
+	if (epoll_ctl(mux, EPOLL_CTL_MOD, fd, &event) == 0)
+		return 0;
+	if (errno == ENOENT && epoll_ctl(mux, EPOLL_CTL_ADD, fd, &event) == 0)
+		return 0;
+	return -1;
+}
+
+/* Note when curl wants to be called; called by curl. */
+static int
+on_timer(CURLM *handle, long timeout_ms, void *arg)
+{
+	curl_due = timeout_ms < 0 ? 0 :
+		GetCurrentTimestamp() + timeout_ms * INT64CONST(1000);
+	return 0;
+}
+
+/*
+ * Block every signal while curl may start its resolver thread, which would
+ * otherwise run PostgreSQL's handlers on its own stack (curl issue 8339).
+ */
+static void
+enter_curl(sigset_t *saved)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+static void
+leave_curl(const sigset_t *saved)
+{
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+/* Make curl's half of the loop; returns NULL or what could not be had. */
+static const char *
+make_multi(void)
+{
+	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+		return "libcurl could not be initialised.";
+	if (share == NULL)
+		share = curl_share_init();
+	multi = curl_multi_init();
+	if (share == NULL || multi == NULL)
+		return "libcurl is out of memory.";
+
+	/* one process, one thread: no lock functions */
+	curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+
+	if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
+		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
+		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, POOL_CONNECTIONS) != CURLM_OK)
+		return "libcurl refuses its own options.";
+	return NULL;
+}
+
+/* Make the set that waits for the latch, the postmaster and curl. */
+static void
+make_waits(void)
+{
+	waits = oss_create_wait_event_set(3);
+	AddWaitEventToSet(waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(waits, WL_SOCKET_READABLE, mux, NULL, NULL);
+	wait_event = oss_wait_event_new("OssLabelsRequest");
+}
+
+/* Undo a loop that was made by half. */
+static void
+unmake(void)
+{
+	if (waits != NULL)
+		FreeWaitEventSet(waits);
+	waits = NULL;
+	if (multi != NULL)
+		curl_multi_cleanup(multi);
+	multi = NULL;
+	if (mux >= 0)
+	{
+		close(mux);
+		ReleaseExternalFD();
+	}
+	mux = -1;
+}
+
+/* Make the loop unless it is there. */
+void
+http_loop_init(HttpLoopEnded ended)
+{
+	const char *trouble;
+
+	if (waits != NULL)
+		return;
+
+	unmake();
+	tell_ended = ended;
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("no file descriptor left for HTTP requests"),
+				 errhint("Raise max_files_per_process.")));
+	mux = epoll_create1(EPOLL_CLOEXEC);
+	if (mux < 0)
+	{
+		int			saved_errno = errno;
+
+		ReleaseExternalFD();
+		errno = saved_errno;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not create an epoll descriptor: %m")));
+	}
+	trouble = make_multi();
+	if (trouble != NULL)
+	{
+		unmake();
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not set up HTTP requests"),
+				 errdetail_internal("%s", trouble)));
+	}
+	make_waits();
+}
+
+/* Begin a transfer. */
+bool
+http_loop_add(CURL *easy)
+{
+	sigset_t	saved;
+	CURLMcode	code;
+	int			running;
+
+	enter_curl(&saved);
+	code = curl_multi_add_handle(multi, easy);
+	if (code == CURLM_OK)
+	{
+		/* send now, not when the caller comes to wait */
+		curl_due = 0;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	leave_curl(&saved);
+	return code == CURLM_OK;
+}
+
+/* Take a transfer out. */
+void
+http_loop_remove(CURL *easy)
+{
+	sigset_t	saved;
+
+	if (multi == NULL)
+		return;
+	enter_curl(&saved);
+	curl_multi_remove_handle(multi, easy);
+	leave_curl(&saved);
+}
+
+/* Hand curl what is ready. */
+static void
+pump(void)
+{
+	struct epoll_event events[MUX_EVENTS];
+	sigset_t	saved;
+	int			running;
+	int			n;
+
+	enter_curl(&saved);
+	n = epoll_wait(mux, events, MUX_EVENTS, 0);
+	for (int i = 0; i < n; i++)
+	{
+		int			what = 0;
+
+		if (events[i].events & (EPOLLIN | EPOLLHUP))
+			what |= CURL_CSELECT_IN;
+		if (events[i].events & EPOLLOUT)
+			what |= CURL_CSELECT_OUT;
+		if (events[i].events & EPOLLERR)
+			what |= CURL_CSELECT_ERR;
+		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
+	}
+	if (curl_due != 0 && curl_due <= GetCurrentTimestamp())
+	{
+		curl_due = 0;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	leave_curl(&saved);
+}
+
+/* Tell of what has ended; returns whether anything has. */
+static bool
+reap(void)
+{
+	CURLMsg    *msg;
+	int			left;
+	bool		any = false;
+
+	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		any = true;
+		tell_ended(msg->easy_handle, msg->data.result);
+	}
+	return any;
+}
+
+/* Bound a wait by curl's own timer. */
+static long
+bounded_wait(long timeout_ms)
+{
+	long		curl_ms;
+	TimestampTz now;
+
+	if (curl_due == 0 || timeout_ms == 0)
+		return timeout_ms;
+	now = GetCurrentTimestamp();
+	if (curl_due <= now)
+		return 0;
+	curl_ms = (long) ((curl_due - now + 999) / 1000);
+	return timeout_ms < 0 ? curl_ms : Min(timeout_ms, curl_ms);
+}
+
+/* Wait for the network, the latch or the clock, once. */
+bool
+http_loop_turn(long timeout_ms)
+{
+	WaitEvent	occurred[3];
+	bool		latch_set = false;
+	int			n;
+
+	if (reap())
+		timeout_ms = 0;
+	n = WaitEventSetWait(waits, bounded_wait(timeout_ms), occurred,
+						 lengthof(occurred), wait_event);
+	for (int i = 0; i < n; i++)
+		if (occurred[i].events & WL_LATCH_SET)
+			latch_set = true;
+	if (latch_set)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	pump();
+	reap();
+	return latch_set;
+}
+
+/* Return the share object that holds the TLS sessions. */
+CURLSH *
+http_loop_share(void)
+{
+	return share;
+}

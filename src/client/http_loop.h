@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ * http_loop.h
+ *	  The event loop under http.c: one curl multi handle, one epoll
+ *	  descriptor, one wait event set per process.
+ *
+ * Middle floor, private to http.c.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_HTTP_LOOP_H
+#define OSS_HTTP_LOOP_H
+
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+/* Told of each transfer that ended, from http_loop_turn(); must not throw. */
+typedef void (*HttpLoopEnded) (CURL *easy, CURLcode code);
+
+/*
+ * Make the loop unless it is there.  Errors: 53000 when descriptors, memory or
+ * libcurl can't be had.
+ */
+extern void http_loop_init(HttpLoopEnded ended);
+
+/* Begin a transfer; returns false when libcurl refuses. */
+extern bool http_loop_add(CURL *easy);
+
+/* Take a transfer out, closing its connection unless it has ended. */
+extern void http_loop_remove(CURL *easy);
+
+/* See http_turn(). */
+extern bool http_loop_turn(long timeout_ms);
+
+/* The share object that holds the TLS sessions. */
+extern CURLSH *http_loop_share(void);
+
+#endif							/* OSS_HTTP_LOOP_H */

@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ * compat.h
+ *	  Everything that depends on the version of PostgreSQL (15 to 19) or of
+ *	  libcurl.  No other file tests versions.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_COMPAT_H
+#define OSS_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "oss_labels needs PostgreSQL 15 or newer"
+#endif
+
+/* PostgreSQL 16 split VARDATA_ANY and friends off. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* PostgreSQL 18 spells it pg_noreturn, in front of the declaration. */
+#if PG_VERSION_NUM >= 180000
+#define OSS_NORETURN pg_noreturn
+#else
+#define OSS_NORETURN pg_attribute_noreturn()
+#endif
+
+/* PostgreSQL 18 can name a module. */
+#if PG_VERSION_NUM >= 180000
+#define OSS_MODULE_MAGIC(name_, version_) \
+	PG_MODULE_MAGIC_EXT(.name = name_, .version = version_)
+#else
+#define OSS_MODULE_MAGIC(name_, version_) PG_MODULE_MAGIC
+#endif
+
+/* PostgreSQL 17 gives a wait event set to a resource owner. */
+#if PG_VERSION_NUM >= 170000
+#define oss_create_wait_event_set(n) CreateWaitEventSet(NULL, n)
+#else
+#define oss_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, n)
+#endif
+
+/* PostgreSQL 17 has wait events with names of our own. */
+#if PG_VERSION_NUM >= 170000
+#define oss_wait_event_new(name) WaitEventExtensionNew(name)
+#else
+#define oss_wait_event_new(name) PG_WAIT_EXTENSION
+#endif
+
+/* PostgreSQL 16 merged the ACL checks. */
+#if PG_VERSION_NUM >= 160000
+#define oss_server_aclcheck(serverid, userid, mode) \
+	object_aclcheck(ForeignServerRelationId, serverid, userid, mode)
+#else
+#define oss_server_aclcheck(serverid, userid, mode) \
+	pg_foreign_server_aclcheck(serverid, userid, mode)
+#endif
+
+/* PostgreSQL 17 moved the place of the lexer's result. */
+#if PG_VERSION_NUM >= 170000
+#define oss_json_lexer(json, len, encoding) \
+	makeJsonLexContextCstringLen(NULL, json, len, encoding, false)
+#else
+#define oss_json_lexer(json, len, encoding) \
+	makeJsonLexContextCstringLen(json, len, encoding, false)
+#endif
+
+#endif							/* OSS_COMPAT_H */
+
+/*
+ * libcurl.  Outside the guard of the rest: only files that include
+ * curl/curl.h see this part.
+ */
+#if defined(LIBCURL_VERSION_NUM) && !defined(OSS_COMPAT_CURL)
+#define OSS_COMPAT_CURL
+
+/* 7.85 replaced the bit mask of protocols by a list. */
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define oss_set_protocols(easy, http) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, (http) ? "https,http" : "https")
+#else
+#define oss_set_protocols(easy, http) \
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, \
+					 (long) ((http) ? CURLPROTO_HTTPS | CURLPROTO_HTTP : CURLPROTO_HTTPS))
+#endif
+
+/*
+ * 7.87: leave a resolver thread behind instead of waiting for it, without
+ * which no timeout and no cancel holds during DNS; and keep the parsed CA
+ * store.
+ */
+#if LIBCURL_VERSION_NUM >= 0x075700
+#define oss_set_quick_exit(easy) curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L)
+#define oss_set_ca_cache(easy) curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 3600L)
+#else
+#define oss_set_quick_exit(easy) CURLE_OK
+#define oss_set_ca_cache(easy) CURLE_OK
+#endif
+
+#endif							/* OSS_COMPAT_CURL */
