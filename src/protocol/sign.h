@@ -97,8 +97,12 @@ extern void oss_query_string(OssText *out, const OssField *query,
 extern void oss_signing_key_wipe(OssSigningKey *cache);
 
 /*
- * Append the canonical request of the header form, for tests and fuzzers.
+ * Append the canonical request of the header form or of the URL form, for
+ * tests and fuzzers.
  */
 extern bool oss_canonical_request(OssText *out, const OssToSign *what);
+extern bool oss_canonical_query_request(OssText *out, const OssToSign *what,
+										const OssCredentials *who,
+										long expires);
 
 #endif							/* OSS_SIGN_H */

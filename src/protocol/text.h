@@ -24,11 +24,20 @@ typedef struct OssText
 	bool		failed;
 } OssText;
 
+/*
+ * Make room for n more bytes and the final NUL, so that the caller may write
+ * at data + len.  Returns false, having set failed, when there is none.
+ */
+extern bool oss_text_reserve(OssText *text, size_t n);
+
 /* Append n bytes. */
 extern void oss_text_add(OssText *text, const char *bytes, size_t n);
 
 /* Append a NUL-terminated string. */
 extern void oss_text_adds(OssText *text, const char *s);
+
+/* Drop what was appended after the first len bytes, overwriting it. */
+extern void oss_text_truncate(OssText *text, size_t len);
 
 /* Forget the contents, keep the memory; also clears failed. */
 extern void oss_text_reset(OssText *text);

@@ -15,6 +15,8 @@
 #define OSS_BUCKET_MAX	63
 #define OSS_KEY_MAX		1023	/* bytes of UTF-8 */
 #define OSS_HOST_MAX	253
+#define OSS_REGION_MAX	59		/* "oss-" and it make one host label */
+#define OSS_VERSION_ID_MAX	1024
 
 typedef enum OssAddressing
 {
@@ -50,29 +52,38 @@ extern void oss_escape(OssText *out, const char *bytes, size_t n,
  *
  * bucket: 3 to 63 of [a-z0-9-], not beginning or ending with '-'.
  * key: 1 to 1023 bytes of valid UTF-8 without NUL, not beginning with '/'
- * or '\'.  region: [a-z0-9-]+, and never the spelling "oss-<region>".
- * version_id: 1 to 1024 printable ASCII characters.
+ * or '\'.  region: 1 to 59 of [a-z0-9-], not beginning or ending with '-', and
+ * never the spelling "oss-<region>".  version_id: 1 to 1024 visible ASCII
+ * characters.  header_value: visible ASCII characters, not empty: what a
+ * key id or token must be, as it becomes part of a header.
  */
 extern const char *oss_bucket_problem(const char *bucket);
 extern const char *oss_key_problem(const char *key, size_t len);
 extern const char *oss_region_problem(const char *region);
 extern const char *oss_version_id_problem(const char *version_id);
+extern const char *oss_header_value_problem(const char *value);
 
 /*
  * Parse "[scheme://]host[:port][/]" into *endpoint; no scheme means https.
  * Returns NULL, or what is wrong (user info, path, query, bad port, bad host
- * label, unknown scheme).  http is accepted here for loopback hosts only:
- * a signed request in clear text can be replayed for 15 minutes.
+ * label, unknown scheme); *endpoint is then undefined.  An IPv6 address stands
+ * in brackets.  Numeric forms that a resolver would take for an address
+ * ("127.1", "0x7f000001") are refused.  http is accepted here for loopback
+ * hosts only: a signed request in clear text can be replayed for 15 minutes.
  */
 extern const char *oss_endpoint_parse(const char *text, OssEndpoint *endpoint);
 
-/* Set *endpoint to the public one of a region, oss-<region>.aliyuncs.com. */
+/*
+ * Set *endpoint to the public one of a legal region,
+ * oss-<region>.aliyuncs.com.
+ */
 extern void oss_endpoint_of_region(const char *region, OssEndpoint *endpoint);
 
 /*
  * Append the URL of an object without its query: scheme, host as addressing
  * says, port unless default, escaped key.  bucket or key may be NULL (service
- * or bucket request).
+ * or bucket request).  An IP literal has no names below it, so that virtual
+ * hosts are addressed by path there (reference 1.8).
  */
 extern void oss_object_url(OssText *out, const OssEndpoint *endpoint,
 						   OssAddressing addressing,

@@ -1,0 +1,336 @@
+/*-------------------------------------------------------------------------
+ * error_xml.c
+ *	  Read the XML document with which OSS explains a refusal.
+ *
+ * The text comes from the network and goes into error messages.  Hence expat
+ * parses it, a document type declaration ends the parse (entities could blow
+ * up or read files), and what is kept is bounded and free of control
+ * characters.
+ *-------------------------------------------------------------------------
+ */
+#include "protocol/error_xml.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <expat.h>
+#include <openssl/evp.h>
+
+#define DEPTH_MAX	16			/* of elements; real documents have 3 */
+
+/* Which elements are kept, and where. */
+typedef struct Field
+{
+	const char *element;
+	size_t		offset;
+	size_t		size;
+	bool		in_detail;		/* may stand in <Detail> as well */
+} Field;
+
+#define FIELD(element, member, in_detail) \
+	{element, offsetof(OssErrorXml, member), \
+	 sizeof(((OssErrorXml *) NULL)->member), in_detail}
+
+static const Field fields[] = {
+	FIELD("Code", code, false),
+	FIELD("Message", message, false),
+	FIELD("RequestId", request_id, false),
+	FIELD("EC", ec, false),
+	FIELD("HostId", host_id, false),
+	FIELD("BucketName", bucket, false),
+	FIELD("Bucket", bucket, false),
+	FIELD("Endpoint", endpoint, false),
+	FIELD("ServerTime", server_time, true),
+};
+
+/*
+ * Where the parser stands.  field is the one whose text is being read, or
+ * NULL; len what it holds so far; gap whether blanks wait to be written as
+ * one space before the next character; full whether the field is complete
+ * because a character did not fit.
+ */
+typedef struct Reader
+{
+	XML_Parser	parser;
+	OssErrorXml *error;
+	bool		refused;
+	bool		in_detail;
+	int			depth;
+	const Field *field;
+	size_t		len;
+	bool		gap;
+	bool		full;
+} Reader;
+
+/* End the parse for good. */
+static void
+refuse(Reader *reader)
+{
+	reader->refused = true;
+	reader->field = NULL;
+	XML_StopParser(reader->parser, XML_FALSE);
+}
+
+/* Return an element's name without its namespace prefix. */
+static const char *
+local_name(const char *name)
+{
+	const char *colon = strrchr(name, ':');
+
+	return colon != NULL ? colon + 1 : name;
+}
+
+/* Return the place of a field. */
+static char *
+place_of(const Reader *reader, const Field *field)
+{
+	return (char *) reader->error + field->offset;
+}
+
+/* Return the field that an element at the current depth fills, or NULL. */
+static const Field *
+field_of(const Reader *reader, const char *name)
+{
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+	{
+		const Field *field = &fields[i];
+
+		if (strcmp(name, field->element) != 0)
+			continue;
+		if (reader->depth != 2 && !(reader->in_detail && field->in_detail))
+			return NULL;
+		/* the first of several counts */
+		return place_of(reader, field)[0] == '\0' ? field : NULL;
+	}
+	return NULL;
+}
+
+/* Handle a start tag. */
+static void XMLCALL
+on_start(void *data, const XML_Char *name, const XML_Char **attributes)
+{
+	Reader	   *reader = data;
+
+	name = local_name(name);
+	reader->depth++;
+	if (reader->depth > DEPTH_MAX ||
+		(reader->depth == 1 && strcmp(name, "Error") != 0))
+	{
+		refuse(reader);
+		return;
+	}
+	if (reader->depth == 2)
+		reader->in_detail = strcmp(name, "Detail") == 0;
+	reader->field = field_of(reader, name);
+	reader->len = 0;
+	reader->gap = false;
+	reader->full = false;
+}
+
+/* Handle an end tag. */
+static void XMLCALL
+on_end(void *data, const XML_Char *name)
+{
+	Reader	   *reader = data;
+
+	reader->depth--;
+	reader->field = NULL;
+}
+
+/* Return the length of the UTF-8 character at s, of which n bytes are left. */
+static size_t
+char_length(const char *s, size_t n)
+{
+	size_t		len = 1;
+
+	while (len < n && ((unsigned char) s[len] & 0xC0) == 0x80)
+		len++;
+	return len;
+}
+
+/*
+ * Is this character of len bytes white space or a control character?  So are
+ * C1 controls, line and paragraph separators, and the marks that turn the
+ * direction of the text behind them.
+ */
+static bool
+is_gap(const char *s, size_t len)
+{
+	unsigned char a = s[0];
+	unsigned char b = len > 1 ? s[1] : 0;
+	unsigned char c = len > 2 ? s[2] : 0;
+
+	if (len == 1)
+		return a <= ' ' || a == 0x7F;
+	if (len == 2)
+		return a == 0xC2 && b <= 0xA0;
+	if (len != 3 || a != 0xE2)
+		return false;
+	return (b == 0x80 && (c == 0x8E || c == 0x8F || (c >= 0xA8 && c <= 0xAE)))
+		|| (b == 0x81 && c >= 0xA6 && c <= 0xA9);
+}
+
+/* Append a character to the field, unless it does not fit. */
+static void
+keep_char(Reader *reader, const char *s, size_t len)
+{
+	char	   *place = place_of(reader, reader->field);
+	size_t		gap = reader->gap && reader->len > 0 ? 1 : 0;
+
+	if (reader->len + gap + len >= reader->field->size)
+	{
+		reader->full = true;
+		return;
+	}
+	if (gap)
+		place[reader->len++] = ' ';
+	memcpy(place + reader->len, s, len);
+	reader->len += len;
+	reader->gap = false;
+}
+
+/* Handle text: expat gives it in UTF-8 and in whole characters. */
+static void XMLCALL
+on_text(void *data, const XML_Char *s, int n)
+{
+	Reader	   *reader = data;
+
+	while (n > 0 && reader->field != NULL && !reader->full)
+	{
+		size_t		len = char_length(s, n);
+
+		if (is_gap(s, len))
+			reader->gap = true;
+		else
+			keep_char(reader, s, len);
+		s += len;
+		n -= len;
+	}
+}
+
+/* Handle a document type declaration: no service sends one. */
+static void XMLCALL
+on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
+		   const XML_Char *public_id, int has_internal_subset)
+{
+	refuse(data);
+}
+
+/* Is this a character of IMM's error codes ("File access forbidden")? */
+static bool
+is_imm_code_char(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		(c >= '0' && c <= '9') || c == ' ' || c == '.' || c == '_' ||
+		c == '-';
+}
+
+/* Copy n bytes to a field of the given size, if they fit. */
+static void
+copy_part(char *to, size_t size, const char *from, size_t n)
+{
+	if (n >= size)
+		return;
+	memcpy(to, from, n);
+	to[n] = '\0';
+}
+
+/*
+ * Split the message of an error that IMM gave through OSS: "<IMM code>, <IMM
+ * text> <IMM request id>" (reference 6.3).
+ */
+static void
+split_imm_message(OssErrorXml *error)
+{
+	static const char hex[] = "0123456789ABCDEFabcdef-";
+	const char *message = error->message;
+	const char *last = strrchr(message, ' ');
+	size_t		n = 0;
+
+	if (strncmp(error->code, "Imm ", 4) != 0)
+		return;
+	while (is_imm_code_char(message[n]))
+		n++;
+	if (message[n] == ',')
+		copy_part(error->imm_code, sizeof(error->imm_code), message, n);
+	/* a word of the text may be hexadecimal, but none is that long */
+	if (last != NULL && strlen(last + 1) >= 16 &&
+		last[1 + strspn(last + 1, hex)] == '\0')
+		copy_part(error->imm_request_id, sizeof(error->imm_request_id),
+				  last + 1, strlen(last + 1));
+}
+
+/* Run the parser over the body; false if it is not an <Error> document. */
+static bool
+run_parser(const char *body, size_t len, Reader *reader)
+{
+	bool		ok;
+
+	reader->parser = XML_ParserCreate(NULL);
+	if (reader->parser == NULL)
+		return false;
+	XML_SetUserData(reader->parser, reader);
+	XML_SetElementHandler(reader->parser, on_start, on_end);
+	XML_SetCharacterDataHandler(reader->parser, on_text);
+	XML_SetStartDoctypeDeclHandler(reader->parser, on_doctype);
+	ok = XML_Parse(reader->parser, body, (int) len, 1) == XML_STATUS_OK;
+	XML_ParserFree(reader->parser);
+	return ok && !reader->refused;
+}
+
+/* Read a body into *error. */
+bool
+oss_error_xml_parse(const char *body, size_t len, OssErrorXml *error)
+{
+	Reader		reader = {.error = error};
+
+	memset(error, 0, sizeof(*error));
+	if (len > INT_MAX || !run_parser(body, len, &reader))
+	{
+		memset(error, 0, sizeof(*error));
+		return false;
+	}
+	split_imm_message(error);
+	return true;
+}
+
+/* Decode base64 of len bytes; returns the length, or -1. */
+static int
+decode_base64(const char *text, int len, unsigned char *out)
+{
+	EVP_ENCODE_CTX *ctx = EVP_ENCODE_CTX_new();
+	int			n = 0;
+	int			rest = 0;
+	bool		ok;
+
+	if (ctx == NULL)
+		return -1;
+	EVP_DecodeInit(ctx);
+	ok = EVP_DecodeUpdate(ctx, out, &n, (const unsigned char *) text,
+						  len) >= 0 &&
+		EVP_DecodeFinal(ctx, out + n, &rest) == 1;
+	EVP_ENCODE_CTX_free(ctx);
+	return ok ? n + rest : -1;
+}
+
+/* Read the value of an x-oss-err header into *error. */
+bool
+oss_error_xml_parse_base64(const char *text, size_t len, OssErrorXml *error)
+{
+	unsigned char *body;
+	int			n;
+	bool		ok;
+
+	memset(error, 0, sizeof(*error));
+	if (len > INT_MAX)
+		return false;
+	/* three bytes for four, and room for what the decoder rounds up */
+	body = malloc(len + 64);
+	if (body == NULL)
+		return false;
+	n = decode_base64(text, (int) len, body);
+	ok = n >= 0 && oss_error_xml_parse((const char *) body, n, error);
+	free(body);
+	return ok;
+}

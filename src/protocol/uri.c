@@ -1,0 +1,518 @@
+/*-------------------------------------------------------------------------
+ * uri.c
+ *	  Names and addresses as OSS spells them: escaping, endpoints, buckets,
+ *	  keys, regions.
+ *
+ * Characters are compared by their ASCII codes, never by the locale's idea of
+ * letters and digits.
+ *-------------------------------------------------------------------------
+ */
+#include "protocol/uri.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/address.h"
+
+#define HTTPS_PORT		443
+#define HTTP_PORT		80
+#define PORT_MAX		65535
+#define LABEL_MAX		63
+
+/* ---------- characters ---------- */
+
+/* Is this a decimal digit? */
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Is this a lower-case letter, a digit or a hyphen? */
+static bool
+is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-';
+}
+
+/* Does a byte stay as it is when a URI is escaped? */
+static bool
+is_unreserved(unsigned char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		(c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' ||
+		c == '~';
+}
+
+/* Does a name consist of n of [a-z0-9-], with no hyphen at either end? */
+static bool
+is_name(const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		if (!is_name_char(name[i]))
+			return false;
+	}
+	return n > 0 && name[0] != '-' && name[n - 1] != '-';
+}
+
+/* Append n bytes percent-escaped. */
+void
+oss_escape(OssText *out, const char *bytes, size_t n, bool keep_slash)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char	   *to;
+
+	if (n > SIZE_MAX / 3)
+	{
+		out->failed = true;
+		return;
+	}
+	if (!oss_text_reserve(out, 3 * n))
+		return;
+	to = out->data + out->len;
+	for (size_t i = 0; i < n; i++)
+	{
+		unsigned char c = bytes[i];
+
+		if (is_unreserved(c) || (c == '/' && keep_slash))
+			*to++ = c;
+		else
+		{
+			*to++ = '%';
+			*to++ = digits[c >> 4];
+			*to++ = digits[c & 15];
+		}
+	}
+	*to = '\0';
+	out->len = to - out->data;
+}
+
+/* ---------- UTF-8 ---------- */
+
+/* Return how many bytes a UTF-8 character takes by its first, 0 if none. */
+static size_t
+utf8_length(unsigned char first)
+{
+	if (first < 0x80)
+		return 1;
+	/* 0xC0 and 0xC1 could only begin an overlong form */
+	if (first >= 0xC2 && first <= 0xDF)
+		return 2;
+	if (first >= 0xE0 && first <= 0xEF)
+		return 3;
+	if (first >= 0xF0 && first <= 0xF4)
+		return 4;
+	return 0;
+}
+
+/* Is the second byte one that may follow the first? */
+static bool
+utf8_second_ok(unsigned char first, unsigned char second)
+{
+	switch (first)
+	{
+		case 0xE0:				/* below: overlong */
+			return second >= 0xA0 && second <= 0xBF;
+		case 0xED:				/* above: surrogates */
+			return second >= 0x80 && second <= 0x9F;
+		case 0xF0:				/* below: overlong */
+			return second >= 0x90 && second <= 0xBF;
+		case 0xF4:				/* above: beyond U+10FFFF */
+			return second >= 0x80 && second <= 0x8F;
+		default:
+			return (second & 0xC0) == 0x80;
+	}
+}
+
+/* Are these bytes valid UTF-8? */
+static bool
+is_utf8(const char *bytes, size_t len)
+{
+	const unsigned char *s = (const unsigned char *) bytes;
+	size_t		i = 0;
+
+	while (i < len)
+	{
+		size_t		n = utf8_length(s[i]);
+
+		if (n == 0 || n > len - i)
+			return false;
+		if (n > 1 && !utf8_second_ok(s[i], s[i + 1]))
+			return false;
+		for (size_t k = 2; k < n; k++)
+		{
+			if ((s[i + k] & 0xC0) != 0x80)
+				return false;
+		}
+		i += n;
+	}
+	return true;
+}
+
+/* ---------- names (4.4) ---------- */
+
+/* Return what is wrong with a bucket's name. */
+const char *
+oss_bucket_problem(const char *bucket)
+{
+	size_t		len = strlen(bucket);
+
+	if (len < 3 || len > OSS_BUCKET_MAX)
+		return "a bucket name has 3 to 63 characters";
+	if (!is_name(bucket, len))
+		return "a bucket name consists of lower-case letters, digits and "
+			"hyphens, and neither begins nor ends with a hyphen";
+	return NULL;
+}
+
+/* Return what is wrong with an object's key of len bytes. */
+const char *
+oss_key_problem(const char *key, size_t len)
+{
+	if (len == 0)
+		return "a key must not be empty";
+	if (len > OSS_KEY_MAX)
+		return "a key has at most 1023 bytes in UTF-8";
+	if (key[0] == '/' || key[0] == '\\')
+		return "a key must not begin with a slash or backslash";
+	if (memchr(key, '\0', len) != NULL)
+		return "a key must not contain a NUL byte";
+	if (!is_utf8(key, len))
+		return "a key must be valid UTF-8";
+	return NULL;
+}
+
+/* Return what is wrong with a region's id. */
+const char *
+oss_region_problem(const char *region)
+{
+	size_t		len = strlen(region);
+
+	if (len == 0)
+		return "a region must not be empty";
+	if (strncmp(region, "oss-", 4) == 0)
+		return "a region is written without \"oss-\", as in \"cn-hangzhou\"";
+	if (len > OSS_REGION_MAX)
+		return "a region has at most 59 characters";
+	if (!is_name(region, len))
+		return "a region consists of lower-case letters, digits and "
+			"hyphens, as in \"cn-hangzhou\"";
+	return NULL;
+}
+
+/* Does a text consist of visible ASCII characters? */
+static bool
+is_visible(const char *s)
+{
+	for (; *s != '\0'; s++)
+	{
+		if (*s < '!' || *s > '~')
+			return false;
+	}
+	return true;
+}
+
+/* Return what is wrong with a version id. */
+const char *
+oss_version_id_problem(const char *version_id)
+{
+	size_t		len = strlen(version_id);
+
+	if (len == 0 || len > OSS_VERSION_ID_MAX)
+		return "a version id has 1 to 1024 characters";
+	if (!is_visible(version_id))
+		return "a version id consists of visible ASCII characters";
+	return NULL;
+}
+
+/* Return what is wrong with a key id or token. */
+const char *
+oss_header_value_problem(const char *value)
+{
+	if (value[0] == '\0')
+		return "the value must not be empty";
+	if (!is_visible(value))
+		return "the value consists of visible ASCII characters, without "
+			"spaces or line breaks";
+	return NULL;
+}
+
+/* ---------- endpoints ---------- */
+
+/* Write a name of len bytes in lower case; false if it is too long. */
+static bool
+lower_host(const char *name, size_t len, OssEndpoint *endpoint)
+{
+	if (len > OSS_HOST_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		char		c = name[i];
+
+		endpoint->host[i] = c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+	}
+	endpoint->host[len] = '\0';
+	return true;
+}
+
+/*
+ * Would a resolver read a host's last label as a number?  Then the whole host
+ * is an address in one of inet_aton's spellings, not a name.
+ */
+static bool
+ends_in_number(const char *host)
+{
+	const char *label = strrchr(host, '.');
+
+	label = label != NULL ? label + 1 : host;
+	if (label[0] == '0' && label[1] == 'x')
+		return label[2 + strspn(label + 2, "0123456789abcdef")] == '\0';
+	return label[strspn(label, "0123456789")] == '\0';
+}
+
+/* Does a host name consist of legal labels? */
+static bool
+is_host_name(const char *host)
+{
+	for (;;)
+	{
+		size_t		len = strcspn(host, ".");
+
+		if (len > LABEL_MAX || !is_name(host, len))
+			return false;
+		if (host[len] == '\0')
+			return true;
+		host += len + 1;
+	}
+}
+
+/* Is this name localhost or below it (RFC 6761)? */
+static bool
+is_localhost(const char *host)
+{
+	static const char name[] = "localhost";
+	size_t		len = strlen(host);
+	size_t		n = sizeof(name) - 1;
+
+	if (len < n || strcmp(host + len - n, name) != 0)
+		return false;
+	return len == n || host[len - n - 1] == '.';
+}
+
+/* Note whether the endpoint's host is a literal address, and which. */
+static void
+note_literal(OssEndpoint *endpoint)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	const struct sockaddr *addr = NULL;
+
+	if (inet_pton(AF_INET, endpoint->host, &in.sin_addr) == 1)
+		addr = (const struct sockaddr *) &in;
+	else if (inet_pton(AF_INET6, endpoint->host, &in6.sin6_addr) == 1)
+		addr = (const struct sockaddr *) &in6;
+	endpoint->is_ip = addr != NULL;
+	endpoint->is_loopback = addr != NULL ?
+		oss_address_class(addr) == OSS_ADDRESS_LOOPBACK :
+		is_localhost(endpoint->host);
+}
+
+/* Read the host; returns what is wrong with it. */
+static const char *
+parse_host(const char *text, size_t len, bool bracketed,
+		   OssEndpoint *endpoint)
+{
+	if (len == 0)
+		return "the endpoint has no host";
+	if (memchr(text, '@', len) != NULL)
+		return "an endpoint must not contain user information";
+	if (!lower_host(text, len, endpoint))
+		return "the endpoint's host is too long";
+	note_literal(endpoint);
+	if (bracketed)
+		return endpoint->is_ip && strchr(endpoint->host, ':') != NULL ?
+			NULL : "what stands in brackets is not an IPv6 address";
+	if (endpoint->is_ip)
+		return NULL;
+	if (ends_in_number(endpoint->host))
+		return "the endpoint's host is neither a name nor an IPv4 address";
+	if (!is_host_name(endpoint->host))
+		return "the endpoint's host is not a legal host name";
+	return NULL;
+}
+
+/* Read a port of len digits; returns what is wrong with it. */
+static const char *
+parse_port(const char *text, size_t len, int *port)
+{
+	static const char problem[] = "a port is a number from 1 to 65535";
+	int			value = 0;
+
+	if (len == 0 || len > 5)
+		return problem;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (!is_digit(text[i]))
+			return problem;
+		value = value * 10 + (text[i] - '0');
+	}
+	if (value < 1 || value > PORT_MAX)
+		return problem;
+	*port = value;
+	return NULL;
+}
+
+/* Read "host[:port]" of len bytes; returns what is wrong with it. */
+static const char *
+parse_authority(const char *text, size_t len, OssEndpoint *endpoint)
+{
+	bool		bracketed = len > 0 && text[0] == '[';
+	const char *end = text + len;
+	const char *host_end;
+	const char *after;
+	const char *problem;
+
+	if (bracketed)
+	{
+		text++;
+		host_end = memchr(text, ']', end - text);
+		if (host_end == NULL)
+			return "the endpoint's bracket is not closed";
+		after = host_end + 1;
+	}
+	else
+	{
+		host_end = memchr(text, ':', len);
+		if (host_end == NULL)
+			host_end = end;
+		else if (memchr(host_end + 1, ':', end - host_end - 1) != NULL &&
+				 memchr(text, '@', len) == NULL)
+			return "an IPv6 address in an endpoint stands in brackets";
+		after = host_end;
+	}
+	if (memchr(text, '@', end - text) != NULL)
+		return "an endpoint must not contain user information";
+	problem = parse_host(text, host_end - text, bracketed, endpoint);
+	if (problem != NULL || after == end)
+		return problem;
+	if (*after != ':')
+		return "the endpoint has characters between host and port";
+	return parse_port(after + 1, end - after - 1, &endpoint->port);
+}
+
+/* Read the scheme and move *text behind it; returns what is wrong. */
+static const char *
+parse_scheme(const char **text, OssEndpoint *endpoint)
+{
+	const char *end = strstr(*text, "://");
+	size_t		len;
+
+	endpoint->https = true;
+	if (end == NULL)
+		return NULL;
+	len = end - *text;
+	/* the letters' lower case is their code with this bit set */
+	if (len == 4 || len == 5)
+	{
+		char		scheme[6] = {0};
+
+		for (size_t i = 0; i < len; i++)
+			scheme[i] = (*text)[i] | 0x20;
+		endpoint->https = strcmp(scheme, "https") == 0;
+		if (endpoint->https || strcmp(scheme, "http") == 0)
+		{
+			*text = end + 3;
+			return NULL;
+		}
+	}
+	return "an endpoint's scheme is https or http";
+}
+
+/* Parse "[scheme://]host[:port][/]"; returns what is wrong with it. */
+const char *
+oss_endpoint_parse(const char *text, OssEndpoint *endpoint)
+{
+	const char *problem;
+	size_t		len;
+	int			scheme_port;
+
+	memset(endpoint, 0, sizeof(*endpoint));
+	problem = parse_scheme(&text, endpoint);
+	if (problem != NULL)
+		return problem;
+	len = strcspn(text, "/?#\\");
+	if (text[len] != '\0' && strcmp(text + len, "/") != 0)
+		return "an endpoint has no path, query or fragment";
+	scheme_port = endpoint->https ? HTTPS_PORT : HTTP_PORT;
+	endpoint->port = scheme_port;
+	problem = parse_authority(text, len, endpoint);
+	if (problem != NULL)
+		return problem;
+	endpoint->default_port = endpoint->port == scheme_port;
+	if (!endpoint->https && !endpoint->is_loopback)
+		return "http is for loopback addresses only, since others could "
+			"read and replay the request";
+	return NULL;
+}
+
+/* Set *endpoint to the public one of a region. */
+void
+oss_endpoint_of_region(const char *region, OssEndpoint *endpoint)
+{
+	memset(endpoint, 0, sizeof(*endpoint));
+	endpoint->https = true;
+	endpoint->default_port = true;
+	endpoint->port = HTTPS_PORT;
+	snprintf(endpoint->host, sizeof(endpoint->host), "oss-%s.aliyuncs.com",
+			 region);
+}
+
+/* ---------- URLs (1.8) ---------- */
+
+/* Append host and port as they stand in a URL. */
+static void
+add_host(OssText *out, const OssEndpoint *endpoint)
+{
+	bool		ipv6 = strchr(endpoint->host, ':') != NULL;
+	char		port[16];
+
+	if (ipv6)
+		oss_text_add(out, "[", 1);
+	oss_text_adds(out, endpoint->host);
+	if (ipv6)
+		oss_text_add(out, "]", 1);
+	if (endpoint->default_port)
+		return;
+	snprintf(port, sizeof(port), ":%d", endpoint->port);
+	oss_text_adds(out, port);
+}
+
+/* Append the URL of an object without its query. */
+void
+oss_object_url(OssText *out, const OssEndpoint *endpoint,
+			   OssAddressing addressing, const char *bucket, const char *key)
+{
+	if (addressing == OSS_VIRTUAL_HOST && endpoint->is_ip)
+		addressing = OSS_PATH;
+	oss_text_adds(out, endpoint->https ? "https://" : "http://");
+	if (addressing == OSS_VIRTUAL_HOST && bucket != NULL)
+	{
+		oss_text_adds(out, bucket);
+		oss_text_add(out, ".", 1);
+	}
+	add_host(out, endpoint);
+	oss_text_add(out, "/", 1);
+	if (bucket == NULL)
+		return;
+	if (addressing == OSS_PATH)
+	{
+		oss_escape(out, bucket, strlen(bucket), false);
+		oss_text_add(out, "/", 1);
+	}
+	if (key != NULL)
+		oss_escape(out, key, strlen(key), true);
+}
