@@ -17,22 +17,46 @@
 static int	tap_run;
 static int	tap_failed;
 
+/* Print a name so that it stays one line and no directive. */
+static void
+tap_name(const char *name)
+{
+	for (; *name != '\0'; name++)
+	{
+		unsigned char c = *name;
+
+		if (c == '#' || c == '\\')
+			putchar('\\');
+		putchar(c < ' ' || c == 0x7f ? '?' : c);
+	}
+}
+
 /* Report one check; the name is a printf format. */
 static bool __attribute__((format(printf, 2, 3)))
 ok(bool passed, const char *name,...)
 {
+	char		text[256];
 	va_list		args;
 
+	va_start(args, name);
+	vsnprintf(text, sizeof(text), name, args);
+	va_end(args);
 	tap_run++;
 	if (!passed)
 		tap_failed++;
 	printf("%sok %d - ", passed ? "" : "not ", tap_run);
-	va_start(args, name);
-	vprintf(name, args);
-	va_end(args);
+	tap_name(text);
 	printf("\n");
 	fflush(stdout);
 	return passed;
+}
+
+/* Report a check that cannot be made here, and why. */
+static inline void
+skip(const char *name, const char *why)
+{
+	tap_run++;
+	printf("ok %d - %s # SKIP %s\n", tap_run, name, why);
 }
 
 /* Print a text as a TAP comment, each line of it marked. */

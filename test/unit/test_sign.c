@@ -12,6 +12,7 @@
 #include "protocol/sign.h"
 #include "protocol/uri.h"
 #include "tap.h"
+#include "scarce.h"
 
 #define FIELDS_MAX		32
 #define VECTORS			35
@@ -604,6 +605,47 @@ check_timestamp(void)
 	is_text(out, "19700101T000000Z", "a year of five digits has none");
 }
 
+/*
+ * Memory that runs out anywhere makes signing fail, append nothing, and
+ * succeed as soon as there is memory again.  Buffers are kept, so this must
+ * come first.
+ */
+static void
+check_scarce(void)
+{
+	static const OssField query[] = {{"a", "1"}, {"b", "2"}};
+	OssToSign	what = sample(query, 2);
+	OssText		out = {0};
+	int			failures = 0;
+	int			wrong = 0;
+
+	for (int left = 0; left < 100; left++)
+	{
+		bool		signed_now;
+
+		scarce_left = left;
+		signed_now = oss_sign_query(&out, &what, &ak, 60, NULL);
+		scarce_left = -1;
+		if (signed_now)
+			break;
+		failures++;
+		wrong += out.len != 0;
+		oss_text_reset(&out);
+	}
+	ok(failures >= 4, "memory ran out in %d places", failures);
+	ok(wrong == 0, "and nothing was appended then");
+	ok(strstr(out.data, "&x-oss-signature=") != NULL,
+	   "signing succeeds once there is memory");
+	/* in steady state none is asked for */
+	oss_text_reset(&out);
+	scarce_left = 0;
+	ok(oss_sign_query(&out, &what, &ak, 60, NULL), "URL without malloc");
+	oss_text_reset(&out);
+	ok(oss_sign_header(&out, &what, &ak, NULL), "header without malloc");
+	scarce_left = -1;
+	oss_text_free(&out);
+}
+
 /* Measure header signatures with a cached key. */
 static int
 measure(int n)
@@ -639,6 +681,7 @@ main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "--measure") == 0)
 		return measure(atoi(argv[2]));
+	check_scarce();
 	check_vectors(argc > 1 ? argv[1] : "v4-vectors.json");
 	check_cache();
 	check_unusual();
