@@ -329,6 +329,21 @@ repeat_transfer(CredentialSource *source)
 }
 
 /*
+ * Return what to say of an error.  One about data comes from the JSON parser,
+ * and is better said without the data.
+ */
+static const char *
+error_words(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (category == ERRCODE_DATA_EXCEPTION ||
+		category == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		return "The document that should hold the key is not valid JSON.";
+	return error->message;
+}
+
+/*
  * Do one step, or begin when there is none.  What is thrown is either a
  * descriptor or memory that can't be had by http_start() or a document that a
  * parser refuses: all of it happens in code without side effects, so that
@@ -365,7 +380,7 @@ do_step(CredentialSource *source)
 			PG_RE_THROW();
 		}
 		FlushErrorState();
-		credential_fail(source, "%s", error->message);
+		credential_fail(source, "%s", error_words(error));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

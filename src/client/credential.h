@@ -17,6 +17,7 @@
 
 #include "nodes/pg_list.h"
 #include "protocol/sign.h"
+#include "utils/guc.h"
 
 struct OssFailure;
 
@@ -79,5 +80,15 @@ extern const char *const credential_option_names[];
  * it said superuser_required 'false' (as postgres_fdw's password_required).
  */
 extern bool credential_needs_superuser(List *options);
+
+/*
+ * The setting oss_labels.metadata_endpoint (for superusers): where the metadata
+ * service of ECS is, http://100.100.100.200 unless for tests; and its check
+ * hook.
+ */
+#define OSS_METADATA_ENDPOINT	"http://100.100.100.200"
+extern char *oss_metadata_endpoint;
+extern bool credential_metadata_endpoint_check(char **newval, void **extra,
+											   GucSource source);
 
 #endif							/* OSS_CREDENTIAL_H */

@@ -11,7 +11,7 @@
 
 #include "client/credential_source.h"
 #include "commands/defrem.h"
-#include "lib/stringinfo.h"
+#include "protocol/uri.h"
 #include "utils/builtins.h"
 
 #define KEY_ID_MAX		128
@@ -37,7 +37,11 @@ typedef struct OptionDef
 
 static const CredentialProvider *const providers[] = {
 	&credential_static,
-	&credential_environment
+	&credential_environment,
+	&credential_ecs_ram_role,
+	&credential_oidc,
+	&credential_uri,
+	&credential_config_file
 };
 
 /* Say what is wrong with text of n to max bytes made of allowed bytes. */
@@ -89,6 +93,72 @@ credential_token_problem(const char *value)
 	return text_problem(value, TOKEN_MAX, "");
 }
 
+/* Say what is wrong with the name of a role, which stands in a URL. */
+static const char *
+role_problem(const char *value)
+{
+	const char *problem = text_problem(value, NAME_MAX_LEN, "");
+
+	if (problem == NULL &&
+		strspn(value, "0123456789abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ._@-") != strlen(value))
+		problem = "A name is made of letters, digits, \".\", \"_\", \"@\" and \"-\".";
+	return problem;
+}
+
+/* Say what is wrong with the ARN of a role or of an identity provider. */
+static const char *
+arn_problem(const char *value)
+{
+	if (strncmp(value, "acs:ram::", 9) != 0)
+		return "An ARN begins with \"acs:ram::\".";
+	return text_problem(value, ARN_MAX, "\"'\\");
+}
+
+/* Say what is wrong with the name of a file. */
+static const char *
+path_problem(const char *value)
+{
+	if (value[0] != '/' && strncmp(value, "~/", 2) != 0)
+		return "The name of a file begins with \"/\" or \"~/\".";
+	for (const char *c = value; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ' || (unsigned char) *c >= 0x7f)
+			return "The value holds a character that is not printable ASCII.";
+	return strlen(value) < MAXPGPATH ? NULL : "The value is too long.";
+}
+
+/* Say what is wrong with the URL of a service that hands out keys. */
+static const char *
+url_problem(const char *value)
+{
+	if (pg_strncasecmp(value, "http://", 7) != 0 &&
+		pg_strncasecmp(value, "https://", 8) != 0)
+		return "The value is a URL that begins with \"http://\" or \"https://\".";
+	return text_problem(value, URL_MAX, "\"'\\<>{}|^`#");
+}
+
+/* Say what is wrong with the endpoint of STS; http is for loopback alone. */
+static const char *
+sts_endpoint_problem(const char *value)
+{
+	OssEndpoint ignored;
+
+	return oss_endpoint_parse(value, &ignored);
+}
+
+/* Say what is wrong with the life asked for. */
+static const char *
+duration_problem(const char *value)
+{
+	char	   *end;
+	long		seconds = strtol(value, &end, 10);
+
+	if (end == value || *end != '\0' ||
+		seconds < DURATION_MIN || seconds > DURATION_MAX)
+		return "The value is a number of seconds from 900 to 43200.";
+	return NULL;
+}
+
 /* Say what is wrong with a Boolean. */
 static const char *
 bool_problem(const char *value)
@@ -98,12 +168,19 @@ bool_problem(const char *value)
 	return parse_bool(value, &ignored) ? NULL : "The value is true or false.";
 }
 
+/* Say what is wrong with a profile's name. */
+static const char *
+profile_problem(const char *value)
+{
+	return value[0] == '\0' ? "The value is empty." : NULL;
+}
+
 /* Say what is wrong with the name of a source. */
 static const char *
 source_problem(const char *value)
 {
 	if (credential_provider_by_name(value) == NULL)
-		return "Credential sources are static and environment.";
+		return "Credential sources are static, environment, ecs_ram_role, oidc, credentials_uri and config_file.";
 	return NULL;
 }
 
@@ -115,12 +192,28 @@ static const OptionDef option_defs[] = {
 	OPTION(access_key_id, &credential_static, credential_id_problem),
 	OPTION(access_key_secret, &credential_static, credential_secret_problem),
 	OPTION(security_token, &credential_static, credential_token_problem),
+	OPTION(role_name, &credential_ecs_ram_role, role_problem),
+	OPTION(disable_imds_v1, &credential_ecs_ram_role, bool_problem),
+	OPTION(role_arn, &credential_oidc, arn_problem),
+	OPTION(oidc_provider_arn, &credential_oidc, arn_problem),
+	OPTION(oidc_token_file, &credential_oidc, path_problem),
+	OPTION(role_session_name, &credential_oidc, role_problem),
+	OPTION(duration_seconds, &credential_oidc, duration_problem),
+	OPTION(sts_endpoint, &credential_oidc, sts_endpoint_problem),
+	OPTION(sts_region, &credential_oidc, oss_region_problem),
+	OPTION(enable_vpc, &credential_oidc, bool_problem),
+	OPTION(credentials_uri, &credential_uri, url_problem),
+	OPTION(config_file, &credential_config_file, path_problem),
+	OPTION(profile, &credential_config_file, profile_problem),
 	OPTION(superuser_required, NULL, bool_problem)
 };
 
 const char *const credential_option_names[] = {
 	"credential_source", "access_key_id", "access_key_secret",
-	"security_token", "superuser_required", NULL
+	"security_token", "role_name", "disable_imds_v1", "role_arn",
+	"oidc_provider_arn", "oidc_token_file", "role_session_name",
+	"duration_seconds", "sts_endpoint", "sts_region", "enable_vpc",
+	"credentials_uri", "config_file", "profile", "superuser_required", NULL
 };
 
 StaticAssertDecl(lengthof(credential_option_names) ==
@@ -173,6 +266,36 @@ credential_options_read(CredentialOptions *options, MemoryContext context,
 			*(char **) ((char *) options + def->offset) =
 				MemoryContextStrdup(context, defGetString(elem));
 	}
+}
+
+/* Find an option of a provider that can't be used. */
+const char *
+credential_options_problem(const CredentialOptions *options,
+						   const CredentialProvider *provider,
+						   const char **problem)
+{
+	for (int i = 0; i < lengthof(option_defs); i++)
+	{
+		const OptionDef *def = &option_defs[i];
+		const char *value = *(char *const *) ((const char *) options + def->offset);
+
+		if (def->provider == provider && value != NULL &&
+			(*problem = def->problem(value)) != NULL)
+			return def->name;
+	}
+	return NULL;
+}
+
+/* Check the setting oss_labels.metadata_endpoint. */
+bool
+credential_metadata_endpoint_check(char **newval, void **extra,
+								   GucSource source)
+{
+	const char *problem = url_problem(*newval);
+
+	if (problem != NULL)
+		GUC_check_errdetail("%s", problem);
+	return problem == NULL;
 }
 
 /* Return the provider that the options choose. */
@@ -246,6 +369,8 @@ credential_options_check(List *options)
 	const CredentialProvider *provider = chosen_provider(options);
 	bool		has_id = false;
 	bool		has_secret = false;
+	bool		has_region = false;
+	bool		has_vpc = false;
 	bool		has_other = false;
 	ListCell   *cell;
 
@@ -260,8 +385,16 @@ credential_options_check(List *options)
 		has_id |= def->offset == offsetof(CredentialOptions, access_key_id);
 		has_secret |= def->offset == offsetof(CredentialOptions,
 											  access_key_secret);
+		has_region |= def->offset == offsetof(CredentialOptions, sts_region);
+		has_vpc |= def->offset == offsetof(CredentialOptions, enable_vpc);
 		has_other = true;
 	}
+
+	if (has_vpc && !has_region)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" is missing", "sts_region"),
+				 errdetail("Each region has its own endpoint of STS inside a VPC.")));
 
 	/*
 	 * A mapping without any option is let through, because that is what

@@ -147,6 +147,51 @@ extern void credential_fail(CredentialSource *source, const char *format,...)
  */
 extern bool credential_expiration(const char *text, TimestampTz *when);
 
+/*
+ * Parse a JSON document in CurrentMemoryContext.  Throws for what is not JSON
+ * (a data exception, which do_step() words).
+ */
+extern Jsonb *credential_json(const char *bytes, size_t len);
+
+/* Overwrite a parsed document. */
+extern void credential_json_wipe(Jsonb *json);
+
+/*
+ * Return a string, number or Boolean of an object as text, or NULL when there
+ * is none or the string is empty.
+ */
+extern char *credential_json_text(JsonbContainer *object, const char *name);
+
+/* Return an array or object that is part of an object, or NULL. */
+extern JsonbContainer *credential_json_part(JsonbContainer *object,
+											const char *name);
+
+/*
+ * Check that the transfer of the last step was answered with status 200; fail
+ * the fetch otherwise, service being who should have answered.
+ */
+extern bool credential_answered(CredentialSource *source, const char *service);
+
+/*
+ * End the fetch with the document in the answer of the last step.  part names
+ * the object in it that holds the key, or is NULL; need_code says that a field
+ * Code must equal Success.
+ */
+extern void credential_deliver_answer(CredentialSource *source,
+									  const char *service, const char *part,
+									  bool need_code);
+
+/* credential_file.c */
+
+/*
+ * Read a file of at most CREDENTIAL_DOCUMENT_MAX bytes into
+ * CurrentMemoryContext, a leading "~/" being the home directory of the
+ * database server's user.  With private, a file that others may read or write
+ * is refused.  Returns NULL after failing the fetch.
+ */
+extern char *credential_file_read(CredentialSource *source, const char *path,
+								  bool private_only, size_t *len);
+
 /* credential_option.c */
 
 /* Copy the options of a mapping into context. */
@@ -155,6 +200,15 @@ extern void credential_options_read(CredentialOptions *options,
 
 /* The provider that a value of credential_source names, or NULL. */
 extern const CredentialProvider *credential_provider_by_name(const char *name);
+
+/*
+ * Find the first of a provider's own options that can't be used, its value
+ * coming from a file, the environment or an answer.  Returns its name and sets
+ * *problem, or returns NULL.
+ */
+extern const char *credential_options_problem(const CredentialOptions *options,
+											  const CredentialProvider *provider,
+											  const char **problem);
 
 /* Is a value that has passed the check, or NULL, true? */
 extern bool credential_option_is_true(const char *value);

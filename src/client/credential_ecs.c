@@ -1,0 +1,179 @@
+/*-------------------------------------------------------------------------
+ * credential_ecs.c
+ *	  Credentials of the RAM role of the ECS instance that PostgreSQL runs
+ *	  on, from the metadata service.
+ *
+ * Reference 5.2.  The hardened mode is tried first: a token is had by PUT and
+ * sent with every GET.  Without one the plain mode is used, unless the mapping
+ * forbids it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/credential_source.h"
+
+#define SERVICE				"the ECS metadata service"
+#define ROLES				"/latest/meta-data/ram/security-credentials/"
+#define CONNECT_TIMEOUT_MS	1000
+#define TIMEOUT_MS			3000
+#define TOKEN_TTL			"21600" /* seconds */
+#define TOKEN_MAX			1024
+
+/* What the step's request was. */
+enum
+{
+	STEP_BEGIN,
+	STEP_TOKEN,
+	STEP_ROLES,
+	STEP_KEY
+};
+
+char	   *oss_metadata_endpoint = NULL;
+
+/* Send a request to the metadata service. */
+static void
+send_to_metadata(CredentialSource *source, const char *method,
+				 const char *path, const OssField *header, int next)
+{
+	const char *endpoint = oss_metadata_endpoint;
+	HttpSpec	spec = {0};
+	int			len;
+
+	if (endpoint == NULL)
+		endpoint = OSS_METADATA_ENDPOINT;
+	len = strlen(endpoint);
+	while (len > 0 && endpoint[len - 1] == '/')
+		len--;
+	spec.method = method;
+	spec.url = psprintf("%.*s%s", len, endpoint, path);
+	spec.headers = header;
+	spec.nheaders = header == NULL ? 0 : 1;
+	spec.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+	spec.timeout_ms = TIMEOUT_MS;
+	spec.max_body = CREDENTIAL_DOCUMENT_MAX;
+	spec.reach = HTTP_REACH_METADATA;
+	spec.allow_http = true;
+	credential_send(source, &spec, next);
+}
+
+/* Ask for the token of the hardened mode. */
+static void
+ask_token(CredentialSource *source)
+{
+	OssField   *header = palloc(sizeof(*header));
+
+	header->name = "X-aliyun-ecs-metadata-token-ttl-seconds";
+	header->value = TOKEN_TTL;
+	send_to_metadata(source, "PUT", "/latest/api/token", header, STEP_TOKEN);
+}
+
+/* Get something, with the token if there is one. */
+static void
+get_path(CredentialSource *source, const char *path, int next)
+{
+	OssField   *header = NULL;
+
+	if (source->metadata_token != NULL)
+	{
+		header = palloc(sizeof(*header));
+		header->name = "X-aliyun-ecs-metadata-token";
+		header->value = source->metadata_token;
+	}
+	send_to_metadata(source, "GET", path, header, next);
+}
+
+/* Ask for the key of a role, or for the role's name when it is not known. */
+static void
+ask_key(CredentialSource *source, const char *role)
+{
+	if (role == NULL)
+		get_path(source, ROLES, STEP_ROLES);
+	else
+		get_path(source, psprintf("%s%s", ROLES, role), STEP_KEY);
+}
+
+/* Copy a body that is one line of text without the blanks around it. */
+static char *
+body_text(const HttpAnswer *answer)
+{
+	const char *begin = answer->body;
+	const char *end = begin + answer->body_len;
+
+	while (begin < end && isspace((unsigned char) *begin))
+		begin++;
+	while (end > begin && isspace((unsigned char) end[-1]))
+		end--;
+	return pnstrdup(begin, end - begin);
+}
+
+/* Take the token, or go on without. */
+static void
+take_token(CredentialSource *source)
+{
+	const HttpAnswer *answer = http_answer(source->transfer);
+	const CredentialOptions *options = source->fetch_options;
+
+	if (answer->end == HTTP_ANSWERED && answer->status == 200 &&
+		answer->body_len <= TOKEN_MAX)
+	{
+		char	   *token = body_text(answer);
+
+		if (credential_token_problem(token) == NULL)
+			source->metadata_token = token;
+	}
+	if (source->metadata_token == NULL &&
+		credential_option_is_true(options->disable_imds_v1))
+		credential_fail(source, "%s gave no token, and disable_imds_v1 forbids to ask without one.",
+						SERVICE);
+	else
+		ask_key(source, options->role_name);
+}
+
+/* Take the name of the instance's role. */
+static void
+take_role(CredentialSource *source)
+{
+	CredentialOptions found = {0};
+	const HttpAnswer *answer = http_answer(source->transfer);
+	const char *ignored;
+
+	if (answer->end == HTTP_ANSWERED && answer->status == 404)
+	{
+		credential_fail(source, "No RAM role is attached to this ECS instance.");
+		return;
+	}
+	if (!credential_answered(source, SERVICE))
+		return;
+	found.role_name = body_text(answer);
+	if (credential_options_problem(&found, &credential_ecs_ram_role,
+								   &ignored) != NULL)
+		credential_fail(source, "The answer of %s is not the name of a RAM role.",
+						SERVICE);
+	else
+		ask_key(source, found.role_name);
+}
+
+/* Do one step of a fetch from the metadata service. */
+static void
+ecs_step(CredentialSource *source)
+{
+	switch (source->step)
+	{
+		case STEP_BEGIN:
+			ask_token(source);
+			break;
+		case STEP_TOKEN:
+			take_token(source);
+			break;
+		case STEP_ROLES:
+			take_role(source);
+			break;
+		default:
+			credential_deliver_answer(source, SERVICE, NULL, true);
+			break;
+	}
+}
+
+const CredentialProvider credential_ecs_ram_role = {
+	"ecs_ram_role", true, ecs_step
+};

@@ -1,0 +1,398 @@
+/*-------------------------------------------------------------------------
+ * credential_file.c
+ *	  Credentials from a profile of the configuration file of the Alibaba
+ *	  Cloud CLI (JSON) or of the SDKs (INI).
+ *
+ * Reference 5.2.  A profile either holds a key or says how to get one, which
+ * is then left to another provider.  Nothing of a file's contents is ever
+ * shown.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/credential_source.h"
+#include "protocol/ini.h"
+#include "storage/fd.h"
+
+#define DEFAULT_FILE	"~/.aliyun/config.json"
+
+/*
+ * A profile as either kind of file has it: what kind of key it is, and the
+ * options that the mapping of that source would have.
+ */
+typedef struct Profile
+{
+	const CredentialProvider *provider; /* NULL: mode is not supported */
+	CredentialOptions options;
+} Profile;
+
+/* How a field of a profile is called. */
+typedef struct FieldName
+{
+	const char *name;
+	size_t		offset;
+} FieldName;
+
+#define FIELD(name, field) {name, offsetof(CredentialOptions, field)}
+
+static const FieldName json_fields[] = {
+	FIELD("access_key_id", access_key_id),
+	FIELD("access_key_secret", access_key_secret),
+	FIELD("sts_token", security_token),
+	FIELD("ram_role_name", role_name),
+	FIELD("ram_role_arn", role_arn),
+	FIELD("ram_session_name", role_session_name),
+	FIELD("expired_seconds", duration_seconds),
+	FIELD("oidc_provider_arn", oidc_provider_arn),
+	FIELD("oidc_token_file", oidc_token_file),
+	FIELD("sts_region", sts_region),
+	FIELD("enable_vpc", enable_vpc)
+};
+
+static const FieldName ini_fields[] = {
+	FIELD("access_key_id", access_key_id),
+	FIELD("access_key_secret", access_key_secret),
+	FIELD("security_token", security_token),
+	FIELD("role_name", role_name),
+	FIELD("role_arn", role_arn),
+	FIELD("role_session_name", role_session_name),
+	FIELD("oidc_provider_arn", oidc_provider_arn),
+	FIELD("oidc_token_file_path", oidc_token_file)
+};
+
+/* How the modes are called in the JSON file and in the INI file. */
+typedef struct ModeName
+{
+	const char *json;
+	const char *ini;
+	const CredentialProvider *provider;
+	bool		with_token;
+} ModeName;
+
+static const ModeName modes[] = {
+	{"AK", "access_key", &credential_static, false},
+	{"StsToken", "sts", &credential_static, true},
+	{"EcsRamRole", "ecs_ram_role", &credential_ecs_ram_role, false},
+	{"OIDC", "oidc_role_arn", &credential_oidc, false}
+};
+
+/* Write the file's name with the home directory in place of "~". */
+static bool
+expand_home(const char *path, char *expanded)
+{
+	char		home[MAXPGPATH];
+
+	if (strncmp(path, "~/", 2) != 0)
+		return strlcpy(expanded, path, MAXPGPATH) < MAXPGPATH;
+	return get_home_path(home) &&
+		snprintf(expanded, MAXPGPATH, "%s%s", home, path + 1) < MAXPGPATH;
+}
+
+/*
+ * Say what is wrong with a file, or return NULL.  Who may have the file is
+ * what PostgreSQL demands of its own keys (be-secure-common.c).
+ */
+static const char *
+file_problem(const struct stat *st, bool private_only)
+{
+	mode_t		forbidden = S_IRWXG | S_IRWXO;
+
+	if (!S_ISREG(st->st_mode))
+		return "It is not a regular file.";
+	if (st->st_size > CREDENTIAL_DOCUMENT_MAX)
+		return "It is too large.";
+	if (!private_only)
+		return NULL;
+	if (st->st_uid == 0)
+		forbidden = S_IWGRP | S_IXGRP | S_IRWXO;
+	else if (st->st_uid != geteuid())
+		return "It must be owned by the database server's user or by root.";
+	if (st->st_mode & forbidden)
+		return "Others have access to it; its mode must be u=rw (0600) or less, or u=rw,g=r (0640) or less if it is owned by root.";
+	return NULL;
+}
+
+/* Read up to max bytes; return their number, or -1. */
+static ssize_t
+read_all(int fd, char *buffer, size_t max)
+{
+	size_t		len = 0;
+
+	while (len < max)
+	{
+		ssize_t		n = read(fd, buffer + len, max - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		len += n;
+	}
+	return len;
+}
+
+/* Read an open file, failing the fetch when it can't be used. */
+static char *
+read_open_file(CredentialSource *source, int fd, const char *path,
+			   bool private_only, char *buffer, size_t *len)
+{
+	struct stat st;
+	const char *problem;
+	ssize_t		n;
+
+	if (fstat(fd, &st) != 0)
+	{
+		credential_fail(source, "File \"%s\" can't be read: %s.", path,
+						strerror(errno));
+		return NULL;
+	}
+	problem = file_problem(&st, private_only);
+	if (problem != NULL)
+	{
+		credential_fail(source, "File \"%s\" can't be used. %s", path, problem);
+		return NULL;
+	}
+	n = read_all(fd, buffer, CREDENTIAL_DOCUMENT_MAX);
+	if (n < 0)
+	{
+		credential_fail(source, "File \"%s\" can't be read: %s.", path,
+						strerror(errno));
+		return NULL;
+	}
+	buffer[n] = '\0';
+	*len = n;
+	return buffer;
+}
+
+/* Read a small file. */
+char *
+credential_file_read(CredentialSource *source, const char *path,
+					 bool private_only, size_t *len)
+{
+	char		expanded[MAXPGPATH];
+	char	   *buffer = palloc(CREDENTIAL_DOCUMENT_MAX + 1);
+	char	   *result;
+	int			fd;
+
+	if (!expand_home(path, expanded))
+	{
+		credential_fail(source, "The name of file \"%s\" is too long.", path);
+		return NULL;
+	}
+
+	/* O_NONBLOCK: a FIFO must not hang the server. */
+	fd = BasicOpenFile(expanded, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
+	if (fd < 0)
+	{
+		credential_fail(source, "File \"%s\" can't be opened: %s.", path,
+						strerror(errno));
+		return NULL;
+	}
+	PG_TRY();
+	{
+		result = read_open_file(source, fd, path, private_only, buffer, len);
+	}
+	PG_FINALLY();
+	{
+		close(fd);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* Find what a mode means; with_json chooses whose names are meant. */
+static void
+set_mode(Profile *profile, const char *mode, bool json)
+{
+	for (int i = 0; mode != NULL && i < lengthof(modes); i++)
+		if (strcmp(json ? modes[i].json : modes[i].ini, mode) == 0)
+		{
+			profile->provider = modes[i].provider;
+			if (profile->provider == &credential_static &&
+				!modes[i].with_token)
+				profile->options.security_token = NULL;
+		}
+}
+
+/* Where a field of a profile is kept. */
+static char **
+profile_field(Profile *profile, const FieldName *field)
+{
+	return (char **) ((char *) &profile->options + field->offset);
+}
+
+/* Find the object of a profile in the array of profiles. */
+static JsonbContainer *
+find_json_profile(JsonbContainer *profiles, const char *name)
+{
+	for (uint32 i = 0; profiles != NULL && JsonContainerIsArray(profiles) &&
+		 i < JsonContainerSize(profiles); i++)
+	{
+		JsonbValue *value = getIthJsonbValueFromContainer(profiles, i);
+		char	   *found;
+
+		if (value->type != jbvBinary)
+			continue;
+		found = credential_json_text(value->val.binary.data, "name");
+		if (found != NULL && strcmp(found, name) == 0)
+			return value->val.binary.data;
+	}
+	return NULL;
+}
+
+/* The CLI writes 0 for a number that is not set. */
+static void
+drop_zero(char **number)
+{
+	if (*number != NULL && strcmp(*number, "0") == 0)
+		*number = NULL;
+}
+
+/* Read a profile of the CLI's file; return whether it is there. */
+static bool
+read_json_profile(Profile *profile, const char *text, size_t len,
+				  const char *name)
+{
+	Jsonb	   *json = credential_json(text, len);
+	JsonbContainer *object;
+
+	if (name == NULL)
+		name = credential_json_text(&json->root, "current");
+	if (name == NULL)
+		name = "default";
+	object = find_json_profile(credential_json_part(&json->root, "profiles"),
+							   name);
+	if (object != NULL)
+	{
+		for (int i = 0; i < lengthof(json_fields); i++)
+			*profile_field(profile, &json_fields[i]) =
+				credential_json_text(object, json_fields[i].name);
+		set_mode(profile, credential_json_text(object, "mode"), true);
+		drop_zero(&profile->options.duration_seconds);
+	}
+	credential_json_wipe(json);
+	return object != NULL;
+}
+
+/* Return a value of a section, or NULL when it is missing or empty. */
+static char *
+ini_text(const char *text, size_t len, const char *section, const char *name)
+{
+	const char *value;
+	size_t		value_len;
+
+	if (!oss_ini_find(text, len, section, name, &value, &value_len) ||
+		value_len == 0)
+		return NULL;
+	return pnstrdup(value, value_len);
+}
+
+/* Read a profile of the SDKs' file; return whether it is there. */
+static bool
+read_ini_profile(Profile *profile, const char *text, size_t len,
+				 const char *name)
+{
+	if (name == NULL)
+		name = "default";
+	if (!oss_ini_has_section(text, len, name))
+		return false;
+	for (int i = 0; i < lengthof(ini_fields); i++)
+		*profile_field(profile, &ini_fields[i]) =
+			ini_text(text, len, name, ini_fields[i].name);
+	set_mode(profile, ini_text(text, len, name, "type"), false);
+	return true;
+}
+
+/* Read the profile from the file's contents, which tell of which kind it is. */
+static bool
+read_profile(Profile *profile, const char *text, size_t len, const char *name)
+{
+	size_t		begin = strspn(text, " \t\r\n");
+
+	if (name == NULL)
+		name = getenv("ALIBABA_CLOUD_PROFILE");
+	if (text[begin] == '{')
+		return read_json_profile(profile, text, len, name);
+	return read_ini_profile(profile, text, len, name);
+}
+
+/* Overwrite the secrets of a profile. */
+static void
+wipe_profile(Profile *profile)
+{
+	CredentialOptions *options = &profile->options;
+
+	if (options->access_key_secret != NULL)
+		explicit_bzero(options->access_key_secret,
+					   strlen(options->access_key_secret));
+	if (options->security_token != NULL)
+		explicit_bzero(options->security_token,
+					   strlen(options->security_token));
+}
+
+/* Let the profile's own provider go on with the fetch. */
+static void
+use_profile(CredentialSource *source, Profile *profile, const char *path)
+{
+	const char *problem = NULL;
+	const char *name = credential_options_problem(&profile->options,
+												  profile->provider,
+												  &problem);
+
+	if (profile->provider == NULL)
+		credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole and OIDC are (access_key, sts, ecs_ram_role and oidc_role_arn in an INI file).",
+						path);
+	else if (name != NULL)
+		credential_fail(source, "The %s in the profile in file \"%s\" can't be used. %s",
+						name, path, problem);
+	else if (profile->provider == &credential_static &&
+			 (profile->options.access_key_id == NULL ||
+			  profile->options.access_key_secret == NULL))
+		credential_fail(source, "The profile in file \"%s\" has no access_key_id and access_key_secret.",
+						path);
+	else
+		credential_delegate(source, profile->provider, &profile->options);
+}
+
+/* Read the file and go on as its profile says. */
+static void
+config_file_step(CredentialSource *source)
+{
+	CredentialOptions options = *source->fetch_options;
+	Profile    *profile = palloc0(sizeof(*profile));
+	const char *problem;
+	char	   *text;
+	size_t		len;
+
+	if (options.config_file == NULL)
+		options.config_file = getenv("ALIBABA_CLOUD_CONFIG_FILE");
+	if (options.config_file == NULL)
+		options.config_file = pstrdup(DEFAULT_FILE);
+	if (credential_options_problem(&options, &credential_config_file,
+								   &problem) != NULL)
+	{
+		credential_fail(source, "The name of the configuration file can't be used. %s",
+						problem);
+		return;
+	}
+	text = credential_file_read(source, options.config_file, true, &len);
+	if (text == NULL)
+		return;
+	if (!read_profile(profile, text, len, options.profile))
+		credential_fail(source, "File \"%s\" does not have the profile.",
+						options.config_file);
+	else
+		use_profile(source, profile, options.config_file);
+	wipe_profile(profile);
+	explicit_bzero(text, len);
+}
+
+const CredentialProvider credential_config_file = {
+	"config_file", true, config_file_step
+};

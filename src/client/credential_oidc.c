@@ -1,0 +1,215 @@
+/*-------------------------------------------------------------------------
+ * credential_oidc.c
+ *	  Credentials of a RAM role for an OIDC token, by AssumeRoleWithOIDC of
+ *	  STS (RRSA on ACK).
+ *
+ * Reference 5.2.  The token's file is read at each fetch, because the cluster
+ * replaces it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/credential_source.h"
+#include "lib/stringinfo.h"
+#include "protocol/uri.h"
+
+#define SERVICE				"STS"
+#define DEFAULT_ENDPOINT	"https://sts.aliyuncs.com"
+#define DEFAULT_SESSION		"oss-labels"
+#define DEFAULT_DURATION	"3600"	/* seconds */
+#define CONNECT_TIMEOUT_MS	5000
+#define TIMEOUT_MS			10000
+
+/* Append a field of a form. */
+static void
+append_field(StringInfo form, const char *name, const char *value)
+{
+	OssText		escaped = {0};
+	bool		failed;
+
+	/* Make room first: nothing may throw while escaped is held. */
+	enlargeStringInfo(form, strlen(name) + 3 * strlen(value) + 3);
+	oss_escape(&escaped, value, strlen(value), false);
+	failed = escaped.failed;
+	if (!failed)
+	{
+		if (form->len > 0)
+			appendStringInfoChar(form, '&');
+		appendStringInfoString(form, name);
+		appendStringInfoChar(form, '=');
+		appendBinaryStringInfo(form, escaped.data ? escaped.data : "",
+							   escaped.len);
+	}
+	oss_text_free(&escaped);
+	if (failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+/* Fill what the mapping leaves out from the environment, as on ACK. */
+static void
+add_environment(CredentialOptions *options)
+{
+	if (options->role_arn == NULL)
+		options->role_arn = getenv("ALIBABA_CLOUD_ROLE_ARN");
+	if (options->oidc_provider_arn == NULL)
+		options->oidc_provider_arn = getenv("ALIBABA_CLOUD_OIDC_PROVIDER_ARN");
+	if (options->oidc_token_file == NULL)
+		options->oidc_token_file = getenv("ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+	if (options->role_session_name == NULL)
+		options->role_session_name = getenv("ALIBABA_CLOUD_ROLE_SESSION_NAME");
+	if (options->sts_region == NULL)
+		options->sts_region = getenv("ALIBABA_CLOUD_STS_REGION");
+	if (options->enable_vpc == NULL)
+		options->enable_vpc = getenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED");
+}
+
+/* Check that everything is there and can be used; else fail the fetch. */
+static bool
+options_complete(CredentialSource *source, const CredentialOptions *options)
+{
+	const char *missing = NULL;
+	const char *name;
+	const char *problem;
+
+	if (options->role_arn == NULL)
+		missing = "role_arn (or environment variable ALIBABA_CLOUD_ROLE_ARN)";
+	else if (options->oidc_provider_arn == NULL)
+		missing = "oidc_provider_arn (or environment variable ALIBABA_CLOUD_OIDC_PROVIDER_ARN)";
+	else if (options->oidc_token_file == NULL)
+		missing = "oidc_token_file (or environment variable ALIBABA_CLOUD_OIDC_TOKEN_FILE)";
+	if (missing != NULL)
+		credential_fail(source, "Missing: %s.", missing);
+	else if ((name = credential_options_problem(options,
+												&credential_oidc,
+												&problem)) != NULL)
+		credential_fail(source, "%s can't be used. %s", name, problem);
+	else
+		return true;
+	return false;
+}
+
+/* Return the URL of STS, without the query. */
+static char *
+sts_url(const CredentialOptions *options)
+{
+	const char *endpoint = options->sts_endpoint;
+	bool		has_scheme;
+	int			len;
+
+	if (endpoint == NULL && options->sts_region != NULL)
+		return psprintf("https://sts%s.%s.aliyuncs.com/",
+						credential_option_is_true(options->enable_vpc) ?
+						"-vpc" : "", options->sts_region);
+	if (endpoint == NULL)
+		endpoint = DEFAULT_ENDPOINT;
+	has_scheme = strstr(endpoint, "://") != NULL;
+	len = strlen(endpoint);
+	if (endpoint[len - 1] == '/')
+		len--;
+	return psprintf("%s%.*s/", has_scheme ? "" : "https://", len, endpoint);
+}
+
+/* Return the query of the action. */
+static char *
+sts_query(void)
+{
+	StringInfoData query;
+	char		stamp[OSS_TIMESTAMP_LEN + 1];
+
+	/* YYYYMMDDTHHMMSSZ to YYYY-MM-DDTHH:MM:SSZ */
+	oss_timestamp(time(NULL), stamp);
+	initStringInfo(&query);
+	append_field(&query, "Action", "AssumeRoleWithOIDC");
+	append_field(&query, "Version", "2015-04-01");
+	append_field(&query, "Format", "JSON");
+	append_field(&query, "Timestamp",
+				 psprintf("%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", stamp, stamp + 4,
+						  stamp + 6, stamp + 9, stamp + 11, stamp + 13));
+	return query.data;
+}
+
+/* Return the form, in which the token is. */
+static char *
+sts_form(const CredentialOptions *options, const char *token)
+{
+	StringInfoData form;
+
+	initStringInfo(&form);
+	append_field(&form, "RoleArn", options->role_arn);
+	append_field(&form, "OIDCProviderArn", options->oidc_provider_arn);
+	append_field(&form, "OIDCToken", token);
+	append_field(&form, "RoleSessionName",
+				 options->role_session_name != NULL ?
+				 options->role_session_name : DEFAULT_SESSION);
+	append_field(&form, "DurationSeconds",
+				 options->duration_seconds != NULL ?
+				 options->duration_seconds : DEFAULT_DURATION);
+	return form.data;
+}
+
+/* Read the token; return NULL after failing the fetch. */
+static char *
+read_token(CredentialSource *source, const char *path)
+{
+	size_t		len;
+	char	   *token = credential_file_read(source, path, false, &len);
+
+	if (token == NULL)
+		return NULL;
+	while (len > 0 && isspace((unsigned char) token[len - 1]))
+		token[--len] = '\0';
+	if (strlen(token) == len && credential_token_problem(token) == NULL)
+		return token;
+	credential_fail(source, "The file \"%s\" does not hold an OIDC token.",
+					path);
+	return NULL;
+}
+
+/* Ask STS for a key. */
+static void
+ask_sts(CredentialSource *source)
+{
+	static const OssField header = {
+		"Content-Type", "application/x-www-form-urlencoded"
+	};
+	CredentialOptions options = *source->fetch_options;
+	HttpSpec	spec = {0};
+	char	   *token;
+
+	add_environment(&options);
+	if (!options_complete(source, &options))
+		return;
+	token = read_token(source, options.oidc_token_file);
+	if (token == NULL)
+		return;
+	spec.method = "POST";
+	spec.url = psprintf("%s?%s", sts_url(&options), sts_query());
+	spec.headers = &header;
+	spec.nheaders = 1;
+	spec.body = sts_form(&options, token);
+	spec.body_len = strlen(spec.body);
+	spec.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+	spec.timeout_ms = TIMEOUT_MS;
+	spec.max_body = CREDENTIAL_DOCUMENT_MAX;
+	spec.reach = HTTP_REACH_OSS;
+	spec.allow_http = true;		/* for loopback, as the option's check says */
+	explicit_bzero(token, strlen(token));
+	credential_send(source, &spec, 1);
+}
+
+/* Do one step of a fetch from STS. */
+static void
+oidc_step(CredentialSource *source)
+{
+	if (source->step == 0)
+		ask_sts(source);
+	else
+	{
+		explicit_bzero(unconstify(char *, source->spec.body),
+					   source->spec.body_len);
+		credential_deliver_answer(source, SERVICE, "Credentials", false);
+	}
+}
+
+const CredentialProvider credential_oidc = {"oidc", true, oidc_step};

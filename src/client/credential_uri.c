@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ * credential_uri.c
+ *	  Credentials from a URL that gives them out, such as that of a helper
+ *	  process of the machine.
+ *
+ * Reference 5.2.  The URL may hold a secret: it is never shown.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/credential_source.h"
+
+#define SERVICE				"the credentials URI"
+#define CONNECT_TIMEOUT_MS	5000
+#define TIMEOUT_MS			10000
+
+/* Ask for the document. */
+static void
+ask_uri(CredentialSource *source)
+{
+	CredentialOptions from = *source->fetch_options;
+	HttpSpec	spec = {0};
+	const char *problem;
+
+	if (from.credentials_uri == NULL)
+		from.credentials_uri = getenv("ALIBABA_CLOUD_CREDENTIALS_URI");
+	if (from.credentials_uri == NULL)
+		credential_fail(source, "Neither the option credentials_uri nor the environment variable ALIBABA_CLOUD_CREDENTIALS_URI is set.");
+	else if (credential_options_problem(&from, &credential_uri,
+										&problem) != NULL)
+		credential_fail(source, "The credentials URI can't be used. %s",
+						problem);
+	else
+	{
+		spec.method = "GET";
+		spec.url = pstrdup(from.credentials_uri);
+		spec.connect_timeout_ms = CONNECT_TIMEOUT_MS;
+		spec.timeout_ms = TIMEOUT_MS;
+		spec.max_body = CREDENTIAL_DOCUMENT_MAX;
+		spec.reach = HTTP_REACH_METADATA;
+		spec.allow_http = true;
+		credential_send(source, &spec, 1);
+	}
+}
+
+/* Do one step of a fetch from a URL. */
+static void
+uri_step(CredentialSource *source)
+{
+	if (source->step == 0)
+		ask_uri(source);
+	else
+		credential_deliver_answer(source, SERVICE, NULL, false);
+}
+
+const CredentialProvider credential_uri = {"credentials_uri", true, uri_step};

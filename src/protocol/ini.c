@@ -1,0 +1,141 @@
+/*-------------------------------------------------------------------------
+ * ini.c
+ *	  Look a value up in an INI file.
+ *-------------------------------------------------------------------------
+ */
+#include "protocol/ini.h"
+
+#include <string.h>
+
+/* A part of the text. */
+typedef struct Span
+{
+	const char *begin;
+	const char *end;
+} Span;
+
+/* Is this byte white space within a line? */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Leave the blanks around a span out. */
+static Span
+trim(Span span)
+{
+	while (span.begin < span.end && is_blank(*span.begin))
+		span.begin++;
+	while (span.end > span.begin && is_blank(span.end[-1]))
+		span.end--;
+	return span;
+}
+
+/* Cut the first line off the rest; return false when there is none. */
+static bool
+next_line(Span *rest, Span *line)
+{
+	const char *newline;
+
+	if (rest->begin == rest->end)
+		return false;
+	newline = memchr(rest->begin, '\n', rest->end - rest->begin);
+	line->begin = rest->begin;
+	line->end = newline != NULL ? newline : rest->end;
+	rest->begin = newline != NULL ? newline + 1 : rest->end;
+	*line = trim(*line);
+	return true;
+}
+
+/* Does a span consist of this string? */
+static bool
+equals(Span span, const char *string)
+{
+	size_t		len = strlen(string);
+
+	return (size_t) (span.end - span.begin) == len &&
+		memcmp(span.begin, string, len) == 0;
+}
+
+/* Is the line the header of a section?  Give its name. */
+static bool
+section_name(Span line, Span *name)
+{
+	if (line.end - line.begin < 2 || *line.begin != '[' ||
+		line.end[-1] != ']')
+		return false;
+	name->begin = line.begin + 1;
+	name->end = line.end - 1;
+	*name = trim(*name);
+	return true;
+}
+
+/* Find where a section's lines begin; return false when there is none. */
+static bool
+find_section(Span *rest, const char *section)
+{
+	Span		line;
+	Span		name;
+
+	while (next_line(rest, &line))
+		if (section_name(line, &name) && equals(name, section))
+			return true;
+	return false;
+}
+
+/* Split a line into name and value; return false when it has none. */
+static bool
+split(Span line, Span *name, Span *value)
+{
+	const char *sign = line.begin;
+
+	if (line.begin == line.end || *line.begin == '#' || *line.begin == ';')
+		return false;
+	while (sign < line.end && *sign != '=' && *sign != ':')
+		sign++;
+	if (sign == line.end)
+		return false;
+	*name = trim((Span)
+				 {
+					 line.begin, sign
+				 });
+	value->begin = sign + 1;
+	value->end = line.end;
+	for (const char *c = value->begin; c < value->end; c++)
+		if (*c == '#' && (c == value->begin || is_blank(c[-1])))
+			value->end = c;
+	*value = trim(*value);
+	return true;
+}
+
+/* Tell whether there is a section. */
+bool
+oss_ini_has_section(const char *text, size_t len, const char *section)
+{
+	Span		rest = {text, text + len};
+
+	return find_section(&rest, section);
+}
+
+/* Find a value. */
+bool
+oss_ini_find(const char *text, size_t len, const char *section,
+			 const char *name, const char **value, size_t *value_len)
+{
+	Span		rest = {text, text + len};
+	Span		line;
+	Span		found_name;
+	Span		found;
+
+	if (!find_section(&rest, section))
+		return false;
+	while (next_line(&rest, &line) && !section_name(line, &found))
+		if (split(line, &found_name, &found) && equals(found_name, name))
+		{
+			*value = found.begin;
+			*value_len = found.end - found.begin;
+			return true;
+		}
+	return false;
+}
