@@ -7,8 +7,6 @@
 
 #include <strings.h>
 
-#include <curl/curl.h>
-
 #include "client/failure.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -77,6 +75,13 @@ find_rule(int status, const char *code, const char *ec, const char *text)
 	}
 }
 
+/* Return the rule of a trouble of our own. */
+const OssFailureRule *
+oss_failure_rule(const char *code)
+{
+	return find_rule(0, code, "", "");
+}
+
 /* Find the rule for an answer that is of no use. */
 const OssFailureRule *
 oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
@@ -87,7 +92,7 @@ oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
 	if (code != NULL)
 		return find_rule(answer->status, code, "", "");
 	if (answer->status / 100 == 2)
-		return find_rule(0, "NotLabels", "", "");
+		return oss_failure_rule("NotLabels");
 	if (!oss_error_xml_parse(answer->body, answer->body_len, xml) &&
 		answer->oss_err[0] != '\0')
 		oss_error_xml_parse_base64(answer->oss_err, strlen(answer->oss_err), xml);
@@ -109,7 +114,7 @@ oss_failure_delay(const HttpAnswer *answer)
 			ms = ms > MAX_DELAY_MS / 1000 ? MAX_DELAY_MS : ms * 1000;
 		else
 		{
-			time_t		when = curl_getdate(answer->retry_after, NULL);
+			time_t		when = http_parse_date(answer->retry_after);
 
 			ms = when < 0 ? 0 : (long) (when - time(NULL)) * 1000;
 		}
@@ -265,7 +270,7 @@ oss_failure_describe(const OssFailureRule *rule, const HttpAnswer *answer,
 OssFailure *
 oss_failure_make(const char *code, const char *detail, const char *what)
 {
-	OssFailure *failure = make_failure(find_rule(0, code, "", ""), code, what);
+	OssFailure *failure = make_failure(oss_failure_rule(code), code, what);
 
 	failure->detail = detail != NULL ? pstrdup(detail) : NULL;
 	return failure;

@@ -77,6 +77,9 @@ extern const int oss_failure_rule_count;
 extern const OssFailureRule *oss_failure_classify(const HttpAnswer *answer,
 												  OssErrorXml *xml);
 
+/* Return the rule of a trouble of our own; code must be in the table. */
+extern const OssFailureRule *oss_failure_rule(const char *code);
+
 /* Return how long the service asks to wait, in ms; 0 when it does not. */
 extern long oss_failure_delay(const HttpAnswer *answer);
 

@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -539,6 +539,20 @@ http_turn(long timeout_ms)
 		t->done(t, t->arg);
 	}
 	return latch_set;
+}
+
+/* Read a date. */
+time_t
+http_parse_date(const char *text)
+{
+	struct tm	tm = {0};
+
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon,
+			   &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+		return text[0] == '\0' ? -1 : curl_getdate(text, NULL);
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	return timegm(&tm);
 }
 
 /* Return the number of transfers in flight. */

@@ -118,6 +118,12 @@ extern void http_free(HttpTransfer *transfer);
  */
 extern bool http_turn(long timeout_ms);
 
+/*
+ * Read a date as HTTP headers or OSS documents (ISO 8601, UTC) spell it;
+ * returns -1 when it is neither.
+ */
+extern time_t http_parse_date(const char *text);
+
 /* Number of transfers in flight in this process. */
 extern int	http_in_flight(void);
 

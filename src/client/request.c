@@ -1,0 +1,695 @@
+/*-------------------------------------------------------------------------
+ * request.c
+ *	  Labels requests as state machines on the event loop.
+ *
+ * A request waits (for credentials, for the server's limits, for the end of a
+ * backoff), is in flight, or is done.  Whoever waits for any group drives the
+ * requests of all groups of the process.  What must be right here: every
+ * attempt is freshly signed, and no attempt is sent whose answer could not be
+ * used, for each one costs money.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "client/flow.h"
+#include "client/request.h"
+#include "common/pg_prng.h"
+#include "lib/ilist.h"
+#include "mb/pg_wchar.h"
+#include "protocol/image_labels.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Full jitter over min(base * 2^n, cap), as the SDKs do (reference 4.2). */
+#define BACKOFF_BASE_MS		200.0
+#define BACKOFF_CAP_MS		20000.0
+
+/* Attempts in a row without any answer after which the set-up is at fault. */
+#define UNREACHABLE_LIMIT	5
+
+int			oss_max_response_kb = 8192;
+
+typedef enum RequestState
+{
+	REQUEST_WAITING,			/* node is in waiting */
+	REQUEST_IN_FLIGHT,			/* transfer is set, the flow gate passed */
+	REQUEST_DONE				/* node is in group->finished unless taken */
+} RequestState;
+
+struct OssGroup
+{
+	MemoryContext context;
+	dlist_head	finished;
+	OssCounters counters;
+};
+
+/*
+ * A request.  transfer belongs to context and is kept while the answer may be
+ * looked at.  rule and xml are set by a failure.  deadline is 0 until the first
+ * attempt goes out.
+ */
+struct OssRequest
+{
+	MemoryContext context;
+	MemoryContextCallback reset;
+	dlist_node	node;
+	bool		listed;
+	RequestState state;
+	OssGroup   *group;
+	void	   *tag;
+	OssServer  *server;
+	char	   *bucket;
+	char	   *key;
+	char	   *version_id;
+	char		process[OSS_LABELS_PROCESS_MAX];
+	int			attempts;		/* sent */
+	int			charged;		/* of those, counted against max_attempts */
+	int			max_attempts;
+	bool		clock_corrected;
+	bool		key_renewed;
+	char		key_id[136];	/* that signed the attempt in flight */
+	TimestampTz due;			/* not before */
+	TimestampTz deadline;
+	HttpTransfer *transfer;
+	const OssFailureRule *rule;
+	const OssFailure *failure;
+	OssErrorXml xml;
+};
+
+static dlist_head waiting = DLIST_STATIC_INIT(waiting);
+
+static void on_answer(HttpTransfer *transfer, void *arg);
+
+/* Move a request to its group's finished ones. */
+static void
+finish(OssRequest *request)
+{
+	request->state = REQUEST_DONE;
+	request->group->counters.unfinished--;
+	dlist_push_tail(&request->group->finished, &request->node);
+	request->listed = true;
+}
+
+/* Let a request wait until due. */
+static void
+wait_until(OssRequest *request, TimestampTz due)
+{
+	request->state = REQUEST_WAITING;
+	request->due = due;
+	dlist_push_tail(&waiting, &request->node);
+	request->listed = true;
+}
+
+/* Take a request out of the list that it is in. */
+static void
+unlist(OssRequest *request)
+{
+	if (request->listed)
+		dlist_delete(&request->node);
+	request->listed = false;
+}
+
+/* Note that no request of this one is in flight any more. */
+static void
+leave_flight(OssRequest *request, OssFlowOutcome outcome)
+{
+	request->group->counters.in_flight--;
+	oss_flow_end(request->server, outcome);
+}
+
+/*
+ * Undo what a request holds outside of its memory.  The transfer's context is
+ * a child of the request's and is gone already.
+ */
+static void
+on_request_reset(void *arg)
+{
+	OssRequest *request = arg;
+
+	unlist(request);
+	if (request->state == REQUEST_IN_FLIGHT)
+		leave_flight(request, OSS_FLOW_LOST);
+	if (request->state != REQUEST_DONE)
+		request->group->counters.unfinished--;
+	oss_server_unpin(request->server);
+}
+
+/* Make an empty group. */
+OssGroup *
+oss_group_create(MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "OSS labels requests",
+												  ALLOCSET_DEFAULT_SIZES);
+	OssGroup   *group = MemoryContextAllocZero(context, sizeof(OssGroup));
+
+	group->context = context;
+	dlist_init(&group->finished);
+	return group;
+}
+
+/* Cancel everything in a group and free it. */
+void
+oss_group_free(OssGroup *group)
+{
+	MemoryContextDelete(group->context);
+}
+
+/* Return a group's counters. */
+const OssCounters *
+oss_group_counters(const OssGroup *group)
+{
+	return &group->counters;
+}
+
+/* Raise that a part of the spec is not legal. */
+static void
+refuse(const char *what, const char *value, const char *problem)
+{
+	char	   *shown = pg_any_to_server(value, strlen(value), PG_UTF8);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s: \"%s\"", what, shown),
+			 errdetail_internal("The %s %s.", what, problem)));
+}
+
+/* Raise 22023 when a spec is illegal. */
+void
+oss_spec_check(const OssLabelsSpec *spec)
+{
+	const char *problem;
+
+	if ((problem = oss_bucket_problem(spec->bucket)) != NULL)
+		refuse("bucket name", spec->bucket, problem);
+	if ((problem = oss_key_problem(spec->key, strlen(spec->key))) != NULL)
+		refuse("object key", spec->key, problem);
+	if (spec->version_id != NULL &&
+		(problem = oss_version_id_problem(spec->version_id)) != NULL)
+		refuse("version id", spec->version_id, problem);
+	if (spec->has_thr && !oss_thr_valid(spec->thr))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid threshold: %g", spec->thr),
+				 errdetail("The threshold must be a number from 0 to 1.")));
+}
+
+/* Make a request that is not in any list yet. */
+static OssRequest *
+make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
+{
+	MemoryContext context = AllocSetContextCreate(group->context,
+												  "OSS labels request",
+												  ALLOCSET_SMALL_SIZES);
+	OssRequest *request = MemoryContextAlloc(context, sizeof(OssRequest));
+
+	memset(request, 0, offsetof(OssRequest, xml));
+	request->context = context;
+	request->group = group;
+	request->tag = tag;
+	request->bucket = MemoryContextStrdup(context, spec->bucket);
+	request->key = MemoryContextStrdup(context, spec->key);
+	if (spec->version_id != NULL)
+		request->version_id = MemoryContextStrdup(context, spec->version_id);
+	oss_labels_process(request->process, spec->has_thr, spec->thr);
+	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
+		spec->server->max_attempts;
+
+	/* nothing can fail from here on */
+	request->server = spec->server;
+	oss_server_pin(request->server);
+	group->counters.unfinished++;
+	request->reset.func = on_request_reset;
+	request->reset.arg = request;
+	MemoryContextRegisterResetCallback(context, &request->reset);
+	return request;
+}
+
+/* The service's time as we know it, in seconds since 1970. */
+static time_t
+service_now(const OssServer *server)
+{
+	return timestamptz_to_time_t(GetCurrentTimestamp() +
+								 server->clock_offset_ms * 1000);
+}
+
+/* Write the URL of a request, query included. */
+static void
+write_url(OssText *url, const OssRequest *request, const OssToSign *what)
+{
+	oss_text_reset(url);
+	oss_object_url(url, &request->server->endpoint, request->server->addressing,
+				   request->bucket, request->key);
+	oss_text_adds(url, "?");
+	oss_query_string(url, what->query, what->nquery);
+}
+
+/* Write the method, headers and query of a request and sign them. */
+static bool
+sign(OssRequest *request, const OssCredentials *who, OssToSign *what,
+	 OssField *headers, OssField *query, OssText *authorization)
+{
+	OssServer  *server = request->server;
+
+	memset(what, 0, sizeof(*what));
+	what->method = "GET";
+	what->bucket = request->bucket;
+	what->key = request->key;
+	what->region = server->region;
+	what->product = server->product;
+	what->headers = headers;
+	what->query = query;
+	oss_timestamp(service_now(server), what->timestamp);
+
+	query[what->nquery++] = (OssField) {"x-oss-process", request->process};
+	if (request->version_id != NULL)
+		query[what->nquery++] = (OssField) {"versionId", request->version_id};
+	headers[what->nheaders++] = (OssField) {"x-oss-content-sha256", "UNSIGNED-PAYLOAD"};
+	headers[what->nheaders++] = (OssField) {"x-oss-date", what->timestamp};
+	if (who->token != NULL)
+		headers[what->nheaders++] = (OssField) {"x-oss-security-token", who->token};
+	if (server->requester_pays)
+		headers[what->nheaders++] = (OssField) {"x-oss-request-payer", "requester"};
+
+	oss_text_reset(authorization);
+	if (!oss_sign_header(authorization, what, who, &server->signing_key))
+		return false;
+	headers[what->nheaders++] = (OssField) {"Authorization", authorization->data};
+	return true;
+}
+
+/* Sign an attempt and send it; throws when resources are short. */
+static void
+send_signed(OssRequest *request, const OssCredentials *who, TimestampTz now)
+{
+	static OssText url = {0};
+	static OssText authorization = {0};
+	OssServer  *server = request->server;
+	OssField	headers[6];
+	OssField	query[2];
+	OssToSign	what;
+	HttpSpec	spec = {0};
+
+	if (sign(request, who, &what, headers, query, &authorization))
+		write_url(&url, request, &what);
+	else
+		url.failed = true;
+	if (url.failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not sign a request")));
+	spec.method = "GET";
+	spec.url = url.data;
+	spec.headers = headers;
+	spec.nheaders = what.nheaders;
+	spec.ca_file = server->ca_file;
+	spec.connect_timeout_ms = server->connect_timeout_ms;
+	spec.timeout_ms = (int) Max(1, (request->deadline - now) / 1000);
+	spec.max_body = (size_t) oss_max_response_kb * 1024;
+	spec.reach = HTTP_REACH_OSS;
+	spec.allow_http = !server->endpoint.https;
+	if (request->transfer != NULL)
+		http_free(request->transfer);
+	request->transfer = NULL;
+	request->transfer = http_start(request->context, &spec, on_answer, request);
+}
+
+/* Count an attempt that has gone out. */
+static void
+count_attempt(OssRequest *request)
+{
+	OssCounters *counters = &request->group->counters;
+
+	request->state = REQUEST_IN_FLIGHT;
+	request->attempts++;
+	request->charged++;
+	counters->requests++;
+	if (request->attempts > 1)
+		counters->retries++;
+	counters->in_flight++;
+	counters->most_in_flight = Max(counters->most_in_flight,
+								   counters->in_flight);
+}
+
+/* End a request with a failure of our own. */
+static void
+fail(OssRequest *request, const OssFailure *failure)
+{
+	OssFailure *copy = MemoryContextAllocZero(request->context,
+											  sizeof(OssFailure));
+
+	*copy = *failure;
+	copy->message = MemoryContextStrdup(request->context, failure->message);
+	copy->code = MemoryContextStrdup(request->context, failure->code);
+	if (failure->detail != NULL)
+		copy->detail = MemoryContextStrdup(request->context, failure->detail);
+	copy->request_id = NULL;
+	request->failure = copy;
+	finish(request);
+}
+
+/*
+ * Send an attempt whose gate was passed.  A lack of memory or descriptors
+ * fails this request alone: the one who waits may be waiting for another.
+ */
+static void
+send_or_fail(OssRequest *request, const OssCredentials *who, TimestampTz now)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		send_signed(request, who, now);
+		count_attempt(request);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
+			PG_RE_THROW();
+		error = CopyErrorData();
+		FlushErrorState();
+		oss_flow_end(request->server, OSS_FLOW_LOST);
+		fail(request, oss_failure_make("OutOfMemory", error->message, "labels"));
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Send a waiting request if everything is there for it.  Returns how many ms
+ * to wait before asking again, 0 when it waits no more, -1 when something that
+ * happens on the loop will make the difference.
+ */
+static long
+advance(OssRequest *request, TimestampTz now)
+{
+	OssCredentials who;
+	const OssFailure *failure = NULL;
+	long		ms;
+
+	if (request->due > now)
+		return (long) ((request->due - now + 999) / 1000);
+	switch (credential_get(request->server->source, &who, &failure))
+	{
+		case CREDENTIAL_PENDING:
+			return -1;
+		case CREDENTIAL_FAILED:
+			unlist(request);
+			fail(request, failure);
+			return 0;
+		case CREDENTIAL_READY:
+			break;
+	}
+	ms = oss_flow_try_start(request->server);
+	if (ms != 0)
+		return ms == OSS_FLOW_WAIT_FOR_END ? -1 : ms;
+	if (request->deadline == 0)
+		request->deadline = TimestampTzPlusMilliseconds(now,
+														request->server->timeout_ms);
+	strlcpy(request->key_id, who.key_id, sizeof(request->key_id));
+	unlist(request);
+	send_or_fail(request, &who, now);
+	return 0;
+}
+
+/*
+ * Send what can be sent of all that waits in this process.  Returns for how
+ * many ms the loop may sleep at most, -1 for no limit.
+ */
+static long
+advance_all(void)
+{
+	dlist_mutable_iter iter;
+	TimestampTz now;
+	long		sleep_ms = -1;
+
+	if (dlist_is_empty(&waiting))
+		return -1;
+	now = GetCurrentTimestamp();
+	dlist_foreach_modify(iter, &waiting)
+	{
+		long		ms = advance(dlist_container(OssRequest, node, iter.cur),
+								 now);
+
+		if (ms > 0 && (sleep_ms < 0 || ms < sleep_ms))
+			sleep_ms = ms;
+	}
+	return sleep_ms;
+}
+
+/* Put a request into the group. */
+OssRequest *
+oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
+{
+	OssRequest *request;
+
+	oss_spec_check(spec);
+	request = make_request(group, spec, tag);
+	wait_until(request, 0);
+
+	/* not past those who wait for the same server already */
+	advance_all();
+	return request;
+}
+
+/* Set the server's clock offset from an answer; returns whether it could. */
+static bool
+correct_clock(OssRequest *request, const HttpAnswer *answer)
+{
+	time_t		theirs = http_parse_date(answer->date);
+
+	if (theirs == (time_t) -1)
+		theirs = http_parse_date(request->xml.server_time);
+
+	if (theirs == (time_t) -1)
+		return false;
+	request->server->clock_offset_ms = theirs * INT64CONST(1000) -
+		(GetCurrentTimestamp() / 1000 +
+		 (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400000));
+	return true;
+}
+
+/* Note whether the endpoint answers at all. */
+static void
+note_reachable(OssRequest *request, const HttpAnswer *answer)
+{
+	switch (answer->end)
+	{
+		case HTTP_RESOLVE:
+		case HTTP_CONNECT:
+		case HTTP_TLS:
+			request->server->unreachable++;
+			break;
+		case HTTP_TIMEOUT:
+			if (answer->sent_us == 0)
+				request->server->unreachable++;
+			break;
+		case HTTP_ANSWERED:
+			request->server->unreachable = 0;
+			break;
+		default:
+			break;
+	}
+	if (request->server->unreachable >= UNREACHABLE_LIMIT &&
+		answer->status == 0 && request->rule->retry == OSS_RETRY_TRANSIENT)
+		request->rule = oss_failure_rule("Unreachable");
+}
+
+/* Return when to try again after a backoff, or 0 when that is too late. */
+static TimestampTz
+backoff_end(const OssRequest *request, long asked_ms)
+{
+	double		ceiling = Min(BACKOFF_BASE_MS * pow(2, request->charged),
+							  BACKOFF_CAP_MS);
+	double		ms = pg_prng_double(&pg_global_prng_state) * ceiling;
+	TimestampTz due;
+
+	due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									  (int64) Max(ms, asked_ms));
+	return due < request->deadline ? due : 0;
+}
+
+/* Decide whether and when to send again; returns false when to give up. */
+static bool
+retry(OssRequest *request, const HttpAnswer *answer)
+{
+	TimestampTz due;
+
+	switch (request->rule->retry)
+	{
+		case OSS_RETRY_NEVER:
+			return false;
+		case OSS_RETRY_CLOCK:
+			if (request->clock_corrected || !correct_clock(request, answer))
+				return false;
+			request->clock_corrected = true;
+			break;
+		case OSS_RETRY_CREDENTIALS:
+			if (request->key_renewed ||
+				!credential_refused(request->server->source, request->key_id))
+				return false;
+			request->key_renewed = true;
+			break;
+		case OSS_RETRY_TRANSIENT:
+		case OSS_RETRY_THROTTLED:
+			if (request->charged >= request->max_attempts)
+				return false;
+			due = backoff_end(request, oss_failure_delay(answer));
+			if (due == 0)
+				return false;
+			wait_until(request, due);
+			return true;
+	}
+
+	/* what was refused for its signature does not count */
+	request->charged--;
+	wait_until(request, 0);
+	return true;
+}
+
+/* Take the answer of an attempt; must not throw. */
+static void
+on_answer(HttpTransfer *transfer, void *arg)
+{
+	OssRequest *request = arg;
+	const HttpAnswer *answer = http_answer(transfer);
+	bool		answered = answer->end == HTTP_ANSWERED;
+
+	request->group->counters.bytes_received += answer->bytes_received;
+	if (answered && answer->status == 200)
+	{
+		leave_flight(request, OSS_FLOW_ANSWERED);
+		request->server->unreachable = 0;
+		request->rule = NULL;
+		finish(request);
+		return;
+	}
+	request->rule = oss_failure_classify(answer, &request->xml);
+	if (request->rule->retry == OSS_RETRY_THROTTLED)
+	{
+		request->group->counters.throttled++;
+		leave_flight(request, OSS_FLOW_THROTTLED);
+	}
+	else
+		leave_flight(request, answered ? OSS_FLOW_ANSWERED : OSS_FLOW_LOST);
+	note_reachable(request, answer);
+	if (!retry(request, answer))
+		finish(request);
+}
+
+/* Pop the next finished request of a group, or NULL. */
+static OssRequest *
+pop_finished(OssGroup *group)
+{
+	OssRequest *request;
+
+	if (dlist_is_empty(&group->finished))
+		return NULL;
+	request = dlist_container(OssRequest, node,
+							  dlist_pop_head_node(&group->finished));
+	request->listed = false;
+	return request;
+}
+
+/* Return the next finished request of a group, waiting for one. */
+OssRequest *
+oss_group_wait(OssGroup *group, long timeout_ms)
+{
+	TimestampTz end = timeout_ms > 0 ?
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms) : 0;
+	bool		over = false;
+
+	for (;;)
+	{
+		OssRequest *request = pop_finished(group);
+		long		ms;
+
+		if (request != NULL || group->counters.unfinished == 0 || over)
+			return request;
+		ms = advance_all();
+		if (!dlist_is_empty(&group->finished))
+			continue;
+		if (timeout_ms == 0)
+			ms = 0;
+		else if (timeout_ms > 0)
+		{
+			long		left = (long) ((end - GetCurrentTimestamp() + 999) / 1000);
+
+			left = Max(left, 0);
+			ms = ms < 0 ? left : Min(ms, left);
+		}
+		over = http_turn(ms) || timeout_ms == 0 ||
+			(timeout_ms > 0 && GetCurrentTimestamp() >= end);
+		advance_all();
+	}
+}
+
+/* Has a request finished? */
+bool
+oss_request_done(const OssRequest *request)
+{
+	return request->state == REQUEST_DONE;
+}
+
+/* Return the tag given at the start. */
+void *
+oss_request_tag(const OssRequest *request)
+{
+	return request->tag;
+}
+
+/* Return a request's failure, or NULL; the words are found when asked for. */
+const OssFailure *
+oss_request_failure(const OssRequest *request)
+{
+	OssRequest *r = unconstify(OssRequest *, request);
+	MemoryContext old;
+	OssFailure *failure;
+
+	if (r->failure != NULL || r->rule == NULL)
+		return r->failure;
+	old = MemoryContextSwitchTo(r->context);
+	failure = oss_failure_describe(r->rule, http_answer(r->transfer), &r->xml,
+								   psprintf("labels of \"oss://%s/%s\"",
+											r->bucket, r->key));
+	failure->attempts = r->attempts;
+	r->failure = failure;
+	MemoryContextSwitchTo(old);
+	return failure;
+}
+
+/* Return an answer's body. */
+const char *
+oss_request_body(const OssRequest *request, size_t *len)
+{
+	const HttpAnswer *answer = http_answer(request->transfer);
+
+	*len = answer->body_len;
+	return answer->body;
+}
+
+/* Return the service's request id. */
+const char *
+oss_request_id(const OssRequest *request)
+{
+	if (request->transfer == NULL)
+		return "";
+	return http_answer(request->transfer)->request_id;
+}
+
+/* Return the number of requests sent. */
+int
+oss_request_attempts(const OssRequest *request)
+{
+	return request->attempts;
+}
+
+/* Cancel and free a request. */
+void
+oss_request_free(OssRequest *request)
+{
+	MemoryContextDelete(request->context);
+}

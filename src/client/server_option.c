@@ -1,0 +1,336 @@
+/*-------------------------------------------------------------------------
+ * server_option.c
+ *	  The options of a foreign server, and the wrapper's validator.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/reloptions.h"
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "client/server_option.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_validator);
+
+#define MAX_TIMEOUT_MS		3600000
+#define MAX_SUGGEST_DISTANCE	4
+
+typedef void (*OptionRead) (OssServer *server, const char *name,
+							const char *value);
+
+/* Refuse a value. */
+static void
+refuse(const char *name, const char *value, const char *valid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+			 errdetail_internal("%s", valid)));
+}
+
+/* Read a whole number between min and max. */
+static int
+read_int(const char *name, const char *value, int min, int max)
+{
+	char	   *end;
+	long		number;
+
+	errno = 0;
+	number = strtol(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' ||
+		number < min || number > max)
+		refuse(name, value, psprintf("Valid is a whole number from %d to %d.",
+									 min, max));
+	return (int) number;
+}
+
+static void
+read_region(OssServer *server, const char *name, const char *value)
+{
+	const char *problem = oss_region_problem(value);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errdetail_internal("The region %s.", problem),
+				 strncmp(value, "oss-", 4) == 0 ?
+				 errhint("Write \"%s\".", value + 4) :
+				 errhint("A region looks like \"cn-hangzhou\".")));
+	server->region = MemoryContextStrdup(server->context, value);
+}
+
+static void
+read_endpoint(OssServer *server, const char *name, const char *value)
+{
+	const char *problem = oss_endpoint_parse(value, &server->endpoint);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errdetail_internal("The endpoint %s.", problem),
+				 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\"; plain http is for loopback addresses only.")));
+}
+
+static void
+read_addressing(OssServer *server, const char *name, const char *value)
+{
+	if (strcmp(value, "virtual") == 0)
+		server->addressing = OSS_VIRTUAL_HOST;
+	else if (strcmp(value, "path") == 0)
+		server->addressing = OSS_PATH;
+	else if (strcmp(value, "cname") == 0)
+		server->addressing = OSS_CNAME;
+	else
+		refuse(name, value, "Valid are virtual, path and cname.");
+}
+
+static void
+read_product(OssServer *server, const char *name, const char *value)
+{
+	if (oss_region_problem(value) != NULL && strcmp(value, "oss") != 0 &&
+		strcmp(value, "oss-cloudbox") != 0)
+		refuse(name, value, "Valid are lower-case letters, digits and hyphens, such as oss or oss-cloudbox.");
+	server->product = MemoryContextStrdup(server->context, value);
+}
+
+static void
+read_ca_file(OssServer *server, const char *name, const char *value)
+{
+	if (!is_absolute_path(value))
+		refuse(name, value, "Valid is an absolute path on the database server.");
+	server->ca_file = MemoryContextStrdup(server->context, value);
+}
+
+static void
+read_connect_timeout(OssServer *server, const char *name, const char *value)
+{
+	server->connect_timeout_ms = read_int(name, value, 1, MAX_TIMEOUT_MS);
+}
+
+static void
+read_timeout(OssServer *server, const char *name, const char *value)
+{
+	server->timeout_ms = read_int(name, value, 1, MAX_TIMEOUT_MS);
+}
+
+static void
+read_max_attempts(OssServer *server, const char *name, const char *value)
+{
+	server->max_attempts = read_int(name, value, 1, 10);
+}
+
+static void
+read_max_concurrency(OssServer *server, const char *name, const char *value)
+{
+	server->max_concurrency = read_int(name, value, 1, 1000);
+}
+
+static void
+read_max_rate(OssServer *server, const char *name, const char *value)
+{
+	char	   *end;
+	double		rate = strtod(value, &end);
+
+	if (end == value || *end != '\0' || !isfinite(rate) || rate < 0 ||
+		rate > 100000 || (rate > 0 && rate < 0.01))
+		refuse(name, value, "Valid is a number from 0.01 to 100000, or 0 for no limit.");
+	server->max_requests_per_second = rate;
+}
+
+static void
+read_requester_pays(OssServer *server, const char *name, const char *value)
+{
+	if (!parse_bool(value, &server->requester_pays))
+		refuse(name, value, "Valid are true and false.");
+}
+
+static const struct
+{
+	const char *name;
+	OptionRead	read;
+}			server_options[] = {
+	{"region", read_region},
+	{"endpoint", read_endpoint},
+	{"addressing", read_addressing},
+	{"product", read_product},
+	{"ca_file", read_ca_file},
+	{"connect_timeout_ms", read_connect_timeout},
+	{"timeout_ms", read_timeout},
+	{"max_attempts", read_max_attempts},
+	{"max_concurrency", read_max_concurrency},
+	{"max_requests_per_second", read_max_rate},
+	{"requester_pays", read_requester_pays},
+};
+
+/* Find how an option of a server is read; NULL when there is none such. */
+static OptionRead
+find_reader(const char *name)
+{
+	for (int i = 0; i < lengthof(server_options); i++)
+		if (strcmp(server_options[i].name, name) == 0)
+			return server_options[i].read;
+	return NULL;
+}
+
+/* Set the fields that options speak of and the defaults of the others. */
+void
+server_options_read(OssServer *server, List *options)
+{
+	bool		addressed = false;
+	ListCell   *cell;
+
+	server->product = "oss";
+	server->connect_timeout_ms = 5000;
+	server->timeout_ms = 60000;
+	server->max_attempts = 3;
+	server->max_concurrency = 64;
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst(cell);
+		OptionRead	reader = find_reader(option->defname);
+
+		if (reader != NULL)
+			reader(server, option->defname, defGetString(option));
+		if (strcmp(option->defname, "addressing") == 0)
+			addressed = true;
+	}
+	if (server->region == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"region\" is required"),
+				 errhint("Name the bucket's region, such as OPTIONS (region 'cn-hangzhou').")));
+	if (server->endpoint.host[0] == '\0')
+		oss_endpoint_of_region(server->region, &server->endpoint);
+
+	/* reference 4.4: the SDKs take an IP for a path-style endpoint */
+	if (!addressed)
+		server->addressing = server->endpoint.is_ip || server->endpoint.is_loopback ?
+			OSS_PATH : OSS_VIRTUAL_HOST;
+}
+
+/* Return the best match of name among the options of a catalog, or NULL. */
+static const char *
+nearest(const char *name, Oid catalog)
+{
+	const char *best = NULL;
+	int			best_distance = MAX_SUGGEST_DISTANCE + 1;
+
+	for (int i = 0;; i++)
+	{
+		const char *candidate;
+		int			distance;
+
+		if (catalog == ForeignServerRelationId)
+			candidate = i < lengthof(server_options) ? server_options[i].name : NULL;
+		else
+			candidate = credential_option_names[i];
+		if (candidate == NULL)
+			return best;
+		distance = varstr_levenshtein_less_equal(name, strlen(name), candidate,
+												 strlen(candidate), 1, 1, 1,
+												 best_distance, true);
+		if (distance < best_distance)
+		{
+			best = candidate;
+			best_distance = distance;
+		}
+	}
+}
+
+/* Is that the name of an option in that catalog? */
+static bool
+is_option(const char *name, Oid catalog)
+{
+	if (catalog == ForeignServerRelationId)
+		return find_reader(name) != NULL;
+	if (catalog == UserMappingRelationId)
+		for (int i = 0; credential_option_names[i] != NULL; i++)
+			if (strcmp(credential_option_names[i], name) == 0)
+				return true;
+	return false;
+}
+
+/* Refuse an option that the catalog does not know. */
+static void
+refuse_unknown(const char *name, Oid catalog)
+{
+	const char *other = NULL;
+
+	if (catalog == ForeignDataWrapperRelationId)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("invalid option \"%s\"", name),
+				 errhint("The wrapper itself has no options; servers and user mappings have.")));
+	if (strlen(name) <= 64)
+		other = nearest(name, catalog);
+	if (is_option(name, ForeignServerRelationId))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("invalid option \"%s\"", name),
+				 errhint("It is an option of the server, not of the user mapping.")));
+	if (is_option(name, UserMappingRelationId))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("invalid option \"%s\"", name),
+				 errhint("It is an option of the user mapping, not of the server.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 other != NULL ?
+			 errhint("Perhaps you meant the option \"%s\".", other) :
+			 errhint("The README lists the options.")));
+}
+
+/* Check the options of a server as a whole. */
+static void
+check_server_options(List *options)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "OSS labels validator",
+												  ALLOCSET_SMALL_SIZES);
+	OssServer	server = {0};
+
+	server.context = context;
+	server_options_read(&server, options);
+	if (server.ca_file != NULL && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", "ca_file"),
+				 errdetail("Only superusers may say whom to trust and which file to read.")));
+	MemoryContextDelete(context);
+}
+
+/* Validate the options of a wrapper, a server or a user mapping. */
+Datum
+oss_labels_validator(PG_FUNCTION_ARGS)
+{
+	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (!is_option(option->defname, catalog))
+			refuse_unknown(option->defname, catalog);
+		if (catalog == UserMappingRelationId)
+			credential_option_check(option->defname, defGetString(option),
+									superuser());
+	}
+	if (catalog == ForeignServerRelationId)
+		check_server_options(options);
+	if (catalog == UserMappingRelationId)
+		credential_options_check(options);
+	PG_RETURN_VOID();
+}
