@@ -54,15 +54,6 @@
 	pg_foreign_server_aclcheck(serverid, userid, mode)
 #endif
 
-/* PostgreSQL 17 moved the place of the lexer's result. */
-#if PG_VERSION_NUM >= 170000
-#define oss_json_lexer(json, len, encoding) \
-	makeJsonLexContextCstringLen(NULL, json, len, encoding, false)
-#else
-#define oss_json_lexer(json, len, encoding) \
-	makeJsonLexContextCstringLen(json, len, encoding, false)
-#endif
-
 #endif							/* OSS_COMPAT_H */
 
 /*

@@ -40,9 +40,6 @@ typedef struct OssLabel
 extern Jsonb *oss_answer_parse(const OssRequest *request,
 							   const OssFailure **failure);
 
-/* Number of labels in a parsed answer. */
-extern int	oss_answer_label_count(const Jsonb *answer);
-
 /*
  * Read the labels of a parsed answer, in the order sent, into a palloc'd
  * array; returns their number.

@@ -81,6 +81,12 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "AnswerNotUtf8", NULL, NULL, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, NEVER, IMAGE,
 	"the answer is not valid UTF-8", HINT_PROXY},
 
+	/* arguments that are refused before any request */
+	{0, "InvalidVersionId", NULL, NULL, ARGUMENT, NEVER, IMAGE,
+	"the version id is not valid", NULL},
+	{0, "InvalidThreshold", NULL, NULL, ARGUMENT, NEVER, SETUP,
+	"the threshold is not valid", "Give a thr from 0 to 1, or NULL for the service's default."},
+
 	/* credentials that could not be had */
 	{0, "CredentialsUnavailable", NULL, NULL, WHO, NEVER, SETUP,
 		"no credentials could be had",
@@ -178,9 +184,11 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "MissingArgument", NULL, NULL, ARGUMENT, NEVER, IMAGE,
 	"the service misses an argument", NULL},
 	{0, "InvalidBucketName", NULL, NULL, ARGUMENT, NEVER, IMAGE,
-	"the service refuses the bucket's name", NULL},
+	"the bucket's name is not valid",
+	"A bucket's name has 3 to 63 lower-case letters, digits and hyphens."},
 	{0, "InvalidObjectName", NULL, NULL, ARGUMENT, NEVER, IMAGE,
-	"the service refuses the key", NULL},
+	"the key is not valid",
+	"A key has 1 to 1023 bytes of UTF-8 and does not begin with a slash."},
 	{0, "TooManyPipes", NULL, NULL, ARGUMENT, NEVER, IMAGE,
 	"the service refuses the action", NULL},
 	{0, "BadRequest", NULL, NULL, ARGUMENT, TRANSIENT, IMAGE,

@@ -17,7 +17,6 @@
 #include "client/request.h"
 #include "common/pg_prng.h"
 #include "lib/ilist.h"
-#include "mb/pg_wchar.h"
 #include "protocol/image_labels.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -136,6 +135,13 @@ on_request_reset(void *arg)
 	oss_server_unpin(request->server);
 }
 
+/* Name what is asked for. */
+static char *
+what_of(const char *bucket, const char *key)
+{
+	return psprintf("labels of \"oss://%s/%s\"", bucket, key);
+}
+
 /* Make an empty group. */
 OssGroup *
 oss_group_create(MemoryContext parent)
@@ -163,36 +169,29 @@ oss_group_counters(const OssGroup *group)
 	return &group->counters;
 }
 
-/* Raise that a part of the spec is not legal. */
-static void
-refuse(const char *what, const char *value, const char *problem)
+/* Check a spec without sending anything. */
+const OssFailure *
+oss_spec_failure(const OssLabelsSpec *spec)
 {
-	char	   *shown = pg_any_to_server(value, strlen(value), PG_UTF8);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid %s: \"%s\"", what, shown),
-			 errdetail_internal("The %s %s.", what, problem)));
-}
-
-/* Raise 22023 when a spec is illegal. */
-void
-oss_spec_check(const OssLabelsSpec *spec)
-{
-	const char *problem;
+	const char *code = NULL;
+	const char *problem = NULL;
 
 	if ((problem = oss_bucket_problem(spec->bucket)) != NULL)
-		refuse("bucket name", spec->bucket, problem);
-	if ((problem = oss_key_problem(spec->key, strlen(spec->key))) != NULL)
-		refuse("object key", spec->key, problem);
-	if (spec->version_id != NULL &&
-		(problem = oss_version_id_problem(spec->version_id)) != NULL)
-		refuse("version id", spec->version_id, problem);
-	if (spec->has_thr && !oss_thr_valid(spec->thr))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid threshold: %g", spec->thr),
-				 errdetail("The threshold must be a number from 0 to 1.")));
+		code = "InvalidBucketName";
+	else if ((problem = oss_key_problem(spec->key, strlen(spec->key))) != NULL)
+		code = "InvalidObjectName";
+	else if (spec->version_id != NULL &&
+			 (problem = oss_version_id_problem(spec->version_id)) != NULL)
+		code = "InvalidVersionId";
+	else if (spec->has_thr && !oss_thr_valid(spec->thr))
+	{
+		code = "InvalidThreshold";
+		problem = psprintf("is %g", spec->thr);
+	}
+	if (code == NULL)
+		return NULL;
+	return oss_failure_make(code, psprintf("It %s.", problem),
+							what_of(spec->bucket, spec->key));
 }
 
 /* Make a request that is not in any list yet. */
@@ -446,7 +445,6 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 {
 	OssRequest *request;
 
-	oss_spec_check(spec);
 	request = make_request(group, spec, tag);
 	wait_until(request, 0);
 
@@ -653,12 +651,18 @@ oss_request_failure(const OssRequest *request)
 		return r->failure;
 	old = MemoryContextSwitchTo(r->context);
 	failure = oss_failure_describe(r->rule, http_answer(r->transfer), &r->xml,
-								   psprintf("labels of \"oss://%s/%s\"",
-											r->bucket, r->key));
+								   what_of(r->bucket, r->key));
 	failure->attempts = r->attempts;
 	r->failure = failure;
 	MemoryContextSwitchTo(old);
 	return failure;
+}
+
+/* Name what a request asks for. */
+const char *
+oss_request_what(const OssRequest *request)
+{
+	return what_of(request->bucket, request->key);
 }
 
 /* Return an answer's body. */

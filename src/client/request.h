@@ -31,8 +31,7 @@
 #include "client/server.h"
 
 /*
- * What is asked.  Copied by oss_request_start(); strings are in UTF-8 (see
- * oss_spec_problem).
+ * What is asked.  Copied by oss_request_start(); strings are in UTF-8.
  */
 typedef struct OssLabelsSpec
 {
@@ -72,16 +71,19 @@ extern const OssCounters *oss_group_counters(const OssGroup *group);
 
 /*
  * Put a request into the group.  It goes out at once when its credentials are
- * there and the server's limits allow, else as soon as they do.  Errors: 22023
- * for what oss_spec_check() refuses; 53000-class.
+ * there and the server's limits allow, else as soon as they do.  The caller
+ * has seen to it that oss_spec_failure() has nothing to say.
  */
 extern OssRequest *oss_request_start(OssGroup *group,
 									 const OssLabelsSpec *spec, void *tag);
 
 /*
- * Raise 22023 when bucket, key, thr or version_id is illegal.  Sends nothing.
+ * Check bucket, key, version_id and thr without sending anything.  Returns
+ * NULL, or what is wrong (22023) in CurrentMemoryContext: InvalidBucketName,
+ * InvalidObjectName and InvalidVersionId belong to the image, InvalidThreshold
+ * to the set-up.
  */
-extern void oss_spec_check(const OssLabelsSpec *spec);
+extern const OssFailure *oss_spec_failure(const OssLabelsSpec *spec);
 
 /*
  * Return the next finished request of the group, waiting up to timeout_ms
@@ -99,6 +101,9 @@ extern void *oss_request_tag(const OssRequest *request);
 
 /* The failure, or NULL when an answer with status 200 came. */
 extern const OssFailure *oss_request_failure(const OssRequest *request);
+
+/* What it asks for, as errors name it: labels of "oss://bucket/key". */
+extern const char *oss_request_what(const OssRequest *request);
 
 /* The answer's body as it came: bytes of UTF-8 JSON, nothing checked yet. */
 extern const char *oss_request_body(const OssRequest *request, size_t *len);

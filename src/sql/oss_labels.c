@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ * oss_labels.c
+ *	  Entry of the module: its settings and its hooks.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/request.h"
+#include "client/server.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "utils/guc.h"
+
+OSS_MODULE_MAGIC("oss_labels", "1.0");
+
+void		_PG_init(void);
+
+/* Define the settings of requests. */
+static void
+define_request_settings(void)
+{
+	DefineCustomStringVariable("oss_labels.server",
+							   "Foreign server that requests go to when the argument server is NULL.",
+							   "Empty: the only server of the foreign-data wrapper oss_labels.",
+							   &oss_server_setting, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.max_response_size",
+							"Largest answer that is accepted.",
+							"A labels document has a few kilobytes.",
+							&oss_max_response_kb, 8192, 16, 1024 * 1024,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("oss_labels.metadata_endpoint",
+							   "Address of the metadata service for credential_source 'ecs_ram_role'.",
+							   NULL,
+							   &oss_metadata_endpoint, "http://100.100.100.200",
+							   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+}
+
+/* Load the module. */
+void
+_PG_init(void)
+{
+	define_request_settings();
+	MarkGUCPrefixReserved("oss_labels");
+}

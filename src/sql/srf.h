@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ * srf.h
+ *	  Set-returning functions in materialize mode.
+ *
+ * Top floor.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_SRF_H
+#define OSS_SRF_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/tuplestore.h"
+
+/* A result under construction; both live in the per-query memory. */
+typedef struct OssResult
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} OssResult;
+
+/*
+ * Begin the result of a function declared with RETURNS TABLE.  Like core's
+ * InitMaterializedSRF(), whose name and flags changed within PostgreSQL 15.
+ * Errors: 0A000 when the caller can't take a set.
+ */
+extern OssResult oss_result_begin(FunctionCallInfo fcinfo);
+
+/* Add a row. */
+extern void oss_result_add(const OssResult *result, const Datum *values,
+						   const bool *nulls);
+
+/* Return a C string as a text Datum; NULL sets *isnull. */
+extern Datum oss_text_or_null(const char *s, bool *isnull);
+
+#endif							/* OSS_SRF_H */
