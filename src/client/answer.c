@@ -58,10 +58,10 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 
 	PG_TRY();
 	{
-		char	   *text = pg_any_to_server(body, (int) len, PG_UTF8);
+		char	   *string = pg_any_to_server(body, (int) len, PG_UTF8);
 
 		answer = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-													CStringGetDatum(text)));
+													CStringGetDatum(string)));
 	}
 	PG_CATCH();
 	{

@@ -21,9 +21,9 @@ PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 static char *
 utf8_argument(Datum arg)
 {
-	char	   *text = TextDatumGetCString(arg);
+	char	   *string = TextDatumGetCString(arg);
 
-	return pg_server_to_any(text, strlen(text), PG_UTF8);
+	return pg_server_to_any(string, strlen(string), PG_UTF8);
 }
 
 /* Turn SQL arguments into a spec. */
