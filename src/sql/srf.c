@@ -43,7 +43,7 @@ oss_result_begin(FunctionCallInfo fcinfo)
 
 /* Add a row. */
 void
-oss_result_add(const OssResult *result, const Datum *values, const bool *nulls)
+oss_result_add(const OssResult *result, Datum *values, bool *nulls)
 {
 	tuplestore_putvalues(result->store, result->desc, values, nulls);
 }

@@ -28,8 +28,7 @@ typedef struct OssResult
 extern OssResult oss_result_begin(FunctionCallInfo fcinfo);
 
 /* Add a row. */
-extern void oss_result_add(const OssResult *result, const Datum *values,
-						   const bool *nulls);
+extern void oss_result_add(const OssResult *result, Datum *values, bool *nulls);
 
 /* Return a C string as a text Datum; NULL sets *isnull. */
 extern Datum oss_text_or_null(const char *s, bool *isnull);
