@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <curl/curl.h>
+
 #include "client/credential_source.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
@@ -29,6 +31,9 @@
 
 /* A key that does not expire is read again from its file after so long. */
 #define REREAD_AFTER			(60 * SECONDS)
+
+/* A difference of clocks that the second of a Date header explains. */
+#define DATE_TOLERANCE			(2 * SECONDS)
 
 /* A key is not used in its last moments: the request takes time to arrive. */
 #define EXPIRY_MARGIN			(5 * SECONDS)
@@ -160,7 +165,7 @@ go_on_with_old_key(CredentialSource *source, const char *detail)
 				   FAILURE_REMEMBERED);
 	key->refresh_at = source->failed_at + Min(wait, REREAD_AFTER);
 	ereport(LOG,
-			(errmsg("could not renew credentials (source %s), going on with those at hand",
+			(errmsg("could not renew credentials from source \"%s\", going on with those at hand",
 					source->provider->name),
 			 errdetail_log("%s", detail)));
 }
@@ -189,7 +194,7 @@ credential_fail(CredentialSource *source, const char *format,...)
 		enlargeStringInfo(&detail, needed);
 	}
 	source->failure = oss_failure_make("CredentialsUnavailable", detail.data,
-									   psprintf("credentials (source %s)",
+									   psprintf("credentials from source \"%s\"",
 												source->provider->name));
 	MemoryContextSwitchTo(old);
 	source->failed_at = GetCurrentTimestamp();
@@ -230,6 +235,24 @@ key_problem(const char *id, const char *secret, const char *token)
 	return problem;
 }
 
+/*
+ * Return what time it is for the service that answered.  Our own clock may be
+ * wrong by hours, which must neither end a key at once nor keep it too long.
+ */
+static TimestampTz
+service_time(const CredentialSource *source, TimestampTz now)
+{
+	time_t		date = -1;
+	TimestampTz there;
+
+	if (source->transfer_done)
+		date = curl_getdate(http_answer(source->transfer)->date, NULL);
+	if (date == -1)
+		return now;
+	there = time_t_to_timestamptz(date);
+	return Abs(there - now) > DATE_TOLERANCE ? there : now;
+}
+
 /* End the fetch with a key. */
 void
 credential_deliver(CredentialSource *source, const char *id,
@@ -255,9 +278,10 @@ credential_deliver(CredentialSource *source, const char *id,
 		credential_fail(source, "The time at which the key expires is malformed.");
 		return;
 	}
+	expires_at += now - service_time(source, now);
 	if (expires && expires_at <= now)
 	{
-		credential_fail(source, "The key that was given out has expired already; is the clock of this machine right?");
+		credential_fail(source, "The key that was given out has expired already.");
 		return;
 	}
 	key.id = MemoryContextStrdup(source->context, id);
@@ -317,7 +341,7 @@ transfer_worth_repeating(const CredentialSource *source)
 		return false;
 	if (answer->end == HTTP_ANSWERED)
 		return answer->status == 429 || answer->status >= 500;
-	return answer->end == HTTP_BROKEN || answer->end == HTTP_TIMEOUT;
+	return answer->end == HTTP_BROKEN;
 }
 
 /* Send the step's request again. */

@@ -138,10 +138,10 @@ fail_status(CredentialSource *source, const char *service,
 		code = error_code(&credential_json(answer->body,
 										   answer->body_len)->root);
 	if (code != NULL)
-		credential_fail(source, "%s answered with status %d and code %s.",
+		credential_fail(source, "Asking %s failed: status %d, code %s.",
 						service, answer->status, code);
 	else
-		credential_fail(source, "%s answered with status %d.",
+		credential_fail(source, "Asking %s failed: status %d.",
 						service, answer->status);
 }
 
@@ -181,7 +181,7 @@ credential_answered(CredentialSource *source, const char *service)
 	const HttpAnswer *answer = http_answer(source->transfer);
 
 	if (answer->end != HTTP_ANSWERED)
-		credential_fail(source, "%s could not be asked: %s.", service,
+		credential_fail(source, "Asking %s failed: %s.", service,
 						end_words(answer->end));
 	else if (answer->status != 200)
 		fail_status(source, service, answer);
@@ -237,8 +237,8 @@ credential_deliver_answer(CredentialSource *source, const char *service,
 		credential_json_part(&json->root, part);
 	code = error_code(&json->root);
 	if (need_code && (code == NULL || strcmp(code, "Success") != 0))
-		credential_fail(source, "%s gave no key but code \"%s\".", service,
-						code != NULL ? code : "");
+		credential_fail(source, "Asking %s failed: code \"%s\" is not Success.",
+						service, code != NULL ? code : "");
 	else
 		deliver_object(source, service, object);
 	credential_json_wipe(json);

@@ -123,7 +123,7 @@ take_token(CredentialSource *source)
 	}
 	if (source->metadata_token == NULL &&
 		credential_option_is_true(options->disable_imds_v1))
-		credential_fail(source, "%s gave no token, and disable_imds_v1 forbids to ask without one.",
+		credential_fail(source, "Asking %s for a token failed, and disable_imds_v1 forbids to go on without one.",
 						SERVICE);
 	else
 		ask_key(source, options->role_name);
