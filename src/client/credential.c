@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
-
 #include "client/credential_source.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
@@ -242,12 +240,12 @@ key_problem(const char *id, const char *secret, const char *token)
 static TimestampTz
 service_time(const CredentialSource *source, TimestampTz now)
 {
-	time_t		date = -1;
+	time_t		date = (time_t) -1;
 	TimestampTz there;
 
 	if (source->transfer_done)
-		date = curl_getdate(http_answer(source->transfer)->date, NULL);
-	if (date == -1)
+		date = http_parse_date(http_answer(source->transfer)->date);
+	if (date == (time_t) -1)
 		return now;
 	there = time_t_to_timestamptz(date);
 	return Abs(there - now) > DATE_TOLERANCE ? there : now;

@@ -62,9 +62,8 @@ on_server_reset(void *arg)
 {
 	OssServer  *server = arg;
 
+	/* the source, in a context below, has wiped itself already */
 	oss_signing_key_wipe(&server->signing_key);
-	if (server->source != NULL)
-		credential_source_wipe(server->source);
 }
 
 /* Make the cache, and register for changes, once per process. */

@@ -32,8 +32,9 @@ define_request_settings(void)
 	DefineCustomStringVariable("oss_labels.metadata_endpoint",
 							   "Address of the metadata service for credential_source 'ecs_ram_role'.",
 							   NULL,
-							   &oss_metadata_endpoint, "http://100.100.100.200",
-							   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+							   &oss_metadata_endpoint, OSS_METADATA_ENDPOINT,
+							   PGC_SUSET, GUC_SUPERUSER_ONLY,
+							   credential_metadata_endpoint_check, NULL, NULL);
 }
 
 /* Load the module. */
