@@ -15,6 +15,7 @@
 
 #include "client/flow.h"
 #include "client/request.h"
+#include "client/signing.h"
 #include "common/pg_prng.h"
 #include "lib/ilist.h"
 #include "protocol/image_labels.h"
@@ -225,89 +226,22 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	return request;
 }
 
-/* The service's time as we know it, in seconds since 1970. */
-static time_t
-service_now(const OssServer *server)
-{
-	return timestamptz_to_time_t(GetCurrentTimestamp() +
-								 server->clock_offset_ms * 1000);
-}
-
-/* Write the URL of a request, query included. */
-static void
-write_url(OssText *url, const OssRequest *request, const OssToSign *what)
-{
-	oss_text_reset(url);
-	oss_object_url(url, &request->server->endpoint, request->server->addressing,
-				   request->bucket, request->key);
-	oss_text_adds(url, "?");
-	oss_query_string(url, what->query, what->nquery);
-}
-
-/* Write the method, headers and query of a request and sign them. */
-static bool
-sign(OssRequest *request, const OssCredentials *who, OssToSign *what,
-	 OssField *headers, OssField *query, OssText *authorization)
-{
-	OssServer  *server = request->server;
-
-	memset(what, 0, sizeof(*what));
-	what->method = "GET";
-	what->bucket = request->bucket;
-	what->key = request->key;
-	what->region = server->region;
-	what->product = server->product;
-	what->headers = headers;
-	what->query = query;
-	oss_timestamp(service_now(server), what->timestamp);
-
-	query[what->nquery++] = (OssField) {"x-oss-process", request->process};
-	if (request->version_id != NULL)
-		query[what->nquery++] = (OssField) {"versionId", request->version_id};
-	headers[what->nheaders++] = (OssField) {"x-oss-content-sha256", "UNSIGNED-PAYLOAD"};
-	headers[what->nheaders++] = (OssField) {"x-oss-date", what->timestamp};
-	if (who->token != NULL)
-		headers[what->nheaders++] = (OssField) {"x-oss-security-token", who->token};
-	if (server->requester_pays)
-		headers[what->nheaders++] = (OssField) {"x-oss-request-payer", "requester"};
-
-	oss_text_reset(authorization);
-	if (!oss_sign_header(authorization, what, who, &server->signing_key))
-		return false;
-	headers[what->nheaders++] = (OssField) {"Authorization", authorization->data};
-	return true;
-}
-
 /* Sign an attempt and send it; throws when resources are short. */
 static void
 send_signed(OssRequest *request, const OssCredentials *who, TimestampTz now)
 {
-	static OssText url = {0};
-	static OssText authorization = {0};
-	OssServer  *server = request->server;
-	OssField	headers[6];
-	OssField	query[2];
-	OssToSign	what;
-	HttpSpec	spec = {0};
+	OssTarget	target = {
+		.method = "GET",
+		.bucket = request->bucket,
+		.key = request->key,
+		.process = request->process,
+		.version_id = request->version_id
+	};
+	HttpSpec	spec;
 
-	if (sign(request, who, &what, headers, query, &authorization))
-		write_url(&url, request, &what);
-	else
-		url.failed = true;
-	if (url.failed)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not sign a request")));
-	spec.method = "GET";
-	spec.url = url.data;
-	spec.headers = headers;
-	spec.nheaders = what.nheaders;
-	spec.ca_file = server->ca_file;
-	spec.connect_timeout_ms = server->connect_timeout_ms;
+	oss_signed_spec(request->server, &target, who, &spec);
 	spec.timeout_ms = (int) Max(1, (request->deadline - now) / 1000);
 	spec.max_body = (size_t) oss_max_response_kb * 1024;
-	spec.reach = HTTP_REACH_OSS;
-	spec.allow_http = !server->endpoint.https;
 	if (request->transfer != NULL)
 		http_free(request->transfer);
 	request->transfer = NULL;

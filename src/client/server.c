@@ -11,6 +11,7 @@
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
+#include "client/failure.h"
 #include "client/server_option.h"
 #include "commands/defrem.h"
 #include "compat.h"
@@ -398,4 +399,17 @@ oss_server_get_by_oid(Oid serverid, Oid userid)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("server with OID %u does not exist", serverid)));
 	return oss_server_get(foreign->servername, userid);
+}
+
+/* Return the server's credentials, waiting for them. */
+void
+oss_server_credentials(OssServer *server, OssCredentials *who)
+{
+	const OssFailure *failure = NULL;
+	CredentialState state;
+
+	while ((state = credential_get(server->source, who, &failure)) == CREDENTIAL_PENDING)
+		http_turn(-1);
+	if (state == CREDENTIAL_FAILED)
+		oss_failure_throw(failure);
 }

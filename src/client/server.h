@@ -75,6 +75,12 @@ extern void oss_server_unpin(OssServer *server);
 /* OID of the server that name (or NULL) means for a role, USAGE checked. */
 extern Oid	oss_server_oid(const char *name, Oid userid);
 
+/*
+ * Return the server's credentials, waiting on the event loop for them to be
+ * fetched.  Errors: 28000 they can't be had; 57014 and so on while waiting.
+ */
+extern void oss_server_credentials(OssServer *server, OssCredentials *who);
+
 /* The setting oss_labels.server. */
 extern char *oss_server_setting;
 
