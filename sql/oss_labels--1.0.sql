@@ -104,3 +104,46 @@ COMMENT ON FUNCTION oss_labels.detect_json(text, text, double precision, text, n
 -- ---------------------------------------------------------------------
 -- 7. Looking after it: errors, doctor, presigned URLs
 -- ---------------------------------------------------------------------
+
+CREATE FUNCTION oss_labels.presign(
+	bucket text,
+	key text,
+	expires interval DEFAULT '15 minutes',
+	process text DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	server name DEFAULT NULL)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_presign';
+REVOKE ALL ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) IS
+'A URL with which anybody can GET the object for a while; sends no request. expires: 1 second to 7 days. process: basic image operations such as image/resize,w_200, or a style; label and other AI actions are refused, for the holder of the URL could spend money with them. NULL for a NULL bucket, key or expires. Errors: 22023 bad argument, and those of detect() for server and credentials. Needs EXECUTE and USAGE on the server. The URL is a secret while it lives.';
+
+CREATE FUNCTION oss_labels.check_server(
+	server name DEFAULT NULL,
+	bucket text DEFAULT NULL,
+	key text DEFAULT NULL)
+RETURNS TABLE (check_name text, ok boolean, detail text, hint text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
+AS 'MODULE_PATHNAME', 'oss_labels_check_server';
+REVOKE ALL ON FUNCTION oss_labels.check_server(name, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.check_server(name, text, text) IS
+'The doctor: one row a check (server, options, credentials, dns, tcp, tls, clock; with a bucket signature and bucket; with a key also key and labels), with a hint where something is wrong. Spends nothing unless a key is given, then one labels request. Stops where the next check could not work. Shows no secret. Needs EXECUTE and USAGE on the server.';
+
+CREATE FUNCTION oss_labels.error_table()
+RETURNS TABLE (
+	rule integer,
+	http_status text,
+	code text,
+	ec text,
+	message_has text,
+	sqlstate text,
+	retry text,
+	setup boolean,
+	message text,
+	hint text)
+LANGUAGE c STABLE PARALLEL SAFE ROWS 100
+AS 'MODULE_PATHNAME', 'oss_labels_error_table';
+REVOKE ALL ON FUNCTION oss_labels.error_table() FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.error_table() IS
+'What can go wrong with a request and what becomes of it: the first rule whose http_status, code (OSS''s Code, or a name of our own for troubles of the network), ec (beginning of OSS''s EC) and message_has match gives SQLSTATE, retry class (never, transient, throttled, credentials, clock), whether the set-up is at fault, message and hint. Free; needs EXECUTE.';

@@ -75,6 +75,15 @@ find_rule(int status, const char *code, const char *ec, const char *text)
 	}
 }
 
+/* Name the statuses that a rule speaks of. */
+const char *
+oss_failure_status_name(const OssFailureRule *rule)
+{
+	if (rule->http_status == 0)
+		return NULL;
+	return psprintf(rule->http_status < 10 ? "%dxx" : "%d", rule->http_status);
+}
+
 /* Return the rule of a trouble of our own. */
 const OssFailureRule *
 oss_failure_rule(const char *code)

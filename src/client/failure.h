@@ -77,6 +77,9 @@ extern const int oss_failure_rule_count;
 extern const OssFailureRule *oss_failure_classify(const HttpAnswer *answer,
 												  OssErrorXml *xml);
 
+/* Name the statuses that a rule speaks of: 404, 5xx; NULL for any. */
+extern const char *oss_failure_status_name(const OssFailureRule *rule);
+
 /* Return the rule of a trouble of our own; code must be in the table. */
 extern const OssFailureRule *oss_failure_rule(const char *code);
 

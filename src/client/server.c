@@ -127,6 +127,25 @@ oss_server_unpin(OssServer *server)
 		MemoryContextDelete(server->context);
 }
 
+/* Unpin a server whose holder's memory goes. */
+static void
+on_holder_reset(void *arg)
+{
+	oss_server_unpin(arg);
+}
+
+/* Keep a server until the current memory context goes. */
+void
+oss_server_hold(OssServer *server)
+{
+	MemoryContextCallback *reset = palloc(sizeof(*reset));
+
+	reset->func = on_holder_reset;
+	reset->arg = server;
+	oss_server_pin(server);
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, reset);
+}
+
 /* List the wrapper's servers in a string for people; *n is their number. */
 static char *
 list_servers(Oid wrapper, int *n, Oid *last)
@@ -346,6 +365,7 @@ read_server(Oid serverid, Oid userid)
 	server->context = context;
 	server->serverid = serverid;
 	server->umid = umid;
+	server->public_mapping = !OidIsValid(mapping->userid);
 	server->userid = userid;
 	server->name = MemoryContextStrdup(context, foreign->servername);
 	server_options_read(server, foreign->options);

@@ -29,6 +29,7 @@ typedef struct OssServer
 {
 	Oid			serverid;
 	Oid			umid;			/* the mapping: the role's own or PUBLIC's */
+	bool		public_mapping;
 	Oid			userid;
 	char	   *name;
 	char	   *region;
@@ -71,6 +72,9 @@ extern OssServer *oss_server_get_by_oid(Oid serverid, Oid userid);
 /* Keep a server across transactions; undo it with oss_server_unpin(). */
 extern void oss_server_pin(OssServer *server);
 extern void oss_server_unpin(OssServer *server);
+
+/* Keep a server until CurrentMemoryContext is reset or deleted. */
+extern void oss_server_hold(OssServer *server);
 
 /* OID of the server that name (or NULL) means for a role, USAGE checked. */
 extern Oid	oss_server_oid(const char *name, Oid userid);

@@ -7,7 +7,6 @@
 
 #include "client/answer.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sql/detect.h"
 #include "sql/srf.h"
@@ -17,15 +16,6 @@ PG_FUNCTION_INFO_V1(oss_labels_detect);
 PG_FUNCTION_INFO_V1(oss_labels_try_detect);
 PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
-/* Return a text argument as UTF-8. */
-static char *
-utf8_argument(Datum arg)
-{
-	char	   *string = TextDatumGetCString(arg);
-
-	return pg_server_to_any(string, strlen(string), PG_UTF8);
-}
-
 /* Turn SQL arguments into a spec. */
 bool
 detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
@@ -33,13 +23,13 @@ detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 	memset(spec, 0, sizeof(*spec));
 	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
 		return false;
-	spec->bucket = utf8_argument(args[DETECT_BUCKET]);
-	spec->key = utf8_argument(args[DETECT_KEY]);
+	spec->bucket = oss_utf8_datum(args[DETECT_BUCKET]);
+	spec->key = oss_utf8_datum(args[DETECT_KEY]);
 	spec->has_thr = !nulls[DETECT_THR];
 	if (spec->has_thr)
 		spec->thr = DatumGetFloat8(args[DETECT_THR]);
 	if (!nulls[DETECT_VERSION_ID])
-		spec->version_id = utf8_argument(args[DETECT_VERSION_ID]);
+		spec->version_id = oss_utf8_datum(args[DETECT_VERSION_ID]);
 	spec->server = oss_server_get(nulls[DETECT_SERVER] ? NULL :
 								  NameStr(*DatumGetName(args[DETECT_SERVER])),
 								  GetUserId());

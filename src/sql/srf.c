@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  * srf.c
- *	  Set-returning functions in materialize mode.
+ *	  Arguments and results of SQL functions.
  *
- * A request must have ended, and its handles be free, before the executor may
+ * Sets are returned in materialize mode: a request must have ended, and its handles be free, before the executor may
  * abandon the function; so rows are never returned one by one.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sql/srf.h"
 #include "utils/builtins.h"
@@ -54,4 +55,27 @@ oss_text_or_null(const char *s, bool *isnull)
 {
 	*isnull = s == NULL;
 	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
+}
+
+/* Return a text Datum as UTF-8. */
+char *
+oss_utf8_datum(Datum text_datum)
+{
+	char	   *string = TextDatumGetCString(text_datum);
+
+	return pg_server_to_any(string, strlen(string), PG_UTF8);
+}
+
+/* Return a text argument as UTF-8, NULL for NULL. */
+char *
+oss_utf8_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : oss_utf8_datum(PG_GETARG_DATUM(n));
+}
+
+/* Return a name argument, NULL for NULL. */
+char *
+oss_name_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : NameStr(*PG_GETARG_NAME(n));
 }

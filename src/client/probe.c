@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ * probe.c
+ *	  Single requests for the doctor: no retries, no process action.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/probe.h"
+
+/* An answer is read for its headers and its explanation only. */
+#define PROBE_MAX_BODY	65536
+
+/* Note that the transfer is done. */
+static void
+on_done(HttpTransfer *transfer, void *arg)
+{
+	*(bool *) arg = true;
+}
+
+/* Send one request and wait for its end. */
+const HttpAnswer *
+oss_probe(OssServer *server, const OssTarget *target,
+		  const OssCredentials *who, const OssFailure **failure)
+{
+	bool	   *done = palloc0(sizeof(bool));
+	const HttpAnswer *answer;
+	HttpTransfer *transfer;
+	HttpSpec	spec;
+	OssErrorXml xml;
+
+	oss_signed_spec(server, target, who, &spec);
+	spec.timeout_ms = server->timeout_ms;
+	spec.max_body = PROBE_MAX_BODY;
+	transfer = http_start(CurrentMemoryContext, &spec, on_done, done);
+	while (!*done)
+		http_turn(-1);
+	answer = http_answer(transfer);
+	*failure = NULL;
+	if (answer->end != HTTP_ANSWERED || answer->status / 100 != 2)
+	{
+		const OssFailureRule *rule = oss_failure_classify(answer, &xml);
+
+		*failure = oss_failure_describe(rule, answer, &xml, "an answer");
+	}
+	return answer;
+}

@@ -1,0 +1,319 @@
+/*-------------------------------------------------------------------------
+ * doctor.c
+ *	  check_server(): what works between here and the labels, step by step;
+ *	  error_table(): what can go wrong.
+ *
+ * The checks go from the catalogs to the paid action, and stop where the next
+ * one could not work.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "client/answer.h"
+#include "client/probe.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "sql/srf.h"
+#include "utils/builtins.h"
+#include "utils/resowner.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_check_server);
+PG_FUNCTION_INFO_V1(oss_labels_error_table);
+
+#define CHECK_COLUMNS	4
+#define ERROR_COLUMNS	10
+
+/* Seconds of clock difference that the service takes. */
+#define MAX_SKEW_SECONDS	900
+
+/* An object that hardly exists: asking for it tells of its bucket. */
+#define PROBE_KEY	".oss_labels-check"
+
+/* A patient: what is being checked, and where the findings go. */
+typedef struct Patient
+{
+	OssResult	result;
+	OssServer  *server;
+	OssCredentials who;
+	char	   *bucket;
+	char	   *key;
+} Patient;
+
+/* Report a finding. */
+static void
+report(Patient *p, const char *check, bool ok, const char *detail,
+	   const char *hint)
+{
+	Datum		values[CHECK_COLUMNS];
+	bool		nulls[CHECK_COLUMNS] = {false};
+
+	values[0] = CStringGetTextDatum(check);
+	values[1] = BoolGetDatum(ok);
+	values[2] = oss_text_or_null(detail, &nulls[2]);
+	values[3] = oss_text_or_null(hint, &nulls[3]);
+	oss_result_add(&p->result, values, nulls);
+}
+
+/* Report a failed request; returns false. */
+static bool
+report_failure(Patient *p, const char *check, const OssFailure *failure)
+{
+	report(p, check, false,
+		   failure->detail != NULL && failure->detail[0] != '\0' ?
+		   psprintf("%s\n%s", failure->message, failure->detail) :
+		   failure->message, failure->hint);
+	return false;
+}
+
+/* Resolve the server, and the credentials with it. */
+static void
+resolve(Patient *p, const char *name)
+{
+	p->server = oss_server_get(name, GetUserId());
+	oss_server_hold(p->server);
+	oss_server_credentials(p->server, &p->who);
+}
+
+/*
+ * Run resolve() and turn its error into a finding.  Catalogs are read, so it
+ * takes a subtransaction to catch the error.
+ */
+static bool
+check_catalogs(Patient *p, const char *name)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		resolve(p, name);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		report(p, p->server == NULL ? "server" : "credentials", false,
+			   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
+			   error->message, error->hint);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/* Report what the catalogs say. */
+static void
+report_catalogs(Patient *p)
+{
+	static const char *const addressing[] = {"virtual", "path", "cname"};
+	const OssServer *s = p->server;
+
+	report(p, "server", true, psprintf("\"%s\"", s->name), NULL);
+	report(p, "options", true,
+		   psprintf("region %s, endpoint %s://%s:%d, addressing %s", s->region,
+					s->endpoint.https ? "https" : "http", s->endpoint.host,
+					s->endpoint.port, addressing[s->addressing]), NULL);
+	report(p, "credentials", true,
+		   psprintf("source %s, of the user mapping for %s",
+					credential_source_name(s->source),
+					s->public_mapping ? "PUBLIC" :
+					GetUserNameFromId(s->userid, false)), NULL);
+}
+
+/* Report how far an unsigned request got; returns whether it got there. */
+static bool
+report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
+{
+	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0))
+		return report_failure(p, "dns", failure);
+	report(p, "dns", true, psprintf("%s is %s, %lld ms", p->server->endpoint.host,
+									a->address[0] ? a->address : "known",
+									(long long) (a->dns_us / 1000)), NULL);
+	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
+		(a->end == HTTP_TIMEOUT && a->connect_us == 0))
+		return report_failure(p, "tcp", failure);
+	report(p, "tcp", true, a->new_connection ?
+		   psprintf("connected in %lld ms",
+					(long long) (Max(a->connect_us - a->dns_us, 0) / 1000)) :
+		   "a connection was open already", NULL);
+	if (a->end == HTTP_TLS || a->end == HTTP_CERTIFICATE ||
+		(a->end == HTTP_TIMEOUT && a->sent_us == 0))
+		return report_failure(p, "tls", failure);
+	report(p, "tls", true, p->server->endpoint.https ?
+		   "certificate accepted" : "not used: plain http on loopback", NULL);
+	if (a->end != HTTP_ANSWERED)
+		return report_failure(p, "answer", failure);
+	return true;
+}
+
+/* Report the difference of the clocks. */
+static void
+report_clock(Patient *p, const HttpAnswer *a)
+{
+	time_t		theirs = http_parse_date(a->date);
+	long		skew;
+
+	if (theirs == (time_t) -1)
+	{
+		report(p, "clock", false, "the answer has no Date",
+			   "Check that the endpoint is OSS itself and no proxy answers in its place.");
+		return;
+	}
+	skew = (long) (time(NULL) - theirs);
+	report(p, "clock", labs(skew) < MAX_SKEW_SECONDS,
+		   psprintf("ours differs by %ld s, %d s are tolerated", skew,
+					MAX_SKEW_SECONDS),
+		   labs(skew) < MAX_SKEW_SECONDS ? NULL :
+		   "Requests correct it by themselves once, but let NTP set the clock of the database server.");
+}
+
+/* Report on network and clock with one unsigned request. */
+static bool
+check_network(Patient *p)
+{
+	OssTarget	target = {.method = "GET"};
+	const OssFailure *failure;
+	const HttpAnswer *answer = oss_probe(p->server, &target, NULL, &failure);
+
+	if (!report_network(p, answer, failure))
+		return false;
+	report_clock(p, answer);
+	return true;
+}
+
+/*
+ * Report whether the signature is accepted and the bucket is there.  A HEAD of
+ * an object tells both: what is refused for its signature never gets as far as
+ * the bucket, nor what misses its bucket as far as the key.
+ */
+static bool
+check_bucket(Patient *p)
+{
+	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,.key = PROBE_KEY};
+	const OssFailure *failure;
+
+	oss_probe(p->server, &target, &p->who, &failure);
+	if (failure != NULL && (failure->setup || failure->http_status == 0 ||
+							failure->retry == OSS_RETRY_CLOCK))
+		return report_failure(p, "signature", failure);
+	report(p, "signature", true, "accepted", NULL);
+	if (failure != NULL && strcmp(failure->code, "NoSuchKey") != 0)
+		return report_failure(p, "bucket", failure);
+	report(p, "bucket", true,
+		   psprintf("\"%s\" is in region %s", p->bucket, p->server->region), NULL);
+	return true;
+}
+
+/* Report whether the key can be read. */
+static bool
+check_key(Patient *p)
+{
+	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,.key = p->key};
+	const OssFailure *failure;
+	const HttpAnswer *a = oss_probe(p->server, &target, &p->who, &failure);
+
+	if (failure != NULL)
+		return report_failure(p, "key", failure);
+	report(p, "key", true, psprintf("readable, %s", a->content_type), NULL);
+	return true;
+}
+
+/* Report whether the paid action answers. */
+static void
+check_labels(Patient *p)
+{
+	OssLabelsSpec spec = {.server = p->server,.bucket = p->bucket,.key = p->key};
+	OssGroup   *group = oss_group_create(CurrentMemoryContext);
+	OssRequest *request;
+	const OssFailure *failure;
+	OssLabel   *labels;
+	Jsonb	   *answer = NULL;
+
+	oss_request_start(group, &spec, NULL);
+	do
+		request = oss_group_wait(group, -1);
+	while (request == NULL);
+	if ((failure = oss_request_failure(request)) == NULL)
+		answer = oss_answer_parse(request, &failure);
+	if (failure != NULL)
+		report_failure(p, "labels", failure);
+	else
+		report(p, "labels", true,
+			   psprintf("%d labels; this check cost %d paid request",
+						oss_answer_labels(answer, &labels),
+						oss_request_attempts(request)), NULL);
+	oss_group_free(group);
+}
+
+/* Check the names given; returns false when there is nothing to ask for. */
+static bool
+check_names(Patient *p)
+{
+	OssLabelsSpec spec = {.bucket = p->bucket,.key = p->key ? p->key : PROBE_KEY};
+	const OssFailure *failure = oss_spec_failure(&spec);
+
+	return failure == NULL || report_failure(p, "arguments", failure);
+}
+
+/* check_server(server, bucket, key) */
+Datum
+oss_labels_check_server(PG_FUNCTION_ARGS)
+{
+	Patient		p = {0};
+
+	p.result = oss_result_begin(fcinfo);
+	p.bucket = oss_utf8_argument(fcinfo, 1);
+	p.key = oss_utf8_argument(fcinfo, 2);
+	if (!check_catalogs(&p, oss_name_argument(fcinfo, 0)))
+		return (Datum) 0;
+	report_catalogs(&p);
+	if (!check_network(&p))
+		return (Datum) 0;
+	if (p.bucket == NULL)
+		report(&p, "bucket", true, "not checked",
+			   "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
+	else if (check_names(&p) && check_bucket(&p) && p.key != NULL &&
+			 check_key(&p))
+		check_labels(&p);
+	return (Datum) 0;
+}
+
+/* error_table() */
+Datum
+oss_labels_error_table(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+
+	for (int i = 0; i < oss_failure_rule_count; i++)
+	{
+		const OssFailureRule *rule = &oss_failure_rules[i];
+		Datum		values[ERROR_COLUMNS];
+		bool		nulls[ERROR_COLUMNS] = {false};
+
+		values[0] = Int32GetDatum(i + 1);
+		values[1] = oss_text_or_null(oss_failure_status_name(rule), &nulls[1]);
+		values[2] = oss_text_or_null(rule->code, &nulls[2]);
+		values[3] = oss_text_or_null(rule->ec, &nulls[3]);
+		values[4] = oss_text_or_null(rule->text, &nulls[4]);
+		values[5] = CStringGetTextDatum(unpack_sql_state(rule->sqlerrcode));
+		values[6] = CStringGetTextDatum(oss_retry_name(rule->retry));
+		values[7] = BoolGetDatum(rule->setup);
+		values[8] = CStringGetTextDatum(rule->message);
+		values[9] = oss_text_or_null(rule->hint, &nulls[9]);
+		oss_result_add(&result, values, nulls);
+	}
+	return (Datum) 0;
+}
