@@ -1,0 +1,503 @@
+/*
+ * control.c
+ *	  The control interface: plain HTTP on a port of its own.
+ *
+ * Every command is a path with query parameters, by GET or POST alike; a
+ * POST's body is the bytes some commands take.  README.md lists them.
+ */
+#include "control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "bucket.h"
+#include "counter.h"
+#include "credential.h"
+#include "fault.h"
+#include "http.h"
+#include "labels.h"
+#include "object.h"
+
+/* A control request under way. */
+typedef struct call
+{
+	char	   *target;
+	bool		begun;
+	buffer		upload;
+	buffer		storage;
+	pair_list	params;
+	buffer		out;
+	int			status;
+} call;
+
+/* Return a parameter as a C string, or "". */
+static const char *
+param(call *c, const char *name)
+{
+	text		value;
+
+	if (!pair_list_get(&c->params, name, &value))
+		return "";
+	return value.data;
+}
+
+/* Return a parameter's bytes. */
+static text
+param_text(call *c, const char *name)
+{
+	text		value = {"", 0};
+
+	pair_list_get(&c->params, name, &value);
+	return value;
+}
+
+/* Return a parameter as a number. */
+static int64_t
+param_int(call *c, const char *name, int64_t otherwise)
+{
+	const char *s = param(c, name);
+
+	return s[0] ? strtoll(s, NULL, 10) : otherwise;
+}
+
+/* Refuse a call. */
+static void
+bad(call *c, const char *why)
+{
+	c->status = 400;
+	buffer_printf(&c->out, "%s\n", why);
+}
+
+/* Copy a parameter into a field; false when it is too long. */
+static bool
+copy_param(call *c, const char *name, char *field, size_t size)
+{
+	return snprintf(field, size, "%s", param(c, name)) < (int) size;
+}
+
+/*
+ * Take the query apart.  Values are used as C strings, so each is copied with
+ * a NUL behind it.
+ */
+static void
+parse_params(call *c, text query)
+{
+	pair_list	raw = {0};
+	buffer		decoded = {0};
+
+	query_parse(&raw, &decoded, query);
+	buffer_reserve(&c->storage, decoded.len + (size_t) raw.n * 2 + 1);
+	for (int i = 0; i < raw.n; i++)
+	{
+		text		parts[2] = {raw.items[i].name, raw.items[i].value};
+
+		for (int j = 0; j < 2; j++)
+		{
+			const char *at = c->storage.data + c->storage.len;
+
+			buffer_text(&c->storage, parts[j]);
+			buffer_add(&c->storage, "", 1);
+			parts[j].data = at;
+		}
+		pair_list_add(&c->params, parts[0], parts[1]);
+	}
+	free(raw.items);
+	buffer_free(&decoded);
+}
+
+/* Set what a bucket is like. */
+static void
+do_bucket(call *c)
+{
+	bucket_settings s = {0};
+
+	if (!bucket_name_valid(param_text(c, "name")) ||
+		!copy_param(c, "name", s.name, sizeof(s.name)) ||
+		!copy_param(c, "region", s.region, sizeof(s.region)) ||
+		!copy_param(c, "image", s.image, sizeof(s.image)) ||
+		strstr(s.image, "..") != NULL)
+	{
+		bad(c, "no valid bucket name, or a bad value");
+		return;
+	}
+	s.requester_pays = param_int(c, "requester_pays", 0) != 0;
+	s.not_attached = param_int(c, "not_attached", 0) != 0;
+	s.archive = param_int(c, "archive", 0) != 0;
+	s.path_forbidden = param_int(c, "path_forbidden", 0) != 0;
+	s.labels = (int) param_int(c, "labels", 0);
+	bucket_set(&s);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Release what a call owns. */
+static void
+call_clear(call *c)
+{
+	free(c->target);
+	free(c->params.items);
+	buffer_free(&c->upload);
+	buffer_free(&c->storage);
+	buffer_free(&c->out);
+}
+
+/* Set the buckets that the data directory's file "buckets" describes. */
+bool
+control_load_buckets(void)
+{
+	char		path[PATH_MAX + 16];
+	buffer		lines = {0};
+	text		rest;
+	bool		ok = true;
+
+	snprintf(path, sizeof(path), "%s/buckets", object_root());
+	if (!file_read(path, &lines))
+		return true;
+	rest = (text){lines.data, lines.len};
+	while (rest.len > 0)
+	{
+		text		line = text_cut(&rest, '\n');
+		call		c = {.status = 200};
+
+		if (line.len == 0 || line.data[0] == '#')
+			continue;
+		parse_params(&c, line);
+		do_bucket(&c);
+		ok = ok && c.status == 200;
+		call_clear(&c);
+	}
+	buffer_free(&lines);
+	return ok;
+}
+
+/* Forget counters, or everything that control ever said. */
+static void
+do_reset(call *c)
+{
+	const char *what = param(c, "what");
+
+	if (what[0] == '\0' || strcmp(what, "faults") == 0)
+		fault_remove(0);
+	if (what[0] == '\0')
+	{
+		credential_reset();
+		bucket_reset();
+		control_load_buckets();
+		cname_reset();
+		labels_reset();
+		server_time_shift(0);
+	}
+	if (what[0] == '\0' || strcmp(what, "counters") == 0)
+		counter_reset();
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* List the counters. */
+static void
+do_counters(call *c)
+{
+	counter_list(&c->out, strcmp(param(c, "format"), "json") == 0);
+}
+
+/* Print one counter. */
+static void
+do_count(call *c)
+{
+	buffer_printf(&c->out, "%llu\n",
+				  (unsigned long long) counter_value(param(c, "name")));
+}
+
+/* List label requests by object. */
+static void
+do_keys(call *c)
+{
+	counter_list_keys(&c->out, param(c, "bucket"));
+}
+
+/* Print the label requests for one object. */
+static void
+do_key(call *c)
+{
+	buffer_printf(&c->out, "%llu\n", (unsigned long long)
+				  counter_key(param(c, "bucket"), param_text(c, "key")));
+}
+
+/* Print the log. */
+static void
+do_log(call *c)
+{
+	counter_log(&c->out, (int) param_int(c, "n", -1),
+				strcmp(param(c, "format"), "json") == 0);
+}
+
+/* Add a fault. */
+static void
+do_fault(call *c)
+{
+	buffer		reason = {0};
+	int			id = fault_add(&c->params,
+							   (text){c->upload.data, c->upload.len}, &reason);
+
+	if (id == 0)
+		bad(c, reason.data);
+	else
+		buffer_printf(&c->out, "%d\n", id);
+	buffer_free(&reason);
+}
+
+/* List the faults. */
+static void
+do_faults(call *c)
+{
+	fault_list(&c->out);
+}
+
+/* Remove a fault, or all. */
+static void
+do_unfault(call *c)
+{
+	buffer_printf(&c->out, "%d\n", fault_remove((int) param_int(c, "id", 0)));
+}
+
+/* Add or replace a credential. */
+static void
+do_credential(call *c)
+{
+	credential	k = {0};
+	int64_t		expires_in = param_int(c, "expires_in", 0);
+
+	if (!copy_param(c, "id", k.id, sizeof(k.id)) || k.id[0] == '\0' ||
+		!copy_param(c, "secret", k.secret, sizeof(k.secret)) ||
+		!copy_param(c, "token", k.token, sizeof(k.token)))
+	{
+		bad(c, "id missing, or a value too long");
+		return;
+	}
+	k.disabled = param_int(c, "disabled", 0) != 0;
+	k.deny_get = param_int(c, "deny_get", 0) != 0;
+	k.deny_imm = param_int(c, "deny_imm", 0) != 0;
+	k.deny_put = param_int(c, "deny_put", 0) != 0;
+	k.uses_left = param_int(c, "uses", -1);
+	k.expires_at = param_int(c, "expires_at",
+							 expires_in ? server_time() + expires_in : 0);
+	credential_set(&k);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Remove a credential. */
+static void
+do_credential_remove(call *c)
+{
+	buffer_puts(&c->out, credential_remove(param(c, "id")) ? "ok\n"
+				: "no such id\n");
+}
+
+/* List the credentials. */
+static void
+do_credentials(call *c)
+{
+	credential_list(&c->out);
+}
+
+/* Shift the server's clock. */
+static void
+do_clock(call *c)
+{
+	server_time_shift(param_int(c, "shift", 0));
+	buffer_printf(&c->out, "%lld\n", (long long) server_time());
+}
+
+/* Set the state of an object or of one of its versions. */
+static void
+do_object(call *c)
+{
+	object_state s = {0};
+	text		key = param_text(c, "key");
+	text		content = param_text(c, "content");
+
+	if (!copy_param(c, "bucket", s.bucket, sizeof(s.bucket)) ||
+		!copy_param(c, "version", s.version, sizeof(s.version)) ||
+		key.len == 0)
+	{
+		bad(c, "bucket or key missing, or a value too long");
+		return;
+	}
+	s.key = (char *) key.data;
+	s.key_len = key.len;
+	s.content = content.len ? (char *) content.data : NULL;
+	s.content_len = content.len;
+	s.archive = param_int(c, "archive", 0) != 0;
+	s.delete_marker = param_int(c, "delete_marker", 0) != 0;
+	object_state_set(&s);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Point a host at a bucket. */
+static void
+do_cname(call *c)
+{
+	if (param(c, "bucket")[0] && !bucket_name_valid(param_text(c, "bucket")))
+	{
+		bad(c, "no valid bucket name");
+		return;
+	}
+	cname_set(param(c, "host"), param(c, "bucket"));
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Store the request's body as an object, unsigned. */
+static void
+do_put(call *c)
+{
+	int			err = object_put(param(c, "bucket"), param_text(c, "key"),
+								 (text){c->upload.data, c->upload.len});
+
+	if (err != 0)
+		bad(c, strerror(err));
+	else
+		buffer_puts(&c->out, "ok\n");
+}
+
+/* Print the file of an object, whether or not it exists. */
+static void
+do_path(call *c)
+{
+	object		o;
+
+	if (object_find(param(c, "bucket"), param_text(c, "key"), &o) !=
+		LOOKUP_FOUND)
+		bad(c, "no such object");
+	else
+		buffer_printf(&c->out, "%s\n", o.path);
+}
+
+/* Close all connections of clients. */
+static void
+do_close_connections(call *c)
+{
+	buffer_printf(&c->out, "%d\n", http_close_connections());
+}
+
+/* List the codes of table 6.2. */
+static void
+do_codes(call *c)
+{
+	const service_error *e;
+
+	for (int i = 0; (e = service_error_at(i)) != NULL; i++)
+		buffer_printf(&c->out, "%d\t%s\t%s\t%s\n", e->status, e->code,
+					  e->ec[0] ? e->ec : "-", e->message);
+}
+
+/* Say that the server is alive. */
+static void
+do_ready(call *c)
+{
+	buffer_puts(&c->out, "ready\n");
+}
+
+static const struct
+{
+	const char *path;
+	void		(*run) (call *c);
+}			commands[] = {
+	{"/ready", do_ready},
+	{"/reset", do_reset},
+	{"/counters", do_counters},
+	{"/count", do_count},
+	{"/keys", do_keys},
+	{"/key", do_key},
+	{"/log", do_log},
+	{"/fault", do_fault},
+	{"/faults", do_faults},
+	{"/unfault", do_unfault},
+	{"/credential", do_credential},
+	{"/credential-remove", do_credential_remove},
+	{"/credentials", do_credentials},
+	{"/clock", do_clock},
+	{"/bucket", do_bucket},
+	{"/object", do_object},
+	{"/cname", do_cname},
+	{"/put", do_put},
+	{"/path", do_path},
+	{"/close-connections", do_close_connections},
+	{"/codes", do_codes},
+};
+
+/* Begin a call when the request line is there. */
+void *
+control_line(void *cls, const char *target, struct MHD_Connection *connection)
+{
+	call	   *c = must_alloc(sizeof(*c));
+
+	c->target = strdup(target);
+	c->status = 200;
+	return c;
+}
+
+/* Run the command of a complete call. */
+static void
+run(call *c)
+{
+	text		query = text_of(c->target);
+	text		path = text_cut(&query, '?');
+
+	parse_params(c, query);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	{
+		if (text_eq(path, commands[i].path))
+		{
+			commands[i].run(c);
+			return;
+		}
+	}
+	c->status = 404;
+	buffer_puts(&c->out, "no such command\n");
+}
+
+/* MHD's call for each step of a control request. */
+enum MHD_Result
+control_request(void *cls, struct MHD_Connection *connection, const char *url,
+				const char *method, const char *version, const char *data,
+				size_t *size, void **context)
+{
+	call	   *c = *context;
+	struct MHD_Response *response;
+	enum MHD_Result ok;
+
+	if (!c->begun)
+	{
+		c->begun = true;
+		return MHD_YES;
+	}
+	if (*size > 0)
+	{
+		buffer_add(&c->upload, data, *size);
+		*size = 0;
+		return MHD_YES;
+	}
+	run(c);
+	response = MHD_create_response_from_buffer(c->out.len, c->out.data,
+											   MHD_RESPMEM_PERSISTENT);
+	MHD_add_response_header(response, "Content-Type",
+							c->out.len > 0 && strchr("[{", c->out.data[0])
+							? "application/json" : "text/plain");
+	ok = MHD_queue_response(connection, (unsigned int) c->status, response);
+	MHD_destroy_response(response);
+	return ok;
+}
+
+/* End a call. */
+void
+control_completed(void *cls, struct MHD_Connection *connection, void **context,
+				  enum MHD_RequestTerminationCode code)
+{
+	call	   *c = *context;
+
+	if (c == NULL)
+		return;
+	*context = NULL;
+	call_clear(c);
+	free(c);
+}
