@@ -246,13 +246,16 @@ split_imm_message(OssErrorXml *error)
 	static const char hex[] = "0123456789ABCDEFabcdef-";
 	const char *message = error->message;
 	const char *last = strrchr(message, ' ');
-	size_t		n = 0;
+	size_t		comma = 0;
+	size_t		n;
 
 	if (strncmp(error->code, "Imm ", 4) != 0)
 		return;
-	while (is_imm_code_char(message[n]))
-		n++;
-	if (message[n] == ',')
+	while (is_imm_code_char(message[comma]))
+		comma++;
+	for (n = comma; n > 0 && message[n - 1] == ' ';)
+		n--;
+	if (message[comma] == ',')
 		copy_part(error->imm_code, sizeof(error->imm_code), message, n);
 	/* a word of the text may be hexadecimal, but none is that long */
 	if (last != NULL && strlen(last + 1) >= 16 &&

@@ -285,6 +285,8 @@ check_imm(void)
 	is_text(error.imm_code, "File access forbidden", "  IMM code");
 	is_text(error.imm_request_id, "653A1B2C3D4E5F6A7B8C9D0E",
 			"  a request id of OSS's form");
+	read_imm("Imm Client", "ResourceNotFound\n, not found");
+	is_text(error.imm_code, "ResourceNotFound", "  a blank before the comma");
 	read_imm("Imm Client", "no comma and no id");
 	is_text(error.imm_code, "", "  no IMM code");
 	is_text(error.imm_request_id, "", "  no IMM request id");

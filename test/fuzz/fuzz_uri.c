@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ * fuzz_uri.c
+ *	  Parse the input as an endpoint, a key, a bucket and a region.
+ *-------------------------------------------------------------------------
+ */
+#include "fuzz.h"
+#include "protocol/uri.h"
+
+/* Check an endpoint that was accepted: its own URL means the same. */
+static void
+check_endpoint(const OssEndpoint *endpoint)
+{
+	OssEndpoint again;
+	OssText		url = {0};
+	size_t		len = strlen(endpoint->host);
+
+	promise(len > 0 && len <= OSS_HOST_MAX);
+	promise(endpoint->host[strspn(endpoint->host,
+								  "abcdefghijklmnopqrstuvwxyz0123456789-.:")]
+			== '\0');
+	promise(endpoint->is_ip || strchr(endpoint->host, ':') == NULL);
+	promise(endpoint->port >= 1 && endpoint->port <= 65535);
+	promise(endpoint->default_port ==
+			(endpoint->port == (endpoint->https ? 443 : 80)));
+	promise(endpoint->https || endpoint->is_loopback);
+
+	oss_object_url(&url, endpoint, OSS_CNAME, NULL, NULL);
+	promise(strncmp(url.data, endpoint->https ? "https://" : "http://",
+					endpoint->https ? 8 : 7) == 0);
+	promise(url.data[url.len - 1] == '/');
+	promise(oss_endpoint_parse(url.data, &again) == NULL);
+	promise(memcmp(endpoint, &again, sizeof(again)) == 0);
+	oss_text_free(&url);
+}
+
+/* Check a name of [a-z0-9-] that was accepted. */
+static void
+check_name(const char *name)
+{
+	promise(name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0');
+	promise(name[0] != '-' && name[0] != '\0');
+	promise(name[strlen(name) - 1] != '-');
+}
+
+/* Check what is said about a key, against the C library's opinion. */
+static void
+check_key(const char *key, size_t len)
+{
+	bool		legal = len >= 1 && len <= OSS_KEY_MAX &&
+		key[0] != '/' && key[0] != '\\' &&
+		memchr(key, '\0', len) == NULL && fuzz_is_utf8(key, len);
+
+	promise((oss_key_problem(key, len) == NULL) == legal);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char	   *text = fuzz_text(data, size);
+	OssEndpoint endpoint;
+	OssText		url = {0};
+
+	if (oss_endpoint_parse(text, &endpoint) == NULL)
+		check_endpoint(&endpoint);
+	check_key(text, size);
+	if (oss_bucket_problem(text) == NULL)
+		check_name(text);
+	if (oss_region_problem(text) == NULL)
+	{
+		check_name(text);
+		oss_endpoint_of_region(text, &endpoint);
+		check_endpoint(&endpoint);
+	}
+	oss_version_id_problem(text);
+	oss_header_value_problem(text);
+
+	oss_escape(&url, text, size, false);
+	promise(url.len >= size && url.len <= 3 * size);
+	promise(strlen(url.data) == url.len);
+	oss_text_free(&url);
+	free(text);
+	return 0;
+}
