@@ -297,6 +297,16 @@ oss_failure_throw(const OssFailure *failure)
 			 failure->hint != NULL ? errhint("%s", failure->hint) : 0));
 }
 
+/* Make a sentence of a clause. */
+char *
+oss_sentence(const char *clause)
+{
+	char	   *sentence = psprintf("%s.", clause);
+
+	sentence[0] = pg_toupper((unsigned char) sentence[0]);
+	return sentence;
+}
+
 /* Name a retry class. */
 const char *
 oss_retry_name(OssRetry retry)

@@ -105,6 +105,12 @@ extern OssFailure *oss_failure_make(const char *code, const char *detail,
 /* Raise it as an ERROR. */
 extern void oss_failure_throw(const OssFailure *failure);
 
+/*
+ * Make a sentence, as a DETAIL wants it, of a clause such as "a key must not be
+ * empty"; in CurrentMemoryContext.
+ */
+extern char *oss_sentence(const char *clause);
+
 /* Name of a retry class: never, transient, throttled, credentials, clock. */
 extern const char *oss_retry_name(OssRetry retry);
 

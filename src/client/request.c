@@ -187,11 +187,11 @@ oss_spec_failure(const OssLabelsSpec *spec)
 	else if (spec->has_thr && !oss_thr_valid(spec->thr))
 	{
 		code = "InvalidThreshold";
-		problem = psprintf("is %g", spec->thr);
+		problem = psprintf("the threshold is %g", spec->thr);
 	}
 	if (code == NULL)
 		return NULL;
-	return oss_failure_make(code, psprintf("It %s.", problem),
+	return oss_failure_make(code, oss_sentence(problem),
 							what_of(spec->bucket, spec->key));
 }
 

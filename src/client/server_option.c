@@ -11,6 +11,7 @@
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
+#include "client/failure.h"
 #include "client/server_option.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
@@ -61,7 +62,7 @@ read_region(OssServer *server, const char *name, const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errdetail_internal("The region %s.", problem),
+				 errdetail_internal("%s", oss_sentence(problem)),
 				 strncmp(value, "oss-", 4) == 0 ?
 				 errhint("Write \"%s\".", value + 4) :
 				 errhint("A region looks like \"cn-hangzhou\".")));
@@ -77,7 +78,7 @@ read_endpoint(OssServer *server, const char *name, const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errdetail_internal("The endpoint %s.", problem),
+				 errdetail_internal("%s", oss_sentence(problem)),
 				 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\"; plain http is for loopback addresses only.")));
 }
 

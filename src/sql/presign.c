@@ -54,7 +54,7 @@ check_process(const char *process)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a presigned URL can't carry this process instruction"),
-				 errdetail_internal("It %s.", problem),
+				 errdetail_internal("%s", oss_sentence(problem)),
 				 errhint("Basic image operations are possible, such as \"image/resize,w_200\".")));
 }
 
