@@ -9,7 +9,6 @@ const client = new OSS({
   accessKeySecret: process.env.OSS_ACCESS_KEY_SECRET,
   bucket,
   endpoint: process.env.OSS_ENDPOINT,
-  sldEnable: true,
 });
 
 client.get(key, { process: process_ }).then(

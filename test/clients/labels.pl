@@ -47,7 +47,7 @@ sub run_sdk
 }
 
 my $oss = OssServer->new;
-$ENV{OSS_ENDPOINT} = 'http://127.0.0.1:' . $oss->http_port;
+$ENV{OSS_ENDPOINT} = $oss->http_endpoint;
 $ENV{OSS_ACCESS_KEY_ID} = 'testid';
 $ENV{OSS_ACCESS_KEY_SECRET} = 'testsecret';
 $ENV{NODE_PATH} = "$sdks/node/node_modules";

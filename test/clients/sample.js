@@ -7,9 +7,8 @@ const client = new OSS({
   accessKeyId: process.env.OSS_ACCESS_KEY_ID,
   accessKeySecret: process.env.OSS_ACCESS_KEY_SECRET,
   bucket: 'examplebucket',
-  // An IP address has no subdomains: the bucket goes into the path.
+  // With an IP address the SDK still sends the region's name as Host.
   endpoint: process.env.OSS_ENDPOINT,
-  sldEnable: true,
 });
 
 async function main() {
