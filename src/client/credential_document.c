@@ -9,7 +9,6 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 
 /* Longest error code of a service that is shown. */
 #define CODE_MAX	64
@@ -19,7 +18,6 @@ bool
 credential_expiration(const char *text, TimestampTz *when)
 {
 	static const char form[] = "dddd-dd-ddTdd:dd:ddZ";
-	struct pg_tm tm = {0};
 
 	if (strlen(text) != strlen(form))
 		return false;
@@ -27,14 +25,8 @@ credential_expiration(const char *text, TimestampTz *when)
 		if (form[i] == 'd' ? !isdigit((unsigned char) text[i]) :
 			text[i] != form[i])
 			return false;
-	sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ", &tm.tm_year, &tm.tm_mon,
-		   &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec);
-	if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 ||
-		tm.tm_mday < 1 ||
-		tm.tm_mday > day_tab[isleap(tm.tm_year)][tm.tm_mon - 1] ||
-		tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
-		return false;
-	return tm2timestamp(&tm, 0, NULL, when) == 0;
+	*when = time_t_to_timestamptz(http_parse_date(text));
+	return true;
 }
 
 /*

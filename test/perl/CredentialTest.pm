@@ -1,0 +1,130 @@
+=head1 NAME
+
+CredentialTest - a cluster, a stand-in OSS and a stand-in for its credentials
+
+=head1 DESCRIPTION
+
+What the tests of credentials have in common: bucket C<album> with one image,
+foreign server C<oss>, the metadata service's address set, everything logged.
+
+=cut
+
+package CredentialTest;
+
+use strict;
+use warnings;
+
+use JSON::PP ();
+use MIME::Base64 ();
+
+use CredentialServer;
+use OssServer;
+use PostgreSQL::Test::Cluster;
+
+# A PNG of one pixel.
+my $IMAGE = MIME::Base64::decode_base64(
+	'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+);
+
+# Start everything; env is the environment of PostgreSQL.
+sub new
+{
+	my ($class, %option) = @_;
+	my $self = bless {
+		oss => OssServer->new,
+		credentials => CredentialServer->new,
+		shown => ''
+	}, $class;
+	my $node = $self->{node} = PostgreSQL::Test::Cluster->new('credential');
+
+	$node->init;
+	$node->append_conf('postgresql.conf',
+		"log_min_messages = debug5\n"
+		  . "log_statement = none\n"
+		  . "log_min_error_statement = panic\n"
+		  . "oss_labels.metadata_endpoint = '" . $self->{credentials}->url . "'\n");
+	{
+		local %ENV = (%ENV, %{ $option{env} // {} });
+		$node->start;
+	}
+	$self->oss('/put?bucket=album&key=a.png', $IMAGE);
+	$self->psql_ok("CREATE EXTENSION oss_labels; CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels"
+		  . " OPTIONS (region 'cn-hangzhou', endpoint 'http://127.0.0.1:"
+		  . $self->{oss}->http_port . "')");
+	return $self;
+}
+
+# Ask the stand-in OSS's control interface.
+sub oss
+{
+	my ($self, $command, $body) = @_;
+	return $self->{oss}->control($command, $body);
+}
+
+# One of the stand-in OSS's counters.
+sub oss_count
+{
+	my ($self, $name) = @_;
+	return $self->oss("/count?name=$name") + 0;
+}
+
+# Escape a value of a query.
+sub escape { return $_[0] =~ s/([^A-Za-z0-9._-])/sprintf '%%%02X', ord $1/ger; }
+
+# Make an access key known to the stand-in OSS: uses and expires_in end it.
+sub oss_key
+{
+	my ($self, $id, $secret, $token, %how) = @_;
+	my %field = (id => $id, secret => $secret, token => $token // '', %how);
+	my $answer = $self->oss('/credential?' . join '&', map { "$_=" . escape($field{$_}) } sort keys %field);
+	die "stand-in OSS: $answer" unless $answer eq "ok\n";
+	return;
+}
+
+# SQL that gives the current user a mapping of these options.
+sub create_mapping
+{
+	my ($self, %options) = @_;
+	my $list = join ', ', map { "$_ '" . ($options{$_} =~ s/'/''/gr) . "'" } sort keys %options;
+	return 'DROP USER MAPPING IF EXISTS FOR CURRENT_USER SERVER oss;'
+	  . 'CREATE USER MAPPING FOR CURRENT_USER SERVER oss'
+	  . ($list ne '' ? " OPTIONS ($list);" : ';');
+}
+
+# SQL of one call.
+sub detect_sql { return "SELECT count(*) > 0 FROM oss_labels.detect('album', 'a.png');"; }
+
+# Run SQL in a session of its own; returns what came out and the errors, which
+# are also kept in shown.
+sub psql
+{
+	my ($self, $sql, %option) = @_;
+	my ($out, $err) = ('', '');
+	$self->{node}->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+		stdout => \$out,
+		stderr => \$err,
+		on_error_stop => 0,
+		extra_params => [ '-v', 'VERBOSITY=verbose' ],
+		%option);
+	$err =~ s/^.*NOTICE:  00000: user mapping .* does not exist.*\n(?:LOCATION:.*\n?)?//mg;
+	$self->{shown} .= "$out\n$err\n";
+	return ($out, $err);
+}
+
+# The same, without errors.
+sub psql_ok
+{
+	my ($self, $sql, %option) = @_;
+	my ($out, $err) = $self->psql($sql, %option);
+	die "$sql\n$err" if $err =~ /ERROR|FATAL/;
+	return $out;
+}
+
+# One call in a new session with a mapping of these options.
+sub detect
+{
+	my ($self, %options) = @_;
+	return $self->psql($self->create_mapping(%options) . "\n" . $self->detect_sql);
+}
+
+1;
