@@ -4,8 +4,8 @@ CredentialTest - a cluster, a stand-in OSS and a stand-in for its credentials
 
 =head1 DESCRIPTION
 
-What the tests of credentials have in common: bucket C<album> with one image,
-foreign server C<oss>, the metadata service's address set, everything logged.
+What the tests of credentials have in common: foreign server C<oss>, the
+metadata service's address set, everything logged.
 
 =cut
 
@@ -15,16 +15,10 @@ use strict;
 use warnings;
 
 use JSON::PP ();
-use MIME::Base64 ();
 
 use CredentialServer;
 use OssServer;
 use PostgreSQL::Test::Cluster;
-
-# A PNG of one pixel.
-my $IMAGE = MIME::Base64::decode_base64(
-	'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
-);
 
 # Start everything; env is the environment of PostgreSQL.
 sub new
@@ -39,18 +33,20 @@ sub new
 
 	$node->init;
 	$node->append_conf('postgresql.conf',
-		"log_min_messages = debug5\n"
-		  . "log_statement = none\n"
+		"log_statement = none\n"
 		  . "log_min_error_statement = panic\n"
 		  . "oss_labels.metadata_endpoint = '" . $self->{credentials}->url . "'\n");
 	{
 		local %ENV = (%ENV, %{ $option{env} // {} });
 		$node->start;
 	}
-	$self->oss('/put?bucket=album&key=a.png', $IMAGE);
+
+	# Not from the start: the postmaster logs its environment at DEBUG3.
+	$node->append_conf('postgresql.conf', "log_min_messages = debug5\n");
+	$node->reload;
 	$self->psql_ok("CREATE EXTENSION oss_labels; CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels"
-		  . " OPTIONS (region 'cn-hangzhou', endpoint 'http://127.0.0.1:"
-		  . $self->{oss}->http_port . "')");
+		  . " OPTIONS (region 'cn-hangzhou', endpoint '"
+		  . $self->{oss}->http_endpoint . "')");
 	return $self;
 }
 
@@ -65,18 +61,15 @@ sub oss
 sub oss_count
 {
 	my ($self, $name) = @_;
-	return $self->oss("/count?name=$name") + 0;
+	return $self->{oss}->count($name);
 }
-
-# Escape a value of a query.
-sub escape { return $_[0] =~ s/([^A-Za-z0-9._-])/sprintf '%%%02X', ord $1/ger; }
 
 # Make an access key known to the stand-in OSS: uses and expires_in end it.
 sub oss_key
 {
 	my ($self, $id, $secret, $token, %how) = @_;
 	my %field = (id => $id, secret => $secret, token => $token // '', %how);
-	my $answer = $self->oss('/credential?' . join '&', map { "$_=" . escape($field{$_}) } sort keys %field);
+	my $answer = $self->oss('/credential?' . join '&', map { "$_=" . OssServer::escape($field{$_}) } sort keys %field);
 	die "stand-in OSS: $answer" unless $answer eq "ok\n";
 	return;
 }
@@ -92,7 +85,7 @@ sub create_mapping
 }
 
 # SQL of one call.
-sub detect_sql { return "SELECT count(*) > 0 FROM oss_labels.detect('album', 'a.png');"; }
+sub detect_sql { return "SELECT count(*) > 0 FROM oss_labels.detect('examplebucket', 'example.jpg');"; }
 
 # Run SQL in a session of its own; returns what came out and the errors, which
 # are also kept in shown.
