@@ -9,6 +9,7 @@
 #include "client/server.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "sql/shared.h"
 #include "utils/guc.h"
 
 OSS_MODULE_MAGIC("oss_labels", "1.0");
@@ -42,5 +43,6 @@ void
 _PG_init(void)
 {
 	define_request_settings();
+	oss_shared_init();
 	MarkGUCPrefixReserved("oss_labels");
 }

@@ -1,0 +1,151 @@
+/*-------------------------------------------------------------------------
+ * queue.c
+ *	  How statements on the queue's tables are run.
+ *
+ * The tables belong to the extension's owner and callers need no right on
+ * them.  The statements name every relation with its schema; the search path
+ * is pinned for the operators, and because kept plans depend on it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "sql/queue.h"
+#include "sql/shared.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/*
+ * Settings that our statements run under.  The queue's statistics are always
+ * stale (it is empty one moment and full the next) so that the planner is told
+ * to use the indexes, and jit would only cost.
+ */
+static const char *const queue_settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"enable_seqscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+	{"jit", "off"},
+};
+
+/* Return the OID of oss_labels.job, or InvalidOid. */
+Oid
+oss_job_table(void)
+{
+	Oid			schema = get_namespace_oid("oss_labels", true);
+
+	return OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
+}
+
+/* Return the owner of a table. */
+static Oid
+table_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* Become the extension's owner with our settings. */
+void
+oss_queue_begin(OssQueueState *state, OssQueueUse use)
+{
+	Oid			owner = table_owner(oss_job_table());
+
+	if (!OidIsValid(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"oss_labels\" is not installed in this database"),
+				 errhint("Use CREATE EXTENSION oss_labels.")));
+	GetUserIdAndSecContext(&state->userid, &state->seccontext);
+	SetUserIdAndSecContext(owner, state->seccontext |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+	state->guc_level = 0;
+	if (use == OSS_QUEUE_INSERT)
+		return;
+	state->guc_level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(queue_settings); i++)
+		(void) set_config_option(queue_settings[i][0], queue_settings[i][1],
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Become the caller again. */
+void
+oss_queue_end(const OssQueueState *state)
+{
+	if (state->guc_level != 0)
+		AtEOXact_GUC(false, state->guc_level);
+	SetUserIdAndSecContext(state->userid, state->seccontext);
+}
+
+/* Prepare a plan to be kept. */
+static void
+prepare(OssPlan *plan)
+{
+	SPIPlanPtr	made;
+
+	made = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types,
+							  CURSOR_OPT_GENERIC_PLAN);
+	if (made == NULL || SPI_keepplan(made) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", plan->sql,
+			 SPI_result_code_string(SPI_result));
+	plan->plan = made;
+}
+
+/* Execute a plan, preparing it when it is its first time. */
+void
+oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+{
+	int			result;
+
+	if (plan->plan == NULL)
+		prepare(plan);
+	result = SPI_execute_plan(plan->plan, values, nulls, false, 0);
+	if (result != expect)
+		elog(ERROR, "unexpected result of \"%s\": %s", plan->sql,
+			 SPI_result_code_string(result));
+}
+
+/*
+ * Return this process's number as lease holder.  The statement that looks for
+ * dead holders computes the same from pg_stat_activity.
+ */
+int64
+oss_lease_token(void)
+{
+	int64		epoch = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
+		(int64) SECS_PER_DAY * 1000;
+
+	return (MyStartTimestamp / 1000 + epoch) * (INT64CONST(1) << 22) + MyProcPid;
+}
+
+/* Say once per session that no worker will come. */
+void
+oss_notice_no_worker(void)
+{
+	static bool said = false;
+
+	if (oss_shared || said)
+		return;
+	said = true;
+	ereport(NOTICE,
+			(errmsg("the image is queued, but no worker will come for it"),
+			 errdetail("oss_labels is not in shared_preload_libraries."),
+			 errhint("Add it there and restart the server, or run CALL oss_labels.process_queue().")));
+}

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ * queue_admin.c
+ *	  Looking after the queue: pause, resume, retry_failed, announce.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/server.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "sql/queue.h"
+#include "sql/shared.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_pause);
+PG_FUNCTION_INFO_V1(oss_resume);
+PG_FUNCTION_INFO_V1(oss_retry_failed);
+PG_FUNCTION_INFO_V1(oss_announce);
+
+static OssPlan insert_pause = {
+	"INSERT INTO oss_labels.paused (server, automatic, reason) "
+	"VALUES ($1, false, pg_catalog.format('paused by %s', $2)) "
+	"ON CONFLICT DO NOTHING",
+	2, {TEXTOID, TEXTOID}
+};
+
+static OssPlan delete_pause = {
+	"DELETE FROM oss_labels.paused WHERE server IS NOT DISTINCT FROM $1",
+	1, {TEXTOID}
+};
+
+static OssPlan retry_jobs = {
+	"WITH gone AS ("
+	" DELETE FROM oss_labels.failed_job"
+	" WHERE ($1 IS NULL OR server = $1) AND ($2 IS NULL OR bucket = $2)"
+	" AND ($3 IS NULL OR code = $3 OR \"sqlstate\" = $3)"
+	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
+	" AND pg_has_role($5, requester, 'USAGE')"
+	" RETURNING requester, source, server, bucket, key, thr, version_id, priority) "
+	"INSERT INTO oss_labels.job"
+	" (requester, source, server, bucket, key, thr, version_id, priority) "
+	"SELECT requester, source, server, bucket, key, thr, version_id, priority "
+	"FROM gone",
+	5, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID}
+};
+
+/* Execute a plan as the extension's owner; returns the number of rows. */
+static uint64
+execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+{
+	OssQueueState state;
+	uint64		rows;
+
+	SPI_connect();
+	oss_queue_begin(&state, OSS_QUEUE_WORK);
+	oss_queue_execute(plan, values, nulls, expect);
+	rows = SPI_processed;
+	oss_queue_end(&state);
+	SPI_finish();
+	oss_wake_at_commit();
+	return rows;
+}
+
+/* oss_labels.pause(server) */
+Datum
+oss_pause(PG_FUNCTION_ARGS)
+{
+	Datum		values[2];
+	char		nulls[2];
+	bool		all = PG_ARGISNULL(0);
+
+	if (!all)
+		(void) GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false);
+	oss_arg(values, nulls, 0,
+			all ? (Datum) 0 : CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))),
+			all);
+	oss_arg(values, nulls, 1,
+			CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), false);
+	(void) execute(&insert_pause, values, nulls, SPI_OK_INSERT);
+	PG_RETURN_VOID();
+}
+
+/* oss_labels.resume(server) */
+Datum
+oss_resume(PG_FUNCTION_ARGS)
+{
+	Datum		value = (Datum) 0;
+	char		null = 'n';
+
+	if (!PG_ARGISNULL(0))
+	{
+		value = CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0)));
+		null = ' ';
+	}
+	(void) execute(&delete_pause, &value, &null, SPI_OK_DELETE);
+	PG_RETURN_VOID();
+}
+
+/* oss_labels.retry_failed(server, bucket, code, younger_than) */
+Datum
+oss_retry_failed(PG_FUNCTION_ARGS)
+{
+	Datum		values[5];
+	char		nulls[5];
+	uint64		rows;
+
+	oss_arg(values, nulls, 0, PG_ARGISNULL(0) ? (Datum) 0 :
+			CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))), PG_ARGISNULL(0));
+	for (int i = 1; i < 4; i++)
+		oss_arg(values, nulls, i, PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+	oss_arg(values, nulls, 4, ObjectIdGetDatum(GetUserId()), false);
+	rows = execute(&retry_jobs, values, nulls, SPI_OK_INSERT);
+	if (rows > 0)
+		oss_notice_no_worker();
+	PG_RETURN_INT64((int64) rows);
+}
+
+/* oss_labels.announce() */
+Datum
+oss_announce(PG_FUNCTION_ARGS)
+{
+	oss_wake_at_commit();
+	PG_RETURN_VOID();
+}

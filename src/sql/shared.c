@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ * shared.c
+ *	  One slot per database in shared memory, and the wake-up at commit.
+ *
+ * Locking: oss_shared->lock guards everything but the wake flags, which are
+ * atomic so that a committing transaction writes only when nobody woke the
+ * worker before.  Nothing is done while holding the lock that can wait.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "client/flow.h"
+#include "miscadmin.h"
+#include "sql/shared.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+OssShared  *oss_shared = NULL;
+
+static shmem_request_hook_type previous_request_hook;
+static shmem_startup_hook_type previous_startup_hook;
+
+/* This transaction enqueued something or created the extension. */
+static bool wake_pending = false;
+
+/* Ask for shared memory and a lock. */
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssShared)),
+									oss_flow_shared_size()));
+	RequestNamedLWLockTranche("oss_labels", 1);
+}
+
+/* Attach to the shared memory, initialising it when first. */
+static void
+start_shared_memory(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	oss_shared = ShmemInitStruct("oss_labels", sizeof(OssShared), &found);
+	if (!found)
+	{
+		memset(oss_shared, 0, sizeof(OssShared));
+		oss_shared->lock = &GetNamedLWLockTranche("oss_labels")->lock;
+		for (int i = 0; i < OSS_MAX_SLOTS; i++)
+			pg_atomic_init_u32(&oss_shared->slots[i].wake, 0);
+	}
+	oss_flow_shared_start();
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Return the slot of a database, or NULL. */
+OssSlot *
+oss_slot_find(Oid dbid)
+{
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		if (oss_shared->slots[i].dbid == dbid)
+			return &oss_shared->slots[i];
+	}
+	return NULL;
+}
+
+/* Return the slot of a database, taking a free one if it has none. */
+OssSlot *
+oss_slot_make(Oid dbid)
+{
+	OssSlot    *slot = oss_slot_find(dbid);
+
+	if (slot)
+		return slot;
+	slot = oss_slot_find(InvalidOid);
+	if (slot == NULL)
+		return NULL;
+	slot->dbid = dbid;
+	slot->held = 0;
+	slot->failures = 0;
+	slot->pid = 0;
+	slot->latch = NULL;
+	slot->start_at = 0;
+	slot->last_error[0] = '\0';
+	pg_atomic_write_u32(&slot->wake, 0);
+	oss_slot_set_state(slot, OSS_SLOT_UNKNOWN);
+	return slot;
+}
+
+/* Set a slot's state. */
+void
+oss_slot_set_state(OssSlot *slot, OssSlotState state)
+{
+	if (slot->state != state || slot->since == 0)
+		slot->since = GetCurrentTimestamp();
+	slot->state = state;
+}
+
+/* Wake the launcher. */
+void
+oss_wake_launcher(void)
+{
+	if (oss_shared == NULL)
+		return;
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Wake the worker of this database, or the launcher to start one. */
+static void
+wake_worker(void)
+{
+	OssSlot    *slot;
+
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	slot = oss_slot_find(MyDatabaseId);
+	if (slot == NULL)
+	{
+		/* New to us: the launcher must not trust what it saw before. */
+		LWLockRelease(oss_shared->lock);
+		LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+		slot = oss_slot_make(MyDatabaseId);
+	}
+	if (slot && pg_atomic_exchange_u32(&slot->wake, 1) == 0)
+	{
+		if (slot->latch)
+			SetLatch(slot->latch);
+		else if (oss_shared->launcher_latch)
+			SetLatch(oss_shared->launcher_latch);
+	}
+	LWLockRelease(oss_shared->lock);
+}
+
+/*
+ * Wake at commit.
+ *
+ * The commit event comes after the transaction left the list of running ones,
+ * so that who is woken sees the row.  Nothing here may throw.  A prepared
+ * transaction's jobs are found by the worker's polling.
+ */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (wake_pending && oss_shared)
+				wake_worker();
+			wake_pending = false;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wake_pending = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Remember to wake the worker at commit. */
+void
+oss_wake_at_commit(void)
+{
+	wake_pending = true;
+}
+
+/* Return whether this transaction enqueued something. */
+bool
+oss_wake_pending(void)
+{
+	return wake_pending;
+}
+
+/* Name a state. */
+const char *
+oss_slot_state_name(OssSlotState state)
+{
+	switch (state)
+	{
+		case OSS_SLOT_UNKNOWN:
+			return "not looked at yet";
+		case OSS_SLOT_STARTING:
+			return "starting";
+		case OSS_SLOT_RUNNING:
+			return "running";
+		case OSS_SLOT_IDLE:
+			return "idle, started when needed";
+		case OSS_SLOT_ABSENT:
+			return "no extension";
+		case OSS_SLOT_DISABLED:
+			return "off (oss_labels.worker)";
+		case OSS_SLOT_MISMATCH:
+			return "library and extension differ in version";
+		case OSS_SLOT_FAILED:
+			return "failed, started again later";
+		case OSS_SLOT_NO_PROCESS:
+			return "waiting for max_worker_processes";
+	}
+	return "?";
+}
+
+/* Reserve shared memory and register the callbacks. */
+void
+oss_shared_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}

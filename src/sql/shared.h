@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ * shared.h
+ *	  What launcher, workers and backends tell each other: one slot per
+ *	  database in shared memory, and the wake-up at commit.
+ *
+ * Top floor.  Without shared_preload_libraries there is no shared memory:
+ * every function here then does nothing and says so by its result.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_SHARED_H
+#define OSS_SHARED_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+/* Databases that can be looked after at once. */
+#define OSS_MAX_SLOTS 128
+
+typedef enum OssSlotState
+{
+	OSS_SLOT_UNKNOWN,			/* nobody has looked into the database yet */
+	OSS_SLOT_STARTING,			/* a worker is registered */
+	OSS_SLOT_RUNNING,			/* it works */
+	OSS_SLOT_IDLE,				/* nothing to do until start_at */
+	OSS_SLOT_ABSENT,			/* the database has no oss_labels */
+	OSS_SLOT_DISABLED,			/* oss_labels.worker is off there */
+	OSS_SLOT_MISMATCH,			/* library and extension differ in version */
+	OSS_SLOT_FAILED,			/* the worker failed; again at start_at */
+	OSS_SLOT_NO_PROCESS			/* max_worker_processes is exhausted */
+} OssSlotState;
+
+/*
+ * One database.  Everything but wake is protected by the lock; latch is the
+ * worker's procLatch (it points into shared memory) while pid is not 0.
+ */
+typedef struct OssSlot
+{
+	Oid			dbid;			/* InvalidOid: free */
+	OssSlotState state;
+	int			held;			/* DDL that wants no worker here */
+	int			failures;		/* in a row */
+	pid_t		pid;
+	Latch	   *latch;
+	TimestampTz since;			/* of the state */
+	TimestampTz start_at;		/* next start, unless woken */
+	pg_atomic_uint32 wake;		/* something was enqueued */
+	char		last_error[256];
+} OssSlot;
+
+typedef struct OssShared
+{
+	LWLock	   *lock;
+	pid_t		launcher_pid;
+	Latch	   *launcher_latch;
+	TimestampTz launcher_since;
+	OssSlot		slots[OSS_MAX_SLOTS];
+} OssShared;
+
+/* The shared memory, or NULL when the library was not preloaded. */
+extern OssShared *oss_shared;
+
+/* Reserve shared memory and register the callbacks; from _PG_init. */
+extern void oss_shared_init(void);
+
+/* Find the slot of a database; the lock must be held.  NULL: none. */
+extern OssSlot *oss_slot_find(Oid dbid);
+
+/*
+ * Find or make the slot of a database; the lock must be held exclusively.
+ * NULL when all are taken.
+ */
+extern OssSlot *oss_slot_make(Oid dbid);
+
+/* Set a slot's state and the time since; the lock must be held exclusively. */
+extern void oss_slot_set_state(OssSlot *slot, OssSlotState state);
+
+/* Wake the worker of this database, or have it started, at commit. */
+extern void oss_wake_at_commit(void);
+
+/* Has this transaction enqueued something? */
+extern bool oss_wake_pending(void);
+
+/* Wake the launcher now. */
+extern void oss_wake_launcher(void);
+
+/* Name of a state, for the view. */
+extern const char *oss_slot_state_name(OssSlotState state);
+
+#endif							/* OSS_SHARED_H */
