@@ -77,7 +77,10 @@ read_endpoint(OssServer *server, const char *name, const char *value)
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+
+		/* user information may be a password */
+				 errmsg("invalid value for option \"%s\": \"%s\"", name,
+						strchr(value, '@') == NULL ? value : "..."),
 				 errdetail_internal("%s", oss_sentence(problem)),
 				 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\"; plain http is for loopback addresses only.")));
 }

@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(oss_labels_error_table);
 typedef struct Patient
 {
 	OssResult	result;
+	const char *step;			/* of resolve(), for its error */
 	OssServer  *server;
 	OssCredentials who;
 	char	   *bucket;
@@ -70,8 +71,12 @@ report_failure(Patient *p, const char *check, const OssFailure *failure)
 static void
 resolve(Patient *p, const char *name)
 {
+	p->step = "server";
+	oss_server_oid(name, GetUserId());
+	p->step = "mapping";
 	p->server = oss_server_get(name, GetUserId());
 	oss_server_hold(p->server);
+	p->step = "credentials";
 	oss_server_credentials(p->server, &p->who);
 }
 
@@ -103,7 +108,7 @@ check_catalogs(Patient *p, const char *name)
 		RollbackAndReleaseCurrentSubTransaction();
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
-		report(p, p->server == NULL ? "server" : "credentials", false,
+		report(p, p->step, false,
 			   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
 			   error->message, error->hint);
 		ok = false;
@@ -126,11 +131,12 @@ report_catalogs(Patient *p)
 		   psprintf("region %s, endpoint %s://%s:%d, addressing %s", s->region,
 					s->endpoint.https ? "https" : "http", s->endpoint.host,
 					s->endpoint.port, addressing[s->addressing]), NULL);
+	report(p, "mapping", true,
+		   psprintf("of %s", s->public_mapping ? "PUBLIC" :
+					psprintf("role \"%s\"", GetUserNameFromId(s->userid, false))),
+		   NULL);
 	report(p, "credentials", true,
-		   psprintf("source %s, of the user mapping for %s",
-					credential_source_name(s->source),
-					s->public_mapping ? "PUBLIC" :
-					GetUserNameFromId(s->userid, false)), NULL);
+		   psprintf("source %s", credential_source_name(s->source)), NULL);
 }
 
 /* Report how far an unsigned request got; returns whether it got there. */
