@@ -1,0 +1,31 @@
+# One detect() after another, answers at once, against one raw libcurl request
+# after another.
+
+requests=3000
+
+serial_detect() {
+	local seconds
+	seconds=$(seconds_of -v server="$scheme" -v requests="$requests" <<-'SQL'
+	SET oss_labels.server = :'server';
+	SELECT set_config('bench.bucket', :'bucket', false),
+		set_config('bench.requests', :'requests', false);
+	SELECT count(*) FROM oss_labels.detect(:'bucket', '1.jpg');
+	-- go
+	DO $$
+	BEGIN
+		FOR i IN 1 .. current_setting('bench.requests')::int LOOP
+			PERFORM FROM oss_labels.detect(current_setting('bench.bucket'), i || '.jpg');
+		END LOOP;
+	END$$;
+	SQL
+	) && calculate "$requests / $seconds"
+}
+
+serial_raw() {
+	raw "$requests" 1 "$scheme" | cut -f 1
+}
+
+answer_after 0
+for scheme in http https; do
+	figure "serial-$scheme" "$(by_turns serial_detect serial_raw)" '>=' 0.7
+done
