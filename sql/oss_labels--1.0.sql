@@ -89,6 +89,19 @@ COMMENT ON FUNCTION oss_labels.detect_json(text, text, double precision, text, n
 -- 3. The pipeline: many images in one query
 -- ---------------------------------------------------------------------
 
+CREATE FUNCTION oss_labels.detect_support(internal)
+RETURNS internal
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'oss_labels_detect_support';
+REVOKE ALL ON FUNCTION oss_labels.detect_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.detect_support(internal) IS
+'Planner support for detect() and try_detect(): tells rows and costs, and loads the library that plans their joins as a pipeline of requests. Called by the planner, by nobody else.';
+
+ALTER FUNCTION oss_labels.detect(text, text, double precision, text, name)
+	SUPPORT oss_labels.detect_support;
+ALTER FUNCTION oss_labels.try_detect(text, text, double precision, text, name)
+	SUPPORT oss_labels.detect_support;
+
 -- ---------------------------------------------------------------------
 -- 4. The store: labels that stay
 -- ---------------------------------------------------------------------

@@ -54,6 +54,45 @@
 	pg_foreign_server_aclcheck(serverid, userid, mode)
 #endif
 
+/* PostgreSQL 16 merged the ACL checks. */
+#if PG_VERSION_NUM >= 160000
+#define oss_function_aclcheck(funcid, userid) \
+	object_aclcheck(ProcedureRelationId, funcid, userid, ACL_EXECUTE)
+#else
+#define oss_function_aclcheck(funcid, userid) \
+	pg_proc_aclcheck(funcid, userid, ACL_EXECUTE)
+#endif
+
+/*
+ * PostgreSQL 17 puts conditions without variables above a custom join by
+ * itself, when the path says what its conditions are.
+ */
+#if PG_VERSION_NUM >= 170000
+#define OSS_CUSTOM_JOIN_IS_GATED true
+#define oss_path_set_restrictinfo(cpath, rinfos) \
+	((cpath)->custom_restrictinfo = (rinfos))
+#else
+#define OSS_CUSTOM_JOIN_IS_GATED false
+#define oss_path_set_restrictinfo(cpath, rinfos) ((void) (rinfos))
+#endif
+
+/* PostgreSQL 18 can leave room in front of a minimal tuple. */
+#if PG_VERSION_NUM >= 180000
+#define oss_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls, 0)
+#else
+#define oss_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls)
+#endif
+
+/* PostgreSQL 18 counts disabled nodes instead of adding to the cost. */
+#if PG_VERSION_NUM >= 180000
+#define oss_path_copy_disabled(path, from) \
+	((path)->disabled_nodes = (from)->disabled_nodes)
+#else
+#define oss_path_copy_disabled(path, from) ((void) (from))
+#endif
+
 #endif							/* OSS_COMPAT_H */
 
 /*

@@ -9,6 +9,7 @@
 #include "client/server.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "sql/pipeline.h"
 #include "sql/shared.h"
 #include "utils/guc.h"
 
@@ -38,11 +39,29 @@ define_request_settings(void)
 							   credential_metadata_endpoint_check, NULL, NULL);
 }
 
+/* Define the settings of the pipeline. */
+static void
+define_pipeline_settings(void)
+{
+	DefineCustomBoolVariable("oss_labels.pipeline",
+							 "Keeps many requests in flight in queries that join with detect() or try_detect().",
+							 "Off: the ordinary plan, one request at a time.",
+							 &oss_pipeline_enabled, true,
+							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.concurrency",
+							"Requests that one query may have in flight.",
+							"The server's option max_concurrency limits all queries of a session together.",
+							&oss_pipeline_concurrency, 16, 1, 1000,
+							PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+}
+
 /* Load the module. */
 void
 _PG_init(void)
 {
 	define_request_settings();
+	define_pipeline_settings();
 	oss_shared_init();
 	MarkGUCPrefixReserved("oss_labels");
+	oss_pipeline_init();
 }

@@ -1,0 +1,552 @@
+/*-------------------------------------------------------------------------
+ * pipeline_path.c
+ *	  The planner's side of the pipeline: where it is offered, at what cost,
+ *	  and the plan that comes of it.
+ *
+ * The path is offered beside the nested loops that the planner made for the
+ * same join, and takes their place.  Whatever is unusual is not offered and
+ * keeps its nested loop, which gives the same rows one request at a time.
+ *
+ * The plan's custom_scan_tlist is the outer plan's target list followed by the
+ * function's columns, so the arguments and the conditions, which live in
+ * custom_exprs, become references into the joined row.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_proc.h"
+#include "compat.h"
+#include "nodes/extensible.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "sql/pipeline.h"
+#include "sql/pipeline_plan.h"
+
+/*
+ * What a call costs in the pipeline, as a part of what it costs in a nested
+ * loop.  It does not fall with the number in flight: a call costs money too,
+ * and cheap conditions must go before it whatever the settings.  A pipeline
+ * that another join restarts for each of its rows can't look far ahead.
+ */
+#define CALL_SHARE				0.5
+#define CALL_SHARE_RESTARTED	0.75
+
+bool		oss_pipeline_enabled = true;
+
+static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
+static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
+
+static Plan *plan_pipeline(PlannerInfo *root, RelOptInfo *rel,
+						   CustomPath *best_path, List *tlist,
+						   List *clauses, List *custom_plans);
+
+static const CustomPathMethods path_methods = {
+	.CustomName = OSS_PIPELINE_NAME,
+	.PlanCustomPath = plan_pipeline
+};
+
+/* Return the call of detect or try_detect that a relation is, or NULL. */
+static FuncExpr *
+relation_call(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
+{
+	RangeTblEntry *rte;
+	RangeTblFunction *function;
+
+	if (rel->reloptkind != RELOPT_BASEREL || rel->rtekind != RTE_FUNCTION)
+		return NULL;
+	rte = planner_rt_fetch(rel->relid, root);
+	if (rte->funcordinality || list_length(rte->functions) != 1)
+		return NULL;
+	function = linitial_node(RangeTblFunction, rte->functions);
+	if (function->funccolnames != NIL || !IsA(function->funcexpr, FuncExpr))
+		return NULL;
+	if (!oss_pipeline_function(((FuncExpr *) function->funcexpr)->funcid, which))
+		return NULL;
+	return (FuncExpr *) function->funcexpr;
+}
+
+/*
+ * Charge the whole call to each rescan of a function with lateral arguments.
+ *
+ * The planner counts a function's cost as paid once and its rescans as nearly
+ * free, which holds only for arguments that stay the same.  Without this a
+ * join that drops most images would be put after the requests for all.
+ */
+static void
+charge_rescans(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (path->pathtype == T_FunctionScan)
+			path->startup_cost = 0;
+	}
+}
+
+/* Hook: a base relation has its paths. */
+static void
+on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+				RangeTblEntry *rte)
+{
+	OssFunction which;
+
+	if (prev_rel_pathlist_hook)
+		prev_rel_pathlist_hook(root, rel, rti, rte);
+	if (!bms_is_empty(rel->lateral_relids) &&
+		relation_call(root, rel, &which) != NULL)
+		charge_rescans(rel);
+}
+
+/*
+ * Are all variables of some expressions at hand when the join is made: columns
+ * of the function, things that the outer path returns, or columns of
+ * relations that a nested loop above gives as parameters?
+ */
+static bool
+variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
+				  Relids required_outer)
+{
+	List	   *variables = pull_var_clause((Node *) exprs,
+											PVC_RECURSE_AGGREGATES |
+											PVC_RECURSE_WINDOWFUNCS |
+											PVC_INCLUDE_PLACEHOLDERS);
+	ListCell   *lc;
+
+	foreach(lc, variables)
+	{
+		Var		   *var = (Var *) lfirst(lc);
+
+		if (list_member(outer_path->pathtarget->exprs, var))
+			continue;
+		if (!IsA(var, Var))
+			return false;
+		if (var->varno == innerrel->relid)
+		{
+			if (var->varattno < InvalidAttrNumber)
+				return false;
+		}
+		else if (!bms_is_member(var->varno, required_outer))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Can a call's arguments be computed ahead of their row's turn?  Volatile ones
+ * must not be; sublinks are plans, which can't be run where an error must be
+ * put off.
+ */
+static bool
+arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path)
+{
+	return list_length(call->args) == DETECT_ARGUMENTS &&
+		!contain_volatile_functions((Node *) call->args) &&
+		!contain_subplans((Node *) call->args) &&
+		variables_at_hand(call->args, innerrel, outer_path, NULL);
+}
+
+/* Is there a condition that depends on nothing in the row? */
+static bool
+has_pseudoconstant(List *clauses)
+{
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		if (lfirst_node(RestrictInfo, lc)->pseudoconstant)
+			return true;
+	}
+	return false;
+}
+
+/* Can the pipeline apply all that the join is to compute and to check? */
+static bool
+join_fits(RelOptInfo *joinrel, RelOptInfo *innerrel, Path *outer_path,
+		  List *clauses, Relids required_outer)
+{
+	if (has_pseudoconstant(innerrel->baserestrictinfo) ||
+		(!OSS_CUSTOM_JOIN_IS_GATED && has_pseudoconstant(clauses)))
+		return false;
+	return variables_at_hand(joinrel->reltarget->exprs, innerrel, outer_path,
+							 NULL) &&
+		variables_at_hand(get_actual_clauses(innerrel->baserestrictinfo),
+						  innerrel, outer_path, required_outer) &&
+		variables_at_hand(extract_actual_clauses(clauses, false), innerrel,
+						  outer_path, required_outer);
+}
+
+/* Set rows and costs of a path. */
+static void
+cost_pipeline(PlannerInfo *root, CustomPath *cpath, Path *outer_path,
+			  Path *call_path, List *clauses)
+{
+	Path	   *path = &cpath->path;
+	QualCost	quals;
+	double		share = PATH_REQ_OUTER(path) == NULL ?
+		CALL_SHARE : CALL_SHARE_RESTARTED;
+	Cost		calls;
+
+	path->rows = path->param_info ? path->param_info->ppi_rows :
+		path->parent->rows;
+	cost_qual_eval(&quals, clauses, root);
+	calls = outer_path->rows * call_path->total_cost * share;
+	path->startup_cost = outer_path->startup_cost + quals.startup +
+		path->pathtarget->cost.startup;
+	path->total_cost = path->startup_cost +
+		(outer_path->total_cost - outer_path->startup_cost) + calls +
+		outer_path->rows * call_path->rows * (cpu_tuple_cost + quals.per_tuple) +
+		path->rows * path->pathtarget->cost.per_tuple;
+	oss_path_copy_disabled(path, outer_path);
+}
+
+/* Return the path that scans a function. */
+static Path *
+function_path(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->pathlist)
+	{
+		if (((Path *) lfirst(lc))->pathtype == T_FunctionScan)
+			return (Path *) lfirst(lc);
+	}
+	return NULL;
+}
+
+/*
+ * Return for which relations' rows a join with an outer path would have to be
+ * restarted.  Sets *sensible to whether the planner would want that.
+ */
+static Relids
+find_required_outer(Path *outer_path, Path *call_path,
+					JoinPathExtraData *extra, bool *sensible)
+{
+	Relids		required;
+
+	required = calc_nestloop_required_outer(outer_path->parent->relids,
+											PATH_REQ_OUTER(outer_path),
+											call_path->parent->relids,
+											PATH_REQ_OUTER(call_path));
+	*sensible = bms_is_empty(required) ||
+		bms_overlap(required, extra->param_source_rels);
+	return required;
+}
+
+/* Make the path for one outer path, or return NULL when it does not fit. */
+static CustomPath *
+make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
+		  Path *call_path, JoinType jointype, JoinPathExtraData *extra)
+{
+	OssFunction which;
+	FuncExpr   *call = relation_call(root, call_path->parent, &which);
+	List	   *clauses = extra->restrictlist;
+	bool		sensible;
+	Relids		required_outer = find_required_outer(outer_path, call_path,
+													 extra, &sensible);
+	CustomPath *cpath = makeNode(CustomPath);
+
+	if (!sensible || !arguments_fit(call, call_path->parent, outer_path))
+		return NULL;
+	cpath->path.pathtype = T_CustomScan;
+	cpath->path.parent = joinrel;
+	cpath->path.pathtarget = joinrel->reltarget;
+	cpath->path.param_info = get_joinrel_parampathinfo(root, joinrel,
+													   outer_path, call_path,
+													   extra->sjinfo,
+													   required_outer,
+													   &clauses);
+	if (!join_fits(joinrel, call_path->parent, outer_path, clauses,
+				   required_outer))
+		return NULL;
+	cpath->path.pathkeys = build_join_pathkeys(root, joinrel, jointype,
+											   outer_path->pathkeys);
+	cpath->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	cpath->custom_paths = list_make1(outer_path);
+	cpath->custom_private = list_make4(makeInteger(which),
+									   makeInteger(jointype),
+									   makeInteger(call_path->parent->relid),
+									   clauses);
+	cpath->methods = &path_methods;
+	oss_path_set_restrictinfo(cpath, clauses);
+	cost_pipeline(root, cpath, outer_path, call_path, clauses);
+	return cpath;
+}
+
+/* Is a path a nested loop over two relations? */
+static bool
+is_nested_loop(Path *path, RelOptInfo *outerrel, RelOptInfo *innerrel)
+{
+	return IsA(path, NestPath) &&
+		((JoinPath *) path)->outerjoinpath->parent == outerrel &&
+		((JoinPath *) path)->innerjoinpath->parent == innerrel;
+}
+
+/*
+ * Put the pipeline in the place of the nested loops over the same relations.
+ * They are removed, not outbid: with a Memoize in between they can seem
+ * cheaper, by a guess of how many images are equal, of which the pipeline
+ * too requests only one.
+ */
+static void
+replace_nested_loops(RelOptInfo *joinrel, RelOptInfo *outerrel,
+					 RelOptInfo *innerrel, List *paths)
+{
+	ListCell   *lc;
+
+	foreach(lc, joinrel->pathlist)
+	{
+		if (is_nested_loop(lfirst(lc), outerrel, innerrel))
+			joinrel->pathlist = foreach_delete_current(joinrel->pathlist, lc);
+	}
+	foreach(lc, paths)
+		add_path(joinrel, lfirst(lc));
+}
+
+/* Is a join one that the pipeline can make, once its details fit? */
+static bool
+join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
+			 JoinType jointype)
+{
+	if (jointype != JOIN_INNER && jointype != JOIN_LEFT &&
+		jointype != JOIN_SEMI && jointype != JOIN_ANTI)
+		return false;
+	return joinrel->reloptkind == RELOPT_JOINREL &&
+		!bms_is_empty(innerrel->lateral_relids) &&
+		bms_is_subset(innerrel->lateral_relids, outerrel->relids);
+}
+
+/* Offer the pipeline over each outer path, if it fits over all of them. */
+static void
+offer(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+	  RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
+{
+	Path	   *call_path = function_path(innerrel);
+	List	   *paths = NIL;
+	ListCell   *lc;
+
+	if (call_path == NULL)
+		return;
+	foreach(lc, outerrel->pathlist)
+	{
+		Path	   *outer_path = lfirst(lc);
+		CustomPath *path;
+
+		if (bms_overlap(PATH_REQ_OUTER(outer_path), innerrel->relids))
+			continue;
+		path = make_path(root, joinrel, outer_path, call_path, jointype, extra);
+		if (path != NULL)
+			paths = lappend(paths, path);
+	}
+	if (paths != NIL)
+		replace_nested_loops(joinrel, outerrel, innerrel, paths);
+}
+
+/* Hook: a join of two relations has its paths. */
+static void
+on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+				 RelOptInfo *innerrel, JoinType jointype,
+				 JoinPathExtraData *extra)
+{
+	OssFunction which;
+
+	if (prev_join_pathlist_hook)
+		prev_join_pathlist_hook(root, joinrel, outerrel, innerrel, jointype,
+								extra);
+	if (oss_pipeline_enabled &&
+		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
+		relation_call(root, innerrel, &which) != NULL)
+		offer(root, joinrel, outerrel, innerrel, jointype, extra);
+}
+
+/*
+ * Return the clauses of a list of RestrictInfos, those of lower security
+ * levels first, and cheap ones first within a level.
+ *
+ * Mirrors order_qual_clauses() in PostgreSQL's createplan.c, which is not
+ * exported: a leaky condition must not see rows that a security barrier hides.
+ */
+static List *
+order_clauses(PlannerInfo *root, List *rinfos)
+{
+	List	   *ordered = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rinfos)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+		int			place = list_length(ordered);
+		QualCost	cost;
+
+		/* makes sure that eval_cost is known */
+		cost_qual_eval_node(&cost, (Node *) rinfo, root);
+		while (place > 0)
+		{
+			RestrictInfo *before = list_nth(ordered, place - 1);
+
+			if (before->security_level < rinfo->security_level ||
+				(before->security_level == rinfo->security_level &&
+				 before->eval_cost.per_tuple <= rinfo->eval_cost.per_tuple))
+				break;
+			place--;
+		}
+		ordered = list_insert_nth(ordered, place, rinfo);
+	}
+	return ordered;
+}
+
+/* The conditions of the plan, by when they are checked. */
+typedef struct Conditions
+{
+	List	   *before;
+	List	   *match;
+	List	   *filter;
+} Conditions;
+
+/*
+ * Return those of an outer join's conditions that need no label row.  Where
+ * they fail the image has no match whatever its labels are.
+ */
+static List *
+conditions_before(List *match, Relids outer_relids, PlannerInfo *root)
+{
+	List	   *before = NIL;
+	ListCell   *lc;
+
+	foreach(lc, match)
+	{
+		Node	   *clause = lfirst(lc);
+
+		if (bms_is_subset(pull_varnos(root, clause), outer_relids) &&
+			!contain_volatile_functions(clause) && !contain_subplans(clause))
+			before = lappend(before, clause);
+	}
+	return before;
+}
+
+/* Sort the conditions of a join by when they are to be checked. */
+static void
+sort_conditions(PlannerInfo *root, CustomPath *path, JoinType jointype,
+				RelOptInfo *innerrel, Conditions *conditions)
+{
+	List	   *rinfos = order_clauses(root, lfourth(path->custom_private));
+	List	   *base = order_clauses(root, innerrel->baserestrictinfo);
+	List	   *match;
+
+	memset(conditions, 0, sizeof(*conditions));
+	base = extract_actual_clauses(base, false);
+	if (IS_OUTER_JOIN(jointype))
+	{
+		extract_actual_join_clauses(rinfos, path->path.parent->relids,
+									&match, &conditions->filter);
+		conditions->match = list_concat(base, match);
+		conditions->before =
+			conditions_before(match,
+							  ((Path *) linitial(path->custom_paths))->parent->relids,
+							  root);
+		return;
+	}
+	match = list_concat(base, extract_actual_clauses(rinfos, false));
+	if (jointype == JOIN_SEMI)
+		conditions->match = match;
+	else
+		conditions->filter = match;
+}
+
+/* Add the columns of a relation that some expressions use to a target list. */
+static List *
+add_columns_used(List *tlist, List *exprs, Index relid)
+{
+	List	   *variables = pull_var_clause((Node *) exprs,
+											PVC_RECURSE_AGGREGATES |
+											PVC_RECURSE_WINDOWFUNCS |
+											PVC_INCLUDE_PLACEHOLDERS);
+	ListCell   *lc;
+
+	foreach(lc, variables)
+	{
+		Var		   *var = (Var *) lfirst(lc);
+
+		if (IsA(var, Var) && var->varno == relid && var->varlevelsup == 0 &&
+			tlist_member((Expr *) var, tlist) == NULL)
+			tlist = lappend(tlist, makeTargetEntry((Expr *) copyObject(var),
+												   list_length(tlist) + 1,
+												   NULL, false));
+	}
+	return tlist;
+}
+
+/* Return the description of the joined row. */
+static List *
+joined_tlist(Plan *outer_plan, List *tlist, Conditions *conditions, Index relid)
+{
+	List	   *joined = NIL;
+	ListCell   *lc;
+
+	foreach(lc, outer_plan->targetlist)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+		joined = lappend(joined, makeTargetEntry(copyObject(entry->expr),
+												 list_length(joined) + 1,
+												 NULL, false));
+	}
+	joined = add_columns_used(joined, tlist, relid);
+	joined = add_columns_used(joined, conditions->match, relid);
+	return add_columns_used(joined, conditions->filter, relid);
+}
+
+/* Path method: make the plan. */
+static Plan *
+plan_pipeline(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
+			  List *tlist, List *clauses, List *custom_plans)
+{
+	int			which = intVal(linitial(best_path->custom_private));
+	JoinType	jointype = intVal(lsecond(best_path->custom_private));
+	Index		relid = intVal(lthird(best_path->custom_private));
+	Plan	   *outer_plan = linitial(custom_plans);
+	CustomScan *cscan = makeNode(CustomScan);
+	OssFunction unused;
+	Conditions	conditions;
+
+	sort_conditions(root, best_path, jointype, find_base_rel(root, relid),
+					&conditions);
+	cscan->scan.plan.targetlist = tlist;
+	cscan->scan.plan.qual = conditions.filter;
+	cscan->flags = best_path->flags;
+	cscan->custom_plans = custom_plans;
+	cscan->custom_exprs = list_make3(relation_call(root, find_base_rel(root, relid),
+												   &unused),
+									 conditions.match, conditions.before);
+	cscan->custom_private = list_make5(makeInteger(which),
+									   makeInteger(jointype),
+									   makeInteger(list_length(outer_plan->targetlist)),
+									   makeInteger(relid),
+									   makeInteger(bms_next_member(rel->relids, -1)));
+	cscan->custom_scan_tlist = joined_tlist(outer_plan, tlist, &conditions,
+											relid);
+	cscan->methods = &oss_pipeline_scan_methods;
+	return &cscan->scan.plan;
+}
+
+/* Chain the planner hooks and register the node. */
+void
+oss_pipeline_init(void)
+{
+	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
+	prev_rel_pathlist_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = on_rel_pathlist;
+	prev_join_pathlist_hook = set_join_pathlist_hook;
+	set_join_pathlist_hook = on_join_pathlist;
+}
