@@ -19,6 +19,7 @@
 #include "http.h"
 #include "labels.h"
 #include "object.h"
+#include "signature.h"
 
 /* A control request under way. */
 typedef struct call
@@ -308,6 +309,24 @@ do_clock(call *c)
 	buffer_printf(&c->out, "%lld\n", (long long) server_time());
 }
 
+/* Set the region and product that signatures must name. */
+static void
+do_scope(call *c)
+{
+	sign_scope	scope = server_scope;
+
+	if ((param(c, "region")[0] &&
+		 !copy_param(c, "region", scope.region, sizeof(scope.region))) ||
+		(param(c, "product")[0] &&
+		 !copy_param(c, "product", scope.product, sizeof(scope.product))))
+	{
+		bad(c, "a value is too long");
+		return;
+	}
+	server_scope = scope;
+	buffer_printf(&c->out, "%s %s\n", scope.region, scope.product);
+}
+
 /* Set the state of an object or of one of its versions. */
 static void
 do_object(call *c)
@@ -417,6 +436,7 @@ static const struct
 	{"/credentials", do_credentials},
 	{"/clock", do_clock},
 	{"/bucket", do_bucket},
+	{"/scope", do_scope},
 	{"/object", do_object},
 	{"/cname", do_cname},
 	{"/put", do_put},

@@ -27,7 +27,8 @@
 
 #define MAX_DAEMONS 16
 #define MAX_UPLOAD (256 * 1024 * 1024)
-#define CONNECTION_MEMORY (64 * 1024)
+/* MHD clears all of it for each request, so more than is needed costs time */
+#define CONNECTION_MEMORY (24 * 1024)
 
 /* An open connection of a client. */
 typedef struct peer

@@ -15,10 +15,12 @@
 #include <string.h>
 
 #include "answer.h"
+#include "derive.h"
 #include "json.h"
-#include "taxonomy.h"
 
 #define CACHE_SLOTS 4096
+/* So many different sets of labels occur in a bucket where every key exists. */
+#define SYNTHETIC_VARIANTS 1024
 #define MAX_MEMBERS 64
 
 /* What identifies the content of a file without reading it. */
@@ -31,10 +33,15 @@ typedef struct identity
 	bool		exists;
 } identity;
 
-/* One label: its JSON object, and its confidence if that is a number. */
+/*
+ * One label: the members of its JSON object and its confidence, if that is a
+ * number.  An element that is no object has n_members -1 and stands in json.
+ */
 typedef struct label
 {
 	text		json;
+	pair	   *members;
+	int			n_members;
 	double		confidence;
 	bool		has_confidence;
 } label;
@@ -48,6 +55,7 @@ typedef struct entry
 {
 	char	   *path;
 	int			exact;
+	int			variant;		/* of synthetic objects; else 0 */
 	identity	image;
 	identity	file;
 	image_verdict verdict;
@@ -87,87 +95,21 @@ entry_free(entry *e)
 {
 	if (e == NULL)
 		return;
-	free(e->path);
+	for (int i = 0; i < e->n_labels; i++)
+		free(e->labels[i].members);
 	free(e->labels);
+	free(e->path);
 	free(e->others.items);
 	buffer_free(&e->source);
 	free(e);
 }
 
-/* Return the next pseudo-random number of a sequence. */
-static uint64_t
-next_random(uint64_t *state)
-{
-	*state += 0x9e3779b97f4a7c15ULL;
-	return hash_bytes(state, sizeof(*state), 0);
-}
-
-/* Return a score of three digits between low and 1000 thousandths. */
-static double
-random_score(uint64_t *state, int low)
-{
-	return (double) (low + (int) (next_random(state) %
-								  (uint64_t) (1001 - low))) / 1000.0;
-}
-
-/* Append one derived label as JSON. */
-static void
-derive_label(buffer *out, int level, const char *name, const char *parent,
-			 double confidence, double centric)
-{
-	if (out->len > 1)
-		buffer_puts(out, ",");
-	buffer_printf(out, "{\"CentricScore\":%.3f,\"LabelConfidence\":%.3f,"
-				  "\"LabelLevel\":%d,\"LabelName\":\"%s\","
-				  "\"Language\":\"zh-Hans\"",
-				  centric, confidence, level, name);
-	if (parent)
-		buffer_printf(out, ",\"ParentLabelName\":\"%s\"", parent);
-	buffer_puts(out, "}");
-}
-
-/*
- * Append an array of labels derived from a hash.  With exact, so many level-2
- * labels of distinct names, none below the default threshold; otherwise three
- * to twelve of any confidence, some with their parent and a level-3 child.
- */
-static void
-derive_labels(buffer *out, uint64_t seed, int exact)
-{
-	uint64_t	state = seed;
-	int			n = exact > 0 ? exact : 3 + (int) (next_random(&state) % 10);
-	int			size = taxonomy_size();
-	int			at = (int) (next_random(&state) % (uint64_t) size);
-	/* a step without common factor with 340 meets every label once */
-	static const int steps[] = {7, 11, 13, 19, 23, 29, 31, 37};
-	int			step = steps[next_random(&state) % 8];
-	char		child[128];
-
-	buffer_puts(out, "[");
-	for (int i = 0; i < n; i++)
-	{
-		taxon		t = taxonomy_at(at);
-		double		confidence = random_score(&state, exact > 0 ? 700 : 350);
-		double		centric = random_score(&state, 100);
-
-		derive_label(out, 2, t.name, t.parent, confidence, centric);
-		if (exact <= 0 && next_random(&state) % 4 == 0)
-			derive_label(out, 1, t.parent, NULL, confidence, centric);
-		if (exact <= 0 && next_random(&state) % 6 == 0)
-		{
-			snprintf(child, sizeof(child), "%s Close-up", t.name);
-			derive_label(out, 3, child, t.name, confidence, centric);
-		}
-		at = (at + step) % size;
-	}
-	buffer_puts(out, "]");
-}
-
-/* Keep one label and read its confidence. */
+/* Keep one label: take its members apart and read its confidence. */
 static void
 add_label(entry *e, text json)
 {
 	label	   *l;
+	pair_list	members = {0};
 	text		inside;
 	text		name;
 	text		value;
@@ -175,15 +117,19 @@ add_label(entry *e, text json)
 	e->labels = must_realloc(e->labels,
 							 (size_t) (e->n_labels + 1) * sizeof(label));
 	l = &e->labels[e->n_labels++];
+	memset(l, 0, sizeof(*l));
 	l->json = json;
-	l->has_confidence = false;
+	l->n_members = -1;
 	if (!json_open(json, '{', &inside))
 		return;
-	while (json_next(&inside, &name, &value))
+	while (members.n < MAX_MEMBERS && json_next(&inside, &name, &value))
 	{
+		pair_list_add(&members, name, value);
 		if (text_eq(name, "\"LabelConfidence\""))
 			l->has_confidence = json_number(value, &l->confidence);
 	}
+	l->members = members.items;
+	l->n_members = members.n;
 }
 
 /* Take the labels out of an array; false if it is none. */
@@ -236,21 +182,15 @@ parse_source(entry *e)
 }
 
 /* Read an image's header and labels. */
-static entry *
-entry_load(const object *o, const char *label_path, const identity *file,
-		   int exact)
+static void
+entry_load(entry *e, const object *o, const char *label_path)
 {
-	entry	   *e = must_alloc(sizeof(*e));
 	buffer		bytes = {0};
 
-	e->path = strdup(o->path);
-	e->exact = exact;
-	e->image = identity_of(&o->st);
-	e->file = *file;
 	e->verdict = image_check(o->path, o->st.st_size);
 	if (e->verdict != IMAGE_OK)
-		return e;
-	if (exact <= 0 && file->exists)
+		return;
+	if (e->exact <= 0 && e->file.exists)
 	{
 		file_read(label_path, &e->source);
 		e->seed = hash_bytes(e->source.data, e->source.len, 0);
@@ -258,42 +198,39 @@ entry_load(const object *o, const char *label_path, const identity *file,
 	else
 	{
 		file_read(o->path, &bytes);
-		e->seed = hash_bytes(bytes.data, bytes.len, 0);
-		derive_labels(&e->source, e->seed, exact);
+		e->seed = hash_bytes(bytes.data, bytes.len, (uint64_t) e->variant);
+		derive_labels(&e->source, e->seed, e->exact);
 		buffer_free(&bytes);
 	}
 	parse_source(e);
-	return e;
 }
 
 /* Append the members of a label, in an order the seed decides. */
 static void
-render_label(buffer *out, text json, uint64_t seed)
+render_label(buffer *out, const label *l, uint64_t seed)
 {
-	text		names[MAX_MEMBERS];
-	text		values[MAX_MEMBERS];
-	text		inside;
-	int			n = 0;
+	int			order[MAX_MEMBERS];
 
-	if (!json_open(json, '{', &inside))
+	if (l->n_members < 0)
 	{
-		buffer_text(out, json);
+		buffer_text(out, l->json);
 		return;
 	}
-	while (n < MAX_MEMBERS && json_next(&inside, &names[n], &values[n]))
-		n++;
 	buffer_puts(out, "{");
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < l->n_members; i++)
+		order[i] = i;
+	for (int i = 0; i < l->n_members; i++)
 	{
-		int			j = i + (int) (next_random(&seed) % (uint64_t) (n - i));
+		int			j = i + (int) (next_random(&seed) %
+								   (uint64_t) (l->n_members - i));
+		const pair *p = &l->members[order[j]];
 
+		order[j] = order[i];
 		if (i > 0)
-			buffer_puts(out, ",");
-		buffer_text(out, names[j]);
-		buffer_puts(out, ":");
-		buffer_text(out, values[j]);
-		names[j] = names[i];
-		values[j] = values[i];
+			buffer_add(out, ",", 1);
+		buffer_text(out, p->name);
+		buffer_add(out, ":", 1);
+		buffer_text(out, p->value);
 	}
 	buffer_puts(out, "}");
 }
@@ -320,7 +257,7 @@ render_labels(buffer *out, const entry *e, double thr, uint64_t seed)
 		if (!first)
 			buffer_puts(out, ",");
 		first = false;
-		render_label(out, l->json, seed + (uint64_t) i);
+		render_label(out, l, seed + (uint64_t) i);
 	}
 	buffer_puts(out, "]");
 }
@@ -361,26 +298,34 @@ render(buffer *out, const entry *e, double thr)
 	buffer_puts(out, "}");
 }
 
-/* Append the answer of a synthetic object: derived from its key. */
-static void
-render_synthetic(buffer *out, text key, double thr, int exact)
+/* Return whether a cached entry still says what the files say. */
+static bool
+entry_fresh(const entry *e, const entry *want)
 {
-	entry		e = {.seed = hash_bytes(key.data, key.len, 0)};
-
-	derive_labels(&e.source, e.seed, exact);
-	parse_source(&e);
-	render(out, &e, thr);
-	free(e.labels);
-	buffer_free(&e.source);
+	return e != NULL && e->exact == want->exact &&
+		e->variant == want->variant && strcmp(e->path, want->path) == 0 &&
+		identity_same(&e->image, &want->image) &&
+		identity_same(&e->file, &want->file);
 }
 
-/* Return the cached entry if both files are unchanged; needs the lock. */
-static entry **
-cache_slot(const char *path, int exact)
+/* Return the entry that want describes, loaded; needs the lock. */
+static const entry *
+cache_get(const entry *want, const object *o, const char *label_path)
 {
-	uint64_t	h = hash_bytes(path, strlen(path), (uint64_t) exact);
+	uint64_t	h = hash_bytes(want->path, strlen(want->path),
+							   (uint64_t) want->exact * 31 +
+							   (uint64_t) want->variant * 1000003);
+	entry	  **slot = &cache[h % CACHE_SLOTS];
 
-	return &cache[h % CACHE_SLOTS];
+	if (!entry_fresh(*slot, want))
+	{
+		entry_free(*slot);
+		*slot = must_alloc(sizeof(entry));
+		**slot = *want;
+		(*slot)->path = strdup(want->path);
+		entry_load(*slot, o, label_path);
+	}
+	return *slot;
 }
 
 /* Append the answer for an object. */
@@ -388,30 +333,27 @@ image_verdict
 labels_answer(const object *o, text key, double thr, int exact, buffer *out)
 {
 	char		label_path[PATH_MAX + 16];
-	identity	image = identity_of(&o->st);
-	identity	file = {0};
+	entry		want = {.path = (char *) o->path,.exact = exact};
+	const entry *e;
 	struct stat st;
-	entry	  **slot = cache_slot(o->path, exact);
-	entry	   *e;
 	image_verdict verdict;
 
+	want.image = identity_of(&o->st);
 	snprintf(label_path, sizeof(label_path), "%s.labels.json", o->path);
-	if (!o->synthetic && stat(label_path, &st) == 0)
-		file = identity_of(&st);
+	if (o->synthetic)
+		want.variant = 1 + (int) (hash_bytes(key.data, key.len, 0) %
+								  SYNTHETIC_VARIANTS);
+	else if (stat(label_path, &st) == 0)
+		want.file = identity_of(&st);
 	pthread_mutex_lock(&lock);
-	e = *slot;
-	if (e == NULL || e->exact != exact || strcmp(e->path, o->path) != 0 ||
-		!identity_same(&e->image, &image) || !identity_same(&e->file, &file))
-	{
-		entry_free(e);
-		e = *slot = entry_load(o, label_path, &file, exact);
-	}
+	e = cache_get(&want, o, label_path);
 	verdict = e->verdict;
-	if (verdict == IMAGE_OK && !o->synthetic)
+	if (verdict == IMAGE_OK)
+	{
+		buffer_reserve(out, e->source.len + 256);
 		render(out, e, thr);
+	}
 	pthread_mutex_unlock(&lock);
-	if (verdict == IMAGE_OK && o->synthetic)
-		render_synthetic(out, key, thr, exact);
 	return verdict;
 }
 

@@ -476,14 +476,14 @@ service_answer(request *r)
 	bool		put = strcmp(r->method, "PUT") == 0;
 
 	answer_begin(r);
+	if (!check_names(r) || !signature_check(r, &who))
+		return false;
 	if (!put && strcmp(r->method, "GET") != 0 &&
 		strcmp(r->method, "HEAD") != 0)
 	{
 		answer_error(r, 0, "MethodNotAllowed", NULL, NULL, NULL);
 		return false;
 	}
-	if (!check_names(r) || !signature_check(r, &who))
-		return false;
 	bucket_get(r->bucket, &settings);
 	if (!check_rights(r, &who, act) || !check_bucket(r, &settings))
 		return true;
