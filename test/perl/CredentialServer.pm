@@ -71,8 +71,8 @@ sub DESTROY
 sub port { return shift->{port}; }
 sub url { my $self = shift; return "http://127.0.0.1:$self->{port}"; }
 
-# Give out this key from now on; lifetime is in seconds.  With rotate, "%d" in
-# the fields is the number of the document given out, from 1.
+# Give out this key from now on: id, secret, token, and lifetime in seconds or
+# expiration.  "%d" in a field is the number of the document given out, from 1.
 sub issue { my ($self, %key) = @_; return $self->control(issue => \%key); }
 
 # Answer requests of a kind otherwise: status, body, delay (seconds), drop
@@ -84,7 +84,7 @@ sub answer
 	return $self->control(answer => { kind => $kind, %how });
 }
 
-# Change an option: role, hardened.
+# Change an option: role, hardened, date (of the header; the true one if empty).
 sub set { my ($self, %how) = @_; return $self->control(set => \%how); }
 
 # How often was a kind asked for, or everything?
@@ -211,7 +211,7 @@ sub respond
 	return {
 		socket => $socket,
 		at => $now + ($how->{delay} // 0),
-		text => $how->{drop} ? undef : http($status, $body // '')
+		text => $how->{drop} ? undef : http($status, $body // '', $state->{date})
 	};
 }
 
@@ -230,12 +230,12 @@ sub usual
 
 	my $n = ++$state->{issued};
 	my %key = map { my $v = $state->{issue}{$_} // ''; $v =~ s/%d/$n/; ($_ => $v) }
-	  qw(id secret token lifetime);
+	  qw(id secret token lifetime expiration);
 	my $document = {
 		AccessKeyId => $key{id},
 		AccessKeySecret => $key{secret},
 		SecurityToken => $key{token},
-		Expiration => POSIX::strftime('%Y-%m-%dT%H:%M:%SZ',
+		Expiration => $key{expiration} || POSIX::strftime('%Y-%m-%dT%H:%M:%SZ',
 			gmtime(time + ($key{lifetime} || 3600)))
 	};
 	$document = { RequestId => 'R-1', Credentials => $document } if $kind eq 'sts';
@@ -267,9 +267,10 @@ sub obey
 # Write an answer.
 sub http
 {
-	my ($status, $body) = @_;
+	my ($status, $body, $date) = @_;
+	$date ||= POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime);
 	return "HTTP/1.1 $status Said\r\nContent-Type: application/json\r\n"
-	  . "Connection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+	  . "Date: $date\r\nConnection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
 }
 
 1;

@@ -15,6 +15,7 @@ use strict;
 use warnings;
 
 use JSON::PP ();
+use POSIX ();
 
 use CredentialServer;
 use OssServer;
@@ -87,18 +88,31 @@ sub create_mapping
 # SQL of one call.
 sub detect_sql { return "SELECT count(*) > 0 FROM oss_labels.detect('examplebucket', 'example.jpg');"; }
 
+# Run a sub in a child process.
+sub run_aside
+{
+	my $sub = shift;
+	my $pid = fork // die "fork: $!";
+	return $pid if $pid;
+	eval { $sub->(); 1 } or print STDERR "while_running: $@";
+	POSIX::_exit(0);
+}
+
 # Run SQL in a session of its own; returns what came out and the errors, which
-# are also kept in shown.
+# are also kept in shown.  while_running: what to do in the meantime.
 sub psql
 {
 	my ($self, $sql, %option) = @_;
 	my ($out, $err) = ('', '');
+	my $helper = delete $option{while_running};
+	my $helper_pid = $helper ? run_aside($helper) : undef;
 	$self->{node}->psql('postgres', "\\set VERBOSITY verbose\n$sql",
 		stdout => \$out,
 		stderr => \$err,
 		on_error_stop => 0,
 		extra_params => [ '-v', 'VERBOSITY=verbose' ],
 		%option);
+	waitpid $helper_pid, 0 if $helper_pid;
 	$err =~ s/^.*NOTICE:  00000: user mapping .* does not exist.*\n(?:LOCATION:.*\n?)?//mg;
 	$self->{shown} .= "$out\n$err\n";
 	return ($out, $err);

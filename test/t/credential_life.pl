@@ -1,0 +1,277 @@
+# The life of a key: fetched once for many calls, renewed before it ends and
+# after it was refused, dropped when the mapping changes, kept through a
+# cancelled query.  What went out is what the servers counted.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use lib 'test/perl';
+use CredentialServer;
+use CredentialTest;
+
+my $test = CredentialTest->new;
+my $server = $test->{credentials};
+my %ecs = (credential_source => 'ecs_ram_role', role_name => 'TestRole');
+my $call = $test->detect_sql;
+
+# Keys STS.1, STS.2, ... are given out one after another; OSS knows them.
+sub keys_to_come
+{
+	my ($n, %how) = @_;
+	$test->oss('/reset');
+	$server->reset_counts;
+	$server->issue(id => 'STS.%d', secret => 'secret-%d', token => 'token-%d',
+		lifetime => delete $how{lifetime} // 3600);
+	$test->oss_key("STS.$_", "secret-$_", "token-$_", %how) for 1 .. $n;
+	return;
+}
+
+# SQL that calls n times, one after another, and counts what came.
+sub calls
+{
+	my ($n, $pause) = @_;
+	return "SELECT 'labels for ' || count(*) || ' images' FROM generate_series(1, $n) AS i"
+	  . ' WHERE EXISTS (SELECT FROM oss_labels.detect('
+	  . "CASE WHEN i > 0 THEN 'examplebucket' END, 'example.jpg'))"
+	  . ($pause ? " AND pg_catalog.pg_sleep($pause) IS NOT NULL" : '') . ';';
+}
+
+# ---- one fetch for a thousand calls ----
+
+keys_to_come(2);
+is( join('', $test->psql($test->create_mapping(%ecs) . calls(1000))),
+	'labels for 1000 images', '1000 calls');
+is_deeply(
+	[ map { $server->count($_) } qw(token roles key other) ],
+	[ 1, 0, 1, 0 ], '1000 calls: one fetch');
+is($test->oss_count('label_requests'), 1000, '1000 calls: 1000 requests');
+
+# ---- refused in the middle of a thousand calls ----
+
+for my $code (qw(SecurityTokenExpired InvalidSecurityToken AccessKeyIdAndSecurityTokenNotMatch
+	InvalidAccessKeyId))
+{
+	keys_to_come(2);
+	$test->oss("/fault?code=$code&skip=500&times=1");
+	is( join('', $test->psql(calls(1000))),
+		'labels for 1000 images', "$code: 1000 calls, no failure seen");
+	is($test->oss_count("code_$code"), 1, "$code: refused once");
+	is($test->oss_count('label_requests'), 1001, "$code: one request again");
+	is($server->count('key'), 2, "$code: one more fetch");
+}
+
+# Each key ends after 300 uses.
+keys_to_come(4, uses => 300);
+is( join('', $test->psql(calls(1000))),
+	'labels for 1000 images', 'expired three times: no failure seen');
+is($test->oss_count('code_SecurityTokenExpired'), 3, 'expired three times: refused');
+is($test->oss_count('label_requests'), 1003, 'expired three times: three requests again');
+is($server->count('key'), 4, 'expired three times: four fetches');
+
+# Many in flight at once, if the plan has it so: still one fetch each.
+keys_to_come(2, uses => 300);
+is( join('', $test->psql(
+		"SELECT count(*) FROM (SELECT 'example.jpg'::text AS key, i FROM generate_series(1, 500) i) p"
+		  . " CROSS JOIN LATERAL (SELECT 1 FROM oss_labels.detect('examplebucket',"
+		  . " p.key || left('', p.i)) LIMIT 1) l")),
+	'500', 'a lateral join over an expiry');
+is($server->count('key'), 2, 'a lateral join over an expiry: two fetches');
+
+# A source that gives the same bad key again is asked twice, not for ever.
+keys_to_come(0);
+$server->issue(id => 'testid', secret => 'wrong', token => 'bad');
+my ($out, $err) = $test->psql($call);
+like($err, qr/ERROR:  28000: /, 'a bad key: the error is seen');
+is($server->count('key'), 2, 'a bad key: fetched again once');
+is($test->oss_count('label_requests'), 2, 'a bad key: two requests');
+
+# ---- renewed before it ends ----
+
+# Keys live for 3 s here and at OSS; the half of it is the time to renew them.
+keys_to_come(9, lifetime => 3);
+{
+	my $n = 0;
+	$test->oss_key("STS.$_", "secret-$_", "token-$_", expires_in => 3) for 1;
+	my $begin = time;
+	($out, $err) = $test->psql(calls(1000, 0.005));
+	is("$out$err", 'labels for 1000 images', 'renewed in time: no failure seen');
+	cmp_ok(time - $begin, '>', 4, 'renewed in time: the first key has ended');
+	is($test->oss_count('label_requests'), 1000, 'renewed in time: nothing was refused');
+	my $keys = $server->count('key');
+	ok($keys >= 2 && $keys <= 7, "renewed in time: fetches ($keys)");
+}
+
+# The service for renewal is down: the old key is used as long as it lives.
+keys_to_come(1, lifetime => 4);
+($out, $err) = $test->psql(
+	"$call\n\\! touch " . flag('first') . "\n" . wait_for('down') . "\n" . calls(20, 0.01),
+	while_running => sub {
+		await('first');
+		$server->answer('key', status => 500);
+		sleep 2;
+		raise('down');
+	});
+is("$out$err", "t\nlabels for 20 images", 'renewal fails: the old key is used');
+like(
+	slurp_file($test->{node}->logfile),
+	qr/LOG:  could not renew credentials from source "ecs_ram_role"/,
+	'renewal fails: the log says so');
+$server->answer('key');
+
+# ---- a failed fetch is remembered for a second ----
+
+keys_to_come(1);
+$server->answer('key', status => 404);
+my $tries = <<'SQL';
+DO $$
+DECLARE
+	failed integer := 0;
+BEGIN
+	FOR i IN 1 .. 50 LOOP
+		BEGIN
+			PERFORM oss_labels.detect('examplebucket', 'example.jpg');
+		EXCEPTION WHEN invalid_authorization_specification THEN
+			failed := failed + 1;
+		END;
+	END LOOP;
+	RAISE INFO '% failed', failed;
+END $$;
+SQL
+($out, $err) = $test->psql($tries);
+like($err, qr/50 failed/, 'no key: 50 calls fail');
+is($server->count('key'), 1, 'no key: one fetch for all of them');
+($out, $err) = $test->psql("$call SELECT pg_catalog.pg_sleep(1.1) IS NULL; \\! touch "
+	  . flag('failed') . "\n" . wait_for('mended') . "\n$call",
+	while_running => sub { await('failed'); $server->answer('key'); raise('mended'); });
+like($out, qr/t$/, 'no key: tried again after a second');
+
+# A silent service is given up in time.
+keys_to_come(1);
+$server->answer('key', delay => 30);
+my $begin = time;
+($out, $err) = $test->psql($call);
+like($err, qr/did not answer in time/, 'a silent service: the error says so');
+cmp_ok(time - $begin, '<', 5, 'a silent service: within 5 s');
+$server->answer('key');
+
+# ---- cancelled in the middle of a fetch ----
+
+keys_to_come(1);
+$server->answer('key', delay => 1, times => 1);
+$begin = time;
+($out, $err) = $test->psql("SET statement_timeout = 200; $call RESET statement_timeout; $call");
+like($err, qr/\A[^\n]*ERROR:  57014: [^\n]*\n[^E]*\z/, 'cancelled in a fetch: only that query');
+is($out, 't', 'cancelled in a fetch: the next query has its labels');
+is($server->count('key'), 1, 'cancelled in a fetch: the fetch went on');
+cmp_ok(time - $begin, '<', 3, 'cancelled in a fetch: no waiting');
+
+# Long after: begun anew, the old answer being of no use.
+keys_to_come(2);
+$server->answer('key', delay => 1, times => 1);
+($out, $err) = $test->psql("SET statement_timeout = 200; $call RESET statement_timeout;"
+	  . "SELECT pg_catalog.pg_sleep(4.5) IS NULL; $call");
+like($out, qr/t$/, 'resumed long after a cancel: labels');
+is($server->count('key'), 2, 'resumed long after a cancel: begun anew');
+
+# The session ends, or the mapping goes, in the middle of a fetch.
+keys_to_come(1);
+$server->answer('key', delay => 1);
+($out, $err) = $test->psql("SET statement_timeout = 200; $call");
+like($err, qr/57014/, 'the session ends in a fetch');
+($out, $err) = $test->psql("SET statement_timeout = 200; $call RESET statement_timeout;"
+	  . $test->create_mapping(access_key_id => 'testid', access_key_secret => 'testsecret')
+	  . $call);
+is($out, 't', 'the mapping goes in a fetch');
+$server->answer('key');
+
+# ---- dropped when the definition changes ----
+
+$test->psql_ok($test->create_mapping(%ecs));
+keys_to_come(6);
+my $psql = "\\! psql -X -q -d '" . $test->{node}->connstr('postgres') . "' -c ";
+is( $test->psql_ok("$call$call"
+		  . "ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET role_name 'TestRole');"
+		  . "$call$call"),
+	"t\nt\nt\nt", 'ALTER USER MAPPING');
+is($server->count('key'), 2, 'ALTER USER MAPPING: fetched again');
+is( $test->psql_ok("$call ALTER SERVER oss OPTIONS (ADD timeout_ms '50000');$call"),
+	"t\nt", 'ALTER SERVER');
+is($server->count('key'), 4, 'ALTER SERVER: fetched again');
+is( $test->psql_ok("$call\n$psql\"ALTER SERVER oss OPTIONS (SET timeout_ms '40000')\"\n$call"),
+	"t\nt", 'ALTER SERVER in another session');
+is($server->count('key'), 6, 'ALTER SERVER in another session: fetched again');
+
+# Keys from a file are read again when they are refused, and by and by.
+my $dir = PostgreSQL::Test::Utils::tempdir;
+sub config_file
+{
+	my ($id, $secret) = @_;
+	open my $file, '>', "$dir/new" or die;
+	print $file qq({"current":"a","profiles":[{"name":"a","mode":"AK",)
+	  . qq("access_key_id":"$id","access_key_secret":"$secret"}]});
+	close $file;
+	chmod 0600, "$dir/new";
+	rename "$dir/new", "$dir/config.json";
+	return;
+}
+keys_to_come(0);
+$test->oss_key('old', 'old-secret', '', uses => 1);
+config_file('old', 'old-secret');
+($out, $err) = $test->psql(
+	$test->create_mapping(credential_source => 'config_file', config_file => "$dir/config.json")
+	  . "$call\n\\! touch "
+	  . flag('read') . "\n"
+	  . wait_for('written') . "\n$call",
+	while_running => sub { await('read'); config_file('testid', 'testsecret'); raise('written'); });
+is("$out$err", "t\nt", 'a file with a new key: read again');
+
+# The clock of this machine is wrong by hours: keys are not taken for expired.
+# (The service's Date counts; libfaketime is not needed, the service lies.)
+keys_to_come(1);
+$server->set(date => 'Mon, 05 Jan 2015 00:00:10 GMT');
+$server->issue(id => 'STS.1', secret => 'secret-1', token => 'token-1',
+	expiration => '2015-01-05T01:00:00Z');
+is( $test->psql_ok($test->create_mapping(%ecs) . "$call$call"),
+	"t\nt", 'clocks differ: the key is used');
+is($server->count('key'), 1, 'clocks differ: and kept');
+$server->issue(id => 'STS.1', secret => 'secret-1', token => 'token-1',
+	expiration => '2015-01-05T00:00:00Z');
+($out, $err) = $test->psql($call);
+like($err, qr/has expired already/, 'clocks differ: an old key is old');
+
+done_testing();
+
+# ---- taking turns with a running psql ----
+
+# A file that one side makes and the other waits for.
+my $flags;
+
+sub flag
+{
+	$flags //= PostgreSQL::Test::Utils::tempdir;
+	return "$flags/$_[0]";
+}
+
+sub raise { open my $f, '>', flag($_[0]) or die; return; }
+
+sub await
+{
+	my $until = time + 60;
+	until (-e flag($_[0]))
+	{
+		die "no $_[0]" if time > $until;
+		Time::HiRes::sleep(0.01);
+	}
+	return;
+}
+
+sub wait_for
+{
+	my $file = flag($_[0]);
+	return "\\! i=0; while [ ! -e $file ] && [ \$i -lt 6000 ]; do sleep 0.01; i=\$((i+1)); done";
+}
