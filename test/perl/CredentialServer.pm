@@ -76,8 +76,8 @@ sub url { my $self = shift; return "http://127.0.0.1:$self->{port}"; }
 sub issue { my ($self, %key) = @_; return $self->control(issue => \%key); }
 
 # Answer requests of a kind otherwise: status, body, delay (seconds), drop
-# (close without an answer), times (so often, then as before).  Without
-# options, as before.
+# (close without an answer), times (so often, then as before).  Without status
+# and body the answer is the usual one, and without options all is as before.
 sub answer
 {
 	my ($self, $kind, %how) = @_;
