@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,9 @@
 #include "http.h"
 #include "object.h"
 
-static atomic_int raw_writers;
+/* No HTTP at all. */
+static const char garbage[] =
+	"\x16\x03\xff\0garbage \xfe\xff\r\n\r\n no http";
 
 /* Raw bytes on their way. */
 typedef struct raw_job
@@ -32,13 +33,6 @@ typedef struct raw_job
 	gnutls_session_t session;	/* NULL without TLS */
 	buffer		bytes;
 } raw_job;
-
-/* Return how many threads are writing raw bytes. */
-int
-deliver_raw_writers(void)
-{
-	return raw_writers;
-}
 
 /*
  * Break the connection with a reset.  Connecting to nowhere makes Linux send
@@ -222,7 +216,6 @@ raw_main(void *arg)
 	buffer_free(&job->bytes);
 	free(job);
 	MHD_resume_connection(x->connection);
-	raw_writers--;
 	return NULL;
 }
 
@@ -254,7 +247,7 @@ raw_bytes(exchange *x, buffer *out)
 	}
 	if (f->kind == FAULT_GARBAGE)
 	{
-		buffer_add(out, "\x16\x03\xff\0garbage \xfe\xff\r\n\r\n no http", 29);
+		buffer_add(out, garbage, sizeof(garbage) - 1);
 		return;
 	}
 	if (f->kind == FAULT_LENGTH)
@@ -290,7 +283,6 @@ deliver_raw(exchange *x)
 	job->session = info ? (gnutls_session_t) info->tls_session : NULL;
 	raw_bytes(x, &job->bytes);
 	x->stage = STAGE_RAW;
-	raw_writers++;
 	MHD_suspend_connection(x->connection);
 	if (pthread_create(&thread, NULL, raw_main, job) == 0)
 		pthread_detach(thread);

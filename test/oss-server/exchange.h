@@ -41,7 +41,5 @@ typedef struct exchange
 
 /* Deliver the answer as the plan says. */
 extern enum MHD_Result deliver(exchange *x);
-/* Return how many threads are writing raw bytes. */
-extern int	deliver_raw_writers(void);
 
 #endif							/* STANDIN_EXCHANGE_H */

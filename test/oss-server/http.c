@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +46,6 @@ static peer *peers;
 static pthread_mutex_t peer_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t next_peer;
 static gnutls_datum_t ticket_key;
-static atomic_bool stopping;
 
 /* Return the socket of a connection. */
 static int
@@ -228,7 +226,7 @@ answer_now(exchange *x)
 	x->plan = fault_find(x->r);
 	if (may_change && x->plan.answer)
 		fault_invent(x->r, x->plan.answer);
-	if (x->plan.delay_us > 0 && !stopping)
+	if (x->plan.delay_us > 0)
 	{
 		x->stage = STAGE_WAITING;
 		timer_suspend(&x->wait, x->r->arrived_us + x->plan.delay_us);
@@ -241,8 +239,7 @@ answer_now(exchange *x)
 static enum MHD_Result
 after_wait(exchange *x)
 {
-	if (x->wait.hung_up || stopping ||
-		strcmp(x->r->answer.code, "hang") == 0)
+	if (x->wait.hung_up)
 	{
 		x->abandoned = true;
 		return MHD_NO;
@@ -483,6 +480,7 @@ http_listen(listener *l)
 	buffer		key = {0};
 	bool		ok;
 
+	/* MHD refers to the PEM texts as long as it runs, which is for ever */
 	if (l->kind == LISTEN_OSS_HTTPS && !load_tls(l, &cert, &key))
 		return false;
 	ok = listen_on(l, false, cert.data, key.data);
@@ -491,20 +489,7 @@ http_listen(listener *l)
 				l->port, strerror(errno));
 	else if (l->kind != LISTEN_CONTROL)
 		listen_on(l, true, cert.data, key.data);	/* nice to have */
-	/* MHD refers to the PEM texts as long as it runs */
+	l->pem[0] = cert.data;
+	l->pem[1] = key.data;
 	return ok;
-}
-
-/* Stop all listeners. */
-void
-http_stop(void)
-{
-	stopping = true;
-	http_close_connections();
-	timer_stop();
-	for (int i = 0; i < 200 && deliver_raw_writers() > 0; i++)
-		usleep(10000);
-	for (int i = 0; i < n_daemons; i++)
-		MHD_stop_daemon(daemons[i]);
-	n_daemons = 0;
 }

@@ -27,12 +27,11 @@ typedef struct listener
 	int			idle_timeout;	/* seconds, 0 = never */
 	const char *cert;			/* file of the chain; https only */
 	const char *key;
+	char	   *pem[2];			/* what they hold */
 } listener;
 
 /* Start listening on 127.0.0.1 and, where possible, ::1; false with a report. */
 extern bool http_listen(listener *l);
-/* Stop all listeners. */
-extern void http_stop(void);
 /* Close all open connections of clients (control's are not counted). */
 extern int	http_close_connections(void);
 

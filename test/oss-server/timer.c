@@ -19,7 +19,6 @@
 static waiter **heap;			/* heap[0] is due first */
 static size_t heap_len;
 static size_t heap_cap;
-static bool stopping;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 
@@ -140,7 +139,7 @@ timer_main(void *arg)
 	{
 		uint64_t	now = now_us();
 
-		while (heap_len > 0 && (stopping || heap[0]->due_us <= now))
+		while (heap_len > 0 && heap[0]->due_us <= now)
 			wake(heap[0]);
 		if (heap_len == 0)
 		{
@@ -187,17 +186,7 @@ timer_suspend(waiter *w, uint64_t due_us)
 	}
 	place(w, heap_len++);
 	sift_up(w->heap_at);
-	if (heap[0] == w || heap_len == 1 || stopping)
+	if (heap[0] == w || heap_len == 1)
 		pthread_cond_signal(&changed);
-	pthread_mutex_unlock(&lock);
-}
-
-/* Wake everybody. */
-void
-timer_stop(void)
-{
-	pthread_mutex_lock(&lock);
-	stopping = true;
-	pthread_cond_signal(&changed);
 	pthread_mutex_unlock(&lock);
 }

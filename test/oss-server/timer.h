@@ -31,7 +31,5 @@ extern bool timer_start(void);
  * client hangs up, which sets w->hung_up.  w must live as long.
  */
 extern void timer_suspend(waiter *w, uint64_t due_us);
-/* Wake everybody, and let nobody sleep any more. */
-extern void timer_stop(void);
 
 #endif							/* STANDIN_TIMER_H */
