@@ -83,8 +83,6 @@ bucket_get(const char *name, bucket_settings *copy)
 	bucket_settings *b;
 
 	memset(copy, 0, sizeof(*copy));
-	if (buckets == NULL)
-		return false;
 	pthread_mutex_lock(&lock);
 	b = find_bucket(name);
 	if (b)
@@ -137,8 +135,6 @@ object_state_get(const char *bucket, text key, text version,
 {
 	bool		found = false;
 
-	if (states == NULL)
-		return false;
 	pthread_mutex_lock(&lock);
 	for (object_state *s = states; s && !found; s = s->next)
 	{

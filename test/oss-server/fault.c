@@ -414,8 +414,6 @@ fault_find(const request *r)
 {
 	fault_plan	plan = {0};
 
-	if (faults == NULL)
-		return plan;
 	pthread_mutex_lock(&lock);
 	for (fault *f = faults; f; f = f->next)
 	{
@@ -459,8 +457,6 @@ fault_drop_before(const request *r)
 {
 	bool		drop = false;
 
-	if (faults == NULL)
-		return false;
 	pthread_mutex_lock(&lock);
 	for (fault *f = faults; f && !drop; f = f->next)
 		drop = f->kind == FAULT_DROP_BEFORE && in_scope(f, r) &&
@@ -475,8 +471,6 @@ fault_refuse(void)
 {
 	bool		refuse = false;
 
-	if (faults == NULL)
-		return false;
 	pthread_mutex_lock(&lock);
 	for (fault *f = faults; f && !refuse; f = f->next)
 		refuse = f->kind == FAULT_REFUSE && take_turn(f);
