@@ -248,7 +248,8 @@ service_time(const CredentialSource *source, TimestampTz now)
 	if (date == (time_t) -1)
 		return now;
 	there = time_t_to_timestamptz(date);
-	return Abs(there - now) > DATE_TOLERANCE ? there : now;
+	return there - now > DATE_TOLERANCE || now - there > DATE_TOLERANCE ?
+		there : now;
 }
 
 /* End the fetch with a key. */

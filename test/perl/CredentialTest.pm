@@ -45,10 +45,17 @@ sub new
 	# Not from the start: the postmaster logs its environment at DEBUG3.
 	$node->append_conf('postgresql.conf', "log_min_messages = debug5\n");
 	$node->reload;
-	$self->psql_ok("CREATE EXTENSION oss_labels; CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels"
-		  . " OPTIONS (region 'cn-hangzhou', endpoint '"
-		  . $self->{oss}->http_endpoint . "')");
+	$self->psql_ok($self->create_server);
 	return $self;
+}
+
+# SQL that makes a database ready.
+sub create_server
+{
+	my $self = shift;
+	return "CREATE EXTENSION oss_labels; CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels"
+	  . " OPTIONS (region 'cn-hangzhou', endpoint '"
+	  . $self->{oss}->http_endpoint . "');";
 }
 
 # Ask the stand-in OSS's control interface.
@@ -105,8 +112,9 @@ sub psql
 	my ($self, $sql, %option) = @_;
 	my ($out, $err) = ('', '');
 	my $helper = delete $option{while_running};
+	my $database = delete $option{database} // 'postgres';
 	my $helper_pid = $helper ? run_aside($helper) : undef;
-	$self->{node}->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+	$self->{node}->psql($database, "\\set VERBOSITY verbose\n$sql",
 		stdout => \$out,
 		stderr => \$err,
 		on_error_stop => 0,

@@ -265,6 +265,22 @@ fails(
 	%file, config_file => write_file("$home/half.json", '{"current":'));
 fails('config_file: a directory', 'not a regular file', %file, config_file => $home);
 
+# Names in Chinese beside it disturb nothing, whatever the database's encoding.
+my $chinese = write_file("$home/chinese.json", $json =~ s/external/\xE7\x85\xA7\xE7\x89\x87/r);
+for my $encoding (qw(UTF8 LATIN1 EUC_JP SQL_ASCII))
+{
+	$test->psql_ok("CREATE DATABASE in_$encoding TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
+	my ($out, $err) = $test->psql($test->create_server
+		  . $test->create_mapping(%file, config_file => $chinese) . $test->detect_sql,
+		database => lc "in_$encoding");
+	is("$out$err", 't', "config_file in encoding $encoding");
+}
+works('config_file, a Chinese profile', 'stsid', %file,
+	config_file => write_file("$home/zh.json", '{"profiles":[{"name":"'
+	  . "\xE7\x85\xA7" . '","mode":"StsToken","access_key_id":"stsid","access_key_secret":"stssecret",'
+	  . '"sts_token":"ststoken"}]}'),
+	profile => "\xE7\x85\xA7");
+
 my $ini = write_file("$home/credentials", <<"INI");
 [default]
 type = access_key
