@@ -23,7 +23,7 @@ endif
 
 CURL_CONFIG ?= curl-config
 PG_CPPFLAGS = -Isrc $(shell $(CURL_CONFIG) --cflags 2>/dev/null)
-PG_CFLAGS = -std=gnu11 -Wno-declaration-after-statement -Wall -Wextra \
+PG_CFLAGS = $(PG_STD) -Wno-declaration-after-statement -Wall -Wextra \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare
 SHLIB_LINK = $(shell $(CURL_CONFIG) --libs 2>/dev/null) -lcrypto -lexpat
 ifeq ($(CI),true)
@@ -36,6 +36,11 @@ EXTRA_CLEAN = results regression.diffs regression.out output_iso \
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
+
+# PostgreSQL 19's headers may be configured for C23.  Those of 15 are not C23.
+PG_C23 := $(shell grep -s 'define HAVE_TYPEOF_UNQUAL 1' \
+	$$($(PG_CONFIG) --includedir-server)/pg_config.h)
+PG_STD = $(if $(PG_C23),,-std=gnu11)
 
 # JIT bitcode is an extra: leave it out where PostgreSQL's clang is missing.
 GLOBAL_MK = $(dir $(PGXS))../Makefile.global

@@ -16,6 +16,11 @@
 #include "varatt.h"
 #endif
 
+/* PostgreSQL 18 split ExplainProperty...() off. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
+
 /* PostgreSQL 18 spells it pg_noreturn, in front of the declaration. */
 #if PG_VERSION_NUM >= 180000
 #define OSS_NORETURN pg_noreturn

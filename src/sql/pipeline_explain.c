@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "commands/explain.h"
+#include "compat.h"
 #include "nodes/makefuncs.h"
 #include "sql/pipeline_plan.h"
 #include "sql/pipeline_state.h"
