@@ -7,7 +7,6 @@
 
 #include "client/credential_source.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 /* Longest error code of a service that is shown. */
@@ -32,9 +31,9 @@ credential_expiration(const char *text, TimestampTz *when)
 /*
  * Parse a JSON document.
  *
- * The database may have any encoding, and converting needs a transaction; what
- * is of interest is ASCII, so that whatever else there is may as well be
- * replaced.
+ * It is UTF-8, the database may have another encoding, and converting needs a
+ * transaction.  The parser takes strings byte by byte, and only values that are
+ * ASCII are ever used.
  */
 Jsonb *
 credential_json(const char *bytes, size_t len)
@@ -42,11 +41,6 @@ credential_json(const char *bytes, size_t len)
 	char	   *text = pnstrdup(bytes, len);
 	Datum		json;
 
-	if (GetDatabaseEncoding() != PG_UTF8 ||
-		!pg_verify_mbstr(PG_UTF8, text, strlen(text), true))
-		for (char *c = text; *c != '\0'; c++)
-			if (IS_HIGHBIT_SET(*c))
-				*c = '?';
 	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 	explicit_bzero(text, strlen(text));
 	return DatumGetJsonbP(json);

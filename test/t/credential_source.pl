@@ -266,7 +266,7 @@ fails(
 fails('config_file: a directory', 'not a regular file', %file, config_file => $home);
 
 # Names in Chinese beside it disturb nothing, whatever the database's encoding
-# (in EUC_JP, the third byte of the name would take the quote for its own).
+# (in EUC_JP, the third byte of the name would begin a pair with the quote).
 my $chinese = write_file("$home/chinese.json", $json =~ s/external/\xE7\x85\xA7/r);
 for my $encoding (qw(UTF8 LATIN1 EUC_JP SQL_ASCII))
 {
