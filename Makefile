@@ -11,6 +11,8 @@ OUR_HEADERS = $(wildcard src/*.h src/*/*.h)
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=. --launcher=test/with-oss \
 	--load-extension=$(EXTENSION)
+ENCODING = UTF8
+NO_LOCALE = 1
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = $(REGRESS_OPTS)
 PROVE_TESTS = $(sort $(wildcard test/t/*.pl))

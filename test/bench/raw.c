@@ -61,7 +61,7 @@ static Slot *slots;
 static long started;
 static long connections;
 static int	epoll_fd;
-static long timer_ms = -1;
+static double act_by = -1;		/* when libcurl wants to be called, if ever */
 
 /* Say what went wrong and give up. */
 static void
@@ -222,7 +222,7 @@ set_timer(CURLM *multi, long ms, void *arg)
 {
 	(void) multi;
 	(void) arg;
-	timer_ms = ms;
+	act_by = ms < 0 ? -1 : now() + ms / 1e3;
 	return 0;
 }
 
@@ -254,21 +254,27 @@ refill(CURLM *multi)
 	return finished;
 }
 
+/* Return how many milliseconds to wait at most for a socket. */
+static int
+patience(void)
+{
+	double		left = act_by - now();
+
+	if (act_by < 0)
+		return 1000;
+	return left <= 0 ? 0 : (int) (left * 1e3) + 1;
+}
+
 /* Wait for sockets or the timer, and let libcurl act on them. */
 static void
 act(CURLM *multi)
 {
 	struct epoll_event events[EVENTS];
 	int			running;
-	int			n = epoll_wait(epoll_fd, events, EVENTS, timer_ms < 0 ? 1000 : timer_ms);
+	int			n = epoll_wait(epoll_fd, events, EVENTS, patience());
 
 	if (n < 0 && errno != EINTR)
 		fail("epoll_wait", strerror(errno));
-	if (n == 0)
-	{
-		timer_ms = -1;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
 	for (int i = 0; i < n; i++)
 	{
 		int			mask = (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
@@ -276,6 +282,11 @@ act(CURLM *multi)
 			(events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
 
 		curl_multi_socket_action(multi, events[i].data.fd, mask, &running);
+	}
+	if (act_by >= 0 && now() >= act_by)
+	{
+		act_by = -1;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 }
 
