@@ -132,15 +132,11 @@ end_fetch(CredentialSource *source)
 	MemoryContextReset(source->fetch_context);
 }
 
-/* Overwrite and forget everything. */
-void
-credential_source_wipe(CredentialSource *source)
+/* Has a span passed since then, or the clock been set back before it? */
+static bool
+passed(TimestampTz since, int64 span, TimestampTz now)
 {
-	if (source->fetching != NULL)
-		end_fetch(source);
-	wipe_key(&source->key);
-	wipe_string(&source->options.access_key_secret);
-	wipe_string(&source->options.security_token);
+	return now - since >= span || now < since;
 }
 
 /* Is there a key whose life is not over? */
@@ -390,6 +386,9 @@ do_step(CredentialSource *source)
 	{
 		ErrorData  *error;
 
+		/* Even if memory runs out again: no fetching without a transfer. */
+		source->fetching = NULL;
+
 		/* An ERROR sets these to 0, which is right at top level only. */
 		InterruptHoldoffCount = interrupts;
 		QueryCancelHoldoffCount = cancels;
@@ -415,6 +414,7 @@ do_step(CredentialSource *source)
 static void
 begin_fetch(CredentialSource *source)
 {
+	end_fetch(source);
 	source->fetching = source->provider;
 	source->fetch_options = &source->options;
 	source->step = 0;
@@ -429,10 +429,7 @@ continue_fetch(CredentialSource *source, TimestampTz now)
 
 	/* Nobody has turned the loop for it: its time-out would mean nothing. */
 	if (now - source->asked_at > patience)
-	{
-		end_fetch(source);
 		begin_fetch(source);
-	}
 	else if (source->transfer_done)
 		do_step(source);
 }
@@ -449,7 +446,7 @@ credential_get(CredentialSource *source, OssCredentials *out,
 		continue_fetch(source, now);
 	else if ((!usable || now >= source->key.refresh_at) &&
 			 (source->failure == NULL ||
-			  now - source->failed_at >= FAILURE_REMEMBERED))
+			  passed(source->failed_at, FAILURE_REMEMBERED, now)))
 		begin_fetch(source);
 	source->asked_at = now;
 
@@ -479,7 +476,7 @@ credential_refused(CredentialSource *source, const char *key_id)
 
 	/* Asked again, the source has given the same key again. */
 	if (strcmp(source->refused_id, key_id) == 0 &&
-		now - source->refused_at < REFUSAL_REMEMBERED)
+		!passed(source->refused_at, REFUSAL_REMEMBERED, now))
 		return false;
 	strlcpy(source->refused_id, key_id, sizeof(source->refused_id));
 	source->refused_at = now;

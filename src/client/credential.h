@@ -32,7 +32,8 @@ typedef enum CredentialState
 
 /*
  * Make the source that the options (DefElems of a user mapping, already
- * validated) describe, in context.  Errors: 22023.
+ * validated) describe, in context.  Its secrets are overwritten when that is
+ * reset or deleted.  Errors: 22023.
  */
 extern CredentialSource *credential_source_make(MemoryContext context,
 												List *options);
@@ -57,9 +58,6 @@ extern bool credential_refused(CredentialSource *source, const char *key_id);
 
 /* Name of the source as in the option, for the doctor: static, environment… */
 extern const char *credential_source_name(const CredentialSource *source);
-
-/* Overwrite and free what is secret; the context may go afterwards. */
-extern void credential_source_wipe(CredentialSource *source);
 
 /*
  * Check one option of a user mapping; called by the validator for names that
