@@ -378,7 +378,7 @@ do_put(call *c)
 		buffer_puts(&c->out, "ok\n");
 }
 
-/* Print the file of an object, whether or not it exists. */
+/* Print the file of an object. */
 static void
 do_path(call *c)
 {

@@ -3,6 +3,7 @@
  *	  The stand-in OSS: options, listeners, ports file, signals.
  */
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ typedef struct options
 	int			max_connections;
 	int			idle_timeout;
 	bool		with_parent;
+	const char *orphan_dir;		/* removed when the parent died */
 	extra_https extra[MAX_EXTRA];
 	int			n_extra;
 } options;
@@ -52,7 +54,7 @@ enum
 {
 	OPT_DATA = 256, OPT_HTTP, OPT_HTTPS, OPT_CONTROL, OPT_CERT, OPT_KEY,
 	OPT_PORTS, OPT_REGION, OPT_PRODUCT, OPT_THREADS, OPT_MAX, OPT_IDLE,
-	OPT_PARENT, OPT_EXTRA, OPT_HELP
+	OPT_PARENT, OPT_ORPHAN, OPT_EXTRA, OPT_HELP
 };
 
 static const struct option long_options[] = {
@@ -69,6 +71,7 @@ static const struct option long_options[] = {
 	{"max-connections", required_argument, NULL, OPT_MAX},
 	{"idle-timeout", required_argument, NULL, OPT_IDLE},
 	{"with-parent", no_argument, NULL, OPT_PARENT},
+	{"remove-if-orphaned", required_argument, NULL, OPT_ORPHAN},
 	{"https", required_argument, NULL, OPT_EXTRA},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0}
@@ -90,7 +93,10 @@ usage(FILE *out)
 		  "  --threads N           threads per listener, default 2\n"
 		  "  --max-connections N   per listener, default 20000\n"
 		  "  --idle-timeout S      close idle connections, default never\n"
-		  "  --with-parent         end when the parent process ends\n", out);
+		  "  --with-parent         end when the parent process ends\n"
+		  "  --remove-if-orphaned DIR\n"
+		  "                        then also remove DIR; --data must be DIR/data\n",
+		  out);
 }
 
 /* Read NAME:CERT:KEY. */
@@ -158,6 +164,9 @@ parse_option(options *o, int opt, char *arg)
 			return true;
 		case OPT_PARENT:
 			o->with_parent = true;
+			return true;
+		case OPT_ORPHAN:
+			o->orphan_dir = arg;
 			return true;
 		case OPT_EXTRA:
 			return parse_extra(o, arg);
@@ -271,6 +280,31 @@ start(options *o)
 	return write_ports(o, &http, &https, &control);
 }
 
+/* Remove one file or empty directory. */
+static int
+remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	remove(path);
+	return 0;
+}
+
+/*
+ * Remove the temporary directory of a parent that was killed and so cannot do
+ * it.  Only the directory that holds our data is ever removed.
+ */
+static void
+remove_orphaned(const options *o)
+{
+	char		data[PATH_MAX];
+	char		dir[PATH_MAX];
+
+	if (o->orphan_dir == NULL || realpath(o->orphan_dir, dir) == NULL ||
+		snprintf(data, sizeof(data), "%s/data", dir) >= (int) sizeof(data) ||
+		strcmp(data, object_root()) != 0)
+		return;
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 /* Block the signals that end us, so that only sigwait() sees them. */
 static sigset_t
 block_signals(void)
@@ -310,6 +344,8 @@ main(int argc, char **argv)
 		 !timer_start() || !start(&o))
 		return 1;
 	sigwait(&set, &sig);
+	if (o.with_parent && getppid() != parent)
+		remove_orphaned(&o);
 	/* nothing is to be saved; exit() would pull libraries from under threads */
 	_exit(0);
 }

@@ -65,6 +65,8 @@ sub start
 	my $ports = $self->{ports} || {};
 	my @args = ("$server_dir/oss-server", '--data', $self->{data},
 		'--ports-file', $file, '--with-parent',
+		# should we be killed, the server cleans up
+		'--remove-if-orphaned', $self->{dir},
 		'--cert', "$self->{certs}/good.pem", '--key', "$self->{certs}/good.key");
 
 	push @args, "--$_-port", $ports->{ 'OSS_' . uc($_) . '_PORT' } || 0

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../../perl";
+use File::Basename qw(dirname);
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time sleep);
@@ -74,6 +75,15 @@ is($oss->stop, 0, 'SIGTERM ends it with status 0');
 cmp_ok(time - $begin, '<', 2, 'at once');
 $oss->start;
 
+# connections that the server closes when they idle
+{
+	my $strict = OssServer->new(certs => $oss->{certs}, args => [ '--idle-timeout', 1 ]);
+	my $idle = OssRaw::connect_to($strict->http_port);
+	is(labels($strict, socket => $idle)->{status}, 200, 'a connection is kept');
+	my ($bytes, $end) = OssRaw::read_all($idle, 5, sub { 0 });
+	is("$bytes$end", 'eof', 'and closed when it idles');
+}
+
 # TLS with the certificate made for it
 sub s_client
 {
@@ -117,11 +127,25 @@ for my $signal ('TERM', 'INT', 'KILL')
 	my $until = time + 5;
 	sleep 0.02 while kill(0, $server) && time < $until;
 	ok(!kill(0, $server), "no server is left after SIG$signal");
-	# nobody can clean up after SIGKILL but us
-	if ($signal eq 'KILL') { kill 'TERM', $command; system('rm', '-rf', $data =~ s{/data$}{}r) }
+	# after SIGKILL the command is nobody's child
+	kill 'TERM', $command if $signal eq 'KILL';
 	close $pipe;
 	isnt($?, 0, 'and the status tells');
-	ok(!-e $data, 'no directory is left');
+	ok(!-e dirname($data), 'no directory is left');
+}
+
+# a test that is killed leaves nothing either
+{
+	my $pid = open(my $pipe, '-|', $^X, "-I$test/perl", '-MOssServer', '-e',
+		'$| = 1; my $o = OssServer->new; print $o->pid, " ", $o->data_dir, "\n"; sleep 60') or die;
+	my ($server, $data) = <$pipe> =~ /^(\d+) (.*)$/;
+	ok(-d $data, 'a server of a test');
+	kill 'KILL', $pid;
+	close $pipe;
+	my $until = time + 5;
+	sleep 0.02 while kill(0, $server) && time < $until;
+	ok(!kill(0, $server), 'is gone with it');
+	ok(!-e dirname($data), 'and its directory');
 }
 
 # refusals
