@@ -180,6 +180,7 @@ begin_whole_row(PipelineState *state, EState *estate)
 			continue;
 		state->whole_desc = CreateTupleDescCopy(state->window.label_desc);
 		ExecTypeSetColNames(state->whole_desc, rte->eref->colnames);
+		state->whole_desc->tdtypmod = -1;
 		state->whole_desc = BlessTupleDesc(state->whole_desc);
 		return;
 	}

@@ -259,10 +259,38 @@ unkeep(PipelineAnswer *answer)
 	answer->kept = false;
 }
 
+/* Was an answer's request sent, and none of its rows given out? */
+static bool
+is_undelivered(const PipelineAnswer *answer)
+{
+	return !answer->delivered &&
+		(answer->request == NULL || oss_request_attempts(answer->request) > 0);
+}
+
+/* Count the requests that a member sent and did not deliver. */
+int64
+pipeline_undelivered(const PipelineMember *member)
+{
+	struct answers_hash *answers = member->query->answers;
+	answers_iterator iterator;
+	AnswerSlot *slot;
+	int64		n = member->lost;
+
+	answers_start_iterate(answers, &iterator);
+	while ((slot = answers_iterate(answers, &iterator)) != NULL)
+	{
+		if (slot->answer->starter == member && is_undelivered(slot->answer))
+			n++;
+	}
+	return n;
+}
+
 /* Free an answer, cancelling its request when it is under way. */
 static void
 forget(PipelineAnswer *answer)
 {
+	if (is_undelivered(answer))
+		answer->starter->lost++;
 	unkeep(answer);
 	answers_delete(answer->query->answers, answer->key);
 	if (answer->request != NULL)

@@ -34,6 +34,7 @@ typedef struct PipelineMember
 	int64		delivered;
 	int			outstanding;
 	int64		coalesced;		/* rows that shared a request */
+	int64		lost;			/* sent, dropped and never delivered */
 } PipelineMember;
 
 /* The label rows of an answer, in the columns of the function. */
@@ -51,6 +52,9 @@ extern PipelineMember *pipeline_join(EState *estate);
  * everything.
  */
 extern void pipeline_leave(PipelineMember *member);
+
+/* Requests that the member sent and did not deliver. */
+extern int64 pipeline_undelivered(const PipelineMember *member);
 
 /* Requests that the query may have in flight: oss_labels.concurrency. */
 extern int	pipeline_concurrency(const PipelineMember *member);

@@ -84,7 +84,7 @@ explain_counters(PipelineState *state, ExplainState *es)
 	ExplainPropertyInteger("Most in Flight", NULL, counters->most_in_flight, es);
 	ExplainPropertyInteger("Bytes Received", NULL, counters->bytes_received, es);
 	ExplainPropertyInteger("Started but not Delivered", NULL,
-						   member->started - member->delivered, es);
+						   pipeline_undelivered(member), es);
 }
 
 /* Print a node's properties and counters. */

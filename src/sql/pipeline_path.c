@@ -17,6 +17,7 @@
 #include "access/sysattr.h"
 #include "catalog/pg_proc.h"
 #include "compat.h"
+#include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -35,10 +36,17 @@
  * What a call costs in the pipeline, as a part of what it costs in a nested
  * loop.  It does not fall with the number in flight: a call costs money too,
  * and cheap conditions must go before it whatever the settings.  A pipeline
- * that another join restarts for each of its rows can't look far ahead.
+ * that another join restarts for each of its rows can't look ahead beyond one
+ * round: each restart costs a part of a call more.
  */
-#define CALL_SHARE				0.5
-#define CALL_SHARE_RESTARTED	0.75
+#define CALL_SHARE			0.5
+#define RESTART_SHARE		0.25
+
+/* Memory that an answer takes while it is kept for equal requests. */
+#define ANSWER_BYTES		8192.0
+
+/* What each relation that is joined before the call is thought to save. */
+#define JOIN_FIRST_BONUS	0.02
 
 bool		oss_pipeline_enabled = true;
 
@@ -149,12 +157,13 @@ variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
  * put off.
  */
 static bool
-arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path)
+arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path,
+			  Relids required_outer)
 {
 	return list_length(call->args) == DETECT_ARGUMENTS &&
 		!contain_volatile_functions((Node *) call->args) &&
 		!contain_subplans((Node *) call->args) &&
-		variables_at_hand(call->args, innerrel, outer_path, NULL);
+		variables_at_hand(call->args, innerrel, outer_path, required_outer);
 }
 
 /* Is there a condition that depends on nothing in the row? */
@@ -187,25 +196,62 @@ join_fits(RelOptInfo *joinrel, RelOptInfo *innerrel, Path *outer_path,
 						  outer_path, required_outer);
 }
 
+/* Return how many images the relations of a call's arguments can name. */
+static double
+estimate_distinct(PlannerInfo *root, Relids relids)
+{
+	double		images = 1;
+	int			relid = -1;
+
+	while ((relid = bms_next_member(relids, relid)) >= 0)
+	{
+		/* outer joins have members too, from PostgreSQL 16 on */
+		if (root->simple_rel_array[relid] != NULL)
+			images *= root->simple_rel_array[relid]->rows;
+	}
+	return images;
+}
+
+/*
+ * Estimate the number of requests.  Equal ones are one as long as the answers
+ * fit into work_mem, so that joins may repeat images; where they all fit, a
+ * join that comes first can only save some.
+ */
+static double
+estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
+{
+	Relids		relids = bms_intersect(pull_varnos(root, (Node *) call->args),
+									   outer_path->parent->relids);
+	double		images = estimate_distinct(root, relids);
+	int			others = bms_num_members(outer_path->parent->relids) -
+		bms_num_members(relids);
+
+	if (images > work_mem * 1024.0 / ANSWER_BYTES)
+		return outer_path->rows;
+	images = Min(images, outer_path->rows);
+	return images * (1 - JOIN_FIRST_BONUS * Min(others, 10));
+}
+
 /* Set rows and costs of a path. */
 static void
-cost_pipeline(PlannerInfo *root, CustomPath *cpath, Path *outer_path,
-			  Path *call_path, List *clauses)
+cost_pipeline(PlannerInfo *root, CustomPath *cpath, FuncExpr *call,
+			  Path *outer_path, Path *call_path, List *clauses)
 {
 	Path	   *path = &cpath->path;
 	QualCost	quals;
-	double		share = PATH_REQ_OUTER(path) == NULL ?
-		CALL_SHARE : CALL_SHARE_RESTARTED;
-	Cost		calls;
+	double		calls;
 
 	path->rows = path->param_info ? path->param_info->ppi_rows :
 		path->parent->rows;
 	cost_qual_eval(&quals, clauses, root);
-	calls = outer_path->rows * call_path->total_cost * share;
+	calls = estimate_requests(root, call, outer_path) * CALL_SHARE;
+	if (PATH_REQ_OUTER(path) != NULL)
+		calls += RESTART_SHARE;
 	path->startup_cost = outer_path->startup_cost + quals.startup +
 		path->pathtarget->cost.startup;
 	path->total_cost = path->startup_cost +
-		(outer_path->total_cost - outer_path->startup_cost) + calls +
+		(outer_path->total_cost - outer_path->startup_cost) +
+		calls * call_path->total_cost +
 		outer_path->rows * call_path->rows * (cpu_tuple_cost + quals.per_tuple) +
 		path->rows * path->pathtarget->cost.per_tuple;
 	oss_path_copy_disabled(path, outer_path);
@@ -257,7 +303,8 @@ make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 													 extra, &sensible);
 	CustomPath *cpath = makeNode(CustomPath);
 
-	if (!sensible || !arguments_fit(call, call_path->parent, outer_path))
+	if (!sensible ||
+		!arguments_fit(call, call_path->parent, outer_path, required_outer))
 		return NULL;
 	cpath->path.pathtype = T_CustomScan;
 	cpath->path.parent = joinrel;
@@ -280,7 +327,7 @@ make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 									   clauses);
 	cpath->methods = &path_methods;
 	oss_path_set_restrictinfo(cpath, clauses);
-	cost_pipeline(root, cpath, outer_path, call_path, clauses);
+	cost_pipeline(root, cpath, call, outer_path, call_path, clauses);
 	return cpath;
 }
 
@@ -314,7 +361,11 @@ replace_nested_loops(RelOptInfo *joinrel, RelOptInfo *outerrel,
 		add_path(joinrel, lfirst(lc));
 }
 
-/* Is a join one that the pipeline can make, once its details fit? */
+/*
+ * Is a join one that the pipeline can make, once its details fit?  Arguments
+ * may come from other relations too: a nested loop above then gives them as
+ * parameters and restarts the pipeline for each.
+ */
 static bool
 join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
 			 JoinType jointype)
@@ -323,8 +374,7 @@ join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
 		jointype != JOIN_SEMI && jointype != JOIN_ANTI)
 		return false;
 	return joinrel->reloptkind == RELOPT_JOINREL &&
-		!bms_is_empty(innerrel->lateral_relids) &&
-		bms_is_subset(innerrel->lateral_relids, outerrel->relids);
+		bms_overlap(innerrel->lateral_relids, outerrel->relids);
 }
 
 /* Offer the pipeline over each outer path, if it fits over all of them. */
@@ -353,6 +403,82 @@ offer(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		replace_nested_loops(joinrel, outerrel, innerrel, paths);
 }
 
+/* Does a joined relation get rows from detect or try_detect? */
+static bool
+contains_call(PlannerInfo *root, RelOptInfo *rel)
+{
+	OssFunction which;
+	int			relid = -1;
+
+	if (rel->reloptkind != RELOPT_JOINREL)
+		return false;
+	while ((relid = bms_next_member(rel->relids, relid)) >= 0)
+	{
+		/* outer joins have members too, from PostgreSQL 16 on */
+		RelOptInfo *base = root->simple_rel_array[relid];
+
+		if (base != NULL && relation_call(root, base, &which) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Does a join read its inner side again and again, from a Materialize? */
+static bool
+rereads_inner(Path *path)
+{
+	if (IsA(path, NestPath))
+		return PATH_REQ_OUTER(((JoinPath *) path)->innerjoinpath) == NULL;
+	return IsA(path, MergePath) && ((MergePath *) path)->materialize_inner;
+}
+
+/*
+ * Let joins that read requests' rows again and again from their inner side pay
+ * for all of them before the first row.
+ *
+ * So it is: the first outer row needs the whole inner side.  The planner
+ * spreads that cost over the rows, and a LIMIT makes it believe to pay for a
+ * part of them only.  Joins the other way round, which such a path may have
+ * driven out, get another chance.
+ */
+static void
+charge_inner_side(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+				  RelOptInfo *innerrel, JoinType jointype,
+				  JoinPathExtraData *extra)
+{
+	static bool trying_again = false;
+	bool		charged = false;
+	ListCell   *lc;
+
+	foreach(lc, joinrel->pathlist)
+	{
+		Path	   *path = lfirst(lc);
+		Path	   *inner;
+
+		if (!rereads_inner(path))
+			continue;
+		inner = ((JoinPath *) path)->innerjoinpath;
+		if (inner->parent != innerrel)
+			continue;
+		path->startup_cost = Min(path->total_cost,
+								 Max(path->startup_cost, inner->total_cost));
+		charged = true;
+	}
+	if (!charged || trying_again || jointype != JOIN_INNER)
+		return;
+	trying_again = true;
+	PG_TRY();
+	{
+		add_paths_to_joinrel(root, joinrel, innerrel, outerrel, JOIN_INNER,
+							 extra->sjinfo, extra->restrictlist);
+	}
+	PG_FINALLY();
+	{
+		trying_again = false;
+	}
+	PG_END_TRY();
+}
+
 /* Hook: a join of two relations has its paths. */
 static void
 on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
@@ -368,6 +494,8 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
 		relation_call(root, innerrel, &which) != NULL)
 		offer(root, joinrel, outerrel, innerrel, jointype, extra);
+	else if (oss_pipeline_enabled && contains_call(root, innerrel))
+		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
 }
 
 /*
@@ -487,9 +615,14 @@ add_columns_used(List *tlist, List *exprs, Index relid)
 	return tlist;
 }
 
-/* Return the description of the joined row. */
+/*
+ * Return the description of the joined row.  It has all that the join was to
+ * compute, not only what the plan's target list uses: the planner may give
+ * the plan another target list yet.
+ */
 static List *
-joined_tlist(Plan *outer_plan, List *tlist, Conditions *conditions, Index relid)
+joined_tlist(Plan *outer_plan, RelOptInfo *rel, Conditions *conditions,
+			 Index relid)
 {
 	List	   *joined = NIL;
 	ListCell   *lc;
@@ -502,7 +635,7 @@ joined_tlist(Plan *outer_plan, List *tlist, Conditions *conditions, Index relid)
 												 list_length(joined) + 1,
 												 NULL, false));
 	}
-	joined = add_columns_used(joined, tlist, relid);
+	joined = add_columns_used(joined, rel->reltarget->exprs, relid);
 	joined = add_columns_used(joined, conditions->match, relid);
 	return add_columns_used(joined, conditions->filter, relid);
 }
@@ -534,8 +667,7 @@ plan_pipeline(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 									   makeInteger(list_length(outer_plan->targetlist)),
 									   makeInteger(relid),
 									   makeInteger(bms_next_member(rel->relids, -1)));
-	cscan->custom_scan_tlist = joined_tlist(outer_plan, tlist, &conditions,
-											relid);
+	cscan->custom_scan_tlist = joined_tlist(outer_plan, rel, &conditions, relid);
 	cscan->methods = &oss_pipeline_scan_methods;
 	return &cscan->scan.plan;
 }

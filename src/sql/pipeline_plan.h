@@ -33,7 +33,7 @@ typedef enum OssPlanPrivate
 typedef enum OssPlanExprs
 {
 	OSS_PLAN_CALL,				/* FuncExpr; its arguments refer to the outer
-								 * columns alone */
+								 * columns and to parameters alone */
 	OSS_PLAN_MATCH,				/* list: when does a label row match (unless
 								 * INNER, where all is in the plan's qual) */
 	OSS_PLAN_BEFORE				/* list: parts of MATCH that need no label row */
