@@ -1,11 +1,11 @@
 # One detect() after another, answers at once, against one raw libcurl request
 # after another.
 
-requests=3000
+requests=6000
 
 serial_detect() {
-	local seconds
-	seconds=$(seconds_of -v server="$scheme" -v requests="$requests" <<-'SQL'
+	local took
+	took=$(timed -v server="$scheme" -v requests="$requests" <<-'SQL'
 	SET oss_labels.server = :'server';
 	SELECT set_config('bench.bucket', :'bucket', false),
 		set_config('bench.requests', :'requests', false);
@@ -18,7 +18,7 @@ serial_detect() {
 		END LOOP;
 	END$$;
 	SQL
-	) && calculate "$requests / $seconds"
+	) && calculate "$requests / ${took%%	*}"
 }
 
 serial_raw() {
