@@ -92,10 +92,22 @@ is($test->oss_count('label_requests'), 3, 'a bad key: one request again');
 
 # ---- renewed before it ends ----
 
-# Keys live for 3 s here and at OSS.  From 1.5 s on a new one is looked for,
-# which takes the service 0.8 s: no call may wait for it.
-keys_to_come(9, lifetime => 3, expires_in => 3);
-$test->oss_key("STS.$_", "secret-$_", "token-$_") for 2 .. 9;
+# Keys live for so many seconds, exactly: a date has no fractions of one, so the
+# service has its own idea of the time.
+sub keys_live
+{
+	my ($seconds) = @_;
+	$server->set(date => 'Mon, 05 Jan 2015 00:00:00 GMT');
+	$server->issue(id => 'STS.%d', secret => 'secret-%d', token => 'token-%d',
+		expiration => "2015-01-05T00:00:0${seconds}Z");
+	return;
+}
+
+# Keys live for 4 s.  From 2 s on a new one is looked for, which takes the
+# service 0.8 s: no call may wait for it.  OSS takes the first for 5 s at least.
+keys_to_come(9);
+keys_live(4);
+$test->oss_key('STS.1', 'secret-1', 'token-1', expires_in => 6);
 my $loop = <<'SQL';
 DO $$
 DECLARE
@@ -105,7 +117,7 @@ DECLARE
 	n integer := 0;
 BEGIN
 	PERFORM oss_labels.detect('examplebucket', 'example.jpg');
-	WHILE clock_timestamp() < begin_at + interval '3.5 s' LOOP
+	WHILE clock_timestamp() < begin_at + interval '6.5 s' LOOP
 		call_at := clock_timestamp();
 		PERFORM oss_labels.detect('examplebucket', 'example.jpg');
 		slowest := greatest(slowest, clock_timestamp() - call_at);
@@ -128,16 +140,19 @@ is($test->oss_count('label_requests'), $calls + 1, 'renewed in time: nothing was
 cmp_ok($server->count('key'), '>=', 2, 'renewed in time: fetched again');
 $server->answer('key');
 
-# The service for renewal is down: the old key is used as long as it lives.
-keys_to_come(1, lifetime => 4);
+# The service is down when it is time to renew: the old key is used while it
+# lives, from 3.75 s at the latest to 5.4 s.
+keys_to_come(1);
+keys_live(6);
 ($out, $err) = $test->psql(
 	"$call\n\\! touch " . flag('first') . "\n" . wait_for('down') . "\n" . calls(20, 0.01),
 	while_running => sub {
 		await('first');
 		$server->answer('key', status => 500);
-		sleep 2;
+		Time::HiRes::sleep(3.9);
 		raise('down');
 	});
+$server->set(date => undef);
 is("$out$err", "t\nlabels for 20 images", 'renewal fails: the old key is used');
 like(
 	slurp_file($test->{node}->logfile),
