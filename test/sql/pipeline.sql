@@ -25,7 +25,7 @@ FROM photo p, LATERAL oss_labels.detect(p.bucket, p.key) l
 WHERE p.id <= 4 AND l.label_confidence BETWEEN 0.8 AND 0.95;
 SELECT p.id, l.label_name
 FROM photo p LEFT JOIN LATERAL oss_labels.detect(p.bucket, p.key) l
-	ON l.label_confidence > 0.95
+	ON l.label_name = 'Cat' AND l.label_confidence > 0.92
 WHERE p.id <= 4;
 :requests
 -- an outer condition of LEFT JOIN spares the requests that it makes useless
@@ -37,7 +37,7 @@ WHERE p.id <= 6 GROUP BY p.id ORDER BY p.id;
 -- what has no match
 SELECT p.id
 FROM photo p LEFT JOIN LATERAL oss_labels.detect(p.bucket, p.key) l
-	ON l.label_confidence > 0.95
+	ON l.label_name = 'Cat' AND l.label_confidence > 0.92
 WHERE p.id <= 6 AND l.label_name IS NULL;
 :requests
 
@@ -60,7 +60,7 @@ GROUP BY t ORDER BY t;
 
 -- equal requests are one: neighbours, far apart, in other nodes of the query
 SELECT count(*) FROM generate_series(1, 1000) i,
-	LATERAL oss_labels.detect('album', 'p' || i % 7 || '.jpg') l;
+	LATERAL oss_labels.detect('album', 'p' || i % 7 + 1 || '.jpg') l;
 :requests
 SELECT count(*) FROM photo p,
 	LATERAL oss_labels.detect(p.bucket, p.key) l,
@@ -82,7 +82,7 @@ RESET work_mem;
 -- a chain: the second call asks for what the first one found
 SELECT p.id, count(*), bool_and(m.http_status = 200)
 FROM photo p, LATERAL oss_labels.detect(p.bucket, p.key) l,
-	LATERAL oss_labels.try_detect(p.bucket, l.label_name || '.jpg') m
+	LATERAL oss_labels.try_detect(p.bucket, 'p' || length(l.label_name) || '.jpg') m
 WHERE p.id <= 3 GROUP BY p.id ORDER BY p.id;
 :requests
 
@@ -110,7 +110,7 @@ SELECT count(*) FROM stored WHERE label_name = upper(label_name);
 SELECT (to_jsonb(x) - 'raw' - 'label_confidence' - 'centric_score') ?& ARRAY['name', 'parent', 'label_level'] AS renamed,
 	x IS NULL AS missing
 FROM photo p LEFT JOIN LATERAL oss_labels.detect(p.bucket, p.key) x (name, parent)
-	ON x.label_confidence > 0.95
+	ON x.name = 'Cat' AND x.label_confidence > 0.92
 WHERE p.id <= 3;
 :requests
 

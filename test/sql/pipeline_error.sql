@@ -86,7 +86,7 @@ UPDATE bad SET thr = 0.5;
 BEGIN;
 DECLARE c CURSOR FOR SELECT b.id
 FROM (SELECT * FROM bad ORDER BY id) b,
-	LATERAL oss_labels.detect(b.bucket, 'p' || 10 / (b.id - 13) || '.jpg') l;
+	LATERAL oss_labels.detect(b.bucket, 'p' || 20 + 10 / (b.id - 13) || '.jpg') l;
 FETCH 6 FROM c;
 FETCH 1 FROM c;
 ROLLBACK;

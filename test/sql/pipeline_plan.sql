@@ -169,7 +169,7 @@ SELECT * FROM analyze_of(
 -- rows that ask for the same image share one request
 SELECT * FROM analyze_of(
 	'SELECT c.n, l.label_name FROM generate_series(1, 30) c (n),
-		LATERAL oss_labels.detect(''album'', ''p'' || c.n % 3 || ''.jpg'') l')
+		LATERAL oss_labels.detect(''album'', ''p'' || c.n % 3 + 1 || ''.jpg'') l')
 WHERE analyze_of ~ 'Requests|Coalesced';
 :requests
 \! $OSS_CONTROL GET /unfault >/dev/null

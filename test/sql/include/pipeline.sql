@@ -1,6 +1,6 @@
 -- A hundred photos with three labels each, and :requests to count by
 \i test/sql/include/server.sql
-\! $OSS_CONTROL GET '/bucket?name=album&image=examplebucket/example.jpg&labels=3' >/dev/null
+\! test/sql/include/album
 \set QUIET on
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS photo;
