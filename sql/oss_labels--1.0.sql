@@ -484,6 +484,86 @@ COMMENT ON FUNCTION oss_labels.resume(name) IS 'Undo pause() for a server, and w
 -- 6. The worker
 -- ---------------------------------------------------------------------
 
+CREATE PROCEDURE oss_labels.process_queue(max_jobs bigint DEFAULT NULL,
+		server name DEFAULT NULL)
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'oss_process_queue';
+
+COMMENT ON PROCEDURE oss_labels.process_queue(bigint, name) IS 'Do the worker''s work here and now: tag what is queued and due, up to max_jobs jobs (null: all), for one server or all, committing as it goes and reporting by NOTICE. Each job runs with its requester''s user mapping and rights. Errors: 25001 within a transaction block, 22023 bad argument. For roles with EXECUTE';
+
+CREATE PROCEDURE oss_labels.wait_for_queue(timeout interval DEFAULT NULL)
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'oss_wait_for_queue';
+
+COMMENT ON PROCEDURE oss_labels.wait_for_queue(interval) IS 'Wait until none of the caller''s jobs is queued or in flight (paused ones are not waited for). Errors: 57014 not within the timeout, 25001 within a transaction block, where it would wait for itself. For roles with EXECUTE';
+
+CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
+		OUT state text, OUT last_error text, OUT since timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
+	AS 'MODULE_PATHNAME', 'oss_worker_status';
+
+COMMENT ON FUNCTION oss_labels.worker_status() IS 'What the launcher and the workers are doing; see the view worker';
+
+CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT images_per_second float8,
+		OUT requests_per_second_now float8, OUT slowed_down boolean, OUT throttled bigint)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
+	AS 'MODULE_PATHNAME', 'oss_flow_status';
+
+COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast each server of this database is going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, and throttles since the start. Without preloading only this session''s own. See the view queue';
+
+CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
+	WITH jobs AS (
+		SELECT j.server, j.bucket,
+			pg_catalog.count(*) FILTER (WHERE coalesce(j.leased_until <= t.t, true) AND j.due <= t.t) AS queued,
+			pg_catalog.count(*) FILTER (WHERE j.leased_until > t.t) AS in_flight,
+			pg_catalog.count(*) FILTER (WHERE coalesce(j.leased_until <= t.t, true) AND j.due > t.t) AS deferred,
+			pg_catalog.count(*) AS jobs,
+			pg_catalog.min(j.enqueued_at) AS oldest,
+			pg_catalog.max(j.reason) AS last_trouble
+		FROM oss_labels.job j, (SELECT pg_catalog.clock_timestamp() AS t OFFSET 0) t
+		GROUP BY j.server, j.bucket
+	), failures AS (
+		SELECT f.server, f.bucket, pg_catalog.count(*) AS failed
+		FROM oss_labels.failed_job f
+		GROUP BY f.server, f.bucket
+	), lines AS (
+		SELECT server, bucket, j.queued, j.in_flight, j.deferred, j.jobs,
+			f.failed, j.oldest, j.last_trouble
+		FROM jobs j FULL JOIN failures f USING (server, bucket)
+	)
+	SELECT l.server, l.bucket,
+		coalesce(l.queued, 0) AS queued,
+		coalesce(l.in_flight, 0) AS in_flight,
+		coalesce(l.deferred, 0) AS deferred,
+		(SELECT pg_catalog.string_agg(DISTINCT p.reason, '; ')
+			FROM oss_labels.paused p
+			WHERE (p.server IS NULL OR p.server = l.server)
+				AND (p.bucket IS NULL OR p.bucket = l.bucket)) AS paused,
+		coalesce(l.failed, 0) AS failed,
+		l.oldest,
+		l.last_trouble,
+		s.images_per_second,
+		CASE WHEN s.images_per_second > 0 THEN
+			pg_catalog.make_interval(secs => (pg_catalog.sum(l.jobs)
+				OVER (PARTITION BY l.server))::float8 / s.images_per_second)
+		END AS eta
+	FROM lines l
+	LEFT JOIN oss_labels.flow_status() s ON s.server = l.server;
+
+COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the server, over the last ten seconds), eta (until the server''s jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
+
+CREATE VIEW oss_labels.worker AS
+	SELECT * FROM oss_labels.worker_status();
+
+COMMENT ON VIEW oss_labels.worker IS 'The launcher (database null) and one row per database: pid (null when not running), state, last error, since when. Without shared_preload_libraries one row that says so';
+
+REVOKE ALL ON oss_labels.queue, oss_labels.worker FROM PUBLIC;
+GRANT SELECT ON oss_labels.queue, oss_labels.worker TO pg_monitor;
+GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.flow_status() TO pg_monitor;
+GRANT USAGE ON SCHEMA oss_labels TO pg_monitor;
+
 CREATE FUNCTION oss_labels.announce()
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE

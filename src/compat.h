@@ -54,9 +54,13 @@
 #if PG_VERSION_NUM >= 160000
 #define oss_server_aclcheck(serverid, userid, mode) \
 	object_aclcheck(ForeignServerRelationId, serverid, userid, mode)
+#define oss_database_ownercheck(dbid, userid) \
+	object_ownercheck(DatabaseRelationId, dbid, userid)
 #else
 #define oss_server_aclcheck(serverid, userid, mode) \
 	pg_foreign_server_aclcheck(serverid, userid, mode)
+#define oss_database_ownercheck(dbid, userid) \
+	pg_database_ownercheck(dbid, userid)
 #endif
 
 /* PostgreSQL 16 merged the ACL checks. */

@@ -9,10 +9,10 @@
 #include "client/request.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sql/queue.h"
 #include "sql/shared.h"
+#include "sql/srf.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(oss_enqueue);
@@ -24,18 +24,6 @@ static OssPlan insert_job = {
 	7, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID}
 };
 
-/* Return a text argument in UTF-8, or NULL. */
-static char *
-utf8_argument(FunctionCallInfo fcinfo, int i)
-{
-	char	   *value;
-
-	if (PG_ARGISNULL(i))
-		return NULL;
-	value = text_to_cstring(PG_GETARG_TEXT_PP(i));
-	return (char *) pg_server_to_any(value, strlen(value), PG_UTF8);
-}
-
 /* Raise 22023 for what could never be asked for. */
 static void
 check_arguments(FunctionCallInfo fcinfo)
@@ -43,11 +31,11 @@ check_arguments(FunctionCallInfo fcinfo)
 	OssLabelsSpec spec = {0};
 	const OssFailure *failure;
 
-	spec.bucket = utf8_argument(fcinfo, 0);
-	spec.key = utf8_argument(fcinfo, 1);
+	spec.bucket = oss_utf8_argument(fcinfo, 0);
+	spec.key = oss_utf8_argument(fcinfo, 1);
 	spec.has_thr = !PG_ARGISNULL(2);
 	spec.thr = spec.has_thr ? PG_GETARG_FLOAT8(2) : 0;
-	spec.version_id = utf8_argument(fcinfo, 3);
+	spec.version_id = oss_utf8_argument(fcinfo, 3);
 	failure = oss_spec_failure(&spec);
 	if (failure)
 		oss_failure_throw(failure);

@@ -11,9 +11,10 @@
 #include "fmgr.h"
 #include "sql/pipeline.h"
 #include "sql/shared.h"
+#include "sql/worker.h"
 #include "utils/guc.h"
 
-OSS_MODULE_MAGIC("oss_labels", "1.0");
+OSS_MODULE_MAGIC("oss_labels", OSS_LABELS_VERSION);
 
 void		_PG_init(void);
 
@@ -62,6 +63,8 @@ _PG_init(void)
 	define_request_settings();
 	define_pipeline_settings();
 	oss_shared_init();
+	oss_launcher_init();
+	oss_ddl_init();
 	MarkGUCPrefixReserved("oss_labels");
 	oss_pipeline_init();
 }

@@ -15,6 +15,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "sql/queue.h"
 #include "sql/shared.h"
@@ -22,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 /*
  * Settings that our statements run under.  The queue's statistics are always
@@ -108,15 +110,20 @@ prepare(OssPlan *plan)
 	plan->plan = made;
 }
 
-/* Execute a plan, preparing it when it is its first time. */
+/*
+ * Execute a plan, preparing it when it is its first time.  SPI leaves its own
+ * memory context as the current one: that is undone.
+ */
 void
 oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	if (plan->plan == NULL)
 		prepare(plan);
 	result = SPI_execute_plan(plan->plan, values, nulls, false, 0);
+	MemoryContextSwitchTo(caller);
 	if (result != expect)
 		elog(ERROR, "unexpected result of \"%s\": %s", plan->sql,
 			 SPI_result_code_string(result));
@@ -148,4 +155,15 @@ oss_notice_no_worker(void)
 			(errmsg("the image is queued, but no worker will come for it"),
 			 errdetail("oss_labels is not in shared_preload_libraries."),
 			 errhint("Add it there and restart the server, or run CALL oss_labels.process_queue().")));
+}
+
+/* Return the wait event of waiting for work. */
+uint32
+oss_queue_wait_event(void)
+{
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = oss_wait_event_new("OssLabelsQueue");
+	return event;
 }

@@ -67,6 +67,9 @@ extern int64 oss_lease_token(void);
 /* Say once per session that no worker will come, when that is so. */
 extern void oss_notice_no_worker(void);
 
+/* What pg_stat_activity shows while we wait for work. */
+extern uint32 oss_queue_wait_event(void);
+
 /* Fill an entry of a SPI call's arrays. */
 static inline void
 oss_arg(Datum *values, char *nulls, int i, Datum value, bool isnull)

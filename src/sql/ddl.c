@@ -1,0 +1,198 @@
+/*-------------------------------------------------------------------------
+ * ddl.c
+ *	  DDL that workers must not stand in the way of.
+ *
+ * Commands that want nobody in a database have its worker stopped first, and
+ * nobody starts another until they are over, however they end.  DROP EXTENSION
+ * needs no such thing, for workers hold no locks: it only lets the worker know
+ * when it commits.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "sql/shared.h"
+#include "sql/queue.h"
+#include "sql/worker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+
+/* How long to wait for a worker to end; the command then finds out itself. */
+#define STOP_MS 5000
+
+static ProcessUtility_hook_type previous_utility;
+static object_access_hook_type previous_access;
+
+/* Return the template of CREATE DATABASE. */
+static const char *
+template_of(const CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+/* Return the database that a command wants nobody in, or NULL. */
+static const char *
+wanted_database(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return ((DropdbStmt *) statement)->dbname;
+		case T_CreatedbStmt:
+			return template_of((CreatedbStmt *) statement);
+		case T_AlterDatabaseStmt:
+			return ((AlterDatabaseStmt *) statement)->dbname;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				return ((RenameStmt *) statement)->subname;
+			return NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* Let workers start in a database, or not. */
+static void
+hold(Oid dbid, int change)
+{
+	OssSlot    *slot;
+
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	slot = oss_slot_make(dbid);
+	if (slot)
+		slot->held = Max(slot->held + change, 0);
+	LWLockRelease(oss_shared->lock);
+	if (change < 0)
+		oss_wake_launcher();
+}
+
+/* Undo the hold, when the command ends in an error or the session. */
+static void
+release(int code, Datum dbid)
+{
+	hold(DatumGetObjectId(dbid), -1);
+}
+
+/* Tell a database's worker to end; true when there is none. */
+static bool
+stop_worker(Oid dbid)
+{
+	OssSlot    *slot;
+	bool		gone;
+
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	slot = oss_slot_find(dbid);
+	gone = slot == NULL ||
+		(slot->pid == 0 && slot->state != OSS_SLOT_STARTING);
+	if (!gone && slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(oss_shared->lock);
+	return gone;
+}
+
+/* Stop a database's worker and wait for its end. */
+static void
+wait_for_stop(Oid dbid)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  STOP_MS);
+
+	while (!stop_worker(dbid) && GetCurrentTimestamp() < end)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 20, oss_queue_wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Run the next hook or the command itself. */
+static void
+run_command(PlannedStmt *planned, const char *query, bool read_only,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *environment, DestReceiver *dest,
+			QueryCompletion *completion)
+{
+	if (previous_utility)
+		previous_utility(planned, query, read_only, context, params,
+						 environment, dest, completion);
+	else
+		standard_ProcessUtility(planned, query, read_only, context, params,
+								environment, dest, completion);
+}
+
+/* Keep workers out of a database during commands that want nobody in it. */
+static void
+on_utility(PlannedStmt *planned, const char *query, bool read_only,
+		   ProcessUtilityContext context, ParamListInfo params,
+		   QueryEnvironment *environment, DestReceiver *dest,
+		   QueryCompletion *completion)
+{
+	const char *name = wanted_database(planned->utilityStmt);
+	Oid			dbid = InvalidOid;
+
+	if (name && oss_shared && context == PROCESS_UTILITY_TOPLEVEL)
+		dbid = get_database_oid(name, true);
+	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))
+		dbid = InvalidOid;
+	if (!OidIsValid(dbid))
+	{
+		run_command(planned, query, read_only, context, params, environment,
+					dest, completion);
+		return;
+	}
+	hold(dbid, 1);
+	PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	{
+		wait_for_stop(dbid);
+		run_command(planned, query, read_only, context, params, environment,
+					dest, completion);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	hold(dbid, -1);
+}
+
+/* Let the worker know of the end of the extension, at commit. */
+static void
+on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (previous_access)
+		previous_access(access, class, object, sub, arg);
+	if (access == OAT_DROP && class == ExtensionRelationId && oss_shared &&
+		object == get_extension_oid("oss_labels", true))
+		oss_wake_at_commit();
+}
+
+/* Watch over DDL. */
+void
+oss_ddl_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = on_utility;
+	previous_access = object_access_hook;
+	object_access_hook = on_access;
+}

@@ -1,0 +1,166 @@
+/*-------------------------------------------------------------------------
+ * process.c
+ *	  process_queue(), the worker's work in the foreground, and
+ *	  wait_for_queue().
+ *
+ * Both are procedures that commit, so that nothing is held while they wait.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "sql/drain.h"
+#include "sql/queue.h"
+#include "sql/shared.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_process_queue);
+PG_FUNCTION_INFO_V1(oss_wait_for_queue);
+
+/* How often progress is reported. */
+#define REPORT_MS 5000
+
+/* How often the queue is looked at while waiting for it. */
+#define WAIT_MS 100
+
+/* Jobs of the caller that are not paused. */
+static OssPlan any_job = {
+	"SELECT FROM oss_labels.job j WHERE pg_has_role($1, j.requester, 'USAGE')"
+	" AND NOT EXISTS (SELECT FROM oss_labels.paused x"
+	" WHERE (x.server IS NULL OR x.server = j.server)"
+	" AND (x.requester IS NULL OR x.requester = j.requester)"
+	" AND (x.bucket IS NULL OR x.bucket = j.bucket)) LIMIT 1",
+	1, {OIDOID}
+};
+
+/*
+ * Raise 25001 where a procedure can't commit, and where the transaction has
+ * enqueued something itself.
+ */
+static void
+require_commits(FunctionCallInfo fcinfo, const char *name)
+{
+	if (fcinfo->context && IsA(fcinfo->context, CallContext) &&
+		!((CallContext *) fcinfo->context)->atomic && !oss_wake_pending())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("oss_labels.%s() cannot run inside a transaction block",
+					name),
+			 errdetail("What the transaction enqueued is seen by nobody before it commits.")));
+}
+
+/* Report how far it got. */
+static void
+report(const OssDrain *drain)
+{
+	ereport(NOTICE,
+			(errmsg("tagged " INT64_FORMAT " images, " INT64_FORMAT " failed",
+					drain->tagged, drain->failed)));
+}
+
+/* Drain until there is nothing left to do. */
+static void
+drain_all(OssDrain *drain)
+{
+	TimestampTz report_at;
+
+	report_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPORT_MS);
+	for (;;)
+	{
+		long		due = oss_drain_tables_due(drain);
+
+		oss_drain_network(drain, due < 0 ? 1000 : Min(due, 1000));
+		if (oss_drain_tables_due(drain) == 0)
+		{
+			oss_drain_tables(drain);
+			SPI_commit();
+			oss_drain_commit(drain);
+		}
+		if (!oss_drain_busy(drain))
+			break;
+		if (GetCurrentTimestamp() >= report_at)
+		{
+			report(drain);
+			report_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													REPORT_MS);
+		}
+	}
+}
+
+/* oss_labels.process_queue(max_jobs, server) */
+Datum
+oss_process_queue(PG_FUNCTION_ARGS)
+{
+	OssDrain   *drain;
+	int64		budget = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
+	char	   *server = PG_ARGISNULL(1) ? NULL :
+		pstrdup(NameStr(*PG_GETARG_NAME(1)));
+
+	require_commits(fcinfo, "process_queue");
+	if (!PG_ARGISNULL(0) && budget < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_jobs must not be negative")));
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	drain = oss_drain_create(PortalContext, server, budget);
+	drain_all(drain);
+	report(drain);
+	MemoryContextDelete(drain->context);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Has the caller a job in the queue? */
+static bool
+queue_has_jobs(void)
+{
+	Datum		userid = ObjectIdGetDatum(GetUserId());
+	OssQueueState state;
+	bool		any;
+
+	oss_queue_begin(&state, OSS_QUEUE_WORK);
+	oss_queue_execute(&any_job, &userid, NULL, SPI_OK_SELECT);
+	any = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	oss_queue_end(&state);
+	return any;
+}
+
+/* oss_labels.wait_for_queue(timeout) */
+Datum
+oss_wait_for_queue(PG_FUNCTION_ARGS)
+{
+	TimestampTz end = DT_NOEND;
+
+	require_commits(fcinfo, "wait_for_queue");
+	if (!PG_ARGISNULL(0))
+		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													  TimestampTzGetDatum(GetCurrentTimestamp()),
+													  PG_GETARG_DATUM(0)));
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	while (queue_has_jobs())
+	{
+		SPI_commit();
+		oss_notice_no_worker();
+		if (GetCurrentTimestamp() >= end)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("the queue did not get empty within the timeout"),
+					 errhint("The views oss_labels.queue and oss_labels.worker show what it is waiting for.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 WAIT_MS, oss_queue_wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,111 @@
+/*-------------------------------------------------------------------------
+ * status.c
+ *	  What launcher, workers and servers are doing, for the views.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/flow.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "sql/shared.h"
+#include "sql/srf.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_worker_status);
+PG_FUNCTION_INFO_V1(oss_flow_status);
+
+/* Servers of a database that are reported at most. */
+#define MOST_SERVERS 64
+
+/* Put one row of the view worker. */
+static void
+put_worker(const OssResult *result, pid_t pid, Oid dbid, const char *state,
+		   const char *last_error, TimestampTz since)
+{
+	Datum		values[5] = {0};
+	bool		nulls[5] = {0};
+	NameData	database = {{0}};
+	const char *name = OidIsValid(dbid) ? get_database_name(dbid) : NULL;
+
+	values[0] = Int32GetDatum((int32) pid);
+	nulls[0] = pid == 0;
+	if (name)
+		namestrcpy(&database, name);
+	values[1] = NameGetDatum(&database);
+	nulls[1] = name == NULL;
+	values[2] = CStringGetTextDatum(state);
+	nulls[3] = last_error == NULL || last_error[0] == '\0';
+	if (!nulls[3])
+		values[3] = CStringGetTextDatum(last_error);
+	values[4] = TimestampTzGetDatum(since);
+	nulls[4] = since == 0;
+	oss_result_add(result, values, nulls);
+}
+
+/* oss_labels.worker_status() */
+Datum
+oss_worker_status(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	OssShared  *copy;
+
+	if (oss_shared == NULL)
+	{
+		put_worker(&result, 0, MyDatabaseId,
+				   "none: oss_labels is not in shared_preload_libraries",
+				   NULL, 0);
+		return (Datum) 0;
+	}
+
+	/* names of databases are looked up without the lock */
+	copy = palloc(sizeof(OssShared));
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	memcpy(copy, oss_shared, sizeof(OssShared));
+	LWLockRelease(oss_shared->lock);
+	put_worker(&result, copy->launcher_pid, InvalidOid,
+			   copy->launcher_pid != 0 ? "launcher" : "launcher is not running",
+			   NULL, copy->launcher_since);
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		OssSlot    *slot = &copy->slots[i];
+
+		if (OidIsValid(slot->dbid))
+			put_worker(&result, slot->pid, slot->dbid,
+					   oss_slot_state_name(slot->state), slot->last_error,
+					   slot->since);
+	}
+	return (Datum) 0;
+}
+
+/* oss_labels.flow_status() */
+Datum
+oss_flow_status(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	OssFlowReport reports[MOST_SERVERS];
+	int			n = oss_flow_report(reports, MOST_SERVERS);
+
+	for (int i = 0; i < n; i++)
+	{
+		OssFlowReport *report = &reports[i];
+		ForeignServer *server = GetForeignServerExtended(report->serverid,
+														 FSV_MISSING_OK);
+		Datum		values[5];
+		bool		nulls[5] = {0};
+
+		if (server == NULL)
+			continue;
+		values[0] = CStringGetTextDatum(server->servername);
+		values[1] = Float8GetDatum(report->answers_per_second);
+		values[2] = Float8GetDatum(report->requests_per_second);
+		nulls[2] = report->requests_per_second == 0;
+		values[3] = BoolGetDatum(report->slowed_down);
+		values[4] = Int64GetDatum(report->throttled);
+		oss_result_add(&result, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ * store.c
+ *	  Write answers to image and image_label, many at a time.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "sql/array.h"
+#include "sql/queue.h"
+#include "sql/store.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static OssPlan write_images = {
+	"INSERT INTO oss_labels.image AS i (bucket, key, version_id, thr, "
+	"tagged_at, request_id, label_count, response) "
+	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"ON CONFLICT (bucket, key, version_id) DO UPDATE SET thr = excluded.thr, "
+	"tagged_at = excluded.tagged_at, request_id = excluded.request_id, "
+	"label_count = excluded.label_count, response = excluded.response "
+	"WHERE i.tagged_at <= excluded.tagged_at "
+	"RETURNING image_id, bucket, key, version_id, xmax <> 0",
+	8, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
+};
+
+/* The labels of images that were stored before go first. */
+static OssPlan write_labels = {
+	"INSERT INTO oss_labels.image_label (image_id, label_name, "
+	"parent_label_name, label_level, label_confidence, centric_score, language) "
+	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)",
+	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+	FLOAT8ARRAYOID, FLOAT8ARRAYOID, TEXTARRAYOID}
+};
+
+static OssPlan clear_labels = {
+	"DELETE FROM oss_labels.image_label WHERE image_id = ANY ($1)",
+	1, {INT8ARRAYOID}
+};
+
+/* Type of the elements of a parameter. */
+static const Oid image_types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
+TIMESTAMPTZOID, TEXTOID, INT4OID, JSONBOID};
+static const Oid label_types[] = {INT8OID, TEXTOID, TEXTOID, INT4OID,
+FLOAT8OID, FLOAT8OID, TEXTOID};
+
+/* Execute a plan with columns as its parameters. */
+static void
+execute(OssPlan *plan, const OssColumn *columns, int expect)
+{
+	Datum		values[8];
+
+	for (int i = 0; i < plan->nargs; i++)
+		values[i] = oss_column_array(&columns[i]);
+	oss_queue_execute(plan, values, NULL, expect);
+}
+
+/* The labels of an answer. */
+typedef struct Labels
+{
+	int			n;
+	OssLabel   *labels;
+} Labels;
+
+/* Write the rows of image; the result is in SPI_tuptable. */
+static void
+store_images(const OssStoreRow *rows, const Labels *labels, int n)
+{
+	OssColumn	columns[lengthof(image_types)];
+
+	for (int i = 0; i < lengthof(image_types); i++)
+		oss_column_init(&columns[i], image_types[i], n);
+	for (int i = 0; i < n; i++)
+	{
+		const OssStoreRow *row = &rows[i];
+
+		oss_column_add_string(&columns[0], row->bucket);
+		oss_column_add_string(&columns[1], row->key);
+		oss_column_add_string(&columns[2], row->version_id);
+		oss_column_add(&columns[3], Float8GetDatum(row->thr), !row->has_thr);
+		oss_column_add(&columns[4], TimestampTzGetDatum(row->tagged_at), false);
+		oss_column_add_string(&columns[5], row->request_id);
+		oss_column_add(&columns[6], Int32GetDatum(labels[i].n), false);
+		oss_column_add(&columns[7], JsonbPGetDatum(row->response), false);
+	}
+	execute(&write_images, columns, SPI_OK_INSERT_RETURNING);
+}
+
+/* Append a text or null. */
+static void
+add_text(OssColumn *column, const text *value)
+{
+	oss_column_add(column, PointerGetDatum(value), value == NULL);
+}
+
+/* Append an image's labels to the columns of image_label. */
+static void
+add_labels(OssColumn *columns, int64 image_id, const Labels *labels)
+{
+	for (int i = 0; i < labels->n; i++)
+	{
+		const OssLabel *label = &labels->labels[i];
+
+		oss_column_add(&columns[0], Int64GetDatum(image_id), false);
+		add_text(&columns[1], label->name);
+		add_text(&columns[2], label->parent);
+		oss_column_add(&columns[3], Int32GetDatum(label->level),
+					   !label->has_level);
+		oss_column_add(&columns[4], Float8GetDatum(label->confidence),
+					   !label->has_confidence);
+		oss_column_add(&columns[5], Float8GetDatum(label->centric),
+					   !label->has_centric);
+		add_text(&columns[6], label->language);
+	}
+}
+
+/* Does a row of the result belong to an answer? */
+static bool
+matches(HeapTuple tuple, TupleDesc desc, const OssStoreRow *row)
+{
+	const char *names[] = {row->bucket, row->key, row->version_id};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		char	   *value = SPI_getvalue(tuple, desc, i + 2);
+
+		if ((value == NULL) != (names[i] == NULL) ||
+			(value && strcmp(value, names[i]) != 0))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Write the labels of the images that were written.  Rows come back in the
+ * order in which they were given, without those that a later answer kept.
+ */
+static void
+store_labels(const OssStoreRow *rows, const Labels *labels, int n)
+{
+	OssColumn	columns[lengthof(label_types)];
+	OssColumn	again;
+	SPITupleTable *table = SPI_tuptable;
+	uint64		written = SPI_processed;
+	int			row = 0;
+
+	for (int i = 0; i < lengthof(label_types); i++)
+		oss_column_init(&columns[i], label_types[i], n * 10);
+	oss_column_init(&again, INT8OID, 8);
+	for (uint64 i = 0; i < written; i++)
+	{
+		bool		isnull;
+		Datum		image_id = SPI_getbinval(table->vals[i], table->tupdesc, 1,
+											 &isnull);
+
+		while (written != n && row < n - 1 &&
+			   !matches(table->vals[i], table->tupdesc, &rows[row]))
+			row++;
+		if (DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 5,
+									   &isnull)))
+			oss_column_add(&again, image_id, false);
+		add_labels(columns, DatumGetInt64(image_id), &labels[row++]);
+	}
+	if (again.n > 0)
+		execute(&clear_labels, &again, SPI_OK_DELETE);
+	if (columns[0].n > 0)
+		execute(&write_labels, columns, SPI_OK_INSERT);
+	SPI_freetuptable(table);
+}
+
+/* Write answers. */
+void
+oss_store_write(const OssStoreRow *rows, int n)
+{
+	Labels	   *labels;
+
+	if (n == 0)
+		return;
+	labels = palloc(sizeof(Labels) * n);
+	for (int i = 0; i < n; i++)
+		labels[i].n = oss_answer_labels(rows[i].response, &labels[i].labels);
+	store_images(rows, labels, n);
+	store_labels(rows, labels, n);
+}

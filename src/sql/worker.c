@@ -1,0 +1,472 @@
+/*-------------------------------------------------------------------------
+ * worker.c
+ *	  The process that drains one database's queue.
+ *
+ * It is started by the launcher, which asks it at the same time whether the
+ * database has the extension at all, and ends when there is nothing to do.
+ *
+ * No lock is held between transactions, so that DROP EXTENSION and ALTER need
+ * not wait; a transaction first tries to lock the tables and, when somebody
+ * has them, comes again later with its answers.  A drop that is rolled back
+ * therefore loses nothing.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "sql/drain.h"
+#include "sql/queue.h"
+#include "sql/shared.h"
+#include "sql/worker.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Errors in a row after which the process ends; the launcher starts another. */
+#define MOST_ERRORS 3
+
+/* Without work, the database is looked at this often all the same. */
+#define LOOK_MS 300000
+
+/* What a transaction finds of the extension. */
+typedef enum Presence
+{
+	PRESENT,
+	LOCKED,						/* somebody is changing it */
+	ABSENT,
+	MISMATCH
+} Presence;
+
+static OssSlot *slot = NULL;
+static OssSlotState state_at_exit = OSS_SLOT_FAILED;
+static TimestampTz next_start = 0;
+
+/*
+ * Settings that a database or role may have changed and that must not change
+ * what we do.  Commits wait for the disk, for what they say was paid for, but
+ * not for a standby.
+ */
+static const char *const worker_settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	{"session_replication_role", "origin"},
+	{"synchronous_commit", "local"},
+	{"statement_timeout", "0"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"lock_timeout", "2s"},
+	{"row_security", "off"},
+	{"enable_seqscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+	{"jit", "off"},
+};
+
+/* Leave the slot. */
+static void
+detach(int code, Datum arg)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	slot->pid = 0;
+	slot->latch = NULL;
+	slot->start_at = next_start;
+	if (state_at_exit == OSS_SLOT_FAILED)
+		slot->failures++;
+	oss_slot_set_state(slot, state_at_exit);
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Enter the slot; false when nobody shall work here. */
+static bool
+attach(Oid dbid)
+{
+	bool		wanted;
+
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	slot = oss_slot_find(dbid);
+	wanted = slot && slot->pid == 0 && slot->held == 0;
+	if (wanted)
+	{
+		slot->pid = MyProcPid;
+		slot->latch = &MyProc->procLatch;
+	}
+	else if (slot && slot->pid == 0)
+		oss_slot_set_state(slot, OSS_SLOT_IDLE);
+	LWLockRelease(oss_shared->lock);
+	if (wanted)
+		before_shmem_exit(detach, 0);
+	return wanted;
+}
+
+/* Show the state. */
+static void
+show(OssSlotState state)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	oss_slot_set_state(slot, state);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Remember the last error for the view. */
+static void
+show_error(const char *message)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	strlcpy(slot->last_error, message, sizeof(slot->last_error));
+	LWLockRelease(oss_shared->lock);
+}
+
+/* End the process for a reason that is no error. */
+static void
+leave(OssSlotState state, TimestampTz start_at)
+{
+	state_at_exit = state;
+	next_start = start_at;
+	proc_exit(0);
+}
+
+/* Return the version of the extension in this database, or NULL. */
+static char *
+extension_version(void)
+{
+	Relation	relation = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *version = NULL;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("oss_labels"));
+	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1,
+							  &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(relation), &isnull);
+
+		version = TextDatumGetCString(value);
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return version;
+}
+
+/* Try to lock the tables that a turn uses. */
+static bool
+lock_tables(void)
+{
+	static const char *const tables[] = {"job", "failed_job", "paused",
+	"image", "image_label"};
+	Oid			schema = get_namespace_oid("oss_labels", true);
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		Oid			table = get_relname_relid(tables[i], schema);
+
+		if (!OidIsValid(table) ||
+			!ConditionalLockRelationOid(table, RowExclusiveLock))
+			return false;
+	}
+	return true;
+}
+
+/* Look for the extension and lock its tables. */
+static Presence
+look_for_extension(void)
+{
+	static bool warned = false;
+	char	   *version = extension_version();
+
+	if (version == NULL)
+		return ABSENT;
+	if (strcmp(version, OSS_LABELS_VERSION) != 0)
+	{
+		if (!warned)
+			ereport(WARNING,
+					(errmsg("oss_labels worker does not work in database \"%s\": the library is version %s, the extension %s",
+							get_database_name(MyDatabaseId), OSS_LABELS_VERSION,
+							version),
+					 errhint("Use ALTER EXTENSION oss_labels UPDATE, or restart the server to load the new library.")));
+		warned = true;
+		return MISMATCH;
+	}
+	return lock_tables() ? PRESENT : LOCKED;
+}
+
+/* Begin a transaction. */
+static void
+begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	pgstat_report_activity(STATE_RUNNING, "oss_labels: claiming and settling");
+}
+
+/* End a transaction. */
+static void
+commit(void)
+{
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Run work in a transaction with the tables locked, if they can be. */
+static Presence
+with_tables(void (*work) (OssDrain *), OssDrain *drain)
+{
+	Presence	presence;
+
+	begin();
+	presence = look_for_extension();
+	if (presence == PRESENT)
+	{
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		work(drain);
+		PopActiveSnapshot();
+		SPI_finish();
+	}
+	commit();
+	return presence;
+}
+
+/* Free what processes held that are gone: what came before us was one. */
+static void
+take_over(OssDrain *drain)
+{
+	OssQueueState state;
+
+	oss_queue_begin(&state, OSS_QUEUE_WORK);
+	(void) oss_job_release_dead();
+	oss_queue_end(&state);
+}
+
+/* Make our settings. */
+static void
+set_settings(void)
+{
+	for (int i = 0; i < lengthof(worker_settings); i++)
+		SetConfigOption(worker_settings[i][0], worker_settings[i][1],
+						PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Leave when there is no work for us here, or wait when it is locked. */
+static void
+obey(Presence presence, TimestampTz *locked_until)
+{
+	TimestampTz later = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													60000);
+
+	if (presence == ABSENT)
+		leave(OSS_SLOT_ABSENT, 0);
+	if (presence == MISMATCH)
+		leave(OSS_SLOT_MISMATCH, later);
+	*locked_until = presence == LOCKED ?
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 100) : 0;
+}
+
+/* Do one turn on the tables. */
+static void
+turn_on_tables(OssDrain *drain, TimestampTz *locked_until)
+{
+	Presence	presence = with_tables(oss_drain_tables, drain);
+
+	if (presence == PRESENT)
+		oss_drain_commit(drain);
+	obey(presence, locked_until);
+}
+
+/* Has there been nothing to do for long enough? */
+static bool
+idle_for_long(OssDrain *drain)
+{
+	static TimestampTz busy_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	int64		timeout = (int64) oss_worker_idle_timeout * USECS_PER_SEC;
+
+	if (busy_at == 0 || oss_drain_busy(drain) || drain->woken)
+		busy_at = now;
+	return now - busy_at >= timeout &&
+		(drain->next_due == 0 || drain->next_due > now + timeout);
+}
+
+/* Return for how long to wait for the network. */
+static long
+network_ms(OssDrain *drain, TimestampTz locked_until)
+{
+	long		ms = oss_drain_tables_due(drain);
+
+	if (ms == 0 && locked_until != 0)
+		ms = Max((locked_until - GetCurrentTimestamp()) / 1000, 0);
+	if (ms < 0 || ms > 1000)
+		ms = oss_drain_busy(drain) ? 1000 :
+			Min(ms < 0 ? 10000 : ms, Max(oss_worker_idle_timeout * 1000 / 2, 100));
+	return ms;
+}
+
+/* Give back what is in hand and end. */
+static void
+shut_down(OssDrain *drain)
+{
+	TimestampTz locked_until;
+
+	oss_drain_stop(drain);
+	for (int i = 0; i < 3 && oss_drain_busy(drain); i++)
+		turn_on_tables(drain, &locked_until);
+	leave(OSS_SLOT_IDLE, 0);
+}
+
+/* Read the configuration again. */
+static void
+reload(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+}
+
+/* End when there is nothing to do. */
+static void
+leave_when_idle(OssDrain *drain)
+{
+	TimestampTz look;
+
+	if (!idle_for_long(drain))
+		return;
+	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_MS);
+	pgstat_report_stat(true);
+	leave(OSS_SLOT_IDLE,
+		  drain->next_due != 0 ? Min(drain->next_due, look) : look);
+}
+
+/* Claim, call and settle for ever. */
+static void
+run(OssDrain *drain, int *errors)
+{
+	TimestampTz locked_until = 0;
+
+	for (;;)
+	{
+		reload();
+		if (ShutdownRequestPending)
+			shut_down(drain);
+		if (!oss_worker_enabled)
+		{
+			oss_drain_stop(drain);
+			turn_on_tables(drain, &locked_until);
+			leave(OSS_SLOT_DISABLED,
+				  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
+		}
+		if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
+			oss_drain_wake(drain);
+		oss_drain_network(drain, network_ms(drain, locked_until));
+		if (oss_drain_tables_due(drain) != 0 ||
+			GetCurrentTimestamp() < locked_until)
+		{
+			leave_when_idle(drain);
+			continue;
+		}
+		turn_on_tables(drain, &locked_until);
+		*errors = 0;
+	}
+}
+
+/* Recover from an error; what is in flight and in hand stays. */
+static void
+recover(OssDrain *drain, int errors)
+{
+	ErrorData  *error;
+	MemoryContext old;
+
+	error_context_stack = NULL;
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	show_error(error->message);
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+	AbortCurrentTransaction();
+	FlushErrorState();
+	if (drain)
+		oss_drain_abort(drain);
+	RESUME_INTERRUPTS();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (errors >= MOST_ERRORS && (drain == NULL || drain->nfinished == 0))
+		proc_exit(1);
+	(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Min(1000L << Min(errors, 5), 30000),
+					 oss_queue_wait_event());
+}
+
+/* Connect and find the extension. */
+static void
+start(Oid dbid)
+{
+	TimestampTz locked_until;
+	Presence	presence;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	if (!attach(dbid))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	set_settings();
+	if (!oss_worker_enabled)
+		leave(OSS_SLOT_DISABLED,
+			  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
+	do
+	{
+		presence = with_tables(take_over, NULL);
+		obey(presence, &locked_until);
+		if (ShutdownRequestPending)
+			leave(OSS_SLOT_IDLE, 0);
+		if (presence == LOCKED)
+			pg_usleep(100000);
+	} while (presence == LOCKED);
+	show(OSS_SLOT_RUNNING);
+}
+
+/* The worker's main. */
+void
+oss_worker_main(Datum dbid)
+{
+	sigjmp_buf	local_sigjmp_buf;
+	OssDrain   *volatile drain = NULL;
+	int			errors = 0;
+
+	start(DatumGetObjectId(dbid));
+	drain = oss_drain_create(TopMemoryContext, NULL, -1);
+	drain->patient = true;
+	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
+		recover(drain, ++errors);
+	PG_exception_stack = &local_sigjmp_buf;
+	MemoryContextSwitchTo(TopMemoryContext);
+	run(drain, &errors);
+}
