@@ -376,8 +376,8 @@ credential_options_check(List *options)
 
 	foreach(cell, options)
 	{
-		const OptionDef *def =
-			find_option(lfirst_node(DefElem, cell)->defname);
+		DefElem    *elem = lfirst_node(DefElem, cell);
+		const OptionDef *def = find_option(elem->defname);
 
 		if (def == NULL)
 			continue;

@@ -96,10 +96,9 @@ split(Span line, Span *name, Span *value)
 		sign++;
 	if (sign == line.end)
 		return false;
-	*name = trim((Span)
-				 {
-					 line.begin, sign
-				 });
+	name->begin = line.begin;
+	name->end = sign;
+	*name = trim(*name);
 	value->begin = sign + 1;
 	value->end = line.end;
 	for (const char *c = value->begin; c < value->end; c++)
@@ -111,19 +110,19 @@ split(Span line, Span *name, Span *value)
 
 /* Tell whether there is a section. */
 bool
-oss_ini_has_section(const char *text, size_t len, const char *section)
+oss_ini_has_section(const char *bytes, size_t len, const char *section)
 {
-	Span		rest = {text, text + len};
+	Span		rest = {bytes, bytes + len};
 
 	return find_section(&rest, section);
 }
 
 /* Find a value. */
 bool
-oss_ini_find(const char *text, size_t len, const char *section,
+oss_ini_find(const char *bytes, size_t len, const char *section,
 			 const char *name, const char **value, size_t *value_len)
 {
-	Span		rest = {text, text + len};
+	Span		rest = {bytes, bytes + len};
 	Span		line;
 	Span		found_name;
 	Span		found;

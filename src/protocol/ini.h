@@ -15,16 +15,16 @@
  * Is there a section of this name?  Names are compared byte by byte, blanks
  * around them left out.
  */
-extern bool oss_ini_has_section(const char *text, size_t len,
+extern bool oss_ini_has_section(const char *bytes, size_t len,
 								const char *section);
 
 /*
  * Find the first "name = value" (or "name: value") of a section.  Sets *value to
- * where it begins in text and *value_len to its length without the blanks
+ * where it begins in bytes and *value_len to its length without the blanks
  * around it and without a comment, which begins with '#' after a blank; lines
  * that begin with '#' or ';' are comments.  Returns whether it is there.
  */
-extern bool oss_ini_find(const char *text, size_t len, const char *section,
+extern bool oss_ini_find(const char *bytes, size_t len, const char *section,
 						 const char *name, const char **value,
 						 size_t *value_len);
 
