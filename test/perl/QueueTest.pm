@@ -1,0 +1,187 @@
+=head1 NAME
+
+QueueTest - a cluster with the worker, and a stand-in OSS
+
+=head1 DESCRIPTION
+
+What the tests of the queue have in common.  Failures are seen by what the
+stand-in counted and what is in the tables, never by time alone: C<wait_sql>
+waits for a condition.
+
+=cut
+
+package QueueTest;
+
+use strict;
+use warnings;
+
+use OssServer;
+use PostgreSQL::Test::Cluster;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# Start everything.  conf: further settings; preload => 0 leaves it out.
+sub new
+{
+	my ($class, %option) = @_;
+	my $self = bless { oss => OssServer->new }, $class;
+	my $node = $self->{node} =
+	  PostgreSQL::Test::Cluster->new($option{name} // 'queue');
+	my $preload = $option{preload} // 1;
+
+	$node->init(allows_streaming => $option{standby} ? 1 : 0);
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = '" . ($preload ? 'oss_labels' : '') . "'\n"
+		  . "restart_after_crash = on\n"
+		  . ($option{conf} // ''));
+	$node->start;
+	$self->sql($self->create_sql) unless $option{bare};
+	return $self;
+}
+
+# SQL that makes a database ready.
+sub create_sql
+{
+	my ($self, %server) = @_;
+	my $options = join '', map { ", $_ '$server{$_}'" } sort keys %server;
+	return "CREATE EXTENSION IF NOT EXISTS oss_labels;"
+	  . " CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels"
+	  . " OPTIONS (region 'cn-hangzhou', endpoint '"
+	  . $self->{oss}->http_endpoint . "'$options);"
+	  . " CREATE USER MAPPING FOR CURRENT_USER SERVER oss"
+	  . " OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');";
+}
+
+# Run SQL that must succeed and return what it says.
+sub sql
+{
+	my ($self, $sql, $database) = @_;
+	return $self->{node}->safe_psql($database // 'postgres', $sql);
+}
+
+# Run SQL and return its error.
+sub sql_error
+{
+	my ($self, $sql, $database) = @_;
+	my ($status, $out, $err) =
+	  $self->{node}->psql($database // 'postgres', $sql,
+		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	return $err;
+}
+
+# Wait until a query gives an answer; false after a while.  Works across
+# crashes.
+sub wait_sql
+{
+	my ($self, $query, $expected, %option) = @_;
+	my $end = time + ($option{seconds} // 60);
+	my $out;
+
+	$expected //= 't';
+	do
+	{
+		my $status = $self->{node}->psql($option{database} // 'postgres',
+			$query, stdout => \$out, stderr => \my $err);
+		return 1 if defined $status && $status == 0 && $out eq $expected;
+		sleep 0.05;
+	} while (time < $end);
+	diag("waited in vain for $expected, got " . ($out // 'nothing'));
+	return 0;
+}
+
+# Wait until nothing is left in the queue.
+sub wait_empty
+{
+	my ($self, %option) = @_;
+	return $self->wait_sql('SELECT count(*) FROM oss_labels.job', '0', %option);
+}
+
+# Put keys into the queue; bucket tenlabels has every key with ten labels.
+sub enqueue
+{
+	my ($self, $n, $prefix, $database) = @_;
+	$prefix //= 'k';
+	return $self->sql("SELECT count(oss_labels.enqueue('tenlabels',"
+		  . " '$prefix' || g)) FROM generate_series(1, $n) g", $database);
+}
+
+# The pid of a database's worker, or ''.
+sub worker_pid
+{
+	my ($self, $database) = @_;
+	$database //= 'postgres';
+	return $self->sql("SELECT pid FROM oss_labels.worker"
+		  . " WHERE database = '$database'");
+}
+
+# Wait until a database's worker is in a state (a LIKE pattern).
+sub wait_worker
+{
+	my ($self, $state, $database, $where) = @_;
+	$database //= 'postgres';
+	return $self->wait_sql("SELECT count(*) FROM oss_labels.worker"
+		  . " WHERE database = '$database' AND state LIKE '$state'", '1',
+		database => $where // 'postgres');
+}
+
+# One of the stand-in's counters.
+sub count
+{
+	my ($self, $name) = @_;
+	return $self->{oss}->count($name // 'label_requests');
+}
+
+# Forget counters and faults.
+sub reset
+{
+	my ($self) = @_;
+	return $self->{oss}->control('/reset');
+}
+
+# What the server logged since the last call.
+sub log
+{
+	my ($self) = @_;
+	my $all = PostgreSQL::Test::Utils::slurp_file($self->{node}->logfile);
+	my $new = substr($all, $self->{logged} // 0);
+	$self->{logged} = length $all;
+	return $new;
+}
+
+# Kill the postmaster and start another, once its children are gone.
+sub kill_postmaster
+{
+	my ($self) = @_;
+	my $node = $self->{node};
+	my ($pid) = split /\n/,
+	  PostgreSQL::Test::Utils::slurp_file($node->data_dir . '/postmaster.pid');
+	my @children;
+
+	for my $stat (glob '/proc/[0-9]*/stat')
+	{
+		open my $fh, '<', $stat or next;
+		my $line = <$fh> // '';
+		push @children, $1 if $line =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $pid;
+	}
+	$node->kill9;
+	for (1 .. 200)
+	{
+		last unless grep { kill 0, $_ } @children;
+		sleep 0.05;
+	}
+	$node->start;
+	return;
+}
+
+# Images that have exactly their ten labels, and images that do not.
+sub stored
+{
+	my ($self) = @_;
+	return $self->sql("SELECT count(*) FILTER (WHERE n = 10 AND label_count = 10),"
+		  . " count(*) FILTER (WHERE n <> 10 OR label_count <> 10)"
+		  . " FROM (SELECT i.label_count, count(l.image_id) AS n"
+		  . " FROM oss_labels.image i LEFT JOIN oss_labels.image_label l"
+		  . " USING (image_id) GROUP BY i.image_id) s");
+}
+
+1;
