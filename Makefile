@@ -77,6 +77,9 @@ clean-tests:
 test:
 	@test/run
 
+matrix:
+	@test/matrix $(MAJORS)
+
 demo:
 	@test/demo/run
 
@@ -91,4 +94,4 @@ dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(VERSION)/ \
 		-o $(EXTENSION)-$(VERSION).zip HEAD
 
-.PHONY: oss-server clean-tests test demo bench shell dist
+.PHONY: oss-server clean-tests test matrix demo bench shell dist
