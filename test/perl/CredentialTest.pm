@@ -21,7 +21,7 @@ use CredentialServer;
 use OssServer;
 use PostgreSQL::Test::Cluster;
 
-# Start everything; env is the environment of PostgreSQL.
+# Start everything; env is the environment of PostgreSQL, conf more settings.
 sub new
 {
 	my ($class, %option) = @_;
@@ -36,7 +36,8 @@ sub new
 	$node->append_conf('postgresql.conf',
 		"log_statement = none\n"
 		  . "log_min_error_statement = panic\n"
-		  . "oss_labels.metadata_endpoint = '" . $self->{credentials}->url . "'\n");
+		  . "oss_labels.metadata_endpoint = '" . $self->{credentials}->url . "'\n"
+		  . ($option{conf} // ''));
 	{
 		local %ENV = (%ENV, %{ $option{env} // {} });
 		$node->start;

@@ -1,0 +1,46 @@
+# Credentials in the worker: fetched with no transaction open, renewed in the
+# middle of a queue, waited for while the service of credentials is away.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib 'test/perl';
+use CredentialServer;
+use CredentialTest;
+
+my $test = CredentialTest->new(conf => "shared_preload_libraries = 'oss_labels'\n");
+my $server = $test->{credentials};
+my $node = $test->{node};
+
+# Keys STS.1 to STS.4, each good for so many requests.
+$server->issue(id => 'STS.%d', secret => 'secret-%d', token => 'token-%d');
+$test->oss_key("STS.$_", "secret-$_", "token-$_", uses => 400) for 1 .. 4;
+$test->oss('/bucket?name=examplebucket&labels=2&image=examplebucket/example.jpg');
+$test->psql_ok($test->create_mapping(credential_source => 'ecs_ram_role', role_name => 'TestRole'));
+
+# The first key takes its time: what does the worker look like meanwhile?
+$server->answer('key', delay => 2, times => 1);
+$test->psql_ok(
+	"SELECT count(oss_labels.enqueue('examplebucket', 'k' || i || '.jpg')) FROM generate_series(1, 1000) i");
+my $waiting = "SELECT count(*) FROM pg_stat_activity"
+  . " WHERE backend_type LIKE 'oss_labels%worker%' AND datname = 'postgres'";
+ok($node->poll_query_until('postgres', "$waiting AND pid IS NOT NULL", '1'), 'there is a worker')
+  or diag $test->psql_ok('SELECT backend_type, datname FROM pg_stat_activity');
+ok( $node->poll_query_until('postgres', "$waiting AND xact_start IS NULL AND backend_xmin IS NULL", '1'),
+	'no transaction while a key is fetched');
+is($test->oss_count('label_requests'), 0, 'nothing is sent without a key');
+
+ok( $node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.image', '1000'),
+	'1000 images have labels');
+is($test->psql_ok('SELECT count(*) FROM oss_labels.failed_job'), 0, 'no job has failed')
+  or diag $test->psql_ok('SELECT * FROM oss_labels.failed_job LIMIT 1');
+is($server->count('key'), 3, 'three keys were fetched');
+my $again = $test->oss_count('label_requests') - 1000;
+is($test->oss_count('code_SecurityTokenExpired'), $again, 'what was sent again had been refused');
+cmp_ok($again, '<=', 2 * 64, 'no more than what was in flight');
+
+done_testing();
