@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "client/answer.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "sql/drain.h"
 #include "sql/queue.h"
 #include "sql/store.h"
@@ -133,7 +134,8 @@ add_to_batch(Batch *batch, OssJob *job)
 		case OSS_VERDICT_ANSWERED:
 			for (OssJob *j = job->followers; j; j = j->next)
 				batch->deleted[batch->ndeleted++] = j;
-			/* FALLTHROUGH */
+			batch->deleted[batch->ndeleted++] = job;
+			break;
 		case OSS_VERDICT_DONE:
 			batch->deleted[batch->ndeleted++] = job;
 			break;
@@ -206,7 +208,7 @@ pause_for(OssJob *job)
 	else if (job->target != NULL || pause.sqlerrcode != ERRCODE_UNDEFINED_OBJECT)
 		pause.requester = job->requester;
 	if (oss_pause_add(&pause))
-		ereport(IsBackgroundWorker ? LOG : NOTICE,
+		ereport(MyBgworkerEntry != NULL ? LOG : NOTICE,
 				(errmsg("oss_labels pauses server \"%s\"%s%s: %s",
 						pause.server, pause.bucket ? " for bucket " : "",
 						pause.bucket ? pause.bucket : "", pause.reason),

@@ -13,6 +13,7 @@
 #include "sql/shared.h"
 #include "sql/srf.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_worker_status);
