@@ -134,4 +134,11 @@
 #define oss_set_ca_cache(easy) CURLE_OK
 #endif
 
+/* 8.6 has a code of its own for an answer that is beyond its limits. */
+#if LIBCURL_VERSION_NUM >= 0x080600
+#define OSS_CURLE_TOO_LARGE CURLE_TOO_LARGE
+#else
+#define OSS_CURLE_TOO_LARGE CURLE_OBSOLETE20
+#endif
+
 #endif							/* OSS_COMPAT_CURL */

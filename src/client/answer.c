@@ -91,7 +91,8 @@ field(JsonbContainer *object, const char *name, JsonbValue *out)
 
 /*
  * Is this an answer of image/labels?  An ignored action would give the image
- * itself with status 200, a proxy its own page (reference 7.4).
+ * itself with status 200, a proxy its own page (reference 7.4); and IMM's own
+ * error document has a RequestId too, beside its Code (6.1).
  */
 static bool
 is_labels_document(Jsonb *answer)
@@ -103,7 +104,8 @@ is_labels_document(Jsonb *answer)
 	if (field(&answer->root, "Labels", &value) != NULL)
 		return value.type == jbvNull ||
 			(value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data));
-	return field(&answer->root, "RequestId", &value) != NULL &&
+	return field(&answer->root, "Code", &value) == NULL &&
+		field(&answer->root, "RequestId", &value) != NULL &&
 		value.type == jbvString;
 }
 

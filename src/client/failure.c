@@ -109,6 +109,18 @@ oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
 					 xml->ec[0] ? xml->ec : answer->ec, xml->message);
 }
 
+/* Return the ms from a service's now, else from ours, to a date of its. */
+static long
+ms_until(const char *date, const char *now)
+{
+	time_t		when = http_parse_date(date);
+	time_t		begin = http_parse_date(now);
+
+	if (when == (time_t) -1)
+		return 0;
+	return (long) (when - (begin == (time_t) -1 ? time(NULL) : begin)) * 1000;
+}
+
 /* Return how long the service asks to wait, in ms. */
 long
 oss_failure_delay(const HttpAnswer *answer)
@@ -122,15 +134,29 @@ oss_failure_delay(const HttpAnswer *answer)
 		if (*end == '\0')
 			ms = ms > MAX_DELAY_MS / 1000 ? MAX_DELAY_MS : ms * 1000;
 		else
-		{
-			time_t		when = http_parse_date(answer->retry_after);
-
-			ms = when < 0 ? 0 : (long) (when - time(NULL)) * 1000;
-		}
+			ms = ms_until(answer->retry_after, answer->date);
 	}
 	if (answer->qos_delay[0] != '\0')
 		ms = Max(ms, strtol(answer->qos_delay, NULL, 10));
 	return Max(0, Min(ms, MAX_DELAY_MS));
+}
+
+/*
+ * Return the bytes of the character at text when the database can hold it as
+ * it is, else 0.
+ */
+static int
+holdable(const char *text, int encoding)
+{
+	const unsigned char *c = (const unsigned char *) text;
+	int			len;
+
+	if (*c < 0x80)
+		return *c >= ' ' && *c != 0x7f ? 1 : 0;
+	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII)
+		return 0;
+	len = pg_utf_mblen(c);
+	return strnlen(text, len) == len && pg_utf8_islegal(c, len) ? len : 0;
 }
 
 /*
@@ -142,15 +168,28 @@ static void
 append_foreign(StringInfo out, const char *text)
 {
 	int			encoding = GetDatabaseEncoding();
-	bool		utf8 = encoding == PG_UTF8 || encoding == PG_SQL_ASCII;
 
-	for (; *text != '\0'; text++)
+	while (*text != '\0')
 	{
-		unsigned char c = *text;
+		int			len = holdable(text, encoding);
 
-		appendStringInfoChar(out, c < ' ' || c == 0x7f ||
-							 (c >= 0x80 && !utf8) ? '?' : c);
+		if (len > 0)
+			appendBinaryStringInfo(out, text, len);
+		else
+			appendStringInfoChar(out, '?');
+		text += Max(len, 1);
 	}
+}
+
+/* Return such text as a string of its own. */
+static char *
+foreign_string(const char *text)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	append_foreign(&out, text);
+	return out.data;
 }
 
 /* Append "label value" as one more item of a list, unless it is empty. */
@@ -249,7 +288,7 @@ make_failure(const OssFailureRule *rule, const char *code, const char *what)
 	failure->sqlerrcode = rule->sqlerrcode;
 	failure->retry = rule->retry;
 	failure->setup = rule->setup;
-	failure->code = pstrdup(code);
+	failure->code = foreign_string(code);
 	failure->message = message.data;
 	failure->hint = rule->hint;
 	return failure;
@@ -271,7 +310,7 @@ oss_failure_describe(const OssFailureRule *rule, const HttpAnswer *answer,
 	if (answer->request_id[0] != '\0')
 		failure->request_id = pstrdup(answer->request_id);
 	else if (xml->request_id[0] != '\0')
-		failure->request_id = pstrdup(xml->request_id);
+		failure->request_id = foreign_string(xml->request_id);
 	return failure;
 }
 

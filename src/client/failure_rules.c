@@ -67,8 +67,8 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "TransportError", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, TRANSIENT, IMAGE,
 	"the answer was not HTTP", HINT_PROXY},
 	{0, "AnswerTooLarge", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, NEVER, IMAGE,
-		"the answer is larger than oss_labels.max_response_size",
-	"A labels document has a few kilobytes. " HINT_PROXY},
+		"the answer is too large",
+	"A labels document has a few kilobytes; oss_labels.max_response_size sets the most that is accepted. " HINT_PROXY},
 	{0, "OutOfMemory", NULL, NULL, ERRCODE_OUT_OF_MEMORY, TRANSIENT, IMAGE,
 	"out of memory while receiving the answer", HINT_LATER},
 
@@ -240,8 +240,6 @@ const OssFailureRule oss_failure_rules[] = {
 	"the account's KMS is not in order", "Look at the account's bill and messages."},
 
 	/* too fast */
-	{0, NULL, "0004-", NULL, BUSY, THROTTLED, IMAGE,
-	"the service is asked too often", HINT_SLOWER},
 	{0, "CpuLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
 	"the account's image processing quota is used up", HINT_SLOWER},
 	{0, "TotalQpsLimitExceeded", NULL, NULL, BUSY, THROTTLED, IMAGE,
@@ -258,6 +256,8 @@ const OssFailureRule oss_failure_rules[] = {
 	"the service is asked too often", HINT_SLOWER},
 	{0, "PartitionQpsLimitted", NULL, NULL, BUSY, THROTTLED, IMAGE,
 	"the service is asked too often for keys like this one", HINT_SLOWER},
+	{0, NULL, "0004-", NULL, BUSY, THROTTLED, IMAGE,
+	"the service is asked too often", HINT_SLOWER},
 
 	/* the service is not well */
 	{0, "InternalError", NULL, NULL, SERVICE, TRANSIENT, IMAGE,

@@ -68,6 +68,20 @@ static CURL *spare[MAX_SPARE_HANDLES];
 static int	nspare = 0;
 static int	in_flight = 0;
 
+/*
+ * Copy a header's value, cut at size.  Whatever is not printable ASCII becomes
+ * "?": the value may come to stand in a text, where other bytes could be
+ * invalid.
+ */
+static void
+copy_value(char *to, size_t size, const char *from, size_t len)
+{
+	len = Min(len, size - 1);
+	for (size_t i = 0; i < len; i++)
+		to[i] = from[i] >= ' ' && from[i] < 0x7f ? from[i] : '?';
+	to[len] = '\0';
+}
+
 /* Keep what a caller may look at of one answer header. */
 static void
 keep_header(HttpAnswer *answer, const char *line, size_t len)
@@ -100,9 +114,7 @@ keep_header(HttpAnswer *answer, const char *line, size_t len)
 			line++, len--;
 		while (len > 0 && (unsigned char) line[len - 1] <= ' ')
 			len--;
-		len = Min(len, kept[i].size - 1);
-		memcpy(kept[i].value, line, len);
-		kept[i].value[len] = '\0';
+		copy_value(kept[i].value, kept[i].size, line, len);
 		return;
 	}
 }
@@ -234,8 +246,12 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 		case CURLE_SEND_ERROR:
 		case CURLE_PARTIAL_FILE:
 			return HTTP_BROKEN;
+		case OSS_CURLE_TOO_LARGE:
+			return HTTP_TOO_LARGE;
 		case CURLE_OUT_OF_MEMORY:
-			return HTTP_NO_MEMORY;
+			/* what older ones say to an endless header line, too */
+			return t->header_bytes > 0 && !t->answer.in_body ?
+				HTTP_TOO_LARGE : HTTP_NO_MEMORY;
 		default:
 			return HTTP_OTHER;
 	}
@@ -304,6 +320,10 @@ release(HttpTransfer *t)
 			curl_easy_cleanup(t->easy);
 		t->easy = NULL;
 	}
+
+	/* a security token may be among them */
+	for (struct curl_slist *h = t->headers; h != NULL; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(t->headers);
 	t->headers = NULL;
 }

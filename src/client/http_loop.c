@@ -19,10 +19,10 @@
 #include "client/http_loop.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #define MUX_EVENTS	64
@@ -33,15 +33,25 @@
 /*
  * The process's loop.  Either multi is NULL and nothing else is set, or all
  * of it is.  curl_due is when curl wants to be called without any socket being
- * ready, or 0.
+ * ready, by monotonic_us(), or 0.
  */
 static CURLM *multi = NULL;
 static CURLSH *share = NULL;
 static int	mux = -1;
 static WaitEventSet *waits = NULL;
-static TimestampTz curl_due = 0;
+static int64 curl_due = 0;
 static uint32 wait_event = 0;
 static HttpLoopEnded tell_ended = NULL;
+
+/* Return microseconds of a clock that nobody sets. */
+static int64
+monotonic_us(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
 
 /* Tell epoll what curl waits for on a socket; called by curl. */
 static int
@@ -71,7 +81,7 @@ static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	curl_due = timeout_ms < 0 ? 0 :
-		GetCurrentTimestamp() + timeout_ms * INT64CONST(1000);
+		monotonic_us() + timeout_ms * INT64CONST(1000);
 	return 0;
 }
 
@@ -240,7 +250,7 @@ pump(void)
 			what |= CURL_CSELECT_ERR;
 		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
 	}
-	if (curl_due != 0 && curl_due <= GetCurrentTimestamp())
+	if (curl_due != 0 && curl_due <= monotonic_us())
 	{
 		curl_due = 0;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -271,11 +281,11 @@ static long
 bounded_wait(long timeout_ms)
 {
 	long		curl_ms;
-	TimestampTz now;
+	int64		now;
 
 	if (curl_due == 0 || timeout_ms == 0)
 		return timeout_ms;
-	now = GetCurrentTimestamp();
+	now = monotonic_us();
 	if (curl_due <= now)
 		return 0;
 	curl_ms = (long) ((curl_due - now + 999) / 1000);

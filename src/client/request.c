@@ -26,6 +26,9 @@
 #define BACKOFF_BASE_MS		200.0
 #define BACKOFF_CAP_MS		20000.0
 
+/* With less time left than this, an attempt is paid for and not received. */
+#define LEAST_TIME_MS		100
+
 /* Attempts in a row without any answer after which the set-up is at fault. */
 #define UNREACHABLE_LIMIT	5
 
@@ -71,6 +74,7 @@ struct OssRequest
 	bool		key_renewed;
 	char		key_id[136];	/* that signed the attempt in flight */
 	TimestampTz due;			/* not before */
+	TimestampTz sent;			/* the last attempt */
 	TimestampTz deadline;
 	HttpTransfer *transfer;
 	const OssFailureRule *rule;
@@ -250,11 +254,12 @@ send_signed(OssRequest *request, const OssCredentials *who, TimestampTz now)
 
 /* Count an attempt that has gone out. */
 static void
-count_attempt(OssRequest *request)
+count_attempt(OssRequest *request, TimestampTz now)
 {
 	OssCounters *counters = &request->group->counters;
 
 	request->state = REQUEST_IN_FLIGHT;
+	request->sent = now;
 	request->attempts++;
 	request->charged++;
 	counters->requests++;
@@ -294,21 +299,30 @@ send_or_fail(OssRequest *request, const OssCredentials *who, TimestampTz now)
 	PG_TRY();
 	{
 		send_signed(request, who, now);
-		count_attempt(request);
+		count_attempt(request, now);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(caller);
+		oss_flow_end(request->server, OSS_FLOW_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
 		error = CopyErrorData();
 		FlushErrorState();
-		oss_flow_end(request->server, OSS_FLOW_LOST);
 		fail(request, oss_failure_make("OutOfMemory", error->message, "labels"));
 	}
 	PG_END_TRY();
+}
+
+/* Return how many ms a request has until its deadline; -1 without one. */
+static long
+time_left(const OssRequest *request, TimestampTz now)
+{
+	if (request->deadline == 0)
+		return -1;
+	return (long) Max(0, (request->deadline - now) / 1000);
 }
 
 /*
@@ -325,10 +339,17 @@ advance(OssRequest *request, TimestampTz now)
 
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
+	if (request->deadline != 0 && time_left(request, now) < LEAST_TIME_MS)
+	{
+		/* with the failure of its last attempt */
+		unlist(request);
+		finish(request);
+		return 0;
+	}
 	switch (credential_get(request->server->source, &who, &failure))
 	{
 		case CREDENTIAL_PENDING:
-			return -1;
+			return time_left(request, now);
 		case CREDENTIAL_FAILED:
 			unlist(request);
 			fail(request, failure);
@@ -338,7 +359,7 @@ advance(OssRequest *request, TimestampTz now)
 	}
 	ms = oss_flow_try_start(request->server);
 	if (ms != 0)
-		return ms == OSS_FLOW_WAIT_FOR_END ? -1 : ms;
+		return ms == OSS_FLOW_WAIT_FOR_END ? time_left(request, now) : ms;
 	if (request->deadline == 0)
 		request->deadline = TimestampTzPlusMilliseconds(now,
 														request->server->timeout_ms);
@@ -391,17 +412,23 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 static bool
 correct_clock(OssRequest *request, const HttpAnswer *answer)
 {
-	time_t		theirs = http_parse_date(answer->date);
+	return oss_correct_clock(request->server, answer->date) ||
+		oss_correct_clock(request->server, request->xml.server_time);
+}
 
-	if (theirs == (time_t) -1)
-		theirs = http_parse_date(request->xml.server_time);
+/*
+ * Count an attempt without an answer.  Those that were in flight together tell
+ * no more than one of them does.
+ */
+static void
+note_unreachable(OssRequest *request)
+{
+	OssServer  *server = request->server;
 
-	if (theirs == (time_t) -1)
-		return false;
-	request->server->clock_offset_ms = theirs * INT64CONST(1000) -
-		(GetCurrentTimestamp() / 1000 +
-		 (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400000));
-	return true;
+	if (server->unreachable > 0 && request->sent < server->unreachable_at)
+		return;
+	server->unreachable++;
+	server->unreachable_at = GetCurrentTimestamp();
 }
 
 /* Note whether the endpoint answers at all. */
@@ -413,11 +440,11 @@ note_reachable(OssRequest *request, const HttpAnswer *answer)
 		case HTTP_RESOLVE:
 		case HTTP_CONNECT:
 		case HTTP_TLS:
-			request->server->unreachable++;
+			note_unreachable(request);
 			break;
 		case HTTP_TIMEOUT:
 			if (answer->sent_us == 0)
-				request->server->unreachable++;
+				note_unreachable(request);
 			break;
 		case HTTP_ANSWERED:
 			request->server->unreachable = 0;
@@ -430,7 +457,11 @@ note_reachable(OssRequest *request, const HttpAnswer *answer)
 		request->rule = oss_failure_rule("Unreachable");
 }
 
-/* Return when to try again after a backoff, or 0 when that is too late. */
+/*
+ * Return when to try again after a backoff, or 0 when that is too late.  The
+ * jitter comes on top of what the service asked for, lest all that it sent
+ * away come back at once.
+ */
 static TimestampTz
 backoff_end(const OssRequest *request, long asked_ms)
 {
@@ -440,16 +471,23 @@ backoff_end(const OssRequest *request, long asked_ms)
 	TimestampTz due;
 
 	due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									  (int64) Max(ms, asked_ms));
-	return due < request->deadline ? due : 0;
+									  (int64) ms + asked_ms);
+	return time_left(request, due) < LEAST_TIME_MS ? 0 : due;
 }
 
-/* Decide whether and when to send again; returns false when to give up. */
+/*
+ * Decide whether and when to send again; returns false when to give up.  What
+ * was answered with labels has been paid for: it is asked for again only when
+ * the connection broke.
+ */
 static bool
 retry(OssRequest *request, const HttpAnswer *answer)
 {
 	TimestampTz due;
 
+	if (answer->status == 200 && answer->end != HTTP_BROKEN &&
+		answer->end != HTTP_OTHER)
+		return false;
 	switch (request->rule->retry)
 	{
 		case OSS_RETRY_NEVER:

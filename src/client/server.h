@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "client/credential.h"
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "protocol/sign.h"
 #include "protocol/uri.h"
@@ -50,7 +51,9 @@ typedef struct OssServer
 	bool		cached;			/* the cache still holds it */
 	int			in_flight;
 	int64		clock_offset_ms;	/* add to our clock */
-	int			unreachable;	/* attempts in a row without any answer */
+	int			unreachable;	/* attempts in a row without any answer, each
+								 * begun after the end of the one before */
+	TimestampTz unreachable_at; /* end of the last of them */
 	OssSigningKey signing_key;
 } OssServer;
 

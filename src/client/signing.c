@@ -31,6 +31,19 @@ oss_service_now(const OssServer *server)
 								 server->clock_offset_ms * 1000);
 }
 
+/* Set a server's clock offset from a date of its. */
+bool
+oss_correct_clock(OssServer *server, const char *date)
+{
+	time_t		theirs = http_parse_date(date);
+
+	if (theirs == (time_t) -1)
+		return false;
+	server->clock_offset_ms = (time_t_to_timestamptz(theirs) -
+							   GetCurrentTimestamp()) / 1000;
+	return true;
+}
+
 /* Raise that memory is short. */
 static void
 out_of_memory(void)

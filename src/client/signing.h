@@ -28,6 +28,12 @@ typedef struct OssTarget
 extern time_t oss_service_now(const OssServer *server);
 
 /*
+ * Set a server's clock offset from a date of its, as http_parse_date() reads
+ * it; returns false when it can't.
+ */
+extern bool oss_correct_clock(OssServer *server, const char *date);
+
+/*
  * Fill in *spec for a request that is signed afresh, or not at all when who is
  * NULL.  Everything but timeout_ms is set; the strings stay valid until the
  * next call.  Errors: 53200.

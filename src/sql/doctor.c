@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "client/answer.h"
 #include "client/probe.h"
+#include "client/signing.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "sql/srf.h"
@@ -80,6 +81,22 @@ resolve(Patient *p, const char *name)
 	oss_server_credentials(p->server, &p->who);
 }
 
+/* Is an error a finding?  A cancel, a conflict or a bug is none. */
+static bool
+is_finding(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_INTERNAL_ERROR:
+			return false;
+		default:
+			return true;
+	}
+}
+
 /*
  * Run resolve() and turn its error into a finding.  Catalogs are read, so it
  * takes a subtransaction to catch the error.
@@ -106,7 +123,7 @@ check_catalogs(Patient *p, const char *name)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (!is_finding(error))
 			ReThrowError(error);
 		report(p, p->step, false,
 			   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
@@ -165,7 +182,7 @@ report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
 	return true;
 }
 
-/* Report the difference of the clocks. */
+/* Report the difference of the clocks, and reckon with it from now on. */
 static void
 report_clock(Patient *p, const HttpAnswer *a)
 {
@@ -179,11 +196,13 @@ report_clock(Patient *p, const HttpAnswer *a)
 		return;
 	}
 	skew = (long) (time(NULL) - theirs);
+	if (labs(skew) >= MAX_SKEW_SECONDS)
+		oss_correct_clock(p->server, a->date);
 	report(p, "clock", labs(skew) < MAX_SKEW_SECONDS,
 		   psprintf("ours differs by %ld s, %d s are tolerated", skew,
 					MAX_SKEW_SECONDS),
 		   labs(skew) < MAX_SKEW_SECONDS ? NULL :
-		   "Requests correct it by themselves once, but let NTP set the clock of the database server.");
+		   "Requests reckon with it, but let NTP set the clock of the database server.");
 }
 
 /* Report on network and clock with one unsigned request. */
@@ -212,8 +231,10 @@ check_bucket(Patient *p)
 	const OssFailure *failure;
 
 	oss_probe(p->server, &target, &p->who, &failure);
-	if (failure != NULL && (failure->setup || failure->http_status == 0 ||
-							failure->retry == OSS_RETRY_CLOCK))
+	if (failure != NULL && (failure->http_status == 0 ||
+							failure->retry == OSS_RETRY_CLOCK ||
+							strcmp(failure->code, "InvalidArgument") == 0 ||
+							failure->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION))
 		return report_failure(p, "signature", failure);
 	report(p, "signature", true, "accepted", NULL);
 	if (failure != NULL && strcmp(failure->code, "NoSuchKey") != 0)
