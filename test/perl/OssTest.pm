@@ -167,7 +167,7 @@ sub ok
 sub outcomes
 {
 	my ($self, @queries) = @_;
-	my $sessions = @queries < 8 ? 1 : 8;
+	my $sessions = @queries < 8 ? 1 : 24;
 	my (@runs, @outcomes);
 	for my $i (0 .. $sessions - 1)
 	{

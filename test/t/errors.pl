@@ -11,7 +11,7 @@ use Test::More;
 use lib 'test/perl';
 use OssTest qw(literal);
 
-my $t = OssTest->new(conf => "max_files_per_process = 1000\n");
+my $t = OssTest->new;
 my $oss = $t->{oss};
 my @columns = qw(rule http_status code ec message_has sqlstate retry setup message hint);
 my @table = map { my %r; @r{@columns} = split /\x1f/, $_, -1; \%r }
