@@ -10,16 +10,15 @@
 #include "postgres.h"
 
 #include <time.h>
-#include <unistd.h>
 
 #include <curl/curl.h>
 
 #include "client/http.h"
 #include "client/http_loop.h"
+#include "client/http_socket.h"
 #include "compat.h"
 #include "lib/ilist.h"
 #include "protocol/address.h"
-#include "storage/fd.h"
 #include "utils/memutils.h"
 
 #define USER_AGENT "oss_labels/1.0"
@@ -200,11 +199,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 		t->refused_address = true;
 		return CURL_SOCKET_BAD;
 	}
-	if (!AcquireExternalFD())
-		return CURL_SOCKET_BAD;
-	fd = socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
-	if (fd < 0)
-		ReleaseExternalFD();
+	fd = http_socket_open(peer->family, peer->socktype, peer->protocol);
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -212,8 +207,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 static int
 on_close_socket(void *arg, curl_socket_t fd)
 {
-	ReleaseExternalFD();
-	return close(fd);
+	return http_socket_close(fd);
 }
 
 /* Tell what curl's code means for us. */

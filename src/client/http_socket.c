@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ * http_socket.c
+ *	  The sockets that libcurl has open, counted against PostgreSQL's limit
+ *	  on descriptors.
+ *
+ * libcurl tells when it wants a socket, but not always when it closes one:
+ * some versions (7.87 to 8.x) close a socket that never got connected without
+ * a word.  Counting calls would leak a descriptor of the limit with every
+ * connection refused.  So there is a list of what was opened, and now and then
+ * whatever is not there any more is struck off.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/http_socket.h"
+#include "storage/fd.h"
+
+/* Sockets below which it does not matter whether some are gone. */
+#define FEW_SOCKETS 16
+
+/* A socket: the descriptor may belong to another file by now. */
+typedef struct Socket
+{
+	int			fd;
+	ino_t		inode;
+} Socket;
+
+/*
+ * What was opened.  Each element holds one of PostgreSQL's external
+ * descriptors.  malloc'd: it grows inside a curl callback.
+ */
+static Socket *sockets = NULL;
+static int	nsockets = 0;
+static int	capacity = 0;
+
+/* Look for what is gone when there are so many. */
+static int	sweep_at = FEW_SOCKETS;
+
+/* Strike off an element. */
+static void
+forget(int i)
+{
+	sockets[i] = sockets[--nsockets];
+	ReleaseExternalFD();
+}
+
+/* Is the socket still there? */
+static bool
+is_open(const Socket *s)
+{
+	struct stat st;
+
+	return fstat(s->fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		st.st_ino == s->inode;
+}
+
+/* Strike off what was closed without a word. */
+static void
+sweep(void)
+{
+	for (int i = nsockets - 1; i >= 0; i--)
+		if (!is_open(&sockets[i]))
+			forget(i);
+	sweep_at = Max(FEW_SOCKETS, 2 * nsockets);
+}
+
+/* Make room for one more; returns false when memory is short. */
+static bool
+make_room(void)
+{
+	int			wanted = Max(FEW_SOCKETS, 2 * capacity);
+	Socket	   *grown;
+
+	if (nsockets < capacity)
+		return true;
+	grown = realloc(sockets, wanted * sizeof(Socket));
+	if (grown == NULL)
+		return false;
+	sockets = grown;
+	capacity = wanted;
+	return true;
+}
+
+/* Reserve one of PostgreSQL's external descriptors. */
+static bool
+reserve(void)
+{
+	if (nsockets >= sweep_at)
+		sweep();
+	if (AcquireExternalFD())
+		return true;
+	sweep();
+	return AcquireExternalFD();
+}
+
+/* Open a socket. */
+int
+http_socket_open(int family, int type, int protocol)
+{
+	struct stat st = {0};
+	int			fd;
+
+	if (!make_room() || !reserve())
+		return -1;
+	fd = socket(family, type | SOCK_CLOEXEC, protocol);
+	if (fd < 0)
+	{
+		ReleaseExternalFD();
+		return -1;
+	}
+	(void) fstat(fd, &st);
+	sockets[nsockets++] = (Socket) {fd, st.st_ino};
+	return fd;
+}
+
+/* Close a socket. */
+int
+http_socket_close(int fd)
+{
+	for (int i = 0; i < nsockets; i++)
+	{
+		if (sockets[i].fd == fd && is_open(&sockets[i]))
+		{
+			forget(i);
+			break;
+		}
+	}
+	return close(fd);
+}

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ * http_socket.h
+ *	  The sockets that libcurl has open, counted against PostgreSQL's limit
+ *	  on descriptors.
+ *
+ * Middle floor, private to http.c.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_HTTP_SOCKET_H
+#define OSS_HTTP_SOCKET_H
+
+#include "postgres.h"
+
+/*
+ * Open a socket; returns -1 when the system or PostgreSQL's limit on
+ * descriptors refuses.  Never throws: libcurl calls it.
+ */
+extern int	http_socket_open(int family, int type, int protocol);
+
+/* Close a socket of http_socket_open(); returns what close() does. */
+extern int	http_socket_close(int fd);
+
+#endif							/* OSS_HTTP_SOCKET_H */
