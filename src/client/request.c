@@ -26,7 +26,10 @@
 #define BACKOFF_BASE_MS		200.0
 #define BACKOFF_CAP_MS		20000.0
 
-/* With less time left than this, an attempt is paid for and not received. */
+/*
+ * With less time left than this, or than the last answer took, an attempt
+ * would be paid for and its answer not received.
+ */
 #define LEAST_TIME_MS		100
 
 /* Attempts in a row without any answer after which the set-up is at fault. */
@@ -75,6 +78,7 @@ struct OssRequest
 	char		key_id[136];	/* that signed the attempt in flight */
 	TimestampTz due;			/* not before */
 	TimestampTz sent;			/* the last attempt */
+	long		took_ms;		/* its answer; 0 without one */
 	TimestampTz deadline;
 	HttpTransfer *transfer;
 	const OssFailureRule *rule;
@@ -325,6 +329,14 @@ time_left(const OssRequest *request, TimestampTz now)
 	return (long) Max(0, (request->deadline - now) / 1000);
 }
 
+/* Would it be too late to send a request at that time? */
+static bool
+is_too_late(const OssRequest *request, TimestampTz when)
+{
+	return request->deadline != 0 &&
+		time_left(request, when) < Max(LEAST_TIME_MS, request->took_ms);
+}
+
 /*
  * Send a waiting request if everything is there for it.  Returns how many ms
  * to wait before asking again, 0 when it waits no more, -1 when something that
@@ -339,7 +351,7 @@ advance(OssRequest *request, TimestampTz now)
 
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
-	if (request->deadline != 0 && time_left(request, now) < LEAST_TIME_MS)
+	if (is_too_late(request, now))
 	{
 		/* with the failure of its last attempt */
 		unlist(request);
@@ -472,7 +484,7 @@ backoff_end(const OssRequest *request, long asked_ms)
 
 	due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									  (int64) ms + asked_ms);
-	return time_left(request, due) < LEAST_TIME_MS ? 0 : due;
+	return is_too_late(request, due) ? 0 : due;
 }
 
 /*
@@ -538,6 +550,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 		return;
 	}
 	request->rule = oss_failure_classify(answer, &request->xml);
+	request->took_ms = answered ? (long) (answer->total_us / 1000) : 0;
 	if (request->rule->retry == OSS_RETRY_THROTTLED)
 	{
 		request->group->counters.throttled++;
