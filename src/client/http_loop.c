@@ -31,10 +31,11 @@
 #define POOL_CONNECTIONS	1024L
 
 /*
- * The process's loop.  Either multi is NULL and nothing else is set, or all
- * of it is.  curl_due is when curl wants to be called without any socket being
+ * The process's loop.  Only when it is complete may it be used; what an error
+ * left of the rest is undone by the next attempt to make it.  curl_due is when curl wants to be called without any socket being
  * ready, by monotonic_us(), or 0.
  */
+static bool complete = false;
 static CURLM *multi = NULL;
 static CURLSH *share = NULL;
 static int	mux = -1;
@@ -135,6 +136,9 @@ make_waits(void)
 	AddWaitEventToSet(waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(waits, WL_SOCKET_READABLE, mux, NULL, NULL);
 	wait_event = oss_wait_event_new("OssLabelsRequest");
+
+	/* a set that lacks the latch, because adding it threw, would be deaf */
+	complete = true;
 }
 
 /* Undo a loop that was made by half. */
@@ -161,7 +165,7 @@ http_loop_init(HttpLoopEnded ended)
 {
 	const char *trouble;
 
-	if (waits != NULL)
+	if (complete)
 		return;
 
 	unmake();

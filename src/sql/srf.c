@@ -2,8 +2,8 @@
  * srf.c
  *	  Arguments and results of SQL functions.
  *
- * Sets are returned in materialize mode: a request must have ended, and its handles be free, before the executor may
- * abandon the function; so rows are never returned one by one.
+ * Sets are returned in materialize mode, never row by row: a request must have
+ * ended, and its handles be free, before the executor may abandon the function.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
