@@ -18,6 +18,7 @@
 #include "client/signing.h"
 #include "common/pg_prng.h"
 #include "lib/ilist.h"
+#include "mb/pg_wchar.h"
 #include "protocol/image_labels.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -144,11 +145,26 @@ on_request_reset(void *arg)
 	oss_server_unpin(request->server);
 }
 
-/* Name what is asked for. */
+/*
+ * Name what is asked for.  Nothing bounds an argument that is refused for its
+ * length, but the log should be: cut the names where the longest legal ones
+ * end.
+ */
 static char *
 what_of(const char *bucket, const char *key)
 {
-	return psprintf("labels of \"oss://%s/%s\"", bucket, key);
+	size_t		bucket_len = strlen(bucket);
+	size_t		key_len = strlen(key);
+	int			bucket_shown = pg_encoding_mbcliplen(PG_UTF8, bucket,
+													 Min(bucket_len, MaxAllocSize),
+													 OSS_BUCKET_MAX);
+	int			key_shown = pg_encoding_mbcliplen(PG_UTF8, key,
+												  Min(key_len, MaxAllocSize),
+												  OSS_KEY_MAX);
+
+	return psprintf("labels of \"oss://%.*s%s/%.*s%s\"",
+					bucket_shown, bucket, bucket_shown < bucket_len ? "..." : "",
+					key_shown, key, key_shown < key_len ? "..." : "");
 }
 
 /* Make an empty group. */
