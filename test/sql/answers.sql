@@ -1,0 +1,56 @@
+-- Answers in odd forms never crash and never become a wrong label; and as they
+-- were paid for, none is asked for twice.
+\i test/sql/include/server.sql
+\pset null NULL
+\pset format unaligned
+\set variant missing
+\i test/sql/include/answer.sql
+\set variant null
+\i test/sql/include/answer.sql
+\set variant empty
+\i test/sql/include/answer.sql
+\set variant object
+\i test/sql/include/answer.sql
+\set variant string
+\i test/sql/include/answer.sql
+\set variant number
+\i test/sql/include/answer.sql
+\set variant no-id
+\i test/sql/include/answer.sql
+\set variant neither
+\i test/sql/include/answer.sql
+\set variant unknown
+\i test/sql/include/answer.sql
+\set variant level3
+\i test/sql/include/answer.sql
+\set variant types
+\i test/sql/include/answer.sql
+\set variant fields-missing
+\i test/sql/include/answer.sql
+\set variant elements
+\i test/sql/include/answer.sql
+\set variant duplicates
+\i test/sql/include/answer.sql
+\set variant chinese
+\i test/sql/include/answer.sql
+\set variant escapes
+\i test/sql/include/answer.sql
+\set variant nul-escape
+\i test/sql/include/answer.sql
+\set variant broken
+\i test/sql/include/answer.sql
+\set variant trailing
+\i test/sql/include/answer.sql
+\set variant array
+\i test/sql/include/answer.sql
+\set variant empty-body
+\i test/sql/include/answer.sql
+
+-- many labels; and more depth than the stack has
+\! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET '/fault?kind=labels&variant=many&bytes=20000' >/dev/null
+SELECT count(*), count(label_name) FROM oss_labels.detect('examplebucket', 'example.jpg');
+\! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET '/fault?kind=labels&variant=deep&bytes=100000' >/dev/null
+SELECT error_code FROM oss_labels.try_detect('examplebucket', 'example.jpg');
+\! $OSS_CONTROL GET '/count?name=label_requests'
+SET client_min_messages = warning;
+DROP SERVER oss CASCADE;
