@@ -8,15 +8,15 @@
 \ir setup.sql
 
 \echo
-\echo '=== Labels of an image ==='
+\echo '=== The help page''s first sample: labels of an image ==='
 SELECT label_name, parent_label_name, label_level, label_confidence,
        centric_score, language
 FROM oss_labels.detect('examplebucket', 'example.jpg');
 
-\echo '=== Only those with a confidence of 0.85 at least ==='
+\echo '=== Its second: only those with a confidence of 0.85 at least ==='
 SELECT label_name, parent_label_name, label_level, label_confidence,
        centric_score, language
-FROM oss_labels.detect('examplebucket', 'example.jpg', thr => 0.85);
+FROM oss_labels.detect('image-demo', 'example.jpg', thr => 0.85);
 
 \echo '=== Labels of the images of a table ==='
 SELECT p.id, p.key, l.label_name, l.parent_label_name, l.label_confidence
