@@ -423,8 +423,13 @@ BEGIN
 	/*
 	 * Fires only in a logical replication worker, which fires no statement
 	 * triggers.  Its column list is also where the others find their columns,
-	 * as PostgreSQL keeps it right when columns are renamed.
+	 * as PostgreSQL keeps it right when columns are renamed.  A partition of
+	 * a watched table has its parent's.
 	 */
+	IF EXISTS (SELECT FROM pg_trigger t
+			WHERE t.tgrelid = relation AND t.tgname = 'oss_labels_replica') THEN
+		RETURN;
+	END IF;
 	EXECUTE format('CREATE TRIGGER oss_labels_replica '
 		'AFTER INSERT OR UPDATE OF %s OR DELETE ON %s '
 		'FOR EACH ROW EXECUTE FUNCTION oss_labels.enqueue_trigger(%s)',

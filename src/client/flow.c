@@ -30,9 +30,12 @@
 
 /*
  * A little more than a second, for requests do not all take the same time to
- * the service, which counts when they arrive.
+ * the service, which counts when they arrive.  For the same reason they go out
+ * evenly and not all at the beginning of the second, with so much time to make
+ * up for a late one.
  */
-#define WINDOW (SECOND + 5000)
+#define WINDOW (SECOND + 40000)
+#define SLACK 20000
 
 /* Times of sending that are kept; above, one stands for several requests. */
 #define TIMES 256
@@ -42,7 +45,7 @@
 #define TENTHS 100
 
 /* A throttle lowers the rate to this share of what went through. */
-#define DECREASE 0.9
+#define DECREASE 0.95
 /* Throttles within this time are answers to the same excess. */
 #define EPOCH (SECOND * 3 / 10)
 /* Share of the rate at the last decrease that is added in a second. */
@@ -62,12 +65,14 @@ typedef struct FlowSlot
 	Oid			serverid;
 	int64		used_at;
 
-	double		limit;			/* that the exact limit was set up for */
+	double		limit;			/* that the exact limit was set up for, -1:
+								 * nothing was asked yet */
 	int64		window;
 	uint64		sent;
 	int			group_size;
 	int			groups;
 	int64		times[TIMES];
+	int64		next_at;		/* when the next one is due, evenly */
 
 	double		rate;			/* found by throttles, 0: none */
 	double		last_rate;		/* before the last decrease */
@@ -137,6 +142,7 @@ clear_slot(FlowSlot *slot, Oid serverid, int64 now)
 	Size		from = offsetof(FlowSlot, limit);
 
 	memset((char *) slot + from, 0, sizeof(FlowSlot) - from);
+	slot->limit = -1;
 	slot->dbid = MyDatabaseId;
 	slot->serverid = serverid;
 	slot->used_at = now;
@@ -203,11 +209,25 @@ answers_within(FlowSlot *slot, int64 now, int n)
 	return sum;
 }
 
-/* Set up the exact limit, as if a second's worth had been sent just now. */
+/* Return the answers of about the last second. */
+static double
+answers_of_second(FlowSlot *slot, int64 now)
+{
+	double		with_present = answers_within(slot, now, 10);
+	uint32		present = slot->answered[slot->tenth % TENTHS];
+	uint32		eleventh = slot->answered[(slot->tenth - 10 + TENTHS) % TENTHS];
+
+	return Max(with_present, with_present - present + eleventh);
+}
+
+/*
+ * Set up the exact limit; when there was another before, as if a second's worth
+ * had been sent just now.
+ */
 static void
 set_limit(FlowSlot *slot, double limit, int64 now)
 {
-	bool		first = slot->limit == 0;
+	bool		first = slot->limit < 0;
 	int			n = (int) Min(Max(floor(limit), 1), 1e9);
 
 	slot->limit = limit;
@@ -217,6 +237,7 @@ set_limit(FlowSlot *slot, double limit, int64 now)
 	slot->group_size = (n + TIMES - 1) / TIMES;
 	slot->groups = n / slot->group_size;
 	slot->sent = 0;
+	slot->next_at = 0;
 	for (int i = 0; i < TIMES; i++)
 		slot->times[i] = first ? now - slot->window : now;
 }
@@ -229,7 +250,11 @@ exact_wait(FlowSlot *slot, double limit, int64 now)
 
 	if (slot->limit != limit)
 		set_limit(slot, limit, now);
-	if (limit == 0 || slot->sent % slot->group_size != 0)
+	if (limit == 0)
+		return 0;
+	if (slot->next_at - SLACK > now)
+		return slot->next_at - SLACK - now;
+	if (slot->sent % slot->group_size != 0)
 		return 0;
 	group = slot->sent / slot->group_size;
 	return Max(slot->times[group % slot->groups] + slot->window - now, 0);
@@ -239,10 +264,12 @@ exact_wait(FlowSlot *slot, double limit, int64 now)
 static void
 exact_sent(FlowSlot *slot, int64 now)
 {
-	if (slot->limit == 0)
+	if (slot->limit <= 0)
 		return;
 	slot->times[(slot->sent / slot->group_size) % slot->groups] = now;
 	slot->sent++;
+	slot->next_at = Max(slot->next_at, now) +
+		slot->window / (slot->groups * slot->group_size);
 }
 
 /* Let the rate grow with time. */
@@ -281,7 +308,7 @@ paced_wait(FlowSlot *slot, int64 now)
 static void
 throttle(FlowSlot *slot, int64 now)
 {
-	double		through = Max(answers_within(slot, now, 10), 1);
+	double		through = Max(answers_of_second(slot, now), 1);
 
 	slot->throttled++;
 	slot->throttled_at = now;
@@ -292,7 +319,9 @@ throttle(FlowSlot *slot, int64 now)
 		through = Min(slot->rate, through * 1.1);
 	slot->last_rate = through;
 	slot->rate = Max(through * DECREASE, 0.2);
-	slot->tokens = Min(slot->tokens, 0);
+
+	/* before the first one, most of a second's worth went out at once */
+	slot->tokens = slot->guessed ? slot->rate * -0.8 : Min(slot->tokens, 0);
 	slot->tokens_at = now;
 	slot->decreased_at = now;
 }
@@ -305,7 +334,7 @@ count_answer(FlowSlot *slot, int64 now)
 	slot->answered[slot->tenth % TENTHS]++;
 	if (slot->rate > 0 && slot->guessed && now - slot->decreased_at < SECOND)
 	{
-		slot->last_rate = Max(slot->last_rate, answers_within(slot, now, 10));
+		slot->last_rate = Max(slot->last_rate, answers_of_second(slot, now));
 		slot->rate = Max(slot->rate, slot->last_rate * DECREASE);
 	}
 }
@@ -330,7 +359,8 @@ oss_flow_try_start(OssServer *server)
 	if (wait == 0)
 	{
 		exact_sent(slot, now);
-		slot->tokens -= 1;
+		if (slot->rate > 0)
+			slot->tokens -= 1;
 	}
 	SpinLockRelease(&slot->mutex);
 	if (wait > 0)
@@ -377,7 +407,10 @@ oss_flow_allowance(OssServer *server, long ms)
 	double		most = INT_MAX;
 
 	SpinLockAcquire(&slot->mutex);
-	if (limit > 0 && exact_wait(slot, limit, now) > ms * 1000)
+
+	/* a limit that was altered is for those to set who start something */
+	if (limit > 0 && slot->limit == limit &&
+		exact_wait(slot, limit, now) > ms * 1000)
 		most = 0;
 	else if (limit > 0)
 		most = Max(limit * ms / 1000, 1);
@@ -408,8 +441,8 @@ oss_flow_report(OssFlowReport *reports, int n)
 			report->answers_per_second = answers_within(slot, now, TENTHS) / 10;
 			report->slowed_down = slot->rate > 0;
 			report->requests_per_second = slot->rate > 0 &&
-				(slot->limit == 0 || slot->rate < slot->limit) ?
-				slot->rate : slot->limit;
+				(slot->limit <= 0 || slot->rate < slot->limit) ?
+				slot->rate : Max(slot->limit, 0);
 			report->throttled = slot->throttled;
 			filled++;
 		}

@@ -153,6 +153,8 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 	const char *name = wanted_database(planned->utilityStmt);
 	Oid			dbid = InvalidOid;
 
+	if (IsA(planned->utilityStmt, CreatedbStmt))
+		oss_list_databases_at_commit();
 	if (name && oss_shared && context == PROCESS_UTILITY_TOPLEVEL)
 		dbid = get_database_oid(name, true);
 	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))

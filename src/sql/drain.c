@@ -197,8 +197,9 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 	else if (failure->setup || failure->retry == OSS_RETRY_CREDENTIALS ||
 			 failure->retry == OSS_RETRY_CLOCK)
 	{
-		/* settling notes the pause */
+		/* settling writes the pause */
 		job->pause = true;
+		job->server->pausing = true;
 		finish_later(drain, job, 0, true);
 	}
 	else if (failure->retry == OSS_RETRY_TRANSIENT &&
@@ -267,6 +268,7 @@ may_start(const DrainServer *server, TimestampTz now)
 	int			most = server->held > 0 ? 1 : server->max_concurrency;
 
 	return server->nready > 0 && server->in_flight < most &&
+		!server->pausing &&
 		(server->held == 0 || server->held_until <= now);
 }
 

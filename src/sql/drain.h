@@ -35,6 +35,7 @@ typedef struct DrainServer
 	OssServer  *target;			/* the last job's, pinned; for the rates */
 	TimestampTz held_until;		/* the endpoint can't be reached */
 	int			held;			/* times in a row */
+	bool		pausing;		/* a pause is to be written: start nothing */
 } DrainServer;
 
 #define DRAIN_HASH 4096
@@ -61,6 +62,7 @@ typedef struct OssDrain
 	int			nready;
 
 	bool		woken;			/* look for new jobs */
+	bool		obey;			/* pauses were added */
 	TimestampTz finished_since; /* of the first finished one */
 	TimestampTz scan_at;		/* next look from the beginning */
 	TimestampTz renew_at;

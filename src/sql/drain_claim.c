@@ -451,12 +451,12 @@ oss_drain_obey_pauses(OssDrain *drain)
 	ListCell   *p;
 	dlist_mutable_iter iter;
 
-	if (pauses == NIL)
-		return;
+	drain->obey = false;
 	foreach(s, drain->servers)
 	{
 		DrainServer *server = lfirst(s);
 
+		server->pausing = false;
 		dlist_foreach_modify(iter, &server->ready)
 		{
 			OssJob	   *job = dlist_container(OssJob, node, iter.cur);

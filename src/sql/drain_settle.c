@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "client/answer.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "sql/drain.h"
@@ -205,7 +206,7 @@ pause_for(OssJob *job)
 	if (job->reason.http_status > 0 &&
 		pause.sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
 		pause.bucket = job->bucket;
-	else if (job->target != NULL || pause.sqlerrcode != ERRCODE_UNDEFINED_OBJECT)
+	else if (OidIsValid(get_foreign_server_oid(pause.server, true)))
 		pause.requester = job->requester;
 	if (oss_pause_add(&pause))
 		ereport(MyBgworkerEntry != NULL ? LOG : NOTICE,
@@ -226,8 +227,10 @@ write_batch(OssDrain *drain, Batch *batch)
 	oss_job_put_back(batch->later, batch->nlater, drain->token);
 	for (int i = 0; i < batch->nlater; i++)
 	{
-		if (batch->later[i]->pause)
-			pause_for(batch->later[i]);
+		if (!batch->later[i]->pause)
+			continue;
+		pause_for(batch->later[i]);
+		drain->obey = true;
 	}
 }
 
@@ -494,7 +497,7 @@ oss_drain_tables(OssDrain *drain)
 	if (!drain->stopping)
 	{
 		tidy(drain);
-		if (look)
+		if (look || drain->obey)
 			oss_drain_obey_pauses(drain);
 		oss_drain_claim(drain);
 		renew(drain);

@@ -159,6 +159,19 @@ list_databases(void)
 	return databases;
 }
 
+/* Has a database been made since we last asked? */
+static bool
+take_new_databases(void)
+{
+	bool		any;
+
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	any = oss_shared->new_databases;
+	oss_shared->new_databases = false;
+	LWLockRelease(oss_shared->lock);
+	return any;
+}
+
 /* Make slots for new databases and free those of dropped ones. */
 static void
 match_slots(List *databases)
@@ -349,7 +362,7 @@ oss_launcher_main(Datum arg)
 	{
 		long		ms;
 
-		if (GetCurrentTimestamp() >= databases_at)
+		if (GetCurrentTimestamp() >= databases_at || take_new_databases())
 		{
 			MemoryContextSwitchTo(context);
 			match_slots(list_databases());

@@ -25,6 +25,9 @@ static shmem_startup_hook_type previous_startup_hook;
 /* This transaction enqueued something or created the extension. */
 static bool wake_pending = false;
 
+/* This transaction made a database. */
+static bool list_pending = false;
+
 /* Ask for shared memory and a lock. */
 static void
 request_shared_memory(void)
@@ -138,6 +141,17 @@ wake_worker(void)
 	LWLockRelease(oss_shared->lock);
 }
 
+/* Have the launcher list the databases again. */
+static void
+list_databases(void)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	oss_shared->new_databases = true;
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+	LWLockRelease(oss_shared->lock);
+}
+
 /*
  * Wake at commit.
  *
@@ -153,11 +167,13 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 			if (wake_pending && oss_shared)
 				wake_worker();
-			wake_pending = false;
+			if (list_pending && oss_shared)
+				list_databases();
+			wake_pending = list_pending = false;
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_pending = false;
+			wake_pending = list_pending = false;
 			break;
 		default:
 			break;
@@ -169,6 +185,13 @@ void
 oss_wake_at_commit(void)
 {
 	wake_pending = true;
+}
+
+/* Remember to have the databases listed at commit. */
+void
+oss_list_databases_at_commit(void)
+{
+	list_pending = true;
 }
 
 /* Return whether this transaction enqueued something. */

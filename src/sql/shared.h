@@ -59,6 +59,7 @@ typedef struct OssShared
 	pid_t		launcher_pid;
 	Latch	   *launcher_latch;
 	TimestampTz launcher_since;
+	bool		new_databases;	/* the launcher is to list them again */
 	OssSlot		slots[OSS_MAX_SLOTS];
 } OssShared;
 
@@ -82,6 +83,9 @@ extern void oss_slot_set_state(OssSlot *slot, OssSlotState state);
 
 /* Wake the worker of this database, or have it started, at commit. */
 extern void oss_wake_at_commit(void);
+
+/* Have the launcher list the databases again, at commit. */
+extern void oss_list_databases_at_commit(void);
 
 /* Has this transaction enqueued something? */
 extern bool oss_wake_pending(void);

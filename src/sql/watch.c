@@ -19,6 +19,7 @@
 #include "client/request.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
+#include "sql/queue.h"
 #include "sql/watch.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -139,7 +140,32 @@ column_named(Relation relation, const char *name)
 	return column;
 }
 
-/* Find the trigger of a relation that keeps the columns of watch(), or NULL. */
+/* Return the value of an argument. */
+static const char *
+argument(const Trigger *trigger, const char *name)
+{
+	for (int i = 0; i + 1 < trigger->tgnargs; i += 2)
+	{
+		if (strcmp(trigger->tgargs[i], name) == 0)
+			return trigger->tgargs[i + 1];
+	}
+	return NULL;
+}
+
+/* Do two triggers have the same argument, or both none? */
+static bool
+same_argument(const Trigger *a, const Trigger *b, const char *name)
+{
+	const char *x = argument(a, name);
+	const char *y = argument(b, name);
+
+	return x == y || (x && y && strcmp(x, y) == 0);
+}
+
+/*
+ * Find the trigger of a relation that keeps the columns of watch(), or NULL.
+ * In a partition it may be its parent's, about other columns.
+ */
 static const Trigger *
 columns_trigger(Relation relation, const Trigger *trigger)
 {
@@ -150,7 +176,9 @@ columns_trigger(Relation relation, const Trigger *trigger)
 	for (int i = 0; i < all->numtriggers; i++)
 	{
 		if (strcmp(all->triggers[i].tgname, COLUMNS_TRIGGER) == 0 &&
-			all->triggers[i].tgfoid == trigger->tgfoid)
+			all->triggers[i].tgfoid == trigger->tgfoid &&
+			same_argument(&all->triggers[i], trigger, "key_column") &&
+			same_argument(&all->triggers[i], trigger, "bucket_column"))
 			return &all->triggers[i];
 	}
 	return NULL;
@@ -196,18 +224,6 @@ take_argument(OssWatch *watch, Relation relation, const Trigger *trigger,
 	}
 	else
 		bad_argument(trigger, name, value);
-}
-
-/* Return the value of an argument. */
-static const char *
-argument(const Trigger *trigger, const char *name)
-{
-	for (int i = 0; i + 1 < trigger->tgnargs; i += 2)
-	{
-		if (strcmp(trigger->tgargs[i], name) == 0)
-			return trigger->tgargs[i + 1];
-	}
-	return NULL;
 }
 
 /* Find the columns. */
@@ -312,7 +328,7 @@ append_difference(StringInfo sql, const OssWatch *watch, Relation relation,
 	append_pairs(sql, watch, relation, quote_identifier(other));
 }
 
-/* Prepare a plan to be kept. */
+/* Prepare a plan to be kept, as whoever we are. */
 static SPIPlanPtr
 keep(const char *sql, int nargs, Oid *types)
 {
@@ -336,15 +352,27 @@ static Oid	parameters[OSS_WATCH_PARAMETERS] = {
 	TEXTARRAYOID				/* keys */
 };
 
+/* Prepare a plan to be kept, as the extension's owner. */
+static SPIPlanPtr
+keep_as_owner(const char *sql)
+{
+	OssQueueState state;
+	SPIPlanPtr	plan;
+
+	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	plan = keep(sql, OSS_WATCH_PARAMETERS, parameters);
+	oss_queue_end(&state);
+	return plan;
+}
+
 /* Make the statement that enqueues what a query gives. */
 static SPIPlanPtr
 make_enqueue(const char *pairs)
 {
-	return keep(psprintf("INSERT INTO oss_labels.job (requester, server, thr, "
+	return keep_as_owner(psprintf("INSERT INTO oss_labels.job (requester, server, thr, "
 						 "priority, source, enqueued_at, due, bucket, key) "
 						 "SELECT $1, $2, $3, $4, $5, $6, $6, p.b, p.k FROM (%s) p "
-						 "WHERE p.b IS NOT NULL AND p.k IS NOT NULL", pairs),
-				OSS_WATCH_PARAMETERS, parameters);
+						 "WHERE p.b IS NOT NULL AND p.k IS NOT NULL", pairs));
 }
 
 /*
@@ -355,26 +383,24 @@ make_enqueue(const char *pairs)
 static SPIPlanPtr
 make_cancel(const char *pairs)
 {
-	return keep(psprintf("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+	return keep_as_owner(psprintf("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 						 "SELECT c.ctid FROM (SELECT p.b, p.k, pg_catalog.count(*) AS n "
 						 "FROM (%s) p GROUP BY p.b, p.k) g, LATERAL "
 						 "(SELECT j.ctid FROM oss_labels.job j "
 						 "WHERE j.key OPERATOR(pg_catalog.=) g.k "
 						 "AND j.bucket OPERATOR(pg_catalog.=) g.b "
 						 "AND j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
-						 " LIMIT g.n FOR UPDATE SKIP LOCKED) c))", pairs),
-				OSS_WATCH_PARAMETERS, parameters);
+						 " LIMIT g.n FOR UPDATE SKIP LOCKED) c))", pairs));
 }
 
 /* Make the statement that cancels whatever came from the table. */
 static SPIPlanPtr
 make_cancel_all(void)
 {
-	return keep("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+	return keep_as_owner("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				"SELECT j.ctid FROM oss_labels.job j "
 				"WHERE j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
-				" FOR UPDATE SKIP LOCKED))",
-				OSS_WATCH_PARAMETERS, parameters);
+				" FOR UPDATE SKIP LOCKED))");
 }
 
 #define FROM_ARRAYS \

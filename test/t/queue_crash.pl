@@ -32,7 +32,7 @@ $test->sql("ALTER SERVER oss OPTIONS (ADD max_concurrency '$concurrency')");
 my $requests = 0;
 my ($lost, $kills) = (0, 0);
 
-sub slow_answers { $oss->fault(kind => 'delay', delay => '10-40') }
+sub slow_answers { $oss->fault(kind => 'delay', delay => $long ? '20-60' : '10-40') }
 
 # Kill the stand-in while it is stopped, so that nothing comes between the
 # count and the kill.
@@ -87,7 +87,7 @@ while (1)
 		)[ $kills % 4 ] };
 	my $out;
 
-	sleep 0.15 + rand($long ? 1.5 : 0.5);
+	sleep 0.15 + rand($long ? 1 : 0.5);
 	$node->psql('postgres', 'SELECT count(*) FROM oss_labels.job', stdout => \$out);
 	last if defined $out && $out eq '0';
 	last if $kills >= $least_kills && $kills >= ($long ? 60 : 12);

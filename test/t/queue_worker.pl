@@ -1,0 +1,197 @@
+# The worker's life: found by itself, started on demand, gone when idle, one for
+# each database, nothing open while it waits for the network, and out of the
+# way of whatever is done to its database.  Each time with requests in flight.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib 'test/perl';
+use QueueTest;
+
+my $test = QueueTest->new(
+	bare => 1,
+	conf => "oss_labels.worker_idle_timeout = 1\nmax_worker_processes = 8\n");
+my $node = $test->{node};
+my $oss = $test->{oss};
+
+# Put jobs in flight that the stand-in answers only after ms.
+sub in_flight
+{
+	my ($n, $prefix, $database, $ms) = @_;
+	$oss->control('/unfault');
+	$oss->fault(kind => 'delay', delay => $ms // 20000);
+	my $before = $test->count('label_in_flight');
+	$test->enqueue($n, $prefix, $database);
+	ok($oss->wait_count(label_in_flight => $before + $n), "$prefix: $n in flight");
+	return;
+}
+
+# Answer at once from now on.
+sub answer { return $oss->control('/unfault') }
+
+# ---- found by itself, in a running cluster ----
+
+$test->log;
+$test->sql($test->create_sql);
+ok($test->wait_worker('%'), 'CREATE EXTENSION in a running cluster: a slot');
+$test->enqueue(3, 'first');
+ok($test->wait_empty, 'found by itself: tagged');
+is($test->stored, '3|0', 'found by itself: labels are there');
+is($test->count, 3, 'found by itself: three requests');
+
+# ---- gone when idle, back on demand ----
+
+ok($test->wait_worker('idle%'), 'gone when idle');
+is($test->worker_pid, '', 'gone when idle: no process');
+$test->enqueue(2, 'again');
+ok($test->wait_empty, 'back on demand');
+$test->sql('BEGIN; SELECT oss_labels.enqueue(\'tenlabels\', \'rolled\'); ROLLBACK');
+is($test->sql('SELECT count(*) FROM oss_labels.job'), '0', 'a rollback leaves nothing');
+
+# ---- nothing is open while the network is waited for ----
+
+in_flight(5, 'open');
+my $pid = $test->worker_pid;
+is( $test->sql("SELECT xact_start IS NULL, backend_xid IS NULL, backend_xmin IS NULL,"
+		  . " wait_event_type, wait_event, state, backend_type"
+		  . " FROM pg_stat_activity WHERE pid = $pid")
+	  =~ s/\|(Extension\|Extension|Extension\|OssLabels\w*)\|/|ours|/r,
+	't|t|t|ours|idle|oss_labels worker',
+	'no transaction, no snapshot, our wait event');
+is($test->sql("SELECT count(*) FROM pg_locks WHERE pid = $pid"), '0', 'no lock');
+is($test->sql('SELECT in_flight FROM oss_labels.queue'), '5', 'the view shows them');
+
+# ---- DROP EXTENSION, rolled back and not ----
+
+$test->sql('BEGIN; DROP EXTENSION oss_labels CASCADE; SELECT pg_sleep(0.5); ROLLBACK');
+is($test->worker_pid, $pid, 'DROP EXTENSION rolled back: the worker is there');
+my $requests = $test->count;
+$oss->control('/unfault');
+kill 'TERM', $pid;
+ok($test->wait_empty, 'pg_terminate_backend: what was in flight is asked for again');
+is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'pg_terminate_backend: no job failed');
+cmp_ok($test->count, '<=', $requests + 5, 'pg_terminate_backend: each once more');
+
+in_flight(5, 'locked', 'postgres', 1500);
+$requests = $test->count;
+$pid = $test->worker_pid;
+$test->sql('BEGIN; DROP EXTENSION oss_labels CASCADE; SELECT pg_sleep(2.5); ROLLBACK');
+ok($test->wait_empty, 'DROP EXTENSION rolled back after the answers came');
+is($test->count, $requests, 'DROP EXTENSION rolled back: what was paid for is stored');
+is($test->worker_pid, $pid, 'DROP EXTENSION rolled back: the same worker');
+answer();
+
+in_flight(5, 'drop');
+my $begun = time;
+$test->sql('DROP EXTENSION oss_labels CASCADE');
+cmp_ok(time - $begun, '<', 2, 'DROP EXTENSION does not wait');
+ok( $test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'oss_labels worker'", '0'),
+	'DROP EXTENSION: the worker is gone');
+ok($oss->wait_count(label_in_flight => 0), 'DROP EXTENSION: requests were cancelled');
+answer();
+$test->sql($test->create_sql);
+$test->enqueue(3, 'recreated');
+ok($test->wait_empty, 'CREATE EXTENSION again: works');
+
+# ---- databases ----
+
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('postgres', 'CREATE DATABASE without');
+$test->sql($test->create_sql, 'other');
+in_flight(3, 'both', 'postgres');
+in_flight(3, 'both', 'other');
+is( $test->sql("SELECT string_agg(database, ',' ORDER BY database) FROM oss_labels.worker WHERE state = 'running'"),
+	'other,postgres', 'a worker for each database');
+ok( $test->wait_sql("SELECT state FROM oss_labels.worker WHERE database = 'without'", 'no extension'),
+	'a database without the extension has none');
+$begun = time;
+$test->sql('DROP DATABASE without');
+cmp_ok(time - $begun, '<', 1, 'DROP DATABASE of an unrelated one does not wait');
+$begun = time;
+$test->sql('DROP DATABASE other');
+cmp_ok(time - $begun, '<', 3, 'DROP DATABASE of a worked-in one');
+ok($oss->wait_count(label_in_flight => 3), 'its requests were cancelled, the other database has its own');
+answer();
+$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres'");
+ok($test->wait_empty, 'the other database goes on');
+
+in_flight(3, 'renamed');
+$node->safe_psql('template1', 'ALTER DATABASE postgres RENAME TO pg2');
+answer();
+$node->safe_psql('template1', 'ALTER DATABASE pg2 RENAME TO postgres');
+ok($test->wait_empty, 'ALTER DATABASE RENAME with requests in flight');
+in_flight(3, 'template');
+$node->safe_psql('template1', 'CREATE DATABASE copy TEMPLATE postgres');
+answer();
+ok($test->wait_empty, 'CREATE DATABASE TEMPLATE with requests in flight');
+ok( $test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'copy'),
+	'a copied database has a worker of its own');
+$test->sql('DROP DATABASE copy');
+
+# ---- DROP DATABASE that fails lets the worker come back ----
+
+$test->sql('CREATE DATABASE busy');
+$test->sql($test->create_sql, 'busy');
+{
+	my ($in, $out, $err) = ('', '', '');
+	my $session = IPC::Run::start(
+		[ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('busy') ],
+		'<', \$in, '>', \$out, '2>', \$err);
+	$in = "SELECT 'in';\n";
+	$session->pump until $out =~ /in/;
+	like($test->sql_error('DROP DATABASE busy'), qr/is being accessed by other users/, 'DROP DATABASE fails');
+	$in = "\\q\n";
+	$session->finish;
+}
+$test->enqueue(2, 'back', 'busy');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'busy'),
+	'DROP DATABASE that failed: the worker is back');
+$test->sql('DROP DATABASE busy');
+
+# ---- shutdowns and reload ----
+
+for my $mode (qw(fast immediate))
+{
+	in_flight(5, $mode);
+	$begun = time;
+	$node->stop($mode);
+	cmp_ok(time - $begun, '<', 3, "$mode shutdown does not wait");
+	answer();
+	$node->start;
+	ok($test->wait_empty, "$mode shutdown: the queue goes on");
+}
+in_flight(5, 'hup');
+$pid = $test->worker_pid;
+$node->append_conf('postgresql.conf', "oss_labels.job_attempts = 7\n");
+$node->reload;
+answer();
+$test->sql("SELECT pg_cancel_backend($pid)");
+sleep 0.2;
+is($test->worker_pid, $pid, 'SIGHUP and a cancel leave the worker');
+$test->sql("SELECT pg_terminate_backend($pid)");
+ok($test->wait_empty, 'SIGHUP: goes on');
+
+in_flight(5, 'postmaster');
+$pid = $test->worker_pid;
+answer();
+$test->kill_postmaster;
+ok(!kill(0, $pid), 'postmaster death: the worker is gone');
+ok($test->wait_empty, 'postmaster death: the queue goes on');
+
+# ---- off in a database ----
+
+$test->sql('ALTER DATABASE postgres SET oss_labels.worker = off');
+$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL");
+$test->enqueue(1, 'off');
+ok($test->wait_worker('off%'), 'oss_labels.worker = off');
+is($test->sql('SELECT count(*) FROM oss_labels.job'), '1', 'off: nothing is done');
+$test->sql('ALTER DATABASE postgres RESET oss_labels.worker');
+
+is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'no job ever failed');
+$node->stop;
+done_testing;
