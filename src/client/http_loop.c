@@ -44,6 +44,10 @@ static int64 curl_due = 0;
 static uint32 wait_event = 0;
 static HttpLoopEnded tell_ended = NULL;
 
+/* How deep we are in curl, and the signals blocked before. */
+static int	curl_depth = 0;
+static sigset_t signals_outside;
+
 /* Return microseconds of a clock that nobody sets. */
 static int64
 monotonic_us(void)
@@ -89,20 +93,24 @@ on_timer(CURLM *handle, long timeout_ms, void *arg)
 /*
  * Block every signal while curl may start its resolver thread, which would
  * otherwise run PostgreSQL's handlers on its own stack (curl issue 8339).
+ * Nested calls cost nothing.
  */
 static void
-enter_curl(sigset_t *saved)
+enter_curl(void)
 {
 	sigset_t	all;
 
+	if (curl_depth++ > 0)
+		return;
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, saved);
+	pthread_sigmask(SIG_SETMASK, &all, &signals_outside);
 }
 
 static void
-leave_curl(const sigset_t *saved)
+leave_curl(void)
 {
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
+	if (--curl_depth == 0)
+		pthread_sigmask(SIG_SETMASK, &signals_outside, NULL);
 }
 
 /* Make curl's half of the loop; returns NULL or what could not be had. */
@@ -202,11 +210,10 @@ http_loop_init(HttpLoopEnded ended)
 bool
 http_loop_add(CURL *easy)
 {
-	sigset_t	saved;
 	CURLMcode	code;
 	int			running;
 
-	enter_curl(&saved);
+	enter_curl();
 	code = curl_multi_add_handle(multi, easy);
 	if (code == CURLM_OK)
 	{
@@ -214,7 +221,7 @@ http_loop_add(CURL *easy)
 		curl_due = 0;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
-	leave_curl(&saved);
+	leave_curl();
 	return code == CURLM_OK;
 }
 
@@ -222,44 +229,12 @@ http_loop_add(CURL *easy)
 void
 http_loop_remove(CURL *easy)
 {
-	sigset_t	saved;
 
 	if (multi == NULL)
 		return;
-	enter_curl(&saved);
+	enter_curl();
 	curl_multi_remove_handle(multi, easy);
-	leave_curl(&saved);
-}
-
-/* Hand curl what is ready. */
-static void
-pump(void)
-{
-	struct epoll_event events[MUX_EVENTS];
-	sigset_t	saved;
-	int			running;
-	int			n;
-
-	enter_curl(&saved);
-	n = epoll_wait(mux, events, MUX_EVENTS, 0);
-	for (int i = 0; i < n; i++)
-	{
-		int			what = 0;
-
-		if (events[i].events & (EPOLLIN | EPOLLHUP))
-			what |= CURL_CSELECT_IN;
-		if (events[i].events & EPOLLOUT)
-			what |= CURL_CSELECT_OUT;
-		if (events[i].events & EPOLLERR)
-			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
-	}
-	if (curl_due != 0 && curl_due <= monotonic_us())
-	{
-		curl_due = 0;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
-	leave_curl(&saved);
+	leave_curl();
 }
 
 /* Tell of what has ended; returns whether anything has. */
@@ -278,6 +253,37 @@ reap(void)
 		tell_ended(msg->easy_handle, msg->data.result);
 	}
 	return any;
+}
+
+/* Hand curl what is ready, and tell of what has ended by that. */
+static void
+pump(void)
+{
+	struct epoll_event events[MUX_EVENTS];
+	int			running;
+	int			n;
+
+	enter_curl();
+	n = epoll_wait(mux, events, MUX_EVENTS, 0);
+	for (int i = 0; i < n; i++)
+	{
+		int			what = 0;
+
+		if (events[i].events & (EPOLLIN | EPOLLHUP))
+			what |= CURL_CSELECT_IN;
+		if (events[i].events & EPOLLOUT)
+			what |= CURL_CSELECT_OUT;
+		if (events[i].events & EPOLLERR)
+			what |= CURL_CSELECT_ERR;
+		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
+	}
+	if (curl_due != 0 && curl_due <= monotonic_us())
+	{
+		curl_due = 0;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	reap();
+	leave_curl();
 }
 
 /* Bound a wait by curl's own timer. */
@@ -315,7 +321,6 @@ http_loop_turn(long timeout_ms)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	pump();
-	reap();
 	return latch_set;
 }
 
