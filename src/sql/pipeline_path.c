@@ -1,15 +1,10 @@
 /*-------------------------------------------------------------------------
  * pipeline_path.c
- *	  The planner's side of the pipeline: where it is offered, at what cost,
- *	  and the plan that comes of it.
+ *	  The planner's side of the pipeline: where it is offered, at what cost.
  *
  * The path is offered beside the nested loops that the planner made for the
  * same join, and takes their place.  Whatever is unusual is not offered and
  * keeps its nested loop, which gives the same rows one request at a time.
- *
- * The plan's custom_scan_tlist is the outer plan's target list followed by the
- * function's columns, so the arguments and the conditions, which live in
- * custom_exprs, become references into the joined row.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,17 +13,12 @@
 #include "catalog/pg_proc.h"
 #include "compat.h"
 #include "miscadmin.h"
-#include "nodes/extensible.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
-#include "optimizer/tlist.h"
-#include "parser/parsetree.h"
 #include "sql/pipeline.h"
 #include "sql/pipeline_plan.h"
 
@@ -53,34 +43,10 @@ bool		oss_pipeline_enabled = true;
 static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
 static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
 
-static Plan *plan_pipeline(PlannerInfo *root, RelOptInfo *rel,
-						   CustomPath *best_path, List *tlist,
-						   List *clauses, List *custom_plans);
-
 static const CustomPathMethods path_methods = {
 	.CustomName = OSS_PIPELINE_NAME,
-	.PlanCustomPath = plan_pipeline
+	.PlanCustomPath = oss_pipeline_plan
 };
-
-/* Return the call of detect or try_detect that a relation is, or NULL. */
-static FuncExpr *
-relation_call(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
-{
-	RangeTblEntry *rte;
-	RangeTblFunction *function;
-
-	if (rel->reloptkind != RELOPT_BASEREL || rel->rtekind != RTE_FUNCTION)
-		return NULL;
-	rte = planner_rt_fetch(rel->relid, root);
-	if (rte->funcordinality || list_length(rte->functions) != 1)
-		return NULL;
-	function = linitial_node(RangeTblFunction, rte->functions);
-	if (function->funccolnames != NIL || !IsA(function->funcexpr, FuncExpr))
-		return NULL;
-	if (!oss_pipeline_function(((FuncExpr *) function->funcexpr)->funcid, which))
-		return NULL;
-	return (FuncExpr *) function->funcexpr;
-}
 
 /*
  * Charge the whole call to each rescan of a function with lateral arguments.
@@ -113,7 +79,7 @@ on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (prev_rel_pathlist_hook)
 		prev_rel_pathlist_hook(root, rel, rti, rte);
 	if (!bms_is_empty(rel->lateral_relids) &&
-		relation_call(root, rel, &which) != NULL)
+		oss_pipeline_call(root, rel, &which) != NULL)
 		charge_rescans(rel);
 }
 
@@ -296,7 +262,7 @@ make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 		  Path *call_path, JoinType jointype, JoinPathExtraData *extra)
 {
 	OssFunction which;
-	FuncExpr   *call = relation_call(root, call_path->parent, &which);
+	FuncExpr   *call = oss_pipeline_call(root, call_path->parent, &which);
 	List	   *clauses = extra->restrictlist;
 	bool		sensible;
 	Relids		required_outer = find_required_outer(outer_path, call_path,
@@ -417,7 +383,7 @@ contains_call(PlannerInfo *root, RelOptInfo *rel)
 		/* outer joins have members too, from PostgreSQL 16 on */
 		RelOptInfo *base = root->simple_rel_array[relid];
 
-		if (base != NULL && relation_call(root, base, &which) != NULL)
+		if (base != NULL && oss_pipeline_call(root, base, &which) != NULL)
 			return true;
 	}
 	return false;
@@ -492,184 +458,10 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 								extra);
 	if (oss_pipeline_enabled &&
 		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
-		relation_call(root, innerrel, &which) != NULL)
+		oss_pipeline_call(root, innerrel, &which) != NULL)
 		offer(root, joinrel, outerrel, innerrel, jointype, extra);
 	else if (oss_pipeline_enabled && contains_call(root, innerrel))
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
-}
-
-/*
- * Return the clauses of a list of RestrictInfos, those of lower security
- * levels first, and cheap ones first within a level.
- *
- * Mirrors order_qual_clauses() in PostgreSQL's createplan.c, which is not
- * exported: a leaky condition must not see rows that a security barrier hides.
- */
-static List *
-order_clauses(PlannerInfo *root, List *rinfos)
-{
-	List	   *ordered = NIL;
-	ListCell   *lc;
-
-	foreach(lc, rinfos)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-		int			place = list_length(ordered);
-		QualCost	cost;
-
-		/* makes sure that eval_cost is known */
-		cost_qual_eval_node(&cost, (Node *) rinfo, root);
-		while (place > 0)
-		{
-			RestrictInfo *before = list_nth(ordered, place - 1);
-
-			if (before->security_level < rinfo->security_level ||
-				(before->security_level == rinfo->security_level &&
-				 before->eval_cost.per_tuple <= rinfo->eval_cost.per_tuple))
-				break;
-			place--;
-		}
-		ordered = list_insert_nth(ordered, place, rinfo);
-	}
-	return ordered;
-}
-
-/* The conditions of the plan, by when they are checked. */
-typedef struct Conditions
-{
-	List	   *before;
-	List	   *match;
-	List	   *filter;
-} Conditions;
-
-/*
- * Return those of an outer join's conditions that need no label row.  Where
- * they fail the image has no match whatever its labels are.
- */
-static List *
-conditions_before(List *match, Relids outer_relids, PlannerInfo *root)
-{
-	List	   *before = NIL;
-	ListCell   *lc;
-
-	foreach(lc, match)
-	{
-		Node	   *clause = lfirst(lc);
-
-		if (bms_is_subset(pull_varnos(root, clause), outer_relids) &&
-			!contain_volatile_functions(clause) && !contain_subplans(clause))
-			before = lappend(before, clause);
-	}
-	return before;
-}
-
-/* Sort the conditions of a join by when they are to be checked. */
-static void
-sort_conditions(PlannerInfo *root, CustomPath *path, JoinType jointype,
-				RelOptInfo *innerrel, Conditions *conditions)
-{
-	List	   *rinfos = order_clauses(root, lfourth(path->custom_private));
-	List	   *base = order_clauses(root, innerrel->baserestrictinfo);
-	List	   *match;
-
-	memset(conditions, 0, sizeof(*conditions));
-	base = extract_actual_clauses(base, false);
-	if (IS_OUTER_JOIN(jointype))
-	{
-		extract_actual_join_clauses(rinfos, path->path.parent->relids,
-									&match, &conditions->filter);
-		conditions->match = list_concat(base, match);
-		conditions->before =
-			conditions_before(match,
-							  ((Path *) linitial(path->custom_paths))->parent->relids,
-							  root);
-		return;
-	}
-	match = list_concat(base, extract_actual_clauses(rinfos, false));
-	if (jointype == JOIN_SEMI)
-		conditions->match = match;
-	else
-		conditions->filter = match;
-}
-
-/* Add the columns of a relation that some expressions use to a target list. */
-static List *
-add_columns_used(List *tlist, List *exprs, Index relid)
-{
-	List	   *variables = pull_var_clause((Node *) exprs,
-											PVC_RECURSE_AGGREGATES |
-											PVC_RECURSE_WINDOWFUNCS |
-											PVC_INCLUDE_PLACEHOLDERS);
-	ListCell   *lc;
-
-	foreach(lc, variables)
-	{
-		Var		   *var = (Var *) lfirst(lc);
-
-		if (IsA(var, Var) && var->varno == relid && var->varlevelsup == 0 &&
-			tlist_member((Expr *) var, tlist) == NULL)
-			tlist = lappend(tlist, makeTargetEntry((Expr *) copyObject(var),
-												   list_length(tlist) + 1,
-												   NULL, false));
-	}
-	return tlist;
-}
-
-/*
- * Return the description of the joined row.  It has all that the join was to
- * compute, not only what the plan's target list uses: the planner may give
- * the plan another target list yet.
- */
-static List *
-joined_tlist(Plan *outer_plan, RelOptInfo *rel, Conditions *conditions,
-			 Index relid)
-{
-	List	   *joined = NIL;
-	ListCell   *lc;
-
-	foreach(lc, outer_plan->targetlist)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, lc);
-
-		joined = lappend(joined, makeTargetEntry(copyObject(entry->expr),
-												 list_length(joined) + 1,
-												 NULL, false));
-	}
-	joined = add_columns_used(joined, rel->reltarget->exprs, relid);
-	joined = add_columns_used(joined, conditions->match, relid);
-	return add_columns_used(joined, conditions->filter, relid);
-}
-
-/* Path method: make the plan. */
-static Plan *
-plan_pipeline(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
-			  List *tlist, List *clauses, List *custom_plans)
-{
-	int			which = intVal(linitial(best_path->custom_private));
-	JoinType	jointype = intVal(lsecond(best_path->custom_private));
-	Index		relid = intVal(lthird(best_path->custom_private));
-	Plan	   *outer_plan = linitial(custom_plans);
-	CustomScan *cscan = makeNode(CustomScan);
-	OssFunction unused;
-	Conditions	conditions;
-
-	sort_conditions(root, best_path, jointype, find_base_rel(root, relid),
-					&conditions);
-	cscan->scan.plan.targetlist = tlist;
-	cscan->scan.plan.qual = conditions.filter;
-	cscan->flags = best_path->flags;
-	cscan->custom_plans = custom_plans;
-	cscan->custom_exprs = list_make3(relation_call(root, find_base_rel(root, relid),
-												   &unused),
-									 conditions.match, conditions.before);
-	cscan->custom_private = list_make5(makeInteger(which),
-									   makeInteger(jointype),
-									   makeInteger(list_length(outer_plan->targetlist)),
-									   makeInteger(relid),
-									   makeInteger(bms_next_member(rel->relids, -1)));
-	cscan->custom_scan_tlist = joined_tlist(outer_plan, rel, &conditions, relid);
-	cscan->methods = &oss_pipeline_scan_methods;
-	return &cscan->scan.plan;
 }
 
 /* Chain the planner hooks and register the node. */

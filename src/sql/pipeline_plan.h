@@ -9,7 +9,9 @@
 #include "postgres.h"
 
 #include "nodes/extensible.h"
+#include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
+#include "sql/pipeline.h"
 
 /*
  * custom_private of the plan: Integers, in this order.  FIRST_RELID is the
@@ -27,8 +29,7 @@ typedef enum OssPlanPrivate
 
 /*
  * custom_exprs of the plan.  The columns of the joined row (custom_scan_tlist)
- * are the outer plan's, then Vars of the function, one of them perhaps more
- * than once.
+ * are the outer plan's, then Vars of the function.
  */
 typedef enum OssPlanExprs
 {
@@ -42,6 +43,18 @@ typedef enum OssPlanExprs
 /* Integer number i of custom_private. */
 #define oss_plan_private(cscan, i) \
 	intVal(list_nth((cscan)->custom_private, (i)))
+
+/*
+ * Return the call of detect or try_detect that a base relation is, and set
+ * *which; or return NULL.
+ */
+extern FuncExpr *oss_pipeline_call(PlannerInfo *root, RelOptInfo *rel,
+								   OssFunction *which);
+
+/* Make the plan of a path: its PlanCustomPath method. */
+extern Plan *oss_pipeline_plan(PlannerInfo *root, RelOptInfo *rel,
+							   CustomPath *best_path, List *tlist,
+							   List *clauses, List *custom_plans);
 
 /* Turns the plan into its state: pipeline.c. */
 extern const CustomScanMethods oss_pipeline_scan_methods;
