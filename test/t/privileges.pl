@@ -1,0 +1,137 @@
+# Who may call what: nothing for PUBLIC, the granted role with USAGE and a
+# mapping of its own, SECURITY DEFINER, hostile search_path and objects; and
+# the settings with who may set them.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+use lib 'test/perl';
+use OssTest qw(literal);
+
+my $t = OssTest->new;
+my $oss = $t->{oss};
+$t->ok(q{CREATE ROLE app LOGIN; CREATE ROLE other LOGIN; CREATE ROLE nobody LOGIN});
+
+# ---- PUBLIC: every object of the extension ----
+
+is($t->ok(q{SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'oss_labels'::regnamespace
+	AND has_function_privilege('nobody', p.oid, 'EXECUTE')}), '', 'PUBLIC may execute no function');
+cmp_ok($t->ok(q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'oss_labels'::regnamespace}), '>', 5, 'and there are some');
+is($t->ok(q{SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'oss_labels'::regnamespace
+	AND relkind IN ('r', 'v', 'm', 'p', 'f') AND has_table_privilege('nobody', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')}),
+	'', 'PUBLIC has no right on a table');
+is($t->ok(q{SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'oss_labels'::regnamespace
+	AND relkind = 'S' AND has_sequence_privilege('nobody', c.oid, 'SELECT, USAGE, UPDATE')}),
+	'', 'PUBLIC has no right on a sequence');
+is($t->ok(q{SELECT has_schema_privilege('nobody', 'oss_labels', 'USAGE') OR has_schema_privilege('nobody', 'oss_labels', 'CREATE')
+	OR has_foreign_data_wrapper_privilege('nobody', 'oss_labels', 'USAGE')}), 'f', 'nor on schema and wrapper');
+my ($out, $err) = $t->psql('SET ROLE nobody;' . OssTest::detect_sql());
+like($err, qr/ERROR:  42501/, 'a call is refused');
+
+# functions that run with another's rights or a language's have a fixed path
+is($t->ok(q{SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+	WHERE pronamespace = 'oss_labels'::regnamespace AND (prosecdef OR (lanname <> 'c' AND prosqlbody IS NULL))
+	AND NOT coalesce(proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)}), '',
+	'each function with a body has its search_path set');
+is($t->ok(q{SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'oss_labels'::regnamespace
+	AND obj_description(p.oid, 'pg_proc') IS NULL}), '', 'each function is commented');
+is($t->ok(q{SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'oss_labels'::regnamespace
+	AND proname ~ '^(detect|try_detect|presign|check_server|tag)' AND (proparallel <> 'u' OR provolatile <> 'v')}), '',
+	'what sends requests is volatile and parallel unsafe');
+
+# ---- a granted role ----
+
+my $grants = q{GRANT USAGE ON SCHEMA oss_labels TO %s; GRANT EXECUTE ON FUNCTION
+	oss_labels.detect(text, text, float8, text, name), oss_labels.try_detect(text, text, float8, text, name) TO %s;};
+$t->ok(sprintf $grants, 'app', 'app');
+my $as_app = 'SET ROLE app; ' . OssTest::detect_sql();
+($out, $err) = $t->psql($as_app);
+like($err, qr/ERROR:  42501: permission denied for foreign server oss/, 'without USAGE on the server');
+$t->ok('GRANT USAGE ON FOREIGN SERVER oss TO app');
+($out, $err) = $t->psql($as_app);
+like($err, qr/ERROR:  42704: role "app" has no user mapping/, 'without a mapping: not the superuser\'s');
+is($t->requests, 0, 'no request so far');
+$t->ok(q{CREATE USER MAPPING FOR app SERVER oss OPTIONS (access_key_id 'stsid', access_key_secret 'stssecret', security_token 'ststoken')});
+($out, $err) = $t->psql($as_app);
+is($err, '', 'with USAGE and a mapping');
+like($oss->control('/log?n=1'), qr/\bstsid\b/, 'signed with the role\'s own key');
+($out, $err) = $t->psql("SET ROLE app; SELECT oss_labels.presign('examplebucket', 'example.jpg')");
+like($err, qr/ERROR:  42501/, 'another function is not granted with it');
+$t->ok(sprintf $grants, 'other', 'other');
+$t->ok('GRANT USAGE ON FOREIGN SERVER oss TO other');
+($out, $err) = $t->psql('SET ROLE other;' . OssTest::detect_sql());
+like($err, qr/ERROR:  42704: role "other" has no user mapping/, 'another role cannot use the mapping');
+($out, $err) = $t->psql('SET ROLE app;' . OssTest::detect_sql() . "; RESET ROLE; SET ROLE other;\n" . OssTest::detect_sql());
+like($err, qr/ERROR:  42704: role "other"/, 'nor in a session in which it was used');
+$t->ok('REVOKE USAGE ON FOREIGN SERVER oss FROM app');
+($out, $err) = $t->psql($as_app);
+like($err, qr/ERROR:  42501/, 'a revoked right is gone');
+$t->ok('GRANT USAGE ON FOREIGN SERVER oss TO app');
+$t->ok(q{CREATE USER MAPPING FOR PUBLIC SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')});
+($out, $err) = $t->psql('SET ROLE other;' . OssTest::detect_sql());
+is($err, '', 'PUBLIC\'s mapping serves who has none');
+like($oss->control('/log?n=1'), qr/\btestid\b/, 'signed with PUBLIC\'s key');
+($out, $err) = $t->psql($as_app);
+like($oss->control('/log?n=1'), qr/\bstsid\b/, 'one\'s own mapping comes first');
+$t->ok('DROP USER MAPPING FOR PUBLIC SERVER oss');
+($out, $err) = $t->psql('SET ROLE app; SELECT umoptions FROM pg_user_mappings; TABLE pg_user_mapping');
+unlike($out, qr/secret/, 'a granted role reads no secret of another');
+for my $sql ("CREATE SERVER evil FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://evil.example.com')",
+	"ALTER SERVER oss OPTIONS (SET endpoint 'https://evil.example.com')", 'SET oss_labels.max_response_size = 100000',
+	"SET oss_labels.metadata_endpoint = 'http://127.0.0.1:1'")
+{
+	($out, $err) = $t->psql("SET ROLE app; LOAD 'oss_labels'; $sql");
+	like($err, qr/ERROR:  42501/, "a granted role may not: $sql");
+}
+($out, $err) = $t->psql("SET ROLE app; ALTER USER MAPPING FOR app SERVER oss OPTIONS (ADD credential_source 'environment')");
+like($err, qr/ERROR/, 'a granted role may not use the machine\'s identity');
+
+# ---- SECURITY DEFINER: the definer's mapping and rights ----
+
+$t->ok(q{CREATE FUNCTION public.labels_for_all(key text) RETURNS bigint LANGUAGE sql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp AS 'SELECT count(*) FROM oss_labels.detect(''examplebucket'', key)';
+	ALTER FUNCTION public.labels_for_all(text) OWNER TO app; GRANT EXECUTE ON FUNCTION public.labels_for_all(text) TO nobody});
+is($t->ok("SET ROLE nobody; SELECT public.labels_for_all('example.jpg')"), '2', 'SECURITY DEFINER lends rights');
+like($oss->control('/log?n=1'), qr/\bstsid\b/, 'and the definer\'s mapping');
+
+# ---- hostile objects ----
+
+$t->ok(q{CREATE SCHEMA evil; GRANT ALL ON SCHEMA evil TO app;
+	SET ROLE app;
+	CREATE FUNCTION evil.jsonb_in(cstring) RETURNS jsonb LANGUAGE internal IMMUTABLE STRICT AS 'jsonb_in'} =~ s/CREATE FUNCTION.*//sr);
+$t->ok(q{SET ROLE app;
+	CREATE TABLE evil.pg_foreign_server (srvname name, srvoptions text[]); CREATE TABLE evil.pg_user_mapping (x int);
+	CREATE FUNCTION evil.count(anyelement) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE ''hijacked''; END';
+	CREATE FUNCTION evil.int4pl(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE ''hijacked''; END';
+	CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textne)});
+my $call = q{SET search_path = evil, pg_temp, pg_catalog;};
+($out, $err) = $t->psql("$call SELECT pg_catalog.count(*) FROM oss_labels.detect('examplebucket', 'example.jpg')");
+is("$out$err", '2', 'a hostile search_path does not matter to detect()');
+($out, $err) = $t->psql("$call SELECT pg_catalog.bool_and(ok) FROM oss_labels.check_server(NULL, 'examplebucket')");
+is("$out$err", 't', 'nor to check_server()');
+
+$t->ok('CREATE DATABASE squatted');
+$t->ok(q{CREATE SCHEMA oss_labels; CREATE FUNCTION oss_labels.detect(text, text, float8, text, name) RETURNS int LANGUAGE sql AS 'SELECT 1'},
+	dbname => 'squatted');
+($out, $err) = $t->psql('CREATE EXTENSION oss_labels', dbname => 'squatted');
+like($err, qr/ERROR:  42P06: schema "oss_labels" already exists/, 'a schema that was there before: CREATE EXTENSION fails');
+is($t->ok(q{SELECT count(*) FROM pg_extension WHERE extname = 'oss_labels'}, dbname => 'squatted'), '0', 'and leaves nothing');
+
+# ---- settings ----
+
+my %setting = map { my ($name, @rest) = split /\|/, $_, -1; $name => "@rest" }
+  split /\n/, $t->ok(q{LOAD 'oss_labels'; SELECT name, vartype, unit, boot_val, context FROM pg_settings WHERE name LIKE 'oss\_labels.%'});
+is($setting{'oss_labels.server'}, 'string   user', 'oss_labels.server');
+is($setting{'oss_labels.max_response_size'}, 'integer kB 8192 superuser', 'oss_labels.max_response_size: 8 MB');
+is($setting{'oss_labels.metadata_endpoint'}, 'string  http://100.100.100.200 superuser', 'oss_labels.metadata_endpoint');
+cmp_ok(keys %setting, '<=', 12, 'settings are few');
+is($t->ok(q{LOAD 'oss_labels'; SELECT name FROM pg_settings WHERE name LIKE 'oss\_labels.%' AND coalesce(short_desc, '') = ''}), '',
+	'each setting is described');
+($out, $err) = $t->psql("LOAD 'oss_labels'; SET oss_labels.no_such = 1");
+like($err, qr/ERROR:  42602/, 'a misspelt setting is refused');
+($out) = $t->psql(q{SET ROLE app; LOAD 'oss_labels'; SHOW oss_labels.metadata_endpoint});
+is($out, '', 'the metadata address is not for everybody to see');
+
+done_testing();
