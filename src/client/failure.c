@@ -212,26 +212,26 @@ append_times(StringInfo out, const HttpAnswer *a)
 		appendStringInfoString(out, ", ");
 	appendStringInfo(out, "after %lld ms",
 					 (long long) (a->total_us / 1000));
-	if (a->dns_us == 0 && a->sent_us == 0)
+	if (a->dns_us == 0 && !a->connected)
 	{
 		appendStringInfoString(out, ", all of it in DNS");
 		return;
 	}
 	appendStringInfo(out, ": DNS %lld ms", (long long) (a->dns_us / 1000));
-	if (a->connect_us == 0 && a->sent_us == 0)
+	if (!a->connected)
 	{
 		appendStringInfo(out, ", connecting %lld ms",
 						 (long long) ((a->total_us - a->dns_us) / 1000));
 		return;
 	}
-	appendStringInfo(out, ", connect %lld ms",
-					 (long long) ((ready - a->dns_us) / 1000));
 	if (a->sent_us == 0)
 	{
-		appendStringInfo(out, ", TLS handshake %lld ms",
+		appendStringInfo(out, ", connected, TLS handshake unfinished after %lld ms",
 						 (long long) ((a->total_us - ready) / 1000));
 		return;
 	}
+	appendStringInfo(out, ", connect %lld ms",
+					 (long long) ((ready - a->dns_us) / 1000));
 	if (a->tls_us > 0)
 		appendStringInfo(out, ", TLS %lld ms",
 						 (long long) ((a->tls_us - ready) / 1000));

@@ -268,12 +268,14 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	HttpAnswer *a = &t->answer;
 	long		status = 0;
 	long		connects = 0;
+	long		local_port = 0;
 	char	   *address = NULL;
 	const char *words;
 
 	a->end = end_of_code(t, code);
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
 	curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address);
 	a->status = (int) status;
 	a->new_connection = connects > 0;
@@ -283,6 +285,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	a->tls_us = time_of(t->easy, CURLINFO_APPCONNECT_TIME_T);
 	a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
 	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
+	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
 	a->bytes_received = a->body_len + t->header_bytes;
 	if (address != NULL)

@@ -64,7 +64,8 @@ typedef struct HttpSpec
 /*
  * What came back.  Valid until the transfer's context goes.  Header values
  * are empty strings when absent and cut at their size; times are microseconds
- * since the start, 0 when the phase was not reached or not needed.
+ * since the start, 0 when the phase was not reached or not needed (connect_us
+ * also when TLS was not, as libcurl counts).
  */
 typedef struct HttpAnswer
 {
@@ -81,6 +82,7 @@ typedef struct HttpAnswer
 	char		oss_err[4096];	/* x-oss-err, base64 */
 	char		trouble[256];	/* libcurl's own words */
 	char		address[64];	/* peer, "" when never connected */
+	bool		connected;		/* TCP had got through when it ended */
 	bool		in_body;		/* the body had begun when it ended */
 	int64		dns_us;
 	int64		connect_us;

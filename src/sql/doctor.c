@@ -160,13 +160,13 @@ report_catalogs(Patient *p)
 static bool
 report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
 {
-	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0))
+	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
 		return report_failure(p, "dns", failure);
 	report(p, "dns", true, psprintf("%s is %s, %lld ms", p->server->endpoint.host,
 									a->address[0] ? a->address : "known",
 									(long long) (a->dns_us / 1000)), NULL);
 	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
-		(a->end == HTTP_TIMEOUT && a->connect_us == 0))
+		(a->end == HTTP_TIMEOUT && !a->connected))
 		return report_failure(p, "tcp", failure);
 	report(p, "tcp", true, a->new_connection ?
 		   psprintf("connected in %lld ms",

@@ -20,7 +20,7 @@ my $TOKEN = 'tOkEn-0123456789-of-the-test';
 my $statements = -e `pg_config --sharedir` =~ s/\s+\z//r . '/extension/pg_stat_statements.control';
 my $t = OssTest->new(
 	conf => "log_statement = none\nlog_min_error_statement = panic\n"
-	  . "log_duration = off\nlog_min_duration_statement = -1\ndebug_print_plan = on\ndebug_print_parse = on\n"
+	  . "log_duration = off\nlog_min_duration_statement = -1\noss_labels.server = 'oss'\n"
 	  . ($statements ? "shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track_utility = off\n" : ''));
 my $oss = $t->{oss};
 my $node = $t->{node};

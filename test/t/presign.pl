@@ -1,0 +1,114 @@
+# presign(): URLs that a plain HTTP client opens, for as long as they live.
+
+use strict;
+use warnings;
+
+use HTTP::Tiny;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib 'test/perl';
+use OssTest qw(literal);
+
+my $t = OssTest->new;
+my $oss = $t->{oss};
+my $http = HTTP::Tiny->new(timeout => 10, max_redirect => 0);
+delete @ENV{qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY)};
+
+sub presign
+{
+	my ($arguments, $setup) = @_;
+	return $t->ok(($setup // '') . "SELECT oss_labels.presign($arguments)");
+}
+
+sub opens
+{
+	my ($name, $url, $status, $content) = @_;
+	my $answer = $http->get($url);
+	is($answer->{status}, $status, "$name: $status") or note $answer->{content};
+	ok($answer->{content} eq $content, "$name: the object's bytes") if defined $content;
+	return;
+}
+
+# ---- opens, for every kind of key ----
+
+my $bytes = slurp_file($oss->data_dir . '/examplebucket/example.jpg');
+opens('a plain key', presign(q{'examplebucket', 'example.jpg'}), 200, $bytes);
+my @keys = ('a b+c.jpg', "\xe7\x8c\xab/\xf0\x9f\x90\x88.jpg", 'x?y=z&w#v', '100%.jpg', "it's*~(1)!.jpg", 'a//b/../c', 'k' x 1023);
+for my $key (@keys)
+{
+	(my $name = substr $key, 0, 20) =~ s/[^ -~]/?/g;
+	$oss->put('examplebucket', $key, "bytes of $name") if $key !~ m{//|\.\.} && length $key < 255;
+	my $url = presign("'everykey', " . literal($key));
+	opens("key $name", $url, 200, $bytes);
+	unlike($url, qr/[^!-~]/, "key $name: a URL of printable ASCII");
+}
+is($oss->count('label_requests'), 0, 'presign() sends no paid request');
+is($oss->count('requests_total'), 1 + @keys, 'nor any other');
+
+# ---- how long ----
+
+for my $case ([ '1 second', 1 ], [ '15 minutes', 900 ], [ '7 days', 604800 ], [ '1.9 seconds', 1 ], [ '36:00:00', 129600 ])
+{
+	my ($interval, $seconds) = @$case;
+	like(presign("'examplebucket', 'example.jpg', expires => '$interval'"), qr/[?&]x-oss-expires=$seconds(&|$)/, "expires $interval");
+}
+like(presign(q{'examplebucket', 'example.jpg'}), qr/x-oss-expires=900(&|$)/, 'expires: 15 minutes unless told');
+for my $interval ('0', '0.9 seconds', '-1 hour', '7 days 1 second', '1 month', '10 years')
+{
+	is($t->outcome("SELECT oss_labels.presign('examplebucket', 'example.jpg', expires => '$interval')")->{sqlstate},
+		'22023', "expires $interval: refused");
+}
+my $short = presign(q{'examplebucket', 'example.jpg', expires => '100 seconds'});
+opens('a living URL', $short, 200);
+$oss->control('/clock?shift=200');
+opens('a dead URL', $short, 403);
+$oss->control('/clock?shift=0');
+is(presign(q{'examplebucket', 'example.jpg', expires => NULL}), '', 'NULL gives NULL');
+is(presign(q{'examplebucket', NULL}), '', 'NULL key gives NULL');
+
+# ---- process ----
+
+opens('resize', presign(q{'examplebucket', 'example.jpg', process => 'image/resize,w_200'}), 200);
+like(presign(q{'examplebucket', 'example.jpg', process => 'image/resize,w_200/rotate,90'}),
+	qr{x-oss-process=image%2Fresize%2Cw_200%2Frotate%2C90&}, 'a chain of basic operations');
+like(presign(q{'examplebucket', 'example.jpg', process => 'style/thumb'}), qr{x-oss-process=style%2Fthumb&}, 'a style');
+for my $process ('image/labels', 'image/labels,thr_0.5', 'image/resize,w_1/labels', 'IMAGE/LABELS', 'image/Labels',
+	'image/faces', 'image/detect', 'imm/tagimage', 'doc/preview', 'video/snapshot', 'image/resize,w_1|image/labels',
+	'image/resize,w_1|sys/saveas,o_eA', 'sys/saveas,o_eA', 'image/', 'style/', '', 'image//labels', 'image/score')
+{
+	is($t->outcome('SELECT oss_labels.presign(\'examplebucket\', \'example.jpg\', process => ' . literal($process) . ')')->{sqlstate},
+		'22023', "process \"$process\": refused");
+}
+my $url = presign(q{'examplebucket', 'example.jpg'});
+opens('a URL with labels put in', $url =~ s/\?/?x-oss-process=image%2Flabels&/r, 403);
+opens('a URL with another key', $url =~ s/example\.jpg/photos\/cat.png/r, 403);
+is($oss->count('label_answers'), 0, 'the holder of a URL spends nothing');
+
+# ---- credentials with a token, addressing ----
+
+$t->server(mapping => { access_key_id => 'stsid', access_key_secret => 'stssecret', security_token => 'ststoken' });
+$url = presign(q{'examplebucket', 'example.jpg'});
+like($url, qr/x-oss-security-token=ststoken/, 'the token stands in the URL');
+opens('credentials with a token', $url, 200, $bytes);
+$t->server(endpoint => 'http://localhost:' . $oss->http_port, addressing => 'virtual');
+$url = presign(q{'examplebucket', 'example.jpg'});
+like($url, qr{^http://examplebucket\.localhost:}, 'addressing virtual');
+my $answer = $http->get($url, { peer => '127.0.0.1' });
+is($answer->{status}, 200, 'addressing virtual: opens') or note $answer->{content};
+$oss->control('/cname?host=localhost&bucket=examplebucket');
+$t->server(endpoint => 'http://localhost:' . $oss->http_port, addressing => 'cname');
+opens('addressing cname', presign(q{'examplebucket', 'example.jpg'}), 200, $bytes);
+$t->server(endpoint => 'http://localhost:' . $oss->http_port, addressing => 'cname');
+$oss->control('/cname?host=localhost');
+$t->server;
+like(presign(q{'examplebucket', 'example.jpg', version_id => 'v1'}), qr/[?&]versionId=v1&/, 'version_id');
+is($t->outcome(q{SELECT oss_labels.presign('Bad', 'k')})->{sqlstate}, '22023', 'a bad bucket is refused');
+is($t->outcome(q{SELECT oss_labels.presign('examplebucket', '/k')})->{sqlstate}, '22023', 'a bad key is refused');
+
+# a clock that was found to be off counts for URLs too
+$oss->control('/clock?shift=5000');
+opens('with a corrected clock', presign(q{'examplebucket', 'example.jpg', expires => '60 s'}, OssTest::detect_sql() . ';') =~ s/.*\n//sr, 200);
+$oss->control('/clock?shift=0');
+
+done_testing();
