@@ -151,7 +151,8 @@ CREATE TABLE oss_labels.image_label
 );
 
 CREATE INDEX image_label_image_id_idx ON oss_labels.image_label (image_id);
-CREATE INDEX image_label_label_name_idx ON oss_labels.image_label (label_name);
+CREATE INDEX image_label_label_name_idx ON oss_labels.image_label
+	(label_name, label_confidence DESC, image_id);
 
 COMMENT ON TABLE oss_labels.image_label IS 'The labels of stored images, one row each; see the view label';
 COMMENT ON COLUMN oss_labels.image_label.image_id IS 'image.image_id';
@@ -162,7 +163,7 @@ COMMENT ON COLUMN oss_labels.image_label.label_name IS 'the label, in the given 
 COMMENT ON COLUMN oss_labels.image_label.parent_label_name IS 'the label above it in the hierarchy';
 COMMENT ON COLUMN oss_labels.image_label.language IS 'language of the label''s name, such as en-us';
 COMMENT ON INDEX oss_labels.image_label_image_id_idx IS 'the labels of an image';
-COMMENT ON INDEX oss_labels.image_label_label_name_idx IS 'the images with a label; equal names share their entry''s key, so it stays small';
+COMMENT ON INDEX oss_labels.image_label_label_name_idx IS 'the images with a label, best first; holds all that search() and related_images() read of them';
 
 CREATE FUNCTION oss_labels.drop_image_labels()
 	RETURNS trigger
@@ -171,10 +172,12 @@ CREATE FUNCTION oss_labels.drop_image_labels()
 	AS $$
 BEGIN
 	IF TG_OP = 'TRUNCATE' THEN
-		TRUNCATE oss_labels.image_label;
+		TRUNCATE oss_labels.image_label, oss_labels.label_correction;
 	ELSE
 		DELETE FROM oss_labels.image_label l USING gone g
 		WHERE l.image_id = g.image_id;
+		DELETE FROM oss_labels.label_correction c USING gone g
+		WHERE c.image_id = g.image_id;
 	END IF;
 	RETURN NULL;
 END $$;
@@ -195,7 +198,7 @@ CREATE VIEW oss_labels.label AS
 	SELECT i.bucket, i.key, i.version_id,
 		l.label_name, l.parent_label_name, l.label_level,
 		l.label_confidence, l.centric_score, l.language,
-		i.tagged_at
+		i.tagged_at, i.image_id
 	FROM oss_labels.image i
 	JOIN oss_labels.image_label l ON l.image_id = i.image_id;
 
@@ -626,3 +629,731 @@ AS 'MODULE_PATHNAME', 'oss_labels_error_table';
 REVOKE ALL ON FUNCTION oss_labels.error_table() FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.error_table() IS
 'What can go wrong with a request and what becomes of it: the first rule whose http_status, code (OSS''s Code, or a name of our own for troubles of the network), ec (beginning of OSS''s EC) and message_has match gives SQLSTATE, retry class (never, transient, throttled, credentials, clock), whether the set-up is at fault, message and hint. Free; needs EXECUTE.';
+
+-- ---------------------------------------------------------------------
+-- 8. Labels at work: all free but tag()
+-- ---------------------------------------------------------------------
+
+/*
+ * Bodies written BEGIN ATOMIC are parsed once, here, so no search_path can
+ * change their meaning and the planner can still inline them.
+ */
+
+CREATE FUNCTION oss_labels.tag(
+	bucket text,
+	key text,
+	thr double precision DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	server name DEFAULT NULL,
+	max_age interval DEFAULT NULL)
+RETURNS TABLE (
+	label_name text,
+	parent_label_name text,
+	label_level integer,
+	label_confidence double precision,
+	centric_score double precision,
+	language text,
+	raw jsonb)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
+SUPPORT oss_labels.detect_support
+AS 'MODULE_PATHNAME', 'oss_labels_tag';
+COMMENT ON FUNCTION oss_labels.tag(text, text, double precision, text, name, interval) IS
+'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored. They cover it when they were asked for at the same or a lower thr (NULL is the service''s 0.7), for the same version_id (NULL: the current version), and not longer than max_age ago (NULL: ever). Arguments, result and errors as detect(); 22023 for a negative max_age too. What is stored is written as the extension''s owner and part of the caller''s transaction: a rollback throws away what was paid for. Sessions that tag the same image wait for one another rather than pay twice. Needs EXECUTE, and USAGE on the server when a request is needed. Spends money.';
+
+CREATE FUNCTION oss_labels.labels_of(
+	bucket text,
+	key text,
+	thr double precision DEFAULT NULL,
+	version_id text DEFAULT NULL)
+RETURNS TABLE (
+	label_name text,
+	parent_label_name text,
+	label_level integer,
+	label_confidence double precision,
+	centric_score double precision,
+	language text,
+	raw jsonb)
+LANGUAGE c STABLE PARALLEL SAFE COST 100 ROWS 10
+AS 'MODULE_PATHNAME', 'oss_labels_labels_of';
+COMMENT ON FUNCTION oss_labels.labels_of(text, text, double precision, text) IS
+'Stored labels of an image, as the service sent them; no rows when none are stored. Never sends a request. thr: least confidence, 0 to 1, NULL for all that are stored; version_id: NULL for the current version. Errors: 22023 bad thr. Needs EXECUTE and SELECT on image. Free.';
+
+CREATE FUNCTION oss_labels.forget(bucket text, key text, version_id text DEFAULT NULL)
+RETURNS boolean
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH gone AS (
+		DELETE FROM oss_labels.image i
+		WHERE i.bucket = $1 AND i.key = $2 AND i.version_id IS NOT DISTINCT FROM $3
+		RETURNING 1)
+	SELECT EXISTS (SELECT FROM gone)
+$$;
+COMMENT ON FUNCTION oss_labels.forget(text, text, text) IS
+'Delete what is stored of an image: its labels, the service''s answer, and what people corrected. Returns whether there was anything. The next tag() of it pays again. For roles with EXECUTE.';
+
+CREATE FUNCTION oss_labels.import_labels(
+	document jsonb,
+	bucket text DEFAULT NULL,
+	key text DEFAULT NULL,
+	thr double precision DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	tagged_at timestamptz DEFAULT NULL)
+RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
+AS 'MODULE_PATHNAME', 'oss_labels_import_labels';
+COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz) IS
+'Store an answer that was paid for elsewhere, instead of paying again. document: the answer of image/labels or of IMM''s DetectImageLabels (also as the SDKs save it, below "body"), or of the older imm/tagimage. bucket, key: NULL takes them from the document''s ImageUri. thr: the threshold it was asked for, NULL for the service''s own; tagged_at: when, NULL for now. Returns whether it was stored: not when what is stored is younger, nor when document is NULL. Errors: 22023 no such document, no bucket or key, bad argument. Written as the extension''s owner. Free; for roles with EXECUTE.';
+
+-- House rules: applied when labels are read, never by rewriting them
+
+CREATE TABLE oss_labels.known_label
+(
+	label_name text NOT NULL,
+	parent_label_name text
+) WITH (autovacuum_analyze_threshold = 20);
+
+CREATE INDEX known_label_label_name_idx ON oss_labels.known_label (label_name);
+
+COMMENT ON TABLE oss_labels.known_label IS 'Every label that was ever stored, with its parents. Filled by a trigger; the same pair may stand here twice, when two transactions learned it at once, for a unique constraint would make them wait for each other';
+COMMENT ON INDEX oss_labels.known_label_label_name_idx IS 'is this label known';
+
+CREATE FUNCTION oss_labels.learn_labels()
+RETURNS trigger
+LANGUAGE c SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'oss_labels_learn_labels';
+COMMENT ON FUNCTION oss_labels.learn_labels() IS 'trigger on image_label and label_correction: notes new labels in known_label. Internal';
+
+CREATE TABLE oss_labels.label_rule
+(
+	label_name text PRIMARY KEY,
+	min_confidence float8 CHECK (min_confidence BETWEEN 0 AND 1),
+	hidden boolean NOT NULL DEFAULT false,
+	note text
+);
+COMMENT ON TABLE oss_labels.label_rule IS 'House rules for single labels, applied by label_effective, search() and whatever else reads labels; what is stored stays as it is';
+COMMENT ON COLUMN oss_labels.label_rule.label_name IS 'the label, after aliases';
+COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS 'a machine''s label below this does not count; null: every one does';
+COMMENT ON COLUMN oss_labels.label_rule.hidden IS 'never shown';
+
+CREATE TABLE oss_labels.label_alias
+(
+	alias_name text PRIMARY KEY,
+	label_name text NOT NULL CHECK (label_name <> alias_name)
+);
+CREATE INDEX label_alias_label_name_idx ON oss_labels.label_alias (label_name);
+COMMENT ON TABLE oss_labels.label_alias IS 'Names that mean another label: synonyms, translations of the service''s zh-Hans names. Parents are translated too';
+COMMENT ON COLUMN oss_labels.label_alias.alias_name IS 'the name as the service sends it';
+COMMENT ON COLUMN oss_labels.label_alias.label_name IS 'the name that is read instead, which is no alias itself';
+COMMENT ON INDEX oss_labels.label_alias_label_name_idx IS 'the aliases of a label';
+
+CREATE FUNCTION oss_labels.check_alias()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name) THEN
+		RAISE EXCEPTION 'label "%" is itself an alias', NEW.label_name
+			USING ERRCODE = 'check_violation',
+			HINT = 'Name the label that it stands for.';
+	END IF;
+	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.label_name = NEW.alias_name) THEN
+		RAISE EXCEPTION 'label "%" has aliases itself', NEW.alias_name
+			USING ERRCODE = 'check_violation',
+			HINT = 'Point those to the new label first.';
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION oss_labels.check_alias() IS 'trigger on label_alias: an alias of an alias would be read in two ways. Internal';
+
+CREATE TRIGGER label_alias_check BEFORE INSERT OR UPDATE ON oss_labels.label_alias
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_alias();
+COMMENT ON TRIGGER label_alias_check ON oss_labels.label_alias IS 'refuses chains of aliases';
+
+CREATE TABLE oss_labels.label_correction
+(
+	image_id bigint NOT NULL,
+	label_name text NOT NULL,
+	parent_label_name text,
+	label_confidence float8 NOT NULL DEFAULT 1 CHECK (label_confidence BETWEEN 0 AND 1),
+	added boolean NOT NULL,
+	corrected_by text NOT NULL DEFAULT CURRENT_USER,
+	corrected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	note text,
+	PRIMARY KEY (image_id, label_name)
+);
+CREATE INDEX label_correction_label_name_idx ON oss_labels.label_correction
+	(label_name, label_confidence DESC, image_id);
+COMMENT ON TABLE oss_labels.label_correction IS 'What people said about images: labels they added and labels they took away. It stands against every re-tagging; forget() deletes it. Written by correct()';
+COMMENT ON COLUMN oss_labels.label_correction.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.label_correction.label_confidence IS '0 to 1, of an added label';
+COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: the image has this label; false: it has not';
+COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who said so';
+COMMENT ON INDEX oss_labels.label_correction_label_name_idx IS 'the images with an added label, as for image_label';
+
+CREATE TRIGGER label_correction_learn AFTER INSERT ON oss_labels.label_correction
+	REFERENCING NEW TABLE AS learned
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
+CREATE TRIGGER image_label_learn AFTER INSERT ON oss_labels.image_label
+	REFERENCING NEW TABLE AS learned
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
+COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'notes new labels in known_label';
+COMMENT ON TRIGGER image_label_learn ON oss_labels.image_label IS 'notes new labels in known_label';
+
+CREATE FUNCTION oss_labels.correct(
+	bucket text,
+	key text,
+	label_name text,
+	present boolean,
+	parent_label_name text DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	corrected_by text DEFAULT NULL,
+	note text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	image bigint;
+BEGIN
+	IF bucket IS NULL OR key IS NULL OR coalesce(label_name, '') = '' THEN
+		RAISE EXCEPTION 'bucket, key and label_name must be given'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	SELECT i.image_id INTO image FROM oss_labels.image i
+	WHERE i.bucket = bucket AND i.key = key
+		AND i.version_id IS NOT DISTINCT FROM version_id;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'no labels are stored for "oss://%/%"', bucket, key
+			USING ERRCODE = 'no_data_found', HINT = 'Tag the image first.';
+	END IF;
+	IF present IS NULL THEN
+		DELETE FROM oss_labels.label_correction c
+		WHERE c.image_id = image AND c.label_name = label_name;
+		RETURN;
+	END IF;
+	INSERT INTO oss_labels.label_correction AS c
+		(image_id, label_name, parent_label_name, added, corrected_by, note)
+	VALUES (image, label_name, parent_label_name, present,
+		coalesce(corrected_by, session_user), note)
+	ON CONFLICT ON CONSTRAINT label_correction_pkey DO UPDATE SET
+		parent_label_name = excluded.parent_label_name, added = excluded.added,
+		label_confidence = excluded.label_confidence,
+		corrected_by = excluded.corrected_by, note = excluded.note,
+		corrected_at = excluded.corrected_at;
+END $$;
+COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
+'Say that a stored image has a label (present true) or has not (false), whatever the machine thinks now and later; NULL takes back what was said. parent_label_name: of an added label. version_id: NULL for the current version. corrected_by: NULL for the session''s user. Errors: 22023 nothing named, P0002 no labels are stored for the image. Free; for roles with EXECUTE.';
+
+CREATE VIEW oss_labels.effective_name AS
+	SELECT k.label_name AS raw_label_name,
+		coalesce(a.label_name, k.label_name) AS label_name,
+		coalesce(r.min_confidence, 0) AS min_confidence,
+		a.label_name IS NOT NULL OR EXISTS (
+			SELECT FROM oss_labels.label_alias o
+			WHERE o.label_name = k.label_name) AS merged
+	FROM (SELECT n.label_name FROM oss_labels.known_label n GROUP BY n.label_name) k
+	LEFT JOIN oss_labels.label_alias a ON a.alias_name = k.label_name
+	LEFT JOIN oss_labels.label_rule r ON r.label_name = coalesce(a.label_name, k.label_name)
+	WHERE r.hidden IS NOT TRUE;
+COMMENT ON VIEW oss_labels.effective_name IS 'What each stored name is read as: raw_label_name as the service sends it, label_name after aliases, without hidden ones; min_confidence 0 to 1; merged: others are read as the same label. Free';
+
+CREATE VIEW oss_labels.effective_label AS
+	SELECT l.image_id, n.label_name,
+		coalesce(p.label_name, l.parent_label_name) AS parent_label_name,
+		l.label_level, l.label_confidence, l.centric_score, l.language,
+		l.added IS NOT NULL AS corrected, n.raw_label_name
+	FROM (
+		SELECT image_id, label_name, parent_label_name, label_level,
+			label_confidence, centric_score, language, NULL::boolean AS added
+		FROM oss_labels.image_label
+		UNION ALL
+		SELECT image_id, label_name, parent_label_name, NULL::integer,
+			label_confidence, NULL::float8, NULL::text, added
+		FROM oss_labels.label_correction) l
+	JOIN oss_labels.effective_name n ON n.raw_label_name = l.label_name
+	LEFT JOIN oss_labels.label_alias p ON p.alias_name = l.parent_label_name
+	WHERE l.added IS NOT FALSE
+		AND (l.added OR n.min_confidence = 0 OR l.label_confidence >= n.min_confidence)
+		AND NOT EXISTS (
+			SELECT FROM oss_labels.label_correction c
+			LEFT JOIN oss_labels.label_alias ca ON ca.alias_name = c.label_name
+			WHERE l.added IS NULL AND c.image_id = l.image_id
+				AND coalesce(ca.label_name, c.label_name) = n.label_name)
+		AND CASE WHEN n.merged THEN NOT EXISTS (
+			SELECT FROM oss_labels.image_label b
+			LEFT JOIN oss_labels.label_alias ba ON ba.alias_name = b.label_name
+			WHERE l.added IS NULL AND b.image_id = l.image_id
+				AND coalesce(ba.label_name, b.label_name) = n.label_name
+				AND b.label_name <> l.label_name
+				AND (coalesce(b.label_confidence, -1), b.label_name)
+					> (coalesce(l.label_confidence, -1), l.label_name))
+			ELSE true END;
+COMMENT ON VIEW oss_labels.effective_label IS 'The rows of label_effective with image_id instead of the image, and the name as stored (raw_label_name). Free';
+
+CREATE VIEW oss_labels.label_effective AS
+	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
+		e.label_level, e.label_confidence, e.centric_score, e.language,
+		i.tagged_at, i.image_id, e.corrected
+	FROM oss_labels.image i
+	JOIN oss_labels.effective_label e ON e.image_id = i.image_id;
+COMMENT ON VIEW oss_labels.label_effective IS 'Stored labels after the house rules: aliases merged (the most confident row stays), hidden labels and labels below their minimum confidence gone, and people''s corrections applied (corrected: added by a person). What reports read. Joins USING (bucket, key). Free';
+
+CREATE VIEW oss_labels.label_rollup AS
+	SELECT e.parent_label_name, e.label_name,
+		grouping(e.label_name) = 1 AS total,
+		pg_catalog.count(DISTINCT e.image_id) AS images,
+		pg_catalog.max(e.label_confidence) AS max_confidence,
+		pg_catalog.avg(e.label_confidence) AS avg_confidence
+	FROM oss_labels.effective_label e
+	GROUP BY GROUPING SETS ((e.parent_label_name), (e.parent_label_name, e.label_name));
+COMMENT ON VIEW oss_labels.label_rollup IS 'Images by parent and child label, after the house rules: a row per parent (total is true, label_name null) and one per label. An image counts once per row. max_confidence and avg_confidence: 0 to 1. Free; reads every stored label';
+
+-- Search: which images have these labels
+
+CREATE TYPE oss_labels.label_query;
+
+CREATE FUNCTION oss_labels.label_query_in(cstring) RETURNS oss_labels.label_query
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_in';
+CREATE FUNCTION oss_labels.label_query_out(oss_labels.label_query) RETURNS cstring
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_out';
+CREATE FUNCTION oss_labels.label_query_recv(internal) RETURNS oss_labels.label_query
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_recv';
+CREATE FUNCTION oss_labels.label_query_send(oss_labels.label_query) RETURNS bytea
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_send';
+
+CREATE TYPE oss_labels.label_query (
+	INPUT = oss_labels.label_query_in,
+	OUTPUT = oss_labels.label_query_out,
+	RECEIVE = oss_labels.label_query_recv,
+	SEND = oss_labels.label_query_send,
+	INTERNALLENGTH = VARIABLE,
+	STORAGE = EXTENDED,
+	COLLATABLE = true
+);
+COMMENT ON TYPE oss_labels.label_query IS
+'Which labels an image must have: labels joined with & (and), | (or), ! (not) and parentheses. Dog:0.9 asks for a confidence of at least 0.9 (0 to 1), parent:Food for any label below Food; names with spaces or punctuation stand in double or single quotes, a doubled quote is one. Printed in one canonical form, and so compared as text. Errors: 42601 syntax, with its place.';
+COMMENT ON FUNCTION oss_labels.label_query_in(cstring) IS 'Reads a label_query. Errors: 42601. Of the type, called by nobody';
+COMMENT ON FUNCTION oss_labels.label_query_out(oss_labels.label_query) IS 'Writes a label_query. Of the type, called by nobody';
+COMMENT ON FUNCTION oss_labels.label_query_recv(internal) IS 'Reads a label_query in binary form: its text. Errors: 42601. Of the type, called by nobody';
+COMMENT ON FUNCTION oss_labels.label_query_send(oss_labels.label_query) IS 'Writes a label_query in binary form: its text. Of the type, called by nobody';
+
+CREATE CAST (oss_labels.label_query AS text) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (text AS oss_labels.label_query) WITH INOUT AS ASSIGNMENT;
+COMMENT ON CAST (oss_labels.label_query AS text) IS 'a label_query is its canonical text';
+COMMENT ON CAST (text AS oss_labels.label_query) IS 'reads a label_query';
+
+CREATE FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query)
+RETURNS oss_labels.label_query
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_label_query_and';
+CREATE FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query)
+RETURNS oss_labels.label_query
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_label_query_or';
+CREATE FUNCTION oss_labels.label_query_not(oss_labels.label_query)
+RETURNS oss_labels.label_query
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_label_query_not';
+COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query) IS 'Both queries: the operator &&. Free; for roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Either query: the operator ||. Free; for roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Not the query: the operator !!. Free; for roles with EXECUTE';
+
+CREATE OPERATOR oss_labels.&& (
+	LEFTARG = oss_labels.label_query, RIGHTARG = oss_labels.label_query,
+	FUNCTION = oss_labels.label_query_and);
+CREATE OPERATOR oss_labels.|| (
+	LEFTARG = oss_labels.label_query, RIGHTARG = oss_labels.label_query,
+	FUNCTION = oss_labels.label_query_or);
+CREATE OPERATOR oss_labels.!! (
+	RIGHTARG = oss_labels.label_query, FUNCTION = oss_labels.label_query_not);
+COMMENT ON OPERATOR oss_labels.&& (oss_labels.label_query, oss_labels.label_query) IS 'both queries';
+COMMENT ON OPERATOR oss_labels.|| (oss_labels.label_query, oss_labels.label_query) IS 'either query';
+COMMENT ON OPERATOR oss_labels.!! (NONE, oss_labels.label_query) IS 'not the query';
+
+CREATE FUNCTION oss_labels.search(query oss_labels.label_query, max_rows bigint DEFAULT NULL)
+RETURNS TABLE (
+	bucket text,
+	key text,
+	version_id text,
+	score double precision,
+	image_id bigint)
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 1000
+AS 'MODULE_PATHNAME', 'oss_labels_search';
+COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
+'Stored images whose labels, after the house rules, meet a query; best first. score: the least confidence among the labels that a match needs (of alternatives the best one), 0 to 1, NULL when it is only for labels that are absent or have none. max_rows: the best so many, NULL for all. Errors: 22023 negative max_rows. Needs EXECUTE and SELECT on the tables of labels and house rules. Free.';
+
+CREATE FUNCTION oss_labels.search_ids(query oss_labels.label_query)
+RETURNS bigint[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
+AS 'MODULE_PATHNAME', 'oss_labels_search_ids';
+COMMENT ON FUNCTION oss_labels.search_ids(oss_labels.label_query) IS
+'The image_ids that search() finds, in ascending order; what an index scan for @@ looks up. Free; rights as search()';
+
+CREATE FUNCTION oss_labels.image_matches_support(internal)
+RETURNS internal
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'oss_labels_image_matches_support';
+COMMENT ON FUNCTION oss_labels.image_matches_support(internal) IS 'Planner support for the operator @@: turns it into a scan of an index on image_id. Called by the planner, by nobody else';
+
+CREATE FUNCTION oss_labels.image_matches(image_id bigint, query oss_labels.label_query)
+RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 1000
+SUPPORT oss_labels.image_matches_support
+AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
+COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS
+'Do the labels of a stored image, after the house rules, meet a query? The function of the operator @@. False for an image that is not stored. Free; rights as search()';
+
+CREATE OPERATOR oss_labels.@@ (
+	LEFTARG = bigint, RIGHTARG = oss_labels.label_query,
+	FUNCTION = oss_labels.image_matches,
+	RESTRICT = contsel, JOIN = contjoinsel);
+COMMENT ON OPERATOR oss_labels.@@ (bigint, oss_labels.label_query) IS 'the image with this image_id meets the query';
+
+CREATE FUNCTION oss_labels.matches(
+	bucket text,
+	key text,
+	query oss_labels.label_query,
+	version_id text DEFAULT NULL)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	SELECT EXISTS (
+		SELECT FROM oss_labels.image i
+		WHERE i.bucket = matches.bucket AND i.key = matches.key
+			AND i.version_id IS NOT DISTINCT FROM matches.version_id
+			AND oss_labels.image_matches(i.image_id, matches.query));
+END;
+COMMENT ON FUNCTION oss_labels.matches(text, text, oss_labels.label_query, text) IS
+'Do the labels of an image meet a query? For one image or a few: for many, WHERE (bucket, key) IN (SELECT bucket, key FROM oss_labels.search(query)). version_id: NULL for the current version. False for an image that is not stored. Free; rights as search()';
+
+-- Albums: rules, with people's pins and exclusions on top
+
+CREATE TABLE oss_labels.album
+(
+	album_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name text NOT NULL,
+	owner text NOT NULL DEFAULT CURRENT_USER,
+	rule oss_labels.label_query,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	UNIQUE (owner, name)
+);
+COMMENT ON TABLE oss_labels.album IS 'Smart albums: which images are in one is said by its rule and by album_pin, and read from album_member';
+COMMENT ON COLUMN oss_labels.album.owner IS 'whose album it is: a role, or a user of the application';
+COMMENT ON COLUMN oss_labels.album.rule IS 'which images belong to it by themselves; null: none, only pinned ones';
+
+CREATE TABLE oss_labels.album_pin
+(
+	album_id bigint NOT NULL REFERENCES oss_labels.album ON DELETE CASCADE,
+	bucket text NOT NULL,
+	key text NOT NULL,
+	pinned boolean NOT NULL,
+	pinned_by text NOT NULL DEFAULT CURRENT_USER,
+	pinned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (album_id, bucket, key)
+);
+COMMENT ON TABLE oss_labels.album_pin IS 'What people decided about an image in an album, whatever its labels are';
+COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: it is in the album; false: it is not';
+COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided';
+
+CREATE VIEW oss_labels.album_member AS
+	SELECT a.album_id, a.name, a.owner, s.bucket, s.key, s.version_id, s.score,
+		false AS pinned
+	FROM oss_labels.album a
+	CROSS JOIN LATERAL oss_labels.search(a.rule) s
+	WHERE NOT EXISTS (
+		SELECT FROM oss_labels.album_pin p
+		WHERE p.album_id = a.album_id AND p.bucket = s.bucket AND p.key = s.key)
+	UNION ALL
+	SELECT a.album_id, a.name, a.owner, p.bucket, p.key, NULL::text, NULL::float8, true
+	FROM oss_labels.album a
+	JOIN oss_labels.album_pin p ON p.album_id = a.album_id
+	WHERE p.pinned;
+COMMENT ON VIEW oss_labels.album_member IS 'Images in albums, at the moment of the query: those that meet the rule (score as by search()) and those pinned, without those excluded. Restrict it to an album, by album_id or by owner and name: each album''s rule is a search. Free';
+
+CREATE FUNCTION oss_labels.albums_of(bucket text, key text, version_id text DEFAULT NULL)
+RETURNS SETOF oss_labels.album
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10
+BEGIN ATOMIC
+	SELECT a.album_id, a.name, a.owner, a.rule, a.created_at
+	FROM oss_labels.album a
+	LEFT JOIN oss_labels.album_pin p ON p.album_id = a.album_id
+		AND p.bucket = albums_of.bucket AND p.key = albums_of.key
+	WHERE coalesce(p.pinned, oss_labels.matches(albums_of.bucket,
+		albums_of.key, a.rule, albums_of.version_id));
+END;
+COMMENT ON FUNCTION oss_labels.albums_of(text, text, text) IS
+'The albums that an image is in; version_id: NULL for the current version. Evaluates the rules on this one image. Free; needs EXECUTE, and SELECT as search() and on album and album_pin.';
+
+CREATE FUNCTION oss_labels.pin(
+	album_id bigint,
+	bucket text,
+	key text,
+	pinned boolean DEFAULT true,
+	pinned_by text DEFAULT NULL)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM oss_labels.album_pin p
+	WHERE p.album_id = $1 AND p.bucket = $2 AND p.key = $3 AND $4 IS NULL;
+	INSERT INTO oss_labels.album_pin (album_id, bucket, key, pinned, pinned_by)
+	SELECT $1, $2, $3, $4, coalesce($5, session_user) WHERE $4 IS NOT NULL
+	ON CONFLICT (album_id, bucket, key) DO UPDATE SET pinned = excluded.pinned,
+		pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at;
+$$;
+COMMENT ON FUNCTION oss_labels.pin(bigint, text, text, boolean, text) IS
+'Pin an image to an album (pinned true), keep it out (false), or leave it to the rule again (NULL). pinned_by: NULL for the session''s user. Errors: 23503 no such album, 23502 NULL in album_id, bucket or key. Free; runs with the caller''s rights on album_pin.';
+
+-- Recommendation: images like one, or like what somebody looked at
+
+ALTER TABLE oss_labels.image_label ALTER label_name SET STATISTICS 1000;
+
+CREATE FUNCTION oss_labels.label_weight(label_confidence double precision, centric_score double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(label_confidence, 0.5) * (1 + coalesce(centric_score, 0.5)) / 2;
+COMMENT ON FUNCTION oss_labels.label_weight(double precision, double precision) IS
+'How much a label says about its image, 0 to 1: its confidence, halved when it is not prominent (centric_score 0). NULL counts as 0.5. Free; needs EXECUTE.';
+
+CREATE FUNCTION oss_labels.label_rarity()
+RETURNS TABLE (label_name text, rarity double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 2000
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	labels float8;		-- label rows
+	images float8;
+	stats record;
+BEGIN
+	SELECT c.reltuples INTO labels FROM pg_class c
+	WHERE c.oid = 'oss_labels.image_label'::regclass;
+	SELECT s.most_common_vals::text::text[] AS names, s.most_common_freqs AS freqs,
+		s.n_distinct AS n INTO stats
+	FROM pg_stats s
+	WHERE s.schemaname = 'oss_labels' AND s.tablename = 'image_label'
+		AND s.attname = 'label_name';
+	IF stats.names IS NULL OR labels < 50000 THEN
+		-- few enough to be counted, or nothing better is known
+		SELECT count(*) INTO images FROM oss_labels.image;
+		RETURN QUERY
+			SELECT n.label_name, ln(1 + images / sum(c.n)::float8)
+			FROM (SELECT l.label_name, count(*) AS n FROM oss_labels.image_label l
+				GROUP BY l.label_name
+				UNION ALL
+				SELECT l.label_name, count(*) FROM oss_labels.label_correction l
+				WHERE l.added GROUP BY l.label_name) c
+			JOIN oss_labels.effective_name n ON n.raw_label_name = c.label_name
+			GROUP BY n.label_name;
+		RETURN;
+	END IF;
+	SELECT greatest(c.reltuples, 1) INTO images FROM pg_class c
+	WHERE c.oid = 'oss_labels.image'::regclass;
+	RETURN QUERY
+		SELECT n.label_name, ln(1 + images / greatest(1, labels
+			* sum(coalesce(m.freq, o.freq))))
+		FROM oss_labels.effective_name n
+		LEFT JOIN unnest(stats.names, stats.freqs) m (label_name, freq)
+			ON m.label_name = n.raw_label_name
+		CROSS JOIN (SELECT greatest(0, 1 - sum(f)) / greatest(1,
+				CASE WHEN stats.n < 0 THEN -stats.n * labels ELSE stats.n END - count(*)) AS freq
+			FROM unnest(stats.freqs) f) o
+		GROUP BY n.label_name;
+END $$;
+COMMENT ON FUNCTION oss_labels.label_rarity() IS
+'How rare each label is, after the house rules: ln(1 + images / images with the label). Taken from the statistics that ANALYZE keeps of image_label, or counted while there are few. Free; needs EXECUTE.';
+
+CREATE FUNCTION oss_labels.profile_add(internal, text, double precision, double precision, double precision)
+RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_profile_add';
+COMMENT ON FUNCTION oss_labels.profile_add(internal, text, double precision, double precision, double precision) IS 'Transition function of profile(). Internal';
+
+CREATE FUNCTION oss_labels.profile_result(internal)
+RETURNS jsonb
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_profile_result';
+COMMENT ON FUNCTION oss_labels.profile_result(internal) IS 'Final function of profile(). Internal';
+
+CREATE AGGREGATE oss_labels.profile(
+	label_name text,
+	label_confidence double precision,
+	centric_score double precision,
+	weight double precision)
+(
+	SFUNC = oss_labels.profile_add,
+	STYPE = internal,
+	FINALFUNC = oss_labels.profile_result
+);
+COMMENT ON AGGREGATE oss_labels.profile(text, double precision, double precision, double precision) IS
+'What somebody likes, from the labels of what he looked at: an object of labels and their weights, each the sum of weight * label_weight(label_confidence, centric_score). weight: how much a look counts, such as 1 for a view and 5 for a purchase, negative for a dislike; rows with a NULL label or weight are left out. NULL without rows. For images_for(). Free; needs EXECUTE.';
+
+CREATE FUNCTION oss_labels.rank_images(
+	names text[],
+	weights double precision[],
+	except_id bigint,
+	max_rows integer,
+	max_likeness double precision,
+	candidates integer)
+RETURNS TABLE (image_id bigint, score double precision)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 20
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	ids bigint[];
+BEGIN
+	/* Read the lists of the labels that weigh most, best first, then stop. */
+	SELECT array_agg(c.image_id) INTO ids FROM (
+		WITH wanted AS MATERIALIZED (
+			SELECT w.label_name, w.weight * r.rarity * r.rarity AS gain, r.rarity
+			FROM unnest(names, weights) w (label_name, weight)
+			JOIN oss_labels.label_rarity() r ON r.label_name = w.label_name
+			WHERE w.weight > 0),
+		lists AS MATERIALIZED (
+			SELECT n.raw_label_name, w.gain,
+				row_number() OVER best AS place,
+				sum(i.images / exp(w.rarity)) OVER best - i.images / exp(w.rarity) AS before
+			FROM wanted w
+			JOIN oss_labels.effective_name n ON n.label_name = w.label_name
+			CROSS JOIN (SELECT greatest(c.reltuples, 1)::float8 AS images FROM pg_class c
+				WHERE c.oid = 'oss_labels.image'::regclass) i
+			WINDOW best AS (ORDER BY w.gain DESC, n.raw_label_name))
+		SELECT p.image_id
+		FROM lists l
+		CROSS JOIN LATERAL (
+			(SELECT x.image_id, x.label_confidence FROM oss_labels.image_label x
+			WHERE x.label_name = l.raw_label_name
+			ORDER BY x.label_confidence DESC LIMIT 10 * candidates)
+			UNION ALL
+			(SELECT x.image_id, x.label_confidence FROM oss_labels.label_correction x
+			WHERE x.label_name = l.raw_label_name AND x.added
+			ORDER BY x.label_confidence DESC LIMIT candidates)) p
+		WHERE l.before < 40 * candidates
+			AND p.image_id IS DISTINCT FROM except_id
+		GROUP BY p.image_id
+		ORDER BY sum(l.gain * coalesce(p.label_confidence, 0.5)) DESC, p.image_id
+		LIMIT candidates) c;
+
+	RETURN QUERY
+	WITH rarity AS MATERIALIZED (
+		SELECT * FROM oss_labels.label_rarity()),
+	wanted AS MATERIALIZED (
+		SELECT w.label_name, w.weight * r.rarity AS weight
+		FROM unnest(names, weights) w (label_name, weight)
+		JOIN rarity r ON r.label_name = w.label_name),
+	vectors AS MATERIALIZED (
+		SELECT e.image_id, e.label_name,
+			max(oss_labels.label_weight(e.label_confidence, e.centric_score) * r.rarity) AS weight
+		FROM oss_labels.effective_label e
+		JOIN rarity r ON r.label_name = e.label_name
+		WHERE e.image_id = ANY (ids)
+		GROUP BY e.image_id, e.label_name),
+	ranked AS MATERIALIZED (
+		SELECT v.image_id, sqrt(sum(v.weight ^ 2)) AS norm,
+			sum(v.weight * w.weight) / nullif(sqrt(sum(v.weight ^ 2))
+				* (SELECT sqrt(sum(o.weight ^ 2)) FROM wanted o), 0) AS score
+		FROM vectors v
+		LEFT JOIN wanted w ON w.label_name = v.label_name
+		GROUP BY v.image_id
+		HAVING sum(v.weight * w.weight) > 0
+		ORDER BY score DESC, v.image_id
+		LIMIT CASE WHEN max_likeness IS NULL THEN max_rows ELSE 3 * max_rows + 40 END)
+	SELECT r.image_id, r.score
+	FROM ranked r
+	WHERE max_likeness IS NULL OR NOT EXISTS (
+		SELECT FROM ranked b
+		JOIN vectors bv ON bv.image_id = b.image_id
+		JOIN vectors rv ON rv.label_name = bv.label_name AND rv.image_id = r.image_id
+		WHERE (b.score, -b.image_id) > (r.score, -r.image_id)
+		GROUP BY b.image_id, b.norm
+		HAVING 1 - sqrt(greatest(0, b.norm ^ 2 + r.norm ^ 2 - 2 * sum(bv.weight * rv.weight)))
+			/ greatest(b.norm, r.norm) > max_likeness)
+	ORDER BY r.score DESC, r.image_id
+	LIMIT max_rows;
+END $$;
+COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
+'Images by the cosine between their labels and given ones, each weighted by label_weight() and rarity. names, weights: what is wanted; except_id: an image to leave out; max_likeness: as related_images(); candidates: how many images found by index are compared exactly. What related_images() and images_for() are made of. Free; rights as search().';
+
+CREATE FUNCTION oss_labels.related_images(
+	bucket text,
+	key text,
+	max_rows integer DEFAULT 20,
+	version_id text DEFAULT NULL,
+	max_likeness double precision DEFAULT 0.95)
+RETURNS TABLE (bucket text, key text, version_id text, score double precision, image_id bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
+BEGIN ATOMIC
+	SELECT i.bucket, i.key, i.version_id, r.score, r.image_id
+	FROM (SELECT o.image_id, pg_catalog.array_agg(e.label_name ORDER BY e.label_name) AS names,
+			pg_catalog.array_agg(oss_labels.label_weight(e.label_confidence, e.centric_score)
+				ORDER BY e.label_name) AS weights
+		FROM oss_labels.image o
+		JOIN oss_labels.effective_label e ON e.image_id = o.image_id
+		WHERE o.bucket = related_images.bucket AND o.key = related_images.key
+			AND o.version_id IS NOT DISTINCT FROM related_images.version_id
+		GROUP BY o.image_id) q
+	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
+		related_images.max_rows, related_images.max_likeness, 1000) r
+	JOIN oss_labels.image i ON i.image_id = r.image_id
+	ORDER BY r.score DESC, r.image_id;
+END;
+COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision) IS
+'Stored images whose labels are most like those of a stored image; best first. score: cosine of the two images'' labels, 0 to 1, each label weighted by confidence, prominence and rarity. max_rows: at most so many; version_id: NULL for the current version. max_likeness: an image that is more like a better one than this (0 to 1: 1 less their relative distance) is left out as its near-duplicate; NULL keeps all. No rows for an image that is not stored. Free; needs EXECUTE, rights as search().';
+
+CREATE FUNCTION oss_labels.images_for(
+	profile jsonb,
+	max_rows integer DEFAULT 20,
+	max_likeness double precision DEFAULT 0.95)
+RETURNS TABLE (bucket text, key text, version_id text, score double precision, image_id bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
+BEGIN ATOMIC
+	SELECT i.bucket, i.key, i.version_id, r.score, r.image_id
+	FROM (SELECT pg_catalog.array_agg(p.key ORDER BY p.key) AS names,
+			pg_catalog.array_agg(p.value::pg_catalog.float8 ORDER BY p.key) AS weights
+		FROM pg_catalog.jsonb_each_text(images_for.profile) p) q
+	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, NULL,
+		images_for.max_rows, images_for.max_likeness, 1000) r
+	JOIN oss_labels.image i ON i.image_id = r.image_id
+	ORDER BY r.score DESC, r.image_id;
+END;
+COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision) IS
+'Stored images that somebody may like, best first. profile: an object of labels and weights, from profile() or from anywhere; score, max_rows and max_likeness as for related_images(). What he has seen is not left out: ask for more rows and leave it out in WHERE. Errors: 22023 profile is no object, 22P02 a weight is no number. Free; needs EXECUTE, rights as search().';
+
+CREATE FUNCTION oss_labels.image_sparsevec(bucket text, key text, version_id text DEFAULT NULL)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT '{' || pg_catalog.string_agg(v.dimension || ':' || v.weight, ','
+			ORDER BY v.dimension) || '}/268435456'
+	FROM (SELECT 1 + ('x' || pg_catalog.left(pg_catalog.md5(e.label_name), 7))::bit(28)::integer
+				AS dimension,
+			pg_catalog.sum(oss_labels.label_weight(e.label_confidence, e.centric_score))::real
+				AS weight
+		FROM oss_labels.image i
+		JOIN oss_labels.effective_label e ON e.image_id = i.image_id
+		WHERE i.bucket = image_sparsevec.bucket AND i.key = image_sparsevec.key
+			AND i.version_id IS NOT DISTINCT FROM image_sparsevec.version_id
+		GROUP BY 1) v;
+END;
+COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
+'The labels of a stored image, after the house rules, in the text form of pgvector''s sparsevec: cast it to sparsevec where that extension is. A label''s dimension is made from its name alone, so it is the same in every database; of 268435456 dimensions. NULL for an image that is not stored or has no labels. Free; rights as search().';
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
+REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,
+	oss_labels.label_alias, oss_labels.label_correction,
+	oss_labels.effective_name, oss_labels.effective_label,
+	oss_labels.label_effective, oss_labels.label_rollup,
+	oss_labels.album, oss_labels.album_pin, oss_labels.album_member FROM PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_alias', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_correction', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.album', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.album_album_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.album_pin', '');

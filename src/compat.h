@@ -102,6 +102,15 @@
 #define oss_path_copy_disabled(path, from) ((void) (from))
 #endif
 
+/* PostgreSQL 16 lets input functions report errors without throwing. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define oss_ereturn(context, value, rest) ereturn(context, value, rest)
+#else
+#define oss_ereturn(context, value, rest) \
+	do { (void) (context); ereport(ERROR, rest); return (value); } while (0)
+#endif
+
 #endif							/* OSS_COMPAT_H */
 
 /*

@@ -131,6 +131,27 @@ detect_rows(const OssRequest *request, bool is_try)
 	return rows;
 }
 
+/* Make the rows of a stored answer. */
+DetectRows *
+detect_document_rows(const Jsonb *answer, double least)
+{
+	OssLabel   *labels;
+	int			n = oss_answer_labels(answer, &labels);
+	DetectRows *rows = make_rows(n, false);
+
+	rows->nrows = 0;
+	for (int i = 0; i < n; i++)
+	{
+		int			first = rows->nrows * rows->ncolumns;
+
+		if (labels[i].has_confidence && labels[i].confidence < least)
+			continue;
+		put_label(rows->values + first, rows->nulls + first, &labels[i]);
+		rows->nrows++;
+	}
+	return rows;
+}
+
 /* Copy a call's arguments into arrays. */
 static void
 call_arguments(FunctionCallInfo fcinfo, Datum *args, bool *nulls)

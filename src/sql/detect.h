@@ -10,6 +10,7 @@
 #define OSS_DETECT_H
 
 #include "client/request.h"
+#include "utils/jsonb.h"
 
 /* The arguments, in the order of the SQL declaration. */
 enum DetectArgument
@@ -56,5 +57,11 @@ extern DetectRows *detect_rows(const OssRequest *request, bool is_try);
 
 /* The same for a failure that came before any request. */
 extern DetectRows *detect_failure_rows(const OssFailure *failure, bool is_try);
+
+/*
+ * Make the rows of a stored answer, as of detect(): those of labels with a
+ * confidence of least or more, or without any.
+ */
+extern DetectRows *detect_document_rows(const Jsonb *answer, double least);
 
 #endif							/* OSS_DETECT_H */

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ * label_query.h
+ *	  The type label_query: which labels an image must have.
+ *
+ * Top floor.  Design section 7.
+ *
+ *		query  = or
+ *		or     = and { "|" and }
+ *		and    = factor { "&" factor }
+ *		factor = "!" factor | "(" or ")" | term
+ *		term   = [ "parent" ":" ] name [ ":" number ]
+ *		name   = word | '"' text '"' | "'" text "'"		(a doubled quote is one)
+ *
+ * A word is anything without white space and without & | ! ( ) : " '.  A value
+ * is stored as its own text in canonical form, so that it can be compared,
+ * hashed and indexed as text.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_LABEL_QUERY_H
+#define OSS_LABEL_QUERY_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+typedef enum LabelQueryKind
+{
+	LABEL_QUERY_TERM,
+	LABEL_QUERY_NOT,			/* one argument */
+	LABEL_QUERY_AND,			/* two arguments or more, none of them AND */
+	LABEL_QUERY_OR				/* two arguments or more, none of them OR */
+} LabelQueryKind;
+
+/* A node of a parsed query; name and the rest belong to a TERM. */
+typedef struct LabelQueryNode
+{
+	LabelQueryKind kind;
+	List	   *args;			/* of LabelQueryNode */
+	char	   *name;			/* in the database's encoding, not empty */
+	bool		parent;			/* any label below name */
+	bool		has_min;
+	double		min;			/* least confidence, 0 to 1 */
+} LabelQueryNode;
+
+/* What is wrong with a text, and where: at byte at of text. */
+typedef struct LabelQueryProblem
+{
+	const char *text;
+	const char *message;		/* NULL: nothing */
+	int			at;
+} LabelQueryProblem;
+
+/*
+ * Parse a text in CurrentMemoryContext.  Returns NULL and sets *problem when
+ * it is no query.  Errors: 54001 when it is nested too deeply.
+ */
+extern LabelQueryNode *label_query_parse(const char *text,
+										 LabelQueryProblem *problem);
+
+/* Parse a value of the type, which is known to be right. */
+extern LabelQueryNode *label_query_get(const struct varlena *value);
+
+/* Write a query in canonical form. */
+extern char *label_query_print(const LabelQueryNode *node);
+
+#endif							/* OSS_LABEL_QUERY_H */

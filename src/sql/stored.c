@@ -1,0 +1,386 @@
+/*-------------------------------------------------------------------------
+ * stored.c
+ *	  Stored answers as tag() sees them.
+ *
+ * Whoever asks for an image holds an advisory lock on it until his transaction
+ * ends, so that others find the answer instead of asking too.  A transaction
+ * that tags more images than a lock table can hold lets go of the earlier ones:
+ * then another one may pay twice, but both leave one row.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "protocol/image_labels.h"
+#include "sql/queue.h"
+#include "sql/srf.h"
+#include "sql/store.h"
+#include "sql/stored.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* Images that a transaction keeps locked to its end, as PostgreSQL reckons. */
+#define MOST_LOCKED		64
+
+/* Tells our advisory locks from those of SQL functions, which use 1 and 2. */
+#define LOCK_CLASS		0x4f53
+
+/* $5: what the service takes for no threshold. */
+#define FIND_STORED \
+	"SELECT response, " \
+	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), " \
+	"coalesce($4, $5) FROM oss_labels.image " \
+	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
+	"AND version_id IS NOT DISTINCT FROM $3 " \
+	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
+	"AND ($6 IS NULL OR tagged_at OPERATOR(pg_catalog.>=) " \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6))"
+
+static int	locked = 0;			/* images locked in this transaction */
+
+/* Read the arguments of tag(). */
+bool
+stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
+{
+	memset(wish, 0, sizeof(*wish));
+	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
+		return false;
+	wish->bucket = TextDatumGetCString(args[DETECT_BUCKET]);
+	wish->key = TextDatumGetCString(args[DETECT_KEY]);
+	if (!nulls[DETECT_VERSION_ID])
+		wish->version_id = TextDatumGetCString(args[DETECT_VERSION_ID]);
+	wish->has_thr = !nulls[DETECT_THR];
+	if (wish->has_thr)
+		wish->thr = DatumGetFloat8(args[DETECT_THR]);
+	if (!nulls[TAG_MAX_AGE])
+	{
+		wish->max_age = palloc(sizeof(Interval));
+		*wish->max_age = *DatumGetIntervalP(args[TAG_MAX_AGE]);
+	}
+	return true;
+}
+
+/* Return a string in UTF-8, NULL for NULL. */
+static char *
+in_utf8(const char *s)
+{
+	return s == NULL ? NULL : oss_utf8_datum(CStringGetTextDatum(s));
+}
+
+/* Is an interval less than none? */
+static bool
+is_negative(Interval *interval)
+{
+	Interval	none = {0};
+
+	return DatumGetBool(DirectFunctionCall2(interval_lt,
+											IntervalPGetDatum(interval),
+											IntervalPGetDatum(&none)));
+}
+
+/* Raise what is wrong with a wish. */
+void
+stored_check_wish(const OssWish *wish)
+{
+	OssLabelsSpec spec = {0};
+	const OssFailure *failure;
+
+	spec.bucket = in_utf8(wish->bucket);
+	spec.key = in_utf8(wish->key);
+	spec.version_id = in_utf8(wish->version_id);
+	spec.has_thr = wish->has_thr;
+	spec.thr = wish->thr;
+	failure = oss_spec_failure(&spec);
+	if (failure != NULL)
+		oss_failure_throw(failure);
+	if (wish->max_age != NULL && is_negative(wish->max_age))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_age must not be negative")));
+}
+
+/* Return the kept plan of the look-up. */
+static SPIPlanPtr
+find_plan(void)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
+	INTERVALOID};
+
+	if (plan != NULL)
+		return plan;
+	plan = SPI_prepare_cursor(FIND_STORED, lengthof(types), types,
+							  CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare to read stored answers");
+	return plan;
+}
+
+/* Look a wish up with a fresh snapshot; the row is in SPI_tuptable. */
+static bool
+look_up(const OssWish *wish)
+{
+	Datum		values[6];
+	char		nulls[6];
+	Snapshot	snapshot;
+	int			result;
+
+	oss_arg(values, nulls, 0, CStringGetTextDatum(wish->bucket), false);
+	oss_arg(values, nulls, 1, CStringGetTextDatum(wish->key), false);
+	oss_arg(values, nulls, 2, wish->version_id == NULL ? (Datum) 0 :
+			CStringGetTextDatum(wish->version_id), wish->version_id == NULL);
+	oss_arg(values, nulls, 3, Float8GetDatum(wish->thr), !wish->has_thr);
+	oss_arg(values, nulls, 4, Float8GetDatum(OSS_LABELS_THR_DEFAULT), false);
+	oss_arg(values, nulls, 5, IntervalPGetDatum(wish->max_age),
+			wish->max_age == NULL);
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	result = SPI_execute_snapshot(find_plan(), values, nulls, snapshot,
+								  InvalidSnapshot, true, false, 0);
+	UnregisterSnapshot(snapshot);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not read stored answers: %s",
+			 SPI_result_code_string(result));
+	return SPI_processed > 0;
+}
+
+/* Return the rows of a stored answer that covers a wish. */
+DetectRows *
+stored_find(const OssWish *wish)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	OssQueueState state;
+	DetectRows *rows = NULL;
+
+	SPI_connect();
+	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	if (look_up(wish))
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		Datum		response = SPI_getbinval(row, desc, 1, &isnull);
+		bool		filter = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+		double		least = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+
+		MemoryContextSwitchTo(caller);
+		rows = detect_document_rows(DatumGetJsonbPCopy(response),
+									filter ? least : 0);
+	}
+	oss_queue_end(&state);
+	SPI_finish();
+	return rows;
+}
+
+/* The end of a transaction releases its locks. */
+static void
+on_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		locked = 0;
+}
+
+/* Return the lock of an image. */
+static LOCKTAG
+lock_of(const OssWish *wish)
+{
+	LOCKTAG		tag;
+	StringInfoData name;
+	uint64		hash;
+
+	initStringInfo(&name);
+	appendStringInfo(&name, "%s/%s", wish->bucket, wish->key);
+	if (wish->version_id != NULL)
+		appendStringInfo(&name, "\n%s", wish->version_id);
+	hash = hash_bytes_extended((const unsigned char *) name.data, name.len, 0);
+	pfree(name.data);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
+						 (uint32) hash, LOCK_CLASS);
+	return tag;
+}
+
+/* Wait for a lock; returns false when that is a deadlock. */
+static bool
+wait_for_lock(const LOCKTAG *tag)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool got = false;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		(void) LockAcquire(tag, ExclusiveLock, false, false);
+		ReleaseCurrentSubTransaction();
+		got = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return got;
+}
+
+/* Lock an image. */
+bool
+stored_lock(const OssWish *wish, bool wait)
+{
+	static bool registered = false;
+	LOCKTAG		tag = lock_of(wish);
+
+	if (!registered)
+		RegisterXactCallback(on_xact_end, NULL);
+	registered = true;
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL &&
+		!(wait && wait_for_lock(&tag)))
+		return false;
+	locked++;
+	return true;
+}
+
+/* Release an image when too many are locked. */
+static void
+unlock(const OssWish *wish)
+{
+	LOCKTAG		tag = lock_of(wish);
+
+	if (locked <= MOST_LOCKED)
+		return;
+	if (LockHeldByMe(&tag, ExclusiveLock))
+	{
+		(void) LockRelease(&tag, ExclusiveLock, false);
+		locked--;
+	}
+}
+
+/* Are two wishes for the same image? */
+static bool
+same_image(const OssStoreRow *a, const OssStoreRow *b)
+{
+	return strcmp(a->key, b->key) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
+		(a->version_id == NULL) == (b->version_id == NULL) &&
+		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
+}
+
+/* Make the row of an answer. */
+static OssStoreRow
+make_row(const OssWish *wish, Jsonb *document, const char *request_id,
+		 TimestampTz asked_at)
+{
+	OssStoreRow row = {
+		.bucket = wish->bucket, .key = wish->key, .version_id = wish->version_id,
+		.has_thr = wish->has_thr, .thr = wish->thr, .tagged_at = asked_at,
+		.request_id = request_id, .response = document
+	};
+
+	return row;
+}
+
+/* Write rows, of which several may be of one image. */
+static void
+write_rows(const OssStoreRow *rows, int n)
+{
+	OssQueueState state;
+	int			begin = 0;
+
+	SPI_connect();
+	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	for (int i = 1; i <= n; i++)
+	{
+		bool		cut = i == n;
+
+		for (int j = begin; j < i && !cut; j++)
+			cut = same_image(&rows[i], &rows[j]);
+		if (!cut)
+			continue;
+		oss_store_write(rows + begin, i - begin);
+		begin = i;
+	}
+	oss_queue_end(&state);
+	SPI_finish();
+}
+
+/* Keep answers. */
+void
+stored_keep(const OssArrival *arrivals, int n)
+{
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
+											   "OSS labels keeping",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(work);
+	OssStoreRow *rows = palloc(sizeof(OssStoreRow) * Max(n, 1));
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		OssRequest *request = arrivals[i].request;
+		const OssFailure *failure = oss_request_failure(request);
+		Jsonb	   *document = NULL;
+
+		if (failure == NULL)
+			document = oss_answer_parse(request, &failure);
+		if (document != NULL)
+			rows[count++] = make_row(arrivals[i].wish, document,
+									 oss_request_id(request),
+									 arrivals[i].asked_at);
+	}
+	if (count > 0)
+		write_rows(rows, count);
+	for (int i = 0; i < n; i++)
+		unlock(arrivals[i].wish);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+}
+
+/* Keep one document. */
+bool
+stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
+{
+	static OssPlan is_ours = {
+		"SELECT FROM oss_labels.image WHERE bucket OPERATOR(pg_catalog.=) $1 "
+		"AND key OPERATOR(pg_catalog.=) $2 AND version_id IS NOT DISTINCT FROM $3 "
+		"AND tagged_at OPERATOR(pg_catalog.>) $4",
+		4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
+	};
+	OssStoreRow row = make_row(wish, document, NULL, asked_at);
+	OssQueueState state;
+	Datum		values[4];
+	char		nulls[4];
+	bool		younger;
+
+	write_rows(&row, 1);
+	oss_arg(values, nulls, 0, CStringGetTextDatum(wish->bucket), false);
+	oss_arg(values, nulls, 1, CStringGetTextDatum(wish->key), false);
+	oss_arg(values, nulls, 2, wish->version_id == NULL ? (Datum) 0 :
+			CStringGetTextDatum(wish->version_id), wish->version_id == NULL);
+	oss_arg(values, nulls, 3, TimestampTzGetDatum(asked_at), false);
+	SPI_connect();
+	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_queue_execute(&is_ours, values, nulls, SPI_OK_SELECT);
+	younger = SPI_processed > 0;
+	oss_queue_end(&state);
+	SPI_finish();
+	return !younger;
+}

@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ * tag.c
+ *	  tag(), labels_of() and import_labels(): labels that stay.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/answer.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "protocol/image_labels.h"
+#include "sql/queue.h"
+#include "sql/srf.h"
+#include "sql/stored.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_tag);
+PG_FUNCTION_INFO_V1(oss_labels_labels_of);
+PG_FUNCTION_INFO_V1(oss_labels_import_labels);
+
+/* Give out rows. */
+static void
+return_rows(const OssResult *result, const DetectRows *rows)
+{
+	for (int i = 0; i < rows->nrows; i++)
+		oss_result_add(result, rows->values + i * rows->ncolumns,
+					   rows->nulls + i * rows->ncolumns);
+}
+
+/* Ask the service, and keep the answer unless somebody else is about to. */
+static DetectRows *
+ask(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
+{
+	OssArrival	arrival = {.wish = wish, .asked_at = GetCurrentTimestamp()};
+	OssGroup   *group;
+	OssLabelsSpec spec;
+	DetectRows *rows;
+
+	(void) detect_spec(args, nulls, &spec);
+	group = oss_group_create(CurrentMemoryContext);
+	oss_request_start(group, &spec, NULL);
+
+	/* the wait also ends when somebody sets our latch */
+	do
+		arrival.request = oss_group_wait(group, -1);
+	while (arrival.request == NULL);
+	if (keep)
+		stored_keep(&arrival, 1);
+	rows = detect_rows(arrival.request, false);
+	oss_group_free(group);
+	return rows;
+}
+
+/* tag(bucket, key, thr, version_id, server, max_age) */
+Datum
+oss_labels_tag(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	Datum		args[TAG_ARGUMENTS];
+	bool		nulls[TAG_ARGUMENTS];
+	OssWish		wish;
+	DetectRows *rows;
+
+	for (int i = 0; i < TAG_ARGUMENTS; i++)
+	{
+		args[i] = fcinfo->args[i].value;
+		nulls[i] = fcinfo->args[i].isnull;
+	}
+	if (!stored_wish(args, nulls, &wish))
+		return (Datum) 0;
+	stored_check_wish(&wish);
+	rows = stored_find(&wish);
+	if (rows == NULL)
+	{
+		bool		locked = stored_lock(&wish, true);
+
+		/* somebody else may have asked meanwhile */
+		rows = stored_find(&wish);
+		if (rows == NULL)
+			rows = ask(args, nulls, &wish, locked);
+	}
+	return_rows(&result, rows);
+	return (Datum) 0;
+}
+
+/* Read the stored answer of an image with the caller's rights, or NULL. */
+static Jsonb *
+read_answer(FunctionCallInfo fcinfo)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	static SPIPlanPtr plan = NULL;
+	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(3)};
+	const char	nulls[] = {' ', ' ', PG_ARGISNULL(3) ? 'n' : ' '};
+	Jsonb	   *answer = NULL;
+
+	SPI_connect();
+	if (plan == NULL)
+	{
+		plan = SPI_prepare("SELECT response FROM oss_labels.image "
+						   "WHERE bucket OPERATOR(pg_catalog.=) $1 "
+						   "AND key OPERATOR(pg_catalog.=) $2 "
+						   "AND version_id IS NOT DISTINCT FROM $3", 3, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare to read stored answers");
+	}
+	if (SPI_execute_plan(plan, values, nulls, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read stored answers");
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+		Datum		response = SPI_getbinval(SPI_tuptable->vals[0],
+											 SPI_tuptable->tupdesc, 1, &isnull);
+
+		MemoryContextSwitchTo(caller);
+		answer = DatumGetJsonbPCopy(response);
+	}
+	SPI_finish();
+	return answer;
+}
+
+/* labels_of(bucket, key, thr, version_id) */
+Datum
+oss_labels_labels_of(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	double		least = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2);
+	Jsonb	   *answer;
+
+	if (!oss_thr_valid(least))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("thr must be a number from 0 to 1")));
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	answer = read_answer(fcinfo);
+	if (answer != NULL)
+		return_rows(&result, detect_document_rows(answer, least));
+	return (Datum) 0;
+}
+
+/* Return a field of an object, or NULL. */
+static JsonbValue *
+field(const Jsonb *object, const char *name, JsonbValue *value)
+{
+	if (!JB_ROOT_IS_OBJECT(object))
+		return NULL;
+	return getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &object->root),
+										name, strlen(name), value);
+}
+
+/* Return a field that holds an object or array, or NULL. */
+static Jsonb *
+container_field(const Jsonb *object, const char *name)
+{
+	JsonbValue	value;
+
+	if (field(object, name, &value) == NULL || value.type != jbvBinary)
+		return NULL;
+	return JsonbValueToJsonb(&value);
+}
+
+/*
+ * Return a document with Labels: it is one, or holds one as "body" does for the
+ * SDKs, or is imm/tagimage's with Tags, which stay in it.
+ */
+static Jsonb *
+labels_document(Jsonb *document)
+{
+	static OssPlan convert = {
+		"SELECT $1 OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('Labels', "
+		"coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls("
+		"pg_catalog.jsonb_build_object("
+		"'LabelName', t.value OPERATOR(pg_catalog.->) 'TagName', "
+		"'ParentLabelName', t.value OPERATOR(pg_catalog.->) 'ParentTagName', "
+		"'LabelLevel', t.value OPERATOR(pg_catalog.->) 'TagLevel', "
+		"'LabelConfidence', t.value OPERATOR(pg_catalog.->) 'TagConfidence')) "
+		"ORDER BY t.ordinality), '[]')) "
+		"FROM pg_catalog.jsonb_array_elements($1 OPERATOR(pg_catalog.->) 'Tags') "
+		"WITH ORDINALITY t WHERE pg_catalog.jsonb_typeof(t.value) "
+		"OPERATOR(pg_catalog.=) 'object'",
+		1, {JSONBOID}
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	Jsonb	   *part;
+	Datum		value = JsonbPGetDatum(document);
+	bool		isnull;
+
+	part = container_field(document, "Labels");
+	if (part != NULL && JB_ROOT_IS_ARRAY(part))
+		return document;
+	part = container_field(document, "body");
+	if (part != NULL)
+		return labels_document(part);
+	part = container_field(document, "Tags");
+	if (part == NULL || !JB_ROOT_IS_ARRAY(part))
+		return NULL;
+	SPI_connect();
+	oss_queue_execute(&convert, &value, NULL, SPI_OK_SELECT);
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	MemoryContextSwitchTo(caller);
+	document = DatumGetJsonbPCopy(value);
+	SPI_finish();
+	return document;
+}
+
+/* Take bucket and key from a document's "oss://bucket/key", where missing. */
+static void
+read_uri(const Jsonb *document, OssWish *wish)
+{
+	JsonbValue	value;
+	char	   *uri;
+	char	   *slash;
+
+	if (field(document, "ImageUri", &value) == NULL || value.type != jbvString)
+		return;
+	uri = pnstrdup(value.val.string.val, value.val.string.len);
+	if (strncmp(uri, "oss://", 6) != 0 || (slash = strchr(uri + 6, '/')) == NULL)
+		return;
+	if (wish->bucket == NULL)
+		wish->bucket = pnstrdup(uri + 6, slash - uri - 6);
+	if (wish->key == NULL)
+		wish->key = slash + 1;
+}
+
+/* Return a text argument, or NULL. */
+static char *
+string_argument(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(i));
+}
+
+/* import_labels(document, bucket, key, thr, version_id, tagged_at) */
+Datum
+oss_labels_import_labels(PG_FUNCTION_ARGS)
+{
+	OssWish		wish = {0};
+	TimestampTz now = GetCurrentTimestamp();
+	Jsonb	   *document;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	document = labels_document(PG_GETARG_JSONB_P(0));
+	if (document == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("document holds neither Labels nor Tags"),
+				 errhint("Give the answer of image/labels, of DetectImageLabels or of imm/tagimage.")));
+	wish.bucket = string_argument(fcinfo, 1);
+	wish.key = string_argument(fcinfo, 2);
+	read_uri(document, &wish);
+	if (wish.bucket == NULL || wish.key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("bucket and key must be given"),
+				 errdetail("The document has no ImageUri of the form oss://bucket/key.")));
+	wish.has_thr = !PG_ARGISNULL(3);
+	wish.thr = wish.has_thr ? PG_GETARG_FLOAT8(3) : 0;
+	wish.version_id = string_argument(fcinfo, 4);
+	stored_check_wish(&wish);
+	PG_RETURN_BOOL(stored_keep_document(&wish, document, PG_ARGISNULL(5) ? now :
+										Min(now, PG_GETARG_TIMESTAMPTZ(5))));
+}

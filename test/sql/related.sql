@@ -1,0 +1,67 @@
+-- Recommendation: images like one, and images for somebody.
+\o /dev/null
+DELETE FROM oss_labels.image;
+\o
+\pset null NULL
+SELECT setseed(0.3);
+CREATE FUNCTION pg_temp.store(k text, labels text[], confidences float8[], centric float8 DEFAULT 0.5) RETURNS boolean AS $$
+	SELECT oss_labels.import_labels(jsonb_build_object('Labels', jsonb_agg(jsonb_build_object(
+		'LabelName', n, 'LabelConfidence', c, 'CentricScore', centric))), 'related', k)
+	FROM unnest(labels, confidences) u (n, c)
+$$ LANGUAGE sql;
+SELECT bool_and(pg_temp.store('common' || i, '{Sky,Tree}', ARRAY[random(), random()])) FROM generate_series(1, 200) i;
+SELECT bool_and(pg_temp.store('cat' || i, '{Sky,Cat,Sofa}', ARRAY[0.5 + i * 0.05, 0.95 - i * 0.04, 0.4 + i * 0.06])) FROM generate_series(1, 8) i;
+SELECT bool_and(pg_temp.store('burst' || i, '{Sky,Cat,Sofa,Lamp}', ARRAY[0.8, 0.9, 0.7, 0.6 + i * 0.001])) FROM generate_series(1, 10) i;
+SELECT pg_temp.store('dog', '{Sky,Dog,Grass}', '{0.9,0.9,0.9}');
+
+-- the rare label counts for more than the common one
+SELECT key LIKE 'common%' AS common, count(*), max(score) < 1 AS below_one
+FROM oss_labels.related_images('related', 'cat1', 15, max_likeness => NULL) GROUP BY 1;
+SELECT r.rarity > o.rarity AS rarer FROM oss_labels.label_rarity() r, oss_labels.label_rarity() o
+WHERE r.label_name = 'Cat' AND o.label_name = 'Sky';
+
+-- of ten near-duplicates one is shown, unless all are asked for
+SELECT count(*) FROM oss_labels.related_images('related', 'cat1') WHERE key LIKE 'burst%';
+SELECT count(*) FROM oss_labels.related_images('related', 'cat1', max_likeness => NULL) WHERE key LIKE 'burst%';
+
+-- the same order and scores as computing all of it
+WITH vector AS (
+	SELECT e.key, e.label_name, oss_labels.label_weight(e.label_confidence, e.centric_score) * r.rarity AS w
+	FROM oss_labels.label_effective e JOIN oss_labels.label_rarity() r USING (label_name)
+	WHERE e.bucket = 'related'),
+norm AS (SELECT key, sqrt(sum(w * w)) AS n FROM vector GROUP BY key),
+brute AS (
+	SELECT b.key, sum(a.w * b.w) / (na.n * nb.n) AS score
+	FROM vector a JOIN vector b USING (label_name) JOIN norm na ON na.key = a.key JOIN norm nb ON nb.key = b.key
+	WHERE a.key = 'cat3' AND b.key <> 'cat3' GROUP BY b.key, na.n, nb.n
+	ORDER BY score DESC LIMIT 20)
+SELECT count(*), max(abs(b.score - r.score)) < 1e-9 AS equal
+FROM brute b JOIN oss_labels.related_images('related', 'cat3', 20, max_likeness => NULL) r USING (key);
+SELECT * FROM oss_labels.related_images('related', 'nope');
+
+-- prominence counts
+SELECT pg_temp.store('prominent', '{Piano,Cat}', '{0.9,0.9}', 1), pg_temp.store('aside', '{Piano,Horse}', '{0.9,0.9}', 0),
+	   oss_labels.label_weight(0.9, 1), oss_labels.label_weight(0.9, 0), oss_labels.label_weight(NULL, NULL);
+
+-- a profile of what somebody looked at, weighted by how
+CREATE TEMP TABLE look (who text, key text, weight float8);
+INSERT INTO look VALUES ('mei', 'cat1', 5), ('mei', 'cat2', 1), ('bo', 'dog', 1), ('none', 'nope', 1);
+SELECT who, (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(p.profile) k) AS labels,
+	   round((p.profile ->> 'Cat')::numeric, 4) AS cat
+FROM (SELECT who, oss_labels.profile(label_name, label_confidence, centric_score, weight) AS profile
+	FROM look JOIN oss_labels.label_effective l USING (key) WHERE l.bucket = 'related' GROUP BY who) p ORDER BY who;
+SELECT oss_labels.profile('Cat', 1, 1, 2), oss_labels.profile(NULL, 1, 1, 1);
+SELECT oss_labels.profile(n, 1, 1, 1) FROM unnest('{}'::text[]) n;
+SELECT key FROM oss_labels.images_for('{"Dog": 1, "Grass": 1}') LIMIT 1;
+SELECT count(*) FROM oss_labels.images_for('{"Cat": 1}', 5);
+SELECT count(*) FROM oss_labels.images_for('{"Cat": -1}');
+SELECT count(*) FROM oss_labels.images_for('{}');
+SELECT count(*) FROM oss_labels.images_for(NULL);
+SELECT oss_labels.images_for('[1]');
+SELECT oss_labels.images_for('{"Cat": "much"}');
+
+-- for pgvector
+SELECT oss_labels.image_sparsevec('related', 'dog'), oss_labels.image_sparsevec('related', 'nope');
+SELECT count(*) FROM (SELECT oss_labels.forget(bucket, key) FROM oss_labels.image WHERE bucket = 'related') f;
+\o /dev/null
+DELETE FROM oss_labels.image;

@@ -1,0 +1,88 @@
+-- House rules and corrections: applied when labels are read, never by rewriting.
+\o /dev/null
+DELETE FROM oss_labels.image;
+\o
+\i test/sql/include/server.sql
+\pset null NULL
+SELECT oss_labels.import_labels(d, 'rules', k) FROM (VALUES
+	('a', '{"Labels": [{"LabelName": "狗", "ParentLabelName": "动物", "LabelConfidence": 0.95, "LabelLevel": 2, "Language": "zh-Hans"},
+		{"LabelName": "Dog", "ParentLabelName": "Animal", "LabelConfidence": 0.8},
+		{"LabelName": "Weapon", "LabelConfidence": 0.9}, {"LabelName": "Cat", "LabelConfidence": 0.6}]}'::jsonb),
+	('b', '{"Labels": [{"LabelName": "Dog", "ParentLabelName": "Animal", "LabelConfidence": 0.5},
+		{"LabelName": "Cat", "LabelConfidence": 0.9}]}')) v (k, d);
+CREATE VIEW pg_temp.seen AS
+	SELECT key, label_name, parent_label_name, label_confidence, corrected
+	FROM oss_labels.label_effective WHERE bucket = 'rules'
+	ORDER BY key, label_name, label_confidence;
+SELECT * FROM pg_temp.seen;
+CREATE TEMP TABLE before AS SELECT * FROM oss_labels.label WHERE bucket = 'rules';
+
+-- hidden, minimum confidence, translations
+INSERT INTO oss_labels.label_rule (label_name, min_confidence, hidden) VALUES
+	('Weapon', NULL, true), ('Cat', 0.7, false), ('Dog', 0.6, false);
+INSERT INTO oss_labels.label_alias VALUES ('狗', 'Dog'), ('动物', 'Animal');
+SELECT * FROM pg_temp.seen;
+SELECT key, score FROM oss_labels.search('Dog');
+SELECT key, score FROM oss_labels.search('狗 | Weapon');
+SELECT key, score FROM oss_labels.search('parent:Animal');
+SELECT * FROM oss_labels.label_rollup ORDER BY 1, 2, 3;
+
+-- chains and nonsense are refused
+INSERT INTO oss_labels.label_alias VALUES ('Puppy', '狗');
+INSERT INTO oss_labels.label_alias VALUES ('Dog', 'Pet');
+INSERT INTO oss_labels.label_alias VALUES ('Cat', 'Cat');
+INSERT INTO oss_labels.label_rule (label_name, min_confidence) VALUES ('Horse', 2);
+
+-- people know better, and are named
+SELECT oss_labels.correct('rules', 'b', 'Dog', true, 'Animal', corrected_by => 'mei');
+SELECT oss_labels.correct('rules', 'b', 'Cat', false, corrected_by => 'mei', note => 'a fox');
+SELECT oss_labels.correct('rules', 'a', '狗', false);
+SELECT oss_labels.correct('rules', 'a', 'Wedding', true, 'Event');
+SELECT * FROM pg_temp.seen;
+SELECT key, score FROM oss_labels.search('Dog | Wedding');
+SELECT label_name, added, corrected_by = 'mei' AS by_mei, corrected_at <= now() AS has_time, note
+FROM oss_labels.label_correction ORDER BY label_name, corrected_by;
+SELECT oss_labels.correct('rules', 'nope', 'Dog', true);
+\echo :LAST_ERROR_SQLSTATE
+SELECT oss_labels.correct('rules', 'a', '', true);
+\echo :LAST_ERROR_SQLSTATE
+
+-- what is stored is as it was
+SELECT count(*) FROM (TABLE before EXCEPT SELECT * FROM oss_labels.label WHERE bucket = 'rules') d;
+
+-- and corrections survive a re-tagging
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Cat", "LabelConfidence": 0.99},
+	{"LabelName": "Grass", "LabelConfidence": 0.8}]}', 'rules', 'b');
+SELECT * FROM pg_temp.seen WHERE key = 'b';
+SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'example.jpg');
+SELECT label_name AS first FROM oss_labels.label WHERE bucket = 'examplebucket' ORDER BY 1 LIMIT 1 \gset
+SELECT oss_labels.correct('examplebucket', 'example.jpg', :'first', false);
+SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'example.jpg', max_age => '0');
+SELECT count(*) FROM oss_labels.label WHERE bucket = 'examplebucket' AND label_name = :'first';
+SELECT count(*) FROM oss_labels.label_effective WHERE bucket = 'examplebucket' AND label_name = :'first';
+
+-- taken back
+SELECT oss_labels.correct('rules', 'b', 'Cat', NULL);
+SELECT * FROM pg_temp.seen WHERE key = 'b';
+SELECT oss_labels.forget('rules', k) FROM unnest('{a,b}'::text[]) k;
+SELECT oss_labels.forget('examplebucket', 'example.jpg');
+SELECT count(*) FROM oss_labels.label_correction;
+DELETE FROM oss_labels.label_rule;
+DELETE FROM oss_labels.label_alias;
+
+-- a label is learnt again when what taught it was rolled back
+BEGIN;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus"}]}', 'rules', 'p');
+ROLLBACK;
+BEGIN;
+SAVEPOINT s;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus"}]}', 'rules', 'p');
+ROLLBACK TO s;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "LabelConfidence": 1}]}', 'rules', 'p');
+COMMIT;
+SELECT key FROM oss_labels.search('Platypus');
+SELECT oss_labels.forget('rules', 'p');
+SET client_min_messages = warning;
+DROP SERVER oss CASCADE;
+\o /dev/null
+DELETE FROM oss_labels.image;

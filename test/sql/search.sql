@@ -1,0 +1,165 @@
+-- The type label_query, and what search() finds.
+\o /dev/null
+DELETE FROM oss_labels.image;
+\o
+SET search_path = public, oss_labels;
+\pset null NULL
+
+-- canonical form
+SELECT q::label_query FROM unnest(ARRAY[
+	'Beach', ' ( ( Beach ) ) ', 'Beach&(Sunset|Sunrise)&!Crowd',
+	'a|b&c', '(a|b)&c', '!(a&b)', '!!a', '! ! !a', 'a&(b&c)&d', 'a|(b|(c|d))',
+	'Dog:0.90', 'Dog : .5', 'Dog:1', 'Dog:0', 'parent:Food', 'parent : Food : 0.8',
+	'parent:0.9', 'parent', '"parent":0.5', 'parent:parent', 'parent:"0.9"',
+	'"Night View"', '''it''''s'' & "say ""hi"""', '海滩 & !人群:0.75', '"夜 景" | parent:食物',
+	'2024', 'T-shirt & R&B', '"a:b"']) q;
+SELECT 'Dog & Cat'::label_query && 'Beach|Sea', 'a'::label_query || 'b&c', !! 'a|b'::label_query;
+SELECT 'a & b'::label_query = ' (a)&b'::label_query AS equal,
+	   pg_catalog.array_agg(DISTINCT q) FROM unnest('{a,(a),b}'::label_query[]) q;
+
+-- what is wrong, and where
+SELECT ''::label_query;
+\echo :LAST_ERROR_SQLSTATE
+SELECT 'Beach & & Sunset'::label_query;
+SELECT '(Beach | Sunset'::label_query;
+SELECT 'Beach)'::label_query;
+SELECT 'Night View'::label_query;
+SELECT '海滩 夜景'::label_query;
+SELECT 'Dog:1.5'::label_query;
+SELECT 'Dog:high'::label_query;
+SELECT 'Dog:0.9x'::label_query;
+SELECT '"Dog'::label_query;
+SELECT '"" | a'::label_query;
+SELECT 'parent:'::label_query;
+SELECT 'a !b'::label_query;
+SET max_stack_depth = '100kB';
+\set VERBOSITY terse
+SELECT (repeat('(', 100000) || 'a' || repeat(')', 100000))::label_query;
+\set VERBOSITY default
+RESET max_stack_depth;
+
+-- binary input and output
+CREATE TEMP TABLE saved (q label_query);
+INSERT INTO saved VALUES ('"Night View":0.5 & !parent:食物');
+SELECT pg_catalog.encode(label_query_send(q), 'escape') = pg_catalog.encode(pg_catalog.convert_to(q::text, 'UTF8'), 'escape') AS same FROM saved;
+
+-- a small store
+INSERT INTO image (tagged_at, label_count, bucket, key, response)
+SELECT now(), 0, 'searchbucket', k, '{"Labels": []}'
+FROM unnest('{sunset beach,crowded beach,beach,market,empty}'::text[]) k;
+INSERT INTO image_label (image_id, label_name, parent_label_name, label_level, label_confidence, centric_score)
+SELECT i.image_id, v.name, v.parent, 2, v.confidence, 0.5
+FROM (VALUES ('sunset beach', 'Beach', 'Landscape', 0.9), ('sunset beach', 'Sunset', 'Sky', 0.8),
+	('crowded beach', 'Beach', 'Landscape', 0.95), ('crowded beach', 'Sunrise', 'Sky', 0.7),
+	('crowded beach', 'Crowd', 'Person', 0.6),
+	('beach', 'Beach', 'Landscape', NULL),
+	('market', 'Dumpling', 'Food', 0.85), ('market', 'Crowd', 'Person', 0.99),
+	('market', 'Night View', 'City Scene', 0.9)) v (key, name, parent, confidence)
+JOIN image i USING (key) WHERE i.bucket = 'searchbucket';
+SELECT key, score FROM search('Beach & (Sunset | Sunrise) & !Crowd');
+SELECT key, score FROM search('Beach');
+SELECT key, score FROM search('Beach:0.9');
+SELECT key, score FROM search('Beach', 1);
+SELECT key, score FROM search('Beach', 0);
+SELECT key, score FROM search('Beach', -1);
+SELECT key, score FROM search('parent:Sky | parent:Food:0.8');
+SELECT key, score FROM search('"Night View" & Crowd');
+SELECT key, score FROM search('!Beach');
+SELECT key, score FROM search('!Beach & !Crowd');
+SELECT key, score FROM search('Sunset | !Beach');
+SELECT key, score FROM search('Unicorn | parent:Unicorn');
+SELECT key, score FROM search(NULL);
+SELECT key FROM image WHERE image_id @@ 'Crowd & !Beach';
+SELECT matches('searchbucket', 'market', 'Crowd'), matches('searchbucket', 'market', 'Crowd', 'v1'),
+	   matches('searchbucket', 'nope', '!Crowd');
+SELECT key FROM (VALUES ('searchbucket', 'market'), ('searchbucket', 'beach')) photo (bucket, key)
+WHERE (bucket, key) IN (SELECT bucket, key FROM search('Crowd'));
+
+-- @@ is a scan of the index
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF) SELECT key FROM image WHERE image_id @@ 'Crowd & !Beach';
+RESET enable_seqscan;
+
+-- equal to brute force: random labels, queries, house rules and corrections
+INSERT INTO label_rule (label_name, min_confidence, hidden) VALUES ('L2', 0.4, false), ('L5', NULL, true);
+INSERT INTO label_alias VALUES ('L7', 'L1'), ('P2', 'P1');
+SELECT setseed(0.5);
+INSERT INTO image (tagged_at, label_count, bucket, key, response)
+SELECT now(), 0, 'randombucket', i::text, '{"Labels": []}' FROM generate_series(1, 1200) i;
+INSERT INTO image_label (image_id, label_name, parent_label_name, label_confidence)
+SELECT image_id, 'L' || floor(12 ^ random()), 'P' || floor(random() * 4),
+	   CASE WHEN random() < 0.95 THEN round(random()::numeric, 2) END
+FROM image, generate_series(1, 4) WHERE bucket = 'randombucket';
+INSERT INTO label_correction (image_id, label_name, parent_label_name, added)
+SELECT image_id, 'L' || floor(random() * 12), 'P' || floor(random() * 4), random() < 0.5
+FROM image WHERE bucket = 'randombucket' AND random() < 0.1;
+INSERT INTO label_correction (image_id, label_name, parent_label_name, added)
+SELECT min(image_id), 'Rare', 'P1', true FROM image WHERE bucket = 'randombucket';
+
+CREATE TEMP TABLE effective AS SELECT image_id, label_name, parent_label_name, label_confidence FROM effective_label;
+CREATE INDEX ON effective (image_id);
+ANALYZE effective;
+CREATE FUNCTION pg_temp.random_query(depth integer, OUT query text, OUT condition text) AS $$
+DECLARE
+	a record;
+	b record;
+	term text := 'L' || floor(random() * 13);
+	least text := round(random()::numeric, 1)::text;
+	parent boolean := random() < 0.2;
+	bound boolean := random() < 0.4;
+BEGIN
+	IF depth > 0 AND random() < 0.75 THEN
+		SELECT * INTO a FROM pg_temp.random_query(depth - 1);
+		SELECT * INTO b FROM pg_temp.random_query(depth - 1);
+		CASE floor(random() * 3)
+			WHEN 0 THEN query := '(' || a.query || ')&(' || b.query || ')';
+				condition := '(' || a.condition || ') AND (' || b.condition || ')';
+			WHEN 1 THEN query := '(' || a.query || ')|(' || b.query || ')';
+				condition := '(' || a.condition || ') OR (' || b.condition || ')';
+			ELSE query := '!(' || a.query || ')';
+				condition := 'NOT (' || a.condition || ')';
+		END CASE;
+		RETURN;
+	END IF;
+	IF random() < 0.1 THEN term := 'Rare'; parent := false; END IF;
+	IF parent THEN term := 'P' || floor(random() * 4); END IF;
+	query := CASE WHEN parent THEN 'parent:' ELSE '' END || term
+		|| CASE WHEN bound THEN ':' || least ELSE '' END;
+	condition := format('EXISTS (SELECT FROM effective e WHERE e.image_id = i.image_id AND e.%I = %L%s)',
+		CASE WHEN parent THEN 'parent_label_name' ELSE 'label_name' END, term,
+		CASE WHEN bound THEN ' AND e.label_confidence >= ' || least ELSE '' END);
+END $$ LANGUAGE plpgsql;
+DO $$
+DECLARE
+	q record;
+	wrong bigint;
+	found bigint := 0;
+	checked integer := 0;
+BEGIN
+	FOR n IN 1 .. 60 LOOP
+		SELECT * INTO q FROM pg_temp.random_query(3);
+		EXECUTE format('SELECT count(*) FROM (SELECT image_id FROM oss_labels.search(%L)) s '
+			'FULL JOIN (SELECT i.image_id FROM oss_labels.image i WHERE %s) b USING (image_id) '
+			'WHERE s.image_id IS NULL OR b.image_id IS NULL', q.query, q.condition) INTO wrong;
+		IF wrong > 0 THEN
+			RAISE WARNING '% images differ: %', wrong, q.query;
+		END IF;
+		EXECUTE format('SELECT count(*) FROM oss_labels.search(%L, 10) s '
+			'WHERE NOT oss_labels.image_matches(s.image_id, %L)', q.query, q.query) INTO wrong;
+		IF wrong > 0 THEN
+			RAISE WARNING '% images do not match by themselves: %', wrong, q.query;
+		END IF;
+		EXECUTE format('SELECT count(*) FROM oss_labels.search(%L)', q.query) INTO wrong;
+		found := found + wrong;
+		checked := checked + 1;
+	END LOOP;
+	RAISE NOTICE '% queries, some images found: %', checked, found > 1000;
+END $$;
+
+DELETE FROM label_rule;
+DELETE FROM label_alias;
+DELETE FROM image WHERE bucket IN ('searchbucket', 'randombucket');
+SELECT count(*) FROM image_label;
+SELECT count(*) FROM label_correction;
+\o /dev/null
+DELETE FROM oss_labels.image;
