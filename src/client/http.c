@@ -29,13 +29,19 @@
 /* Servers close connections after 50 to 60 s of idling (reference 8, 19). */
 #define MAX_IDLE_SECONDS	45L
 
+/* The loop was left alone when nobody drove it for so long. */
+#define LEFT_ALONE_US		(100 * 1000)
+
+/* How often transfers with changed timeouts are looked at. */
+#define CHECK_MS			500
+
 /* Easy handles kept for reuse. */
 #define MAX_SPARE_HANDLES	256
 
 /*
  * A transfer.  easy is NULL before the start and after the end; it is in the
- * loop exactly while in_loop.  node is in the list of finished transfers
- * exactly when finished and not yet told.
+ * loop exactly while in_loop.  node is in the list of running transfers while
+ * in_loop, and in that of the finished ones from then until told (listed).
  */
 struct HttpTransfer
 {
@@ -44,6 +50,9 @@ struct HttpTransfer
 	dlist_node	node;
 	bool		listed;
 	bool		in_loop;
+	bool		stretched;		/* its timeouts were changed on the way */
+	int64		connect_timeout_ms;
+	int64		timeout_ms;
 	CURL	   *easy;
 	struct curl_slist *headers;
 	char	   *sent_body;
@@ -62,10 +71,16 @@ struct HttpTransfer
 	HttpAnswer	answer;
 };
 
+static dlist_head running = DLIST_STATIC_INIT(running);
 static dlist_head finished = DLIST_STATIC_INIT(finished);
 static CURL *spare[MAX_SPARE_HANDLES];
 static int	nspare = 0;
 static int	in_flight = 0;
+static int	nstretched = 0;
+
+/* When the loop was last driven, and for how long it was left alone in all. */
+static int64 driven_us = 0;
+static int64 alone_us = 0;
 
 /*
  * Copy a header's value, cut at size.  Whatever is not printable ASCII becomes
@@ -306,6 +321,9 @@ release(HttpTransfer *t)
 		http_loop_remove(t->easy);
 		t->in_loop = false;
 		in_flight--;
+		dlist_delete(&t->node);
+		if (t->stretched)
+			nstretched--;
 	}
 	if (t->easy != NULL)
 	{
@@ -413,6 +431,15 @@ set_request(HttpTransfer *t, const HttpSpec *spec)
 	return code == CURLE_OK;
 }
 
+/* Set how long it may take. */
+static void
+set_timeouts(HttpTransfer *t)
+{
+	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
+					 (long) t->connect_timeout_ms);
+	curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long) t->timeout_ms);
+}
+
 /* Set where it may go and how long it may take. */
 static bool
 set_limits(HttpTransfer *t, const HttpSpec *spec)
@@ -422,8 +449,9 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_PROXY, "");
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long) spec->connect_timeout_ms);
-	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long) spec->timeout_ms);
+	t->connect_timeout_ms = spec->connect_timeout_ms;
+	t->timeout_ms = spec->timeout_ms;
+	set_timeouts(t);
 	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
@@ -502,6 +530,39 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	return t;
 }
 
+/* Give the transfers in flight the time for which the loop was left alone. */
+static void
+make_up_for_time_alone(void)
+{
+	int64		now = http_loop_clock_us();
+	int64		us = driven_us == 0 ? 0 : now - driven_us;
+	dlist_iter	iter;
+
+	driven_us = now;
+	if (us < LEFT_ALONE_US)
+		return;
+	alone_us += us;
+	dlist_foreach(iter, &running)
+	{
+		HttpTransfer *t = dlist_container(HttpTransfer, node, iter.cur);
+
+		t->connect_timeout_ms += us / 1000;
+		t->timeout_ms += us / 1000;
+		set_timeouts(t);
+		if (!t->stretched)
+			nstretched++;
+		t->stretched = true;
+	}
+}
+
+/* Return now by the loop's clock. */
+TimestampTz
+http_now(void)
+{
+	make_up_for_time_alone();
+	return GetCurrentTimestamp() - alone_us;
+}
+
 /* Start a transfer owned by context. */
 HttpTransfer *
 http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg)
@@ -509,6 +570,7 @@ http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg
 	HttpTransfer *t;
 
 	http_loop_init(on_ended);
+	make_up_for_time_alone();
 	t = make_transfer(context, spec, done, arg);
 	t->easy = take_easy();
 	if (t->easy == NULL || !set_request(t, spec) || !set_limits(t, spec) ||
@@ -522,6 +584,7 @@ http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg
 	}
 	t->in_loop = true;
 	in_flight++;
+	dlist_push_tail(&running, &t->node);
 	return t;
 }
 
@@ -546,7 +609,15 @@ http_turn(long timeout_ms)
 	bool		latch_set;
 
 	http_loop_init(on_ended);
-	latch_set = http_loop_turn(dlist_is_empty(&finished) ? timeout_ms : 0);
+	make_up_for_time_alone();
+	if (!dlist_is_empty(&finished))
+		timeout_ms = 0;
+	else if (nstretched > 0 && (timeout_ms < 0 || timeout_ms > CHECK_MS))
+		timeout_ms = CHECK_MS;
+	latch_set = http_loop_turn(timeout_ms);
+	if (nstretched > 0)
+		http_loop_check();
+	driven_us = http_loop_clock_us();
 	while (!dlist_is_empty(&finished))
 	{
 		HttpTransfer *t = dlist_container(HttpTransfer, node,

@@ -121,6 +121,15 @@ extern void http_free(HttpTransfer *transfer);
 extern bool http_turn(long timeout_ms);
 
 /*
+ * Now, by the loop's own clock, which stands still while nobody drives the
+ * loop for longer than 100 ms: for deadlines of requests.  A cursor's client
+ * may think for minutes between two FETCHes; the answers that arrive meanwhile
+ * are paid for, and wait in the sockets.  http_turn() stretches the timeouts
+ * of transfers in flight likewise.
+ */
+extern TimestampTz http_now(void);
+
+/*
  * Read a date as HTTP headers or OSS documents (ISO 8601, UTC) spell it;
  * returns -1 when it is neither.
  */

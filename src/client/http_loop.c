@@ -32,8 +32,9 @@
 
 /*
  * The process's loop.  Only when it is complete may it be used; what an error
- * left of the rest is undone by the next attempt to make it.  curl_due is when curl wants to be called without any socket being
- * ready, by monotonic_us(), or 0.
+ * left of the rest is undone by the next attempt to make it.  curl_due is when
+ * curl wants to be called without any socket being ready, by
+ * http_loop_clock_us(), or 0.
  */
 static bool complete = false;
 static CURLM *multi = NULL;
@@ -49,8 +50,8 @@ static int	curl_depth = 0;
 static sigset_t signals_outside;
 
 /* Return microseconds of a clock that nobody sets. */
-static int64
-monotonic_us(void)
+int64
+http_loop_clock_us(void)
 {
 	instr_time	now;
 
@@ -86,7 +87,7 @@ static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	curl_due = timeout_ms < 0 ? 0 :
-		monotonic_us() + timeout_ms * INT64CONST(1000);
+		http_loop_clock_us() + timeout_ms * INT64CONST(1000);
 	return 0;
 }
 
@@ -277,7 +278,7 @@ pump(void)
 			what |= CURL_CSELECT_ERR;
 		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
 	}
-	if (curl_due != 0 && curl_due <= monotonic_us())
+	if (curl_due != 0 && curl_due <= http_loop_clock_us())
 	{
 		curl_due = 0;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -295,7 +296,7 @@ bounded_wait(long timeout_ms)
 
 	if (curl_due == 0 || timeout_ms == 0)
 		return timeout_ms;
-	now = monotonic_us();
+	now = http_loop_clock_us();
 	if (curl_due <= now)
 		return 0;
 	curl_ms = (long) ((curl_due - now + 999) / 1000);
@@ -322,6 +323,17 @@ http_loop_turn(long timeout_ms)
 	CHECK_FOR_INTERRUPTS();
 	pump();
 	return latch_set;
+}
+
+/* Look at every transfer. */
+void
+http_loop_check(void)
+{
+	int			running;
+
+	enter_curl();
+	curl_multi_perform(multi, &running);
+	leave_curl();
 }
 
 /* Return the share object that holds the TLS sessions. */

@@ -31,6 +31,15 @@ extern void http_loop_remove(CURL *easy);
 /* See http_turn(). */
 extern bool http_loop_turn(long timeout_ms);
 
+/*
+ * Look at every transfer: for timeouts that were changed on the way, which
+ * libcurl does not wake up for.
+ */
+extern void http_loop_check(void);
+
+/* Return microseconds of a clock that nobody sets. */
+extern int64 http_loop_clock_us(void);
+
 /* The share object that holds the TLS sessions. */
 extern CURLSH *http_loop_share(void);
 

@@ -410,7 +410,7 @@ advance_all(void)
 
 	if (dlist_is_empty(&waiting))
 		return -1;
-	now = GetCurrentTimestamp();
+	now = http_now();
 	dlist_foreach_modify(iter, &waiting)
 	{
 		long		ms = advance(dlist_container(OssRequest, node, iter.cur),
@@ -456,7 +456,7 @@ note_unreachable(OssRequest *request)
 	if (server->unreachable > 0 && request->sent < server->unreachable_at)
 		return;
 	server->unreachable++;
-	server->unreachable_at = GetCurrentTimestamp();
+	server->unreachable_at = http_now();
 }
 
 /* Note whether the endpoint answers at all. */
@@ -498,7 +498,7 @@ backoff_end(const OssRequest *request, long asked_ms)
 	double		ms = pg_prng_double(&pg_global_prng_state) * ceiling;
 	TimestampTz due;
 
-	due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+	due = TimestampTzPlusMilliseconds(http_now(),
 									  (int64) ms + asked_ms);
 	return is_too_late(request, due) ? 0 : due;
 }

@@ -96,10 +96,8 @@ sub wait_for
 sub end_session
 {
 	my ($session) = @_;
-	local $SIG{PIPE} = 'IGNORE';
 
-	$session->{in} .= "\\q\n";
-	eval { $session->{run}->finish };
+	$session->{run}->finish;
 	return "$session->{out}$session->{err}";
 }
 
@@ -194,7 +192,23 @@ SQL
 wait_for($idle, 'done');
 unlike(end_session($idle), qr/ERROR/, 'an idle cursor goes on');
 is($oss->count('label_requests'), 60, 'and pays for no image twice');
-$node->safe_psql('postgres', "ALTER SERVER oss OPTIONS (DROP timeout_ms)");
+# but an answer that never comes is waited for no longer than before
+$oss->control('/unfault');
+$oss->control('/fault?delay=60000&key=p3.jpg');
+$node->safe_psql('postgres', "ALTER SERVER oss OPTIONS (ADD max_attempts '1')");
+my $begun = time;
+$idle = start_session(<<'SQL');
+BEGIN;
+DECLARE c CURSOR FOR SELECT id FROM labeled;
+MOVE 4 FROM c;
+\! sleep 1.5
+MOVE ALL FROM c;
+\echo done
+SQL
+wait_for($idle, 'done');
+like(end_session($idle), qr/timed out waiting for the answer/, 'a cursor idles: a late answer is an error');
+cmp_ok(time - $begun, '<', 10, 'and in time');
+$node->safe_psql('postgres', "ALTER SERVER oss OPTIONS (DROP timeout_ms, DROP max_attempts)");
 
 # ---- memory ----
 
