@@ -299,7 +299,8 @@ COMMENT ON COLUMN oss_labels.failed_job.code IS 'the service''s error code, or o
 COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the last answer, for the service''s support';
 COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to be forgotten';
 
-CREATE TABLE oss_labels.paused
+/* Its name comes before job's, for pg_restore to have it first. */
+CREATE TABLE oss_labels.halted
 (
 	server text,
 	requester regrole,
@@ -312,12 +313,12 @@ CREATE TABLE oss_labels.paused
 	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, automatic)
 );
 
-COMMENT ON TABLE oss_labels.paused IS 'What the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
-COMMENT ON COLUMN oss_labels.paused.server IS 'name of the foreign server; null: the whole database';
-COMMENT ON COLUMN oss_labels.paused.requester IS 'only this role''s jobs; null: everybody''s';
-COMMENT ON COLUMN oss_labels.paused.bucket IS 'only this bucket; null: all';
-COMMENT ON COLUMN oss_labels.paused.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
-COMMENT ON COLUMN oss_labels.paused.seen IS 'fingerprint of server and mapping when it was paused';
+COMMENT ON TABLE oss_labels.halted IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
+COMMENT ON COLUMN oss_labels.halted.server IS 'name of the foreign server; null: the whole database';
+COMMENT ON COLUMN oss_labels.halted.requester IS 'only this role''s jobs; null: everybody''s';
+COMMENT ON COLUMN oss_labels.halted.bucket IS 'only this bucket; null: all';
+COMMENT ON COLUMN oss_labels.halted.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
+COMMENT ON COLUMN oss_labels.halted.seen IS 'fingerprint of server and mapping when it was paused';
 
 /* Who sees a job: the role that enqueued it, who has that role, pg_monitor. */
 ALTER TABLE oss_labels.job ENABLE ROW LEVEL SECURITY;
@@ -331,13 +332,13 @@ CREATE POLICY own_jobs ON oss_labels.failed_job
 COMMENT ON POLICY own_jobs ON oss_labels.job IS 'roles see their own jobs, pg_monitor all';
 COMMENT ON POLICY own_jobs ON oss_labels.failed_job IS 'roles see their own jobs, pg_monitor all';
 
-REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.paused FROM PUBLIC;
-GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.paused TO pg_monitor;
+REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.halted FROM PUBLIC;
+GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.halted TO pg_monitor;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.failed_job', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.paused', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.halted', '');
 
 CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 		thr float8 DEFAULT NULL, version_id text DEFAULT NULL,
@@ -546,7 +547,7 @@ CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
 		coalesce(l.in_flight, 0) AS in_flight,
 		coalesce(l.deferred, 0) AS deferred,
 		(SELECT pg_catalog.string_agg(DISTINCT p.reason, '; ')
-			FROM oss_labels.paused p
+			FROM oss_labels.halted p
 			WHERE (p.server IS NULL OR p.server = l.server)
 				AND (p.bucket IS NULL OR p.bucket = l.bucket)) AS paused,
 		coalesce(l.failed, 0) AS failed,

@@ -67,6 +67,7 @@ typedef struct OssDrain
 	TimestampTz scan_at;		/* next look from the beginning */
 	TimestampTz renew_at;
 	TimestampTz tidy_at;
+	TimestampTz release_at;		/* next look for leases of the dead */
 	TimestampTz settle_at;		/* not before, after trouble or a lock */
 	TimestampTz turned_at;		/* end of the last turn */
 	int			settle_troubles;

@@ -30,6 +30,7 @@
 
 #define LEASE_MS 300000
 #define TIDY_MS 5000
+#define RELEASE_MS 30000
 
 /* Minutes that failed jobs are kept, 0: for ever. */
 int			oss_failed_job_retention = 30 * 24 * 60;
@@ -478,6 +479,14 @@ tidy(OssDrain *drain)
 	drain->tidy_at = TimestampTzPlusMilliseconds(now, TIDY_MS);
 	if (oss_pause_expire(PAUSE_MINUTES) > 0)
 		drain->woken = true;
+
+	/* such as those of a dump that was restored after we started */
+	if (!oss_drain_busy(drain) && now >= drain->release_at)
+	{
+		drain->release_at = TimestampTzPlusMilliseconds(now, RELEASE_MS);
+		if (oss_job_release_dead() > 0)
+			drain->woken = true;
+	}
 	if (oss_failed_job_retention > 0 &&
 		oss_job_forget_failed(oss_failed_job_retention, 1000) == 1000)
 		drain->tidy_at = now;

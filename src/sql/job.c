@@ -44,7 +44,7 @@ static OssPlan claim_jobs = {
 	" WHERE p.server = $3 AND p.priority = $4"
 	" AND (p.due, p.job_id) > ($5, $6) AND p.due <= $7"
 	" AND (p.leased_until IS NULL OR p.leased_until <= $7)"
-	" AND NOT EXISTS (SELECT FROM oss_labels.paused x"
+	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
 	" WHERE (x.server IS NULL OR x.server = p.server)"
 	" AND (x.requester IS NULL OR x.requester = p.requester)"
 	" AND (x.bucket IS NULL OR x.bucket = p.bucket))"
@@ -135,7 +135,7 @@ static OssPlan forget_failed = {
 };
 
 static OssPlan list_pauses = {
-	"SELECT server, requester, bucket FROM oss_labels.paused",
+	"SELECT server, requester, bucket FROM oss_labels.halted",
 	0, {0}
 };
 
@@ -147,7 +147,7 @@ static OssPlan list_pauses = {
 	" FROM pg_foreign_server s WHERE s.srvname = " server ")"
 
 static OssPlan add_pause = {
-	"INSERT INTO oss_labels.paused"
+	"INSERT INTO oss_labels.halted"
 	" (server, requester, bucket, automatic, \"sqlstate\", reason, seen) "
 	"VALUES ($1, $2, $3, true, $4, $5, " FINGERPRINT("$1", "$2") ") "
 	"ON CONFLICT DO NOTHING",
@@ -155,7 +155,7 @@ static OssPlan add_pause = {
 };
 
 static OssPlan expire_pauses = {
-	"DELETE FROM oss_labels.paused p WHERE p.automatic AND ("
+	"DELETE FROM oss_labels.halted p WHERE p.automatic AND ("
 	"p.since < clock_timestamp() - make_interval(mins => $1)"
 	" OR p.seen IS DISTINCT FROM " FINGERPRINT("p.server", "p.requester") ")",
 	1, {INT4OID}

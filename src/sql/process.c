@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(oss_wait_for_queue);
 /* Jobs of the caller that are not paused. */
 static OssPlan any_job = {
 	"SELECT FROM oss_labels.job j WHERE pg_has_role($1, j.requester, 'USAGE')"
-	" AND NOT EXISTS (SELECT FROM oss_labels.paused x"
+	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
 	" WHERE (x.server IS NULL OR x.server = j.server)"
 	" AND (x.requester IS NULL OR x.requester = j.requester)"
 	" AND (x.bucket IS NULL OR x.bucket = j.bucket)) LIMIT 1",

@@ -21,14 +21,14 @@ PG_FUNCTION_INFO_V1(oss_retry_failed);
 PG_FUNCTION_INFO_V1(oss_announce);
 
 static OssPlan insert_pause = {
-	"INSERT INTO oss_labels.paused (server, automatic, reason) "
+	"INSERT INTO oss_labels.halted (server, automatic, reason) "
 	"VALUES ($1, false, pg_catalog.format('paused by %s', $2)) "
 	"ON CONFLICT DO NOTHING",
 	2, {TEXTOID, TEXTOID}
 };
 
 static OssPlan delete_pause = {
-	"DELETE FROM oss_labels.paused WHERE server IS NOT DISTINCT FROM $1",
+	"DELETE FROM oss_labels.halted WHERE server IS NOT DISTINCT FROM $1",
 	1, {TEXTOID}
 };
 

@@ -178,7 +178,7 @@ extension_version(void)
 static bool
 lock_tables(void)
 {
-	static const char *const tables[] = {"job", "failed_job", "paused",
+	static const char *const tables[] = {"job", "failed_job", "halted",
 	"image", "image_label"};
 	Oid			schema = get_namespace_oid("oss_labels", true);
 

@@ -141,7 +141,7 @@ is(failed(), '0', 'a changed mapping: no job failed');
 $test->reset;
 $oss->fault(code => 'InvalidAccessKeyId', times => 1);
 enqueue(1, 'resumed', 'oss');
-ok($test->wait_sql('SELECT count(*) FROM oss_labels.paused', '1'), 'paused again');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.halted', '1'), 'paused again');
 sleep 0.5;
 is($test->count, 1, 'paused: nothing is asked');
 $test->sql("SELECT oss_labels.resume('oss')");

@@ -1,0 +1,174 @@
+# The worker, ten labels stored per image, against raw libcurl with as many
+# requests in flight; its CPU and memory; and what watching a table costs.
+
+has_function process_queue || { echo "# no worker yet"; return 0; }
+
+sql -c "ALTER SYSTEM SET oss_labels.worker_idle_timeout = 600" \
+	-c 'SELECT pg_reload_conf()' >/dev/null
+sql -c 'SELECT oss_labels.announce()' >/dev/null
+
+# Print the worker's pid, waiting for it.
+worker_pid() {
+	local pid
+	for _ in {1..100}; do
+		pid=$(sql -c "SELECT pid FROM oss_labels.worker
+			WHERE database = current_database()")
+		[ -n "$pid" ] && echo "$pid" && return
+		sleep 0.1
+	done
+	return 1
+}
+
+# Put so many images into the paused queue, with the store emptied.
+fill_queue() {
+	sql -v n="$1" -v server="$scheme" <<-'SQL' >/dev/null
+	SELECT oss_labels.pause();
+	TRUNCATE oss_labels.image, oss_labels.job;
+	SELECT count(oss_labels.enqueue(:'bucket', i || '.jpg', server => :'server'))
+		FROM generate_series(1, :n) i;
+	VACUUM ANALYZE oss_labels.job;
+	SQL
+}
+
+# Let it run until it is empty; print the seconds by the rows' own times.
+drain_queue() {
+	sql <<-'SQL'
+	SELECT extract(epoch FROM clock_timestamp()) AS t \gset
+	SELECT oss_labels.resume() \g /dev/null
+	CALL oss_labels.wait_for_queue('10 min');
+	SELECT (extract(epoch FROM max(tagged_at)) - :t) FROM oss_labels.image;
+	SQL
+}
+
+# Print seconds of CPU of a process so far.
+cpu_of() {
+	awk '{ print $1 / 1e9 }' /proc/"$1"/schedstat
+}
+
+# Print the worker's private memory in kB.
+memory_of() {
+	awk '/^Private/ { sum += $2 } END { print sum }' /proc/"$1"/smaps_rollup
+}
+
+# Images per second.
+worker() {
+	fill_queue "$images" && calculate "$images / $(drain_queue)"
+}
+
+raw_worker() {
+	raw "$images" "$in_flight" "$scheme" | cut -f 1
+}
+
+# CPU seconds per 1000 images.
+worker_cpu() {
+	local pid before
+	pid=$(worker_pid) && fill_queue "$images" && before=$(cpu_of "$pid") &&
+		drain_queue >/dev/null &&
+		calculate "($(cpu_of "$pid") - $before) * 1000 / $images"
+}
+
+raw_worker_cpu() {
+	calculate "$(raw "$images" "$in_flight" "$scheme" | cut -f 2) * 1000 / $images"
+}
+
+# Measure a combination: SCHEME DELAY IN_FLIGHT GOAL IMAGES REPETITIONS
+measure() {
+	scheme=$1 delay=$2 in_flight=$3 images=$5
+	answer_after "$delay"
+	sql -c "ALTER SERVER $scheme OPTIONS (SET max_concurrency '$in_flight')" >/dev/null
+	figure "worker-$1-$2ms-$3" "$(by_turns worker raw_worker "$6")" '>=' "$4"
+}
+
+measure http 0 64 0.33 40000 3
+measure http 0 256 0.33 40000 3
+measure http 20 64 0.95 20000 3
+measure http 20 256 0.90 40000 3
+measure http 200 64 0.95 6000 1
+measure http 200 256 0.90 24000 1
+measure https 20 64 0.95 20000 3
+
+scheme=http in_flight=64 images=20000
+sql -c "ALTER SERVER http OPTIONS (SET max_concurrency '64')" >/dev/null
+answer_after 20
+figure worker-cpu "$(by_turns worker_cpu raw_worker_cpu 3)" '<=' 4
+answer_after 0
+
+# Memory after 100 000 images, and after a million.
+worker_memory() {
+	local pid first
+	pid=$(worker_pid) && fill_queue 100000 && drain_queue >/dev/null || return
+	first=$(memory_of "$pid")
+	for _ in {1..9}; do
+		fill_queue 100000 && drain_queue >/dev/null || return
+	done
+	echo "#   private kB $first $(memory_of "$pid")" >&2
+	calculate "$(memory_of "$pid") / $first"
+}
+[ -n "${BENCH_QUICK:-}" ] || figure worker-memory "$(worker_memory)" '<=' 1.05
+
+# --- what watching costs ---------------------------------------------------
+
+# Seconds of an INSERT ... SELECT of a million rows into a new table.
+insert_into() {
+	timed -v watched="$1" <<-'SQL' | cut -f 1
+	SELECT oss_labels.pause();
+	TRUNCATE oss_labels.job;
+	DROP TABLE IF EXISTS photo, like_job;
+	CREATE TABLE photo (id bigint PRIMARY KEY, key text, taken_at timestamptz, note text);
+	SELECT oss_labels.watch('photo', 'key', bucket => :'bucket', server => 'http')
+		WHERE :'watched' = 'watched';
+	CHECKPOINT;
+	-- go
+	INSERT INTO photo SELECT i, 'photos/2026/' || i || '.jpg', now(), 'a note of some length'
+		FROM generate_series(1, 1000000) i;
+	SQL
+}
+
+# Seconds of the same rows into a table like job.
+insert_jobs() {
+	timed <<-'SQL' | cut -f 1
+	DROP TABLE IF EXISTS like_job;
+	CREATE TABLE like_job (LIKE oss_labels.job INCLUDING ALL);
+	CHECKPOINT;
+	-- go
+	INSERT INTO like_job (requester, server, priority, source, enqueued_at, due, bucket, key)
+		SELECT 10, 'http', 0, 'photo', now(), now(), 'tenlabels', key FROM photo;
+	SQL
+}
+
+watched_insert() { insert_into watched; }
+unwatched_and_jobs() {
+	local plain
+	plain=$(insert_into unwatched) && calculate "$plain + $(insert_jobs)"
+}
+figure watch-million "$(by_turns watched_insert unwatched_and_jobs 3)" '<=' 1.2
+
+# Ten thousand transactions of one row, against the same with a row into a
+# table like job by a second INSERT.
+small_transactions() {
+	timed -v watched="$1" <<-'SQL' | cut -f 1
+	SELECT oss_labels.pause();
+	TRUNCATE oss_labels.job;
+	DROP TABLE IF EXISTS photo, like_job;
+	CREATE TABLE photo (id bigint PRIMARY KEY, key text);
+	CREATE TABLE like_job (LIKE oss_labels.job INCLUDING ALL);
+	SELECT oss_labels.watch('photo', 'key', bucket => :'bucket', server => 'http')
+		WHERE :'watched' = 'watched';
+	CREATE OR REPLACE PROCEDURE small(n int, twice boolean) LANGUAGE plpgsql AS $$ BEGIN
+		FOR i IN 1 .. n LOOP
+			INSERT INTO photo VALUES (i, 'photos/' || i);
+			IF twice THEN
+				INSERT INTO like_job (requester, server, priority, source, bucket, key)
+					VALUES (10, 'http', 0, 'photo', 'tenlabels', 'photos/' || i);
+			END IF;
+			COMMIT;
+		END LOOP; END $$;
+	SET synchronous_commit = off;
+	-- go
+	CALL small(10000, :'watched' <> 'watched');
+	SQL
+}
+small_watched() { small_transactions watched; }
+small_twice() { small_transactions twice; }
+figure watch-10000-transactions "$(by_turns small_watched small_twice 3)" '<=' 1.5
+sql -c 'TRUNCATE oss_labels.job' -c 'SELECT oss_labels.resume()' >/dev/null
