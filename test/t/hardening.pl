@@ -155,10 +155,8 @@ for my $bytes ("\xff\xfe", "caf\xe9", "a\x00b")
 {
 	$t->fault(kind => 'raw', content => "HTTP/1.1 404 Not Found\r\nx-oss-request-id: id$bytes\r\nx-oss-ec: 0026-$bytes\r\nContent-Length: 0\r\n\r\n");
 	($out, $err) = $t->psql(q{SELECT request_id, error_message FROM oss_labels.try_detect('everykey', 'a')});
-	unlike($out . $err, qr/[^ -~\n]/, 'bytes of a header do not become text');
-	$t->fault(kind => 'body', content => '{"Labels":[]}', header => "x-oss-request-id: id$bytes");
-	is($t->outcome(q{SELECT convert_to(request_id, 'UTF8') FROM oss_labels.try_detect('everykey', 'a')})->{rows} // 'none', 0,
-		'nor in an answer without labels');
+	like($out, $bytes =~ /\0/ ? qr/Nul byte in header/ : qr/^id[?a-z]+\|.*EC 0026-/s, 'a header with strange bytes arrives');
+	unlike($out . $err, qr/[^ -~\n]/, 'but they do not become text');
 }
 
 # ---- the cap is a setting ----

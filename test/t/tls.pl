@@ -15,7 +15,20 @@ use Time::HiRes qw(sleep);
 use lib 'test/perl';
 use OssTest qw(literal);
 
-my $t = OssTest->new;
+# An OpenSSL that would itself speak every version: it is for us to refuse.
+my $openssl_conf = PostgreSQL::Test::Utils::tempdir . '/openssl.cnf';
+append_to_file($openssl_conf, <<'CONF');
+openssl_conf = conf
+[conf]
+ssl_conf = ssl
+[ssl]
+system_default = lax
+[lax]
+MinProtocol = TLSv1
+CipherString = ALL:@SECLEVEL=0
+CONF
+chmod 0644, $openssl_conf;
+my $t = OssTest->new(env => { OPENSSL_CONF => $openssl_conf });
 my $oss = $t->{oss};
 my $node = $t->{node};
 
