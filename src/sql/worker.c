@@ -60,6 +60,9 @@ static OssSlot *slot = NULL;
 static OssSlotState state_at_exit = OSS_SLOT_FAILED;
 static TimestampTz next_start = 0;
 
+/* Errors since the last turn that went well. */
+static int	errors = 0;
+
 /*
  * Settings that a database or role may have changed and that must not change
  * what we do.  Commits wait for the disk, for what they say was paid for, but
@@ -366,7 +369,7 @@ leave_when_idle(OssDrain *drain)
 
 /* Claim, call and settle for ever. */
 static void
-run(OssDrain *drain, int *errors)
+run(OssDrain *drain)
 {
 	TimestampTz locked_until = 0;
 
@@ -392,17 +395,18 @@ run(OssDrain *drain, int *errors)
 			continue;
 		}
 		turn_on_tables(drain, &locked_until);
-		*errors = 0;
+		errors = 0;
 	}
 }
 
 /* Recover from an error; what is in flight and in hand stays. */
 static void
-recover(OssDrain *drain, int errors)
+recover(OssDrain *drain)
 {
 	ErrorData  *error;
 	MemoryContext old;
 
+	errors++;
 	error_context_stack = NULL;
 	HOLD_INTERRUPTS();
 	EmitErrorReport();
@@ -459,14 +463,13 @@ oss_worker_main(Datum dbid)
 {
 	sigjmp_buf	local_sigjmp_buf;
 	OssDrain   *volatile drain = NULL;
-	int			errors = 0;
 
 	start(DatumGetObjectId(dbid));
 	drain = oss_drain_create(TopMemoryContext, NULL, -1);
 	drain->patient = true;
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
-		recover(drain, ++errors);
+		recover(drain);
 	PG_exception_stack = &local_sigjmp_buf;
 	MemoryContextSwitchTo(TopMemoryContext);
-	run(drain, &errors);
+	run(drain);
 }

@@ -183,6 +183,39 @@ $test->kill_postmaster;
 ok(!kill(0, $pid), 'postmaster death: the worker is gone');
 ok($test->wait_empty, 'postmaster death: the queue goes on');
 
+# ---- a job that kills its process ends in failed_job ----
+
+$test->sql('ALTER SYSTEM SET oss_labels.job_attempts = 2');
+$node->reload;
+$oss->control('/unfault');
+$oss->fault(kind => 'delay', delay => 20000);
+$requests = $test->count;
+$test->enqueue(1, 'killer');
+for my $life (1, 2)
+{
+	ok($oss->wait_count(label_in_flight => 1), "killer: claimed for time $life");
+	kill 'KILL', $test->worker_pid;
+	ok($oss->wait_count(label_in_flight => 0), "killer: killed for time $life");
+}
+ok($test->wait_sql('SELECT code, attempts FROM oss_labels.failed_job', 'ProcessDied|3'), 'killer: failed, never to be claimed again');
+is($test->count, $requests + 2, 'killer: two requests');
+$test->sql('TRUNCATE oss_labels.failed_job; ALTER SYSTEM RESET oss_labels.job_attempts');
+$node->reload;
+answer();
+
+# ---- a worker that fails again and again is started ever more slowly ----
+
+$test->log;
+$test->sql('ALTER TABLE oss_labels.job RENAME priority TO importance');
+$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL");
+$test->sql("INSERT INTO oss_labels.job (requester, server, bucket, key) VALUES (current_user::regrole, 'oss', 'tenlabels', 'patience')");
+$test->sql('SELECT oss_labels.announce()');
+ok($test->wait_worker('failed%'), 'a worker that fails: the view says so');
+like($test->sql("SELECT last_error FROM oss_labels.worker WHERE database = 'postgres'"), qr/priority/, 'a worker that fails: and why');
+cmp_ok((() = $test->log =~ /ERROR: /g), '<=', 6, 'a worker that fails does not fill the log');
+$test->sql('ALTER TABLE oss_labels.job RENAME importance TO priority');
+ok($test->wait_empty, 'a worker that fails is started again');
+
 # ---- off in a database ----
 
 $test->sql('ALTER DATABASE postgres SET oss_labels.worker = off');
