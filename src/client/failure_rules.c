@@ -76,8 +76,8 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, IMAGE,
 	"the answer is not a labels document", HINT_PROXY},
 	{0, "AnswerEncoding", NULL, NULL, ERRCODE_UNTRANSLATABLE_CHARACTER, NEVER, IMAGE,
-		"the answer has characters that this database's encoding has not",
-	"Use a database with encoding UTF8."},
+		"the answer has characters that this database can't hold",
+	"PostgreSQL has no place for \\u0000; for other characters use a database with encoding UTF8."},
 	{0, "AnswerNotUtf8", NULL, NULL, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, NEVER, IMAGE,
 	"the answer is not valid UTF-8", HINT_PROXY},
 
