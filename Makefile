@@ -80,6 +80,15 @@ test:
 matrix:
 	@test/matrix $(MAJORS)
 
+sanitize valgrind coverage:
+	@test/$@
+
+# Five minutes for each target; corpora are kept outside the tree.
+FUZZ_SECONDS = 300
+fuzz:
+	@test/setup fuzz
+	@$(MAKE) -s -C test/fuzz run SECONDS=$(FUZZ_SECONDS)
+
 demo:
 	@test/demo/run
 
@@ -94,4 +103,4 @@ dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(VERSION)/ \
 		-o $(EXTENSION)-$(VERSION).zip HEAD
 
-.PHONY: oss-server clean-tests test matrix demo bench shell dist
+.PHONY: oss-server clean-tests test matrix sanitize valgrind coverage fuzz demo bench shell dist
