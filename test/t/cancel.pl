@@ -50,15 +50,17 @@ sub wait_stuck
 	my $stuck = q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query LIKE '%detect(''everykey%'};
 	$t->wait_for("$n waiting sessions",
 		sub { ($where // $node)->safe_psql('postgres', $stuck) == $n });
-
-	# the two last phases are seen at the other end
 	return;
 }
 
+# Return the process of the one session that waits; never anything else, for
+# it is going to be sent a signal.
 sub pid_of_stuck
 {
-	return $node->safe_psql('postgres',
+	my $pid = $node->safe_psql('postgres',
 		q{SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query LIKE '%detect(''everykey%'});
+	die "no process id: \"$pid\"" unless $pid =~ /^[1-9]\d+$/;
+	return $pid;
 }
 
 # Run an attempt until it is fast enough, three times at most: others use this
@@ -179,6 +181,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE wa
 # ---- fast shutdown ----
 
 my ($postmaster) = PostgreSQL::Test::Utils::slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+die 'no postmaster' unless ($postmaster // '') =~ /^[1-9]\d+$/;
 my $before_stop = time;
 $t->mark($_) for @stuck;
 kill 'INT', $postmaster;
