@@ -11,6 +11,8 @@
 #error "oss_labels needs PostgreSQL 15 or newer"
 #endif
 
+#include "utils/jsonb.h"
+
 /* PostgreSQL 16 split VARDATA_ANY and friends off. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -48,6 +50,28 @@
 #define oss_wait_event_new(name) WaitEventExtensionNew(name)
 #else
 #define oss_wait_event_new(name) PG_WAIT_EXTENSION
+#endif
+
+/* PostgreSQL 17 can ask for stronger locks too. */
+#if PG_VERSION_NUM >= 170000
+#define oss_lock_held(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define oss_lock_held(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
+/* PostgreSQL 19 builds jsonb in a state that has the result too. */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState OssJsonbState;
+#define oss_push_jsonb(state, token, value) pushJsonbValue(state, token, value)
+#else
+typedef struct OssJsonbState
+{
+	JsonbParseState *parse;
+	JsonbValue *result;
+} OssJsonbState;
+
+#define oss_push_jsonb(state, token, value) \
+	((state)->result = pushJsonbValue(&(state)->parse, token, value))
 #endif
 
 /* PostgreSQL 16 merged the ACL checks. */

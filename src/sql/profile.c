@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "common/hashfn.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -78,25 +79,25 @@ oss_labels_profile_add(PG_FUNCTION_ARGS)
 
 /* Append a pair to an object. */
 static void
-push_pair(JsonbParseState **state, const Liking *liking)
+push_pair(OssJsonbState *state, const Liking *liking)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
 	value.val.string.val = liking->name;
 	value.val.string.len = strlen(liking->name);
-	pushJsonbValue(state, WJB_KEY, &value);
+	oss_push_jsonb(state, WJB_KEY, &value);
 	value.type = jbvNumeric;
 	value.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric,
 															Float8GetDatum(liking->weight)));
-	pushJsonbValue(state, WJB_VALUE, &value);
+	oss_push_jsonb(state, WJB_VALUE, &value);
 }
 
 /* Final function */
 Datum
 oss_labels_profile_result(PG_FUNCTION_ARGS)
 {
-	JsonbParseState *state = NULL;
+	OssJsonbState state = {0};
 	likings_iterator iterator;
 	struct likings_hash *likings;
 	Liking	   *liking;
@@ -104,7 +105,7 @@ oss_labels_profile_result(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	likings = (struct likings_hash *) PG_GETARG_POINTER(0);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	oss_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	likings_start_iterate(likings, &iterator);
 	while ((liking = likings_iterate(likings, &iterator)) != NULL)
 	{
@@ -112,6 +113,6 @@ oss_labels_profile_result(PG_FUNCTION_ARGS)
 		if (isfinite(liking->weight))
 			push_pair(&state, liking);
 	}
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT,
-													   NULL)));
+	oss_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(state.result));
 }

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -268,7 +269,7 @@ unlock(const OssWish *wish)
 
 	if (locked <= MOST_LOCKED)
 		return;
-	if (LockHeldByMe(&tag, ExclusiveLock))
+	if (oss_lock_held(&tag, ExclusiveLock))
 	{
 		(void) LockRelease(&tag, ExclusiveLock, false);
 		locked--;
