@@ -1204,38 +1204,41 @@ RETURNS TABLE (image_id bigint, score double precision)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 20
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 #variable_conflict use_column
 DECLARE
+	labels text[];
+	rarities float8[];
+	images float8;
 	ids bigint[];
 BEGIN
-	/* Read the lists of the labels that weigh most, best first, then stop. */
+	SELECT array_agg(r.label_name), array_agg(r.rarity) INTO labels, rarities
+	FROM oss_labels.label_rarity() r;
+	SELECT greatest(c.reltuples, 1) INTO images FROM pg_class c
+	WHERE c.oid = 'oss_labels.image'::regclass;
+
+	-- Read the lists of the labels that weigh most, best first, then stop.
+	WITH lists AS MATERIALIZED (
+		SELECT n.raw_label_name, w.weight * r.rarity * r.rarity AS gain,
+			sum(images / exp(r.rarity)) OVER best - images / exp(r.rarity) AS before
+		FROM unnest(names, weights) w (label_name, weight)
+		JOIN unnest(labels, rarities) r (label_name, rarity) ON r.label_name = w.label_name
+		JOIN oss_labels.effective_name n ON n.label_name = w.label_name
+		WHERE w.weight > 0
+		WINDOW best AS (ORDER BY w.weight * r.rarity * r.rarity DESC, n.raw_label_name))
 	SELECT array_agg(c.image_id) INTO ids FROM (
-		WITH wanted AS MATERIALIZED (
-			SELECT w.label_name, w.weight * r.rarity * r.rarity AS gain, r.rarity
-			FROM unnest(names, weights) w (label_name, weight)
-			JOIN oss_labels.label_rarity() r ON r.label_name = w.label_name
-			WHERE w.weight > 0),
-		lists AS MATERIALIZED (
-			SELECT n.raw_label_name, w.gain,
-				row_number() OVER best AS place,
-				sum(i.images / exp(w.rarity)) OVER best - i.images / exp(w.rarity) AS before
-			FROM wanted w
-			JOIN oss_labels.effective_name n ON n.label_name = w.label_name
-			CROSS JOIN (SELECT greatest(c.reltuples, 1)::float8 AS images FROM pg_class c
-				WHERE c.oid = 'oss_labels.image'::regclass) i
-			WINDOW best AS (ORDER BY w.gain DESC, n.raw_label_name))
 		SELECT p.image_id
 		FROM lists l
 		CROSS JOIN LATERAL (
 			(SELECT x.image_id, x.label_confidence FROM oss_labels.image_label x
 			WHERE x.label_name = l.raw_label_name
-			ORDER BY x.label_confidence DESC LIMIT 10 * candidates)
+			ORDER BY x.label_confidence DESC LIMIT 20 * candidates)
 			UNION ALL
 			(SELECT x.image_id, x.label_confidence FROM oss_labels.label_correction x
 			WHERE x.label_name = l.raw_label_name AND x.added
 			ORDER BY x.label_confidence DESC LIMIT candidates)) p
-		WHERE l.before < 40 * candidates
+		WHERE l.before < 50 * candidates
 			AND p.image_id IS DISTINCT FROM except_id
 		GROUP BY p.image_id
 		ORDER BY sum(l.gain * coalesce(p.label_confidence, 0.5)) DESC, p.image_id
@@ -1243,7 +1246,7 @@ BEGIN
 
 	RETURN QUERY
 	WITH rarity AS MATERIALIZED (
-		SELECT * FROM oss_labels.label_rarity()),
+		SELECT * FROM unnest(labels, rarities) r (label_name, rarity)),
 	wanted AS MATERIALIZED (
 		SELECT w.label_name, w.weight * r.rarity AS weight
 		FROM unnest(names, weights) w (label_name, weight)
@@ -1255,27 +1258,35 @@ BEGIN
 		JOIN rarity r ON r.label_name = e.label_name
 		WHERE e.image_id = ANY (ids)
 		GROUP BY e.image_id, e.label_name),
-	ranked AS MATERIALIZED (
+	scored AS (
 		SELECT v.image_id, sqrt(sum(v.weight ^ 2)) AS norm,
 			sum(v.weight * w.weight) / nullif(sqrt(sum(v.weight ^ 2))
 				* (SELECT sqrt(sum(o.weight ^ 2)) FROM wanted o), 0) AS score
 		FROM vectors v
 		LEFT JOIN wanted w ON w.label_name = v.label_name
 		GROUP BY v.image_id
-		HAVING sum(v.weight * w.weight) > 0
-		ORDER BY score DESC, v.image_id
-		LIMIT CASE WHEN max_likeness IS NULL THEN max_rows ELSE 3 * max_rows + 40 END)
+		HAVING sum(v.weight * w.weight) > 0),
+	ranked AS MATERIALIZED (
+		SELECT s.*, row_number() OVER (ORDER BY s.score DESC, s.image_id) AS place
+		FROM scored s
+		ORDER BY place
+		LIMIT CASE WHEN max_likeness IS NULL THEN max_rows ELSE 2 * max_rows + 20 END),
+	front AS MATERIALIZED (
+		SELECT r.place, r.norm, v.label_name, v.weight
+		FROM ranked r
+		JOIN vectors v ON v.image_id = r.image_id
+		WHERE max_likeness IS NOT NULL),
+	doubles AS MATERIALIZED (
+		SELECT b.place
+		FROM front a
+		JOIN front b ON b.label_name = a.label_name AND b.place > a.place
+		GROUP BY a.place, b.place, a.norm, b.norm
+		HAVING 1 - sqrt(greatest(0, a.norm ^ 2 + b.norm ^ 2 - 2 * sum(a.weight * b.weight)))
+			/ greatest(a.norm, b.norm) > max_likeness)
 	SELECT r.image_id, r.score
 	FROM ranked r
-	WHERE max_likeness IS NULL OR NOT EXISTS (
-		SELECT FROM ranked b
-		JOIN vectors bv ON bv.image_id = b.image_id
-		JOIN vectors rv ON rv.label_name = bv.label_name AND rv.image_id = r.image_id
-		WHERE (b.score, -b.image_id) > (r.score, -r.image_id)
-		GROUP BY b.image_id, b.norm
-		HAVING 1 - sqrt(greatest(0, b.norm ^ 2 + r.norm ^ 2 - 2 * sum(bv.weight * rv.weight)))
-			/ greatest(b.norm, r.norm) > max_likeness)
-	ORDER BY r.score DESC, r.image_id
+	WHERE r.place NOT IN (SELECT d.place FROM doubles d)
+	ORDER BY r.place
 	LIMIT max_rows;
 END $$;
 COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
@@ -1300,7 +1311,7 @@ BEGIN ATOMIC
 			AND o.version_id IS NOT DISTINCT FROM related_images.version_id
 		GROUP BY o.image_id) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
-		related_images.max_rows, related_images.max_likeness, 1000) r
+		related_images.max_rows, related_images.max_likeness, 500) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
 END;
@@ -1319,7 +1330,7 @@ BEGIN ATOMIC
 			pg_catalog.array_agg(p.value::pg_catalog.float8 ORDER BY p.key) AS weights
 		FROM pg_catalog.jsonb_each_text(images_for.profile) p) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, NULL,
-		images_for.max_rows, images_for.max_likeness, 1000) r
+		images_for.max_rows, images_for.max_likeness, 500) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
 END;
