@@ -1356,6 +1356,44 @@ END;
 COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
 'The labels of a stored image, after the house rules, in the text form of pgvector''s sparsevec: cast it to sparsevec where that extension is. A label''s dimension is made from its name alone, so it is the same in every database; of 268435456 dimensions. NULL for an image that is not stored or has no labels. Free; rights as search().';
 
+-- Who may do what: reading is free, paying is not
+
+CREATE PROCEDURE oss_labels.grant_reading(role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
+	EXECUTE format('GRANT SELECT ON oss_labels.image, oss_labels.image_label, '
+		'oss_labels.label, oss_labels.known_label, oss_labels.label_rule, '
+		'oss_labels.label_alias, oss_labels.label_correction, '
+		'oss_labels.effective_name, oss_labels.effective_label, '
+		'oss_labels.label_effective, oss_labels.label_rollup, oss_labels.album, '
+		'oss_labels.album_pin, oss_labels.album_member TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.labels_of, '
+		'oss_labels.search, oss_labels.search_ids, oss_labels.image_matches, '
+		'oss_labels.matches, oss_labels.label_query_and, '
+		'oss_labels.label_query_or, oss_labels.label_query_not, '
+		'oss_labels.albums_of, oss_labels.label_weight, oss_labels.label_rarity, '
+		'oss_labels.rank_images, oss_labels.related_images, '
+		'oss_labels.images_for, oss_labels.profile, oss_labels.image_sparsevec '
+		'TO %s', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.grant_reading(regrole) IS
+'Grant a role all that reads stored labels: views, search, albums, recommendations. Nothing of it can send a request or spend money. Runs with the caller''s rights: for the extension''s owner.';
+
+CREATE PROCEDURE oss_labels.grant_paying(role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
+	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.detect, '
+		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag TO %s', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
+'Grant a role the functions that send requests, each of which costs money. The role needs USAGE on a server and a user mapping besides. Runs with the caller''s rights: for the extension''s owner.';
+
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,
 	oss_labels.label_alias, oss_labels.label_correction,

@@ -135,7 +135,8 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	foreach(lc, call->args)
 		window->args[i++] = ExecInitExpr(lfirst(lc), &state->css.ss.ps);
 	window->before = ExecInitQual(before, &state->css.ss.ps);
-	window->safe = is_safe(call->args, before);
+	/* what tag() looks up may fail, and belongs to its row */
+	window->safe = window->which != OSS_TAG && is_safe(call->args, before);
 	window->outer_join = state->jointype == JOIN_LEFT ||
 		state->jointype == JOIN_ANTI;
 	if (get_expr_result_type((Node *) call, NULL,

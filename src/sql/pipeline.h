@@ -34,13 +34,14 @@ extern void oss_pipeline_init(void);
 typedef enum OssFunction
 {
 	OSS_DETECT,
-	OSS_TRY_DETECT
+	OSS_TRY_DETECT,
+	OSS_TAG
 } OssFunction;
 
 /*
- * Is a function the extension's own detect or try_detect, still defined as the
+ * Is a function the extension's own detect, try_detect or tag, still defined as the
  * extension's script did?  Sets *which when it is.  Only a function with one
- * of their two C symbols costs more than a look into the system cache.
+ * of their C symbols costs more than a look into the system cache.
  */
 extern bool oss_pipeline_function(Oid funcid, OssFunction *which);
 

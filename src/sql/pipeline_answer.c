@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "sql/pipeline_answer.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 /* What an answer that nobody has read yet is counted as. */
 #define UNREAD_BYTES	(16 * 1024)
@@ -50,6 +51,8 @@ struct PipelineAnswer
 	AnswerKey	key;
 	OssRequest *request;
 	PipelineLabels labels;
+	OssWish    *wish;			/* to be kept for it when it is there, or NULL */
+	TimestampTz asked_at;
 	bool		delivered;
 	bool		outstanding;	/* counted so by its starter */
 	int			references;
@@ -315,10 +318,25 @@ pipeline_find(PipelineMember *member, OssFunction which,
 	return slot->answer;
 }
 
+/* Copy a wish into CurrentMemoryContext. */
+static OssWish *
+copy_wish(const OssWish *wish)
+{
+	OssWish    *copy = palloc(sizeof(OssWish));
+
+	*copy = *wish;
+	copy->bucket = pstrdup(wish->bucket);
+	copy->key = pstrdup(wish->key);
+	if (wish->version_id != NULL)
+		copy->version_id = pstrdup(wish->version_id);
+	copy->max_age = NULL;
+	return copy;
+}
+
 /* Start a request. */
 PipelineAnswer *
 pipeline_start(PipelineMember *member, OssFunction which,
-			   const OssLabelsSpec *spec)
+			   const OssLabelsSpec *spec, const OssWish *wish)
 {
 	PipelineQuery *query = member->query;
 	MemoryContext context = AllocSetContextCreate(query->context,
@@ -333,6 +351,9 @@ pipeline_start(PipelineMember *member, OssFunction which,
 	answer->starter = member;
 	answer->which = which;
 	answer->key = make_key(which, spec);
+	if (wish != NULL)
+		answer->wish = copy_wish(wish);
+	answer->asked_at = GetCurrentTimestamp();
 	answer->request = oss_request_start(member->group, spec, answer);
 	MemoryContextSwitchTo(old);
 	answers_insert(query->answers, answer->key, &found)->answer = answer;
@@ -351,6 +372,45 @@ pipeline_done(const PipelineAnswer *answer)
 	return answer->request == NULL || oss_request_done(answer->request);
 }
 
+/* Take a finished request: note its answer as one to be kept, if it is. */
+static int
+take(OssRequest *request, OssArrival *arrivals, int n)
+{
+	PipelineAnswer *answer = oss_request_tag(request);
+
+	if (answer->wish == NULL)
+		return n;
+	arrivals[n].wish = answer->wish;
+	arrivals[n].request = request;
+	arrivals[n].asked_at = answer->asked_at;
+	return n + 1;
+}
+
+/*
+ * Take the finished requests of a group, waiting up to timeout_ms for the
+ * first, and keep the answers of tag(), many at a time.
+ */
+static void
+take_finished(OssGroup *group, long timeout_ms)
+{
+	OssArrival	arrivals[64];
+	OssRequest *request = oss_group_wait(group, timeout_ms);
+	int			n = 0;
+
+	while (request != NULL)
+	{
+		n = take(request, arrivals, n);
+		if (n == lengthof(arrivals))
+		{
+			stored_keep(arrivals, n);
+			n = 0;
+		}
+		request = oss_group_wait(group, 0);
+	}
+	if (n > 0)
+		stored_keep(arrivals, n);
+}
+
 /*
  * Drive the network without waiting.  Whether a request is done is asked of
  * the request itself, so those that the group returns need no more than to be
@@ -359,15 +419,14 @@ pipeline_done(const PipelineAnswer *answer)
 void
 pipeline_poll(PipelineMember *member)
 {
-	while (oss_group_wait(member->group, 0) != NULL)
-		 /* take the next */ ;
+	take_finished(member->group, 0);
 }
 
 /* Drive the network until something changed. */
 void
 pipeline_wait(const PipelineAnswer *answer)
 {
-	(void) oss_group_wait(answer->starter->group, -1);
+	take_finished(answer->starter->group, -1);
 }
 
 /* Wait until the query has less in flight than it may. */
@@ -386,7 +445,7 @@ pipeline_wait_turn(PipelineMember *member)
 
 			if (oss_group_counters(group)->unfinished > 0)
 			{
-				(void) oss_group_wait(group, -1);
+				take_finished(group, -1);
 				break;
 			}
 		}
@@ -426,6 +485,16 @@ pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 	oss_request_free(answer->request);
 	answer->request = NULL;
 	return &answer->labels;
+}
+
+/* Make labels of rows. */
+PipelineLabels *
+pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
+{
+	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
+
+	form_tuples(labels, rows, desc);
+	return labels;
 }
 
 /* Turn a spec's failure into rows, or raise it. */

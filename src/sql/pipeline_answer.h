@@ -15,6 +15,7 @@
 #include "access/tupdesc.h"
 #include "nodes/execnodes.h"
 #include "sql/pipeline.h"
+#include "sql/stored.h"
 
 typedef struct PipelineQuery PipelineQuery;
 typedef struct PipelineAnswer PipelineAnswer;
@@ -72,12 +73,14 @@ extern PipelineAnswer *pipeline_find(PipelineMember *member,
 
 /*
  * Start a request that pipeline_find() did not find; the caller has seen to
- * pipeline_may_start() or pipeline_wait_turn().  Errors: as
+ * pipeline_may_start() or pipeline_wait_turn().  With a wish, the answer is
+ * kept in the store for it as soon as it is there.  Errors: as
  * oss_request_start().
  */
 extern PipelineAnswer *pipeline_start(PipelineMember *member,
 									  OssFunction which,
-									  const OssLabelsSpec *spec);
+									  const OssLabelsSpec *spec,
+									  const OssWish *wish);
 
 /* Is an answer there, or a failure? */
 extern bool pipeline_done(const PipelineAnswer *answer);
@@ -104,6 +107,10 @@ extern const PipelineLabels *pipeline_labels(PipelineAnswer *answer,
  * work_mem goes, and cancelled when it is under way.
  */
 extern void pipeline_release(PipelineAnswer *answer, bool delivered);
+
+/* Make labels of rows, in CurrentMemoryContext. */
+extern PipelineLabels *pipeline_make_labels(const DetectRows *rows,
+											TupleDesc desc);
 
 /* Turn a spec's failure into rows in CurrentMemoryContext, or raise it. */
 extern PipelineLabels *pipeline_failure_labels(const OssFailure *failure,

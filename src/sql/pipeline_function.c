@@ -16,6 +16,7 @@
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "sql/pipeline.h"
+#include "sql/stored.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
@@ -33,7 +34,7 @@ typedef struct KnownFunction
 
 /* The C symbols, in the order of OssFunction. */
 static const char *const symbols[] = {
-	"oss_labels_detect", "oss_labels_try_detect"
+	"oss_labels_detect", "oss_labels_try_detect", "oss_labels_tag"
 };
 
 static KnownFunction known[lengthof(symbols)];
@@ -85,14 +86,14 @@ find_symbol(HeapTuple proc)
  * it takes the ordinary plan.
  */
 static bool
-is_as_defined(HeapTuple proc)
+is_as_defined(HeapTuple proc, OssFunction which)
 {
 	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(proc);
 	bool		no_settings;
 
 	(void) SysCacheGetAttr(PROCOID, proc, Anum_pg_proc_proconfig, &no_settings);
 	return no_settings && form->proretset && !form->prosecdef &&
-		form->pronargs == DETECT_ARGUMENTS;
+		form->pronargs == (which == OSS_TAG ? TAG_ARGUMENTS : DETECT_ARGUMENTS);
 }
 
 /* Does a function belong to the extension? */
@@ -128,7 +129,7 @@ oss_pipeline_function(Oid funcid, OssFunction *which)
 	i = -1;
 	if (((Form_pg_proc) GETSTRUCT(proc))->prolang == ClanguageId)
 		i = find_symbol(proc);
-	candidate = i >= 0 && is_as_defined(proc);
+	candidate = i >= 0 && is_as_defined(proc, (OssFunction) i);
 	ReleaseSysCache(proc);
 	if (!candidate)
 		return false;

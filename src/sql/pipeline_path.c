@@ -126,7 +126,7 @@ static bool
 arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path,
 			  Relids required_outer)
 {
-	return list_length(call->args) == DETECT_ARGUMENTS &&
+	return list_length(call->args) >= DETECT_ARGUMENTS &&
 		!contain_volatile_functions((Node *) call->args) &&
 		!contain_subplans((Node *) call->args) &&
 		variables_at_hand(call->args, innerrel, outer_path, required_outer);

@@ -28,9 +28,18 @@
 typedef enum Outcome
 {
 	OUTCOME_SPEC,				/* there is something to ask */
+	OUTCOME_STORED,				/* the store has what tag() needs */
 	OUTCOME_NOTHING,			/* NULL, or a condition spares the request */
 	OUTCOME_ERROR				/* it failed */
 } Outcome;
+
+/* What a row asks for, in per-tuple memory. */
+typedef struct Question
+{
+	OssLabelsSpec spec;
+	OssWish		wish;			/* of tag() */
+	DetectRows *stored;			/* what it found, or NULL */
+} Question;
 
 /* Make a window's own parts ready. */
 void
@@ -56,27 +65,44 @@ first_image(PipelineWindow *window)
 	return dlist_head_element(PipelineImage, node, &window->images);
 }
 
+/* Look for what tag() needs in the store, which also checks its arguments. */
+static bool
+find_stored(const Datum *args, const bool *nulls, Question *question)
+{
+	question->stored = NULL;
+	if (!stored_wish(args, nulls, &question->wish))
+		return false;
+	stored_check_wish(&question->wish);
+	question->stored = stored_find(&question->wish);
+	return question->stored != NULL;
+}
+
 /*
  * Compute what a row asks for.  Allocates in the per-tuple memory of the
  * window's expression context, and may throw.
  */
 static Outcome
-compute_spec(PipelineWindow *window, OssLabelsSpec *spec)
+compute_spec(PipelineWindow *window, Question *question)
 {
 	ExprContext *econtext = window->econtext;
-	Datum		args[DETECT_ARGUMENTS];
-	bool		nulls[DETECT_ARGUMENTS];
+	int			n = window->which == OSS_TAG ? TAG_ARGUMENTS : DETECT_ARGUMENTS;
+	Datum		args[TAG_ARGUMENTS];
+	bool		nulls[TAG_ARGUMENTS];
 	MemoryContext old;
-	bool		complete;
+	Outcome		outcome;
 
 	if (window->before != NULL && !ExecQual(window->before, econtext))
 		return OUTCOME_NOTHING;
 	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	for (int i = 0; i < DETECT_ARGUMENTS; i++)
+	for (int i = 0; i < n; i++)
 		args[i] = ExecEvalExpr(window->args[i], econtext, &nulls[i]);
-	complete = detect_spec(args, nulls, spec);
+	if (window->which == OSS_TAG && find_stored(args, nulls, question))
+		outcome = OUTCOME_STORED;
+	else
+		outcome = detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
+			OUTCOME_NOTHING;
 	MemoryContextSwitchTo(old);
-	return complete ? OUTCOME_SPEC : OUTCOME_NOTHING;
+	return outcome;
 }
 
 /*
@@ -84,7 +110,7 @@ compute_spec(PipelineWindow *window, OssLabelsSpec *spec)
  * nothing behind.  Being cancelled is no error of the row.
  */
 static Outcome
-compute_spec_guarded(PipelineWindow *window, OssLabelsSpec *spec)
+compute_spec_guarded(PipelineWindow *window, Question *question)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -95,7 +121,7 @@ compute_spec_guarded(PipelineWindow *window, OssLabelsSpec *spec)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		outcome = compute_spec(window, spec);
+		outcome = compute_spec(window, question);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -125,54 +151,126 @@ set_row(PipelineWindow *window, TupleTableSlot *slot)
 	window->econtext->ecxt_scantuple = slot;
 }
 
-/* Ask for an image ahead of its turn; returns how far that went. */
-static ImageState
-ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineAnswer **answer)
+/* Give an image what tag() found in the store. */
+static void
+set_stored(PipelineWindow *window, PipelineImage *image, const Question *question)
 {
-	OssLabelsSpec spec;
+	MemoryContext old;
+
+	image->stored = AllocSetContextCreate(window->context, "OSS stored labels",
+										  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(image->stored);
+	image->labels = pipeline_make_labels(question->stored, window->label_desc);
+	MemoryContextSwitchTo(old);
+	image->state = IMAGE_LABELED;
+}
+
+/* Start what a row asks for. */
+static void
+start(PipelineWindow *window, PipelineImage *image, const Question *question,
+	  bool keep)
+{
+	image->answer = pipeline_start(window->member, window->which,
+								   &question->spec,
+								   keep ? &question->wish : NULL);
+	image->state = IMAGE_ASKED;
+	window->unsent = true;
+}
+
+/* Lock the image that a row of tag() names, without waiting. */
+static bool
+lock_ahead(PipelineWindow *window, const Question *question)
+{
+	MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
+	bool		locked = stored_lock(&question->wish, false);
+
+	MemoryContextSwitchTo(old);
+	return locked;
+}
+
+/* Ask for an image ahead of its turn; sets how far that went. */
+static void
+ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
+{
+	Question	question;
 	Outcome		outcome;
 	MemoryContext old;
 	bool		refused;
 
+	image->state = IMAGE_STOP;
 	if (!window->safe && IsInParallelMode())
-		return IMAGE_STOP;
+		return;
 	set_row(window, slot);
-	outcome = window->safe ? compute_spec(window, &spec) :
-		compute_spec_guarded(window, &spec);
+	outcome = window->safe ? compute_spec(window, &question) :
+		compute_spec_guarded(window, &question);
+	if (outcome == OUTCOME_STORED)
+		set_stored(window, image, &question);
+	else if (outcome == OUTCOME_NOTHING)
+		image->state = IMAGE_NOTHING;
 	if (outcome != OUTCOME_SPEC)
-		return outcome == OUTCOME_NOTHING ? IMAGE_NOTHING : IMAGE_STOP;
+		return;
 
 	old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-	refused = oss_spec_failure(&spec) != NULL;
+	refused = oss_spec_failure(&question.spec) != NULL;
 	MemoryContextSwitchTo(old);
+	image->state = refused ? IMAGE_REFUSED : IMAGE_UNASKED;
 	if (refused)
-		return IMAGE_REFUSED;
-	*answer = pipeline_find(window->member, window->which, &spec);
-	if (*answer != NULL)
-		return IMAGE_ASKED;
-	if (!pipeline_may_start(window->member))
-		return IMAGE_UNASKED;
-	*answer = pipeline_start(window->member, window->which, &spec);
-	window->unsent = true;
-	return IMAGE_ASKED;
+		return;
+	image->answer = pipeline_find(window->member, window->which, &question.spec);
+	if (image->answer != NULL)
+		image->state = IMAGE_ASKED;
+	else if (!pipeline_may_start(window->member))
+		return;
+	else if (window->which == OSS_TAG && !lock_ahead(window, &question))
+		image->state = IMAGE_STOP;
+	else
+		start(window, image, &question, window->which == OSS_TAG);
+}
+
+/*
+ * Start the first image's request, waiting for room and for who else tags it.
+ */
+static void
+start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question)
+{
+	bool		locked = false;
+
+	if (window->which == OSS_TAG)
+	{
+		MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
+
+		locked = stored_lock(&question->wish, true);
+		question->stored = stored_find(&question->wish);
+		MemoryContextSwitchTo(old);
+		if (question->stored != NULL)
+		{
+			set_stored(window, image, question);
+			return;
+		}
+	}
+	pipeline_wait_turn(window->member);
+	start(window, image, question, locked);
 }
 
 /* Ask for the first image, in its turn: errors are raised. */
 static void
 ask_in_turn(PipelineWindow *window, PipelineImage *image)
 {
-	OssLabelsSpec spec;
+	Question	question;
+	Outcome		outcome;
 	const OssFailure *failure;
 	MemoryContext old;
 
 	set_row(window, window->outer_slot);
-	if (compute_spec(window, &spec) == OUTCOME_NOTHING)
-	{
+	outcome = compute_spec(window, &question);
+	if (outcome == OUTCOME_STORED)
+		set_stored(window, image, &question);
+	else if (outcome == OUTCOME_NOTHING)
 		image->state = IMAGE_NOTHING;
+	if (outcome != OUTCOME_SPEC)
 		return;
-	}
 	old = MemoryContextSwitchTo(window->turn_context);
-	failure = oss_spec_failure(&spec);
+	failure = oss_spec_failure(&question.spec);
 	if (failure != NULL)
 		image->labels = pipeline_failure_labels(failure, window->which,
 												window->label_desc);
@@ -182,26 +280,21 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 		image->state = IMAGE_LABELED;
 		return;
 	}
-	image->answer = pipeline_find(window->member, window->which, &spec);
-	if (image->answer == NULL)
-	{
-		pipeline_wait_turn(window->member);
-		image->answer = pipeline_start(window->member, window->which, &spec);
-		window->unsent = true;
-	}
-	image->state = IMAGE_ASKED;
+	image->answer = pipeline_find(window->member, window->which, &question.spec);
+	if (image->answer != NULL)
+		image->state = IMAGE_ASKED;
+	else
+		start_in_turn(window, image, &question);
 }
 
 /* Append an image to the window. */
 static void
-append(PipelineWindow *window, TupleTableSlot *slot, ImageState state,
-	   PipelineAnswer *answer)
+append(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *asked)
 {
 	MemoryContext old = MemoryContextSwitchTo(window->context);
-	PipelineImage *image = palloc0(sizeof(PipelineImage));
+	PipelineImage *image = palloc(sizeof(PipelineImage));
 
-	image->state = state;
-	image->answer = answer;
+	*image = *asked;
 	image->outer = ExecCopySlotMinimalTuple(slot);
 	MemoryContextSwitchTo(old);
 	window->bytes += image->outer->t_len;
@@ -227,8 +320,7 @@ static bool
 read_row(PipelineWindow *window)
 {
 	TupleTableSlot *slot = ExecProcNode(window->outer);
-	PipelineAnswer *answer = NULL;
-	ImageState	state;
+	PipelineImage image = {.state = IMAGE_STOP};
 
 	if (TupIsNull(slot))
 	{
@@ -237,11 +329,11 @@ read_row(PipelineWindow *window)
 	}
 
 	/* it is the first one's turn already, so nothing is computed ahead */
-	state = window->nimages == 0 ? IMAGE_STOP :
-		ask_ahead(window, slot, &answer);
-	if (state != IMAGE_NOTHING || window->outer_join)
-		append(window, slot, state, answer);
-	return state != IMAGE_STOP && state != IMAGE_UNASKED;
+	if (window->nimages > 0)
+		ask_ahead(window, slot, &image);
+	if (image.state != IMAGE_NOTHING || window->outer_join)
+		append(window, slot, &image);
+	return image.state != IMAGE_STOP && image.state != IMAGE_UNASKED;
 }
 
 /* Ask for the last image if it could not be asked for before. */
@@ -264,7 +356,7 @@ ask_last(PipelineWindow *window)
 	/* borrow the slot of the first one */
 	first = first_image(window)->outer;
 	ExecStoreMinimalTuple(last->outer, window->outer_slot, false);
-	last->state = ask_ahead(window, window->outer_slot, &last->answer);
+	ask_ahead(window, window->outer_slot, last);
 	ExecStoreMinimalTuple(first, window->outer_slot, false);
 	slot_getallattrs(window->outer_slot);
 	return last->state != IMAGE_STOP && last->state != IMAGE_UNASKED;
@@ -363,6 +455,8 @@ drop_first(PipelineWindow *window, bool delivered)
 	window->bytes -= image->outer->t_len;
 	if (image->answer != NULL)
 		pipeline_release(image->answer, delivered);
+	if (image->stored != NULL)
+		MemoryContextDelete(image->stored);
 	pfree(image->outer);
 	pfree(image);
 	MemoryContextReset(window->turn_context);

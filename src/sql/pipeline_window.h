@@ -33,6 +33,7 @@ typedef struct PipelineImage
 	MinimalTuple outer;
 	PipelineAnswer *answer;		/* held, or NULL */
 	const PipelineLabels *labels;
+	MemoryContext stored;		/* of labels that tag() found, or NULL */
 } PipelineImage;
 
 /*
@@ -45,7 +46,7 @@ typedef struct PipelineWindow
 	OssFunction which;
 	PlanState  *outer;
 	ExprContext *econtext;		/* for what is computed ahead */
-	ExprState  *args[DETECT_ARGUMENTS];
+	ExprState  *args[TAG_ARGUMENTS];
 	ExprState  *before;			/* conditions that spare the request, or NULL */
 	bool		safe;			/* computing these can't fail */
 	bool		outer_join;		/* rows without labels matter */

@@ -1,0 +1,64 @@
+# Fifty sessions that tag one image share one request and leave one row.
+use strict;
+use warnings;
+use lib 'test/perl';
+use OssServer;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $oss = OssServer->new;
+my $node = PostgreSQL::Test::Cluster->new('tag');
+$node->init;
+$node->append_conf('postgresql.conf', "max_connections = 70\nshared_preload_libraries = ''");
+$node->start;
+$node->safe_psql('postgres', $_) for 'CREATE EXTENSION oss_labels', "
+	CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels
+		OPTIONS (region 'cn-hangzhou', endpoint 'http://127.0.0.1:" . $oss->http_port . "')",
+	"CREATE USER MAPPING FOR CURRENT_USER SERVER oss
+		OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')";
+
+# Run a script in many sessions at once; return what the service counted.
+sub tag_at_once
+{
+	my ($sessions, $sql) = @_;
+	my $script = $node->basedir . '/script.sql';
+	append_to_file($script, '');
+	open my $file, '>', $script or die $!;
+	print $file $sql;
+	close $file;
+	$oss->control('/reset?what=counters');
+	$node->command_ok(
+		[ 'pgbench', '-n', '-c', $sessions, '-j', 2, '-t', 1, '-f', $script, 'postgres' ],
+		"$sessions sessions end well");
+	return $oss->count('label_requests');
+}
+
+$oss->control('/fault?kind=delay&delay=500');
+is(tag_at_once(50, "SELECT count(*) FROM oss_labels.tag('examplebucket', 'example.jpg');\n"),
+	1, 'fifty sessions send one request');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM oss_labels.image'), 1, 'and leave one image');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM oss_labels.image_label'),
+	$node->safe_psql('postgres', 'SELECT label_count FROM oss_labels.image'),
+	'with its labels once');
+
+# In opposite orders: a deadlock must not lose what was paid for.
+$oss->control('/unfault');
+$oss->control('/fault?kind=delay&delay=200');
+my @keys = map { "photos/$_" } 'beach.jpg', 'cat.png', 'street.jpg', 'mountain.jpg';
+my $sql = "BEGIN;\n";
+$sql .= "\\set n random(0, 1)\n\\if :n\n"
+  . join('', map { "SELECT count(*) FROM oss_labels.tag('examplebucket', '$_');\n" } @keys)
+  . "\\else\n"
+  . join('', map { "SELECT count(*) FROM oss_labels.tag('examplebucket', '$_');\n" } reverse @keys)
+  . "\\endif\nCOMMIT;\n";
+my $requests = tag_at_once(8, $sql);
+cmp_ok($requests, '>=', 4, "each image was asked for ($requests requests)");
+cmp_ok($requests, '<=', 16, 'and not by everybody');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM oss_labels.image'), 5, 'each is stored once');
+is($node->safe_psql('postgres', "SELECT count(*) FROM oss_labels.image i
+	WHERE label_count <> (SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id)"),
+	0, 'with its labels once');
+
+$node->stop;
+done_testing();
