@@ -1238,7 +1238,7 @@ BEGIN
 			(SELECT x.image_id, x.label_confidence FROM oss_labels.label_correction x
 			WHERE x.label_name = l.raw_label_name AND x.added
 			ORDER BY x.label_confidence DESC LIMIT candidates)) p
-		WHERE l.before < 50 * candidates
+		WHERE l.before < 30 * candidates
 			AND p.image_id IS DISTINCT FROM except_id
 		GROUP BY p.image_id
 		ORDER BY sum(l.gain * coalesce(p.label_confidence, 0.5)) DESC, p.image_id
