@@ -1,0 +1,52 @@
+# pg_dump and pg_restore of a database with data of every table: equal before
+# and after, and the sequences go on where they were.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('dump');
+$node->init;
+$node->start;
+
+# What the extension keeps, as text: each dumped table, each sequence.
+sub kept
+{
+	my ($db) = @_;
+	my $tables = $node->safe_psql($db, q{
+		SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_extension e, pg_catalog.unnest(e.extconfig) t
+		JOIN pg_catalog.pg_class c ON c.oid = t
+		WHERE e.extname = 'oss_labels' ORDER BY c.oid::pg_catalog.regclass::text COLLATE "C"});
+	return join("\n", map {
+		"$_: " . $node->safe_psql($db, /_seq$/ ? "SELECT last_value, is_called FROM $_" :
+			"SELECT t FROM $_ t ORDER BY t::text COLLATE \"C\"")
+	} split /\n/, $tables);
+}
+
+$node->safe_psql('postgres', 'CREATE DATABASE source; CREATE DATABASE target');
+$node->safe_psql('source', q{
+	CREATE EXTENSION oss_labels;
+	CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'http://127.0.0.1:1');
+	INSERT INTO oss_labels.image (bucket, key, thr, tagged_at, label_count, response)
+		SELECT 'album', 'photo ' || i, 0, now(), 1, '{}' FROM generate_series(1, 20) i;
+	INSERT INTO oss_labels.image_label (image_id, label_name, label_level, label_confidence, centric_score, language)
+		SELECT image_id, 'Cat', 1, 0.9, 0.5, 'en' FROM oss_labels.image;
+	SELECT oss_labels.enqueue('album', 'waiting ' || i) FROM generate_series(1, 20) i;
+	CREATE TABLE photo (id integer, key text);
+	SELECT oss_labels.watch('photo', 'key', bucket => 'album');
+});
+my $before = kept('source');
+like($before, qr/photo 20/, 'images are among what is kept');
+like($before, qr/waiting 20/, 'so are jobs');
+my $file = PostgreSQL::Test::Utils::tempdir . '/dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $file, $node->connstr('source') ], 'dump');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('target'), $file ], 'restore');
+is(kept('target'), $before, 'restored as it was');
+my $next = "SELECT oss_labels.enqueue('album', 'next')";
+is($node->safe_psql('target', $next), $node->safe_psql('source', $next), 'numbers go on');
+$node->safe_psql('target', "INSERT INTO photo VALUES (1, 'new.jpg')");
+is($node->safe_psql('target', "SELECT count(*) FROM oss_labels.job WHERE key = 'new.jpg'"), '1',
+	'a watched table is watched');
+
+done_testing;
