@@ -47,7 +47,7 @@ sub reset_oss
 sub wait_until
 {
 	my ($name, $condition) = @_;
-	my $until = time + 10;
+	my $until = time + 60;
 
 	until ($condition->())
 	{
