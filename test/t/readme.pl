@@ -45,6 +45,13 @@ sub localized
 	return $sql;
 }
 
+# Fold white space, by which README and test differ.
+sub words
+{
+	return join ' ', split ' ', $_[0];
+}
+
+my $uses = words(slurp_file('test/sql/uses.sql'));
 my $readme = slurp_file('README.md');
 my $snippets = 0;
 while ($readme =~ /^## ([^\n]+)\n(.*?)(?=^## |\z)/msg)
@@ -52,6 +59,11 @@ while ($readme =~ /^## ([^\n]+)\n(.*?)(?=^## |\z)/msg)
 	my ($section, $text) = ($1, $2);
 	next if $section eq 'Credentials';
 	my @sql = $text =~ /^```sql\n(.*?)^```/msg or next;
+	if ($section eq 'Labels at work')
+	{
+		is(index($uses, words($_)) >= 0, 1, "$section: a snippet is in test/sql/uses.sql") for @sql;
+		next;
+	}
 	my $all = '';
 	$node->safe_psql('postgres', $before{$section}) if $before{$section};
 	for my $sql (@sql)
