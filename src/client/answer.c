@@ -178,7 +178,7 @@ int_field(JsonbContainer *object, const char *name, int32 *out)
 
 /* Read one label. */
 static void
-read_label(JsonbValue *value, OssLabel *label)
+read_label(JsonbValue *value, bool with_raw, OssLabel *label)
 {
 	JsonbContainer *object = value->val.binary.data;
 
@@ -189,7 +189,7 @@ read_label(JsonbValue *value, OssLabel *label)
 	label->has_confidence = double_field(object, "LabelConfidence",
 										 &label->confidence);
 	label->has_centric = double_field(object, "CentricScore", &label->centric);
-	label->raw = JsonbValueToJsonb(value);
+	label->raw = with_raw ? JsonbValueToJsonb(value) : NULL;
 }
 
 /* Find the array of labels; NULL when there is none. */
@@ -206,7 +206,7 @@ labels_array(const Jsonb *answer)
 
 /* Read the labels of a parsed answer. */
 int
-oss_answer_labels(const Jsonb *answer, OssLabel **labels)
+oss_answer_labels(const Jsonb *answer, bool with_raw, OssLabel **labels)
 {
 	JsonbContainer *array = labels_array(answer);
 	JsonbIterator *it;
@@ -224,7 +224,7 @@ oss_answer_labels(const Jsonb *answer, OssLabel **labels)
 		/* what is no object is no label; raw answers still show it */
 		if (token == WJB_ELEM && value.type == jbvBinary &&
 			JsonContainerIsObject(value.val.binary.data))
-			read_label(&value, &(*labels)[n++]);
+			read_label(&value, with_raw, &(*labels)[n++]);
 	}
 	return n;
 }

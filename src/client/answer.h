@@ -15,7 +15,7 @@
 /*
  * One label.  Strings are palloc'd text, NULL when the field is absent or no
  * string; the has_ flags say the same of numbers.  raw is the label's own
- * object.
+ * object, NULL unless it was asked for.
  */
 typedef struct OssLabel
 {
@@ -42,8 +42,9 @@ extern Jsonb *oss_answer_parse(const OssRequest *request,
 
 /*
  * Read the labels of a parsed answer, in the order sent, into a palloc'd
- * array; returns their number.
+ * array, with their raw if that is wanted; returns their number.
  */
-extern int	oss_answer_labels(const Jsonb *answer, OssLabel **labels);
+extern int	oss_answer_labels(const Jsonb *answer, bool with_raw,
+							  OssLabel **labels);
 
 #endif							/* OSS_ANSWER_H */

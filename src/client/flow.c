@@ -422,6 +422,22 @@ oss_flow_allowance(OssServer *server, long ms)
 	return (int) most;
 }
 
+/*
+ * Return the answers a second over the last ten seconds, or since the first of
+ * them when that is later.
+ */
+static double
+answer_rate(FlowSlot *slot, int64 now)
+{
+	double		sum = answers_within(slot, now, TENTHS);
+	int			age = TENTHS;
+
+	while (age > 10 &&
+		   slot->answered[(slot->tenth - (age - 1) + TENTHS) % TENTHS] == 0)
+		age--;
+	return sum * 10 / age;
+}
+
 /* Describe the servers of this database. */
 int
 oss_flow_report(OssFlowReport *reports, int n)
@@ -438,7 +454,7 @@ oss_flow_report(OssFlowReport *reports, int n)
 		if (slot->dbid == MyDatabaseId && OidIsValid(slot->serverid))
 		{
 			report->serverid = slot->serverid;
-			report->answers_per_second = answers_within(slot, now, TENTHS) / 10;
+			report->answers_per_second = answer_rate(slot, now);
 			report->slowed_down = slot->rate > 0;
 			report->requests_per_second = slot->rate > 0 &&
 				(slot->limit <= 0 || slot->rate < slot->limit) ?

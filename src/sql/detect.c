@@ -116,7 +116,7 @@ detect_rows(const OssRequest *request, bool is_try)
 		answer = oss_answer_parse(request, &failure);
 	if (failure != NULL)
 		return detect_failure_rows(failure, is_try);
-	n = oss_answer_labels(answer, &labels);
+	n = oss_answer_labels(answer, true, &labels);
 	rows = make_rows(n, is_try);
 	for (int i = 0; i < n; i++)
 	{
@@ -136,7 +136,7 @@ DetectRows *
 detect_document_rows(const Jsonb *answer, double least)
 {
 	OssLabel   *labels;
-	int			n = oss_answer_labels(answer, &labels);
+	int			n = oss_answer_labels(answer, true, &labels);
 	DetectRows *rows = make_rows(n, false);
 
 	rows->nrows = 0;

@@ -280,7 +280,7 @@ check_labels(Patient *p)
 	else
 		report(p, "labels", true,
 			   psprintf("%d labels; this check cost %d paid request",
-						oss_answer_labels(answer, &labels),
+						oss_answer_labels(answer, false, &labels),
 						oss_request_attempts(request)), NULL);
 	oss_group_free(group);
 }

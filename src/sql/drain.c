@@ -177,6 +177,9 @@ take_throttle(OssDrain *drain, OssJob *job, const OssFailure *failure)
 		oss_flow_hold(job->target, failure->delay_ms);
 	oss_request_free(job->request);
 	job->request = NULL;
+
+	/* its request is still to be made: what is enqueued now may join it */
+	job->started_at = 0;
 	dlist_push_head(&job->server->ready, &job->node);
 	job->server->nready++;
 	drain->nready++;

@@ -10,11 +10,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "client/flow.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "sql/drain.h"
 #include "sql/queue.h"
+#include "sql/shared.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
@@ -276,12 +280,13 @@ judge(OssJob *job)
 
 /* Claim from one lane. */
 static void
-claim_lane(OssDrain *drain, OssLane *lane, DrainServer *server, int n)
+claim_lane(OssDrain *drain, OssLane *lane, DrainServer *server, int n,
+		   bool alone)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = TimestampTzPlusMilliseconds(now, LEASE_MS);
 	List	   *jobs = oss_job_claim(lane, n, drain->token, until,
-									 drain->context);
+									 alone, drain->context);
 	ListCell   *cell;
 
 	if (!oss_drain_busy(drain) && dlist_is_empty(&drain->claimed))
@@ -347,12 +352,29 @@ scan(OssDrain *drain, TimestampTz now)
 		drain->scan_at = now;	/* set when the cost is known */
 }
 
+/*
+ * Are we the only ones to drain this queue?  If not, claims take turns, each
+ * seeing the leases of the one before.
+ */
+static bool
+take_turn(const OssDrain *drain)
+{
+	if (drain->patient && !oss_foreground_any())
+		return true;
+	LockRelationOid(get_relname_relid("halted",
+									  get_namespace_oid("oss_labels", false)),
+					ShareUpdateExclusiveLock);
+	return false;
+}
+
 /* Claim what the servers want. */
 void
 oss_drain_claim(OssDrain *drain)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		again = now >= drain->scan_at;
+	bool		alone = true;
+	bool		asked = false;
 	ListCell   *cell;
 
 	if (drain->woken || again)
@@ -372,8 +394,12 @@ oss_drain_claim(OssDrain *drain)
 			continue;
 		server = oss_drain_server(drain, lane->server);
 		n = Min(oss_drain_wanted(server, now), drain->budget);
-		if (n > 0)
-			claim_lane(drain, lane, server, (int) n);
+		if (n <= 0)
+			continue;
+		if (!asked)
+			alone = take_turn(drain);
+		asked = true;
+		claim_lane(drain, lane, server, (int) n, alone);
 	}
 	if (again)
 	{

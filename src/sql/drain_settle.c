@@ -484,7 +484,7 @@ tidy(OssDrain *drain)
 	if (!oss_drain_busy(drain) && now >= drain->release_at)
 	{
 		drain->release_at = TimestampTzPlusMilliseconds(now, RELEASE_MS);
-		if (oss_job_release_dead() > 0)
+		if (oss_job_release_dead(drain->token) > 0)
 			drain->woken = true;
 	}
 	if (oss_failed_job_retention > 0 &&

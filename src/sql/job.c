@@ -34,7 +34,8 @@ static OssPlan list_lanes = {
 
 /*
  * Claim.  A claim counts the attempt, so that a job that kills the process is
- * found out.  covered says that an answer asked for since is stored.
+ * found out.  covered says that an answer asked for since is stored.  What
+ * another process is asking for waits for its answer, if there may be another.
  */
 static OssPlan claim_jobs = {
 	"UPDATE oss_labels.job j SET lease = $1, leased_until = $2,"
@@ -48,6 +49,10 @@ static OssPlan claim_jobs = {
 	" WHERE (x.server IS NULL OR x.server = p.server)"
 	" AND (x.requester IS NULL OR x.requester = p.requester)"
 	" AND (x.bucket IS NULL OR x.bucket = p.bucket))"
+	" AND (NOT $9 OR NOT EXISTS (SELECT FROM oss_labels.job o"
+	" WHERE o.key = p.key AND o.bucket = p.bucket"
+	" AND o.version_id IS NOT DISTINCT FROM p.version_id"
+	" AND o.server = p.server AND o.lease <> $1 AND o.leased_until > $7))"
 	" ORDER BY p.due, p.job_id LIMIT $8 FOR UPDATE OF p SKIP LOCKED)) "
 	"RETURNING j.job_id, j.attempts, j.enqueued_at, j.due, j.thr, j.requester,"
 	" j.source, j.bucket, j.key, j.version_id,"
@@ -56,8 +61,8 @@ static OssPlan claim_jobs = {
 	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
 	" AND i.tagged_at >= j.enqueued_at"
 	" AND (i.thr IS NOT DISTINCT FROM j.thr OR i.thr <= coalesce(j.thr, 0)))",
-	8, {INT8OID, TIMESTAMPTZOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID,
-	TIMESTAMPTZOID, INT4OID}
+	9, {INT8OID, TIMESTAMPTZOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID,
+	TIMESTAMPTZOID, INT4OID, BOOLOID}
 };
 
 static OssPlan delete_jobs = {
@@ -124,6 +129,20 @@ static OssPlan release_dead = {
 	"SELECT FROM pg_stat_get_activity(NULL) a WHERE j.lease ="
 	" floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304 + a.pid)",
 	0, {0}
+};
+
+/*
+ * Free what process_queue() held when it was cancelled: in this session, or in
+ * one that is idle now.  These jobs have done nobody any harm.
+ */
+static OssPlan release_cancelled = {
+	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
+	" due = clock_timestamp(), attempts = greatest(attempts - 1, 0) "
+	"WHERE lease = $1 OR lease IN ("
+	"SELECT floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304"
+	" + a.pid FROM pg_stat_get_activity(NULL) a"
+	" WHERE a.backend_type = 'client backend' AND a.state LIKE 'idle%')",
+	1, {INT8OID}
 };
 
 static OssPlan forget_failed = {
@@ -260,13 +279,14 @@ compare_jobs(const ListCell *a, const ListCell *b)
 /* Claim jobs of a lane. */
 List *
 oss_job_claim(OssLane *lane, int n, int64 token, TimestampTz leased_until,
-			  MemoryContext parent)
+			  bool alone, MemoryContext parent)
 {
 	Datum		values[] = {
 		Int64GetDatum(token), TimestampTzGetDatum(leased_until),
 		CStringGetTextDatum(lane->server), Int32GetDatum(lane->priority),
 		TimestampTzGetDatum(lane->after_due), Int64GetDatum(lane->after_id),
-		TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(n)
+		TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(n),
+		BoolGetDatum(!alone)
 	};
 	List	   *jobs = NIL;
 
@@ -462,12 +482,17 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 	oss_queue_execute(&put_back_jobs, values, NULL, SPI_OK_UPDATE);
 }
 
-/* Free the leases of processes that are gone. */
+/* Free the leases of processes that are gone or hold nothing. */
 uint64
-oss_job_release_dead(void)
+oss_job_release_dead(int64 token)
 {
+	Datum		value = Int64GetDatum(token);
+	uint64		n;
+
+	oss_queue_execute(&release_cancelled, &value, NULL, SPI_OK_UPDATE);
+	n = SPI_processed;
 	oss_queue_execute(&release_dead, NULL, NULL, SPI_OK_UPDATE);
-	return SPI_processed;
+	return n + SPI_processed;
 }
 
 /* Forget old failed jobs. */

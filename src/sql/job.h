@@ -108,10 +108,12 @@ extern List *oss_job_lanes(void);
 
 /*
  * Claim up to n due jobs of a lane, in order, advancing it.  Returns OssJobs
- * in contexts below parent, leased with token until leased_until.
+ * in contexts below parent, leased with token until leased_until.  Unless we
+ * are alone, leaves what other processes have leased a job for.
  */
 extern List *oss_job_claim(OssLane *lane, int n, int64 token,
-						   TimestampTz leased_until, MemoryContext parent);
+						   TimestampTz leased_until, bool alone,
+						   MemoryContext parent);
 
 /* Free what a job owns. */
 extern void oss_job_free(OssJob *job);
@@ -137,8 +139,11 @@ extern void oss_job_fail(OssJob **jobs, int n, int64 token);
 /* Put jobs back, due at their due. */
 extern void oss_job_put_back(OssJob **jobs, int n, int64 token);
 
-/* Free the leases of processes that are gone; returns how many. */
-extern uint64 oss_job_release_dead(void);
+/*
+ * Free the leases of processes that are gone, of sessions that were cancelled,
+ * and token's, whose holder must have nothing in hand; returns how many.
+ */
+extern uint64 oss_job_release_dead(int64 token);
 
 /* Forget up to n failed jobs that are older than minutes; returns how many. */
 extern uint64 oss_job_forget_failed(int minutes, int n);

@@ -17,6 +17,7 @@
 #include "sql/drain.h"
 #include "sql/queue.h"
 #include "sql/shared.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -96,6 +97,13 @@ drain_all(OssDrain *drain)
 	}
 }
 
+/* Leave process_queue() by an error or the end of the session. */
+static void
+leave(int code, Datum arg)
+{
+	oss_foreground_count(-1);
+}
+
 /* oss_labels.process_queue(max_jobs, server) */
 Datum
 oss_process_queue(PG_FUNCTION_ARGS)
@@ -112,7 +120,13 @@ oss_process_queue(PG_FUNCTION_ARGS)
 				 errmsg("max_jobs must not be negative")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	drain = oss_drain_create(PortalContext, server, budget);
-	drain_all(drain);
+	oss_foreground_count(1);
+	PG_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
+	{
+		drain_all(drain);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
+	oss_foreground_count(-1);
 	report(drain);
 	MemoryContextDelete(drain->context);
 	SPI_finish();

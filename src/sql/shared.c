@@ -85,6 +85,7 @@ oss_slot_make(Oid dbid)
 		return NULL;
 	slot->dbid = dbid;
 	slot->held = 0;
+	slot->foreground = 0;
 	slot->failures = 0;
 	slot->pid = 0;
 	slot->latch = NULL;
@@ -192,6 +193,37 @@ void
 oss_list_databases_at_commit(void)
 {
 	list_pending = true;
+}
+
+/* Count this session among those in process_queue(). */
+void
+oss_foreground_count(int change)
+{
+	OssSlot    *slot;
+
+	if (oss_shared == NULL)
+		return;
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	slot = oss_slot_make(MyDatabaseId);
+	if (slot)
+		slot->foreground = Max(slot->foreground + change, 0);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Is anybody in process_queue()? */
+bool
+oss_foreground_any(void)
+{
+	OssSlot    *slot;
+	bool		any;
+
+	if (oss_shared == NULL)
+		return true;
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	slot = oss_slot_find(MyDatabaseId);
+	any = slot == NULL || slot->foreground > 0;
+	LWLockRelease(oss_shared->lock);
+	return any;
 }
 
 /* Return whether this transaction enqueued something. */

@@ -50,6 +50,7 @@ typedef struct OssSlot
 	TimestampTz since;			/* of the state */
 	TimestampTz start_at;		/* next start, unless woken */
 	pg_atomic_uint32 wake;		/* something was enqueued */
+	int			foreground;		/* sessions in process_queue() */
 	char		last_error[256];
 } OssSlot;
 
@@ -89,6 +90,15 @@ extern void oss_list_databases_at_commit(void);
 
 /* Has this transaction enqueued something? */
 extern bool oss_wake_pending(void);
+
+/*
+ * Count this session among those that drain this database's queue beside the
+ * worker, or no more.  Does nothing without shared memory.
+ */
+extern void oss_foreground_count(int change);
+
+/* Does anybody but the worker drain this database's queue? */
+extern bool oss_foreground_any(void);
 
 /* Wake the launcher now. */
 extern void oss_wake_launcher(void);

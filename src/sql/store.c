@@ -179,7 +179,8 @@ oss_store_write(const OssStoreRow *rows, int n)
 		return;
 	labels = palloc(sizeof(Labels) * n);
 	for (int i = 0; i < n; i++)
-		labels[i].n = oss_answer_labels(rows[i].response, &labels[i].labels);
+		labels[i].n = oss_answer_labels(rows[i].response, false,
+										&labels[i].labels);
 	store_images(rows, labels, n);
 	store_labels(rows, labels, n);
 }

@@ -282,7 +282,11 @@ read_arguments(OssWatch *watch, Relation relation, const Trigger *trigger)
 	watch->source = source_of(relation, trigger);
 }
 
-/* Append an SQL expression for a column of an alias. */
+/*
+ * Append an SQL expression for a column of an alias.  A collation of the
+ * column's own would keep job's index from being used, and one that is not
+ * deterministic take different keys for the same.
+ */
 static void
 append_column(StringInfo sql, Relation relation, const char *alias,
 			  AttrNumber column)
@@ -290,8 +294,8 @@ append_column(StringInfo sql, Relation relation, const char *alias,
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
 												column - 1);
 
-	appendStringInfo(sql, "%s.%s::pg_catalog.text", alias,
-					 quote_identifier(NameStr(attribute->attname)));
+	appendStringInfo(sql, "%s.%s::pg_catalog.text COLLATE pg_catalog.\"default\"",
+					 alias, quote_identifier(NameStr(attribute->attname)));
 }
 
 /* Append a query for bucket and key of what a FROM item has. */
@@ -305,8 +309,9 @@ append_pairs(StringInfo sql, const OssWatch *watch, Relation relation,
 	if (watch->bucket_column)
 		append_column(sql, relation, alias, watch->bucket_column);
 	else
-		appendStringInfoString(sql, quote_literal_cstr(watch->bucket));
-	appendStringInfoString(sql, "::pg_catalog.text AS b, ");
+		appendStringInfo(sql, "%s::pg_catalog.text",
+						 quote_literal_cstr(watch->bucket));
+	appendStringInfoString(sql, " AS b, ");
 	append_column(sql, relation, alias, watch->key_column);
 	appendStringInfo(sql, " AS k FROM %s AS %s", from, alias);
 	if (watch->condition)

@@ -63,6 +63,9 @@ static TimestampTz next_start = 0;
 /* Errors since the last turn that went well. */
 static int	errors = 0;
 
+/* No turn before then, because the tables are locked or after an error. */
+static TimestampTz turn_at = 0;
+
 /*
  * Settings that a database or role may have changed and that must not change
  * what we do.  Commits wait for the disk, for what they say was paid for, but
@@ -264,7 +267,7 @@ take_over(OssDrain *drain)
 	OssQueueState state;
 
 	oss_queue_begin(&state, OSS_QUEUE_WORK);
-	(void) oss_job_release_dead();
+	(void) oss_job_release_dead(oss_lease_token());
 	oss_queue_end(&state);
 }
 
@@ -279,28 +282,29 @@ set_settings(void)
 
 /* Leave when there is no work for us here, or wait when it is locked. */
 static void
-obey(Presence presence, TimestampTz *locked_until)
+obey(Presence presence)
 {
-	TimestampTz later = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													60000);
+	TimestampTz now = GetCurrentTimestamp();
 
 	if (presence == ABSENT)
 		leave(OSS_SLOT_ABSENT, 0);
 	if (presence == MISMATCH)
-		leave(OSS_SLOT_MISMATCH, later);
-	*locked_until = presence == LOCKED ?
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 100) : 0;
+		leave(OSS_SLOT_MISMATCH, TimestampTzPlusMilliseconds(now, 60000));
+	turn_at = presence == LOCKED ? TimestampTzPlusMilliseconds(now, 100) : 0;
 }
 
 /* Do one turn on the tables. */
 static void
-turn_on_tables(OssDrain *drain, TimestampTz *locked_until)
+turn_on_tables(OssDrain *drain)
 {
 	Presence	presence = with_tables(oss_drain_tables, drain);
 
 	if (presence == PRESENT)
 		oss_drain_commit(drain);
-	obey(presence, locked_until);
+	if (drain->last_error[0] != '\0')
+		show_error(drain->last_error);
+	drain->last_error[0] = '\0';
+	obey(presence);
 }
 
 /* Has there been nothing to do for long enough? */
@@ -319,12 +323,12 @@ idle_for_long(OssDrain *drain)
 
 /* Return for how long to wait for the network. */
 static long
-network_ms(OssDrain *drain, TimestampTz locked_until)
+network_ms(OssDrain *drain)
 {
 	long		ms = oss_drain_tables_due(drain);
 
-	if (ms == 0 && locked_until != 0)
-		ms = Max((locked_until - GetCurrentTimestamp()) / 1000, 0);
+	if (ms == 0 && turn_at != 0)
+		ms = Max((turn_at - GetCurrentTimestamp() + 999) / 1000, 0);
 	if (ms < 0 || ms > 1000)
 		ms = oss_drain_busy(drain) ? 1000 :
 			Min(ms < 0 ? 10000 : ms, Max(oss_worker_idle_timeout * 1000 / 2, 100));
@@ -335,11 +339,9 @@ network_ms(OssDrain *drain, TimestampTz locked_until)
 static void
 shut_down(OssDrain *drain)
 {
-	TimestampTz locked_until;
-
 	oss_drain_stop(drain);
 	for (int i = 0; i < 3 && oss_drain_busy(drain); i++)
-		turn_on_tables(drain, &locked_until);
+		turn_on_tables(drain);
 	leave(OSS_SLOT_IDLE, 0);
 }
 
@@ -371,8 +373,6 @@ leave_when_idle(OssDrain *drain)
 static void
 run(OssDrain *drain)
 {
-	TimestampTz locked_until = 0;
-
 	for (;;)
 	{
 		reload();
@@ -381,30 +381,34 @@ run(OssDrain *drain)
 		if (!oss_worker_enabled)
 		{
 			oss_drain_stop(drain);
-			turn_on_tables(drain, &locked_until);
+			turn_on_tables(drain);
 			leave(OSS_SLOT_DISABLED,
 				  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
 		}
 		if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
 			oss_drain_wake(drain);
-		oss_drain_network(drain, network_ms(drain, locked_until));
+		oss_drain_network(drain, network_ms(drain));
 		if (oss_drain_tables_due(drain) != 0 ||
-			GetCurrentTimestamp() < locked_until)
+			GetCurrentTimestamp() < turn_at)
 		{
 			leave_when_idle(drain);
 			continue;
 		}
-		turn_on_tables(drain, &locked_until);
+		turn_on_tables(drain);
 		errors = 0;
 	}
 }
 
-/* Recover from an error; what is in flight and in hand stays. */
+/*
+ * Recover from an error; what is in flight and in hand stays.  The network and
+ * interrupts are served while the next turn is waited for.
+ */
 static void
 recover(OssDrain *drain)
 {
 	ErrorData  *error;
 	MemoryContext old;
+	bool		in_turn = IsTransactionState();
 
 	errors++;
 	error_context_stack = NULL;
@@ -417,22 +421,29 @@ recover(OssDrain *drain)
 	MemoryContextSwitchTo(old);
 	AbortCurrentTransaction();
 	FlushErrorState();
-	if (drain)
-		oss_drain_abort(drain);
+	oss_drain_abort(drain);
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	if (errors >= MOST_ERRORS && (drain == NULL || drain->nfinished == 0))
+	if (errors >= MOST_ERRORS &&
+		(ShutdownRequestPending ||
+		 (drain->nfinished == 0 && drain->in_flight == 0)))
 		proc_exit(1);
-	(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 Min(1000L << Min(errors, 5), 30000),
-					 oss_queue_wait_event());
+	turn_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										  Min(1000L << Min(errors, 5), 30000));
+	if (in_turn)
+		return;
+
+	/* an error of the network must not become a busy loop */
+	ResetLatch(MyLatch);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 500, oss_queue_wait_event());
+	SetLatch(MyLatch);
 }
 
 /* Connect and find the extension. */
 static void
 start(Oid dbid)
 {
-	TimestampTz locked_until;
 	Presence	presence;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -445,15 +456,19 @@ start(Oid dbid)
 	if (!oss_worker_enabled)
 		leave(OSS_SLOT_DISABLED,
 			  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
-	do
+
+	/* what woke us is seen to now, whether there is an extension or not */
+	pg_atomic_write_u32(&slot->wake, 0);
+	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
-		presence = with_tables(take_over, NULL);
-		obey(presence, &locked_until);
+		obey(presence);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 100, oss_queue_wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
 		if (ShutdownRequestPending)
 			leave(OSS_SLOT_IDLE, 0);
-		if (presence == LOCKED)
-			pg_usleep(100000);
-	} while (presence == LOCKED);
+	}
 	show(OSS_SLOT_RUNNING);
 }
 

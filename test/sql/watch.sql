@@ -207,3 +207,19 @@ SET client_min_messages = warning;
 DROP SCHEMA evil CASCADE;
 DROP TABLE careless;
 TRUNCATE oss_labels.failed_job, oss_labels.image;
+
+-- keys that only a collation of the column's own takes for the same differ
+SELECT oss_labels.pause();
+CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE collated (id int PRIMARY KEY, key text COLLATE anycase);
+SELECT oss_labels.watch('collated', 'key', bucket => 'tenlabels');
+TRUNCATE oss_labels.job;
+INSERT INTO collated VALUES (1, 'a.jpg'), (2, 'b.jpg');
+UPDATE collated SET key = 'A.jpg' WHERE id = 1;
+:jobs;
+DELETE FROM collated WHERE id = 2;
+:jobs;
+DROP TABLE collated;
+DROP COLLATION anycase;
+TRUNCATE oss_labels.job;
+SELECT oss_labels.resume();
