@@ -115,7 +115,29 @@ is_safe(List *args, List *before)
 		GetDatabaseEncoding() == PG_UTF8;
 }
 
-/* Prepare what the window computes for each outer row. */
+/*
+ * Prepare the expressions that the window computes for each outer row.
+ *
+ * They refer to the joined row, whose slot is virtual, but see an outer row
+ * in a slot of any kind.
+ */
+static void
+begin_expressions(PipelineState *state, List *args, List *before)
+{
+	PipelineWindow *window = &state->window;
+	PlanState  *ps = &state->css.ss.ps;
+	bool		fixed = ps->scanopsfixed;
+	int			i = 0;
+	ListCell   *lc;
+
+	ps->scanopsfixed = false;
+	foreach(lc, args)
+		window->args[i++] = ExecInitExpr(lfirst(lc), ps);
+	window->before = ExecInitQual(before, ps);
+	ps->scanopsfixed = fixed;
+}
+
+/* Prepare what the window does for each outer row. */
 static void
 begin_window(PipelineState *state, EState *estate, int eflags)
 {
@@ -124,17 +146,13 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	FuncExpr   *call = list_nth_node(FuncExpr, cscan->custom_exprs,
 									 OSS_PLAN_CALL);
 	List	   *before = list_nth(cscan->custom_exprs, OSS_PLAN_BEFORE);
-	int			i = 0;
-	ListCell   *lc;
 
 	window->which = oss_plan_private(cscan, OSS_PLAN_FUNCTION);
 	window->outer = ExecInitNode(linitial(cscan->custom_plans), estate,
 								 eflags & ~(EXEC_FLAG_BACKWARD | EXEC_FLAG_MARK));
 	state->css.custom_ps = list_make1(window->outer);
 	window->econtext = CreateExprContext(estate);
-	foreach(lc, call->args)
-		window->args[i++] = ExecInitExpr(lfirst(lc), &state->css.ss.ps);
-	window->before = ExecInitQual(before, &state->css.ss.ps);
+	begin_expressions(state, call->args, before);
 	/* what tag() looks up may fail, and belongs to its row */
 	window->safe = window->which != OSS_TAG && is_safe(call->args, before);
 	window->outer_join = state->jointype == JOIN_LEFT ||
@@ -180,8 +198,10 @@ begin_whole_row(PipelineState *state, EState *estate)
 		if (state->label_attnos[i] != InvalidAttrNumber)
 			continue;
 		state->whole_desc = CreateTupleDescCopy(state->window.label_desc);
-		ExecTypeSetColNames(state->whole_desc, rte->eref->colnames);
+
+		/* names may only be given to a row type that is not registered yet */
 		state->whole_desc->tdtypmod = -1;
+		ExecTypeSetColNames(state->whole_desc, rte->eref->colnames);
 		state->whole_desc = BlessTupleDesc(state->whole_desc);
 		return;
 	}
