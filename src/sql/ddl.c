@@ -73,6 +73,20 @@ wanted_database(Node *statement)
 	}
 }
 
+/*
+ * Give up a slot that nobody but a hold has used: the database may be a
+ * template, or gone by now.  The launcher makes it again if it is neither.
+ */
+static void
+forget_unused(OssSlot *slot)
+{
+	if (slot->held > 0 || slot->pid != 0 || slot->state != OSS_SLOT_UNKNOWN ||
+		pg_atomic_read_u32(&slot->wake) != 0)
+		return;
+	slot->dbid = InvalidOid;
+	oss_shared->new_databases = true;
+}
+
 /* Let workers start in a database, or not. */
 static void
 hold(Oid dbid, int change)
@@ -82,7 +96,10 @@ hold(Oid dbid, int change)
 	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
 	slot = oss_slot_make(dbid);
 	if (slot)
+	{
 		slot->held = Max(slot->held + change, 0);
+		forget_unused(slot);
+	}
 	LWLockRelease(oss_shared->lock);
 	if (change < 0)
 		oss_wake_launcher();

@@ -132,6 +132,12 @@ ok($test->wait_empty, 'CREATE DATABASE TEMPLATE with requests in flight');
 ok( $test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'copy'),
 	'a copied database has a worker of its own');
 $test->sql('DROP DATABASE copy');
+$test->log;
+$test->sql('CREATE DATABASE from_template0 TEMPLATE template0');
+ok($test->wait_sql("SELECT state FROM oss_labels.worker WHERE database = 'from_template0'", 'no extension'),
+	'a copy of template0 is looked at');
+unlike($test->log, qr/template0" is not currently/, 'template0 itself is not');
+$test->sql('DROP DATABASE from_template0');
 
 # ---- DROP DATABASE that fails lets the worker come back ----
 
