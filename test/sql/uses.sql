@@ -51,7 +51,7 @@ SELECT r.key FROM oss_labels.images_for((
 	WHERE user_id = 1), 40) r
 WHERE NOT EXISTS (SELECT FROM click JOIN photo ON photo.id = photo_id
 	WHERE user_id = 1 AND photo.key = r.key)
-LIMIT 2;
+ORDER BY r.score DESC LIMIT 2;
 
 -- one request per photo, whatever was read
 \! $OSS_CONTROL GET '/count?name=label_requests'
