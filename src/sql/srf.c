@@ -61,12 +61,17 @@ oss_text_or_null(const char *s, bool *isnull)
 	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
 }
 
-/* Return a text Datum as UTF-8. */
+/*
+ * Return a text Datum as UTF-8.  In SQL_ASCII any bytes may be there: they are
+ * taken for UTF-8, and whoever takes them looks whether they are.
+ */
 char *
 oss_utf8_datum(Datum text_datum)
 {
 	char	   *string = TextDatumGetCString(text_datum);
 
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return string;
 	return pg_server_to_any(string, strlen(string), PG_UTF8);
 }
 

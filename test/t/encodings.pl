@@ -70,10 +70,13 @@ foreach my $encoding (sort keys %key)
 	is($oss->control('/keys'), "1\teverykey\t$escaped.jpg\n", "$encoding: the key on the wire");
 }
 
-# Bytes that are no UTF-8 are no key.
+# Bytes that are no UTF-8 are no key, and the image's own trouble.
 $oss->control('/reset');
-is(answer('sql_ascii', "SELECT * FROM oss_labels.detect('everykey', E'\\xff.jpg')"), '22021',
+is(answer('sql_ascii', "SELECT * FROM oss_labels.detect('everykey', E'\\xff.jpg')"), '22023',
 	'sql_ascii: a key that is not UTF-8');
+is(answer('sql_ascii', "SELECT error_code, error_message LIKE '%oss://everykey/?.jpg%UTF-8.'
+		FROM oss_labels.try_detect('everykey', E'\\xff.jpg')"), 'InvalidObjectName|t',
+	'sql_ascii: the same of try_detect is a row');
 is($oss->count('requests_total'), 0, 'nothing was sent');
 
 $node->stop;
