@@ -91,10 +91,20 @@ static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 
 static void on_answer(HttpTransfer *transfer, void *arg);
 
+/* Take a request out of the list that it is in. */
+static void
+unlist(OssRequest *request)
+{
+	if (request->listed)
+		dlist_delete(&request->node);
+	request->listed = false;
+}
+
 /* Move a request to its group's finished ones. */
 static void
 finish(OssRequest *request)
 {
+	unlist(request);
 	request->state = REQUEST_DONE;
 	request->group->counters.unfinished--;
 	dlist_push_tail(&request->group->finished, &request->node);
@@ -109,15 +119,6 @@ wait_until(OssRequest *request, TimestampTz due)
 	request->due = due;
 	dlist_push_tail(&waiting, &request->node);
 	request->listed = true;
-}
-
-/* Take a request out of the list that it is in. */
-static void
-unlist(OssRequest *request)
-{
-	if (request->listed)
-		dlist_delete(&request->node);
-	request->listed = false;
 }
 
 /* Note that no request of this one is in flight any more. */
@@ -278,6 +279,7 @@ count_attempt(OssRequest *request, TimestampTz now)
 {
 	OssCounters *counters = &request->group->counters;
 
+	unlist(request);
 	request->state = REQUEST_IN_FLIGHT;
 	request->sent = now;
 	request->attempts++;
@@ -370,7 +372,6 @@ advance(OssRequest *request, TimestampTz now)
 	if (is_too_late(request, now))
 	{
 		/* with the failure of its last attempt */
-		unlist(request);
 		finish(request);
 		return 0;
 	}
@@ -379,7 +380,6 @@ advance(OssRequest *request, TimestampTz now)
 		case CREDENTIAL_PENDING:
 			return time_left(request, now);
 		case CREDENTIAL_FAILED:
-			unlist(request);
 			fail(request, failure);
 			return 0;
 		case CREDENTIAL_READY:
@@ -392,7 +392,6 @@ advance(OssRequest *request, TimestampTz now)
 		request->deadline = TimestampTzPlusMilliseconds(now,
 														request->server->timeout_ms);
 	strlcpy(request->key_id, who.key_id, sizeof(request->key_id));
-	unlist(request);
 	send_or_fail(request, &who, now);
 	return 0;
 }
