@@ -37,7 +37,8 @@ typedef struct Patient
 	OssResult	result;
 	const char *step;			/* of resolve(), for its error */
 	OssServer  *server;
-	OssCredentials who;
+	OssCredentials who;			/* copies: other requests of the process may
+								 * renew the server's meanwhile */
 	char	   *bucket;
 	char	   *key;
 } Patient;
@@ -68,17 +69,47 @@ report_failure(Patient *p, const char *check, const OssFailure *failure)
 	return false;
 }
 
+/* Overwrite credentials whose memory goes. */
+static void
+on_credentials_reset(void *arg)
+{
+	OssCredentials *who = arg;
+
+	explicit_bzero(unconstify(char *, who->secret), strlen(who->secret));
+	if (who->token != NULL)
+		explicit_bzero(unconstify(char *, who->token), strlen(who->token));
+}
+
+/* Return copies of credentials that are overwritten when their memory goes. */
+static OssCredentials
+copy_credentials(const OssCredentials *who)
+{
+	OssCredentials *copy = palloc(sizeof(*copy));
+	MemoryContextCallback *reset = palloc(sizeof(*reset));
+
+	copy->key_id = pstrdup(who->key_id);
+	copy->secret = pstrdup(who->secret);
+	copy->token = who->token != NULL ? pstrdup(who->token) : NULL;
+	reset->func = on_credentials_reset;
+	reset->arg = copy;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, reset);
+	return *copy;
+}
+
 /* Resolve the server, and the credentials with it. */
 static void
 resolve(Patient *p, const char *name)
 {
+	OssCredentials who;
+
 	p->step = "server";
 	oss_server_oid(name, GetUserId());
 	p->step = "mapping";
 	p->server = oss_server_get(name, GetUserId());
 	oss_server_hold(p->server);
 	p->step = "credentials";
-	oss_server_credentials(p->server, &p->who);
+	oss_server_credentials(p->server, &who);
+	p->who = copy_credentials(&who);
 }
 
 /* Is an error a finding?  A cancel, a conflict or a bug is none. */
