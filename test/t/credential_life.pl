@@ -90,6 +90,17 @@ is(() = $err =~ /ERROR:  28000: /g, 2, 'a bad key: the error is seen');
 is($server->count('key'), 2, 'a bad key: fetched again once');
 is($test->oss_count('label_requests'), 3, 'a bad key: one request again');
 
+# A key refused to a request of a cursor, while check_server() uses it.
+keys_to_come(2);
+$test->oss('/fault?bucket=tenlabels&key=k3&code=InvalidAccessKeyId&times=1&delay=200');
+my $checked = $test->psql_ok(
+	"BEGIN; DECLARE c CURSOR FOR SELECT k FROM (SELECT 'k' || i FROM generate_series(1, 9) i) p(k),"
+	  . " LATERAL oss_labels.detect('tenlabels', k) l; FETCH 11 FROM c;\n" . wait_for('refused')
+	  . "\nSELECT check_name || ' ' || ok FROM oss_labels.check_server('oss', 'examplebucket')"
+	  . " WHERE check_name IN ('signature', 'bucket'); COMMIT;",
+	while_running => sub { await_count('code_InvalidAccessKeyId', 1); raise('refused') });
+like($checked, qr/^signature true\nbucket true$/m, 'check_server() keeps the key that it began with');
+
 # ---- renewed before it ends ----
 
 # Keys live for so many seconds, exactly: a date has no fractions of one, so the
