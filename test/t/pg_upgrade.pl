@@ -1,0 +1,53 @@
+# pg_upgrade with the library preloaded, labels stored and jobs queued: no
+# worker gets in its way, nothing is lost, and the queue goes on.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib 'test/perl';
+use QueueTest;
+
+my $test = QueueTest->new(name => 'before');
+my $oss = $test->{oss};
+my $old = $test->{node};
+my $bindir = $old->config_data('--bindir');
+
+$test->sql("SELECT oss_labels.enqueue('examplebucket', 'example.jpg')");
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.image', '1'), 'an image is stored');
+$test->sql("CREATE TABLE photo (key text); SELECT oss_labels.watch('photo', 'key', bucket => 'tenlabels');"
+	  . "SELECT oss_labels.pause(); INSERT INTO photo SELECT 'k' || i FROM generate_series(1, 30) i");
+my $stored = 'SELECT string_agg(label_name, E\' \' ORDER BY label_name) FROM oss_labels.label'
+  . " WHERE key = 'example.jpg'";
+my $labels = $test->sql($stored);
+my $requests = $oss->count('label_requests');
+is($requests, 1, 'one request so far');
+$old->stop;
+
+my $new = PostgreSQL::Test::Cluster->new('after');
+$new->init;
+$new->append_conf('postgresql.conf', "shared_preload_libraries = 'oss_labels'");
+chdir PostgreSQL::Test::Utils::tempdir or die;
+command_ok(
+	[
+		"$bindir/pg_upgrade", '--no-sync',
+		'-d', $old->data_dir, '-D', $new->data_dir,
+		'-b', $bindir, '-B', $bindir,
+		'-s', $new->host, '-p', $old->port, '-P', $new->port
+	],
+	'pg_upgrade');
+is($oss->count('label_requests'), $requests, 'nothing was requested meanwhile');
+
+$new->start;
+$test->{node} = $new;
+is($test->sql($stored), $labels, 'the labels are there');
+is($test->sql('SELECT count(*) FROM oss_labels.job'), '30', 'the jobs are there');
+$test->sql("INSERT INTO photo VALUES ('after'); SELECT oss_labels.resume()");
+ok($test->wait_sql("SELECT count(DISTINCT key) FROM oss_labels.label WHERE bucket = 'tenlabels'", '31'),
+	'the queue goes on, and the table is still watched');
+is($oss->count('label_requests'), $requests + 31, 'each image was requested once');
+
+done_testing();
