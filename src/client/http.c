@@ -284,6 +284,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	long		status = 0;
 	long		connects = 0;
 	long		local_port = 0;
+	long		request_size = 0;
 	char	   *address = NULL;
 	const char *words;
 
@@ -291,6 +292,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
+	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
 	curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address);
 	a->status = (int) status;
 	a->new_connection = connects > 0;
@@ -298,7 +300,9 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	a->dns_us = time_of(t->easy, CURLINFO_NAMELOOKUP_TIME_T);
 	a->connect_us = time_of(t->easy, CURLINFO_CONNECT_TIME_T);
 	a->tls_us = time_of(t->easy, CURLINFO_APPCONNECT_TIME_T);
-	a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
+	/* newer libcurls have that time of a transfer that sent nothing, too */
+	if (request_size > 0)
+		a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
 	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
 	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
