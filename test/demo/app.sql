@@ -61,7 +61,8 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT r.key, r.score FROM oss_labels.images_for(p.likes, 40) r
 	WHERE NOT EXISTS (SELECT FROM click c JOIN post s USING (post_id)
-		WHERE c.user_id = u.user_id AND s.key = r.key) LIMIT 2) r
+		WHERE c.user_id = u.user_id AND s.key = r.key)
+	ORDER BY r.score DESC LIMIT 2) r
 ORDER BY u.name, score DESC;
 
 \set ECHO none
