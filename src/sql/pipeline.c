@@ -115,6 +115,18 @@ is_safe(List *args, List *before)
 		GetDatabaseEncoding() == PG_UTF8;
 }
 
+/* Collect the numbers of the executor's parameters in an expression. */
+static bool
+collect_params(Node *node, void *params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params,
+												((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, params);
+}
+
 /*
  * Prepare the expressions that the window computes for each outer row.
  *
@@ -135,6 +147,8 @@ begin_expressions(PipelineState *state, List *args, List *before)
 		window->args[i++] = ExecInitExpr(lfirst(lc), ps);
 	window->before = ExecInitQual(before, ps);
 	ps->scanopsfixed = fixed;
+	(void) collect_params((Node *) args, &window->params);
+	(void) collect_params((Node *) before, &window->params);
 }
 
 /* Prepare what the window does for each outer row. */

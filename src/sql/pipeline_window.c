@@ -188,6 +188,25 @@ lock_ahead(PipelineWindow *window, const Question *question)
 	return locked;
 }
 
+/*
+ * Would computing a row's arguments run a plan, that of a sublink which no row
+ * needed yet?  It may fail, and what it leaves open must not belong to a
+ * subtransaction of ours.
+ */
+static bool
+needs_plan(const PipelineWindow *window)
+{
+	const ParamExecData *values = window->econtext->ecxt_param_exec_vals;
+	int			param = -1;
+
+	while ((param = bms_next_member(window->params, param)) >= 0)
+	{
+		if (values[param].execPlan != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* Ask for an image ahead of its turn; sets how far that went. */
 static void
 ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
@@ -198,7 +217,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	bool		refused;
 
 	image->state = IMAGE_STOP;
-	if (!window->safe && IsInParallelMode())
+	if (needs_plan(window) || (!window->safe && IsInParallelMode()))
 		return;
 	set_row(window, slot);
 	outcome = window->safe ? compute_spec(window, &question) :

@@ -48,6 +48,7 @@ typedef struct PipelineWindow
 	ExprContext *econtext;		/* for what is computed ahead */
 	ExprState  *args[TAG_ARGUMENTS];
 	ExprState  *before;			/* conditions that spare the request, or NULL */
+	Bitmapset  *params;			/* executor parameters in these */
 	bool		safe;			/* computing these can't fail */
 	bool		outer_join;		/* rows without labels matter */
 	TupleDesc	label_desc;

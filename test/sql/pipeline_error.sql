@@ -97,6 +97,21 @@ FROM (SELECT * FROM bad ORDER BY id) b LEFT JOIN
 FETCH 2 FROM c;
 FETCH 1 FROM c;
 ROLLBACK;
+-- a sublink that only later rows need is not run ahead of their turn
+UPDATE bad SET key = NULL WHERE id > 13;
+SELECT count(DISTINCT b.id) FROM (SELECT * FROM bad ORDER BY id) b,
+	LATERAL oss_labels.detect(b.bucket, CASE WHEN b.id > 13 THEN
+		(SELECT p.key FROM photo p WHERE p.id > 50 LIMIT 1) ELSE b.key END) l;
+BEGIN;
+DECLARE c CURSOR FOR SELECT b.id
+FROM (SELECT * FROM bad ORDER BY id) b,
+	LATERAL oss_labels.detect(b.bucket, coalesce(b.key,
+		(SELECT (1 / count(*))::text FROM photo p WHERE p.id < 0))) l;
+FETCH 9 FROM c;
+FETCH 1 FROM c;
+ROLLBACK;
+UPDATE bad SET key = 'p' || id || '.jpg';
+:requests
 -- try_detect() has rows for bad arguments; they do not hold up the window
 UPDATE bad SET bucket = 'NOT A BUCKET' WHERE id % 2 = 0;
 UPDATE bad SET key = '' WHERE id % 5 = 0;
