@@ -467,6 +467,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	/* what was allowed to reach the metadata service serves nothing else */
 	if (spec->reach == HTTP_REACH_METADATA)
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, http_loop_on_resolve);
 	return oss_set_quick_exit(e) == CURLE_OK &&
 		oss_set_protocols(e, spec->allow_http) == CURLE_OK;
 }

@@ -45,8 +45,8 @@ static int64 curl_due = 0;
 static uint32 wait_event = 0;
 static HttpLoopEnded tell_ended = NULL;
 
-/* How deep we are in curl, and the signals blocked before. */
-static int	curl_depth = 0;
+/* Are signals blocked by us, and those that were before. */
+static bool signals_blocked = false;
 static sigset_t signals_outside;
 
 /* Return microseconds of a clock that nobody sets. */
@@ -75,9 +75,11 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 		event.events |= EPOLLIN;
 	if (what & CURL_POLL_OUT)
 		event.events |= EPOLLOUT;
-	if (epoll_ctl(mux, EPOLL_CTL_MOD, fd, &event) == 0)
+
+	/* most sockets are here for one request and wait for one thing */
+	if (epoll_ctl(mux, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
-	if (errno == ENOENT && epoll_ctl(mux, EPOLL_CTL_ADD, fd, &event) == 0)
+	if (errno == EEXIST && epoll_ctl(mux, EPOLL_CTL_MOD, fd, &event) == 0)
 		return 0;
 	return -1;
 }
@@ -93,25 +95,29 @@ on_timer(CURLM *handle, long timeout_ms, void *arg)
 
 /*
  * Block every signal while curl may start its resolver thread, which would
- * otherwise run PostgreSQL's handlers on its own stack (curl issue 8339).
- * Nested calls cost nothing.
+ * otherwise run PostgreSQL's handlers on its own stack (curl issue 8339);
+ * called by curl before it looks up a name, which is seldom.
  */
-static void
-enter_curl(void)
+int
+http_loop_on_resolve(void *resolver, void *reserved, void *arg)
 {
 	sigset_t	all;
 
-	if (curl_depth++ > 0)
-		return;
+	if (signals_blocked)
+		return 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &signals_outside);
+	signals_blocked = true;
+	return 0;
 }
 
+/* Let signals through again; after each call of curl that may send. */
 static void
 leave_curl(void)
 {
-	if (--curl_depth == 0)
+	if (signals_blocked)
 		pthread_sigmask(SIG_SETMASK, &signals_outside, NULL);
+	signals_blocked = false;
 }
 
 /* Make curl's half of the loop; returns NULL or what could not be had. */
@@ -214,7 +220,6 @@ http_loop_add(CURL *easy)
 	CURLMcode	code;
 	int			running;
 
-	enter_curl();
 	code = curl_multi_add_handle(multi, easy);
 	if (code == CURLM_OK)
 	{
@@ -233,9 +238,7 @@ http_loop_remove(CURL *easy)
 
 	if (multi == NULL)
 		return;
-	enter_curl();
 	curl_multi_remove_handle(multi, easy);
-	leave_curl();
 }
 
 /* Tell of what has ended; returns whether anything has. */
@@ -264,7 +267,6 @@ pump(void)
 	int			running;
 	int			n;
 
-	enter_curl();
 	n = epoll_wait(mux, events, MUX_EVENTS, 0);
 	for (int i = 0; i < n; i++)
 	{
@@ -303,21 +305,32 @@ bounded_wait(long timeout_ms)
 	return timeout_ms < 0 ? curl_ms : Min(timeout_ms, curl_ms);
 }
 
+/* Wait for the network, the latch or the clock; returns whether the latch. */
+static bool
+wait_for_any(long timeout_ms)
+{
+	WaitEvent	occurred[3];
+	int			n = WaitEventSetWait(waits, timeout_ms, occurred,
+									 lengthof(occurred), wait_event);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (occurred[i].events & WL_LATCH_SET)
+			return true;
+	}
+	return false;
+}
+
 /* Wait for the network, the latch or the clock, once. */
 bool
 http_loop_turn(long timeout_ms)
 {
-	WaitEvent	occurred[3];
-	bool		latch_set = false;
-	int			n;
+	bool		latch_set;
 
-	if (reap())
-		timeout_ms = 0;
-	n = WaitEventSetWait(waits, bounded_wait(timeout_ms), occurred,
-						 lengthof(occurred), wait_event);
-	for (int i = 0; i < n; i++)
-		if (occurred[i].events & WL_LATCH_SET)
-			latch_set = true;
+	timeout_ms = reap() ? 0 : bounded_wait(timeout_ms);
+
+	/* pump() looks at the network by itself */
+	latch_set = timeout_ms == 0 ? MyLatch->is_set : wait_for_any(timeout_ms);
 	if (latch_set)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
@@ -331,7 +344,6 @@ http_loop_check(void)
 {
 	int			running;
 
-	enter_curl();
 	curl_multi_perform(multi, &running);
 	leave_curl();
 }

@@ -37,6 +37,12 @@ extern bool http_loop_turn(long timeout_ms);
  */
 extern void http_loop_check(void);
 
+/*
+ * To be told, as CURLOPT_RESOLVER_START_FUNCTION of each transfer, before curl
+ * starts a thread.
+ */
+extern int	http_loop_on_resolve(void *resolver, void *reserved, void *arg);
+
 /* Return microseconds of a clock that nobody sets. */
 extern int64 http_loop_clock_us(void);
 

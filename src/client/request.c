@@ -578,9 +578,9 @@ on_answer(HttpTransfer *transfer, void *arg)
 		finish(request);
 }
 
-/* Pop the next finished request of a group, or NULL. */
-static OssRequest *
-pop_finished(OssGroup *group)
+/* Return the next finished request of a group, or NULL. */
+OssRequest *
+oss_group_next(OssGroup *group)
 {
 	OssRequest *request;
 
@@ -602,7 +602,7 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 
 	for (;;)
 	{
-		OssRequest *request = pop_finished(group);
+		OssRequest *request = oss_group_next(group);
 		long		ms;
 
 		if (request != NULL || group->counters.unfinished == 0 || over)

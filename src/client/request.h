@@ -93,6 +93,9 @@ extern const OssFailure *oss_spec_failure(const OssLabelsSpec *spec);
  */
 extern OssRequest *oss_group_wait(OssGroup *group, long timeout_ms);
 
+/* Return the next finished request, or NULL, without a turn of the loop. */
+extern OssRequest *oss_group_next(OssGroup *group);
+
 /* Has this one finished? */
 extern bool oss_request_done(const OssRequest *request);
 

@@ -405,7 +405,7 @@ take_finished(OssGroup *group, long timeout_ms)
 			stored_keep(arrivals, n);
 			n = 0;
 		}
-		request = oss_group_wait(group, 0);
+		request = oss_group_next(group);
 	}
 	if (n > 0)
 		stored_keep(arrivals, n);
