@@ -178,6 +178,7 @@ open_slot(Slot *slot)
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &slot->body);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT, 60L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);

@@ -413,11 +413,14 @@ load_tls(const listener *l, buffer *cert, buffer *key)
 	return true;
 }
 
-/* Start one of MHD's daemons on a listening socket. */
+/*
+ * Start one of MHD's daemons on a listening socket.  Not by epoll: with 128
+ * sockets ready at once MHD 0.9.75 waits for one more before it reads any.
+ */
 static struct MHD_Daemon *
 start_daemon(listener *l, int fd, const char *cert, const char *key)
 {
-	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD |
+	unsigned int flags = MHD_USE_POLL_INTERNAL_THREAD |
 		MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) cert},
