@@ -43,7 +43,7 @@ sub reset_oss
 	return;
 }
 
-# Wait until a condition holds; fail after ten seconds.
+# Wait until a condition holds; fail after a minute.
 sub wait_until
 {
 	my ($name, $condition) = @_;
@@ -161,8 +161,14 @@ for my $end (
 for my $how (qw(cancel terminate))
 {
 	reset_oss();
-	$oss->control('/fault?delay=60000&prefix=p&skip=40');
-	my $session = start_session("SET application_name = 'victim'; SELECT count(*) FROM labeled;\n\\echo done");
+	# slow by key: by arrival, a late early image would rightly hold the window
+	$oss->control('/fault?delay=60000&prefix=slow');
+	my $session = start_session(<<'SQL');
+SET application_name = 'victim';
+SELECT count(*)
+FROM photo p, LATERAL oss_labels.detect('album', CASE WHEN p.id > 40 THEN 'slow' ELSE '' END || p.key) l;
+\echo done
+SQL
 	wait_until("$how: a window in flight", sub { $oss->count('label_in_flight') == 16 });
 	is($node->safe_psql('postgres',
 			"SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'victim'"),
