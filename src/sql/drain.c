@@ -62,6 +62,7 @@ void
 oss_drain_wake(OssDrain *drain)
 {
 	drain->woken = true;
+	drain->late = true;
 }
 
 /* Is a job in hand? */
@@ -423,6 +424,8 @@ oss_drain_tables_due(OssDrain *drain)
 	ms = sooner(ms, ms_until(drain->scan_at, now));
 	if (oss_drain_busy(drain))
 		ms = sooner(ms, ms_until(drain->renew_at, now));
+	else if (drain->late)
+		ms = sooner(ms, ms_until(drain->rescan_at, now));
 	return ms;
 }
 

@@ -62,9 +62,13 @@ typedef struct OssDrain
 	int			nready;
 
 	bool		woken;			/* look for new jobs */
+	bool		late;			/* a new job may lie before the place that a
+								 * lane was read to, as its transaction took
+								 * longer than others */
 	bool		obey;			/* pauses were added */
 	TimestampTz finished_since; /* of the first finished one */
 	TimestampTz scan_at;		/* next look from the beginning */
+	TimestampTz rescan_at;		/* the soonest, if late and idle */
 	TimestampTz renew_at;
 	TimestampTz tidy_at;
 	TimestampTz release_at;		/* next look for leases of the dead */

@@ -308,11 +308,18 @@ claim_lane(OssDrain *drain, OssLane *lane, DrainServer *server, int n,
 	server->starved = false;
 }
 
+/* Is it time to read the lanes from their beginning? */
+static bool
+from_beginning(const OssDrain *drain, TimestampTz now)
+{
+	return now >= drain->scan_at ||
+		(drain->late && !oss_drain_busy(drain) && now >= drain->rescan_at);
+}
+
 /* Look for lanes, and from their beginning when it is time. */
 static void
-scan(OssDrain *drain, TimestampTz now)
+scan(OssDrain *drain, TimestampTz now, bool again)
 {
-	bool		again = now >= drain->scan_at;
 	MemoryContext old;
 	List	   *before = drain->lanes;
 	ListCell   *cell;
@@ -349,7 +356,10 @@ scan(OssDrain *drain, TimestampTz now)
 	list_free(before);
 	drain->woken = false;
 	if (again)
+	{
+		drain->late = false;
 		drain->scan_at = now;	/* set when the cost is known */
+	}
 }
 
 /*
@@ -372,13 +382,13 @@ void
 oss_drain_claim(OssDrain *drain)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		again = now >= drain->scan_at;
+	bool		again = from_beginning(drain, now);
 	bool		alone = true;
 	bool		asked = false;
 	ListCell   *cell;
 
 	if (drain->woken || again)
-		scan(drain, now);
+		scan(drain, now, again);
 	foreach(cell, drain->lanes)
 	{
 		OssLane    *lane = lfirst(cell);
@@ -404,8 +414,10 @@ oss_drain_claim(OssDrain *drain)
 	if (again)
 	{
 		TimestampTz end = GetCurrentTimestamp();
-		int64		us = Max((end - now) * 20, SCAN_MS * 1000);
+		int64		us = (end - now) * 20;
 
+		drain->rescan_at = end + us;
+		us = Max(us, SCAN_MS * 1000);
 		if (!oss_drain_busy(drain) && dlist_is_empty(&drain->claimed))
 			us = Max(us, SCAN_IDLE_MS * 1000);
 		drain->scan_at = end + us;

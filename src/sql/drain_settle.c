@@ -564,6 +564,6 @@ oss_drain_abort(OssDrain *drain)
 		drain->budget++;
 		oss_job_free(job);
 	}
-	drain->woken = true;
+	oss_drain_wake(drain);
 	MemoryContextReset(drain->turn);
 }

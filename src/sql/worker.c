@@ -315,7 +315,7 @@ idle_for_long(OssDrain *drain)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		timeout = (int64) oss_worker_idle_timeout * USECS_PER_SEC;
 
-	if (busy_at == 0 || oss_drain_busy(drain) || drain->woken)
+	if (busy_at == 0 || oss_drain_busy(drain) || drain->woken || drain->late)
 		busy_at = now;
 	return now - busy_at >= timeout &&
 		(drain->next_due == 0 || drain->next_due > now + timeout);

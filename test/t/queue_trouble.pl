@@ -92,6 +92,29 @@ is($test->worker_pid || $pid, $pid, 'an error in a turn: the same worker');
 	is($test->sql("SELECT count(*) FROM oss_labels.label WHERE key = 'beside'"), '10', 'process_queue beside the worker: labels');
 }
 
+# ---- a transaction that takes longer than the one after it ----
+
+# The worker has just looked and found nothing, and has then read past the place
+# of the first job when that one appears.
+ok($test->wait_worker('idle%'), 'the worker is gone');
+{
+	my ($in, $out) = ('', '');
+	my $session = IPC::Run::start(
+		[ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, '2>&1');
+	$test->reset;
+	$in = "BEGIN; SELECT oss_labels.enqueue('tenlabels', 'first'); \\echo queued\n";
+	$session->pump until $out =~ /queued/;
+	$test->sql('SELECT oss_labels.announce()');
+	ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'oss_labels worker' AND wait_event_type = 'Extension' AND xact_start IS NULL", '1'), 'late transaction: the worker found nothing');
+	$test->sql("SELECT oss_labels.enqueue('tenlabels', 'second')");
+	ok($test->wait_empty, 'late transaction: the one after it is done');
+	$in .= "COMMIT;\n\\q\n";
+	$session->finish;
+	ok($test->wait_empty(seconds => 8), 'late transaction: its job is found at once');
+	is($test->count, 2, 'late transaction: each was asked for once');
+}
+
 # ---- process_queue that is cancelled holds nothing afterwards ----
 
 $test->sql('ALTER DATABASE postgres SET oss_labels.worker = off');
