@@ -148,20 +148,20 @@ read_open_file(CredentialSource *source, int fd, const char *path,
 
 	if (fstat(fd, &st) != 0)
 	{
-		credential_fail(source, "File \"%s\" can't be read: %s.", path,
+		credential_fail(source, "File \"%s\" cannot be read: %s.", path,
 						strerror(errno));
 		return NULL;
 	}
 	problem = file_problem(&st, private_only);
 	if (problem != NULL)
 	{
-		credential_fail(source, "File \"%s\" can't be used. %s", path, problem);
+		credential_fail(source, "File \"%s\" cannot be used. %s", path, problem);
 		return NULL;
 	}
 	n = read_all(fd, buffer, CREDENTIAL_DOCUMENT_MAX);
 	if (n < 0)
 	{
-		credential_fail(source, "File \"%s\" can't be read: %s.", path,
+		credential_fail(source, "File \"%s\" cannot be read: %s.", path,
 						strerror(errno));
 		return NULL;
 	}
@@ -190,7 +190,7 @@ credential_file_read(CredentialSource *source, const char *path,
 	fd = BasicOpenFile(expanded, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
 	if (fd < 0)
 	{
-		credential_fail(source, "File \"%s\" can't be opened: %s.", path,
+		credential_fail(source, "File \"%s\" cannot be opened: %s.", path,
 						strerror(errno));
 		return NULL;
 	}
@@ -349,7 +349,7 @@ use_profile(CredentialSource *source, Profile *profile, const char *path)
 		credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole and OIDC are (access_key, sts, ecs_ram_role and oidc_role_arn in an INI file).",
 						path);
 	else if (name != NULL)
-		credential_fail(source, "The %s in the profile in file \"%s\" can't be used. %s",
+		credential_fail(source, "The %s in the profile in file \"%s\" cannot be used. %s",
 						name, path, problem);
 	else if (profile->provider == &credential_static &&
 			 (profile->options.access_key_id == NULL ||
@@ -377,7 +377,7 @@ config_file_step(CredentialSource *source)
 	if (credential_options_problem(&options, &credential_config_file,
 								   &problem) != NULL)
 	{
-		credential_fail(source, "The name of the configuration file can't be used. %s",
+		credential_fail(source, "The name of the configuration file cannot be used. %s",
 						problem);
 		return;
 	}

@@ -83,7 +83,7 @@ options_complete(CredentialSource *source, const CredentialOptions *options)
 	else if ((name = credential_options_problem(options,
 												&credential_oidc,
 												&problem)) != NULL)
-		credential_fail(source, "%s can't be used. %s", name, problem);
+		credential_fail(source, "%s cannot be used. %s", name, problem);
 	else
 		return true;
 	return false;

@@ -28,7 +28,7 @@ ask_uri(CredentialSource *source)
 		credential_fail(source, "Neither the option credentials_uri nor the environment variable ALIBABA_CLOUD_CREDENTIALS_URI is set.");
 	else if (credential_options_problem(&from, &credential_uri,
 										&problem) != NULL)
-		credential_fail(source, "The credentials URI can't be used. %s",
+		credential_fail(source, "The credentials URI cannot be used. %s",
 						problem);
 	else
 	{

@@ -76,7 +76,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, IMAGE,
 	"the answer is not a labels document", HINT_PROXY},
 	{0, "AnswerEncoding", NULL, NULL, ERRCODE_UNTRANSLATABLE_CHARACTER, NEVER, IMAGE,
-		"the answer has characters that this database can't hold",
+		"the answer has characters that this database cannot hold",
 	"PostgreSQL has no place for \\u0000; for other characters use a database with encoding UTF8."},
 	{0, "AnswerNotUtf8", NULL, NULL, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, NEVER, IMAGE,
 	"the answer is not valid UTF-8", HINT_PROXY},
@@ -208,7 +208,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "InvalidTargetType", NULL, NULL, REFUSED, NEVER, IMAGE,
 	"the object is a link to a link", NULL},
 	{0, NULL, "0040-", NULL, REFUSED, NEVER, IMAGE,
-		"the service can't process the image",
+		"the service cannot process the image",
 	"The service takes JPEG and PNG images."},
 	{0, "InvalidObjectState", NULL, NULL, STATE, NEVER, IMAGE,
 		"the object is archived",
@@ -271,7 +271,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "PreconditionFailed", NULL, NULL, ARGUMENT, NEVER, IMAGE,
 	"a precondition does not hold", HINT_PROXY},
 	{0, "InvalidRange", NULL, NULL, ARGUMENT, NEVER, IMAGE,
-	"the range can't be satisfied", HINT_PROXY},
+	"the range cannot be satisfied", HINT_PROXY},
 
 	/* codes nobody has told us of, by their status */
 	{3, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, IMAGE,

@@ -271,6 +271,8 @@ static Oid
 find_mapping(Oid serverid, Oid userid)
 {
 	Oid			candidates[] = {userid, InvalidOid};
+	char	   *role;
+	char	   *server;
 
 	for (int i = 0; i < lengthof(candidates); i++)
 	{
@@ -282,12 +284,14 @@ find_mapping(Oid serverid, Oid userid)
 		if (OidIsValid(umid))
 			return umid;
 	}
+	role = GetUserNameFromId(userid, false);
+	server = GetForeignServer(serverid)->servername;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("role \"%s\" has no user mapping for server \"%s\"",
-					GetUserNameFromId(userid, false),
-					GetForeignServer(serverid)->servername),
-			 errhint("Create one: CREATE USER MAPPING FOR role SERVER server OPTIONS (access_key_id '...', access_key_secret '...').")));
+					role, server),
+			 errhint("Create one: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (access_key_id '...', access_key_secret '...').",
+					 quote_identifier(role), quote_identifier(server))));
 	return InvalidOid;
 }
 

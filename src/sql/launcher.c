@@ -194,8 +194,10 @@ match_slots(List *databases)
 	LWLockRelease(oss_shared->lock);
 	if (full && !warned)
 		ereport(WARNING,
-				(errmsg("oss_labels looks after %d databases at most",
-						OSS_MAX_SLOTS)));
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("oss_labels looks after %d databases at most",
+						OSS_MAX_SLOTS),
+				 errhint("Drain the queues of the others with CALL oss_labels.process_queue().")));
 	warned = full;
 }
 
@@ -288,7 +290,7 @@ warn_no_process(bool exhausted)
 	if (exhausted && !warned)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("oss_labels can't start a worker: max_worker_processes is exhausted"),
+				 errmsg("oss_labels cannot start a worker: max_worker_processes is exhausted"),
 				 errhint("Raise max_worker_processes; until then the queue waits.")));
 	warned = exhausted;
 }

@@ -53,7 +53,7 @@ check_process(const char *process)
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a presigned URL can't carry this process instruction"),
+				 errmsg("a presigned URL cannot carry this process instruction"),
 				 errdetail_internal("%s", oss_sentence(problem)),
 				 errhint("Basic image operations are possible, such as \"image/resize,w_200\".")));
 }

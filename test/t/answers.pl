@@ -62,7 +62,7 @@ for my $case (@encodings)
 		$oss->control('/reset');
 		$oss->fault(kind => 'body', key => "hasnot-$db", content => $document->($spelling));
 		my ($out, $err) = $t->psql("SELECT * FROM oss_labels.detect('everykey', 'hasnot-$db')", dbname => $db);
-		like($err, qr/ERROR:  22P05: .*this database can't hold/, "$encoding: labels that it has not are 22P05");
+		like($err, qr/ERROR:  22P05: .*this database cannot hold/, "$encoding: labels that it has not are 22P05");
 		($out) = $t->psql("SELECT error_code FROM oss_labels.try_detect('everykey', 'hasnot-$db')", dbname => $db);
 		is($out, 'AnswerEncoding', "$encoding: which try_detect() tells in a row");
 		is($t->requests, 2, "$encoding: and asks but once");
