@@ -221,7 +221,7 @@ fails('oidc: refused', 'status 400, code AuthenticationFail\.OIDCToken\.Expired'
 $server->answer('sts', body => '{"RequestId":"x"}');
 fails('oidc: no Credentials', 'has no AccessKeyId', %oidc);
 $server->answer('sts');
-fails('oidc: no such file', 'can\'t be opened: No such file', %oidc, oidc_token_file => '/nowhere');
+fails('oidc: no such file', 'cannot be opened: No such file', %oidc, oidc_token_file => '/nowhere');
 fails('oidc: a device', 'not a regular file', %oidc, oidc_token_file => '/dev/zero');
 fails(
 	'oidc: an empty file', 'does not hold an OIDC token',
