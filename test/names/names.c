@@ -4,7 +4,8 @@
  *
  * The file OSS_TEST_NAMES has lines "NAME ADDRESS...", where "silent" in place
  * of addresses answers nothing for ten seconds and "unknown" denies the name.
- * Other names are resolved as ever.
+ * Other names are resolved as ever.  libcurl before 8.22 asks once for all
+ * addresses, later versions for each family by itself.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,6 +35,15 @@ find_name(const char *node, char *line, size_t size)
 	return found;
 }
 
+/* Was this address asked for? */
+static int
+is_wanted(const char *address, const struct addrinfo *hints)
+{
+	int			family = strchr(address, ':') ? AF_INET6 : AF_INET;
+
+	return !hints || hints->ai_family == AF_UNSPEC || hints->ai_family == family;
+}
+
 int
 getaddrinfo(const char *node, const char *service,
 			const struct addrinfo *hints, struct addrinfo **result)
@@ -58,6 +68,8 @@ getaddrinfo(const char *node, const char *service,
 		}
 		if (strcmp(a, "unknown") == 0)
 			return EAI_NONAME;
+		if (!is_wanted(a, hints))
+			continue;
 		error = resolve(a, service, hints, tail);
 		if (error != 0)
 			return error;
