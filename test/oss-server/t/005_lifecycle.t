@@ -117,6 +117,8 @@ system("$test/with-oss sh -c 'exit 7'");
 is($? >> 8, 7, 'status of the command');
 is(`echo in | $test/with-oss cat`, "in\n", 'standard input');
 is(`$test/with-oss sh -c '\$OSS_CONTROL GET /count?name=label_requests'`, "0\n", 'OSS_CONTROL');
+# a shell may have started us with SIGINT ignored, which is inherited
+local $SIG{INT} = 'DEFAULT';
 for my $signal ('TERM', 'INT', 'KILL')
 {
 	my $pid = open(my $pipe, '-|', "$test/with-oss", 'sh', '-c',
