@@ -79,8 +79,8 @@ typedef struct FlowSlot
 	double		tokens;
 	int64		tokens_at;
 	int64		decreased_at;
-	bool		guessed;		/* the first decrease: too few answers had come
-								 * to know the rate */
+	bool		guessed;		/* the first decrease: too few answers had
+								 * come to know the rate */
 	int64		throttled_at;
 	int64		held_until;
 	int64		throttled;

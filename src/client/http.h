@@ -20,8 +20,8 @@
 typedef enum HttpReach
 {
 	HTTP_REACH_OSS,				/* anything but link-local and metadata */
-	HTTP_REACH_METADATA			/* metadata and link-local too: credentials
-								 * of the machine, superuser's choice */
+	HTTP_REACH_METADATA			/* metadata and link-local too: credentials of
+								 * the machine, superuser's choice */
 } HttpReach;
 
 /* How a transfer ended. */
@@ -74,7 +74,7 @@ typedef struct HttpAnswer
 	const char *body;			/* NUL-terminated besides */
 	size_t		body_len;
 	char		content_type[128];
-	char		request_id[64];	/* x-oss-request-id */
+	char		request_id[64]; /* x-oss-request-id */
 	char		ec[32];			/* x-oss-ec */
 	char		date[48];
 	char		retry_after[48];
@@ -90,7 +90,7 @@ typedef struct HttpAnswer
 	int64		sent_us;		/* request handed over */
 	int64		first_byte_us;
 	int64		total_us;
-	int64		bytes_received;	/* body and headers */
+	int64		bytes_received; /* body and headers */
 	bool		new_connection;
 } HttpAnswer;
 

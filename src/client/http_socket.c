@@ -113,7 +113,8 @@ http_socket_open(int family, int type, int protocol)
 		return -1;
 	}
 	(void) fstat(fd, &st);
-	sockets[nsockets++] = (Socket) {fd, st.st_ino};
+	sockets[nsockets].fd = fd;
+	sockets[nsockets++].inode = st.st_ino;
 	return fd;
 }
 

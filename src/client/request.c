@@ -596,10 +596,11 @@ oss_group_next(OssGroup *group)
 OssRequest *
 oss_group_wait(OssGroup *group, long timeout_ms)
 {
-	TimestampTz end = timeout_ms > 0 ?
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms) : 0;
+	TimestampTz end = 0;
 	bool		over = false;
 
+	if (timeout_ms > 0)
+		end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	for (;;)
 	{
 		OssRequest *request = oss_group_next(group);

@@ -227,11 +227,13 @@ find_named_server(const char *name)
 	{
 		HeapTuple	tuple = SearchSysCache1(FOREIGNSERVEROID,
 											ObjectIdGetDatum(serverid));
-		bool		ours = HeapTupleIsValid(tuple) &&
-			((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw == wrapper_oid();
+		bool		ours = false;
 
 		if (HeapTupleIsValid(tuple))
+		{
+			ours = ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw == wrapper_oid();
 			ReleaseSysCache(tuple);
+		}
 		if (ours)
 			return serverid;
 		ereport(ERROR,

@@ -70,16 +70,16 @@ begin(Signing *signing, const OssServer *server, const OssTarget *target)
 	what->query = signing->query;
 	oss_timestamp(oss_service_now(server), what->timestamp);
 	if (target->process != NULL)
-		signing->query[what->nquery++] = (OssField) {"x-oss-process", target->process};
+		signing->query[what->nquery++] = oss_field("x-oss-process", target->process);
 	if (target->version_id != NULL)
-		signing->query[what->nquery++] = (OssField) {"versionId", target->version_id};
+		signing->query[what->nquery++] = oss_field("versionId", target->version_id);
 }
 
 /* Add a header. */
 static void
 add_header(Signing *signing, const char *name, const char *value)
 {
-	signing->headers[signing->what.nheaders++] = (OssField) {name, value};
+	signing->headers[signing->what.nheaders++] = oss_field(name, value);
 }
 
 /* Add the headers of the header form, the signature among them. */

@@ -32,7 +32,7 @@ typedef struct Entry
 } Entry;
 
 /* Buffers kept from one request to the next. */
-static struct
+typedef struct Scratch
 {
 	OssText		pieces;			/* names and values of entries */
 	OssText		query;			/* canonical query */
@@ -42,7 +42,9 @@ static struct
 	Entry	   *entries;
 	size_t		nentries;
 	size_t		max_entries;
-} scratch;
+} Scratch;
+
+static Scratch scratch;
 
 /* ---------- buffers ---------- */
 

@@ -34,13 +34,15 @@ static OssText to_sign;			/* string to sign */
 static OssText credential;		/* value of x-oss-credential */
 
 /* What libcrypto looked up; all set or none. */
-static struct
+typedef struct Crypto
 {
 	bool		ready;
 	EVP_MD	   *sha256;
 	EVP_MD_CTX *hash;
 	EVP_MAC_CTX *mac;
-} crypto;
+} Crypto;
+
+static Crypto crypto;
 
 /* ---------- libcrypto ---------- */
 
@@ -291,12 +293,12 @@ build_for_url(const OssToSign *what, const OssCredentials *who,
 	if (credential.failed)
 		return false;
 	snprintf(seconds, sizeof(seconds), "%ld", expires);
-	added[n++] = (OssField) {"x-oss-signature-version", ALGORITHM};
-	added[n++] = (OssField) {"x-oss-credential", credential.data};
-	added[n++] = (OssField) {"x-oss-date", what->timestamp};
-	added[n++] = (OssField) {"x-oss-expires", seconds};
+	added[n++] = oss_field("x-oss-signature-version", ALGORITHM);
+	added[n++] = oss_field("x-oss-credential", credential.data);
+	added[n++] = oss_field("x-oss-date", what->timestamp);
+	added[n++] = oss_field("x-oss-expires", seconds);
 	if (who->token != NULL && who->token[0] != '\0')
-		added[n++] = (OssField) {"x-oss-security-token", who->token};
+		added[n++] = oss_field("x-oss-security-token", who->token);
 	return oss_canonical_build(what, added, n, canonical);
 }
 

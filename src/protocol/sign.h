@@ -24,6 +24,15 @@ typedef struct OssField
 	const char *value;
 } OssField;
 
+/* Make a field. */
+static inline OssField
+oss_field(const char *name, const char *value)
+{
+	OssField	field = {name, value};
+
+	return field;
+}
+
 /* Who signs; token is NULL without one. */
 typedef struct OssCredentials
 {

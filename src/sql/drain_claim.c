@@ -161,7 +161,9 @@ static void
 fail_early(OssJob *job, int sqlerrcode, const char *code, const char *message)
 {
 	OssReason	reason = {
-		.sqlerrcode = sqlerrcode, .code = code, .message = message
+		.sqlerrcode = sqlerrcode,
+		.code = code,
+		.message = message
 	};
 
 	oss_job_set_reason(job, &reason);
@@ -255,8 +257,10 @@ static void
 judge(OssJob *job)
 {
 	OssLabelsSpec spec = {
-		.bucket = job->names_utf8[0], .key = job->names_utf8[1],
-		.version_id = job->names_utf8[2], .has_thr = job->has_thr,
+		.bucket = job->names_utf8[0],
+		.key = job->names_utf8[1],
+		.version_id = job->names_utf8[2],
+		.has_thr = job->has_thr,
 		.thr = job->thr
 	};
 	const OssFailure *failure;

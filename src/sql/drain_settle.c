@@ -91,9 +91,12 @@ make_row(OssJob *job, OssStoreRow *row)
 	{
 		OssReason	reason = {
 			.sqlerrcode = failure->sqlerrcode,
-			.http_status = failure->http_status, .code = failure->code,
-			.message = failure->message, .detail = failure->detail,
-			.hint = failure->hint, .request_id = failure->request_id
+			.http_status = failure->http_status,
+			.code = failure->code,
+			.message = failure->message,
+			.detail = failure->detail,
+			.hint = failure->hint,
+			.request_id = failure->request_id
 		};
 
 		oss_job_set_reason(job, &reason);
@@ -362,9 +365,12 @@ static void
 fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 {
 	OssReason	reason = {
-		.sqlerrcode = error->sqlerrcode, .http_status = 200,
-		.code = "NotStored", .message = error->message,
-		.detail = error->detail, .hint = error->hint,
+		.sqlerrcode = error->sqlerrcode,
+		.http_status = 200,
+		.code = "NotStored",
+		.message = error->message,
+		.detail = error->detail,
+		.hint = error->hint,
 		.request_id = job->request ? oss_request_id(job->request) : NULL
 	};
 

@@ -77,8 +77,8 @@ typedef struct OssJob
 	bool		stored;			/* OSS_VERDICT_ANSWERED: only to be deleted */
 	TimestampTz due;			/* of OSS_VERDICT_LATER */
 	bool		refund;			/* OSS_VERDICT_LATER: the attempt is free */
-	bool		pause;			/* OSS_VERDICT_LATER: and what it needs is to be
-								 * paused */
+	bool		pause;			/* OSS_VERDICT_LATER: and what it needs is to
+								 * be paused */
 	OssReason	reason;
 } OssJob;
 

@@ -189,8 +189,8 @@ estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
 	Relids		relids = bms_intersect(pull_varnos(root, (Node *) call->args),
 									   outer_path->parent->relids);
 	double		images = estimate_distinct(root, relids);
-	int			others = bms_num_members(outer_path->parent->relids) -
-		bms_num_members(relids);
+	int			others = (bms_num_members(outer_path->parent->relids) -
+						  bms_num_members(relids));
 
 	if (images > work_mem * 1024.0 / ANSWER_BYTES)
 		return outer_path->rows;

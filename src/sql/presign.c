@@ -47,9 +47,10 @@ expires_seconds(const Interval *interval)
 static void
 check_process(const char *process)
 {
-	const char *problem = process != NULL ?
-		oss_process_presign_problem(process) : NULL;
+	const char *problem = NULL;
 
+	if (process != NULL)
+		problem = oss_process_presign_problem(process);
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

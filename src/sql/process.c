@@ -110,9 +110,10 @@ oss_process_queue(PG_FUNCTION_ARGS)
 {
 	OssDrain   *drain;
 	int64		budget = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
-	char	   *server = PG_ARGISNULL(1) ? NULL :
-		pstrdup(NameStr(*PG_GETARG_NAME(1)));
+	char	   *server = NULL;
 
+	if (!PG_ARGISNULL(1))
+		server = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	require_commits(fcinfo, "process_queue");
 	if (!PG_ARGISNULL(0) && budget < 0)
 		ereport(ERROR,

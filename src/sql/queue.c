@@ -136,8 +136,8 @@ oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 int64
 oss_lease_token(void)
 {
-	int64		epoch = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-		(int64) SECS_PER_DAY * 1000;
+	int64		days = POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE;
+	int64		epoch = days * SECS_PER_DAY * 1000;
 
 	return (MyStartTimestamp / 1000 + epoch) * (INT64CONST(1) << 22) + MyProcPid;
 }

@@ -102,9 +102,11 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 static void
 run(const char *query, const Arguments *arguments, DestReceiver *dest)
 {
-	SPIExecuteOptions options = {.read_only = true, .dest = dest};
+	SPIExecuteOptions options = {0};
 	int			result;
 
+	options.read_only = true;
+	options.dest = dest;
 	options.params = makeParamList(arguments->n);
 	for (int i = 0; i < arguments->n; i++)
 	{
@@ -309,10 +311,10 @@ int64
 count_term(const LabelQueryNode *term, int64 limit)
 {
 	Arguments	arguments = {0};
-	char	   *query = term->parent ? parent_query(term, &arguments) :
-		name_query(term);
+	char	   *query;
 	bool		isnull;
 
+	query = term->parent ? parent_query(term, &arguments) : name_query(term);
 	if (query == NULL)
 		return 0;
 	query = psprintf("SELECT pg_catalog.count(*) FROM (%s LIMIT " INT64_FORMAT ") l",

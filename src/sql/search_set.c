@@ -28,6 +28,15 @@ compare_hits(const ImageHit *a, const ImageHit *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+/* Append an image to a set that has room. */
+static void
+append_hit(ImageHit *hits, int64 *n, int64 image_id, double score)
+{
+	hits[*n].image_id = image_id;
+	hits[*n].score = score;
+	(*n)++;
+}
+
 /* Begin an empty set. */
 void
 image_set_begin(ImageSetBuilder *builder)
@@ -47,7 +56,7 @@ image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
 		builder->hits = repalloc_huge(builder->hits,
 									  sizeof(ImageHit) * builder->room);
 	}
-	builder->hits[builder->n++] = (ImageHit) {image_id, score};
+	append_hit(builder->hits, &builder->n, image_id, score);
 }
 
 /* Sort and make each image occur once. */
@@ -106,8 +115,8 @@ image_set_and(const ImageSet *a, const ImageSet *b)
 			j++;
 		else
 		{
-			set.hits[set.n++] = (ImageHit) {a->hits[i].image_id,
-				score_and(a->hits[i].score, b->hits[j].score)};
+			append_hit(set.hits, &set.n, a->hits[i].image_id,
+					   score_and(a->hits[i].score, b->hits[j].score));
 			i++;
 			j++;
 		}
@@ -131,8 +140,8 @@ image_set_or(const ImageSet *a, const ImageSet *b)
 			set.hits[set.n++] = b->hits[j++];
 		else
 		{
-			set.hits[set.n++] = (ImageHit) {a->hits[i].image_id,
-				score_or(a->hits[i].score, b->hits[j].score)};
+			append_hit(set.hits, &set.n, a->hits[i].image_id,
+					   score_or(a->hits[i].score, b->hits[j].score));
 			i++;
 			j++;
 		}

@@ -89,7 +89,7 @@ store_images(const OssStoreRow *rows, const Labels *labels, int n)
 
 /* Append a text or null. */
 static void
-add_text(OssColumn *column, const text *value)
+add_text(OssColumn *column, const struct varlena *value)
 {
 	oss_column_add(column, PointerGetDatum(value), value == NULL);
 }

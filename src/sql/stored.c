@@ -291,9 +291,14 @@ make_row(const OssWish *wish, Jsonb *document, const char *request_id,
 		 TimestampTz asked_at)
 {
 	OssStoreRow row = {
-		.bucket = wish->bucket, .key = wish->key, .version_id = wish->version_id,
-		.has_thr = wish->has_thr, .thr = wish->thr, .tagged_at = asked_at,
-		.request_id = request_id, .response = document
+		.bucket = wish->bucket,
+		.key = wish->key,
+		.version_id = wish->version_id,
+		.has_thr = wish->has_thr,
+		.thr = wish->thr,
+		.tagged_at = asked_at,
+		.request_id = request_id,
+		.response = document
 	};
 
 	return row;

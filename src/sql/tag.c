@@ -34,7 +34,10 @@ return_rows(const OssResult *result, const DetectRows *rows)
 static DetectRows *
 ask(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
 {
-	OssArrival	arrival = {.wish = wish, .asked_at = GetCurrentTimestamp()};
+	OssArrival	arrival = {
+		.wish = wish,
+		.asked_at = GetCurrentTimestamp()
+	};
 	OssGroup   *group;
 	OssLabelsSpec spec;
 	DetectRows *rows;

@@ -375,9 +375,9 @@ static SPIPlanPtr
 make_enqueue(const char *pairs)
 {
 	return keep_as_owner(psprintf("INSERT INTO oss_labels.job (requester, server, thr, "
-						 "priority, source, enqueued_at, due, bucket, key) "
-						 "SELECT $1, $2, $3, $4, $5, $6, $6, p.b, p.k FROM (%s) p "
-						 "WHERE p.b IS NOT NULL AND p.k IS NOT NULL", pairs));
+								  "priority, source, enqueued_at, due, bucket, key) "
+								  "SELECT $1, $2, $3, $4, $5, $6, $6, p.b, p.k FROM (%s) p "
+								  "WHERE p.b IS NOT NULL AND p.k IS NOT NULL", pairs));
 }
 
 /*
@@ -389,13 +389,13 @@ static SPIPlanPtr
 make_cancel(const char *pairs)
 {
 	return keep_as_owner(psprintf("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-						 "SELECT c.ctid FROM (SELECT p.b, p.k, pg_catalog.count(*) AS n "
-						 "FROM (%s) p GROUP BY p.b, p.k) g, LATERAL "
-						 "(SELECT j.ctid FROM oss_labels.job j "
-						 "WHERE j.key OPERATOR(pg_catalog.=) g.k "
-						 "AND j.bucket OPERATOR(pg_catalog.=) g.b "
-						 "AND j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
-						 " LIMIT g.n FOR UPDATE SKIP LOCKED) c))", pairs));
+								  "SELECT c.ctid FROM (SELECT p.b, p.k, pg_catalog.count(*) AS n "
+								  "FROM (%s) p GROUP BY p.b, p.k) g, LATERAL "
+								  "(SELECT j.ctid FROM oss_labels.job j "
+								  "WHERE j.key OPERATOR(pg_catalog.=) g.k "
+								  "AND j.bucket OPERATOR(pg_catalog.=) g.b "
+								  "AND j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
+								  " LIMIT g.n FOR UPDATE SKIP LOCKED) c))", pairs));
 }
 
 /* Make the statement that cancels whatever came from the table. */
@@ -403,9 +403,9 @@ static SPIPlanPtr
 make_cancel_all(void)
 {
 	return keep_as_owner("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-				"SELECT j.ctid FROM oss_labels.job j "
-				"WHERE j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
-				" FOR UPDATE SKIP LOCKED))");
+						 "SELECT j.ctid FROM oss_labels.job j "
+						 "WHERE j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
+						 " FOR UPDATE SKIP LOCKED))");
 }
 
 #define FROM_ARRAYS \

@@ -55,7 +55,12 @@ typedef struct Slot
 	OssText		body;
 } Slot;
 
-static Load load = {.requests = 1000, .in_flight = 1, .keys = 1, .bucket = "bench"};
+static Load load = {
+	.requests = 1000,
+	.in_flight = 1,
+	.keys = 1,
+	.bucket = "bench"
+};
 static OssSigningKey signing_key;
 static Slot *slots;
 static long started;
@@ -117,9 +122,17 @@ sign(Slot *slot, const char *key)
 	OssCredentials who = {"testid", "testsecret", NULL};
 	OssField	query[] = {{"x-oss-process", PROCESS}};
 	OssField	headers[] = {{"x-oss-content-sha256", "UNSIGNED-PAYLOAD"}, {"x-oss-date", NULL}};
-	OssToSign	what = {.method = "GET", .bucket = load.bucket, .key = key,
-		.query = query, .nquery = 1, .headers = headers, .nheaders = 2,
-		.region = REGION, .product = "oss"};
+	OssToSign	what = {
+		.method = "GET",
+		.bucket = load.bucket,
+		.key = key,
+		.query = query,
+		.nquery = 1,
+		.headers = headers,
+		.nheaders = 2,
+		.region = REGION,
+		.product = "oss"
+	};
 
 	oss_timestamp(time(NULL), what.timestamp);
 	headers[1].value = what.timestamp;
@@ -278,9 +291,10 @@ act(CURLM *multi)
 		fail("epoll_wait", strerror(errno));
 	for (int i = 0; i < n; i++)
 	{
-		int			mask = (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-			(events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-			(events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+		uint32_t	what = events[i].events;
+		int			mask = ((what & EPOLLIN ? CURL_CSELECT_IN : 0) |
+							(what & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+							(what & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
 
 		curl_multi_socket_action(multi, events[i].data.fd, mask, &running);
 	}

@@ -86,9 +86,9 @@ check_query(const OssToSign *what, const char *query, size_t added)
 		size_t		name_len = strcspn(query, "=&");
 		size_t		both = name_len < last_len ? name_len : last_len;
 		char	   *name = decode(query, name_len, false);
-		char	   *value = name_len < len ?
-			decode(query + name_len + 1, len - name_len - 1, false) :
-			fuzz_text(NULL, 0);
+		char	   *value = (name_len < len ?
+							 decode(query + name_len + 1, len - name_len - 1, false) :
+							 fuzz_text(NULL, 0));
 
 		promise(is_known(what, name, value));
 		promise(name_len == len || value[0] != '\0');
@@ -170,7 +170,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	OssField	fields[FIELDS_MAX];
 	const char *names[FIELDS_MAX];
 	OssCredentials who;
-	OssToSign	what = {.product = "oss", .timestamp = "20231216T162057Z"};
+	OssToSign	what = {
+		.product = "oss",
+		.timestamp = "20231216T162057Z"
+	};
 	size_t		n = 0;
 
 	what.method = next(&at, end);

@@ -46,9 +46,9 @@ check_name(const char *name)
 static void
 check_key(const char *key, size_t len)
 {
-	bool		legal = len >= 1 && len <= OSS_KEY_MAX &&
-		key[0] != '/' && key[0] != '\\' &&
-		memchr(key, '\0', len) == NULL && fuzz_is_utf8(key, len);
+	bool		legal = (len >= 1 && len <= OSS_KEY_MAX &&
+						 key[0] != '/' && key[0] != '\\' &&
+						 memchr(key, '\0', len) == NULL && fuzz_is_utf8(key, len));
 
 	promise((oss_key_problem(key, len) == NULL) == legal);
 }

@@ -84,7 +84,7 @@ static const service_error errors[] = {
 	{"NoSuchStyle", 404, "", "The specified style does not exist."},
 	{"KeyNotFound", 404, "", "The specified CMK is not found."},
 	{"PreconditionFailed", 412, "",
-		"At least one of the pre-conditions you specified did not hold."},
+	"At least one of the pre-conditions you specified did not hold."},
 	{"InvalidRange", 416, "", "The requested range cannot be satisfied."},
 	{"MirrorFailed", 424, "", "Mirror back to source failed."},
 	{"InternalError", 500, "",
@@ -371,7 +371,7 @@ error_body(request *r, xml_style style, const char *message,
 		extra = detail.data;
 	}
 	error_elements(r, &lines, message, extra);
-	error_xml(&r->answer.body, style, (text){lines.data, lines.len});
+	error_xml(&r->answer.body, style, text_from(lines.data, lines.len));
 	buffer_free(&lines);
 	buffer_free(&detail);
 }

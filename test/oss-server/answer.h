@@ -29,11 +29,13 @@ typedef struct service_error
 
 /* Find the (first) row of a code, or NULL. */
 extern const service_error *service_error_find(const char *code);
+
 /* Return the i-th row, or NULL after the last. */
 extern const service_error *service_error_at(int i);
 
 /* Give the answer a fresh request id and make it empty. */
 extern void answer_begin(request *r);
+
 /* Add a response header. */
 extern void answer_header(request *r, const char *name, const char *value);
 
@@ -44,10 +46,12 @@ extern void answer_header(request *r, const char *name, const char *value);
 extern void answer_error(request *r, int status, const char *code,
 						 const char *ec, const char *message,
 						 const char *extra);
+
 /* The same in a given style. */
 extern void answer_error_styled(request *r, xml_style style, int status,
 								const char *code, const char *ec,
 								const char *message, const char *extra);
+
 /* Read "plain", "namespace", "spaces", "detail", "json" or "none". */
 extern xml_style xml_style_of(const char *name);
 
@@ -60,6 +64,7 @@ extern void random_uuid(buffer *b);
 /* The server's clock: real time plus the offset set by control, in seconds. */
 extern int64_t server_time(void);
 extern void server_time_shift(int64_t seconds);
+
 /* Format a time as 2025-04-10T11:00:57.000Z and as RFC 1123. */
 extern void format_iso(int64_t when, char *out, size_t size);
 extern void format_http_date(int64_t when, char *out, size_t size);

@@ -96,7 +96,7 @@ static bool
 state_is(const object_state *s, const char *bucket, text key, text version)
 {
 	return strcmp(s->bucket, bucket) == 0 &&
-		text_same((text){s->key, s->key_len}, key) &&
+		text_same(text_from(s->key, s->key_len), key) &&
 		text_eq(version, s->version);
 }
 
@@ -110,7 +110,7 @@ object_state_set(const object_state *s)
 	*mine = *s;
 	mine->key = text_dup(key);
 	if (s->content)
-		mine->content = text_dup((text){s->content, s->content_len});
+		mine->content = text_dup(text_from(s->content, s->content_len));
 	pthread_mutex_lock(&lock);
 	for (object_state **link = &states; *link; link = &(*link)->next)
 	{
@@ -144,7 +144,7 @@ object_state_get(const char *bucket, text key, text version,
 			copy->key = NULL;
 			copy->next = NULL;
 			if (s->content)
-				copy->content = text_dup((text){s->content, s->content_len});
+				copy->content = text_dup(text_from(s->content, s->content_len));
 			found = true;
 		}
 	}

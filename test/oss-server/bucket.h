@@ -43,13 +43,16 @@ typedef struct object_state
 } object_state;
 
 extern void bucket_reset(void);
+
 /* Set the settings of s->name, replacing earlier ones. */
 extern void bucket_set(const bucket_settings *s);
+
 /* Copy the settings of a bucket; all zero (and false) when there are none. */
 extern bool bucket_get(const char *name, bucket_settings *copy);
 
 /* Add (or replace) the state of an object or version; s is copied. */
 extern void object_state_set(const object_state *s);
+
 /*
  * Copy a state out (content is malloc'd for the caller); false when there is
  * none.

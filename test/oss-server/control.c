@@ -155,7 +155,7 @@ control_load_buckets(void)
 	snprintf(path, sizeof(path), "%s/buckets", object_root());
 	if (!file_read(path, &lines))
 		return true;
-	rest = (text){lines.data, lines.len};
+	rest = text_from(lines.data, lines.len);
 	while (rest.len > 0)
 	{
 		text		line = text_cut(&rest, '\n');
@@ -238,7 +238,7 @@ do_fault(call *c)
 {
 	buffer		reason = {0};
 	int			id = fault_add(&c->params,
-							   (text){c->upload.data, c->upload.len}, &reason);
+							   text_from(c->upload.data, c->upload.len), &reason);
 
 	if (id == 0)
 		bad(c, reason.data);
@@ -370,7 +370,7 @@ static void
 do_put(call *c)
 {
 	int			err = object_put(param(c, "bucket"), param_text(c, "key"),
-								 (text){c->upload.data, c->upload.len});
+								 text_from(c->upload.data, c->upload.len));
 
 	if (err != 0)
 		bad(c, strerror(err));

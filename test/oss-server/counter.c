@@ -211,7 +211,7 @@ key_slot(uint64_t hash, const char *bucket, text key)
 
 	while (keys[i] != NULL &&
 		   (keys[i]->hash != hash || strcmp(keys[i]->bucket, bucket) != 0 ||
-			!text_same((text){keys[i]->key, keys[i]->key_len}, key)))
+			!text_same(text_from(keys[i]->key, keys[i]->key_len), key)))
 		i = (i + 1) & (keys_size - 1);
 	return &keys[i];
 }
@@ -229,7 +229,7 @@ keys_grow(void)
 	{
 		if (old[i])
 			*key_slot(old[i]->hash, old[i]->bucket,
-					  (text){old[i]->key, old[i]->key_len}) = old[i];
+					  text_from(old[i]->key, old[i]->key_len)) = old[i];
 	}
 	free(old);
 }
@@ -395,7 +395,7 @@ counter_list_keys(buffer *out, const char *bucket)
 			continue;
 		buffer_printf(out, "%llu\t%s\t", (unsigned long long) k->count,
 					  k->bucket);
-		buffer_escape(out, (text){k->key, k->key_len}, true);
+		buffer_escape(out, text_from(k->key, k->key_len), true);
 		buffer_puts(out, "\n");
 	}
 	pthread_mutex_unlock(&lock);

@@ -11,13 +11,16 @@
 extern void counter_reset(void);
 
 extern void counter_connection(bool https, int change);
+
 /* Count a TLS connection that resumed an earlier session. */
 extern void counter_tls_resumed(void);
+
 /* Count a connection that was closed as soon as it was accepted. */
 extern void counter_refused_connection(void);
 
 /* The request's head has been read. */
 extern void counter_begin(const request *r);
+
 /*
  * The request is over.  completed says that the whole answer was handed to
  * the network; abandoned that the client went away before it.
@@ -30,10 +33,13 @@ extern int	counter_labels_in_flight(void);
 
 /* Append "name value" lines, or one JSON object. */
 extern void counter_list(buffer *out, bool json);
+
 /* Return one counter; 0 if nothing of that name was counted. */
 extern uint64_t counter_value(const char *name);
+
 /* Append "count TAB bucket TAB escaped key" of label requests; "" = all. */
 extern void counter_list_keys(buffer *out, const char *bucket);
+
 /* Return the number of label requests for one object. */
 extern uint64_t counter_key(const char *bucket, text key);
 

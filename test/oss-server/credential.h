@@ -30,19 +30,25 @@ typedef struct credential
 
 /* Forget everything and set up the documented default table. */
 extern void credential_reset(void);
+
 /* Add a credential, or replace the one of the same id. */
 extern void credential_set(const credential *c);
+
 /* Remove a credential; false if there is none. */
 extern bool credential_remove(const char *id);
+
 /* Copy the credential of an id; false if there is none. */
 extern bool credential_find(const char *id, credential *copy);
+
 /* Return whether any credential carries this token. */
 extern bool credential_token_known(text token);
+
 /*
  * Count one authenticated use; false when the number of uses is exhausted,
  * after which the credential has expired.
  */
 extern bool credential_use(const char *id);
+
 /* Append the table, without secrets, as lines. */
 extern void credential_list(buffer *out);
 

@@ -23,8 +23,9 @@
 #include "object.h"
 
 /* No HTTP at all. */
-static const char garbage[] =
-	"\x16\x03\xff\0garbage \xfe\xff\r\n\r\n no http";
+static const char garbage[] = {
+	"\x16\x03\xff\0garbage \xfe\xff\r\n\r\n no http"
+};
 
 /* Raw bytes on their way. */
 typedef struct raw_job

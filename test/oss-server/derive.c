@@ -43,6 +43,9 @@ derive_label(buffer *out, int level, const char *name, const char *parent,
 	buffer_puts(out, "}");
 }
 
+/* Steps without common factor with 340: each meets every label once. */
+static const int steps[] = {7, 11, 13, 19, 23, 29, 31, 37};
+
 /*
  * Append an array of labels derived from a hash.  With exact, so many level-2
  * labels of distinct names, none below the default threshold; otherwise three
@@ -55,8 +58,6 @@ derive_labels(buffer *out, uint64_t seed, int exact)
 	int			n = exact > 0 ? exact : 3 + (int) (next_random(&state) % 10);
 	int			size = taxonomy_size();
 	int			at = (int) (next_random(&state) % (uint64_t) size);
-	/* a step without common factor with 340 meets every label once */
-	static const int steps[] = {7, 11, 13, 19, 23, 29, 31, 37};
 	int			step = steps[next_random(&state) % 8];
 	char		child[128];
 

@@ -311,7 +311,7 @@ fault_list(buffer *out)
 					  kind_name(f->kind), scopes[f->scope],
 					  f->bucket[0] ? f->bucket : "*");
 		if (f->key)
-			buffer_escape(out, (text){f->key, f->key_len}, true);
+			buffer_escape(out, text_from(f->key, f->key_len), true);
 		else
 			buffer_puts(out, "*");
 		buffer_printf(out, " times=%lld seen=%lld hits=%lld\n",

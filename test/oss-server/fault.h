@@ -107,16 +107,20 @@ typedef struct fault_plan
  * own.  Returns its id, or 0 with a reason.
  */
 extern int	fault_add(const pair_list *params, text body, buffer *reason);
+
 /* Remove one fault (or all, id 0); returns how many. */
 extern int	fault_remove(int id);
+
 /* Append the faults as lines. */
 extern void fault_list(buffer *out);
 
 /* Find what a complete request meets; release it when the request ends. */
 extern fault_plan fault_find(const request *r);
 extern void fault_release(fault_plan *plan);
+
 /* Return whether the request shall be dropped before it counts. */
 extern bool fault_drop_before(const request *r);
+
 /* Return whether a connection shall be closed at once. */
 extern bool fault_refuse(void);
 

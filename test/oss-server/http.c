@@ -59,10 +59,10 @@ connection_fd(struct MHD_Connection *connection)
 static void
 enable_tickets(struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection,
-								MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	const union MHD_ConnectionInfo *info;
 
+	info = MHD_get_connection_info(connection,
+								   MHD_CONNECTION_INFO_GNUTLS_SESSION);
 	if (info && info->tls_session && ticket_key.data)
 		gnutls_session_ticket_enable_server(info->tls_session, &ticket_key);
 }
@@ -190,11 +190,12 @@ read_head(exchange *x, const listener *l, const char *method)
 {
 	request    *r = x->r;
 	size_t		room = 0;
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(x->connection,
-								MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	peer	   *p = info->socket_context;
+	const union MHD_ConnectionInfo *info;
+	peer	   *p;
 
+	info = MHD_get_connection_info(x->connection,
+								   MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	p = info->socket_context;
 	r->method = strdup(method);
 	r->https = l->kind == LISTEN_OSS_HTTPS;
 	r->arrived_us = now_us();
@@ -420,8 +421,9 @@ load_tls(const listener *l, buffer *cert, buffer *key)
 static struct MHD_Daemon *
 start_daemon(listener *l, int fd, const char *cert, const char *key)
 {
-	unsigned int flags = MHD_USE_POLL_INTERNAL_THREAD |
-		MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	unsigned int flags = (MHD_USE_POLL_INTERNAL_THREAD |
+						  MHD_ALLOW_SUSPEND_RESUME |
+						  MHD_USE_SUPPRESS_DATE_NO_CLOCK);
 	struct MHD_OptionItem tls[] = {
 		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) cert},
 		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) key},

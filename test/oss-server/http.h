@@ -32,12 +32,14 @@ typedef struct listener
 
 /* Start listening on 127.0.0.1 and, where possible, ::1; false with a report. */
 extern bool http_listen(listener *l);
+
 /* Close all open connections of clients (control's are not counted). */
 extern int	http_close_connections(void);
 
 /* Queue the bytes of an answer in the ordinary way. */
 extern enum MHD_Result http_queue(struct MHD_Connection *connection,
 								  request *r);
+
 /* Add the headers every answer of the service carries. */
 extern void http_common_headers(struct MHD_Response *response, request *r);
 

@@ -251,8 +251,9 @@ static void
 huge_body(request *r, const fault *f)
 {
 	buffer	   *out = begin_body(r, "application/json");
-	static const char filler[] =
-		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const char filler[] = {
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	};
 	size_t		room = f->bytes > 0 ? (size_t) f->bytes : 0;
 
 	buffer_puts(out, "{\"Labels\":[],\"Padding\":\"");
@@ -327,7 +328,7 @@ fault_invent(request *r, const fault *f)
 		default:
 			break;
 	}
-	buffer_text(&r->answer.headers, (text){f->headers.data, f->headers.len});
+	buffer_text(&r->answer.headers, text_from(f->headers.data, f->headers.len));
 	if (f->content_type)
 		r->answer.content_type = f->content_type;
 }

@@ -341,7 +341,7 @@ main(int argc, char **argv)
 	}
 	credential_reset();
 	if (object_load_manifest() < 0 || !control_load_buckets() ||
-		 !timer_start() || !start(&o))
+		!timer_start() || !start(&o))
 		return 1;
 	sigwait(&set, &sig);
 	if (o.with_parent && getppid() != parent)

@@ -139,8 +139,9 @@ encoded_path(const char *bucket, text key, char *path)
 	for (size_t i = 0; i < key.len; i++)
 	{
 		unsigned char c = (unsigned char) key.data[i];
-		bool		keep = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			(c >= '0' && c <= '9') || c == '-' || c == '_';
+		bool		keep = ((c >= 'a' && c <= 'z') ||
+							(c >= 'A' && c <= 'Z') ||
+							(c >= '0' && c <= '9') || c == '-' || c == '_');
 
 		if (in_piece >= MAX_SEGMENT)
 		{
@@ -315,8 +316,8 @@ load_line(text line)
 		return false;
 	buffer_unescape(&key, escaped, false);
 	ok = bucket_name_valid(bucket) && (line.len == 0 || file_read(path, &bytes));
-	ok = ok && object_put(name, (text){key.data, key.len},
-						  (text){bytes.data, bytes.len}) == 0;
+	ok = ok && object_put(name, text_from(key.data, key.len),
+						  text_from(bytes.data, bytes.len)) == 0;
 	if (!ok)
 		fprintf(stderr, "oss-server: manifest: cannot store %.*s/%s\n",
 				(int) bucket.len, bucket.data, key.data ? key.data : "");
@@ -339,7 +340,7 @@ object_load_manifest(void)
 		return 0;
 	if (!file_read(path, &lines))
 		return -1;
-	rest = (text){lines.data, lines.len};
+	rest = text_from(lines.data, lines.len);
 	while (rest.len > 0 && n >= 0)
 	{
 		text		line = text_cut(&rest, '\n');

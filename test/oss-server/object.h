@@ -36,12 +36,16 @@ extern const char *object_root(void);
 
 /* Find the file of an object. */
 extern lookup object_find(const char *bucket, text key, object *found);
+
 /* Store bytes as an object; returns 0 or an errno. */
 extern int	object_put(const char *bucket, text key, text bytes);
+
 /* Store all objects DIR/manifest names; returns how many, or -1. */
 extern int	object_load_manifest(void);
+
 /* Return whether a key may exist in OSS: 1..1023 bytes UTF-8, no leading / \. */
 extern bool object_key_valid(text key);
+
 /* Read a whole file; false when it can't be read. */
 extern bool file_read(const char *path, buffer *out);
 

@@ -233,7 +233,7 @@ parse_host(request *r)
 {
 	text		host = host_name(request_header(r, "host"));
 	text		rest = host;
-	text		label;
+	text		bucket;
 
 	r->host = host;
 	if (cname_find(host, r->bucket))
@@ -247,12 +247,12 @@ parse_host(request *r)
 	else
 	{
 		r->style = HOST_VIRTUAL;
-		label = text_cut(&rest, '.');
-		if (label.len > MAX_BUCKET)
-			label.len = MAX_BUCKET;
-		for (size_t i = 0; i < label.len; i++)
-			r->bucket[i] = (char) tolower((unsigned char) label.data[i]);
-		r->bucket[label.len] = '\0';
+		bucket = text_cut(&rest, '.');
+		if (bucket.len > MAX_BUCKET)
+			bucket.len = MAX_BUCKET;
+		for (size_t i = 0; i < bucket.len; i++)
+			r->bucket[i] = (char) tolower((unsigned char) bucket.data[i]);
+		r->bucket[bucket.len] = '\0';
 	}
 }
 

@@ -82,13 +82,15 @@ typedef struct request
 	uint64_t	arrived_us;
 	uint64_t	queued_us;
 	char		access_key_id[64];
-	answer		answer;
+	answer answer;
 } request;
 
 /* Add a pair to a list. */
 extern void pair_list_add(pair_list *list, text name, text value);
+
 /* Return the first value of that name; false when it is absent. */
 extern bool pair_list_get(const pair_list *list, const char *name, text *value);
+
 /* Return how often a name occurs. */
 extern int	pair_list_count(const pair_list *list, const char *name);
 

@@ -257,7 +257,7 @@ check_version(request *r, text *key, bool *archive, char **content)
 	*archive = known && state.archive;
 	*content = state.content;
 	if (state.content)
-		*key = (text){state.content, state.content_len};
+		*key = text_from(state.content, state.content_len);
 	if (version.len > 0)
 		answer_header(r, "x-oss-version-id", state.version);
 	return true;
@@ -391,7 +391,7 @@ answer_bytes(request *r, const object *o)
 	answer_header(r, "x-oss-object-type", "Normal");
 	answer_header(r, "x-oss-storage-class", "Standard");
 	if (text_same(request_header(r, "if-none-match"),
-				  (text){etag.data, etag.len}))
+				  text_from(etag.data, etag.len)))
 	{
 		close(a->fd);
 		a->fd = -1;
@@ -405,7 +405,7 @@ static void
 answer_put(request *r)
 {
 	int			err = object_put(r->bucket, r->key,
-								 (text){r->upload.data, r->upload.len});
+								 text_from(r->upload.data, r->upload.len));
 	buffer		etag = {0};
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int len = 0;

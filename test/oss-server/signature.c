@@ -33,7 +33,7 @@ sign_scope	server_scope = {"cn-hangzhou", "oss"};
 typedef struct claim
 {
 	bool		in_url;
-	text		credential;		/* id/day/region/product/terminator */
+	text credential;			/* id/day/region/product/terminator */
 	text		id;
 	text		day;
 	text		region;
@@ -291,8 +291,8 @@ parse_claim(request *r, claim *c)
 	bool		in_header = pair_list_count(&r->headers, "authorization") > 0;
 	bool		in_url = pair_list_count(&r->query,
 										 "x-oss-signature-version") > 0;
-	bool		v1_url = pair_list_count(&r->query, "OSSAccessKeyId") > 0 ||
-		pair_list_count(&r->query, "Signature") > 0;
+	bool		v1_url = (pair_list_count(&r->query, "OSSAccessKeyId") > 0 ||
+						  pair_list_count(&r->query, "Signature") > 0);
 
 	if (in_header && (in_url || v1_url))
 		return refuse(r, NULL, "Authorization in both header and URL is not "
@@ -549,8 +549,8 @@ refuse_signature(request *r, claim *c, const buffer *creq, const buffer *sts)
 		while (rest.len > 0)
 		{
 			text		line = text_cut(&rest, '\n');
-			bool		more = rest.data < b->data + b->len ||
-				b->data[b->len - 1] == '\n';
+			bool		more = (rest.data < b->data + b->len ||
+								b->data[b->len - 1] == '\n');
 
 			buffer_xml(&extra, line);
 			if (more)
@@ -577,7 +577,7 @@ check_signature(request *r, claim *c, const char *secret)
 	canonical_request(r, c, &creq);
 	string_to_sign(c, &creq, &sts);
 	signing_key(secret, c, key);
-	hmac(key, sizeof(key), (text){sts.data, sts.len}, mac);
+	hmac(key, sizeof(key), text_from(sts.data, sts.len), mac);
 	buffer_hex(&hex, mac, sizeof(mac), false);
 	same = c->signature.len == hex.len &&
 		CRYPTO_memcmp(c->signature.data, hex.data, hex.len) == 0;

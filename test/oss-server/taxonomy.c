@@ -81,9 +81,8 @@ static const category categories[] = {
 	"Crown", "Brooch", "Pearl", "Gold", "Jade"}},
 	{"Tool", {"Hammer", "Saw", "Ladder", "Drill", "Wrench",
 	"Scissors", "Brush", "Shovel", "Rope", "Toolbox"}},
-	{"Transport Facility", {"Road", "Railway", "Airport", "Tunnel",
-	"Traffic Light", "Car Park", "Motorway", "Platform", "Pier",
-	"Petrol Station"}},
+	{"Transport Facility", {"Road", "Railway", "Airport", "Tunnel", "Traffic Light",
+	"Car Park", "Motorway", "Platform", "Pier", "Petrol Station"}},
 };
 
 /* Return how many level-2 labels there are. */

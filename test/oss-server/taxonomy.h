@@ -14,6 +14,7 @@ typedef struct taxon
 
 /* How many level-2 labels there are (at least 300, of at least 30 parents). */
 extern int	taxonomy_size(void);
+
 /* The i-th level-2 label. */
 extern taxon taxonomy_at(int i);
 

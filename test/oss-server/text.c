@@ -272,6 +272,15 @@ buffer_unescape(buffer *b, text t, bool plus_is_space)
 	b->data[b->len] = '\0';
 }
 
+/* Return a slice of bytes. */
+text
+text_from(const char *data, size_t len)
+{
+	text		t = {data, len};
+
+	return t;
+}
+
 /* Return the slice of a C string; NULL is the empty slice. */
 text
 text_of(const char *s)

@@ -40,13 +40,17 @@ extern void buffer_free(buffer *b);
 
 /* Append data percent-escaped as section 1.4 of the protocol says. */
 extern void buffer_escape(buffer *b, text t, bool keep_slash);
+
 /* Append data with &, <, >, " and ' as XML entities. */
 extern void buffer_xml(buffer *b, text t);
+
 /* Append data as a JSON string with its quotes. */
 extern void buffer_json(buffer *b, text t);
+
 /* Append lower-case (or upper-case) hexadecimal digits. */
 extern void buffer_hex(buffer *b, const unsigned char *data, size_t len,
 					   bool upper);
+
 /* Append base64 with padding. */
 extern void buffer_base64(buffer *b, const void *data, size_t len);
 
@@ -56,6 +60,8 @@ extern void buffer_base64(buffer *b, const void *data, size_t len);
  */
 extern void buffer_unescape(buffer *b, text t, bool plus_is_space);
 
+/* Make a slice: of bytes, or of a NUL-terminated string. */
+extern text text_from(const char *data, size_t len);
 extern text text_of(const char *s);
 extern text text_trim(text t);
 extern bool text_eq(text a, const char *b);
@@ -63,10 +69,13 @@ extern bool text_same(text a, text b);
 extern bool text_starts(text t, const char *prefix);
 extern bool text_ends(text t, const char *suffix);
 extern int	text_compare(text a, text b);
+
 /* Split off and return what stands before sep; *rest gets what follows. */
 extern text text_cut(text *rest, char sep);
+
 /* Read a whole decimal number of at most 18 digits; false if it is not one. */
 extern bool text_number(text t, int64_t *value);
+
 /* Return a malloc'd NUL-terminated copy. */
 extern char *text_dup(text t);
 

@@ -26,6 +26,7 @@ typedef struct waiter
 } waiter;
 
 extern bool timer_start(void);
+
 /*
  * Suspend the connection of w until due_us (monotonic clock), or until its
  * client hangs up, which sets w->hung_up.  w must live as long.

@@ -32,7 +32,10 @@ tap_name(const char *name)
 }
 
 /* Report one check; the name is a printf format. */
-static bool __attribute__((format(printf, 2, 3)))
+static bool ok(bool passed, const char *name,...)
+			__attribute__((format(printf, 2, 3)));
+
+static bool
 ok(bool passed, const char *name,...)
 {
 	char		text[256];
@@ -77,8 +80,8 @@ tap_note(const char *label, const char *text)
 static inline bool
 is_text(const char *got, const char *want, const char *name)
 {
-	bool		same = got == want ||
-		(got != NULL && want != NULL && strcmp(got, want) == 0);
+	bool		same = (got == want ||
+						(got != NULL && want != NULL && strcmp(got, want) == 0));
 
 	ok(same, "%s", name);
 	if (!same)

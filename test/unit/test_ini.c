@@ -10,7 +10,7 @@
 #include "tap.h"
 #include "scarce.h"
 
-static const char file[] =
+static const char file[] = {
 	"; head\n"
 	"key = before any section\n"
 	"[default]\r\n"
@@ -29,7 +29,8 @@ static const char file[] =
 	"[default]\n"
 	"late = not looked at\n"
 	"[last]\n"
-	"end = unterminated";
+	"end = unterminated"
+};
 
 /* Is a value found, and is it this one?  NULL: it must not be there. */
 static void

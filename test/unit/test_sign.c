@@ -19,10 +19,15 @@ sample(const OssField *query, size_t nquery)
 		{"x-oss-content-sha256", "UNSIGNED-PAYLOAD"},
 	};
 	OssToSign	what = {
-		.method = "GET", .bucket = "examplebucket", .key = "example.jpg",
-		.query = query, .nquery = nquery,
-		.headers = headers, .nheaders = 2,
-		.region = "cn-hangzhou", .product = "oss",
+		.method = "GET",
+		.bucket = "examplebucket",
+		.key = "example.jpg",
+		.query = query,
+		.nquery = nquery,
+		.headers = headers,
+		.nheaders = 2,
+		.region = "cn-hangzhou",
+		.product = "oss",
 		.timestamp = "20231216T162057Z"
 	};
 
@@ -138,7 +143,7 @@ check_many(void)
 	for (int i = 0; i < 200; i++)
 	{
 		sprintf(names[i], "x-oss-meta-%03d", (i * 77) % 200);
-		fields[i] = (OssField) {names[i], "v"};
+		fields[i] = oss_field(names[i], "v");
 	}
 	what = sample(fields, 200);
 	what.headers = fields;

@@ -11,8 +11,10 @@
 static void
 check_escape(void)
 {
-	static const char kept[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"abcdefghijklmnopqrstuvwxyz0123456789-_.~";
+	static const char kept[] = {
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"abcdefghijklmnopqrstuvwxyz0123456789-_.~"
+	};
 	OssText		out = {0};
 	int			wrong = 0;
 

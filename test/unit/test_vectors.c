@@ -19,7 +19,7 @@
 /* A vector as the signer wants it; texts belong to the JSON document. */
 typedef struct Vector
 {
-	const json_t *json;
+	const		json_t *json;
 	const char *id;
 	const char *mode;
 	OssToSign	what;
@@ -34,7 +34,7 @@ typedef struct Vector
 
 /* Return a member that is a text, or NULL. */
 static const char *
-text_of(const json_t *object, const char *name)
+text_of(const json_t * object, const char *name)
 {
 	return json_string_value(json_object_get(object, name));
 }
@@ -51,13 +51,13 @@ wanted(const Vector *v, const char *name)
 
 /* Read [[name, value], ...]. */
 static size_t
-read_fields(const json_t *array, OssField *fields)
+read_fields(const json_t * array, OssField *fields)
 {
 	size_t		n = json_array_size(array);
 
 	for (size_t i = 0; i < n; i++)
 	{
-		const json_t *pair = json_array_get(array, i);
+		const		json_t *pair = json_array_get(array, i);
 
 		fields[i].name = json_string_value(json_array_get(pair, 0));
 		fields[i].value = json_string_value(json_array_get(pair, 1));
@@ -74,7 +74,7 @@ add_header(Vector *v, const char *name, const char *value)
 		if (strcmp(v->headers[i].name, name) == 0)
 			return;
 	}
-	v->headers[v->what.nheaders++] = (OssField) {name, value};
+	v->headers[v->what.nheaders++] = oss_field(name, value);
 }
 
 /* Decode a stretch of a URL to a text of the vector. */
@@ -134,7 +134,7 @@ take_parameter(Vector *v, const char *name, const char *value)
 		split_additional(v, (char *) value);
 	else if (strcmp(name, "x-oss-signature-version") != 0 &&
 			 strcmp(name, "x-oss-signature") != 0)
-		v->query[v->what.nquery++] = (OssField) {name, value};
+		v->query[v->what.nquery++] = oss_field(name, value);
 }
 
 /* Take a signed URL apart, as a server would. */
@@ -162,10 +162,10 @@ read_url(Vector *v)
 
 /* Read a vector. */
 static void
-read_vector(const json_t *json, Vector *v)
+read_vector(const json_t * json, Vector *v)
 {
-	const json_t *credentials = json_object_get(json, "credentials");
-	const json_t *additional = json_object_get(json, "additional_headers");
+	const		json_t *credentials = json_object_get(json, "credentials");
+	const		json_t *additional = json_object_get(json, "additional_headers");
 	const char *iso = text_of(json, "sign_time_iso");
 
 	memset(v, 0, sizeof(*v));
@@ -348,7 +348,7 @@ check_given_key(Vector *v)
 
 /* Check one vector. */
 static void
-check_vector(const json_t *json)
+check_vector(const json_t * json)
 {
 	Vector	   *v = malloc(sizeof(Vector));
 
@@ -374,7 +374,7 @@ check_vectors(const char *path)
 {
 	json_error_t error;
 	json_t	   *doc = json_load_file(path, 0, &error);
-	const json_t *vectors = json_object_get(doc, "vectors");
+	const		json_t *vectors = json_object_get(doc, "vectors");
 
 	if (!ok(doc != NULL, "%s is JSON", path))
 		return;
