@@ -47,7 +47,7 @@ __wrap_oss_request_attempts(const OssRequest *request)
 
 /* Check a text, which may be absent. */
 static void
-check_text(text *t)
+check_text(struct varlena *t)
 {
 	if (t != NULL)
 		promise(fuzz_is_text(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)));

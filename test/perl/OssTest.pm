@@ -304,11 +304,11 @@ sub mute_port
 	return $listen->sockport;
 }
 
-# Wait until a condition holds; dies after ten seconds.
+# Wait until a condition holds; dies when it does not in ten seconds.
 sub wait_for
 {
 	my ($self, $what, $condition) = @_;
-	my $until = Time::HiRes::time() + 10;
+	my $until = Time::HiRes::time() + 10 * OssServer::patience();
 	until ($condition->())
 	{
 		die "waited in vain for $what" if Time::HiRes::time() > $until;

@@ -74,7 +74,7 @@ sub sql_error
 sub wait_sql
 {
 	my ($self, $query, $expected, %option) = @_;
-	my $end = time + ($option{seconds} // 60);
+	my $end = time + ($option{seconds} // 60) * OssServer::patience();
 	my $out;
 
 	$expected //= 't';

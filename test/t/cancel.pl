@@ -17,7 +17,7 @@ use lib 'test/perl';
 use OssTest qw(literal);
 
 my $rounds = $ENV{CANCEL_ROUNDS} // 400;
-my $at_once = 0.2;
+my $at_once = 0.2 * OssServer::patience();
 
 my $t = OssTest->new(
 	init => { allows_streaming => 1 },
@@ -161,7 +161,8 @@ for (@runs)
 	}
 	cmp_ok($after->{fds}, '<', 80, "$phase: few descriptors");
 	cmp_ok($after->{memory} - $before->{memory}, '<=', 20000, "$phase: no memory left behind");
-	cmp_ok($after->{rss} - $before->{rss}, '<=', 1000, "$phase: the process does not grow");
+	cmp_ok($after->{rss} - $before->{rss}, '<=', 1000, "$phase: the process does not grow")
+	  if OssServer::sizes_tell;
 	note("$phase: fds $before->{fds} -> $after->{fds}, memory $before->{memory} -> $after->{memory},"
 		  . " RSS $before->{rss} -> $after->{rss} kB");
 }

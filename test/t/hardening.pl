@@ -173,7 +173,10 @@ my $rss = "\\! awk '/^VmRSS/ {print \"rss\", \$2}' /proc/\$BACKEND/status\n";
 my $call = OssTest::detect_sql() . ";\n";
 ($out) = $t->psql("SELECT pg_backend_pid() AS pid \\gset\n\\setenv BACKEND :pid\n" . $call x 2 . $rss . $call x 5 . $rss);
 my @rss = $out =~ /^rss (\d+)$/mg;
-cmp_ok($rss[1] - $rss[0], '<', 2000, 'floods leave no memory behind');
-cmp_ok($rss[1], '<', 120_000, 'and never had it all');
+if (OssServer::sizes_tell)
+{
+	cmp_ok($rss[1] - $rss[0], '<', 2000, 'floods leave no memory behind');
+	cmp_ok($rss[1], '<', 120_000, 'and never had it all');
+}
 
 done_testing();

@@ -110,7 +110,7 @@ for my $query (
 	[ 'a function', 'SELECT labels(40)' ])
 {
 	reset_oss();
-	$oss->control('/fault?delay=20');
+	$oss->control('/fault?delay=' . 20 * OssServer::patience());
 	is($node->safe_psql('postgres', $query->[1]), '120', "$query->[0] first in a session: rows");
 	is($oss->count('label_requests'), 40, "$query->[0] first: requests");
 	cmp_ok($oss->count('label_most_in_flight'), '>=', 8, "$query->[0] first: in flight");
