@@ -17,7 +17,7 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_validator';
 REVOKE ALL ON FUNCTION oss_labels.validator(text[], oid) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.validator(text[], oid) IS
-'Checks the options of servers and user mappings of the wrapper oss_labels. Called by CREATE and ALTER SERVER and USER MAPPING. Errors: HV00D unknown option (with the nearest valid one), 22023 bad value, 42501 an option for superusers only.';
+'Internal: checks the options of servers and user mappings of the wrapper oss_labels, called by CREATE and ALTER SERVER and USER MAPPING. Errors: HV00D unknown option (with the nearest valid one), 22023 bad value, 42501 an option for superusers only.';
 
 CREATE FOREIGN DATA WRAPPER oss_labels
 	NO HANDLER VALIDATOR oss_labels.validator;
@@ -95,7 +95,7 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_detect_support';
 REVOKE ALL ON FUNCTION oss_labels.detect_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect_support(internal) IS
-'Planner support for detect() and try_detect(): tells rows and costs, and loads the library that plans their joins as a pipeline of requests. Called by the planner, by nobody else.';
+'Internal: planner support for detect(), try_detect() and tag(); tells rows and costs, and loads the library that plans their joins as a pipeline of requests.';
 
 ALTER FUNCTION oss_labels.detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
@@ -127,11 +127,16 @@ CREATE TABLE oss_labels.image
 );
 
 COMMENT ON TABLE oss_labels.image IS 'One row per tagged image: bucket, key and version_id (null: the current version) name it; a re-tagging replaces the row''s contents. Written by the worker, process_queue() and tag()';
+COMMENT ON COLUMN oss_labels.image.image_id IS 'what image_label and label_correction call the image by';
 COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request that brought these labels was made: they show the image as it was then or a moment later';
 COMMENT ON COLUMN oss_labels.image.thr IS 'confidence threshold asked for, 0 to 1; null: the service''s own. Labels stored at a threshold answer every request at a higher one';
 COMMENT ON COLUMN oss_labels.image.label_count IS 'number of rows in image_label';
+COMMENT ON COLUMN oss_labels.image.bucket IS 'name of the bucket, unique in all of OSS';
+COMMENT ON COLUMN oss_labels.image.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.image.version_id IS 'version that was asked for; null: the current one at that time';
 COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the answer, for the service''s support';
 COMMENT ON COLUMN oss_labels.image.response IS 'the whole answer as the service sent it, unknown fields included';
+COMMENT ON SEQUENCE oss_labels.image_image_id_seq IS 'numbers images; dumped with them';
 
 /*
  * Ten narrow rows per image, written in bulk and never updated.  No foreign
@@ -253,6 +258,7 @@ CREATE INDEX job_claim_idx ON oss_labels.job (server, priority, due, job_id);
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 
 COMMENT ON TABLE oss_labels.job IS 'One row per object waiting to be tagged or being tagged. A success deletes it, a failure moves it to failed_job. Filled by enqueue() and by the triggers of watch()';
+COMMENT ON COLUMN oss_labels.job.job_id IS 'number of the job, in the order of enqueueing';
 COMMENT ON COLUMN oss_labels.job.enqueued_at IS 'when it was enqueued; a request made later than this, by whichever job, answers it';
 COMMENT ON COLUMN oss_labels.job.due IS 'when it may be tried next';
 COMMENT ON COLUMN oss_labels.job.leased_until IS 'a worker has it until then; null: nobody has';
@@ -263,7 +269,11 @@ COMMENT ON COLUMN oss_labels.job.attempts IS 'how often it was claimed, throttle
 COMMENT ON COLUMN oss_labels.job.requester IS 'the role that enqueued it, whose user mapping and rights are used';
 COMMENT ON COLUMN oss_labels.job.source IS 'the watched table it came from; null from enqueue()';
 COMMENT ON COLUMN oss_labels.job.server IS 'name of the foreign server that is asked';
+COMMENT ON COLUMN oss_labels.job.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.job.version_id IS 'version to ask for; null: the current one';
 COMMENT ON COLUMN oss_labels.job.reason IS 'why it was put off, after a failed attempt';
+COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'numbers jobs; dumped with them';
 COMMENT ON INDEX oss_labels.job_claim_idx IS 'the order of claiming within a server and priority';
 COMMENT ON INDEX oss_labels.job_object_idx IS 'finds what a deleted row had enqueued';
 
@@ -293,9 +303,24 @@ CREATE TABLE oss_labels.failed_job
 CREATE INDEX failed_job_failed_at_idx ON oss_labels.failed_job (failed_at);
 
 COMMENT ON TABLE oss_labels.failed_job IS 'Jobs given up, with the reason of the last attempt. retry_failed() enqueues them again; kept for oss_labels.failed_job_retention';
+COMMENT ON COLUMN oss_labels.failed_job.job_id IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.enqueued_at IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.failed_at IS 'when it was given up';
+COMMENT ON COLUMN oss_labels.failed_job.thr IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.priority IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'how often it was claimed';
 COMMENT ON COLUMN oss_labels.failed_job.http_status IS 'status of the last answer; null without one';
+COMMENT ON COLUMN oss_labels.failed_job.requester IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.source IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.server IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.bucket IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.key IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.version_id IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job."sqlstate" IS 'the SQLSTATE that detect() would have raised';
-COMMENT ON COLUMN oss_labels.failed_job.code IS 'the service''s error code, or our own such as Timeout';
+COMMENT ON COLUMN oss_labels.failed_job.code IS 'the service''s error code, or one of our own, such as AnswerTimeout or ProcessDied';
+COMMENT ON COLUMN oss_labels.failed_job.message IS 'what detect() would have said';
+COMMENT ON COLUMN oss_labels.failed_job.detail IS 'what the service said; null without anything';
+COMMENT ON COLUMN oss_labels.failed_job.hint IS 'the next step; null without one';
 COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the last answer, for the service''s support';
 COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to be forgotten';
 
@@ -318,6 +343,9 @@ COMMENT ON COLUMN oss_labels.halted.server IS 'name of the foreign server; null:
 COMMENT ON COLUMN oss_labels.halted.requester IS 'only this role''s jobs; null: everybody''s';
 COMMENT ON COLUMN oss_labels.halted.bucket IS 'only this bucket; null: all';
 COMMENT ON COLUMN oss_labels.halted.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
+COMMENT ON COLUMN oss_labels.halted.since IS 'when it was paused; automatic pauses end after ten minutes';
+COMMENT ON COLUMN oss_labels.halted."sqlstate" IS 'SQLSTATE of the error, of automatic pauses';
+COMMENT ON COLUMN oss_labels.halted.reason IS 'why, as the view queue shows it';
 COMMENT ON COLUMN oss_labels.halted.seen IS 'fingerprint of server and mapping when it was paused';
 
 /* Who sees a job: the role that enqueued it, who has that role, pg_monitor. */
@@ -362,7 +390,7 @@ CREATE FUNCTION oss_labels.check_watch(relation regclass, key_column name,
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_check_watch';
 
-COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name) IS 'Raise what is wrong with the arguments of watch(), and return the name of the server that is meant. For roles that watch tables';
+COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name) IS 'Internal: raises what is wrong with the arguments of watch(), and returns the name of the server that is meant. watch() runs with its caller''s rights, who therefore needs EXECUTE on this, too';
 
 CREATE FUNCTION oss_labels.watch(relation regclass, key_column name,
 		bucket_column name DEFAULT NULL, bucket text DEFAULT NULL,
@@ -512,7 +540,7 @@ CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_worker_status';
 
-COMMENT ON FUNCTION oss_labels.worker_status() IS 'What the launcher and the workers are doing; see the view worker';
+COMMENT ON FUNCTION oss_labels.worker_status() IS 'Internal: what the launcher and the workers are doing, for the view worker. For pg_monitor and roles with EXECUTE';
 
 CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT images_per_second float8,
 		OUT requests_per_second_now float8, OUT slowed_down boolean, OUT throttled bigint)
@@ -520,7 +548,7 @@ CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT images_per_second fl
 	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_flow_status';
 
-COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast each server of this database is going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, and throttles since the start. Without preloading only this session''s own. See the view queue';
+COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast each server of this database is going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, and throttles since the start. Without preloading only this session''s own. See the view queue. For pg_monitor and roles with EXECUTE';
 
 CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
 	WITH jobs AS (
@@ -717,6 +745,8 @@ CREATE TABLE oss_labels.known_label
 CREATE INDEX known_label_label_name_idx ON oss_labels.known_label (label_name);
 
 COMMENT ON TABLE oss_labels.known_label IS 'Every label that was ever stored, with its parents. Filled by a trigger; the same pair may stand here twice, when two transactions learned it at once, for a unique constraint would make them wait for each other';
+COMMENT ON COLUMN oss_labels.known_label.label_name IS 'the label as the service or a person named it';
+COMMENT ON COLUMN oss_labels.known_label.parent_label_name IS 'the label above it; null: none';
 COMMENT ON INDEX oss_labels.known_label_label_name_idx IS 'is this label known';
 
 CREATE FUNCTION oss_labels.learn_labels()
@@ -737,6 +767,7 @@ COMMENT ON TABLE oss_labels.label_rule IS 'House rules for single labels, applie
 COMMENT ON COLUMN oss_labels.label_rule.label_name IS 'the label, after aliases';
 COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS 'a machine''s label below this does not count; null: every one does';
 COMMENT ON COLUMN oss_labels.label_rule.hidden IS 'never shown';
+COMMENT ON COLUMN oss_labels.label_rule.note IS 'why, in words of the house';
 
 CREATE TABLE oss_labels.label_alias
 (
@@ -789,9 +820,13 @@ CREATE INDEX label_correction_label_name_idx ON oss_labels.label_correction
 	(label_name, label_confidence DESC, image_id);
 COMMENT ON TABLE oss_labels.label_correction IS 'What people said about images: labels they added and labels they took away. It stands against every re-tagging; forget() deletes it. Written by correct()';
 COMMENT ON COLUMN oss_labels.label_correction.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.label_correction.label_name IS 'the label';
+COMMENT ON COLUMN oss_labels.label_correction.parent_label_name IS 'of an added label, the label above it; null: none';
 COMMENT ON COLUMN oss_labels.label_correction.label_confidence IS '0 to 1, of an added label';
 COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: the image has this label; false: it has not';
 COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who said so';
+COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'when it was said last';
+COMMENT ON COLUMN oss_labels.label_correction.note IS 'why, in their own words';
 COMMENT ON INDEX oss_labels.label_correction_label_name_idx IS 'the images with an added label, as for image_label';
 
 CREATE TRIGGER label_correction_learn AFTER INSERT ON oss_labels.label_correction
@@ -937,10 +972,10 @@ CREATE TYPE oss_labels.label_query (
 );
 COMMENT ON TYPE oss_labels.label_query IS
 'Which labels an image must have: labels joined with & (and), | (or), ! (not) and parentheses. Dog:0.9 asks for a confidence of at least 0.9 (0 to 1), parent:Food for any label below Food; names with spaces or punctuation stand in double or single quotes, a doubled quote is one. Printed in one canonical form, and so compared as text. Errors: 42601 syntax, with its place.';
-COMMENT ON FUNCTION oss_labels.label_query_in(cstring) IS 'Reads a label_query. Errors: 42601. Of the type, called by nobody';
-COMMENT ON FUNCTION oss_labels.label_query_out(oss_labels.label_query) IS 'Writes a label_query. Of the type, called by nobody';
-COMMENT ON FUNCTION oss_labels.label_query_recv(internal) IS 'Reads a label_query in binary form: its text. Errors: 42601. Of the type, called by nobody';
-COMMENT ON FUNCTION oss_labels.label_query_send(oss_labels.label_query) IS 'Writes a label_query in binary form: its text. Of the type, called by nobody';
+COMMENT ON FUNCTION oss_labels.label_query_in(cstring) IS 'Internal: reads a label_query. Errors: 42601';
+COMMENT ON FUNCTION oss_labels.label_query_out(oss_labels.label_query) IS 'Internal: writes a label_query';
+COMMENT ON FUNCTION oss_labels.label_query_recv(internal) IS 'Internal: reads a label_query in binary form, which is its text. Errors: 42601';
+COMMENT ON FUNCTION oss_labels.label_query_send(oss_labels.label_query) IS 'Internal: writes a label_query in binary form, which is its text';
 
 CREATE CAST (oss_labels.label_query AS text) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS oss_labels.label_query) WITH INOUT AS ASSIGNMENT;
@@ -959,9 +994,9 @@ CREATE FUNCTION oss_labels.label_query_not(oss_labels.label_query)
 RETURNS oss_labels.label_query
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'oss_label_query_not';
-COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query) IS 'Both queries: the operator &&. Free; for roles with EXECUTE';
-COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Either query: the operator ||. Free; for roles with EXECUTE';
-COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Not the query: the operator !!. Free; for roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query) IS 'Internal: both queries, the operator &&. Free; for roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Internal: either query, the operator ||. Free; for roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Internal: not the query, the operator !!. Free; for roles with EXECUTE';
 
 CREATE OPERATOR oss_labels.&& (
 	LEFTARG = oss_labels.label_query, RIGHTARG = oss_labels.label_query,
@@ -998,7 +1033,7 @@ CREATE FUNCTION oss_labels.image_matches_support(internal)
 RETURNS internal
 LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches_support';
-COMMENT ON FUNCTION oss_labels.image_matches_support(internal) IS 'Planner support for the operator @@: turns it into a scan of an index on image_id. Called by the planner, by nobody else';
+COMMENT ON FUNCTION oss_labels.image_matches_support(internal) IS 'Internal: planner support for the operator @@; turns it into a scan of an index on image_id';
 
 CREATE FUNCTION oss_labels.image_matches(image_id bigint, query oss_labels.label_query)
 RETURNS boolean
@@ -1006,7 +1041,7 @@ LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 1000
 SUPPORT oss_labels.image_matches_support
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
 COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS
-'Do the labels of a stored image, after the house rules, meet a query? The function of the operator @@. False for an image that is not stored. Free; rights as search()';
+'Internal: do the labels of a stored image, after the house rules, meet a query? The function of the operator @@. False for an image that is not stored. Free; rights as search()';
 
 CREATE OPERATOR oss_labels.@@ (
 	LEFTARG = bigint, RIGHTARG = oss_labels.label_query,
@@ -1043,8 +1078,12 @@ CREATE TABLE oss_labels.album
 	UNIQUE (owner, name)
 );
 COMMENT ON TABLE oss_labels.album IS 'Smart albums: which images are in one is said by its rule and by album_pin, and read from album_member';
+COMMENT ON COLUMN oss_labels.album.album_id IS 'what album_pin calls the album by';
+COMMENT ON COLUMN oss_labels.album.name IS 'what its owner calls it, once';
 COMMENT ON COLUMN oss_labels.album.owner IS 'whose album it is: a role, or a user of the application';
 COMMENT ON COLUMN oss_labels.album.rule IS 'which images belong to it by themselves; null: none, only pinned ones';
+COMMENT ON COLUMN oss_labels.album.created_at IS 'when it was made';
+COMMENT ON SEQUENCE oss_labels.album_album_id_seq IS 'numbers albums; dumped with them';
 
 CREATE TABLE oss_labels.album_pin
 (
@@ -1057,8 +1096,12 @@ CREATE TABLE oss_labels.album_pin
 	PRIMARY KEY (album_id, bucket, key)
 );
 COMMENT ON TABLE oss_labels.album_pin IS 'What people decided about an image in an album, whatever its labels are';
+COMMENT ON COLUMN oss_labels.album_pin.album_id IS 'album.album_id';
+COMMENT ON COLUMN oss_labels.album_pin.bucket IS 'bucket of the image';
+COMMENT ON COLUMN oss_labels.album_pin.key IS 'key of the image';
 COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: it is in the album; false: it is not';
 COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided';
+COMMENT ON COLUMN oss_labels.album_pin.pinned_at IS 'when it was decided last';
 
 CREATE VIEW oss_labels.album_member AS
 	SELECT a.album_id, a.name, a.owner, s.bucket, s.key, s.version_id, s.score,
@@ -1290,7 +1333,7 @@ BEGIN
 	LIMIT max_rows;
 END $$;
 COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
-'Images by the cosine between their labels and given ones, each weighted by label_weight() and rarity. names, weights: what is wanted; except_id: an image to leave out; max_likeness: as related_images(); candidates: how many images found by index are compared exactly. What related_images() and images_for() are made of. Free; rights as search().';
+'Images by the cosine between their labels and given ones, each weighted by label_weight() and rarity. names, weights: what is wanted; except_id: an image to leave out; max_likeness: as related_images(); candidates: how many images found by index are compared exactly. Internal: what related_images() and images_for() are made of. Free; rights as search().';
 
 CREATE FUNCTION oss_labels.related_images(
 	bucket text,

@@ -60,10 +60,14 @@ SELECT count(*) FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.
 WHERE p.pronamespace = 'oss_labels'::regnamespace AND a.grantee = 0;
 SELECT count(*) FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.relnamespace = 'oss_labels'::regnamespace AND a.grantee = 0;
-SELECT p.oid::regprocedure AS without_comment FROM pg_proc p
-WHERE p.pronamespace = 'oss_labels'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
-SELECT c.oid::regclass AS without_comment FROM pg_class c
-WHERE c.relnamespace = 'oss_labels'::regnamespace AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
+SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment FROM pg_depend d
+WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'oss_labels')
+	AND NOT EXISTS (SELECT FROM pg_description x
+		WHERE x.classoid = d.classid AND x.objoid = d.objid AND x.objsubid = 0);
+SELECT c.oid::regclass, a.attname AS without_comment
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'oss_labels'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+	AND col_description(c.oid, a.attnum) IS NULL;
 \o /dev/null
 DELETE FROM oss_labels.album;
 DELETE FROM oss_labels.image;
