@@ -414,19 +414,6 @@ oss_server_get(const char *name, Oid userid)
 	return lookup(oss_server_oid(name, userid), userid);
 }
 
-/* Resolve a server for a role by its OID. */
-OssServer *
-oss_server_get_by_oid(Oid serverid, Oid userid)
-{
-	ForeignServer *foreign = GetForeignServerExtended(serverid, FSV_MISSING_OK);
-
-	if (foreign == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("server with OID %u does not exist", serverid)));
-	return oss_server_get(foreign->servername, userid);
-}
-
 /* Return the server's credentials, waiting for them. */
 void
 oss_server_credentials(OssServer *server, OssCredentials *who)

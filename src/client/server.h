@@ -69,9 +69,6 @@ typedef struct OssServer
  */
 extern OssServer *oss_server_get(const char *name, Oid userid);
 
-/* The same by OID. */
-extern OssServer *oss_server_get_by_oid(Oid serverid, Oid userid);
-
 /* Keep a server across transactions; undo it with oss_server_unpin(). */
 extern void oss_server_pin(OssServer *server);
 extern void oss_server_unpin(OssServer *server);

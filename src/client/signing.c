@@ -24,8 +24,8 @@ typedef struct Signing
 } Signing;
 
 /* Return the service's time as we know it. */
-time_t
-oss_service_now(const OssServer *server)
+static time_t
+service_now(const OssServer *server)
 {
 	return timestamptz_to_time_t(GetCurrentTimestamp() +
 								 server->clock_offset_ms * 1000);
@@ -68,7 +68,7 @@ begin(Signing *signing, const OssServer *server, const OssTarget *target)
 	what->product = server->product;
 	what->headers = signing->headers;
 	what->query = signing->query;
-	oss_timestamp(oss_service_now(server), what->timestamp);
+	oss_timestamp(service_now(server), what->timestamp);
 	if (target->process != NULL)
 		signing->query[what->nquery++] = oss_field("x-oss-process", target->process);
 	if (target->version_id != NULL)

@@ -24,9 +24,6 @@ typedef struct OssTarget
 	const char *version_id;
 } OssTarget;
 
-/* The service's time as we know it, in seconds since 1970. */
-extern time_t oss_service_now(const OssServer *server);
-
 /*
  * Set a server's clock offset from a date of its, as http_parse_date() reads
  * it; returns false when it can't.

@@ -28,9 +28,9 @@ typedef struct OssField
 static inline OssField
 oss_field(const char *name, const char *value)
 {
-	OssField	field = {name, value};
+	OssField	made = {name, value};
 
-	return field;
+	return made;
 }
 
 /* Who signs; token is NULL without one. */

@@ -137,7 +137,4 @@ extern void oss_drain_hand_out(OssDrain *drain);
 /* in drain_claim.c: give back what is ready and paused. */
 extern void oss_drain_obey_pauses(OssDrain *drain);
 
-/* in drain_settle.c: settle what is finished. */
-extern void oss_drain_settle(OssDrain *drain);
-
 #endif							/* OSS_DRAIN_H */

@@ -406,8 +406,8 @@ settle_each(OssDrain *drain, Batch *all)
 }
 
 /* Settle what is finished. */
-void
-oss_drain_settle(OssDrain *drain)
+static void
+settle(OssDrain *drain)
 {
 	Batch		batch;
 	ErrorData  *error;
@@ -508,7 +508,7 @@ oss_drain_tables(OssDrain *drain)
 	OssQueueState state;
 
 	oss_queue_begin(&state, OSS_QUEUE_WORK);
-	oss_drain_settle(drain);
+	settle(drain);
 	if (!drain->stopping)
 	{
 		tidy(drain);

@@ -25,6 +25,14 @@ PG_FUNCTION_INFO_V1(oss_label_query_and);
 PG_FUNCTION_INFO_V1(oss_label_query_or);
 PG_FUNCTION_INFO_V1(oss_label_query_not);
 
+/* What is wrong with a text, and where: at byte at of text. */
+typedef struct LabelQueryProblem
+{
+	const char *text;
+	const char *message;		/* NULL: nothing */
+	int			at;
+} LabelQueryProblem;
+
 /* A text being parsed: p is what comes next. */
 typedef struct Parser
 {
@@ -150,11 +158,12 @@ parse_threshold(Parser *parser, LabelQueryNode *term)
 	(void) peek(parser);
 	begin = parser->p;
 	if (!parse_number(parser, &term->min))
-		return refuse(parser, begin, "confidence expected after \":\"") != NULL;
-	if (!(term->min >= 0 && term->min <= 1))
-		return refuse(parser, begin, "confidence must be from 0 to 1") != NULL;
-	term->has_min = true;
-	return true;
+		(void) refuse(parser, begin, "confidence expected after \":\"");
+	else if (!(term->min >= 0 && term->min <= 1))
+		(void) refuse(parser, begin, "confidence must be from 0 to 1");
+	else
+		term->has_min = true;
+	return term->has_min;
 }
 
 /* Is the word just read the keyword parent?  parent:0.9 is a label. */
@@ -262,9 +271,12 @@ parse_or(Parser *parser)
 	return parse_joined(parser, LABEL_QUERY_OR, '|', parse_and);
 }
 
-/* Parse a text. */
-LabelQueryNode *
-label_query_parse(const char *text, LabelQueryProblem *problem)
+/*
+ * Parse a text.  Returns NULL and sets *problem when it is no query.  Errors:
+ * 54001 when it is nested too deeply.
+ */
+static LabelQueryNode *
+parse(const char *text, LabelQueryProblem *problem)
 {
 	Parser		parser = {text, problem};
 	LabelQueryNode *node;
@@ -282,9 +294,9 @@ label_query_parse(const char *text, LabelQueryProblem *problem)
 LabelQueryNode *
 label_query_get(const struct varlena *value)
 {
-	LabelQueryProblem problem;
-	LabelQueryNode *node = label_query_parse(text_to_cstring((const text *) value),
-											 &problem);
+	LabelQueryProblem problem = {0};
+	LabelQueryNode *node = parse(text_to_cstring((const text *) value),
+								 &problem);
 
 	if (node == NULL)
 		ereport(ERROR,
@@ -349,8 +361,8 @@ print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
 }
 
 /* Write a query. */
-char *
-label_query_print(const LabelQueryNode *node)
+static char *
+print(const LabelQueryNode *node)
 {
 	StringInfoData out;
 
@@ -374,8 +386,8 @@ caret_line(const LabelQueryProblem *problem)
 static Datum
 make_value(const char *text, Node *escontext)
 {
-	LabelQueryProblem problem;
-	LabelQueryNode *node = label_query_parse(text, &problem);
+	LabelQueryProblem problem = {0};
+	LabelQueryNode *node = parse(text, &problem);
 
 	if (node == NULL)
 		oss_ereturn(escontext, (Datum) 0,
@@ -385,7 +397,7 @@ make_value(const char *text, Node *escontext)
 							problem.message),
 					 errdetail("Here:\n%s\n%s", text, caret_line(&problem)),
 					 errhint("Labels are joined with & | ! and parentheses, as in: Beach & (Sunset | \"Blue Sky\":0.9) & !parent:Person")));
-	return CStringGetTextDatum(label_query_print(node));
+	return CStringGetTextDatum(print(node));
 }
 
 /* The type's input function. */

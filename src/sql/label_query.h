@@ -42,25 +42,7 @@ typedef struct LabelQueryNode
 	double		min;			/* least confidence, 0 to 1 */
 } LabelQueryNode;
 
-/* What is wrong with a text, and where: at byte at of text. */
-typedef struct LabelQueryProblem
-{
-	const char *text;
-	const char *message;		/* NULL: nothing */
-	int			at;
-} LabelQueryProblem;
-
-/*
- * Parse a text in CurrentMemoryContext.  Returns NULL and sets *problem when
- * it is no query.  Errors: 54001 when it is nested too deeply.
- */
-extern LabelQueryNode *label_query_parse(const char *text,
-										 LabelQueryProblem *problem);
-
 /* Parse a value of the type, which is known to be right. */
 extern LabelQueryNode *label_query_get(const struct varlena *value);
-
-/* Write a query in canonical form. */
-extern char *label_query_print(const LabelQueryNode *node);
 
 #endif							/* OSS_LABEL_QUERY_H */

@@ -39,8 +39,8 @@ static const char *const queue_settings[][2] = {
 };
 
 /* Return the OID of oss_labels.job, or InvalidOid. */
-Oid
-oss_job_table(void)
+static Oid
+job_table(void)
 {
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
@@ -66,7 +66,7 @@ table_owner(Oid relid)
 void
 oss_queue_begin(OssQueueState *state, OssQueueUse use)
 {
-	Oid			owner = table_owner(oss_job_table());
+	Oid			owner = table_owner(job_table());
 
 	if (!OidIsValid(owner))
 		ereport(ERROR,

@@ -58,9 +58,6 @@ extern void oss_queue_end(const OssQueueState *state);
 extern void oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls,
 							  int expect);
 
-/* OID of the table oss_labels.job, or InvalidOid. */
-extern Oid	oss_job_table(void);
-
 /* Number of the process as lease holder: made from its pid and its start. */
 extern int64 oss_lease_token(void);
 

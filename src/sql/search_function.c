@@ -83,7 +83,7 @@ return_hits(const OssResult *result, const ImageHit *hits, int n)
 	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
 	Datum	   *scores = palloc(sizeof(Datum) * Max(n, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(n, 1));
-	Oid			types[] = {INT8ARRAYOID, FLOAT8ARRAYOID};
+	const Oid	types[] = {INT8ARRAYOID, FLOAT8ARRAYOID};
 
 	for (int i = 0; i < n; i++)
 	{

@@ -73,8 +73,10 @@ forget(OssWatch *watch)
 
 	for (int i = 0; i < lengthof(plans); i++)
 	{
-		if (*plans[i])
-			SPI_freeplan(*plans[i]);
+		SPIPlanPtr	plan = *plans[i];
+
+		if (plan)
+			SPI_freeplan(plan);
 		*plans[i] = NULL;
 	}
 	if (watch->context)
