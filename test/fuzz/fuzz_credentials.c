@@ -10,7 +10,8 @@
  */
 #include "backend.h"
 
-#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/credential_source.h"
@@ -67,19 +68,21 @@ option(const char *name, const char *value)
 	return makeDefElem(pstrdup(name), (Node *) makeString(pstrdup(value)), -1);
 }
 
-/* Write the file that a source reads; returns its name. */
+/* Write the file that a source reads, in memory; returns its name. */
 static const char *
 write_file(const void *bytes, size_t len)
 {
-	static char path[MAXPGPATH];
-	int			fd;
+	static char path[64];
+	static int	fd = -1;
 
-	if (path[0] == '\0')
-		snprintf(path, sizeof(path), "%s/fuzz-%d", getenv("TMPDIR"), getpid());
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	promise(fd >= 0);
-	promise(write(fd, bytes, len) == (ssize_t) len);
-	close(fd);
+	if (fd < 0)
+	{
+		fd = memfd_create("credentials", MFD_CLOEXEC);
+		promise(fd >= 0 && fchmod(fd, 0600) == 0);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	promise(ftruncate(fd, 0) == 0);
+	promise(pwrite(fd, bytes, len, 0) == (ssize_t) len);
 	return path;
 }
 
