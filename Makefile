@@ -95,6 +95,9 @@ demo:
 bench:
 	@test/bench/run
 
+soak:
+	@test/soak
+
 shell:
 	@test/cluster
 
@@ -103,4 +106,4 @@ dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(VERSION)/ \
 		-o $(EXTENSION)-$(VERSION).zip HEAD
 
-.PHONY: oss-server clean-tests test matrix sanitize valgrind coverage fuzz demo bench shell dist
+.PHONY: oss-server clean-tests test matrix sanitize valgrind coverage fuzz demo bench soak shell dist

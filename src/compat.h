@@ -167,6 +167,15 @@ typedef struct OssJsonbState
 #define oss_set_ca_cache(easy) CURLE_OK
 #endif
 
+/* 7.80 can be asked to tell before each time that it sends a request. */
+#if LIBCURL_VERSION_NUM >= 0x075000
+#define oss_set_before_send(easy, function, arg) \
+	(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, function), \
+	 curl_easy_setopt(easy, CURLOPT_PREREQDATA, arg))
+#else
+#define oss_set_before_send(easy, function, arg) ((void) (function))
+#endif
+
 /* 8.6 has a code of its own for an answer that is beyond its limits. */
 #if LIBCURL_VERSION_NUM >= 0x080600
 #define OSS_CURLE_TOO_LARGE CURLE_TOO_LARGE

@@ -65,6 +65,8 @@ struct HttpTransfer
 	bool		refused_address;
 	bool		too_large;
 	bool		no_memory;
+	bool		sent;
+	bool		sent_again;		/* curl was about to */
 	HttpDone	done;
 	void	   *arg;
 	char		errors[CURL_ERROR_SIZE];
@@ -225,6 +227,22 @@ on_close_socket(void *arg, curl_socket_t fd)
 	return http_socket_close(fd);
 }
 
+/*
+ * Let a request be sent once; called by curl before each time.  When a kept
+ * connection breaks before the answer, curl would send the request again, up
+ * to five times, by itself: nobody would count what may have to be paid.
+ */
+static int
+on_send(void *arg, char *address, char *local_address, int port,
+		int local_port)
+{
+	HttpTransfer *t = arg;
+
+	t->sent_again = t->sent;
+	t->sent = true;
+	return t->sent_again ? 1 : 0;
+}
+
 /* Tell what curl's code means for us. */
 static HttpEnd
 end_of_code(const HttpTransfer *t, CURLcode code)
@@ -233,6 +251,8 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 		return HTTP_TOO_LARGE;
 	if (t->no_memory)
 		return HTTP_NO_MEMORY;
+	if (t->sent_again)
+		return HTTP_BROKEN;
 	switch (code)
 	{
 		case CURLE_OK:
@@ -463,6 +483,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
 	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	oss_set_before_send(e, on_send, t);
 
 	/* what was allowed to reach the metadata service serves nothing else */
 	if (spec->reach == HTTP_REACH_METADATA)

@@ -429,13 +429,16 @@ oss_drain_tables_due(OssDrain *drain)
 	return ms;
 }
 
-/* Give every job back. */
+/* Give every job back but those whose answers have come: they are paid for. */
 void
 oss_drain_stop(OssDrain *drain)
 {
 	ListCell   *cell;
+	OssRequest *request;
 	dlist_mutable_iter iter;
 
+	while ((request = oss_group_wait(drain->group, 0)) != NULL)
+		take_request(drain, request);
 	drain->stopping = true;
 	foreach(cell, drain->servers)
 	{

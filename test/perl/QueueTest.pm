@@ -148,10 +148,11 @@ sub log
 	return $new;
 }
 
-# Kill the postmaster and start another, once its children are gone.
+# Kill the postmaster and start another, once its children are gone.  Subs that
+# are called when it is killed, and when they are gone: killed, gone.
 sub kill_postmaster
 {
-	my ($self) = @_;
+	my ($self, %call) = @_;
 	my $node = $self->{node};
 	my ($pid) = split /\n/,
 	  PostgreSQL::Test::Utils::slurp_file($node->data_dir . '/postmaster.pid');
@@ -164,11 +165,13 @@ sub kill_postmaster
 		push @children, $1 if $line =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $pid;
 	}
 	$node->kill9;
+	$call{killed}->() if $call{killed};
 	for (1 .. 200)
 	{
 		last unless grep { kill 0, $_ } @children;
 		sleep 0.05;
 	}
+	$call{gone}->() if $call{gone};
 	$node->start;
 	return;
 }

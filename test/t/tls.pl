@@ -124,6 +124,17 @@ $t->server($t->https);
 $t->fault;
 $t->ok($many);
 is($oss->count('connections_https'), 1, "$calls calls, one connection");
+
+# A kept connection that breaks: curl has several and would try them in turn.
+$t->server($t->https, max_attempts => 1);
+$t->fault(kind => 'delay', delay => 100, prefix => 'kept');
+$oss->fault(kind => 'drop', key => 'dropped');
+$t->ok("SELECT count(*) FROM generate_series(1, 8) i, oss_labels.detect('everykey', 'kept' || i);\n"
+	  . "SELECT public.outcome(" . literal(OssTest::detect_sql('dropped', 'everykey')) . ')');
+cmp_ok($oss->count('label_most_in_flight'), '>', 1, 'several connections are kept');
+is($oss->count_key('everykey', 'dropped'), 1, 'a kept connection that breaks: one attempt is one request');
+
+$t->server($t->https);
 $t->fault(kind => 'close');
 $t->ok($many);
 is($oss->count('connections_https'), $calls, 'connections that the service closes are made anew');
