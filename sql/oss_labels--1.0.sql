@@ -208,6 +208,17 @@ CREATE VIEW oss_labels.label AS
 	JOIN oss_labels.image_label l ON l.image_id = i.image_id;
 
 COMMENT ON VIEW oss_labels.label IS 'Stored labels with the image they belong to: what reports join with. Reading it costs nothing';
+COMMENT ON COLUMN oss_labels.label.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.label.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.label.version_id IS 'version that was asked for; null: the current one at that time';
+COMMENT ON COLUMN oss_labels.label.label_name IS 'the label';
+COMMENT ON COLUMN oss_labels.label.parent_label_name IS 'the label above it; null: none';
+COMMENT ON COLUMN oss_labels.label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top';
+COMMENT ON COLUMN oss_labels.label.label_confidence IS '0 to 1: how sure the service is';
+COMMENT ON COLUMN oss_labels.label.centric_score IS '0 to 1: how prominent the label is in the image';
+COMMENT ON COLUMN oss_labels.label.language IS 'language of the label''s name, such as en-us';
+COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request that brought these labels was made';
+COMMENT ON COLUMN oss_labels.label.image_id IS 'image.image_id';
 
 REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.label FROM PUBLIC;
 
@@ -590,11 +601,27 @@ CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
 	LEFT JOIN oss_labels.flow_status() s ON s.server = l.server;
 
 COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the server, over the last ten seconds), eta (until the server''s jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
+COMMENT ON COLUMN oss_labels.queue.server IS 'name of the foreign server';
+COMMENT ON COLUMN oss_labels.queue.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.queue.queued IS 'jobs that are due';
+COMMENT ON COLUMN oss_labels.queue.in_flight IS 'jobs that a worker has';
+COMMENT ON COLUMN oss_labels.queue.deferred IS 'jobs that are due later';
+COMMENT ON COLUMN oss_labels.queue.paused IS 'why they are paused; null: they are not';
+COMMENT ON COLUMN oss_labels.queue.failed IS 'jobs in failed_job';
+COMMENT ON COLUMN oss_labels.queue.oldest IS 'when the oldest job was enqueued';
+COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were put off; null: none was';
+COMMENT ON COLUMN oss_labels.queue.images_per_second IS 'of the server, over the last ten seconds';
+COMMENT ON COLUMN oss_labels.queue.eta IS 'until the server''s jobs are done at that rate; null: unknown';
 
 CREATE VIEW oss_labels.worker AS
 	SELECT * FROM oss_labels.worker_status();
 
 COMMENT ON VIEW oss_labels.worker IS 'The launcher (database null) and one row per database: pid (null when not running), state, last error, since when. Without shared_preload_libraries one row that says so';
+COMMENT ON COLUMN oss_labels.worker.pid IS 'process id; null: not running';
+COMMENT ON COLUMN oss_labels.worker.database IS 'name of the database; null: the launcher';
+COMMENT ON COLUMN oss_labels.worker.state IS 'what it does, or why it does not run';
+COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error; null: none';
+COMMENT ON COLUMN oss_labels.worker.since IS 'when that state began';
 
 REVOKE ALL ON oss_labels.queue, oss_labels.worker FROM PUBLIC;
 GRANT SELECT ON oss_labels.queue, oss_labels.worker TO pg_monitor;
@@ -896,6 +923,10 @@ CREATE VIEW oss_labels.effective_name AS
 	LEFT JOIN oss_labels.label_rule r ON r.label_name = coalesce(a.label_name, k.label_name)
 	WHERE r.hidden IS NOT TRUE;
 COMMENT ON VIEW oss_labels.effective_name IS 'What each stored name is read as: raw_label_name as the service sends it, label_name after aliases, without hidden ones; min_confidence 0 to 1; merged: others are read as the same label. Free';
+COMMENT ON COLUMN oss_labels.effective_name.raw_label_name IS 'the name as stored';
+COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that is read instead, or the same';
+COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS '0 to 1: a machine''s label below this does not count';
+COMMENT ON COLUMN oss_labels.effective_name.merged IS 'others are read as the same label';
 
 CREATE VIEW oss_labels.effective_label AS
 	SELECT l.image_id, n.label_name,
@@ -929,6 +960,15 @@ CREATE VIEW oss_labels.effective_label AS
 					> (coalesce(l.label_confidence, -1), l.label_name))
 			ELSE true END;
 COMMENT ON VIEW oss_labels.effective_label IS 'The rows of label_effective with image_id instead of the image, and the name as stored (raw_label_name). Free';
+COMMENT ON COLUMN oss_labels.effective_label.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.effective_label.label_name IS 'the label, after aliases';
+COMMENT ON COLUMN oss_labels.effective_label.parent_label_name IS 'the label above it, after aliases; null: none';
+COMMENT ON COLUMN oss_labels.effective_label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.label_confidence IS '0 to 1: how sure the service, or who added it, is';
+COMMENT ON COLUMN oss_labels.effective_label.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.language IS 'language of the name as stored; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.corrected IS 'added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.raw_label_name IS 'the name as stored';
 
 CREATE VIEW oss_labels.label_effective AS
 	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
@@ -937,6 +977,18 @@ CREATE VIEW oss_labels.label_effective AS
 	FROM oss_labels.image i
 	JOIN oss_labels.effective_label e ON e.image_id = i.image_id;
 COMMENT ON VIEW oss_labels.label_effective IS 'Stored labels after the house rules: aliases merged (the most confident row stays), hidden labels and labels below their minimum confidence gone, and people''s corrections applied (corrected: added by a person). What reports read. Joins USING (bucket, key). Free';
+COMMENT ON COLUMN oss_labels.label_effective.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.label_effective.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.label_effective.version_id IS 'version that was asked for; null: the current one at that time';
+COMMENT ON COLUMN oss_labels.label_effective.label_name IS 'the label, after aliases';
+COMMENT ON COLUMN oss_labels.label_effective.parent_label_name IS 'the label above it, after aliases; null: none';
+COMMENT ON COLUMN oss_labels.label_effective.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
+COMMENT ON COLUMN oss_labels.label_effective.label_confidence IS '0 to 1: how sure the service, or who added it, is';
+COMMENT ON COLUMN oss_labels.label_effective.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
+COMMENT ON COLUMN oss_labels.label_effective.language IS 'language of the name as stored; null: added by a person';
+COMMENT ON COLUMN oss_labels.label_effective.tagged_at IS 'when the request that brought these labels was made';
+COMMENT ON COLUMN oss_labels.label_effective.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.label_effective.corrected IS 'added by a person';
 
 CREATE VIEW oss_labels.label_rollup AS
 	SELECT e.parent_label_name, e.label_name,
@@ -947,6 +999,12 @@ CREATE VIEW oss_labels.label_rollup AS
 	FROM oss_labels.effective_label e
 	GROUP BY GROUPING SETS ((e.parent_label_name), (e.parent_label_name, e.label_name));
 COMMENT ON VIEW oss_labels.label_rollup IS 'Images by parent and child label, after the house rules: a row per parent (total is true, label_name null) and one per label. An image counts once per row. max_confidence and avg_confidence: 0 to 1. Free; reads every stored label';
+COMMENT ON COLUMN oss_labels.label_rollup.parent_label_name IS 'the label above; null: labels without one';
+COMMENT ON COLUMN oss_labels.label_rollup.label_name IS 'the label, after aliases; null: the row of the parent';
+COMMENT ON COLUMN oss_labels.label_rollup.total IS 'this is the row of the parent';
+COMMENT ON COLUMN oss_labels.label_rollup.images IS 'number of images';
+COMMENT ON COLUMN oss_labels.label_rollup.max_confidence IS '0 to 1: the highest';
+COMMENT ON COLUMN oss_labels.label_rollup.avg_confidence IS '0 to 1: the mean';
 
 -- Search: which images have these labels
 
@@ -1117,6 +1175,14 @@ CREATE VIEW oss_labels.album_member AS
 	JOIN oss_labels.album_pin p ON p.album_id = a.album_id
 	WHERE p.pinned;
 COMMENT ON VIEW oss_labels.album_member IS 'Images in albums, at the moment of the query: those that meet the rule (score as by search()) and those pinned, without those excluded. Restrict it to an album, by album_id or by owner and name: each album''s rule is a search. Free';
+COMMENT ON COLUMN oss_labels.album_member.album_id IS 'album.album_id';
+COMMENT ON COLUMN oss_labels.album_member.name IS 'album.name';
+COMMENT ON COLUMN oss_labels.album_member.owner IS 'album.owner';
+COMMENT ON COLUMN oss_labels.album_member.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.album_member.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.album_member.version_id IS 'version whose labels meet the rule; null: the current one at that time, or pinned';
+COMMENT ON COLUMN oss_labels.album_member.score IS 'as by search(); null: pinned';
+COMMENT ON COLUMN oss_labels.album_member.pinned IS 'by a person, not by the rule';
 
 CREATE FUNCTION oss_labels.albums_of(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS SETOF oss_labels.album
