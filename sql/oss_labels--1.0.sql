@@ -859,10 +859,14 @@ COMMENT ON INDEX oss_labels.label_correction_label_name_idx IS 'the images with 
 CREATE TRIGGER label_correction_learn AFTER INSERT ON oss_labels.label_correction
 	REFERENCING NEW TABLE AS learned
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
+CREATE TRIGGER label_correction_relearn AFTER UPDATE ON oss_labels.label_correction
+	REFERENCING NEW TABLE AS learned
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
 CREATE TRIGGER image_label_learn AFTER INSERT ON oss_labels.image_label
 	REFERENCING NEW TABLE AS learned
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
 COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'notes new labels in known_label';
+COMMENT ON TRIGGER label_correction_relearn ON oss_labels.label_correction IS 'notes new parents in known_label';
 COMMENT ON TRIGGER image_label_learn ON oss_labels.image_label IS 'notes new labels in known_label';
 
 CREATE FUNCTION oss_labels.correct(
@@ -895,7 +899,11 @@ BEGIN
 	END IF;
 	IF present IS NULL THEN
 		DELETE FROM oss_labels.label_correction c
-		WHERE c.image_id = image AND c.label_name = label_name;
+		WHERE c.image_id = image AND (c.label_name = label_name
+			OR coalesce((SELECT a.label_name FROM oss_labels.label_alias a
+					WHERE a.alias_name = c.label_name), c.label_name)
+				= coalesce((SELECT a.label_name FROM oss_labels.label_alias a
+					WHERE a.alias_name = label_name), label_name));
 		RETURN;
 	END IF;
 	INSERT INTO oss_labels.label_correction AS c
@@ -909,7 +917,7 @@ BEGIN
 		corrected_at = excluded.corrected_at;
 END $$;
 COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
-'Say that a stored image has a label (present true) or has not (false), whatever the machine thinks now and later; NULL takes back what was said. parent_label_name: of an added label. version_id: NULL for the current version. corrected_by: NULL for the session''s user. Errors: 22023 nothing named, P0002 no labels are stored for the image. Free; for roles with EXECUTE.';
+'Say that a stored image has a label (present true) or has not (false), whatever the machine thinks now and later; NULL takes back what was said of it, under all its aliases. Of labels that are read as the same the last word counts. parent_label_name: of an added label. version_id: NULL for the current version. corrected_by: NULL for the session''s user. Errors: 22023 nothing named, P0002 no labels are stored for the image. Free; for roles with EXECUTE.';
 
 CREATE VIEW oss_labels.effective_name AS
 	SELECT k.label_name AS raw_label_name,
@@ -935,11 +943,12 @@ CREATE VIEW oss_labels.effective_label AS
 		l.added IS NOT NULL AS corrected, n.raw_label_name
 	FROM (
 		SELECT image_id, label_name, parent_label_name, label_level,
-			label_confidence, centric_score, language, NULL::boolean AS added
+			label_confidence, centric_score, language,
+			NULL::boolean AS added, NULL::timestamptz AS corrected_at
 		FROM oss_labels.image_label
 		UNION ALL
 		SELECT image_id, label_name, parent_label_name, NULL::integer,
-			label_confidence, NULL::float8, NULL::text, added
+			label_confidence, NULL::float8, NULL::text, added, corrected_at
 		FROM oss_labels.label_correction) l
 	JOIN oss_labels.effective_name n ON n.raw_label_name = l.label_name
 	LEFT JOIN oss_labels.label_alias p ON p.alias_name = l.parent_label_name
@@ -948,8 +957,10 @@ CREATE VIEW oss_labels.effective_label AS
 		AND NOT EXISTS (
 			SELECT FROM oss_labels.label_correction c
 			LEFT JOIN oss_labels.label_alias ca ON ca.alias_name = c.label_name
-			WHERE l.added IS NULL AND c.image_id = l.image_id
-				AND coalesce(ca.label_name, c.label_name) = n.label_name)
+			WHERE c.image_id = l.image_id
+				AND coalesce(ca.label_name, c.label_name) = n.label_name
+				AND (l.added IS NULL OR (c.corrected_at, c.label_name)
+					> (l.corrected_at, l.label_name)))
 		AND CASE WHEN n.merged THEN NOT EXISTS (
 			SELECT FROM oss_labels.image_label b
 			LEFT JOIN oss_labels.label_alias ba ON ba.alias_name = b.label_name
@@ -1310,96 +1321,13 @@ CREATE FUNCTION oss_labels.rank_images(
 	max_likeness double precision,
 	candidates integer)
 RETURNS TABLE (image_id bigint, score double precision)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 20
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 100000 ROWS 20
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET max_parallel_workers_per_gather = 0
-AS $$
-#variable_conflict use_column
-DECLARE
-	labels text[];
-	rarities float8[];
-	images float8;
-	ids bigint[];
-BEGIN
-	SELECT array_agg(r.label_name), array_agg(r.rarity) INTO labels, rarities
-	FROM oss_labels.label_rarity() r;
-	SELECT greatest(c.reltuples, 1) INTO images FROM pg_class c
-	WHERE c.oid = 'oss_labels.image'::regclass;
-
-	-- Read the lists of the labels that weigh most, best first, then stop.
-	WITH lists AS MATERIALIZED (
-		SELECT n.raw_label_name, w.weight * r.rarity * r.rarity AS gain,
-			sum(images / exp(r.rarity)) OVER best - images / exp(r.rarity) AS before
-		FROM unnest(names, weights) w (label_name, weight)
-		JOIN unnest(labels, rarities) r (label_name, rarity) ON r.label_name = w.label_name
-		JOIN oss_labels.effective_name n ON n.label_name = w.label_name
-		WHERE w.weight > 0
-		WINDOW best AS (ORDER BY w.weight * r.rarity * r.rarity DESC, n.raw_label_name))
-	SELECT array_agg(c.image_id) INTO ids FROM (
-		SELECT p.image_id
-		FROM lists l
-		CROSS JOIN LATERAL (
-			(SELECT x.image_id, x.label_confidence FROM oss_labels.image_label x
-			WHERE x.label_name = l.raw_label_name
-			ORDER BY x.label_confidence DESC LIMIT 20 * candidates)
-			UNION ALL
-			(SELECT x.image_id, x.label_confidence FROM oss_labels.label_correction x
-			WHERE x.label_name = l.raw_label_name AND x.added
-			ORDER BY x.label_confidence DESC LIMIT candidates)) p
-		WHERE l.before < 30 * candidates
-			AND p.image_id IS DISTINCT FROM except_id
-		GROUP BY p.image_id
-		ORDER BY sum(l.gain * coalesce(p.label_confidence, 0.5)) DESC, p.image_id
-		LIMIT candidates) c;
-
-	RETURN QUERY
-	WITH rarity AS MATERIALIZED (
-		SELECT * FROM unnest(labels, rarities) r (label_name, rarity)),
-	wanted AS MATERIALIZED (
-		SELECT w.label_name, w.weight * r.rarity AS weight
-		FROM unnest(names, weights) w (label_name, weight)
-		JOIN rarity r ON r.label_name = w.label_name),
-	vectors AS MATERIALIZED (
-		SELECT e.image_id, e.label_name,
-			max(oss_labels.label_weight(e.label_confidence, e.centric_score) * r.rarity) AS weight
-		FROM oss_labels.effective_label e
-		JOIN rarity r ON r.label_name = e.label_name
-		WHERE e.image_id = ANY (ids)
-		GROUP BY e.image_id, e.label_name),
-	scored AS (
-		SELECT v.image_id, sqrt(sum(v.weight ^ 2)) AS norm,
-			sum(v.weight * w.weight) / nullif(sqrt(sum(v.weight ^ 2))
-				* (SELECT sqrt(sum(o.weight ^ 2)) FROM wanted o), 0) AS score
-		FROM vectors v
-		LEFT JOIN wanted w ON w.label_name = v.label_name
-		GROUP BY v.image_id
-		HAVING sum(v.weight * w.weight) > 0),
-	ranked AS MATERIALIZED (
-		SELECT s.*, row_number() OVER (ORDER BY s.score DESC, s.image_id) AS place
-		FROM scored s
-		ORDER BY place
-		LIMIT CASE WHEN max_likeness IS NULL THEN max_rows ELSE 2 * max_rows + 20 END),
-	front AS MATERIALIZED (
-		SELECT r.place, r.norm, v.label_name, v.weight
-		FROM ranked r
-		JOIN vectors v ON v.image_id = r.image_id
-		WHERE max_likeness IS NOT NULL),
-	doubles AS MATERIALIZED (
-		SELECT b.place
-		FROM front a
-		JOIN front b ON b.label_name = a.label_name AND b.place > a.place
-		GROUP BY a.place, b.place, a.norm, b.norm
-		HAVING 1 - sqrt(greatest(0, a.norm ^ 2 + b.norm ^ 2 - 2 * sum(a.weight * b.weight)))
-			/ greatest(a.norm, b.norm) > max_likeness)
-	SELECT r.image_id, r.score
-	FROM ranked r
-	WHERE r.place NOT IN (SELECT d.place FROM doubles d)
-	ORDER BY r.place
-	LIMIT max_rows;
-END $$;
+AS 'MODULE_PATHNAME', 'oss_labels_rank_images';
 COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
-'Images by the cosine between their labels and given ones, each weighted by label_weight() and rarity. names, weights: what is wanted; except_id: an image to leave out; max_likeness: as related_images(); candidates: how many images found by index are compared exactly. Internal: what related_images() and images_for() are made of. Free; rights as search().';
+'Images by the cosine between their labels and given ones, each weighted by label_weight() and rarity. names, weights: what is wanted; except_id: an image to leave out; max_likeness: as related_images(); candidates: how many images found by index are compared exactly, at least; twice max_rows if that is more, up to 100000. Internal: what related_images() and images_for() are made of. Errors: 22023 a weight that is not finite, negative max_rows, max_likeness not from 0 to 1. Free; rights as search().';
 
 CREATE FUNCTION oss_labels.related_images(
 	bucket text,
@@ -1420,12 +1348,12 @@ BEGIN ATOMIC
 			AND o.version_id IS NOT DISTINCT FROM related_images.version_id
 		GROUP BY o.image_id) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
-		related_images.max_rows, related_images.max_likeness, 500) r
+		related_images.max_rows, related_images.max_likeness, 1000) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
 END;
 COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision) IS
-'Stored images whose labels are most like those of a stored image; best first. score: cosine of the two images'' labels, 0 to 1, each label weighted by confidence, prominence and rarity. max_rows: at most so many; version_id: NULL for the current version. max_likeness: an image that is more like a better one than this (0 to 1: 1 less their relative distance) is left out as its near-duplicate; NULL keeps all. No rows for an image that is not stored. Free; needs EXECUTE, rights as search().';
+'Stored images whose labels are most like those of a stored image; best first. score: cosine of the two images'' labels, 0 to 1, each label weighted by confidence, prominence and rarity. max_rows: at most so many; version_id: NULL for the current version. max_likeness: an image that is more like a better one than this (0 to 1: 1 less their relative distance) is left out as its near-duplicate; NULL keeps all. No rows for an image that is not stored. Errors: 22023 negative max_rows, max_likeness not from 0 to 1. Free; needs EXECUTE, rights as search().';
 
 CREATE FUNCTION oss_labels.images_for(
 	profile jsonb,
@@ -1439,12 +1367,12 @@ BEGIN ATOMIC
 			pg_catalog.array_agg(p.value::pg_catalog.float8 ORDER BY p.key) AS weights
 		FROM pg_catalog.jsonb_each_text(images_for.profile) p) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, NULL,
-		images_for.max_rows, images_for.max_likeness, 500) r
+		images_for.max_rows, images_for.max_likeness, 1000) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
 END;
 COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision) IS
-'Stored images that somebody may like, best first. profile: an object of labels and weights, from profile() or from anywhere; score, max_rows and max_likeness as for related_images(). What he has seen is not left out: ask for more rows and leave it out in WHERE. Errors: 22023 profile is no object, 22P02 a weight is no number. Free; needs EXECUTE, rights as search().';
+'Stored images that somebody may like, best first. profile: an object of labels and weights, from profile() or from anywhere; score, max_rows and max_likeness as for related_images(). What he has seen is not left out: ask for more rows and leave it out in WHERE. Errors: 22023 profile is no object, a weight is not finite, bad max_rows or max_likeness; 22P02, 22003 a weight is no number or too large. Free; needs EXECUTE, rights as search().';
 
 CREATE FUNCTION oss_labels.image_sparsevec(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS text
@@ -1510,6 +1438,7 @@ REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,
 	oss_labels.label_effective, oss_labels.label_rollup,
 	oss_labels.album, oss_labels.album_pin, oss_labels.album_member FROM PUBLIC;
 
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.known_label', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_alias', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_correction', '');

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "common/shortest_dec.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -15,7 +16,6 @@
 #include "miscadmin.h"
 #include "sql/label_query.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
 
 PG_FUNCTION_INFO_V1(oss_label_query_in);
 PG_FUNCTION_INFO_V1(oss_label_query_out);
@@ -329,6 +329,16 @@ print_name(StringInfo out, const LabelQueryNode *term)
 	appendStringInfoChar(out, '"');
 }
 
+/* Write a least confidence, exactly whatever extra_float_digits is. */
+static void
+print_number(StringInfo out, double number)
+{
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	double_to_shortest_decimal_buf(number, digits);
+	appendStringInfo(out, ":%s", digits);
+}
+
 /* Write a node, in parentheses if it binds weaker than what it is part of. */
 static void
 print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
@@ -345,7 +355,7 @@ print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
 			appendStringInfoString(out, "parent:");
 		print_name(out, node);
 		if (node->has_min)
-			appendStringInfo(out, ":%s", float8out_internal(node->min));
+			print_number(out, node->min);
 	}
 	foreach(lc, node->args)
 	{

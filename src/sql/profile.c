@@ -11,7 +11,9 @@
 #include "common/hashfn.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "sql/related_rank.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
@@ -38,11 +40,11 @@ typedef struct Liking
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* Return an argument, or what stands for NULL. */
+/* Return an argument, NaN for NULL. */
 static double
-number_argument(FunctionCallInfo fcinfo, int i, double otherwise)
+number_argument(FunctionCallInfo fcinfo, int i)
 {
-	return PG_ARGISNULL(i) ? otherwise : PG_GETARG_FLOAT8(i);
+	return PG_ARGISNULL(i) ? get_float8_nan() : PG_GETARG_FLOAT8(i);
 }
 
 /* Transition function: (state, label_name, confidence, centric, weight) */
@@ -71,9 +73,8 @@ oss_labels_profile_add(PG_FUNCTION_ARGS)
 		liking->weight = 0;
 	}
 
-	/* as label_weight() */
-	liking->weight += PG_GETARG_FLOAT8(4) * number_argument(fcinfo, 2, 0.5) *
-		(1 + number_argument(fcinfo, 3, 0.5)) / 2;
+	liking->weight += PG_GETARG_FLOAT8(4) *
+		related_weight(number_argument(fcinfo, 2), number_argument(fcinfo, 3));
 	PG_RETURN_POINTER(likings);
 }
 

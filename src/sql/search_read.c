@@ -1,19 +1,14 @@
 /*-------------------------------------------------------------------------
  * search_read.c
  *	  Read what a search needs from the tables.
- *
- * Sets may have a million members, so rows go from the executor straight into
- * the set instead of through a table of SPI's.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
-#include "nodes/params.h"
+#include "sql/read.h"
 #include "sql/search_read.h"
-#include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -37,21 +32,30 @@
 	"HAVING pg_catalog.bool_or(coalesce(a.label_name, k.parent_label_name) " \
 	"OPERATOR(pg_catalog.=) $1)) c"
 
-/* What a label is called in the store. */
+/* What a label is called in the store, and its house rule. */
 #define READ_NAMES \
-	"SELECT pg_catalog.array_agg(n.raw_label_name), " \
-	"coalesce(pg_catalog.max(n.min_confidence), 0) " \
-	"FROM oss_labels.effective_name n " \
-	"WHERE n.label_name OPERATOR(pg_catalog.=) $1"
+	"SELECT pg_catalog.array_agg(n.name), " \
+	"coalesce(pg_catalog.max(r.min_confidence), 0) " \
+	"FROM (SELECT $1 AS name WHERE NOT EXISTS (" \
+	"SELECT FROM oss_labels.label_alias a " \
+	"WHERE a.alias_name OPERATOR(pg_catalog.=) $1) " \
+	"UNION ALL SELECT a.alias_name FROM oss_labels.label_alias a " \
+	"WHERE a.label_name OPERATOR(pg_catalog.=) $1) n " \
+	"LEFT JOIN oss_labels.label_rule r " \
+	"ON r.label_name OPERATOR(pg_catalog.=) $1 " \
+	"WHERE r.hidden IS NOT TRUE"
 
-/* What people said about a label. */
+/* What people said about a label, the last word for each image. */
 #define READ_CORRECTED \
-	"SELECT c.image_id, c.label_confidence " \
+	"SELECT s.image_id, s.label_confidence FROM (" \
+	"SELECT DISTINCT ON (c.image_id) c.image_id, c.label_confidence, c.added " \
 	"FROM oss_labels.label_correction c " \
-	"LEFT JOIN oss_labels.label_alias a " \
-	"ON a.alias_name OPERATOR(pg_catalog.=) c.label_name " \
-	"WHERE coalesce(a.label_name, c.label_name) OPERATOR(pg_catalog.=) $1 " \
-	"AND c.added OPERATOR(pg_catalog.=) $2"
+	"WHERE c.label_name OPERATOR(pg_catalog.=) $1 " \
+	"OR c.label_name OPERATOR(pg_catalog.=) ANY (ARRAY(" \
+	"SELECT a.alias_name FROM oss_labels.label_alias a " \
+	"WHERE a.label_name OPERATOR(pg_catalog.=) $1)) " \
+	"ORDER BY c.image_id, c.corrected_at DESC, c.label_name DESC) s " \
+	"WHERE s.added OPERATOR(pg_catalog.=) $2"
 
 /* The names of a label in the store, quoted, and its house rule. */
 typedef struct Names
@@ -60,94 +64,33 @@ typedef struct Names
 	double		min;
 } Names;
 
-/* Receives rows of image_id and confidence. */
-typedef struct SetReceiver
-{
-	DestReceiver pub;
-	ImageSetBuilder builder;
-} SetReceiver;
-
-/* Parameters of a query. */
-typedef struct Arguments
-{
-	int			n;
-	Oid			types[2];
-	Datum		values[2];
-} Arguments;
-
-/* DestReceiver methods that need not do anything. */
+/* Take a row of image_id and confidence into a set. */
 static void
-startup(DestReceiver *self, int operation, TupleDesc desc)
+take_hit(TupleTableSlot *slot, void *builder)
 {
-}
-
-static void
-nothing(DestReceiver *self)
-{
-}
-
-/* DestReceiver method: take a row. */
-static bool
-receive(TupleTableSlot *slot, DestReceiver *self)
-{
-	slot_getsomeattrs(slot, 2);
-	image_set_add(&((SetReceiver *) self)->builder,
-				  DatumGetInt64(slot->tts_values[0]),
+	image_set_add(builder, DatumGetInt64(slot->tts_values[0]),
 				  slot->tts_isnull[1] ? get_float8_nan() :
 				  DatumGetFloat8(slot->tts_values[1]));
-	return true;
-}
-
-/* Run a query of ours. */
-static void
-run(const char *query, const Arguments *arguments, DestReceiver *dest)
-{
-	SPIExecuteOptions options = {0};
-	int			result;
-
-	options.read_only = true;
-	options.dest = dest;
-	options.params = makeParamList(arguments->n);
-	for (int i = 0; i < arguments->n; i++)
-	{
-		options.params->params[i].value = arguments->values[i];
-		options.params->params[i].isnull = false;
-		options.params->params[i].pflags = PARAM_FLAG_CONST;
-		options.params->params[i].ptype = arguments->types[i];
-	}
-	result = SPI_execute_extended(query, &options);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not read labels: %s", SPI_result_code_string(result));
 }
 
 /* Run a query for a set, in the caller's memory. */
 static ImageSet
-run_for_set(const char *query, const Arguments *arguments)
+run_for_set(const char *query, const OssArguments *arguments)
 {
-	SetReceiver receiver = {
-		.pub = {receive, startup, nothing, nothing, DestTuplestore}
-	};
+	ImageSetBuilder builder;
 
-	image_set_begin(&receiver.builder);
-	run(query, arguments, &receiver.pub);
-	return image_set_finish(&receiver.builder);
-}
-
-/* Add a parameter. */
-static void
-add_argument(Arguments *arguments, Oid type, Datum value)
-{
-	arguments->types[arguments->n] = type;
-	arguments->values[arguments->n++] = value;
+	image_set_begin(&builder);
+	oss_read(query, arguments, take_hit, &builder);
+	return image_set_finish(&builder);
 }
 
 /* Write the condition on confidence. */
 static const char *
-min_condition(const LabelQueryNode *term, Arguments *arguments)
+min_condition(const LabelQueryNode *term, OssArguments *arguments)
 {
 	if (!term->has_min)
 		return "";
-	add_argument(arguments, FLOAT8OID, Float8GetDatum(term->min));
+	oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(term->min));
 	return " AND label_confidence OPERATOR(pg_catalog.>=) $2";
 }
 
@@ -155,11 +98,11 @@ min_condition(const LabelQueryNode *term, Arguments *arguments)
 static Datum
 read_children(const LabelQueryNode *term, int which)
 {
-	Arguments	arguments = {0};
+	OssArguments arguments = {0};
 	bool		isnull;
 
-	add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	run(READ_CHILDREN, &arguments, NULL);
+	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
+	oss_read(READ_CHILDREN, &arguments, NULL, NULL);
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, which,
 						 &isnull);
 }
@@ -188,13 +131,13 @@ quote_names(Datum array)
 static Names
 read_names(const LabelQueryNode *term)
 {
-	Arguments	arguments = {0};
+	OssArguments arguments = {0};
 	Names		names = {0};
 	bool		isnull;
 	Datum		array;
 
-	add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	run(READ_NAMES, &arguments, NULL);
+	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
+	oss_read(READ_NAMES, &arguments, NULL, NULL);
 	array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						  &isnull);
 	if (isnull)
@@ -207,23 +150,23 @@ read_names(const LabelQueryNode *term)
 
 /* Write the query for the machine's rows of a label; NULL for nothing. */
 static char *
-name_query(const LabelQueryNode *term)
+name_query(const LabelQueryNode *term, OssArguments *arguments)
 {
 	Names		names = read_names(term);
 	double		min = Max(names.min, term->has_min ? term->min : 0);
 
 	if (names.list == NULL)
 		return NULL;
+	if (min > 0 || term->has_min)
+		oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(min));
 	return psprintf("SELECT image_id, label_confidence FROM oss_labels.image_label "
-					"WHERE label_name IN (%s)%s", names.list, min == 0 &&
-					!term->has_min ? "" :
-					psprintf(" AND label_confidence OPERATOR(pg_catalog.>=) "
-							 "'%s'::pg_catalog.float8", float8out_internal(min)));
+					"WHERE label_name IN (%s)%s", names.list, arguments->n == 0 ?
+					"" : " AND label_confidence OPERATOR(pg_catalog.>=) $1");
 }
 
 /* Write the query for a parent's rows; NULL for nothing. */
 static char *
-parent_query(const LabelQueryNode *term, Arguments *arguments)
+parent_query(const LabelQueryNode *term, OssArguments *arguments)
 {
 	char	   *always = quote_names(read_children(term, 1));
 	char	   *others = quote_names(read_children(term, 2));
@@ -231,7 +174,7 @@ parent_query(const LabelQueryNode *term, Arguments *arguments)
 	StringInfoData query;
 
 	initStringInfo(&query);
-	add_argument(arguments, TEXTOID, CStringGetTextDatum(term->name));
+	oss_add_argument(arguments, TEXTOID, CStringGetTextDatum(term->name));
 	min = min_condition(term, arguments);
 	if (always != NULL)
 		appendStringInfo(&query, READ_LABELS "raw_label_name IN (%s)%s",
@@ -247,10 +190,10 @@ parent_query(const LabelQueryNode *term, Arguments *arguments)
 static ImageSet
 read_corrected(const LabelQueryNode *term, bool added)
 {
-	Arguments	arguments = {0};
+	OssArguments arguments = {0};
 
-	add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	add_argument(&arguments, BOOLOID, BoolGetDatum(added));
+	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
+	oss_add_argument(&arguments, BOOLOID, BoolGetDatum(added));
 	return run_for_set(READ_CORRECTED, &arguments);
 }
 
@@ -273,8 +216,8 @@ apply_min(const LabelQueryNode *term, ImageSet *set)
 static ImageSet
 read_name(const LabelQueryNode *term)
 {
-	Arguments	arguments = {0};
-	char	   *query = name_query(term);
+	OssArguments arguments = {0};
+	char	   *query = name_query(term, &arguments);
 	ImageSet	found = {0, NULL};
 	ImageSet	added;
 	ImageSet	removed;
@@ -296,7 +239,7 @@ read_name(const LabelQueryNode *term)
 ImageSet
 read_term(const LabelQueryNode *term)
 {
-	Arguments	arguments = {0};
+	OssArguments arguments = {0};
 	ImageSet	none = {0, NULL};
 	char	   *query;
 
@@ -310,16 +253,17 @@ read_term(const LabelQueryNode *term)
 int64
 count_term(const LabelQueryNode *term, int64 limit)
 {
-	Arguments	arguments = {0};
+	OssArguments arguments = {0};
 	char	   *query;
 	bool		isnull;
 
-	query = term->parent ? parent_query(term, &arguments) : name_query(term);
+	query = term->parent ? parent_query(term, &arguments) :
+		name_query(term, &arguments);
 	if (query == NULL)
 		return 0;
 	query = psprintf("SELECT pg_catalog.count(*) FROM (%s LIMIT " INT64_FORMAT ") l",
 					 query, limit);
-	run(query, &arguments, NULL);
+	oss_read(query, &arguments, NULL, NULL);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 									   SPI_tuptable->tupdesc, 1, &isnull));
 }
@@ -328,7 +272,7 @@ count_term(const LabelQueryNode *term, int64 limit)
 ImageSet
 read_universe(void)
 {
-	Arguments	arguments = {0};
+	OssArguments arguments = {0};
 
 	return run_for_set("SELECT image_id, NULL::pg_catalog.float8 "
 					   "FROM oss_labels.image", &arguments);

@@ -1,32 +1,51 @@
--- Recall of related_images() at 20 against brute force, over 10 random images,
--- and the median of its milliseconds over 30.
+-- Recall at 20 of related_images() and images_for() against brute force over
+-- every stored image: :asked random images, and as many profiles of users who
+-- looked at three of one theme and two of any.
 SET jit = off;
+SET max_parallel_workers_per_gather = 2;
+SET work_mem = '256MB';
 SELECT setseed(0.1);
-CREATE TEMP TABLE asked AS
-	SELECT 1 + floor(random() * :images)::bigint AS n FROM generate_series(1, 10);
 CREATE TEMP TABLE rarity AS SELECT * FROM oss_labels.label_rarity();
+CREATE TEMP TABLE norm AS
+	SELECT l.image_id, sqrt(sum((l.label_confidence * (1 + l.centric_score) / 2 * r.rarity) ^ 2)) AS norm
+	FROM oss_labels.image_label l JOIN rarity r USING (label_name) GROUP BY l.image_id;
+ALTER TABLE norm ADD PRIMARY KEY (image_id);
+ANALYZE rarity, norm;
+CREATE TEMP TABLE asked AS
+	SELECT n AS who, 'bench' AS bucket, 'image/' || image || '.jpg' AS key, NULL::jsonb AS profile
+	FROM (SELECT n, 1 + floor(random() * :images)::bigint AS image FROM generate_series(1, :asked) n) a
+	UNION ALL
+	SELECT n, NULL, NULL, oss_labels.profile(l.label_name, l.label_confidence, l.centric_score, 1)
+	FROM (SELECT 1000 + u AS n, CASE WHEN i <= 3 THEN 1 + (u * 7 + i * 400) % :images
+			ELSE 1 + floor(random() * :images)::bigint END AS image
+		FROM generate_series(1, :asked) u, generate_series(1, 5) i) s
+	JOIN oss_labels.label l ON l.bucket = 'bench' AND l.key = 'image/' || s.image || '.jpg'
+	GROUP BY n;
 CREATE TEMP TABLE wanted AS
-	SELECT i.image_id, l.label_name, oss_labels.label_weight(l.label_confidence, l.centric_score) * r.rarity AS w
-	FROM asked a JOIN oss_labels.image i ON i.bucket = 'bench' AND i.key = 'image/' || a.n || '.jpg'
-	JOIN oss_labels.image_label l USING (image_id) JOIN rarity r USING (label_name);
-CREATE TEMP TABLE brute AS
-	SELECT w.image_id AS asked, l.image_id,
-		sum(w.w * oss_labels.label_weight(l.label_confidence, l.centric_score) * r.rarity) AS dot
-	FROM wanted w JOIN oss_labels.image_label l USING (label_name) JOIN rarity r USING (label_name)
-	WHERE w.image_id <> l.image_id GROUP BY 1, 2;
+	SELECT a.who, i.image_id AS except_id, l.label_name,
+		oss_labels.label_weight(l.label_confidence, l.centric_score) * r.rarity AS weight
+	FROM asked a JOIN oss_labels.image i USING (bucket, key)
+	JOIN oss_labels.image_label l USING (image_id) JOIN rarity r USING (label_name)
+	UNION ALL
+	SELECT a.who, NULL, p.key, p.value::float8 * r.rarity
+	FROM asked a, jsonb_each_text(a.profile) p JOIN rarity r ON r.label_name = p.key;
 CREATE TEMP TABLE best AS
-	SELECT asked, image_id, row_number() OVER (PARTITION BY asked ORDER BY score DESC) AS place
-	FROM (SELECT b.asked, b.image_id, b.dot / n.norm AS score
-		FROM (SELECT *, row_number() OVER (PARTITION BY asked ORDER BY dot DESC) AS p FROM brute) b
-		CROSS JOIN LATERAL (SELECT sqrt(sum((oss_labels.label_weight(l.label_confidence, l.centric_score)
-				* r.rarity) ^ 2)) AS norm
-			FROM oss_labels.image_label l JOIN rarity r USING (label_name)
-			WHERE l.image_id = b.image_id) n
-		WHERE b.p <= 3000) s;
-SELECT count(r.image_id)::float8 / count(*) AS recall
-FROM best b
-JOIN oss_labels.image i ON i.image_id = b.asked
-LEFT JOIN LATERAL (
-	SELECT r.image_id FROM oss_labels.related_images(i.bucket, i.key, 20, max_likeness => NULL) r
-	WHERE r.image_id = b.image_id) r ON true
-WHERE b.place <= 20;
+	SELECT who, image_id FROM (
+		SELECT d.who, d.image_id,
+			row_number() OVER (PARTITION BY d.who ORDER BY d.dot / n.norm DESC, d.image_id) AS place
+		FROM (SELECT w.who, l.image_id,
+				sum(w.weight * l.label_confidence * (1 + l.centric_score) / 2 * r.rarity) AS dot
+			FROM wanted w JOIN oss_labels.image_label l USING (label_name) JOIN rarity r USING (label_name)
+			WHERE l.image_id IS DISTINCT FROM w.except_id GROUP BY w.who, l.image_id) d
+		JOIN norm n USING (image_id)) s
+	WHERE place <= 20;
+CREATE TEMP TABLE found AS
+	SELECT a.who, r.image_id FROM asked a
+	CROSS JOIN LATERAL oss_labels.related_images(a.bucket, a.key, 20, max_likeness => NULL) r
+	WHERE a.profile IS NULL
+	UNION ALL
+	SELECT a.who, r.image_id FROM asked a
+	CROSS JOIN LATERAL oss_labels.images_for(a.profile, 20, NULL) r;
+SELECT count(f.image_id) FILTER (WHERE b.who < 1000)::float8 / count(*) FILTER (WHERE b.who < 1000),
+	count(f.image_id) FILTER (WHERE b.who > 1000)::float8 / count(*) FILTER (WHERE b.who > 1000)
+FROM best b LEFT JOIN found f USING (who, image_id);

@@ -60,6 +60,37 @@ SELECT count(*) FROM oss_labels.images_for(NULL);
 SELECT oss_labels.images_for('[1]');
 SELECT oss_labels.images_for('{"Cat": "much"}');
 
+-- bad weights, numbers of rows and likenesses are refused by name; huge ones are fine
+SELECT oss_labels.images_for('{"Cat": "NaN"}');
+SELECT oss_labels.images_for('{"Cat": "Infinity"}');
+SELECT oss_labels.images_for('{"Cat": 1e400}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT oss_labels.images_for('{"Cat": 1}', -1);
+\echo :LAST_ERROR_SQLSTATE
+SELECT oss_labels.images_for('{"Cat": 1}', 5, 'NaN');
+SELECT oss_labels.related_images('related', 'cat1', max_likeness => 1.5);
+\echo :LAST_ERROR_SQLSTATE
+SELECT a.key = b.key AS same, abs(a.score - b.score) < 1e-9 AS equal
+FROM oss_labels.images_for('{"Cat": 1e300, "Sofa": 1e300}', 1) a, oss_labels.images_for('{"Cat": 1, "Sofa": 1}', 1) b;
+SELECT count(*), count(*) FILTER (WHERE score > 0 AND score <= 1 + 1e-9) AS cosines
+FROM oss_labels.images_for('{"Cat": 1e-300, "Sofa": null, "Unicorn": 5}', 2147483647, NULL);
+SELECT count(*) FROM oss_labels.images_for('{"Cat": 1}', 0);
+SELECT count(*) FROM oss_labels.images_for('{"Cat": 1}', NULL, NULL);
+SELECT key FROM oss_labels.images_for('{"Sky": 1, "Cat": -10, "Tree": -10}', 1);
+
+-- house rules and corrections count, and a label below two parents counts once
+INSERT INTO oss_labels.label_alias VALUES ('Kitty', 'Cat');
+SELECT pg_temp.store('kitty', '{Sky,Kitty,Sofa}', '{0.5,0.95,0.5}');
+SELECT oss_labels.correct('related', 'dog', 'Cat', true), oss_labels.correct('related', 'cat2', 'Cat', false);
+SELECT key FROM oss_labels.images_for('{"Cat": 1}', 1000, NULL) WHERE key IN ('kitty', 'dog', 'cat2') ORDER BY key;
+INSERT INTO oss_labels.label_rule (label_name, hidden) VALUES ('Cat', true);
+SELECT count(*) FROM oss_labels.images_for('{"Cat": 1}');
+DELETE FROM oss_labels.label_rule;
+DELETE FROM oss_labels.label_alias;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Yak", "ParentLabelName": "Animal", "LabelConfidence": 0.9},
+	{"LabelName": "Yak", "ParentLabelName": "Cattle", "LabelConfidence": 0.5}]}', 'related', k) FROM unnest('{yak1,yak2}'::text[]) k;
+SELECT key, round(score::numeric, 9) AS score FROM oss_labels.related_images('related', 'yak1');
+
 -- for pgvector
 SELECT oss_labels.image_sparsevec('related', 'dog'), oss_labels.image_sparsevec('related', 'nope');
 SELECT count(*) FROM (SELECT oss_labels.forget(bucket, key) FROM oss_labels.image WHERE bucket = 'related') f;

@@ -42,6 +42,24 @@ SELECT * FROM pg_temp.seen;
 SELECT key, score FROM oss_labels.search('Dog | Wedding');
 SELECT label_name, added, corrected_by = 'mei' AS by_mei, corrected_at <= now() AS has_time, note
 FROM oss_labels.label_correction ORDER BY label_name, corrected_by;
+
+-- of names that are read as one label the last word counts, and is taken back whole
+SELECT oss_labels.correct('rules', 'b', '狗', false, corrected_by => 'bo');
+SELECT count(*) FROM pg_temp.seen WHERE key = 'b' AND label_name = 'Dog';
+SELECT key FROM oss_labels.search('Dog');
+SELECT oss_labels.correct('rules', 'b', 'Dog', true, 'Animal', corrected_by => 'mei');
+SELECT count(*) FROM pg_temp.seen WHERE key = 'b' AND label_name = 'Dog';
+SELECT key FROM oss_labels.search('Dog');
+SELECT oss_labels.correct('rules', 'b', '狗', NULL);
+SELECT label_confidence, corrected FROM pg_temp.seen WHERE key = 'b' AND label_name = 'Dog';
+SELECT count(*) FROM oss_labels.label_correction WHERE label_name IN ('Dog', '狗') AND corrected_by <> session_user;
+SELECT oss_labels.correct('rules', 'b', 'Dog', true, 'Animal', corrected_by => 'mei');
+
+-- a parent that is named later is searched, too
+SELECT oss_labels.correct('rules', 'a', 'Lantern', true);
+SELECT oss_labels.correct('rules', 'a', 'Lantern', true, 'Lamp');
+SELECT key FROM oss_labels.search('parent:Lamp');
+SELECT oss_labels.correct('rules', 'a', 'Lantern', NULL);
 SELECT oss_labels.correct('rules', 'nope', 'Dog', true);
 \echo :LAST_ERROR_SQLSTATE
 SELECT oss_labels.correct('rules', 'a', '', true);

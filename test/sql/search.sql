@@ -17,6 +17,11 @@ SELECT 'Dog & Cat'::label_query && 'Beach|Sea', 'a'::label_query || 'b&c', !! 'a
 SELECT 'a & b'::label_query = ' (a)&b'::label_query AS equal,
 	   pg_catalog.array_agg(DISTINCT q) FROM unnest('{a,(a),b}'::label_query[]) q;
 
+-- a threshold is kept exactly, whatever numbers are printed like
+SET extra_float_digits = -15;
+SELECT 'Dog:0.123456'::label_query, 'Dog:0.96'::label_query, 'Dog:1e-300'::label_query;
+RESET extra_float_digits;
+
 -- what is wrong, and where
 SELECT ''::label_query;
 \echo :LAST_ERROR_SQLSTATE
@@ -59,6 +64,9 @@ JOIN image i USING (key) WHERE i.bucket = 'searchbucket';
 SELECT key, score FROM search('Beach & (Sunset | Sunrise) & !Crowd');
 SELECT key, score FROM search('Beach');
 SELECT key, score FROM search('Beach:0.9');
+SET extra_float_digits = -15;
+SELECT key FROM search('Beach:0.91');
+RESET extra_float_digits;
 SELECT key, score FROM search('Beach', 1);
 SELECT key, score FROM search('Beach', 0);
 SELECT key, score FROM search('Beach', -1);
