@@ -11,81 +11,14 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "client/flow.h"
-#include "client/request.h"
+#include "client/request_state.h"
 #include "client/signing.h"
-#include "common/pg_prng.h"
-#include "lib/ilist.h"
 #include "mb/pg_wchar.h"
-#include "protocol/image_labels.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Full jitter over min(base * 2^n, cap), as the SDKs do (reference 4.2). */
-#define BACKOFF_BASE_MS		200.0
-#define BACKOFF_CAP_MS		20000.0
-
-/*
- * With less time left than this, or than the last answer took, an attempt
- * would be paid for and its answer not received.
- */
-#define LEAST_TIME_MS		100
-
-/* Attempts in a row without any answer after which the set-up is at fault. */
-#define UNREACHABLE_LIMIT	5
-
 int			oss_max_response_kb = 8192;
-
-typedef enum RequestState
-{
-	REQUEST_WAITING,			/* node is in waiting */
-	REQUEST_IN_FLIGHT,			/* transfer is set, the flow gate passed */
-	REQUEST_DONE				/* node is in group->finished unless taken */
-} RequestState;
-
-struct OssGroup
-{
-	MemoryContext context;
-	dlist_head	finished;
-	OssCounters counters;
-};
-
-/*
- * A request.  transfer belongs to context and is kept while the answer may be
- * looked at.  rule and xml are set by a failure.  deadline is 0 until the first
- * attempt goes out.
- */
-struct OssRequest
-{
-	MemoryContext context;
-	MemoryContextCallback reset;
-	dlist_node	node;
-	bool		listed;
-	RequestState state;
-	OssGroup   *group;
-	void	   *tag;
-	OssServer  *server;
-	char	   *bucket;
-	char	   *key;
-	char	   *version_id;
-	char		process[OSS_LABELS_PROCESS_MAX];
-	int			attempts;		/* sent */
-	int			charged;		/* of those, counted against max_attempts */
-	int			max_attempts;
-	bool		clock_corrected;
-	bool		key_renewed;
-	char		key_id[136];	/* that signed the attempt in flight */
-	TimestampTz due;			/* not before */
-	TimestampTz sent;			/* the last attempt */
-	long		took_ms;		/* its answer; 0 without one */
-	TimestampTz deadline;
-	HttpTransfer *transfer;
-	const OssFailureRule *rule;
-	const OssFailure *failure;
-	OssErrorXml xml;
-};
 
 static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 
@@ -338,23 +271,6 @@ send_or_fail(OssRequest *request, const OssCredentials *who, TimestampTz now)
 	PG_END_TRY();
 }
 
-/* Return how many ms a request has until its deadline; -1 without one. */
-static long
-time_left(const OssRequest *request, TimestampTz now)
-{
-	if (request->deadline == 0)
-		return -1;
-	return (long) Max(0, (request->deadline - now) / 1000);
-}
-
-/* Would it be too late to send a request at that time? */
-static bool
-is_too_late(const OssRequest *request, TimestampTz when)
-{
-	return request->deadline != 0 &&
-		time_left(request, when) < Max(LEAST_TIME_MS, request->took_ms);
-}
-
 /*
  * Send a waiting request if everything is there for it.  Returns how many ms
  * to wait before asking again, 0 when it waits no more, -1 when something that
@@ -369,7 +285,7 @@ advance(OssRequest *request, TimestampTz now)
 
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
-	if (is_too_late(request, now))
+	if (oss_too_late(request, now))
 	{
 		/* with the failure of its last attempt */
 		finish(request);
@@ -378,7 +294,7 @@ advance(OssRequest *request, TimestampTz now)
 	switch (credential_get(request->server->source, &who, &failure))
 	{
 		case CREDENTIAL_PENDING:
-			return time_left(request, now);
+			return oss_time_left(request, now);
 		case CREDENTIAL_FAILED:
 			fail(request, failure);
 			return 0;
@@ -387,7 +303,7 @@ advance(OssRequest *request, TimestampTz now)
 	}
 	ms = oss_flow_try_start(request->server);
 	if (ms != 0)
-		return ms == OSS_FLOW_WAIT_FOR_END ? time_left(request, now) : ms;
+		return ms == OSS_FLOW_WAIT_FOR_END ? oss_time_left(request, now) : ms;
 	if (request->deadline == 0)
 		request->deadline = TimestampTzPlusMilliseconds(now,
 														request->server->timeout_ms);
@@ -435,118 +351,6 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	return request;
 }
 
-/* Set the server's clock offset from an answer; returns whether it could. */
-static bool
-correct_clock(OssRequest *request, const HttpAnswer *answer)
-{
-	return oss_correct_clock(request->server, answer->date) ||
-		oss_correct_clock(request->server, request->xml.server_time);
-}
-
-/*
- * Count an attempt without an answer.  Those that were in flight together tell
- * no more than one of them does.
- */
-static void
-note_unreachable(OssRequest *request)
-{
-	OssServer  *server = request->server;
-
-	if (server->unreachable > 0 && request->sent < server->unreachable_at)
-		return;
-	server->unreachable++;
-	server->unreachable_at = http_now();
-}
-
-/* Note whether the endpoint answers at all. */
-static void
-note_reachable(OssRequest *request, const HttpAnswer *answer)
-{
-	switch (answer->end)
-	{
-		case HTTP_RESOLVE:
-		case HTTP_CONNECT:
-		case HTTP_TLS:
-			note_unreachable(request);
-			break;
-		case HTTP_TIMEOUT:
-			if (answer->sent_us == 0)
-				note_unreachable(request);
-			break;
-		case HTTP_ANSWERED:
-			request->server->unreachable = 0;
-			break;
-		default:
-			break;
-	}
-	if (request->server->unreachable >= UNREACHABLE_LIMIT &&
-		answer->status == 0 && request->rule->retry == OSS_RETRY_TRANSIENT)
-		request->rule = oss_failure_rule("Unreachable");
-}
-
-/*
- * Return when to try again after a backoff, or 0 when that is too late.  The
- * jitter comes on top of what the service asked for, lest all that it sent
- * away come back at once.
- */
-static TimestampTz
-backoff_end(const OssRequest *request, long asked_ms)
-{
-	double		ceiling = Min(BACKOFF_BASE_MS * pow(2, request->charged),
-							  BACKOFF_CAP_MS);
-	double		ms = pg_prng_double(&pg_global_prng_state) * ceiling;
-	TimestampTz due;
-
-	due = TimestampTzPlusMilliseconds(http_now(),
-									  (int64) ms + asked_ms);
-	return is_too_late(request, due) ? 0 : due;
-}
-
-/*
- * Decide whether and when to send again; returns false when to give up.  What
- * was answered with labels has been paid for: it is asked for again only when
- * the connection broke.
- */
-static bool
-retry(OssRequest *request, const HttpAnswer *answer)
-{
-	TimestampTz due;
-
-	if (answer->status == 200 && answer->end != HTTP_BROKEN &&
-		answer->end != HTTP_OTHER)
-		return false;
-	switch (request->rule->retry)
-	{
-		case OSS_RETRY_NEVER:
-			return false;
-		case OSS_RETRY_CLOCK:
-			if (request->clock_corrected || !correct_clock(request, answer))
-				return false;
-			request->clock_corrected = true;
-			break;
-		case OSS_RETRY_CREDENTIALS:
-			if (request->key_renewed ||
-				!credential_refused(request->server->source, request->key_id))
-				return false;
-			request->key_renewed = true;
-			break;
-		case OSS_RETRY_TRANSIENT:
-		case OSS_RETRY_THROTTLED:
-			if (request->charged >= request->max_attempts)
-				return false;
-			due = backoff_end(request, oss_failure_delay(answer));
-			if (due == 0)
-				return false;
-			wait_until(request, due);
-			return true;
-	}
-
-	/* what was refused for its signature does not count */
-	request->charged--;
-	wait_until(request, 0);
-	return true;
-}
-
 /* Take the answer of an attempt; must not throw. */
 static void
 on_answer(HttpTransfer *transfer, void *arg)
@@ -554,6 +358,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	OssRequest *request = arg;
 	const HttpAnswer *answer = http_answer(transfer);
 	bool		answered = answer->end == HTTP_ANSWERED;
+	TimestampTz due;
 
 	request->group->counters.bytes_received += answer->bytes_received;
 	if (answered && answer->status == 200)
@@ -573,8 +378,9 @@ on_answer(HttpTransfer *transfer, void *arg)
 	}
 	else
 		leave_flight(request, answered ? OSS_FLOW_ANSWERED : OSS_FLOW_LOST);
-	note_reachable(request, answer);
-	if (!retry(request, answer))
+	if (oss_retry(request, answer, &due))
+		wait_until(request, due);
+	else
 		finish(request);
 }
 

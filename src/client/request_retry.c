@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ * request_retry.c
+ *	  Whether and when a failed request is sent again.
+ *
+ * No attempt is sent whose answer could not be used, for each one costs money.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "client/request_state.h"
+#include "client/signing.h"
+#include "common/pg_prng.h"
+#include "utils/timestamp.h"
+
+/* Full jitter over min(base * 2^n, cap), as the SDKs do (reference 4.2). */
+#define BACKOFF_BASE_MS		200.0
+#define BACKOFF_CAP_MS		20000.0
+
+/*
+ * With less time left than this, or than the last answer took, an attempt
+ * would be paid for and its answer not received.
+ */
+#define LEAST_TIME_MS		100
+
+/* Attempts in a row without any answer after which the set-up is at fault. */
+#define UNREACHABLE_LIMIT	5
+
+/* Return the time left. */
+long
+oss_time_left(const OssRequest *request, TimestampTz now)
+{
+	if (request->deadline == 0)
+		return -1;
+	return (long) Max(0, (request->deadline - now) / 1000);
+}
+
+/* Would it be too late? */
+bool
+oss_too_late(const OssRequest *request, TimestampTz when)
+{
+	return request->deadline != 0 &&
+		oss_time_left(request, when) < Max(LEAST_TIME_MS, request->took_ms);
+}
+
+/* Set the server's clock offset from an answer; returns whether it could. */
+static bool
+correct_clock(OssRequest *request, const HttpAnswer *answer)
+{
+	return oss_correct_clock(request->server, answer->date) ||
+		oss_correct_clock(request->server, request->xml.server_time);
+}
+
+/*
+ * Count an attempt without an answer.  Those that were in flight together tell
+ * no more than one of them does.
+ */
+static void
+note_unreachable(OssRequest *request)
+{
+	OssServer  *server = request->server;
+
+	if (server->unreachable > 0 && request->sent < server->unreachable_at)
+		return;
+	server->unreachable++;
+	server->unreachable_at = http_now();
+}
+
+/* Note whether the endpoint answers at all. */
+static void
+note_reachable(OssRequest *request, const HttpAnswer *answer)
+{
+	switch (answer->end)
+	{
+		case HTTP_RESOLVE:
+		case HTTP_CONNECT:
+		case HTTP_TLS:
+			note_unreachable(request);
+			break;
+		case HTTP_TIMEOUT:
+			if (answer->sent_us == 0)
+				note_unreachable(request);
+			break;
+		case HTTP_ANSWERED:
+			request->server->unreachable = 0;
+			break;
+		default:
+			break;
+	}
+	if (request->server->unreachable >= UNREACHABLE_LIMIT &&
+		answer->status == 0 && request->rule->retry == OSS_RETRY_TRANSIENT)
+		request->rule = oss_failure_rule("Unreachable");
+}
+
+/*
+ * Return when to try again after a backoff, or 0 when that is too late.  The
+ * jitter comes on top of what the service asked for, lest all that it sent
+ * away come back at once.
+ */
+static TimestampTz
+backoff_end(const OssRequest *request, long asked_ms)
+{
+	double		ceiling = Min(BACKOFF_BASE_MS * pow(2, request->charged),
+							  BACKOFF_CAP_MS);
+	double		ms = pg_prng_double(&pg_global_prng_state) * ceiling;
+	TimestampTz due;
+
+	due = TimestampTzPlusMilliseconds(http_now(),
+									  (int64) ms + asked_ms);
+	return oss_too_late(request, due) ? 0 : due;
+}
+
+/*
+ * Decide.  What was answered with labels has been paid for: it is asked for
+ * again only when the connection broke.
+ */
+static bool
+may_retry(OssRequest *request, const HttpAnswer *answer, TimestampTz *due)
+{
+	*due = 0;
+	if (answer->status == 200 && answer->end != HTTP_BROKEN &&
+		answer->end != HTTP_OTHER)
+		return false;
+	switch (request->rule->retry)
+	{
+		case OSS_RETRY_NEVER:
+			return false;
+		case OSS_RETRY_CLOCK:
+			if (request->clock_corrected || !correct_clock(request, answer))
+				return false;
+			request->clock_corrected = true;
+			break;
+		case OSS_RETRY_CREDENTIALS:
+			if (request->key_renewed ||
+				!credential_refused(request->server->source, request->key_id))
+				return false;
+			request->key_renewed = true;
+			break;
+		case OSS_RETRY_TRANSIENT:
+		case OSS_RETRY_THROTTLED:
+			if (request->charged >= request->max_attempts)
+				return false;
+			*due = backoff_end(request, oss_failure_delay(answer));
+			return *due != 0;
+	}
+
+	/* what was refused for its signature does not count */
+	request->charged--;
+	return true;
+}
+
+/* Note what the attempt tells of the server, and decide. */
+bool
+oss_retry(OssRequest *request, const HttpAnswer *answer, TimestampTz *due)
+{
+	note_reachable(request, answer);
+	return may_retry(request, answer, due);
+}

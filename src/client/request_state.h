@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ * request_state.h
+ *	  What a labels request is inside, and whether it is sent again.
+ *
+ * Middle floor; for request.c and request_retry.c alone.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_REQUEST_STATE_H
+#define OSS_REQUEST_STATE_H
+
+#include "client/http.h"
+#include "client/request.h"
+#include "lib/ilist.h"
+#include "protocol/image_labels.h"
+
+typedef enum RequestState
+{
+	REQUEST_WAITING,			/* node is in waiting */
+	REQUEST_IN_FLIGHT,			/* transfer is set, the flow gate passed */
+	REQUEST_DONE				/* node is in group->finished unless taken */
+} RequestState;
+
+struct OssGroup
+{
+	MemoryContext context;
+	dlist_head	finished;
+	OssCounters counters;
+};
+
+/*
+ * A request.  transfer belongs to context and is kept while the answer may be
+ * looked at.  rule and xml are set by a failure.  deadline is 0 until the first
+ * attempt goes out.
+ */
+struct OssRequest
+{
+	MemoryContext context;
+	MemoryContextCallback reset;
+	dlist_node	node;
+	bool		listed;
+	RequestState state;
+	OssGroup   *group;
+	void	   *tag;
+	OssServer  *server;
+	char	   *bucket;
+	char	   *key;
+	char	   *version_id;
+	char		process[OSS_LABELS_PROCESS_MAX];
+	int			attempts;		/* sent */
+	int			charged;		/* of those, counted against max_attempts */
+	int			max_attempts;
+	bool		clock_corrected;
+	bool		key_renewed;
+	char		key_id[136];	/* that signed the attempt in flight */
+	TimestampTz due;			/* not before */
+	TimestampTz sent;			/* the last attempt */
+	long		took_ms;		/* its answer; 0 without one */
+	TimestampTz deadline;
+	HttpTransfer *transfer;
+	const OssFailureRule *rule;
+	const OssFailure *failure;
+	OssErrorXml xml;
+};
+
+/* How many ms a request has until its deadline; -1 without one. */
+extern long oss_time_left(const OssRequest *request, TimestampTz now);
+
+/* Would an attempt sent at that time be too late for its answer to be used? */
+extern bool oss_too_late(const OssRequest *request, TimestampTz when);
+
+/*
+ * Decide after a failed attempt, whose rule is set, whether to send another;
+ * *due says when, 0 at once.  Does not throw.  Protocol reference 4.2.
+ */
+extern bool oss_retry(OssRequest *request, const HttpAnswer *answer,
+					  TimestampTz *due);
+
+#endif							/* OSS_REQUEST_STATE_H */
