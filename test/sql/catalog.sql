@@ -5,7 +5,10 @@ SELECT oid AS extension, extconfig FROM pg_extension WHERE extname = 'oss_labels
 CREATE TEMP VIEW member AS
 	SELECT classid, objid, pg_describe_object(classid, objid, 0) AS name
 	FROM pg_depend
-	WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = :extension;
+	WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = :extension
+		-- from 17 on the types of tables and of arrays are members by themselves
+		AND NOT (classid = 'pg_type'::regclass AND objid IN (
+			SELECT oid FROM pg_type WHERE typtype = 'c' OR typcategory = 'A'));
 
 -- the kinds of objects that the queries below must know
 SELECT DISTINCT classid::regclass::text COLLATE "C" AS kind FROM member ORDER BY 1;

@@ -55,24 +55,6 @@ SELECT count(*) FROM oss_labels.label;
 SELECT * FROM oss_labels.search('Dog');
 RESET ROLE;
 
--- PUBLIC may do nothing, and every object says what it is
-SELECT count(*) FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-WHERE p.pronamespace = 'oss_labels'::regnamespace AND a.grantee = 0;
-SELECT count(*) FROM pg_class c, aclexplode(c.relacl) a
-WHERE c.relnamespace = 'oss_labels'::regnamespace AND a.grantee = 0;
--- (in later versions the types of tables and of arrays are members by themselves)
-SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment FROM pg_depend d
-	LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
-	LEFT JOIN pg_class c ON c.oid = t.typrelid
-WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'oss_labels')
-	AND c.relkind IS DISTINCT FROM 'r' AND c.relkind IS DISTINCT FROM 'v'
-	AND t.typcategory IS DISTINCT FROM 'A'
-	AND NOT EXISTS (SELECT FROM pg_description x
-		WHERE x.classoid = d.classid AND x.objoid = d.objid AND x.objsubid = 0);
-SELECT c.oid::regclass, a.attname AS without_comment
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = 'oss_labels'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
-	AND col_description(c.oid, a.attnum) IS NULL;
 \o /dev/null
 DELETE FROM oss_labels.album;
 DELETE FROM oss_labels.image;

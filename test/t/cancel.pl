@@ -111,6 +111,22 @@ for my $phase (@phases)
 is($oss->count('label_in_flight'), 0, 'nothing is in flight at the service')
   if $oss->wait_count('label_in_flight', 0, 5);
 
+# ---- a request that is stuck holds up no other of its process ----
+
+for my $phase (@phases)
+{
+	my $begun = time;
+	my $run = $t->begin("SELECT count(*) FROM (VALUES (1, 'oss'), (2, '$phase'), (3, 'oss')) v(i, s),"
+		  . " LATERAL oss_labels.try_detect('everykey', CASE s WHEN 'oss' THEN '$phase-' || i ELSE s END,"
+		  . " server => s::name);\n");
+	$t->wait_for("a request beside one in $phase", sub { $oss->count_key('everykey', "$phase-3") == 1 });
+	cmp_ok(time - $begun, '<', 3 * OssServer::patience(), "$phase: others go on");
+	wait_stuck(1);
+	kill 'INT', pid_of_stuck();
+	my ($out, $err) = $t->finish($run);
+	like($err, qr/ERROR:  57014/, "$phase: cancelled with others of its query");
+}
+
 # ---- statement_timeout: in each phase, again and again, leaving nothing ----
 
 # What a session has: descriptors, bytes of memory contexts, pages, threads.
