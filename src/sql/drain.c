@@ -421,6 +421,8 @@ oss_drain_tables_due(OssDrain *drain)
 	if (drain->woken)
 		ms = sooner(ms, oss_drain_busy(drain) ?
 					ms_until(drain->turned_at + 5000, now) : 0);
+	if (drain->unseen)
+		ms = sooner(ms, ms_until(drain->lanes_at, now));
 	ms = sooner(ms, ms_until(drain->scan_at, now));
 	if (oss_drain_busy(drain))
 		ms = sooner(ms, ms_until(drain->renew_at, now));

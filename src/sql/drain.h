@@ -62,6 +62,7 @@ typedef struct OssDrain
 	int			nready;
 
 	bool		woken;			/* look for new jobs */
+	bool		unseen;			/* they may be in a lane that is not known */
 	bool		late;			/* a new job may lie before the place that a
 								 * lane was read to, as its transaction took
 								 * longer than others */
@@ -69,6 +70,7 @@ typedef struct OssDrain
 	TimestampTz finished_since; /* of the first finished one */
 	TimestampTz scan_at;		/* next look from the beginning */
 	TimestampTz rescan_at;		/* the soonest, if late and idle */
+	TimestampTz lanes_at;		/* the soonest next look for lanes */
 	TimestampTz renew_at;
 	TimestampTz tidy_at;
 	TimestampTz release_at;		/* next look for leases of the dead */

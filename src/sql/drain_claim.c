@@ -320,17 +320,43 @@ from_beginning(const OssDrain *drain, TimestampTz now)
 		(drain->late && !oss_drain_busy(drain) && now >= drain->rescan_at);
 }
 
+/*
+ * List the lanes, and note when that may be done again: it steps over jobs
+ * that are gone but that some old snapshot keeps, which can be very many.
+ */
+static List *
+list_lanes(OssDrain *drain)
+{
+	MemoryContext old = MemoryContextSwitchTo(drain->context);
+	TimestampTz start = GetCurrentTimestamp();
+	List	   *lanes = oss_job_lanes();
+	TimestampTz end = GetCurrentTimestamp();
+
+	MemoryContextSwitchTo(old);
+	drain->lanes_at = end + (end - start) * 20;
+	return lanes;
+}
+
+/* Look for new jobs in the lanes that are known, where they were read to. */
+static void
+reopen_lanes(OssDrain *drain)
+{
+	ListCell   *cell;
+
+	foreach(cell, drain->lanes)
+		((OssLane *) lfirst(cell))->drained = false;
+	drain->woken = false;
+	drain->unseen = true;
+}
+
 /* Look for lanes, and from their beginning when it is time. */
 static void
 scan(OssDrain *drain, TimestampTz now, bool again)
 {
-	MemoryContext old;
 	List	   *before = drain->lanes;
 	ListCell   *cell;
 
-	old = MemoryContextSwitchTo(drain->context);
-	drain->lanes = oss_job_lanes();
-	MemoryContextSwitchTo(old);
+	drain->lanes = list_lanes(drain);
 	drain->next_due = 0;
 	foreach(cell, drain->lanes)
 	{
@@ -358,7 +384,7 @@ scan(OssDrain *drain, TimestampTz now, bool again)
 		pfree(lfirst(cell));
 	}
 	list_free(before);
-	drain->woken = false;
+	drain->woken = drain->unseen = false;
 	if (again)
 	{
 		drain->late = false;
@@ -391,8 +417,10 @@ oss_drain_claim(OssDrain *drain)
 	bool		asked = false;
 	ListCell   *cell;
 
-	if (drain->woken || again)
+	if (again || ((drain->woken || drain->unseen) && now >= drain->lanes_at))
 		scan(drain, now, again);
+	else if (drain->woken)
+		reopen_lanes(drain);
 	foreach(cell, drain->lanes)
 	{
 		OssLane    *lane = lfirst(cell);

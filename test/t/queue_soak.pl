@@ -215,6 +215,7 @@ for my $what ([ 1, 'the table of jobs', 1 ], [ 2, 'its indexes', 1 ], [ 3, q(the
 	my @bytes = map { $_->[$column] * $unit } grep { $_->[$column] ne '' } @sample;
 	my ($early, $late) = (most(@bytes[ $warm .. $#bytes / 2 ]), most(@bytes[ $#bytes / 2 .. $#bytes ]));
 	note sprintf '%s: at most %.1f MB in the first half, %.1f MB in the second', $name, $early / 1e6, $late / 1e6;
+	next if $column == 3 && !OssServer::sizes_tell();
 	cmp_ok($late, '<=', 1.25 * $early + ($jobs < 100_000 ? 32e6 : 4e6), "$name: flat");
 }
 note sprintf '%d jobs, %d stored, %d failed, %d requests, %d kinds of faults with %d images each: %.1f s, %.0f jobs/s',
