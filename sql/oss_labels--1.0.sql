@@ -1087,6 +1087,7 @@ RETURNS TABLE (
 	score double precision,
 	image_id bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 1000
+SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search';
 COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
 'Stored images whose labels, after the house rules, meet a query; best first. score: the least confidence among the labels that a match needs (of alternatives the best one), 0 to 1, NULL when it is only for labels that are absent or have none. max_rows: the best so many, NULL for all. Errors: 22023 negative max_rows. Needs EXECUTE and SELECT on the tables of labels and house rules. Free.';
@@ -1094,6 +1095,7 @@ COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
 CREATE FUNCTION oss_labels.search_ids(query oss_labels.label_query)
 RETURNS bigint[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
+SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search_ids';
 COMMENT ON FUNCTION oss_labels.search_ids(oss_labels.label_query) IS
 'The image_ids that search() finds, in ascending order; what an index scan for @@ looks up. Free; rights as search()';
@@ -1108,6 +1110,7 @@ CREATE FUNCTION oss_labels.image_matches(image_id bigint, query oss_labels.label
 RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 1000
 SUPPORT oss_labels.image_matches_support
+SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
 COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS
 'Internal: do the labels of a stored image, after the house rules, meet a query? The function of the operator @@. False for an image that is not stored. Free; rights as search()';

@@ -1,4 +1,4 @@
--- Recall at 20 of related_images() and images_for() against brute force over
+-- Recall of the best of a label, of search, and at 20 of related_images() and images_for() against brute force over
 -- every stored image: :asked random images, and as many profiles of users who
 -- looked at three of one theme and two of any.
 SET jit = off;
@@ -46,6 +46,33 @@ CREATE TEMP TABLE found AS
 	UNION ALL
 	SELECT a.who, r.image_id FROM asked a
 	CROSS JOIN LATERAL oss_labels.images_for(a.profile, 20, NULL) r;
-SELECT count(f.image_id) FILTER (WHERE b.who < 1000)::float8 / count(*) FILTER (WHERE b.who < 1000),
+-- Searches against what the same says in SQL.
+CREATE TEMP TABLE searched (query text, image_id bigint, wanted boolean);
+INSERT INTO searched
+	SELECT q, s.image_id, false
+	FROM unnest(ARRAY['"Label 900" & ("Label 2" | "Label 3":0.9) & !"Label 5"', '"Label 1":0.99 & "Label 2"',
+		'parent:"Category 7":0.995 & !"Label 7"']) q, oss_labels.search(q::oss_labels.label_query) s;
+CREATE TEMP TABLE flags AS
+	SELECT image_id, bool_or(label_name = 'Label 900') AS l900, bool_or(label_name = 'Label 2') AS l2,
+		bool_or(label_name = 'Label 3' AND label_confidence >= 0.9) AS l3, bool_or(label_name = 'Label 5') AS l5,
+		bool_or(label_name = 'Label 1' AND label_confidence >= 0.99) AS l1, bool_or(label_name = 'Label 7') AS l7,
+		bool_or(parent_label_name = 'Category 7' AND label_confidence >= 0.995) AS c7
+	FROM oss_labels.image_label
+	WHERE parent_label_name = 'Category 7' OR label_name = ANY ('{Label 900,Label 2,Label 3,Label 5,Label 1}')
+	GROUP BY image_id;
+INSERT INTO searched
+	SELECT '"Label 900" & ("Label 2" | "Label 3":0.9) & !"Label 5"', image_id, true FROM flags WHERE l900 AND (l2 OR l3) AND NOT l5
+	UNION ALL SELECT '"Label 1":0.99 & "Label 2"', image_id, true FROM flags WHERE l1 AND l2
+	UNION ALL SELECT 'parent:"Category 7":0.995 & !"Label 7"', image_id, true FROM flags WHERE c7 AND NOT l7;
+CREATE TEMP TABLE top AS SELECT image_id, label_confidence FROM oss_labels.label WHERE :best;
+SET enable_indexscan = off;
+SET enable_indexonlyscan = off;
+SET enable_bitmapscan = off;
+SELECT
+	(SELECT count(*) / 20.0 FROM top JOIN (
+		SELECT label_confidence FROM oss_labels.image_label WHERE :best) b USING (label_confidence)),
+	(SELECT count(*) FILTER (WHERE twice)::float8 / nullif(count(*), 0) FROM (
+		SELECT count(DISTINCT wanted) = 2 AS twice FROM searched GROUP BY query, image_id) s),
+	count(f.image_id) FILTER (WHERE b.who < 1000)::float8 / count(*) FILTER (WHERE b.who < 1000),
 	count(f.image_id) FILTER (WHERE b.who > 1000)::float8 / count(*) FILTER (WHERE b.who > 1000)
 FROM best b LEFT JOIN found f USING (who, image_id);
