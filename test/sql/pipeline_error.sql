@@ -17,7 +17,9 @@ SELECT count(*) FROM (SELECT FROM labeled LIMIT 10) x;
 
 -- an image that only a later row asks for fails there
 SELECT count(*) FROM (SELECT FROM labeled WHERE id <> 4) x;
-:requests
+-- 4 to 7, 3 to 5, 4 to 7 and 99: an error or a LIMIT may come before what was
+-- started last is sent
+\! n=$($OSS_CONTROL GET '/count?name=label_requests'); [ $n -ge 110 ] && [ $n -le 118 ] && echo ok; $OSS_CONTROL GET '/reset?what=counters' >/dev/null
 
 -- try_detect() gives its row in its place
 SELECT p.id, l.label_name IS NOT NULL AS labeled, l.http_status, l.error_code
