@@ -1342,14 +1342,15 @@ RETURNS TABLE (bucket text, key text, version_id text, score double precision, i
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
 BEGIN ATOMIC
 	SELECT i.bucket, i.key, i.version_id, r.score, r.image_id
-	FROM (SELECT o.image_id, pg_catalog.array_agg(e.label_name ORDER BY e.label_name) AS names,
+	FROM (SELECT e.image_id, pg_catalog.array_agg(e.label_name ORDER BY e.label_name) AS names,
 			pg_catalog.array_agg(oss_labels.label_weight(e.label_confidence, e.centric_score)
 				ORDER BY e.label_name) AS weights
-		FROM oss_labels.image o
-		JOIN oss_labels.effective_label e ON e.image_id = o.image_id
-		WHERE o.bucket = related_images.bucket AND o.key = related_images.key
-			AND o.version_id IS NOT DISTINCT FROM related_images.version_id
-		GROUP BY o.image_id) q
+		FROM oss_labels.effective_label e
+		WHERE e.image_id = ANY (ARRAY(
+			SELECT o.image_id FROM oss_labels.image o
+			WHERE o.bucket = related_images.bucket AND o.key = related_images.key
+				AND o.version_id IS NOT DISTINCT FROM related_images.version_id))
+		GROUP BY e.image_id) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
 		related_images.max_rows, related_images.max_likeness, 1000) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
@@ -1387,10 +1388,11 @@ BEGIN ATOMIC
 				AS dimension,
 			pg_catalog.sum(oss_labels.label_weight(e.label_confidence, e.centric_score))::real
 				AS weight
-		FROM oss_labels.image i
-		JOIN oss_labels.effective_label e ON e.image_id = i.image_id
-		WHERE i.bucket = image_sparsevec.bucket AND i.key = image_sparsevec.key
-			AND i.version_id IS NOT DISTINCT FROM image_sparsevec.version_id
+		FROM oss_labels.effective_label e
+		WHERE e.image_id = ANY (ARRAY(
+			SELECT i.image_id FROM oss_labels.image i
+			WHERE i.bucket = image_sparsevec.bucket AND i.key = image_sparsevec.key
+				AND i.version_id IS NOT DISTINCT FROM image_sparsevec.version_id))
 		GROUP BY 1) v;
 END;
 COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS

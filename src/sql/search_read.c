@@ -287,9 +287,11 @@ images_plan(void)
 
 	if (plan != NULL)
 		return plan;
+	/* both say which images: the planner tells neither from the other */
 	plan = SPI_prepare("SELECT i.image_id, l.label_name, l.parent_label_name, "
 					   "l.label_confidence FROM oss_labels.image i "
-					   "LEFT JOIN oss_labels.effective_label l "
+					   "LEFT JOIN (SELECT * FROM oss_labels.effective_label e "
+					   "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1)) l "
 					   "ON l.image_id OPERATOR(pg_catalog.=) i.image_id "
 					   "WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) "
 					   "ORDER BY i.image_id", 1, &type);
