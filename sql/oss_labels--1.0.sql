@@ -714,7 +714,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 SUPPORT oss_labels.detect_support
 AS 'MODULE_PATHNAME', 'oss_labels_tag';
 COMMENT ON FUNCTION oss_labels.tag(text, text, double precision, text, name, interval) IS
-'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored. They cover it when they were asked for at the same or a lower thr (NULL is the service''s 0.7), for the same version_id (NULL: the current version), and not longer than max_age ago (NULL: ever). Arguments, result and errors as detect(); 22023 for a negative max_age too. What is stored is written as the extension''s owner and part of the caller''s transaction: a rollback throws away what was paid for. Sessions that tag the same image wait for one another rather than pay twice. Needs EXECUTE, and USAGE on the server when a request is needed. Spends money.';
+'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored. They cover it when they were asked for at the same or a lower thr (NULL is the service''s 0.7), for the same version_id (NULL: the current version), and not longer than max_age ago (NULL: ever). Arguments, result and errors as detect(); 22023 for a negative max_age too. What is stored is written as the extension''s owner and part of the caller''s transaction: a rollback throws away what was paid for. Sessions that tag the same image wait for one another rather than pay twice, and 10 s at most for a worker that is asking for it. Needs EXECUTE, and USAGE on the server when a request is needed. Spends money.';
 
 CREATE FUNCTION oss_labels.labels_of(
 	bucket text,

@@ -5,7 +5,8 @@
  * Whoever asks for an image holds an advisory lock on it until his transaction
  * ends, so that others find the answer instead of asking too.  A transaction
  * that tags more images than a lock table can hold lets go of the earlier ones:
- * then another one may pay twice, but both leave one row.
+ * then another one may pay twice, but both leave one row.  The worker locks
+ * nothing: that it is asking is seen from its lease on the job.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,6 +23,7 @@
 #include "sql/srf.h"
 #include "sql/store.h"
 #include "sql/stored.h"
+#include "storage/latch.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -45,6 +47,21 @@
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
 	"AND ($6 IS NULL OR tagged_at OPERATOR(pg_catalog.>=) " \
 	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6))"
+
+/* A process has a job for the image whose answer will cover the wish. */
+#define FIND_JOB \
+	"SELECT FROM oss_labels.job WHERE key OPERATOR(pg_catalog.=) $2 " \
+	"AND bucket OPERATOR(pg_catalog.=) $1 " \
+	"AND version_id IS NOT DISTINCT FROM $3 " \
+	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
+	"AND leased_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() LIMIT 1"
+
+/*
+ * How long a job's answer is waited for, and how often we look.  Longer than
+ * that the job is throttled, or waits for what our transaction wrote.
+ */
+#define MOST_WAIT_MS	10000
+#define LOOK_EVERY_MS	20
 
 static int	locked = 0;			/* images locked in this transaction */
 
@@ -109,18 +126,15 @@ stored_check_wish(const OssWish *wish)
 				 errmsg("max_age must not be negative")));
 }
 
-/* Return the kept plan of the look-up. */
+/* Keep the plan of a look-up. */
 static SPIPlanPtr
-find_plan(void)
+keep_plan(const char *query)
 {
-	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
 	INTERVALOID};
+	SPIPlanPtr	plan = SPI_prepare_cursor(query, lengthof(types), types,
+										  CURSOR_OPT_GENERIC_PLAN);
 
-	if (plan != NULL)
-		return plan;
-	plan = SPI_prepare_cursor(FIND_STORED, lengthof(types), types,
-							  CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare to read stored answers");
 	return plan;
@@ -128,7 +142,7 @@ find_plan(void)
 
 /* Look a wish up with a fresh snapshot; the row is in SPI_tuptable. */
 static bool
-look_up(const OssWish *wish)
+look_up(SPIPlanPtr plan, const OssWish *wish)
 {
 	Datum		values[6];
 	char		nulls[6];
@@ -145,7 +159,7 @@ look_up(const OssWish *wish)
 			wish->max_age == NULL);
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	result = SPI_execute_snapshot(find_plan(), values, nulls, snapshot,
+	result = SPI_execute_snapshot(plan, values, nulls, snapshot,
 								  InvalidSnapshot, true, false, 0);
 	UnregisterSnapshot(snapshot);
 	if (result != SPI_OK_SELECT)
@@ -158,13 +172,16 @@ look_up(const OssWish *wish)
 DetectRows *
 stored_find(const OssWish *wish)
 {
+	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
 	OssQueueState state;
 	DetectRows *rows = NULL;
 
 	SPI_connect();
 	oss_queue_begin(&state, OSS_QUEUE_INSERT);
-	if (look_up(wish))
+	if (plan == NULL)
+		plan = keep_plan(FIND_STORED);
+	if (look_up(plan, wish))
 	{
 		HeapTuple	row = SPI_tuptable->vals[0];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
@@ -244,6 +261,40 @@ wait_for_lock(const LOCKTAG *tag)
 	return got;
 }
 
+/* Is a process about to bring what is wished for? */
+static bool
+job_in_hand(const OssWish *wish)
+{
+	static SPIPlanPtr plan = NULL;
+	OssQueueState state;
+	bool		found;
+
+	SPI_connect();
+	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	if (plan == NULL)
+		plan = keep_plan(FIND_JOB);
+	found = look_up(plan, wish);
+	oss_queue_end(&state);
+	SPI_finish();
+	return found;
+}
+
+/* Wait until nobody is about to bring what is wished for, within reason. */
+static void
+wait_for_job(const OssWish *wish)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													MOST_WAIT_MS);
+
+	while (job_in_hand(wish) && GetCurrentTimestamp() < until)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOOK_EVERY_MS, oss_queue_wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* Lock an image. */
 bool
 stored_lock(const OssWish *wish, bool wait)
@@ -257,7 +308,14 @@ stored_lock(const OssWish *wish, bool wait)
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL &&
 		!(wait && wait_for_lock(&tag)))
 		return false;
+	if (!wait && job_in_hand(wish))
+	{
+		(void) LockRelease(&tag, ExclusiveLock, false);
+		return false;
+	}
 	locked++;
+	if (wait)
+		wait_for_job(wish);
 	return true;
 }
 

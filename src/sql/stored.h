@@ -50,8 +50,9 @@ extern DetectRows *stored_find(const OssWish *wish);
 
 /*
  * Lock an image against others that would ask for it too.  Without wait,
- * returns false when somebody else has it.  With wait, returns false when
- * waiting would never end: the other one waits for us.
+ * returns false when somebody else has it, or a job whose answer will do.  With
+ * wait, waits for either and returns false when that would never end: the other
+ * one waits for us.  A job is waited for 10 s at most.
  */
 extern bool stored_lock(const OssWish *wish, bool wait);
 

@@ -60,5 +60,29 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM oss_labels.image i
 	WHERE label_count <> (SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id)"),
 	0, 'with its labels once');
 
+# What a process that drains the queue is asking for is not asked for too.
+$oss->control('/unfault');
+$node->safe_psql('postgres', 'DELETE FROM oss_labels.image');
+my @waiting = map { "waiting/$_.jpg" } 1 .. 3;
+$node->safe_psql('postgres', "SELECT oss_labels.enqueue('tenlabels', '$_')") for @waiting;
+$oss->control('/fault?kind=delay&delay=4000');
+$oss->control('/reset?what=counters');
+my $drain = $node->background_psql('postgres');
+$drain->query_until(qr/begun/, "\\echo begun\nCALL oss_labels.process_queue();\n\\echo drained\n");
+ok($node->poll_query_until('postgres',
+	'SELECT count(leased_until) = 3 FROM oss_labels.job'), 'a process has the jobs');
+my ($out, $err);
+is($node->psql('postgres', "SELECT * FROM oss_labels.tag('tenlabels', '$waiting[0]')",
+	extra_params => [ '-v', 'VERBOSITY=sqlstate' ], stderr => \$err, on_error_stop => 1,
+	timeout => 60, connstr => $node->connstr('postgres') . " options='-c statement_timeout=200'"),
+	3, 'who waits for it can be cancelled');
+like($err, qr/57014/, 'at once');
+is($node->safe_psql('postgres', "SELECT count(*) FROM unnest('{" . join(',', @waiting) . "}'::text[]) k,
+	LATERAL oss_labels.tag('tenlabels', k) l"), 30, 'who waits for it gets the labels');
+is($node->safe_psql('postgres', "SELECT count(*) FROM oss_labels.tag('tenlabels', '$waiting[0]')"), 10,
+	'as who comes later');
+is($oss->count('label_requests'), 3, 'and each image was asked for once');
+$drain->quit;
+
 $node->stop;
 done_testing();
