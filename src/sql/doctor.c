@@ -9,15 +9,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "client/answer.h"
 #include "client/probe.h"
 #include "client/signing.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "sql/srf.h"
+#include "sql/subtransaction.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_check_server);
 PG_FUNCTION_INFO_V1(oss_labels_error_table);
@@ -35,6 +34,7 @@ PG_FUNCTION_INFO_V1(oss_labels_error_table);
 typedef struct Patient
 {
 	OssResult	result;
+	const char *name;			/* of the server; NULL: the one to be found */
 	const char *step;			/* of resolve(), for its error */
 	OssServer  *server;
 	OssCredentials who;			/* copies: other requests of the process may
@@ -98,14 +98,15 @@ copy_credentials(const OssCredentials *who)
 
 /* Resolve the server, and the credentials with it. */
 static void
-resolve(Patient *p, const char *name)
+resolve(void *arg)
 {
+	Patient    *p = arg;
 	OssCredentials who;
 
 	p->step = "server";
-	oss_server_oid(name, GetUserId());
+	oss_server_oid(p->name, GetUserId());
 	p->step = "mapping";
-	p->server = oss_server_get(name, GetUserId());
+	p->server = oss_server_get(p->name, GetUserId());
 	oss_server_hold(p->server);
 	p->step = "credentials";
 	oss_server_credentials(p->server, &who);
@@ -133,38 +134,18 @@ is_finding(const ErrorData *error)
  * takes a subtransaction to catch the error.
  */
 static bool
-check_catalogs(Patient *p, const char *name)
+check_catalogs(Patient *p)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	ErrorData  *error = oss_subtransaction(resolve, p);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		resolve(p, name);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (!is_finding(error))
-			ReThrowError(error);
-		report(p, p->step, false,
-			   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
-			   error->message, error->hint);
-		ok = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return ok;
+	if (error == NULL)
+		return true;
+	if (!is_finding(error))
+		ReThrowError(error);
+	report(p, p->step, false,
+		   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
+		   error->message, error->hint);
+	return false;
 }
 
 /* Report what the catalogs say. */
@@ -335,7 +316,8 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 	p.result = oss_result_begin(fcinfo);
 	p.bucket = oss_utf8_argument(fcinfo, 1);
 	p.key = oss_utf8_argument(fcinfo, 2);
-	if (!check_catalogs(&p, oss_name_argument(fcinfo, 0)))
+	p.name = oss_name_argument(fcinfo, 0);
+	if (!check_catalogs(&p))
 		return (Datum) 0;
 	report_catalogs(&p);
 	if (!check_network(&p))

@@ -133,23 +133,6 @@ finish_later(OssDrain *drain, OssJob *job, double ms, bool refund)
 	oss_drain_finish(drain, job, OSS_VERDICT_LATER);
 }
 
-/* Keep a failure as the job's reason. */
-static void
-keep_failure(OssJob *job, const OssFailure *failure)
-{
-	OssReason	reason = {
-		.sqlerrcode = failure->sqlerrcode,
-		.http_status = failure->http_status,
-		.code = failure->code,
-		.message = failure->message,
-		.detail = failure->detail,
-		.hint = failure->hint,
-		.request_id = failure->request_id
-	};
-
-	oss_job_set_reason(job, &reason);
-}
-
 /* Let a server rest that can't be reached; the job costs no attempt. */
 static void
 hold_server(OssDrain *drain, OssJob *job)
@@ -195,7 +178,7 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 		take_throttle(drain, job, failure);
 		return;
 	}
-	keep_failure(job, failure);
+	oss_job_set_failure(job, failure);
 	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
 		hold_server(drain, job);
 	else if (failure->setup || failure->retry == OSS_RETRY_CREDENTIALS ||

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "client/flow.h"
 #include "common/hashfn.h"
@@ -17,10 +16,10 @@
 #include "sql/drain.h"
 #include "sql/queue.h"
 #include "sql/shared.h"
+#include "sql/subtransaction.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -170,6 +169,16 @@ fail_early(OssJob *job, int sqlerrcode, const char *code, const char *message)
 	job->verdict = OSS_VERDICT_FAILED;
 }
 
+/* Find the server and mapping of a job's requester, and keep it. */
+static void
+find_target(void *arg)
+{
+	OssJob	   *job = arg;
+
+	job->target = oss_server_get(job->server->name, job->requester);
+	oss_server_pin(job->target);
+}
+
 /*
  * Find the server and mapping of a job's requester, whose rights are checked
  * anew.  Returns the error when that fails.
@@ -177,29 +186,10 @@ fail_early(OssJob *job, int sqlerrcode, const char *code, const char *message)
 static ErrorData *
 resolve(OssJob *job)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = oss_subtransaction(find_target, job);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		job->target = oss_server_get(job->server->name, job->requester);
-		oss_server_pin(job->target);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
+	if (error != NULL)
 		job->target = NULL;
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
 	return error;
 }
 

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "client/answer.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -18,8 +17,8 @@
 #include "sql/drain.h"
 #include "sql/queue.h"
 #include "sql/store.h"
+#include "sql/subtransaction.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 /* Jobs that one turn settles at most. */
@@ -41,6 +40,7 @@ int			oss_failed_job_retention = 30 * 24 * 60;
  */
 typedef struct Batch
 {
+	OssDrain   *drain;
 	int			njobs;
 	OssJob	  **jobs;
 	int			ndeleted;
@@ -89,17 +89,7 @@ make_row(OssJob *job, OssStoreRow *row)
 	row->response = oss_answer_parse(job->request, &failure);
 	if (row->response == NULL)
 	{
-		OssReason	reason = {
-			.sqlerrcode = failure->sqlerrcode,
-			.http_status = failure->http_status,
-			.code = failure->code,
-			.message = failure->message,
-			.detail = failure->detail,
-			.hint = failure->hint,
-			.request_id = failure->request_id
-		};
-
-		oss_job_set_reason(job, &reason);
+		oss_job_set_failure(job, failure);
 		return false;
 	}
 	row->bucket = job->bucket;
@@ -222,8 +212,11 @@ pause_for(OssJob *job)
 
 /* Write a batch. */
 static void
-write_batch(OssDrain *drain, Batch *batch)
+write_batch(void *arg)
 {
+	Batch	   *batch = arg;
+	OssDrain   *drain = batch->drain;
+
 	oss_job_delete(batch->deleted, batch->ndeleted, drain->token,
 				   batch->locked, batch->lost);
 	oss_store_write(batch->rows, batch->nrows);
@@ -242,28 +235,8 @@ write_batch(OssDrain *drain, Batch *batch)
 static ErrorData *
 try_batch(OssDrain *drain, Batch *batch)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		write_batch(drain, batch);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return error;
+	batch->drain = drain;
+	return oss_subtransaction(write_batch, batch);
 }
 
 /* Is an error the fault of what is stored, not of the moment? */

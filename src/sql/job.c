@@ -336,6 +336,23 @@ oss_job_set_reason(OssJob *job, const OssReason *reason)
 	MemoryContextSwitchTo(old);
 }
 
+/* Keep a failure as the job's reason. */
+void
+oss_job_set_failure(OssJob *job, const OssFailure *failure)
+{
+	OssReason	reason = {
+		.sqlerrcode = failure->sqlerrcode,
+		.http_status = failure->http_status,
+		.code = failure->code,
+		.message = failure->message,
+		.detail = failure->detail,
+		.hint = failure->hint,
+		.request_id = failure->request_id
+	};
+
+	oss_job_set_reason(job, &reason);
+}
+
 /* Return the numbers of jobs as an array. */
 static Datum
 job_ids(OssJob **jobs, int n)

@@ -121,6 +121,9 @@ extern void oss_job_free(OssJob *job);
 /* Fix names and words in the job's context. */
 extern void oss_job_set_reason(OssJob *job, const OssReason *reason);
 
+/* The same with a failure's words. */
+extern void oss_job_set_failure(OssJob *job, const OssFailure *failure);
+
 /*
  * Delete jobs.  Those that somebody else has locked, or that are not ours any
  * more, are left: returns in locked which of them (by index) are still ours

@@ -74,6 +74,18 @@ define_settings(void)
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
+/* Set what the launcher and its workers have in common. */
+static void
+describe(BackgroundWorker *worker, const char *type, const char *function)
+{
+	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_library_name, "oss_labels", BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+}
+
 /* Define the settings and register the launcher. */
 void
 oss_launcher_init(void)
@@ -85,13 +97,8 @@ oss_launcher_init(void)
 	/* pg_upgrade wants nobody in its databases */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	strlcpy(worker.bgw_name, "oss_labels launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "oss_labels launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_library_name, "oss_labels", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "oss_launcher_main", BGW_MAXLEN);
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	describe(&worker, "oss_labels launcher", "oss_launcher_main");
+	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	worker.bgw_restart_time = 5;
 	RegisterBackgroundWorker(&worker);
 }
@@ -269,12 +276,7 @@ start_worker(int i)
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "oss_labels worker for database %u",
 			 slot->dbid);
-	strlcpy(worker.bgw_type, "oss_labels worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_library_name, "oss_labels", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "oss_worker_main", BGW_MAXLEN);
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	describe(&worker, "oss_labels worker", "oss_worker_main");
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(slot->dbid);
 	worker.bgw_notify_pid = MyProcPid;

@@ -14,8 +14,8 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "sql/pipeline_window.h"
+#include "sql/subtransaction.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 /* Rows held at most, as a multiple of requests: many may share one. */
@@ -40,6 +40,14 @@ typedef struct Question
 	OssWish		wish;			/* of tag() */
 	DetectRows *stored;			/* what it found, or NULL */
 } Question;
+
+/* Computing it in a subtransaction. */
+typedef struct Computation
+{
+	PipelineWindow *window;
+	Question   *question;
+	Outcome		outcome;
+} Computation;
 
 /* Make a window's own parts ready. */
 void
@@ -105,6 +113,16 @@ compute_spec(PipelineWindow *window, Question *question)
 	return outcome;
 }
 
+/* Compute what a row asks for. */
+static void
+compute(void *arg)
+{
+	Computation *computation = arg;
+
+	computation->outcome = compute_spec(computation->window,
+										computation->question);
+}
+
 /*
  * Compute what a row asks for in a subtransaction, so that an error leaves
  * nothing behind.  Being cancelled is no error of the row.
@@ -112,30 +130,11 @@ compute_spec(PipelineWindow *window, Question *question)
 static Outcome
 compute_spec_guarded(PipelineWindow *window, Question *question)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	volatile Outcome outcome = OUTCOME_ERROR;
+	Computation computation = {window, question, OUTCOME_ERROR};
+	ErrorData  *error = oss_subtransaction(compute, &computation);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		outcome = compute_spec(window, question);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
-		return outcome;
+		return computation.outcome;
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
 	FreeErrorData(error);
@@ -163,6 +162,18 @@ set_stored(PipelineWindow *window, PipelineImage *image, const Question *questio
 	image->labels = pipeline_make_labels(question->stored, window->label_desc);
 	MemoryContextSwitchTo(old);
 	image->state = IMAGE_LABELED;
+}
+
+/* Take what became of a row's arguments; returns whether there is a request. */
+static bool
+is_to_be_asked(PipelineWindow *window, PipelineImage *image,
+			   const Question *question, Outcome outcome)
+{
+	if (outcome == OUTCOME_STORED)
+		set_stored(window, image, question);
+	else if (outcome == OUTCOME_NOTHING)
+		image->state = IMAGE_NOTHING;
+	return outcome == OUTCOME_SPEC;
 }
 
 /* Start what a row asks for. */
@@ -222,11 +233,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	set_row(window, slot);
 	outcome = window->safe ? compute_spec(window, &question) :
 		compute_spec_guarded(window, &question);
-	if (outcome == OUTCOME_STORED)
-		set_stored(window, image, &question);
-	else if (outcome == OUTCOME_NOTHING)
-		image->state = IMAGE_NOTHING;
-	if (outcome != OUTCOME_SPEC)
+	if (!is_to_be_asked(window, image, &question, outcome))
 		return;
 
 	old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
@@ -282,11 +289,7 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 
 	set_row(window, window->outer_slot);
 	outcome = compute_spec(window, &question);
-	if (outcome == OUTCOME_STORED)
-		set_stored(window, image, &question);
-	else if (outcome == OUTCOME_NOTHING)
-		image->state = IMAGE_NOTHING;
-	if (outcome != OUTCOME_SPEC)
+	if (!is_to_be_asked(window, image, &question, outcome))
 		return;
 	old = MemoryContextSwitchTo(window->turn_context);
 	failure = oss_spec_failure(&question.spec);

@@ -23,11 +23,14 @@
 #include "sql/srf.h"
 #include "sql/store.h"
 #include "sql/stored.h"
+<< <<<<<HEAD
 #include "storage/latch.h"
+== == == =
+#include "sql/subtransaction.h"
+>>>>>>>b677fb1(Write once what stood twice)
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -227,38 +230,25 @@ lock_of(const OssWish *wish)
 	return tag;
 }
 
+/* Wait for a lock. */
+static void
+acquire(void *arg)
+{
+	(void) LockAcquire(arg, ExclusiveLock, false, false);
+}
+
 /* Wait for a lock; returns false when that is a deadlock. */
 static bool
-wait_for_lock(const LOCKTAG *tag)
+wait_for_lock(LOCKTAG *tag)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool got = false;
+	ErrorData  *error = oss_subtransaction(acquire, tag);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		(void) LockAcquire(tag, ExclusiveLock, false, false);
-		ReleaseCurrentSubTransaction();
-		got = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			ReThrowError(error);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return got;
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return false;
 }
 
 /* Is a process about to bring what is wished for? */
