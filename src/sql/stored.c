@@ -23,11 +23,8 @@
 #include "sql/srf.h"
 #include "sql/store.h"
 #include "sql/stored.h"
-<< <<<<<HEAD
-#include "storage/latch.h"
-== == == =
 #include "sql/subtransaction.h"
->>>>>>>b677fb1(Write once what stood twice)
+#include "storage/latch.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
