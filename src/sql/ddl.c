@@ -49,7 +49,7 @@ template_of(const CreatedbStmt *statement)
 		if (strcmp(option->defname, "template") == 0 && option->arg)
 			return defGetString(option);
 	}
-	return NULL;
+	return "template1";
 }
 
 /* Return the database that a command wants nobody in, or NULL. */

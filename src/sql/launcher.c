@@ -208,7 +208,18 @@ match_slots(List *databases)
 	warned = full;
 }
 
-/* Note workers that ended without a word. */
+/* Let those try at once that wait for a process: one got free. */
+static void
+free_process(void)
+{
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		if (oss_shared->slots[i].state == OSS_SLOT_NO_PROCESS)
+			oss_shared->slots[i].start_at = 0;
+	}
+}
+
+/* Note workers that ended, and how when they did not say. */
 static void
 bury(int i, TimestampTz now)
 {
@@ -223,6 +234,7 @@ bury(int i, TimestampTz now)
 		return;
 	pfree(handles[i]);
 	handles[i] = NULL;
+	free_process();
 	if (slot->state == OSS_SLOT_STARTING && slot->pid == 0)
 	{
 		slot->failures++;

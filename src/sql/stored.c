@@ -26,6 +26,7 @@
 #include "sql/subtransaction.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -168,7 +169,10 @@ look_up(SPIPlanPtr plan, const OssWish *wish)
 	return SPI_processed > 0;
 }
 
-/* Return the rows of a stored answer that covers a wish. */
+/*
+ * Return the rows of a stored answer that covers a wish.  Without one the
+ * service must be asked, which is not done for what could not be kept.
+ */
 DetectRows *
 stored_find(const OssWish *wish)
 {
@@ -196,6 +200,8 @@ stored_find(const OssWish *wish)
 	}
 	oss_queue_end(&state);
 	SPI_finish();
+	if (rows == NULL)
+		PreventCommandIfReadOnly("tag()");
 	return rows;
 }
 

@@ -44,7 +44,8 @@ extern void stored_check_wish(const OssWish *wish);
 
 /*
  * Return the rows of a stored answer that covers a wish, in
- * CurrentMemoryContext, or NULL.
+ * CurrentMemoryContext, or NULL; raises 25006 instead in a read-only
+ * transaction, as on a standby, where no answer could be stored.
  */
 extern DetectRows *stored_find(const OssWish *wish);
 

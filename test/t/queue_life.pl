@@ -1,5 +1,5 @@
-# Where the queue goes: dumped and restored, replicated, promoted, upgraded, and
-# without preloading.
+# Where the queue goes: dumped and restored, replicated, upgraded, and without
+# preloading.  (Standbys: queue_standby.pl.)
 
 use strict;
 use warnings;
@@ -56,7 +56,7 @@ like($plain->sql_error("SELECT oss_labels.enqueue('tenlabels', 'never'); CALL os
 
 # ---- dumped and restored ----
 
-my $test = QueueTest->new(name => 'dumped', standby => 1);
+my $test = QueueTest->new(name => 'dumped');
 my $node = $test->{node};
 $test->sql("CREATE TABLE photo (id int, dropped int, key text); ALTER TABLE photo DROP COLUMN dropped");
 $test->sql("SELECT oss_labels.watch('photo', 'key', bucket => 'tenlabels')");
@@ -82,28 +82,6 @@ $test->sql('SELECT oss_labels.resume(); INSERT INTO photo VALUES (3, \'new\')', 
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'restored'), 'restored: the queue runs');
 is($test->sql("SELECT string_agg(key, ',' ORDER BY key) FROM oss_labels.image", 'restored'), 'kept,kept2,new,stored', 'restored: all are tagged');
 $test->sql('DROP DATABASE restored');
-
-# ---- a standby, and its promotion ----
-
-$node->backup('b');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'b', has_streaming => 1);
-$standby->start;
-is($standby->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'oss_labels%'"), '0', 'standby: no worker');
-{
-	my ($status, $out, $err) = $standby->psql('postgres', "SELECT oss_labels.enqueue('tenlabels', 'x')",
-		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	like($err, qr/25006/, 'standby: enqueue is refused');
-	is($standby->safe_psql('postgres', "SELECT count(*) FROM oss_labels.detect('tenlabels', 'x')"), '10', 'standby: detect works');
-}
-$node->wait_for_catchup($standby);
-$node->stop;
-$standby->promote;
-$standby->safe_psql('postgres', 'SELECT oss_labels.resume()');
-ok($standby->poll_query_until('postgres', 'SELECT count(*) = 0 FROM oss_labels.job'), 'promoted: the queue runs');
-is($standby->safe_psql('postgres', "SELECT string_agg(key, ',' ORDER BY key) FROM oss_labels.image"), 'kept,kept2,stored', 'promoted: all are tagged');
-$standby->stop;
-$node->start;
 
 # ---- logical replication's apply ----
 
@@ -144,17 +122,23 @@ $node->append_conf('postgresql.conf', "max_worker_processes = 2\nmax_logical_rep
 $node->restart;
 ok($test->wait_worker('%'), 'one process is left');
 $test->sql('CREATE DATABASE second');
-$test->{oss}->fault(kind => 'delay', delay => 6000);
 $test->enqueue(1, 'holds');
-ok($test->{oss}->wait_count(label_in_flight => 1), 'it works');
+ok($test->wait_empty, 'it works, and stays for a minute');
 $test->sql($test->create_sql, 'second');
 $test->enqueue(1, 'waits', 'second');
 ok($test->wait_worker('waiting for max_worker_processes', 'second'), 'max_worker_processes exhausted: the view says so');
+$test->sql('CREATE DATABASE third');
+$test->sql($test->create_sql, 'third');
+$test->enqueue(1, 'waits', 'third');
+ok($test->wait_worker('waiting for max_worker_processes', 'third'), 'max_worker_processes exhausted: so for another');
 is(() = $test->log =~ /max_worker_processes is exhausted/g, 1, 'max_worker_processes exhausted: said once');
-$test->{oss}->control('/unfault');
 $node->append_conf('postgresql.conf', "oss_labels.worker_idle_timeout = 1\n");
 $node->reload;
-ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'second'), 'max_worker_processes: a process got free');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => $_), "max_worker_processes: a process got free for the $_")
+  for qw(second third);
+$test->enqueue(1, 'again', $_) for qw(postgres second third);
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => $_), "max_worker_processes: they take turns, $_")
+  for qw(postgres second third);
 
 $node->stop;
 $plain->{node}->stop;

@@ -195,7 +195,10 @@ for my $name (sort(keys %kind), 'plain')
 	my $ended = $fate =~ /^(failed|hasty)$/ ? qr/^\d+ failed with [^,]+$/ : qr/^\d+ stored$/;
 
 	like($told, $ended, "$name: $told");
-	is($requests{$name} // 0, $expected, "$name: $expected requests");
+	# what meets its deadline before the stand-in has read it is not counted
+	my $least = $fate eq 'hasty' ? $expected / 2 : $expected;
+	cmp_ok($requests{$name} // 0, '>=', $least, "$name: as many requests as attempts") if $least < $expected;
+	cmp_ok($requests{$name} // 0, $least < $expected ? '<=' : '==', $expected, "$name: $expected requests");
 	cmp_ok($hits{$name}, '>', 0, "$name: it happened") unless $name eq 'plain';
 }
 is($oss->count('connections_refused'), $times, 'refuse: it happened');
