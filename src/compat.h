@@ -59,6 +59,13 @@
 #define oss_lock_held(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* PostgreSQL 17 lets an index keep something from one insertion to the next. */
+#if PG_VERSION_NUM >= 170000
+#define oss_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define oss_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
 /* PostgreSQL 19 builds jsonb in a state that has the result too. */
 #if PG_VERSION_NUM >= 190000
 typedef JsonbInState OssJsonbState;

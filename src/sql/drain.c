@@ -79,6 +79,7 @@ to_finished(OssDrain *drain, OssJob *job, OssVerdict verdict)
 	job->verdict = verdict;
 	if (drain->nfinished++ == 0)
 		drain->finished_since = GetCurrentTimestamp();
+	drain->newest_start = Max(drain->newest_start, job->started_at);
 	dlist_push_tail(&drain->finished, &job->node);
 }
 

@@ -68,6 +68,7 @@ typedef struct OssDrain
 								 * longer than others */
 	bool		obey;			/* pauses were added */
 	TimestampTz finished_since; /* of the first finished one */
+	TimestampTz newest_start;	/* of a request whose job has finished */
 	TimestampTz scan_at;		/* next look from the beginning */
 	TimestampTz rescan_at;		/* the soonest, if late and idle */
 	TimestampTz lanes_at;		/* the soonest next look for lanes */

@@ -14,7 +14,12 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "sql/known.h"
 #include "sql/srf.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -123,18 +128,40 @@ prepare(Oid trigger)
 	}
 }
 
-/* Write a pair as a key. */
+/* Append a text. */
+static void
+append_text(StringInfo string, Datum value)
+{
+	text	   *detoasted = DatumGetTextPP(value);
+
+	appendBinaryStringInfo(string, VARDATA_ANY(detoasted),
+						   VARSIZE_ANY_EXHDR(detoasted));
+	if ((Pointer) detoasted != DatumGetPointer(value))
+		pfree(detoasted);
+}
+
+/* Write a pair as a key, which is good until the next is written. */
 static char *
 make_pair(Datum name, Datum parent, bool no_parent)
 {
-	char	   *name_string = TextDatumGetCString(name);
-	Size		room = strlen(name_string) + 1;
-	char	   *parent_string = no_parent ? "" : TextDatumGetCString(parent);
-	char	   *pair = palloc(room + strlen(parent_string) + 2);
+	static StringInfoData pair;
 
-	memcpy(pair, name_string, room);
-	sprintf(pair + room, "%s%s", no_parent ? "" : "p", parent_string);
-	return pair;
+	if (pair.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&pair);
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(&pair);
+	append_text(&pair, name);
+	appendStringInfoChar(&pair, '\0');
+	if (!no_parent)
+	{
+		appendStringInfoChar(&pair, 'p');
+		append_text(&pair, parent);
+	}
+	return pair.data;
 }
 
 /* Write a pair into known_label unless it stands there. */
@@ -163,32 +190,39 @@ write_pair(Datum name, Datum parent, bool no_parent)
 		elog(ERROR, "could not note labels: %s", SPI_result_code_string(result));
 }
 
-/* Note the label of a row. */
-static void
-learn(TupleTableSlot *slot, AttrNumber name_attno, AttrNumber parent_attno,
-	  Oid trigger)
+/* Note a label and its parent. */
+void
+oss_learn_label(Oid learn_function, Datum name, bool no_name, Datum parent,
+				bool no_parent)
 {
-	bool		no_name;
-	bool		no_parent;
 	bool		found;
-	Datum		name = slot_getattr(slot, name_attno, &no_name);
-	Datum		parent = slot_getattr(slot, parent_attno, &no_parent);
 	char	   *pair;
 	KnownPair  *entry;
 
 	if (no_name)
 		return;
+	prepare(learn_function);
 	pair = make_pair(name, parent, no_parent);
 	if (pairs_lookup(known, pair) != NULL)
 		return;
 	write_pair(name, parent, no_parent);
-	prepare(trigger);
+	prepare(learn_function);
 	entry = pairs_insert(known, pair, &found);
 	if (!found)
 	{
 		entry->pair = MemoryContextAlloc(known_context, pair_length(pair) + 1);
 		memcpy(entry->pair, pair, pair_length(pair) + 1);
 	}
+}
+
+/* Find the trigger function. */
+Oid
+oss_learn_function(void)
+{
+	List	   *name = list_make2(makeString("oss_labels"),
+								  makeString("learn_labels"));
+
+	return LookupFuncName(name, 0, NULL, true);
 }
 
 /* learn_labels(): the trigger */
@@ -198,10 +232,8 @@ oss_labels_learn_labels(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleTableSlot *slot;
 	TupleDesc	desc;
-	MemoryContext row_context;
-	MemoryContext old;
-	AttrNumber	name;
-	AttrNumber	parent;
+	AttrNumber	name_attno;
+	AttrNumber	parent_attno;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || trigger->tg_newtable == NULL)
 		ereport(ERROR,
@@ -209,24 +241,23 @@ oss_labels_learn_labels(PG_FUNCTION_ARGS)
 				 errmsg("learn_labels() is a statement trigger with a new table")));
 	desc = RelationGetDescr(trigger->tg_relation);
 	SPI_connect();
-	name = SPI_fnumber(desc, "label_name");
-	parent = SPI_fnumber(desc, "parent_label_name");
-	if (name <= 0 || parent <= 0)
+	name_attno = SPI_fnumber(desc, "label_name");
+	parent_attno = SPI_fnumber(desc, "parent_label_name");
+	if (name_attno <= 0 || parent_attno <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("learn_labels() needs columns label_name and parent_label_name")));
-	prepare(fcinfo->flinfo->fn_oid);
 	tuplestore_rescan(trigger->tg_newtable);
-	row_context = AllocSetContextCreate(CurrentMemoryContext, "OSS label",
-										ALLOCSET_SMALL_SIZES);
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, slot))
 	{
+		bool		no_name;
+		bool		no_parent;
+		Datum		name = slot_getattr(slot, name_attno, &no_name);
+		Datum		parent = slot_getattr(slot, parent_attno, &no_parent);
+
 		CHECK_FOR_INTERRUPTS();
-		old = MemoryContextSwitchTo(row_context);
-		learn(slot, name, parent, fcinfo->flinfo->fn_oid);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(row_context);
+		oss_learn_label(fcinfo->flinfo->fn_oid, name, no_name, parent, no_parent);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	SPI_finish();

@@ -5,11 +5,16 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "sql/array.h"
+#include "sql/bulk.h"
+#include "sql/known.h"
 #include "sql/queue.h"
 #include "sql/store.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 static OssPlan write_images = {
@@ -25,15 +30,16 @@ static OssPlan write_images = {
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
 };
 
-/* The labels of images that were stored before go first. */
+/* For an image_label to which somebody has added something. */
 static OssPlan write_labels = {
-	"INSERT INTO oss_labels.image_label (image_id, label_name, "
-	"parent_label_name, label_level, label_confidence, centric_score, language) "
+	"INSERT INTO oss_labels.image_label (image_id, label_confidence, "
+	"centric_score, label_level, label_name, parent_label_name, language) "
 	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)",
-	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
-	FLOAT8ARRAYOID, FLOAT8ARRAYOID, TEXTARRAYOID}
+	7, {INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID, INT4ARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
+/* The labels of images that were stored before go first. */
 static OssPlan clear_labels = {
 	"DELETE FROM oss_labels.image_label WHERE image_id = ANY ($1)",
 	1, {INT8ARRAYOID}
@@ -42,8 +48,14 @@ static OssPlan clear_labels = {
 /* Type of the elements of a parameter. */
 static const Oid image_types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
 TIMESTAMPTZOID, TEXTOID, INT4OID, JSONBOID};
-static const Oid label_types[] = {INT8OID, TEXTOID, TEXTOID, INT4OID,
-FLOAT8OID, FLOAT8OID, TEXTOID};
+static const Oid label_types[] = {INT8OID, FLOAT8OID, FLOAT8OID, INT4OID,
+TEXTOID, TEXTOID, TEXTOID};
+
+/* Columns of image_label, of which the first four are numbers. */
+enum
+{
+	IMAGE_ID, CONFIDENCE, CENTRIC, LEVEL, NAME, PARENT, LANGUAGE
+};
 
 /* Execute a plan with columns as its parameters. */
 static void
@@ -87,32 +99,76 @@ store_images(const OssStoreRow *rows, const Labels *labels, int n)
 	execute(&write_images, columns, SPI_OK_INSERT_RETURNING);
 }
 
-/* Append a text or null. */
+/* Set a column of a row. */
 static void
-add_text(OssColumn *column, const struct varlena *value)
+set(OssBulkRow *row, int column, Datum value, bool known)
 {
-	oss_column_add(column, PointerGetDatum(value), value == NULL);
+	row->values[column] = known ? value : (Datum) 0;
+	row->nulls[column] = !known;
 }
 
-/* Append an image's labels to the columns of image_label. */
+/* Set a column of a row to a text or null. */
 static void
-add_labels(OssColumn *columns, int64 image_id, const Labels *labels)
+set_text(OssBulkRow *row, int column, const text *value)
 {
-	for (int i = 0; i < labels->n; i++)
+	set(row, column, PointerGetDatum(value), value != NULL);
+}
+
+/* Make the rows of an image's labels. */
+static void
+make_label_rows(OssBulkRow *row, int64 image_id, const Labels *labels)
+{
+	for (int i = 0; i < labels->n; i++, row++)
 	{
 		const OssLabel *label = &labels->labels[i];
 
-		oss_column_add(&columns[0], Int64GetDatum(image_id), false);
-		add_text(&columns[1], label->name);
-		add_text(&columns[2], label->parent);
-		oss_column_add(&columns[3], Int32GetDatum(label->level),
-					   !label->has_level);
-		oss_column_add(&columns[4], Float8GetDatum(label->confidence),
-					   !label->has_confidence);
-		oss_column_add(&columns[5], Float8GetDatum(label->centric),
-					   !label->has_centric);
-		add_text(&columns[6], label->language);
+		set(row, IMAGE_ID, Int64GetDatum(image_id), true);
+		set(row, CONFIDENCE, Float8GetDatum(label->confidence),
+			label->has_confidence);
+		set(row, CENTRIC, Float8GetDatum(label->centric), label->has_centric);
+		set(row, LEVEL, Int32GetDatum(label->level), label->has_level);
+		set_text(row, NAME, label->name);
+		set_text(row, PARENT, label->parent);
+		set_text(row, LANGUAGE, label->language);
 	}
+}
+
+/* Write rows of image_label by a statement. */
+static void
+insert_by_statement(const OssBulkRow *rows, int n)
+{
+	OssColumn	columns[lengthof(label_types)];
+
+	for (int c = 0; c < lengthof(label_types); c++)
+	{
+		oss_column_init(&columns[c], label_types[c], n);
+		for (int i = 0; i < n; i++)
+			oss_column_add(&columns[c], rows[i].values[c], rows[i].nulls[c]);
+	}
+	execute(&write_labels, columns, SPI_OK_INSERT);
+}
+
+/* Write rows of image_label. */
+static void
+insert_labels(const OssBulkRow *rows, int n)
+{
+	Oid			schema = get_namespace_oid("oss_labels", false);
+	Relation	relation = table_open(get_relname_relid("image_label", schema),
+									  RowExclusiveLock);
+	Oid			learn_function = oss_learn_function();
+
+	if (oss_bulk_possible(relation, label_types, lengthof(label_types),
+						  learn_function))
+	{
+		oss_bulk_insert(relation, rows, n);
+		for (int i = 0; i < n; i++)
+			oss_learn_label(learn_function, rows[i].values[NAME],
+							rows[i].nulls[NAME], rows[i].values[PARENT],
+							rows[i].nulls[PARENT]);
+	}
+	else
+		insert_by_statement(rows, n);
+	table_close(relation, NoLock);
 }
 
 /* Does a row of the result belong to an answer? */
@@ -139,14 +195,17 @@ matches(HeapTuple tuple, TupleDesc desc, const OssStoreRow *row)
 static void
 store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 {
-	OssColumn	columns[lengthof(label_types)];
+	OssBulkRow *label_rows;
 	OssColumn	again;
 	SPITupleTable *table = SPI_tuptable;
 	uint64		written = SPI_processed;
 	int			row = 0;
+	int			nlabels = 0;
 
-	for (int i = 0; i < lengthof(label_types); i++)
-		oss_column_init(&columns[i], label_types[i], n * 10);
+	for (int i = 0; i < n; i++)
+		nlabels += labels[i].n;
+	label_rows = palloc(sizeof(OssBulkRow) * Max(nlabels, 1));
+	nlabels = 0;
 	oss_column_init(&again, INT8OID, 8);
 	for (uint64 i = 0; i < written; i++)
 	{
@@ -160,12 +219,14 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 		if (DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 5,
 									   &isnull)))
 			oss_column_add(&again, image_id, false);
-		add_labels(columns, DatumGetInt64(image_id), &labels[row++]);
+		make_label_rows(label_rows + nlabels, DatumGetInt64(image_id),
+						&labels[row]);
+		nlabels += labels[row++].n;
 	}
 	if (again.n > 0)
 		execute(&clear_labels, &again, SPI_OK_DELETE);
-	if (columns[0].n > 0)
-		execute(&write_labels, columns, SPI_OK_INSERT);
+	if (nlabels > 0)
+		insert_labels(label_rows, nlabels);
 	SPI_freetuptable(table);
 }
 

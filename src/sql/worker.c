@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -66,17 +67,27 @@ static int	errors = 0;
 /* No turn before then, because the tables are locked or after an error. */
 static TimestampTz turn_at = 0;
 
+/* Since when there are commits that may not be on the disk, 0: there are none. */
+static TimestampTz unflushed_since = 0;
+
+/*
+ * How long a commit may be on its way to the disk.  What it says was paid for,
+ * so that it must get there soon; but the network need not stand still
+ * meanwhile, and when we are busy the WAL writer has done it by then.
+ */
+#define FLUSH_MS 10
+
 /*
  * Settings that a database or role may have changed and that must not change
- * what we do.  Commits wait for the disk, for what they say was paid for, but
- * not for a standby.
+ * what we do.  Commits wait neither for a standby nor at once for the disk: see
+ * flush().
  */
 static const char *const worker_settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"},
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_read_only", "off"},
 	{"session_replication_role", "origin"},
-	{"synchronous_commit", "local"},
+	{"synchronous_commit", "off"},
 	{"statement_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"lock_timeout", "2s"},
@@ -231,13 +242,35 @@ begin(void)
 	pgstat_report_activity(STATE_RUNNING, "oss_labels: claiming and settling");
 }
 
-/* End a transaction. */
+/* End a transaction, of which flush() is to be told. */
 static void
 commit(void)
 {
 	CommitTransactionCommand();
+	if (unflushed_since == 0)
+		unflushed_since = GetCurrentTimestamp();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* See to it that what was committed is on the disk. */
+static void
+flush(void)
+{
+	if (unflushed_since != 0 && XactLastCommitEnd != InvalidXLogRecPtr)
+		XLogFlush(XactLastCommitEnd);
+	unflushed_since = 0;
+}
+
+/*
+ * Flush what was committed before an answer is looked at whose job may have
+ * been claimed by that: should the answer kill the process, the attempt counts.
+ */
+static void
+flush_claims(const OssDrain *drain)
+{
+	if (drain->newest_start >= unflushed_since)
+		flush();
 }
 
 /* Run work in a transaction with the tables locked, if they can be. */
@@ -297,8 +330,10 @@ obey(Presence presence)
 static void
 turn_on_tables(OssDrain *drain)
 {
-	Presence	presence = with_tables(oss_drain_tables, drain);
+	Presence	presence;
 
+	flush_claims(drain);
+	presence = with_tables(oss_drain_tables, drain);
 	if (presence == PRESENT)
 		oss_drain_commit(drain);
 	if (drain->last_error[0] != '\0')
@@ -321,10 +356,27 @@ idle_for_long(OssDrain *drain)
 		(drain->next_due == 0 || drain->next_due > now + timeout);
 }
 
+/* Flush when it is time; returns for how many ms it is not, -1: for ever. */
+static long
+flush_due(void)
+{
+	TimestampTz at = unflushed_since + FLUSH_MS * 1000;
+	TimestampTz now;
+
+	if (unflushed_since == 0)
+		return -1;
+	now = GetCurrentTimestamp();
+	if (now < at)
+		return (at - now + 999) / 1000;
+	flush();
+	return -1;
+}
+
 /* Return for how long to wait for the network. */
 static long
 network_ms(OssDrain *drain)
 {
+	long		flush_ms = flush_due();
 	long		ms = oss_drain_tables_due(drain);
 
 	if (ms == 0 && turn_at != 0)
@@ -332,7 +384,7 @@ network_ms(OssDrain *drain)
 	if (ms < 0 || ms > 1000)
 		ms = oss_drain_busy(drain) ? 1000 :
 			Min(ms < 0 ? 10000 : ms, Max(oss_worker_idle_timeout * 1000 / 2, 100));
-	return ms;
+	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
 
 /* Give back what is in hand and end. */
@@ -342,6 +394,7 @@ shut_down(OssDrain *drain)
 	oss_drain_stop(drain);
 	for (int i = 0; i < 3 && oss_drain_busy(drain); i++)
 		turn_on_tables(drain);
+	flush();
 	leave(OSS_SLOT_IDLE, 0);
 }
 
