@@ -46,9 +46,11 @@
 \set variant empty-body
 \i test/sql/include/answer.sql
 
--- many labels; and more depth than the stack has
-\! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET '/fault?kind=labels&variant=many&bytes=20000' >/dev/null
-SELECT count(*), count(label_name) FROM oss_labels.detect('examplebucket', 'example.jpg');
+-- many labels, if not beside valgrind's own lists; and more depth than the stack has
+\set many `[ "$OSS_TEST_FLAVOUR" = valgrind ] && echo 500 || echo 20000`
+\setenv MANY :many
+\! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET "/fault?kind=labels&variant=many&bytes=$MANY" >/dev/null
+SELECT count(*) = :many AS all, count(label_name) = :many AS named FROM oss_labels.detect('examplebucket', 'example.jpg');
 \! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET '/fault?kind=labels&variant=deep&bytes=100000' >/dev/null
 SELECT error_code FROM oss_labels.try_detect('examplebucket', 'example.jpg');
 \! $OSS_CONTROL GET '/count?name=label_requests'
