@@ -1087,6 +1087,7 @@ RETURNS TABLE (
 	score double precision,
 	image_id bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 1000
+SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search';
 COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
@@ -1095,6 +1096,7 @@ COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
 CREATE FUNCTION oss_labels.search_ids(query oss_labels.label_query)
 RETURNS bigint[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
+SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search_ids';
 COMMENT ON FUNCTION oss_labels.search_ids(oss_labels.label_query) IS
@@ -1110,6 +1112,7 @@ CREATE FUNCTION oss_labels.image_matches(image_id bigint, query oss_labels.label
 RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 1000
 SUPPORT oss_labels.image_matches_support
+SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
 COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS

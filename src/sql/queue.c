@@ -26,7 +26,7 @@
 #include "utils/wait_event.h"
 
 /*
- * Settings that our statements run under.  The queue's statistics are always
+ * Settings that our statements run under, the search path first.  The queue's statistics are always
  * stale (it is empty one moment and full the next) so that the planner is told
  * to use the indexes, and jit would only cost.
  */
@@ -67,6 +67,7 @@ void
 oss_queue_begin(OssQueueState *state, OssQueueUse use)
 {
 	Oid			owner = table_owner(job_table());
+	int			settings = use == OSS_QUEUE_STORE ? 1 : lengthof(queue_settings);
 
 	if (!OidIsValid(owner))
 		ereport(ERROR,
@@ -81,7 +82,7 @@ oss_queue_begin(OssQueueState *state, OssQueueUse use)
 	if (use == OSS_QUEUE_INSERT)
 		return;
 	state->guc_level = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(queue_settings); i++)
+	for (int i = 0; i < settings; i++)
 		(void) set_config_option(queue_settings[i][0], queue_settings[i][1],
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);

@@ -25,13 +25,16 @@ typedef struct OssPlan
 } OssPlan;
 
 /*
- * What kind of statements follow.  INSERT is for those that name functions and
- * types with their schema and have nothing to plan: they do without settings,
- * which cost more than a row.
+ * What kind of statements follow.  INSERT is for those that name functions,
+ * types and operators with their schema and have nothing to plan: they do
+ * without settings, which cost more than a row.  STORE pins the search path
+ * alone: IS NOT DISTINCT FROM and ON CONFLICT take operators from there, and
+ * whose they are must not be the caller's choice.
  */
 typedef enum OssQueueUse
 {
 	OSS_QUEUE_INSERT,
+	OSS_QUEUE_STORE,
 	OSS_QUEUE_WORK
 } OssQueueUse;
 

@@ -182,7 +182,7 @@ stored_find(const OssWish *wish)
 	DetectRows *rows = NULL;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_queue_begin(&state, OSS_QUEUE_STORE);
 	if (plan == NULL)
 		plan = keep_plan(FIND_STORED);
 	if (look_up(plan, wish))
@@ -263,7 +263,7 @@ job_in_hand(const OssWish *wish)
 	bool		found;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_queue_begin(&state, OSS_QUEUE_STORE);
 	if (plan == NULL)
 		plan = keep_plan(FIND_JOB);
 	found = look_up(plan, wish);
@@ -363,7 +363,7 @@ write_rows(const OssStoreRow *rows, int n)
 	int			begin = 0;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_queue_begin(&state, OSS_QUEUE_STORE);
 	for (int i = 1; i <= n; i++)
 	{
 		bool		cut = i == n;
@@ -434,7 +434,7 @@ stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 			CStringGetTextDatum(wish->version_id), wish->version_id == NULL);
 	oss_arg(values, nulls, 3, TimestampTzGetDatum(asked_at), false);
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_queue_begin(&state, OSS_QUEUE_STORE);
 	oss_queue_execute(&is_ours, values, nulls, SPI_OK_SELECT);
 	younger = SPI_processed > 0;
 	oss_queue_end(&state);

@@ -106,7 +106,8 @@ read_answer(FunctionCallInfo fcinfo)
 		plan = SPI_prepare("SELECT response FROM oss_labels.image "
 						   "WHERE bucket OPERATOR(pg_catalog.=) $1 "
 						   "AND key OPERATOR(pg_catalog.=) $2 "
-						   "AND version_id IS NOT DISTINCT FROM $3", 3, types);
+						   "AND (version_id OPERATOR(pg_catalog.=) $3 "
+						   "OR (version_id IS NULL AND $3 IS NULL))", 3, types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare to read stored answers");
 	}

@@ -108,6 +108,35 @@ my $call = q{SET search_path = evil, pg_temp, pg_catalog;};
 is("$out$err", '2', 'a hostile search_path does not matter to detect()');
 ($out, $err) = $t->psql("$call SELECT pg_catalog.bool_and(ok) FROM oss_labels.check_server(NULL, 'examplebucket')");
 is("$out$err", 't', 'nor to check_server()');
+$t->ok(q{CALL oss_labels.grant_reading('app'); CALL oss_labels.grant_paying('app');
+	GRANT EXECUTE ON FUNCTION oss_labels.import_labels, oss_labels.forget, oss_labels.correct TO app;
+	DROP OPERATOR evil.= (text, text)});
+for my $operator (['=', 'text', 'text'], ['<>', 'xid', 'integer'], ['<=', 'timestamptz', 'timestamptz'],
+	['=', 'bigint', 'bigint'])
+{
+	my ($name, @types) = @$operator;
+	my $types = join ', ', @types;
+	$t->ok(qq{SET ROLE app; SET check_function_bodies = off;
+		CREATE OR REPLACE FUNCTION evil.hijack($types) RETURNS boolean LANGUAGE plpgsql
+			AS 'BEGIN RAISE ''hijacked as %'', current_user; END';
+		CREATE OPERATOR evil.$name (LEFTARG = $types[0], RIGHTARG = $types[1], FUNCTION = evil.hijack)});
+}
+for my $sql ("SELECT pg_catalog.count(*) FROM oss_labels.tag('examplebucket', 'example.jpg')",
+	"SELECT pg_catalog.count(*) FROM oss_labels.tag('examplebucket', 'example.jpg', 0)",
+	"SELECT pg_catalog.count(*) FROM oss_labels.tag('examplebucket', 'example.jpg', 0, max_age => '1 h')",
+	"SELECT pg_catalog.count(*) FROM (VALUES ('example.jpg')) v (key), LATERAL oss_labels.tag('examplebucket', key, 0, max_age => '0') l",
+	q{SELECT 2 FROM oss_labels.import_labels('{"Labels": []}', 'examplebucket', 'imported.jpg')},
+	"SELECT pg_catalog.count(*) FROM oss_labels.labels_of('examplebucket', 'example.jpg')",
+	"SELECT pg_catalog.count(*) + 1 FROM oss_labels.search('Outerwear & parent:Clothing')",
+	"SELECT pg_catalog.count(*) + 1 FROM oss_labels.label_effective WHERE image_id OPERATOR(oss_labels.@@) 'Outerwear' "
+	. "AND label_name OPERATOR(pg_catalog.=) 'Outerwear'",
+	"SELECT 2 FROM oss_labels.correct('examplebucket', 'example.jpg', 'Apparel', true)",
+	"SELECT pg_catalog.count(*) + 2 FROM oss_labels.related_images('examplebucket', 'example.jpg')",
+	"SELECT 2 FROM oss_labels.forget('examplebucket', 'example.jpg')")
+{
+	($out, $err) = $t->psql("$call SET ROLE app; $sql");
+	is("$out$err", '2', "nor to: $sql");
+}
 
 $t->ok('CREATE DATABASE squatted');
 $t->ok(q{CREATE SCHEMA oss_labels; CREATE FUNCTION oss_labels.detect(text, text, float8, text, name) RETURNS int LANGUAGE sql AS 'SELECT 1'},
