@@ -77,6 +77,29 @@ ok($test->wait_empty, 'pg_terminate_backend: what was in flight is asked for aga
 is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'pg_terminate_backend: no job failed');
 cmp_ok($test->count, '<=', $requests + 5, 'pg_terminate_backend: each once more');
 
+# Answers that came while the worker had no time to read them, as it waits for a
+# lock, are stored before it ends.
+{
+	my ($in, $out) = ('', '');
+	my $session = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, '2>&1');
+	$in = "BEGIN; SELECT 'locked' FROM oss_labels.image WHERE key = 'first1' FOR UPDATE;\n";
+	$session->pump until $out =~ /locked/;
+	in_flight(5, 'answered', 'postgres', 400);
+	answer();
+	$test->sql("SELECT oss_labels.enqueue('tenlabels', 'first1')");
+	$pid = $test->worker_pid;
+	ok($test->wait_sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock'),
+		'pg_terminate_backend: the worker waits for a lock');
+	ok($oss->wait_count(label_in_flight => 0), 'pg_terminate_backend: answers have come');
+	$requests = $test->count;
+	kill 'TERM', $pid;
+	$in = "ROLLBACK;\n\\q\n";
+	$session->finish;
+	ok($test->wait_empty, 'pg_terminate_backend: what was answered is stored');
+	is($test->count, $requests, 'pg_terminate_backend: and not asked for again');
+}
+
 in_flight(5, 'locked', 'postgres', 1500);
 $requests = $test->count;
 $pid = $test->worker_pid;
@@ -139,25 +162,21 @@ ok($test->wait_sql("SELECT state FROM oss_labels.worker WHERE database = 'from_t
 unlike($test->log, qr/template0" is not currently/, 'template0 itself is not');
 $test->sql('DROP DATABASE from_template0');
 
-# ---- DROP DATABASE that fails lets the worker come back ----
+# ---- somebody enqueues in a template: its worker comes, and leaves for a copy ----
 
-$test->sql('CREATE DATABASE busy');
-$test->sql($test->create_sql, 'busy');
-{
-	my ($in, $out, $err) = ('', '', '');
-	my $session = IPC::Run::start(
-		[ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('busy') ],
-		'<', \$in, '>', \$out, '2>', \$err);
-	$in = "SELECT 'in';\n";
-	$session->pump until $out =~ /in/;
-	like($test->sql_error('DROP DATABASE busy'), qr/is being accessed by other users/, 'DROP DATABASE fails');
-	$in = "\\q\n";
-	$session->finish;
-}
-$test->enqueue(2, 'back', 'busy');
-ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'busy'),
-	'DROP DATABASE that failed: the worker is back');
-$test->sql('DROP DATABASE busy');
+$test->sql($test->create_sql, 'template1');
+in_flight(3, 'template1', 'template1');
+$begun = time;
+$test->sql('CREATE DATABASE child');
+cmp_ok(time - $begun, '<', 4, 'CREATE DATABASE does not wait for the worker in template1');
+ok($oss->wait_count(label_in_flight => 6), 'both have a worker: what is in a template is copied');
+answer();
+$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database IN ('template1', 'child')");
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => $_), "the queue of $_ is done")
+  for qw(template1 child);
+$test->sql('DROP DATABASE child');
+ok($test->wait_worker('idle%', 'template1'), 'template1: the worker is gone');
+$test->sql('DROP EXTENSION oss_labels CASCADE', 'template1');
 
 # ---- shutdowns and reload ----
 
@@ -209,6 +228,18 @@ $test->sql('TRUNCATE oss_labels.failed_job; ALTER SYSTEM RESET oss_labels.job_at
 $node->reload;
 answer();
 
+# ---- DROP DATABASE that fails lets the worker come back ----
+
+# PostgreSQL waits five seconds for others to leave; the next part goes on.
+$test->sql('CREATE DATABASE busy');
+$test->sql($test->create_sql, 'busy');
+my ($in, $out, $err, $dropped) = ('', '', '', '');
+my @psql = ($node->installed_command('psql'), '-XAtq', '-d');
+my $session = IPC::Run::start([ @psql, $node->connstr('busy') ], '<', \$in, '>', \$out, '2>', \$err);
+$in = "SELECT 'in';\n";
+$session->pump until $out =~ /in/;
+my $drop = IPC::Run::start([ @psql, $node->connstr('postgres'), '-c', 'DROP DATABASE busy' ], '>', '/dev/null', '2>', \$dropped);
+
 # ---- a worker that fails again and again is started ever more slowly ----
 
 $test->log;
@@ -218,9 +249,20 @@ $test->sql("INSERT INTO oss_labels.job (requester, server, bucket, key) VALUES (
 $test->sql('SELECT oss_labels.announce()');
 ok($test->wait_worker('failed%'), 'a worker that fails: the view says so');
 like($test->sql("SELECT last_error FROM oss_labels.worker WHERE database = 'postgres'"), qr/priority/, 'a worker that fails: and why');
-cmp_ok((() = $test->log =~ /ERROR: /g), '<=', 6, 'a worker that fails does not fill the log');
+cmp_ok((() = $test->log =~ /ERROR: .*priority/g), '<=', 6, 'a worker that fails does not fill the log');
 $test->sql('ALTER TABLE oss_labels.job RENAME importance TO priority');
 ok($test->wait_empty, 'a worker that fails is started again');
+
+# ---- and has that DROP DATABASE failed? ----
+
+$drop->finish;
+like($dropped, qr/is being accessed by other users/, 'DROP DATABASE fails');
+$in = "\\q\n";
+$session->finish;
+$test->enqueue(2, 'back', 'busy');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'busy'),
+	'DROP DATABASE that failed: the worker is back');
+$test->sql('DROP DATABASE busy');
 
 # ---- off in a database ----
 
