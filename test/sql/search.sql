@@ -158,6 +158,9 @@ BEGIN
 			RAISE WARNING '% images do not match by themselves: %', wrong, q.query;
 		END IF;
 		EXECUTE format('SELECT count(*) FROM oss_labels.search(%L)', q.query) INTO wrong;
+		IF q.query::oss_labels.label_query::text::oss_labels.label_query::text <> q.query::oss_labels.label_query::text THEN
+			RAISE WARNING 'not canonical: %', q.query;
+		END IF;
 		found := found + wrong;
 		checked := checked + 1;
 	END LOOP;

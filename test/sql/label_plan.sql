@@ -1,0 +1,40 @@
+-- The questions that reports ask most are index scans.
+\o /dev/null
+DELETE FROM oss_labels.image;
+\o
+SELECT setseed(0.7);
+INSERT INTO oss_labels.image (tagged_at, thr, label_count, bucket, key, response)
+SELECT now(), 0, 10, 'plan', i || '.jpg', '{"Labels": []}' FROM generate_series(1, 4000) i;
+INSERT INTO oss_labels.image_label (image_id, label_name, parent_label_name, label_confidence, centric_score)
+SELECT image_id, 'Label ' || floor(200 ^ random()), 'Parent ' || floor(random() * 10), random(), random()
+FROM oss_labels.image, generate_series(1, 10);
+INSERT INTO oss_labels.label_rule (label_name, min_confidence) VALUES ('Label 1', 0.5);
+VACUUM (ANALYZE) oss_labels.image, oss_labels.image_label, oss_labels.known_label, oss_labels.label_rule;
+CREATE FUNCTION pg_temp.plan(query text, OUT scans_index boolean, OUT sorts boolean, OUT reads_all boolean) AS $$
+DECLARE
+	line text;
+BEGIN
+	scans_index := false;
+	sorts := false;
+	reads_all := false;
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		scans_index := scans_index OR line ~ 'Index .*image_label_(label_name|image_id)_idx';
+		sorts := sorts OR line ~ 'Sort';
+		reads_all := reads_all OR line ~ 'Seq Scan on image(_label)?\M';
+	END LOOP;
+END $$ LANGUAGE plpgsql;
+
+-- images with a label at a confidence, best first
+SELECT * FROM pg_temp.plan($$SELECT bucket, key, label_confidence FROM oss_labels.label
+	WHERE label_name = 'Label 3' AND label_confidence >= 0.9 ORDER BY label_confidence DESC LIMIT 20$$);
+SELECT * FROM pg_temp.plan($$SELECT bucket, key, label_confidence FROM oss_labels.label
+	WHERE label_name = 'Label 150' AND label_confidence >= 0.5 ORDER BY label_confidence DESC$$);
+
+-- labels of an image, as stored, by its id, and after the house rules
+SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.label WHERE bucket = 'plan' AND key = '77.jpg'$$);
+SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.image_label WHERE image_id = 77$$);
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM oss_labels.effective_label WHERE image_id = ANY ('{77,78}')$$);
+
+\o /dev/null
+DELETE FROM oss_labels.label_rule;
+DELETE FROM oss_labels.image;
