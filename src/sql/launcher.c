@@ -53,7 +53,7 @@ static void
 define_settings(void)
 {
 	DefineCustomBoolVariable("oss_labels.worker",
-							 "Lets the worker work.",
+							 "Lets the background worker tag what is queued.",
 							 "Off in a database (ALTER DATABASE ... SET) keeps its queue as it is, such as in a copy made for tests.",
 							 &oss_worker_enabled, true,
 							 PGC_SUSET, 0, NULL, NULL, NULL);

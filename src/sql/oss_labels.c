@@ -45,7 +45,7 @@ static void
 define_pipeline_settings(void)
 {
 	DefineCustomBoolVariable("oss_labels.pipeline",
-							 "Keeps many requests in flight in queries that join with detect() or try_detect().",
+							 "Keeps many requests in flight in queries that join with detect(), try_detect() or tag().",
 							 "Off: the ordinary plan, one request at a time.",
 							 &oss_pipeline_enabled, true,
 							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
