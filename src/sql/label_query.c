@@ -40,6 +40,9 @@ typedef struct Parser
 	LabelQueryProblem *problem;
 } Parser;
 
+/* Characters of a text that an error shows on either side of its place. */
+#define MOST_SHOWN	60
+
 static LabelQueryNode *parse_or(Parser *parser);
 
 /* Is this byte white space?  All of these are ASCII in every encoding. */
@@ -306,11 +309,15 @@ label_query_get(const struct varlena *value)
 	return node;
 }
 
-/* Write a name, in quotes if it needs them. */
+/*
+ * Write a name, in quotes if it needs them.  What might be a number does after
+ * "parent:", where it would be the threshold of a label "parent".
+ */
 static void
 print_name(StringInfo out, const LabelQueryNode *term)
 {
-	bool		quote = strcmp(term->name, "parent") == 0;
+	bool		quote = strcmp(term->name, "parent") == 0 ||
+		(term->parent && strchr(".0123456789", term->name[0]) != NULL);
 
 	for (const char *p = term->name; *p != '\0'; p += pg_mblen(p))
 		quote |= !is_word_byte(*p);
@@ -381,15 +388,32 @@ print(const LabelQueryNode *node)
 	return out.data;
 }
 
-/* Return a line with a caret below the place of a problem. */
+/*
+ * Return the line of a problem, shortened around it, and below it a line with a
+ * caret at its place.
+ */
 static char *
-caret_line(const LabelQueryProblem *problem)
+show_place(const LabelQueryProblem *problem)
 {
+	const char *at = problem->text + problem->at;
+	const char *begin = problem->text;
+	const char *end = at;
+	int			before = 0;
 	int			width = 0;
 
-	for (int i = 0; i < problem->at; i += pg_mblen(problem->text + i))
-		width += Max(pg_dsplen(problem->text + i), 0);
-	return psprintf("%*s^", width, "");
+	for (const char *p = begin; p < at; p += pg_mblen(p))
+	{
+		before = *p == '\n' ? 0 : before + 1;
+		if (before == 0)
+			begin = p + 1;
+	}
+	for (; before > MOST_SHOWN; before--)
+		begin += pg_mblen(begin);
+	for (const char *p = begin; p < at; p += pg_mblen(p))
+		width += Max(pg_dsplen(p), 0);
+	for (int i = 0; i < MOST_SHOWN && *end != '\0' && *end != '\n'; i++)
+		end += pg_mblen(end);
+	return psprintf("%.*s\n%*s^", (int) (end - begin), begin, width, "");
 }
 
 /* Make a value from a text that somebody gave. */
@@ -405,7 +429,7 @@ make_value(const char *text, Node *escontext)
 					 errmsg("syntax error in label query at character %d: %s",
 							pg_mbstrlen_with_len(text, problem.at) + 1,
 							problem.message),
-					 errdetail("Here:\n%s\n%s", text, caret_line(&problem)),
+					 errdetail("Here:\n%s", show_place(&problem)),
 					 errhint("Labels are joined with & | ! and parentheses, as in: Beach & (Sunset | \"Blue Sky\":0.9) & !parent:Person")));
 	return CStringGetTextDatum(print(node));
 }

@@ -12,7 +12,7 @@ SELECT q::label_query FROM unnest(ARRAY[
 	'Dog:0.90', 'Dog : .5', 'Dog:1', 'Dog:0', 'parent:Food', 'parent : Food : 0.8',
 	'parent:0.9', 'parent', '"parent":0.5', 'parent:parent', 'parent:"0.9"',
 	'"Night View"', '''it''''s'' & "say ""hi"""', '海滩 & !人群:0.75', '"夜 景" | parent:食物',
-	'2024', 'T-shirt & R&B', '"a:b"']) q;
+	'2024', 'T-shirt & R&B', '"a:b"', 'parent:"2024"', 'parent:".5":.5', 'parent:3D']) q;
 SELECT 'Dog & Cat'::label_query && 'Beach|Sea', 'a'::label_query || 'b&c', !! 'a|b'::label_query;
 SELECT 'a & b'::label_query = ' (a)&b'::label_query AS equal,
 	   pg_catalog.array_agg(DISTINCT q) FROM unnest('{a,(a),b}'::label_query[]) q;
@@ -37,6 +37,8 @@ SELECT '"Dog'::label_query;
 SELECT '"" | a'::label_query;
 SELECT 'parent:'::label_query;
 SELECT 'a !b'::label_query;
+SELECT E'Beach &\n  海滩 夜景 &\nSunset'::label_query;
+SELECT (repeat('Beach & ', 100) || '& ' || repeat('Sunset | ', 100))::label_query;
 SET max_stack_depth = '100kB';
 \set VERBOSITY terse
 SELECT (repeat('(', 100000) || 'a' || repeat(')', 100000))::label_query;
