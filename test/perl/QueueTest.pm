@@ -25,8 +25,8 @@ sub new
 {
 	my ($class, %option) = @_;
 	my $self = bless { oss => OssServer->new }, $class;
-	my $node = $self->{node} =
-	  PostgreSQL::Test::Cluster->new($option{name} // 'queue');
+	my $node = $self->{node} = PostgreSQL::Test::Cluster->new($option{name} // 'queue',
+		$option{install_path} ? (install_path => $option{install_path}) : ());
 	my $preload = $option{preload} // 1;
 
 	$node->init(allows_streaming => $option{standby} ? 1 : 0);

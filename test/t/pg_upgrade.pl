@@ -1,9 +1,11 @@
 # pg_upgrade with the library preloaded, labels stored and jobs queued: no
-# worker gets in its way, nothing is lost, and the queue goes on.
+# worker gets in its way, nothing is lost, and the queue goes on.  From the
+# same version, or from OSS_TEST_OLD_BINDIR's.
 
 use strict;
 use warnings;
 
+use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -11,10 +13,11 @@ use Test::More;
 use lib 'test/perl';
 use QueueTest;
 
-my $test = QueueTest->new(name => 'before');
+my $from = $ENV{OSS_TEST_OLD_BINDIR};
+my $test = QueueTest->new(name => 'before', install_path => $from && dirname($from));
 my $oss = $test->{oss};
 my $old = $test->{node};
-my $bindir = $old->config_data('--bindir');
+my $old_bindir = $old->config_data('--bindir');
 
 $test->sql("SELECT oss_labels.enqueue('examplebucket', 'example.jpg')");
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.image', '1'), 'an image is stored');
@@ -34,14 +37,18 @@ is($requests, 1, 'one request so far');
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('after');
-$new->init;
+# PostgreSQL 18 began to have them by default
+$new->init(extra => $new->pg_version >= 18 && $old->pg_version < 18 ? ['--no-data-checksums'] : []);
+my $new_bindir = $new->config_data('--bindir');
+my ($old_major, $new_major) = map { slurp_file($_->data_dir . '/PG_VERSION') + 0 } $old, $new;
+is($from ? $old_major < $new_major : $old_major == $new_major, 1, "from $old_major to $new_major");
 $new->append_conf('postgresql.conf', "shared_preload_libraries = 'oss_labels'");
 chdir PostgreSQL::Test::Utils::tempdir or die;
 command_ok(
 	[
-		"$bindir/pg_upgrade", '--no-sync',
+		"$new_bindir/pg_upgrade", '--no-sync',
 		'-d', $old->data_dir, '-D', $new->data_dir,
-		'-b', $bindir, '-B', $bindir,
+		'-b', $old_bindir, '-B', $new_bindir,
 		'-s', $new->host, '-p', $old->port, '-P', $new->port
 	],
 	'pg_upgrade');
