@@ -109,7 +109,7 @@ set(OssBulkRow *row, int column, Datum value, bool known)
 
 /* Set a column of a row to a text or null. */
 static void
-set_text(OssBulkRow *row, int column, const text *value)
+set_text(OssBulkRow *row, int column, const text * value)
 {
 	set(row, column, PointerGetDatum(value), value != NULL);
 }
