@@ -317,7 +317,7 @@ static void
 print_name(StringInfo out, const LabelQueryNode *term)
 {
 	bool		quote = strcmp(term->name, "parent") == 0 ||
-		(term->parent && strchr(".0123456789", term->name[0]) != NULL);
+	(term->parent && strchr(".0123456789", term->name[0]) != NULL);
 
 	for (const char *p = term->name; *p != '\0'; p += pg_mblen(p))
 		quote |= !is_word_byte(*p);
