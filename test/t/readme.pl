@@ -134,6 +134,12 @@ while ($readme =~ /(\w+)\(((?:\w+(?: DEFAULT [^,)]+)?, )+\w+)(?:, …)?\)/g)
 	is(substr($arguments{$function}, 0, length $shown), $shown, "$function(): its arguments");
 }
 cmp_ok($signatures, '>', 5, 'there are signatures');
+my ($declared) = $readme =~ /^oss_labels\.detect(\(bucket text.*?\)\n +RETURNS TABLE \(.*?\))\n/ms;
+is( ($declared // '') =~ s/\s+/ /gr,
+	$node->safe_psql('postgres', q{SELECT '(' || replace(regexp_replace(pg_get_function_arguments(oid), '::[a-z ]+', '', 'g')
+		|| ') RETURNS ' || replace(pg_get_function_result(oid), 'TABLE(', 'TABLE ('), 'double precision', 'float8')
+		FROM pg_proc WHERE oid = 'oss_labels.detect'::regproc}),
+	'detect(): its arguments and result, with their types');
 
 # ---- links and commands ----
 
