@@ -759,7 +759,7 @@ RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME', 'oss_labels_import_labels';
 COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz) IS
-'Store an answer that was paid for elsewhere, instead of paying again. document: the answer of image/labels or of IMM''s DetectImageLabels (also as the SDKs save it, below "body"), or of the older imm/tagimage. bucket, key: NULL takes them from the document''s ImageUri. thr: the threshold it was asked for, NULL for the service''s own; tagged_at: when, NULL for now. Returns whether it was stored: not when what is stored is younger, nor when document is NULL. Errors: 22023 no such document, no bucket or key, bad argument. Written as the extension''s owner. Free; for roles with EXECUTE.';
+'Store an answer that was paid for elsewhere, instead of paying again. document: the answer of image/labels or of IMM''s DetectImageLabels (also as the SDKs save it, below "body"), or of the older imm/tagimage. bucket, key: NULL takes them from the document''s ImageUri. thr: the threshold it was asked for, NULL for the service''s own; tagged_at: when, NULL for now. Returns whether it was stored: not when what is stored is younger, nor when document is NULL. Errors: 22023 no such document, a confidence not from 0 to 1, no bucket or key, bad argument. Written as the extension''s owner. Free; for roles with EXECUTE.';
 
 -- House rules: applied when labels are read, never by rewriting them
 
@@ -813,6 +813,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- two sessions must not make a chain of what each cannot see of the other
+	PERFORM pg_advisory_xact_lock('oss_labels.label_alias'::regclass::oid::bigint);
 	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name) THEN
 		RAISE EXCEPTION 'label "%" is itself an alias', NEW.label_name
 			USING ERRCODE = 'check_violation',

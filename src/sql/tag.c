@@ -211,6 +211,24 @@ labels_document(Jsonb *document)
 	return document;
 }
 
+/* Raise 22023 for confidences that are not on the service's scale. */
+static void
+check_confidences(Jsonb *document)
+{
+	OssLabel   *labels;
+	int			n = oss_answer_labels(document, false, &labels);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (labels[i].has_confidence &&
+			!(labels[i].confidence >= 0 && labels[i].confidence <= 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("document has a confidence of %g", labels[i].confidence),
+					 errdetail("A confidence is a number from 0 to 1.")));
+	}
+}
+
 /* Take bucket and key from a document's "oss://bucket/key", where missing. */
 static void
 read_uri(const Jsonb *document, OssWish *wish)
@@ -253,6 +271,7 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("document holds neither Labels nor Tags"),
 				 errhint("Give the answer of image/labels, of DetectImageLabels or of imm/tagimage.")));
+	check_confidences(document);
 	wish.bucket = string_argument(fcinfo, 1);
 	wish.key = string_argument(fcinfo, 2);
 	read_uri(document, &wish);

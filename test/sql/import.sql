@@ -29,6 +29,8 @@ LEFT JOIN LATERAL oss_labels.tag('oldbucket', p.key) l ON true GROUP BY key ORDE
 -- what is younger stays
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Wolf"}]}', 'oldbucket', 'b.jpg', tagged_at => '2020-01-01');
 SELECT label_name FROM oss_labels.labels_of('oldbucket', 'b.jpg');
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Fox"}]}', 'oldbucket', 'b.jpg', tagged_at => 'infinity');
+SELECT label_name, tagged_at <= now() + interval '1 hour' AS not_later FROM oss_labels.label WHERE key = 'b.jpg';
 
 -- refused
 SELECT oss_labels.import_labels(NULL, 'oldbucket', 'b.jpg');
@@ -36,6 +38,9 @@ SELECT oss_labels.import_labels('{"Tags": []}', 'oldbucket');
 \echo :LAST_ERROR_SQLSTATE
 SELECT oss_labels.import_labels('{"Code": "AccessDenied"}', 'oldbucket', 'd.jpg');
 \echo :LAST_ERROR_SQLSTATE
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Dog", "LabelConfidence": 93.5}]}', 'oldbucket', 'd.jpg');
+\echo :LAST_ERROR_SQLSTATE
+SELECT oss_labels.import_labels('{"Tags": [{"TagName": "Dog", "TagConfidence": -0.1}]}', 'oldbucket', 'd.jpg');
 SELECT oss_labels.import_labels('[1]', 'oldbucket', 'd.jpg');
 SELECT oss_labels.import_labels('{"Labels": []}', 'No', 'd.jpg');
 SELECT oss_labels.import_labels('{"Labels": []}', 'oldbucket', 'd.jpg', thr => 2);
