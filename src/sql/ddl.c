@@ -145,6 +145,15 @@ wait_for_stop(Oid dbid)
 	}
 }
 
+/* May a command change what a server was paused for? */
+static bool
+may_resume(Node *statement)
+{
+	return IsA(statement, CreateUserMappingStmt) ||
+		IsA(statement, AlterUserMappingStmt) ||
+		IsA(statement, AlterForeignServerStmt);
+}
+
 /* Run the next hook or the command itself. */
 static void
 run_command(PlannedStmt *planned, const char *query, bool read_only,
@@ -172,6 +181,8 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 
 	if (IsA(planned->utilityStmt, CreatedbStmt))
 		oss_list_databases_at_commit();
+	if (may_resume(planned->utilityStmt))
+		oss_wake_at_commit();
 	if (name && oss_shared && context == PROCESS_UTILITY_TOPLEVEL)
 		dbid = get_database_oid(name, true);
 	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))

@@ -67,6 +67,7 @@ typedef struct OssDrain
 								 * lane was read to, as its transaction took
 								 * longer than others */
 	bool		obey;			/* pauses were added */
+	bool		halted;			/* there were pauses when last looked for */
 	TimestampTz finished_since; /* of the first finished one */
 	TimestampTz newest_start;	/* of a request whose job has finished */
 	TimestampTz scan_at;		/* next look from the beginning */

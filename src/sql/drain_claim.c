@@ -512,6 +512,7 @@ oss_drain_obey_pauses(OssDrain *drain)
 	dlist_mutable_iter iter;
 
 	drain->obey = false;
+	drain->halted = pauses != NIL;
 	foreach(s, drain->servers)
 	{
 		DrainServer *server = lfirst(s);

@@ -453,7 +453,7 @@ tidy(OssDrain *drain)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now < drain->tidy_at)
+	if (now < drain->tidy_at && !(drain->halted && drain->woken))
 		return;
 	drain->tidy_at = TimestampTzPlusMilliseconds(now, TIDY_MS);
 	if (oss_pause_expire(PAUSE_MINUTES) > 0)

@@ -178,6 +178,19 @@ sub wait_count
 	return 1;
 }
 
+# Wait until a counter has at least a value; false after $seconds.
+sub wait_counted
+{
+	my ($self, $name, $least, $seconds) = @_;
+	my $until = time + ($seconds || 10);
+	while ($self->count($name) < $least)
+	{
+		return 0 if time > $until;
+		sleep 0.02;
+	}
+	return 1;
+}
+
 # Store an object; makes its bucket when that is missing.
 sub put
 {

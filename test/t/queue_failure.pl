@@ -1,0 +1,174 @@
+# What goes wrong: no server's troubles are another's, wrong credentials pause
+# theirs, failures are tried again later and later, told, and tried by hand.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib 'test/perl';
+use QueueTest;
+
+my $test = QueueTest->new;
+my $node = $test->{node};
+my $oss = $test->{oss};
+my $other = OssServer->new;
+
+my $create = "CREATE SERVER %1\$s FOREIGN DATA WRAPPER oss_labels"
+  . " OPTIONS (region 'cn-hangzhou', endpoint '%2\$s');"
+  . " CREATE USER MAPPING FOR CURRENT_USER SERVER %1\$s"
+  . " OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')";
+$test->sql(sprintf $create, 'other', $other->http_endpoint);
+
+sub enqueue
+{
+	my ($n, $prefix, $server) = @_;
+	return $test->sql("SELECT count(oss_labels.enqueue('tenlabels', '$prefix' || g,"
+		  . " server => '$server')) FROM generate_series(1, $n) g");
+}
+
+sub failed { return $test->sql('SELECT count(*) FROM oss_labels.failed_job') }
+
+# Drain the other server; returns the seconds.
+sub drain_other
+{
+	my ($prefix) = @_;
+	my $begun = time;
+	enqueue(2000, $prefix, 'other');
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = 'other'", '0'), 'the other server is drained');
+	return time - $begun;
+}
+my $alone = drain_other('alone');
+
+sub as_fast_as_ever
+{
+	my $took = drain_other(@_);
+	cmp_ok($took, '<', 2 * $alone + 1, sprintf 'as fast as ever: %.1f s, alone %.1f s', $took, $alone);
+	return;
+}
+
+# ---- one server throttles, the other goes on ----
+
+$test->sql(sprintf $create, 'busy', $oss->http_endpoint);
+$oss->fault(kind => 'throttle', rate => 2, header => 'Retry-After: 1');
+enqueue(50, 'slowly', 'busy');
+ok($oss->wait_counted(code_TotalQpsLimitExceeded => 1), 'one server throttles');
+as_fast_as_ever('beside');
+is($test->sql("SELECT count(*) FROM oss_labels.job WHERE attempts > 1"), '0', 'throttled jobs are charged no attempt');
+is(failed(), '0', 'nor do they fail');
+cmp_ok($test->count('label_answers'), '<', 50, 'they wait');
+$test->sql("SELECT oss_labels.pause('busy')");
+
+# ---- one server hangs, the other goes on ----
+
+$test->reset;
+$oss->fault(kind => 'delay', delay => 30000);
+enqueue(300, 'hangs', 'oss');
+ok($oss->wait_count(label_in_flight => 64), 'one server hangs');
+as_fast_as_ever('fast');
+
+# ---- one server is gone, the other goes on, and nothing is lost ----
+
+$oss->kill9;
+enqueue(500, 'gone', 'other');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = 'other'", '0'),
+	'a server that is gone holds nobody up');
+is(failed(), '0', 'a server that is gone fails no job');
+ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.queue WHERE server = 'oss' AND (last_trouble LIKE '%connect%' OR last_trouble LIKE '%reached%')"),
+	'the view says why');
+$oss->restart;
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = 'oss'", '0', seconds => 90), 'a server that is back is asked again');
+$test->sql("SELECT oss_labels.resume('busy')");
+ok($test->wait_empty, 'so is one that throttled');
+is(failed(), '0', 'no job failed');
+
+# ---- wrong credentials pause the server ----
+
+$test->reset;
+$test->log;
+$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'wrong')");
+enqueue(500, 'secret', 'oss');
+ok($test->wait_sql("SELECT paused LIKE '%signature%' FROM oss_labels.queue WHERE server = 'oss'"),
+	'wrong credentials: paused, and the view says why');
+enqueue(20, 'meanwhile', 'other');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = 'other'", '0'),
+	'wrong credentials: the other server goes on');
+$oss->wait_count(in_flight => 0);
+my $requests = $test->count;
+cmp_ok($requests, '<=', 64, "wrong credentials: $requests requests, no more");
+is($test->sql("SELECT count(*), max(attempts) FROM oss_labels.job WHERE lease IS NULL"),
+	'500|0', 'wrong credentials: no attempt was charged');
+is(() = $test->log =~ /oss_labels pauses server/g, 1, 'wrong credentials: one line in the log');
+is(failed(), '0', 'wrong credentials: no job failed');
+$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
+my $begun = time;
+ok($test->wait_empty, 'a changed mapping: it goes on');
+cmp_ok(time - $begun, '<', 4, 'a changed mapping: at once');
+is(failed(), '0', 'a changed mapping: no job failed');
+
+$test->reset;
+$oss->fault(code => 'InvalidAccessKeyId', times => 1);
+enqueue(1, 'resumed', 'oss');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.halted', '1'), 'paused again');
+sleep 0.5;
+is($test->count, 1, 'paused: nothing is asked');
+$test->sql("SELECT oss_labels.resume('oss')");
+ok($test->wait_empty, 'resume(): it goes on');
+
+# ---- pause by hand ----
+
+$test->sql("SELECT oss_labels.pause('oss')");
+enqueue(3, 'byhand', 'oss');
+enqueue(3, 'byhand', 'other');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = 'other'", '0'), 'pause(oss): the other goes on');
+is($test->sql("SELECT queued, paused LIKE 'paused by %' FROM oss_labels.queue WHERE server = 'oss'"), '3|t', 'pause(oss): the view');
+$test->sql("SELECT oss_labels.pause(); SELECT oss_labels.resume('oss')");
+sleep 0.5;
+is($test->sql('SELECT count(*) FROM oss_labels.job'), '3', 'pause(): the whole database');
+$test->sql('SELECT oss_labels.resume()');
+ok($test->wait_empty, 'resume(): goes on');
+
+# ---- failures: retried later and later, counted, told ----
+
+$test->reset;
+$oss->fault(code => 'InternalError', prefix => 'later');
+enqueue(40, 'later', 'oss');
+my $later = "FROM oss_labels.job WHERE key LIKE 'later%' AND lease IS NULL";
+ok($test->wait_sql("SELECT count(*) $later AND attempts = 1", '40'), 'failures: put off');
+# half to one and a half of a second after each failure, which was a moment ago
+is($test->sql("SELECT max(due) - min(enqueued_at) < '1.5 s' + clock_timestamp() - min(enqueued_at),"
+		  . " min(due - enqueued_at) > '0.5 s', max(due) - min(due) > '0.4 s', min(reason) LIKE '%the service failed%' $later"),
+	't|t|t|t', 'failures: for about a second, each for another time, and the reason is told');
+ok($test->wait_sql("SELECT count(*) $later AND attempts = 2", '40'), 'failures: put off again');
+is($test->sql("SELECT min(due) - min(enqueued_at) > '1.5 s', max(due) - min(due) > '0.8 s' $later"),
+	't|t', 'failures: for twice as long');
+is($test->count, 80, 'failures: two requests each');
+$test->sql("DELETE $later");
+
+$test->reset;
+$oss->fault(code => 'InternalError', key => 'flaky1', times => 2);
+enqueue(1, 'flaky', 'oss');
+ok($test->wait_empty, 'a failure that passes');
+is($oss->count_key('tenlabels', 'flaky1'), 3, 'a failure that passes: three requests');
+$node->append_conf('postgresql.conf', "oss_labels.job_attempts = 2\n");
+$node->reload;
+$oss->fault(code => 'InternalError', key => 'broken1');
+enqueue(1, 'broken', 'oss');
+ok($test->wait_empty, 'a failure that stays');
+is($oss->count_key('tenlabels', 'broken1'), 2, 'a failure that stays: two attempts');
+is($test->sql("SELECT \"sqlstate\", code, http_status, attempts, message LIKE '%tenlabels/broken1%', request_id IS NOT NULL, failed_at IS NOT NULL FROM oss_labels.failed_job"),
+	'58000|InternalError|500|2|t|t|t', 'a failure that stays: told');
+is($test->sql("SELECT oss_labels.retry_failed(code => 'NoSuchKey')"), '0', 'retry_failed: by code, another');
+is($test->sql("SELECT oss_labels.retry_failed(bucket => 'other')"), '0', 'retry_failed: by bucket, another');
+is($test->sql("SELECT oss_labels.retry_failed(younger_than => '-1 hour')"), '0', 'retry_failed: by age, none');
+$oss->control('/unfault');
+is($test->sql("SELECT oss_labels.retry_failed('oss', 'tenlabels', '58000', '1 hour')"), '1', 'retry_failed');
+ok($test->wait_empty, 'retry_failed: done');
+is(failed(), '0', 'retry_failed: no longer failed');
+
+$node->stop;
+$other->stop;
+done_testing;
