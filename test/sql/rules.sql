@@ -90,15 +90,16 @@ DELETE FROM oss_labels.label_alias;
 
 -- a label is learnt again when what taught it was rolled back
 BEGIN;
-SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus"}]}', 'rules', 'p');
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLabelName": "Monotreme"}]}', 'rules', 'p');
 ROLLBACK;
 BEGIN;
 SAVEPOINT s;
-SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus"}]}', 'rules', 'p');
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLabelName": "Monotreme"}]}', 'rules', 'p');
 ROLLBACK TO s;
-SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "LabelConfidence": 1}]}', 'rules', 'p');
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLabelName": "Monotreme", "LabelConfidence": 1}]}', 'rules', 'p');
 COMMIT;
-SELECT key FROM oss_labels.search('Platypus');
+SELECT key, label_name FROM oss_labels.label_effective WHERE label_name = 'Platypus';
+SELECT key FROM oss_labels.search('parent:Monotreme');
 SELECT oss_labels.forget('rules', 'p');
 SET client_min_messages = warning;
 DROP SERVER oss CASCADE;

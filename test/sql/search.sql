@@ -77,6 +77,9 @@ SELECT key, score FROM search('"Night View" & Crowd');
 SELECT key, score FROM search('!Beach');
 SELECT key, score FROM search('!Beach & !Crowd');
 SELECT key, score FROM search('Sunset | !Beach');
+SELECT key FROM search('!(!Beach & !Crowd)') ORDER BY key;
+SELECT key FROM search('!(!Beach | Crowd)') ORDER BY key;
+SELECT key FROM search('!(!Beach & !Crowd) & !Sunset') ORDER BY key;
 SELECT key, score FROM search('Unicorn | parent:Unicorn');
 SELECT key, score FROM search(NULL);
 SELECT key FROM image WHERE image_id @@ 'Crowd & !Beach';
@@ -100,9 +103,9 @@ INSERT INTO image_label (image_id, label_name, parent_label_name, label_confiden
 SELECT image_id, 'L' || floor(12 ^ random()), 'P' || floor(random() * 4),
 	   CASE WHEN random() < 0.95 THEN round(random()::numeric, 2) END
 FROM image, generate_series(1, 4) WHERE bucket = 'randombucket';
-INSERT INTO label_correction (image_id, label_name, parent_label_name, added)
-SELECT image_id, 'L' || floor(random() * 12), 'P' || floor(random() * 4), random() < 0.5
-FROM image WHERE bucket = 'randombucket' AND random() < 0.1;
+INSERT INTO label_correction (image_id, label_name, parent_label_name, added, label_confidence)
+SELECT image_id, 'L' || floor(random() * 12), 'P' || floor(random() * 4), random() < 0.6, round(random()::numeric, 2)
+FROM image WHERE bucket = 'randombucket' AND random() < 0.3;
 INSERT INTO label_correction (image_id, label_name, parent_label_name, added)
 SELECT min(image_id), 'Rare', 'P1', true FROM image WHERE bucket = 'randombucket';
 
@@ -146,7 +149,7 @@ DECLARE
 	found bigint := 0;
 	checked integer := 0;
 BEGIN
-	FOR n IN 1 .. 60 LOOP
+	FOR n IN 1 .. 150 LOOP
 		SELECT * INTO q FROM pg_temp.random_query(3);
 		EXECUTE format('SELECT count(*) FROM (SELECT image_id FROM oss_labels.search(%L)) s '
 			'FULL JOIN (SELECT i.image_id FROM oss_labels.image i WHERE %s) b USING (image_id) '
