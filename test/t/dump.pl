@@ -43,6 +43,8 @@ $node->safe_psql('source', q{
 	INSERT INTO oss_labels.album (name, owner, rule) VALUES ('Pets', 'mei', 'Cat & !Dog | parent:Animal:0.5'), ('Pins', 'mei', NULL);
 	SELECT oss_labels.pin(1, 'album', 'photo 3', false), oss_labels.pin(2, 'album', 'photo 4');
 });
+is($node->safe_psql('source', q{SELECT count(*) FROM pg_catalog.pg_class
+	WHERE relnamespace = 'oss_labels'::pg_catalog.regnamespace AND relpersistence <> 'p'}), '0', 'everything is logged');
 my $before = kept('source');
 like($before, qr/photo 20/, 'images are among what is kept');
 like($before, qr/waiting 20/, 'so are jobs');

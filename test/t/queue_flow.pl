@@ -88,6 +88,15 @@ $oss->fault(kind => 'delay', delay => 50);
 enqueue(50, 'seven', 'oss');
 ok($test->wait_empty, 'max_concurrency: drained');
 is($test->count('label_most_in_flight'), '7', 'max_concurrency: seven, no more and no less');
+
+# One of the seven is slow: the others do not wait for it.
+$test->reset;
+$oss->fault(kind => 'delay', delay => 10);
+$oss->fault(kind => 'delay', delay => 2500, key => 'refill3');
+enqueue(100, 'refill', 'oss');
+ok($oss->wait_count(label_answers => 99), 'refill: ninety-nine are answered');
+is($test->count('label_in_flight'), 1, 'refill: while one is in flight');
+ok($test->wait_empty, 'refill: drained');
 $test->sql("ALTER SERVER oss OPTIONS (DROP max_concurrency)");
 
 $node->stop;

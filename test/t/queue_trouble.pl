@@ -17,6 +17,28 @@ my $test = QueueTest->new(conf => "oss_labels.worker_idle_timeout = 1\n");
 my $node = $test->{node};
 my $oss = $test->{oss};
 
+# ---- answers that come together are stored together ----
+
+$test->sql("ALTER SERVER oss OPTIONS (ADD max_concurrency '300');"
+	  . ' CREATE TABLE statement (name text);'
+	  . ' CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN'
+	  . ' INSERT INTO public.statement VALUES (TG_TABLE_NAME); RETURN NULL; END $$;'
+	  . ' CREATE TRIGGER note AFTER DELETE ON oss_labels.job FOR EACH STATEMENT EXECUTE FUNCTION note();'
+	  . ' CREATE TRIGGER note AFTER INSERT ON oss_labels.image FOR EACH STATEMENT EXECUTE FUNCTION note();'
+	  . ' CREATE TRIGGER note AFTER INSERT ON oss_labels.image_label FOR EACH STATEMENT EXECUTE FUNCTION note()');
+$oss->fault(kind => 'delay', delay => 500);
+$test->enqueue(300, 'together');
+ok($test->wait_empty, 'together: drained');
+for my $table (qw(job image image_label))
+{
+	my $statements = $test->sql("SELECT count(*) FROM statement WHERE name = '$table'");
+	cmp_ok($statements, '>', 0, "together: $table is written");
+	cmp_ok($statements, '<=', 100, "together: 300 answers take $statements statements on $table");
+	$test->sql("DROP TRIGGER note ON oss_labels.$table");
+}
+$test->sql('ALTER SERVER oss OPTIONS (DROP max_concurrency); TRUNCATE oss_labels.image');
+$test->reset;
+
 # ---- an answer that can't be stored loses nothing else ----
 
 $test->sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN"
