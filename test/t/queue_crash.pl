@@ -34,7 +34,7 @@ $test->sql("ALTER SERVER oss OPTIONS (ADD max_concurrency '$concurrency')");
 # requests, repeated (keys asked for more than once), in_flight (not answered yet).
 my @lives;
 
-sub slow_answers { $oss->fault(kind => 'delay', delay => $long ? '20-60' : '10-40') }
+sub slow_answers { $oss->fault(kind => 'delay', delay => '20-60') }
 
 # Note what the stand-in counted since the last kill, while nobody asks it, and
 # how much was in flight when that came.
@@ -124,7 +124,7 @@ while (@lives < $least_kills || @lives < ($long ? 60 : 12))
 {
 	my $out;
 
-	sleep 0.15 + rand($long ? 1 : 0.5);
+	sleep 0.1 + rand($long ? 1 : 0.3);
 	$node->psql('postgres', 'SELECT count(*) FROM oss_labels.job', stdout => \$out);
 	last if defined $out && $out eq '0';
 	(sub { end_oss() }, sub { end_worker(worker => 'KILL') },

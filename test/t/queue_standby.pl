@@ -59,7 +59,7 @@ $oss->fault(kind => 'delay', delay => 60000, times => 3);
 $node->stop('immediate');
 ok($oss->wait_count(label_in_flight => 0), 'the primary is gone');
 $standby->promote;
-ok($oss->wait_count(label_in_flight => 3), 'promoted: what was in flight is asked for again');
+ok($oss->wait_count(label_in_flight => 3, 60), 'promoted: what was in flight is asked for again');
 $oss->control('/close-connections');
 ok($standby->poll_query_until('postgres', 'SELECT count(*) = 0 FROM oss_labels.job'), 'promoted: the queue runs');
 is(on_standby("SELECT count(*), min(label_count), max(label_count) FROM oss_labels.image WHERE key LIKE 'in flight%'"),
