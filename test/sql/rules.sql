@@ -90,6 +90,12 @@ DELETE FROM oss_labels.label_alias;
 
 -- a label is learnt again when what taught it was rolled back
 BEGIN;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Echidna"}]}', 'rules', 'e');
+ROLLBACK;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Echidna"}]}', 'rules', 'e');
+SELECT key, label_name FROM oss_labels.label_effective WHERE label_name = 'Echidna';
+SELECT oss_labels.forget('rules', 'e');
+BEGIN;
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLabelName": "Monotreme"}]}', 'rules', 'p');
 ROLLBACK;
 BEGIN;
