@@ -24,6 +24,9 @@
 /* Jobs that one turn settles at most. */
 #define MOST_SETTLED 1024
 
+/* Jobs in the way of which others stand that one turn tries to settle. */
+#define MOST_BLOCKED 8
+
 /* How long automatic pauses last when nothing changes. */
 #define PAUSE_MINUTES 10
 
@@ -300,15 +303,20 @@ settled(OssDrain *drain, Batch *batch)
 	}
 }
 
+/* Put a job whose answer is not stored back to the finished ones. */
+static void
+put_back(OssDrain *drain, OssJob *job)
+{
+	dlist_push_tail(&drain->finished, &job->node);
+	drain->nfinished++;
+}
+
 /* Put the jobs of a batch that was not written back. */
 static void
 unsettled(OssDrain *drain, Batch *batch)
 {
 	for (int i = 0; i < batch->njobs; i++)
-	{
-		dlist_push_tail(&drain->finished, &batch->jobs[i]->node);
-		drain->nfinished++;
-	}
+		put_back(drain, batch->jobs[i]);
 }
 
 /*
@@ -351,31 +359,73 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 	oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
 }
 
-/* Write the jobs of a batch one by one. */
+/* Is an error that another transaction has a row that is to be written? */
+static bool
+blames_others(const OssDrain *drain, const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		(drain->patient && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE);
+}
+
+/* Write a job; returns the error when another transaction stands in its way. */
+static ErrorData *
+settle_one(OssDrain *drain, OssJob *job)
+{
+	Batch		batch;
+	ErrorData  *error;
+
+	make_batch(&batch, 1, count_followers(job));
+	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored)
+		batch.nrows = make_row(job, &batch.rows[0]) ? 1 : 0;
+	add_to_batch(&batch, job);
+	error = try_batch(drain, &batch);
+	if (error == NULL)
+		settled(drain, &batch);
+	else if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
+		fail_unstorable(drain, job, error);
+	else if (blames_others(drain, error))
+		return error;
+	else
+	{
+		put_back(drain, job);
+		take_trouble(drain, error);
+	}
+	return NULL;
+}
+
+/*
+ * Write the jobs of a batch one by one.  What others stand in the way of, such
+ * as a transaction that tag()ged the image and is still open, comes last the
+ * next time.  After MOST_BLOCKED of them, each of which cost a wait, the rest is
+ * left to the next time, too; and when there was nothing else, somebody seems
+ * to have locked all.
+ */
 static void
 settle_each(OssDrain *drain, Batch *all)
 {
-	for (int i = 0; i < all->njobs; i++)
-	{
-		OssJob	   *job = all->jobs[i];
-		Batch		batch;
-		ErrorData  *error = NULL;
+	OssJob	   *blocked[MOST_BLOCKED];
+	ErrorData  *error = NULL;
+	int			nblocked = 0;
+	int			ntried;
 
-		make_batch(&batch, 1, count_followers(job));
-		if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored)
-			batch.nrows = make_row(job, &batch.rows[0]) ? 1 : 0;
-		add_to_batch(&batch, job);
-		error = try_batch(drain, &batch);
-		if (error == NULL)
-			settled(drain, &batch);
-		else if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
-			fail_unstorable(drain, job, error);
-		else
-		{
-			unsettled(drain, &batch);
-			take_trouble(drain, error);
-		}
+	for (ntried = 0; ntried < all->njobs && nblocked < MOST_BLOCKED; ntried++)
+	{
+		ErrorData  *block = settle_one(drain, all->jobs[ntried]);
+
+		if (block == NULL)
+			continue;
+		error = block;
+		blocked[nblocked++] = all->jobs[ntried];
 	}
+	for (int i = ntried; i < all->njobs; i++)
+		put_back(drain, all->jobs[i]);
+	for (int i = 0; i < nblocked; i++)
+		put_back(drain, blocked[i]);
+	if (nblocked == MOST_BLOCKED && ntried == nblocked)
+		take_trouble(drain, error);
+	else if (nblocked > 0)
+		drain->settle_at = Max(drain->settle_at,
+							   GetCurrentTimestamp() + USECS_PER_SEC);
 }
 
 /* Settle what is finished. */
@@ -394,7 +444,7 @@ settle(OssDrain *drain)
 		settled(drain, &batch);
 		drain->settle_troubles = 0;
 	}
-	else if (blames_data(error))
+	else if (blames_data(error) || blames_others(drain, error))
 		settle_each(drain, &batch);
 	else
 	{

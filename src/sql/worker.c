@@ -79,8 +79,9 @@ static TimestampTz unflushed_since = 0;
 
 /*
  * Settings that a database or role may have changed and that must not change
- * what we do.  Commits wait neither for a standby nor at once for the disk: see
- * flush().
+ * what we do.  A lock is waited for shorter than deadlock_timeout, so that of
+ * two that wait for each other it is not the user's transaction that fails.
+ * Commits wait neither for a standby nor at once for the disk: see flush().
  */
 static const char *const worker_settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"},
@@ -90,7 +91,7 @@ static const char *const worker_settings[][2] = {
 	{"synchronous_commit", "off"},
 	{"statement_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
-	{"lock_timeout", "2s"},
+	{"lock_timeout", "200ms"},
 	{"row_security", "off"},
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},

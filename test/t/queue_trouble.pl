@@ -73,6 +73,27 @@ is($test->stored, '120|0', 'disk full: stored later');
 is($test->count, 20, 'disk full: each was paid for once');
 is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'disk full: no job failed');
 
+# ---- an open transaction that has an image holds up no other ----
+
+$test->reset;
+my $holder = $node->background_psql('postgres');
+my $tag = sub { "SELECT 'labels ' || count(*) FROM oss_labels.tag('tenlabels', '$_[0]', 0);\n" };
+like($holder->query_until(qr/labels \d+/, "BEGIN;\n" . $tag->('held1')), qr/labels 10/, 'held: a transaction has tagged an image');
+$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'held' || i, 0)) FROM generate_series(1, 50) i");
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job", '1'), 'held: all other jobs are done');
+is($test->sql("SELECT count(*) FROM oss_labels.image WHERE key LIKE 'held%'"), '49', 'held: and their labels stored');
+$oss->wait_count(label_answers => 51);
+$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'held' || i, 0)) FROM generate_series(51, 60) i");
+ok($oss->wait_count(label_answers => 61), 'held: new jobs are started');
+like($holder->query_until(qr/labels \d+/, $tag->('held55')), qr/labels 10/, 'held: the transaction gets what the worker asked for');
+is($test->count, 61, 'held: which is not asked for again');
+$holder->query_until(qr/done/, "COMMIT;\n\\echo done\n");
+ok($test->wait_empty, 'held: and at last its own');
+is($test->sql("SELECT count(*) FROM oss_labels.image i WHERE key LIKE 'held%'
+	AND label_count = (SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id)"), '60', 'held: each stored once');
+is($test->count, 61, 'held: no request more');
+$holder->quit;
+
 # ---- while the worker waits after an error it stands in nobody's way ----
 
 $test->reset;
