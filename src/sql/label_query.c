@@ -316,9 +316,10 @@ label_query_get(const struct varlena *value)
 static void
 print_name(StringInfo out, const LabelQueryNode *term)
 {
-	bool		quote = strcmp(term->name, "parent") == 0 ||
-	(term->parent && strchr(".0123456789", term->name[0]) != NULL);
+	bool		quote = strcmp(term->name, "parent") == 0;
 
+	if (term->parent && strchr(".0123456789", term->name[0]) != NULL)
+		quote = true;
 	for (const char *p = term->name; *p != '\0'; p += pg_mblen(p))
 		quote |= !is_word_byte(*p);
 	if (!quote)
