@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/binaryheap.h"
+#include "sql/array.h"
 #include "sql/read.h"
 #include "sql/related_rank.h"
 #include "sql/srf.h"
@@ -250,14 +251,6 @@ take_candidate(TupleTableSlot *slot, void *arg)
 	candidate->promise += label->wanted * label->rarity * (isnan(confidence) ? 0.5 : confidence);
 }
 
-/* Make an array. */
-static Datum
-make_array(Datum *values, int n, Oid type, int16 length, bool by_value, char align)
-{
-	return PointerGetDatum(construct_array(values, n, type, length, by_value,
-										   align));
-}
-
 /*
  * Find candidates.  How many images a label has is told from its rarity, so
  * that the rows read stay within bounds.
@@ -266,26 +259,26 @@ static void
 find_candidates(Ranking *ranking, double images)
 {
 	OssArguments arguments = {0};
-	Datum	   *names = palloc(sizeof(Datum) * Max(ranking->nwanted, 1));
-	Datum	   *most = palloc(sizeof(Datum) * Max(ranking->nwanted, 1));
+	OssColumn	names;
+	OssColumn	most;
 	double		left = (double) ROWS_PER_CANDIDATE * ranking->most;
-	int			n = 0;
 
 	qsort(ranking->wanted, ranking->nwanted, sizeof(KnownLabel *), compare_gains);
-	while (n < ranking->nwanted && ranking->wanted[n]->wanted > 0 && left > 0)
+	oss_column_init(&names, TEXTOID, 32);
+	oss_column_init(&most, INT8OID, 32);
+	for (int i = 0; i < ranking->nwanted && left > 0; i++)
 	{
+		const KnownLabel *label = ranking->wanted[i];
 		double		list = Min(left, (double) LIST_PER_CANDIDATE * ranking->most);
 
-		names[n] = CStringGetTextDatum(ranking->wanted[n]->name);
-		most[n] = Int64GetDatum((int64) ceil(list));
-		left -= Min(list, images / expm1(ranking->wanted[n]->rarity));
-		n++;
+		if (label->wanted <= 0)
+			break;
+		oss_column_add_string(&names, label->name);
+		oss_column_add(&most, Int64GetDatum((int64) ceil(list)), false);
+		left -= Min(list, images / expm1(label->rarity));
 	}
-	oss_add_argument(&arguments, TEXTARRAYOID,
-					 make_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-	oss_add_argument(&arguments, INT8ARRAYOID,
-					 make_array(most, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-								TYPALIGN_DOUBLE));
+	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&names));
+	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&most));
 	oss_read(READ_LISTS, &arguments, take_candidate, ranking);
 }
 
@@ -336,13 +329,18 @@ static Datum
 best_ids(const Ranking *ranking)
 {
 	int			most = Max(Min(ranking->most, ranking->candidates->members), 1);
-	Datum	   *ids = palloc(sizeof(Datum) * most);
-	int			n = best_candidates(ranking, ids, most);
+	Datum	   *best = palloc(sizeof(Datum) * most);
+	int			n = best_candidates(ranking, best, most);
+	OssColumn	ids;
 
+	oss_column_init(&ids, INT8OID, n);
 	for (int i = 0; i < n; i++)
-		ids[i] = Int64GetDatum(((Candidate *) DatumGetPointer(ids[i]))->image_id);
-	return make_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE);
+	{
+		const Candidate *candidate = (Candidate *) DatumGetPointer(best[i]);
+
+		oss_column_add(&ids, Int64GetDatum(candidate->image_id), false);
+	}
+	return oss_column_array(&ids);
 }
 
 /* Take a label of a candidate. */
