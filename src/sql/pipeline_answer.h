@@ -15,7 +15,7 @@
 #include "access/tupdesc.h"
 #include "nodes/execnodes.h"
 #include "sql/pipeline.h"
-#include "sql/stored.h"
+#include "sql/tag_stored.h"
 
 typedef struct PipelineQuery PipelineQuery;
 typedef struct PipelineAnswer PipelineAnswer;

@@ -16,7 +16,7 @@
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "sql/pipeline.h"
-#include "sql/stored.h"
+#include "sql/tag_stored.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"

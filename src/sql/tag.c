@@ -13,7 +13,7 @@
 #include "protocol/image_labels.h"
 #include "sql/queue.h"
 #include "sql/srf.h"
-#include "sql/stored.h"
+#include "sql/tag_stored.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 

@@ -1,5 +1,5 @@
 /*-------------------------------------------------------------------------
- * stored.c
+ * tag_stored.c
  *	  Stored answers as tag() sees them.
  *
  * Whoever asks for an image holds an advisory lock on it until his transaction
@@ -22,8 +22,8 @@
 #include "sql/queue.h"
 #include "sql/srf.h"
 #include "sql/store.h"
-#include "sql/stored.h"
 #include "sql/subtransaction.h"
+#include "sql/tag_stored.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"

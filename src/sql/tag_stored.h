@@ -1,5 +1,5 @@
 /*-------------------------------------------------------------------------
- * stored.h
+ * tag_stored.h
  *	  Stored answers as tag() sees them: is one there that will do, who is
  *	  about to bring one, and keeping a new one.
  *
@@ -8,8 +8,8 @@
  * that is there must not be paid for again.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_STORED_H
-#define OSS_STORED_H
+#ifndef OSS_TAG_STORED_H
+#define OSS_TAG_STORED_H
 
 #include "postgres.h"
 
@@ -77,4 +77,4 @@ extern void stored_keep(const OssArrival *arrivals, int n);
 extern bool stored_keep_document(const OssWish *wish, Jsonb *document,
 								 TimestampTz asked_at);
 
-#endif							/* OSS_STORED_H */
+#endif							/* OSS_TAG_STORED_H */

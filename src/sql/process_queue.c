@@ -1,5 +1,5 @@
 /*-------------------------------------------------------------------------
- * process.c
+ * process_queue.c
  *	  process_queue(), the worker's work in the foreground, and
  *	  wait_for_queue().
  *
