@@ -146,8 +146,11 @@ oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
 	List	   *indexes = RelationGetIndexList(relation);
 	ListCell   *cell;
 
+	/* a copy is not counted, which a resource owner would be slow at */
+	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(relation));
+
 	for (int i = 0; i < room; i++)
-		slots[i] = table_slot_create(relation, NULL);
+		slots[i] = MakeSingleTupleTableSlot(desc, table_slot_callbacks(relation));
 	for (int done = 0; done < n; done += room)
 	{
 		int			some = Min(room, n - done);

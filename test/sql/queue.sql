@@ -106,6 +106,24 @@ SELECT key, label_count FROM oss_labels.image WHERE key ~ '^p' AND bucket = 'ten
 SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'poison';
 ALTER TABLE oss_labels.image_label DROP CONSTRAINT poison;
 
+-- and nor does one that breaks a rule of somebody's own
+CREATE UNIQUE INDEX only_once ON oss_labels.image_label (image_id, label_name);
+\! echo '{"RequestId":"1","Labels":[{"LabelName":"Twice"},{"LabelName":"Twice"}]}' | $OSS_CONTROL POST '/fault?kind=body&key=twice' /dev/stdin >/dev/null
+SELECT count(oss_labels.enqueue('tenlabels', k)) FROM unnest('{t1,twice,t2}'::text[]) k;
+CALL oss_labels.wait_for_queue('60 s');
+SELECT key, label_count FROM oss_labels.image WHERE key ~ '^t' AND bucket = 'tenlabels' ORDER BY key;
+SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'twice';
+DROP INDEX oss_labels.only_once;
+
+-- every label is noted, and found by the index
+SELECT count(*) FROM oss_labels.image_label l WHERE NOT EXISTS (
+	SELECT FROM oss_labels.known_label k WHERE k.label_name = l.label_name
+	AND k.parent_label_name IS NOT DISTINCT FROM l.parent_label_name);
+SET enable_seqscan = off;
+SELECT count(*) FROM oss_labels.image i WHERE label_count <> (
+	SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id);
+RESET enable_seqscan;
+
 -- rights: nothing for everybody, own jobs for those who may enqueue
 CREATE ROLE queue_user;
 CREATE ROLE queue_other;
