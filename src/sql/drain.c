@@ -28,8 +28,12 @@
 #define HOLD_FIRST_MS 500
 #define HOLD_LAST_MS 30000
 
-/* Finished jobs that are settled by one turn, more or less. */
+/*
+ * Finished jobs that are settled by one turn, more or less: while answers are
+ * waiting to be taken, and when there is nothing else to do.
+ */
 #define BATCH 256
+#define IDLE_BATCH 64
 
 int			oss_job_attempts = 5;
 
@@ -54,6 +58,7 @@ oss_drain_create(MemoryContext parent, const char *only_server, int64 budget)
 	dlist_init(&drain->claimed);
 	drain->woken = true;
 	drain->answer_ms = 20;
+	drain->batch = BATCH;
 	return drain;
 }
 
@@ -320,6 +325,7 @@ oss_drain_network(OssDrain *drain, long timeout_ms)
 	long		ms = sooner(start_ready(drain), timeout_ms);
 	OssRequest *request;
 
+	drain->batch = BATCH;
 	if (drain->in_flight == 0)
 	{
 		sleep_idle(ms);
@@ -331,8 +337,28 @@ oss_drain_network(OssDrain *drain, long timeout_ms)
 		(void) start_ready(drain);
 		if (drain->in_flight == 0 || drain->nfinished >= BATCH ||
 			oss_drain_tables_due(drain) == 0)
-			break;
+			return;
 		ms = 0;
+	}
+	drain->batch = IDLE_BATCH;
+}
+
+/*
+ * Take what answers there are, and start what may follow them, in the middle
+ * of a long turn on the tables.
+ */
+void
+oss_drain_glance(OssDrain *drain)
+{
+	OssRequest *request;
+
+	for (int n = drain->in_flight; n > 0; n--)
+	{
+		request = oss_group_wait(drain->group, 0);
+		if (request == NULL)
+			break;
+		take_request(drain, request);
+		(void) start_ready(drain);
 	}
 }
 
@@ -340,7 +366,7 @@ oss_drain_network(OssDrain *drain, long timeout_ms)
 static double
 settle_interval(const OssDrain *drain)
 {
-	double		ms = Max(drain->answer_ms / 5, drain->tables_ms);
+	double		ms = Max(drain->answer_ms / 3, drain->tables_ms);
 
 	return Min(Max(ms, 2), 50);
 }
@@ -383,7 +409,7 @@ settle_due(const OssDrain *drain, TimestampTz now)
 
 	if (drain->nfinished == 0)
 		return -1;
-	if (drain->nfinished < BATCH && drain->in_flight > 0)
+	if (drain->nfinished < drain->batch && drain->in_flight > 0)
 		at += (int64) (settle_interval(drain) * 1000);
 	return ms_until(Max(at, drain->settle_at), now);
 }

@@ -58,6 +58,7 @@ typedef struct OssDrain
 	dlist_head	settled;
 	dlist_head	claimed;
 	int			nfinished;
+	int			batch;			/* as many are settled without delay */
 	int			in_flight;
 	int			nready;
 
@@ -97,6 +98,9 @@ extern OssDrain *oss_drain_create(MemoryContext parent, const char *only_server,
  * or the latch, and take the answers.  May throw for interrupts.
  */
 extern void oss_drain_network(OssDrain *drain, long timeout_ms);
+
+/* Take answers without waiting, in the middle of oss_drain_tables(). */
+extern void oss_drain_glance(OssDrain *drain);
 
 /* For how many ms oss_drain_tables() is not wanted; -1: until woken. */
 extern long oss_drain_tables_due(OssDrain *drain);

@@ -222,6 +222,9 @@ write_batch(void *arg)
 
 	oss_job_delete(batch->deleted, batch->ndeleted, drain->token,
 				   batch->locked, batch->lost);
+
+	/* half of the work is done: see to those that wait for the rest */
+	oss_drain_glance(drain);
 	oss_store_write(batch->rows, batch->nrows);
 	oss_job_fail(batch->failed, batch->nfailed, drain->token);
 	oss_job_put_back(batch->later, batch->nlater, drain->token);
@@ -534,6 +537,7 @@ oss_drain_tables(OssDrain *drain)
 	settle(drain);
 	if (!drain->stopping)
 	{
+		oss_drain_glance(drain);
 		tidy(drain);
 		if (look || drain->obey)
 			oss_drain_obey_pauses(drain);
