@@ -921,16 +921,25 @@ END $$;
 COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
 'Say that a stored image has a label (present true) or has not (false), whatever the machine thinks now and later; NULL takes back what was said of it, under all its aliases. Of labels that are read as the same the last word counts. parent_label_name: of an added label. version_id: NULL for the current version. corrected_by: NULL for the session''s user. Errors: 22023 nothing named, P0002 no labels are stored for the image. Free; for roles with EXECUTE.';
 
+/*
+ * The planner orders join_collapse_limit (8) relations at most: beyond that, a
+ * join with ten pictures reads all labels that there are.  Hence known_label and
+ * label_alias are grouped here (max() takes an alias's one label) and the
+ * correction's alias is a subquery below: label_effective is six relations, and
+ * leaves room for two tables of the user's.
+ */
 CREATE VIEW oss_labels.effective_name AS
-	SELECT k.label_name AS raw_label_name,
-		coalesce(a.label_name, k.label_name) AS label_name,
-		coalesce(r.min_confidence, 0) AS min_confidence,
-		a.label_name IS NOT NULL OR EXISTS (
-			SELECT FROM oss_labels.label_alias o
-			WHERE o.label_name = k.label_name) AS merged
-	FROM (SELECT n.label_name FROM oss_labels.known_label n GROUP BY n.label_name) k
-	LEFT JOIN oss_labels.label_alias a ON a.alias_name = k.label_name
-	LEFT JOIN oss_labels.label_rule r ON r.label_name = coalesce(a.label_name, k.label_name)
+	SELECT k.raw_label_name, k.label_name,
+		coalesce(r.min_confidence, 0) AS min_confidence, k.merged
+	FROM (SELECT n.label_name AS raw_label_name,
+			coalesce(pg_catalog.max(a.label_name), n.label_name) AS label_name,
+			pg_catalog.max(a.label_name) IS NOT NULL OR EXISTS (
+				SELECT FROM oss_labels.label_alias o
+				WHERE o.label_name = n.label_name) AS merged
+		FROM oss_labels.known_label n
+		LEFT JOIN oss_labels.label_alias a ON a.alias_name = n.label_name
+		GROUP BY n.label_name) k
+	LEFT JOIN oss_labels.label_rule r ON r.label_name = k.label_name
 	WHERE r.hidden IS NOT TRUE;
 COMMENT ON VIEW oss_labels.effective_name IS 'What each stored name is read as: raw_label_name as the service sends it, label_name after aliases, without hidden ones; min_confidence 0 to 1; merged: others are read as the same label. Free';
 COMMENT ON COLUMN oss_labels.effective_name.raw_label_name IS 'the name as stored';
@@ -955,15 +964,17 @@ CREATE VIEW oss_labels.effective_label AS
 	JOIN oss_labels.effective_name n ON n.raw_label_name = l.label_name
 	LEFT JOIN oss_labels.label_alias p ON p.alias_name = l.parent_label_name
 	WHERE l.added IS NOT FALSE
-		AND (l.added OR n.min_confidence = 0 OR l.label_confidence >= n.min_confidence)
 		AND NOT EXISTS (
 			SELECT FROM oss_labels.label_correction c
-			LEFT JOIN oss_labels.label_alias ca ON ca.alias_name = c.label_name
 			WHERE c.image_id = l.image_id
-				AND coalesce(ca.label_name, c.label_name) = n.label_name
+				AND n.label_name = coalesce((SELECT ca.label_name
+					FROM oss_labels.label_alias ca
+					WHERE ca.alias_name = c.label_name), c.label_name)
 				AND (l.added IS NULL OR (c.corrected_at, c.label_name)
 					> (l.corrected_at, l.label_name)))
-		AND CASE WHEN n.merged THEN NOT EXISTS (
+		AND CASE WHEN (l.added OR n.min_confidence = 0
+				OR l.label_confidence >= n.min_confidence) IS NOT TRUE THEN false
+			WHEN n.merged THEN NOT EXISTS (
 			SELECT FROM oss_labels.image_label b
 			LEFT JOIN oss_labels.label_alias ba ON ba.alias_name = b.label_name
 			WHERE l.added IS NULL AND b.image_id = l.image_id

@@ -35,6 +35,18 @@ SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.label WHERE bucket = 'plan
 SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.image_label WHERE image_id = 77$$);
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM oss_labels.effective_label WHERE image_id = ANY ('{77,78}')$$);
 
+-- labels of a few rows of somebody's tables
+CREATE TEMP TABLE picture AS SELECT row_number() OVER () AS id, bucket, key FROM oss_labels.image;
+CREATE TEMP TABLE click AS SELECT id AS picture_id, id % 1000 AS user_id FROM picture;
+ALTER TABLE picture ADD PRIMARY KEY (id);
+CREATE INDEX ON click (user_id);
+ANALYZE picture;
+ANALYZE click;
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM picture
+	JOIN oss_labels.label_effective USING (bucket, key) WHERE id BETWEEN 100 AND 110$$);
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM click JOIN picture ON picture.id = picture_id
+	JOIN oss_labels.label_effective USING (bucket, key) WHERE user_id = 7$$);
+
 \o /dev/null
 DELETE FROM oss_labels.label_rule;
 DELETE FROM oss_labels.image;
