@@ -892,9 +892,11 @@ BEGIN
 		RAISE EXCEPTION 'bucket, key and label_name must be given'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
+	-- forget() must not overlook the correction; a re-tagging is not held up
 	SELECT i.image_id INTO image FROM oss_labels.image i
 	WHERE i.bucket = bucket AND i.key = key
-		AND i.version_id IS NOT DISTINCT FROM version_id;
+		AND i.version_id IS NOT DISTINCT FROM version_id
+	FOR KEY SHARE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'no labels are stored for "oss://%/%"', bucket, key
 			USING ERRCODE = 'no_data_found', HINT = 'Tag the image first.';

@@ -84,5 +84,19 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM oss_labels.tag('tenlabels'
 is($oss->count('label_requests'), 3, 'and each image was asked for once');
 $drain->quit;
 
+# forget() leaves no correction behind that is not committed yet.
+my $image = "'tenlabels', '$waiting[0]'";
+my $person = $node->background_psql('postgres');
+$person->query_until(qr/said/, "BEGIN;\nSELECT oss_labels.correct($image, 'Dog', true);\n\\echo said\n");
+$node->psql('postgres', "SET lock_timeout = 100; SELECT oss_labels.forget($image)",
+	extra_params => [ '-v', 'VERBOSITY=sqlstate' ], stderr => \$err);
+like($err, qr/55P03/, 'forget() waits for who corrects the image');
+is($node->safe_psql('postgres', "SET lock_timeout = 1000;
+	SELECT oss_labels.import_labels('{\"Labels\": []}', $image)"), 't', 'a re-tagging does not');
+$person->query_until(qr/done/, "COMMIT;\n\\echo done\n");
+is($node->safe_psql('postgres', "SELECT oss_labels.forget($image)"), 't', 'and then deletes it');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM oss_labels.label_correction'), 0, 'with the correction');
+$person->quit;
+
 $node->stop;
 done_testing();
