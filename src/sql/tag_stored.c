@@ -57,6 +57,12 @@
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
 	"AND leased_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() LIMIT 1"
 
+/* Who wrote the image's row. */
+#define FIND_WRITER \
+	"SELECT xmin FROM oss_labels.image " \
+	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
+	"AND version_id IS NOT DISTINCT FROM $3"
+
 /*
  * How long a job's answer is waited for, and how often we look.  Longer than
  * that the job is throttled, or waits for what our transaction wrote.
@@ -141,9 +147,9 @@ keep_plan(const char *query)
 	return plan;
 }
 
-/* Look a wish up with a fresh snapshot; the row is in SPI_tuptable. */
+/* Look a wish up in a snapshot; the row is in SPI_tuptable. */
 static bool
-look_up(SPIPlanPtr plan, const OssWish *wish)
+look_up_in(Snapshot seen, SPIPlanPtr plan, const OssWish *wish)
 {
 	Datum		values[6];
 	char		nulls[6];
@@ -158,8 +164,7 @@ look_up(SPIPlanPtr plan, const OssWish *wish)
 	oss_arg(values, nulls, 4, Float8GetDatum(OSS_LABELS_THR_DEFAULT), false);
 	oss_arg(values, nulls, 5, IntervalPGetDatum(wish->max_age),
 			wish->max_age == NULL);
-	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot = RegisterSnapshot(seen);
 	result = SPI_execute_snapshot(plan, values, nulls, snapshot,
 								  InvalidSnapshot, true, false, 0);
 	UnregisterSnapshot(snapshot);
@@ -167,6 +172,52 @@ look_up(SPIPlanPtr plan, const OssWish *wish)
 		elog(ERROR, "could not read stored answers: %s",
 			 SPI_result_code_string(result));
 	return SPI_processed > 0;
+}
+
+/* Look a wish up with a fresh snapshot. */
+static bool
+look_up(SPIPlanPtr plan, const OssWish *wish)
+{
+	CommandCounterIncrement();
+	return look_up_in(GetLatestSnapshot(), plan, wish);
+}
+
+/* Return who wrote the image's row as a snapshot shows it, if there is one. */
+static TransactionId
+writer_in(Snapshot seen, const OssWish *wish)
+{
+	static SPIPlanPtr plan = NULL;
+	bool		isnull;
+
+	if (plan == NULL)
+		plan = keep_plan(FIND_WRITER);
+	if (!look_up_in(seen, plan, wish))
+		return InvalidTransactionId;
+	return DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
+											   SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Raise 40001 if the image's row cannot be replaced, as somebody has written
+ * it since the snapshot that our transaction keeps was taken.
+ */
+static void
+check_replaceable(const OssWish *wish)
+{
+	TransactionId writer;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	writer = writer_in(GetLatestSnapshot(), wish);
+	if (TransactionIdIsValid(writer) &&
+		!TransactionIdIsCurrentTransactionId(writer) &&
+		writer != writer_in(GetTransactionSnapshot(), wish))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("Another transaction has stored the labels of \"%s\" meanwhile; the service was not asked.",
+						   wish->key),
+				 errhint("The transaction might succeed if retried.")));
 }
 
 /*
@@ -198,6 +249,8 @@ stored_find(const OssWish *wish)
 		rows = detect_document_rows(DatumGetJsonbPCopy(response),
 									filter ? least : 0);
 	}
+	else
+		check_replaceable(wish);
 	oss_queue_end(&state);
 	SPI_finish();
 	if (rows == NULL)

@@ -44,8 +44,10 @@ extern void stored_check_wish(const OssWish *wish);
 
 /*
  * Return the rows of a stored answer that covers a wish, in
- * CurrentMemoryContext, or NULL; raises 25006 instead in a read-only
- * transaction, as on a standby, where no answer could be stored.
+ * CurrentMemoryContext, or NULL.  Where no answer could be stored it raises
+ * instead: 25006 in a read-only transaction, as on a standby, 40001 when
+ * another one has stored the image's labels since the snapshot of this one was
+ * taken, as REPEATABLE READ keeps it.
  */
 extern DetectRows *stored_find(const OssWish *wish);
 

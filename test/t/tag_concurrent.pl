@@ -84,6 +84,24 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM oss_labels.tag('tenlabels'
 is($oss->count('label_requests'), 3, 'and each image was asked for once');
 $drain->quit;
 
+# An answer that could not be stored is not asked for.
+$oss->control('/unfault');
+my $old = $node->background_psql('postgres', on_error_stop => 0);
+$old->query_until(qr/begun/,
+	"BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.image;\n\\echo begun\n");
+$node->safe_psql('postgres', "SELECT oss_labels.tag('examplebucket', 'example.jpg', 0.9)");
+$oss->control('/reset?what=counters');
+$old->query_until(qr/code 40001/, "\\set ON_ERROR_STOP off\n"
+	  . "SELECT oss_labels.tag('examplebucket', 'example.jpg', 0.1);\n\\echo code :SQLSTATE\n");
+is($oss->count('label_requests'), 0, 'who cannot store an answer does not ask for it');
+$old->{stderr} = '';
+is($old->query_safe("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ;
+	SELECT count(*) > 0 FROM oss_labels.tag('examplebucket', 'example.jpg', 0.3);
+	SELECT count(*) > 0 FROM oss_labels.tag('examplebucket', 'example.jpg', 0.1); COMMIT;"), "t\nt",
+	'and asks when tried again, also for more than it has stored itself');
+is($oss->count('label_requests'), 2, 'once each');
+$old->quit;
+
 # forget() leaves no correction behind that is not committed yet.
 my $image = "'tenlabels', '$waiting[0]'";
 my $person = $node->background_psql('postgres');
