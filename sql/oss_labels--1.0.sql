@@ -1358,6 +1358,7 @@ CREATE FUNCTION oss_labels.related_images(
 	max_likeness double precision DEFAULT 0.95)
 RETURNS TABLE (bucket text, key text, version_id text, score double precision, image_id bigint)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
+SET jit = off
 BEGIN ATOMIC
 	SELECT i.bucket, i.key, i.version_id, r.score, r.image_id
 	FROM (SELECT e.image_id, pg_catalog.array_agg(e.label_name ORDER BY e.label_name) AS names,
@@ -1383,6 +1384,7 @@ CREATE FUNCTION oss_labels.images_for(
 	max_likeness double precision DEFAULT 0.95)
 RETURNS TABLE (bucket text, key text, version_id text, score double precision, image_id bigint)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
+SET jit = off
 BEGIN ATOMIC
 	SELECT i.bucket, i.key, i.version_id, r.score, r.image_id
 	FROM (SELECT pg_catalog.array_agg(p.key ORDER BY p.key) AS names,
@@ -1399,6 +1401,7 @@ COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision) IS
 CREATE FUNCTION oss_labels.image_sparsevec(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
+SET jit = off
 BEGIN ATOMIC
 	SELECT '{' || pg_catalog.string_agg(v.dimension || ':' || v.weight, ','
 			ORDER BY v.dimension) || '}/268435456'

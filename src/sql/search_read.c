@@ -278,25 +278,31 @@ read_universe(void)
 					   "FROM oss_labels.image", &arguments);
 }
 
-/* Return the plan that reads labels of images. */
+/*
+ * Return the plan that reads labels of images: of one, or of many, for which
+ * they must be planned each time, as a generic plan is one for a few.
+ */
 static SPIPlanPtr
-images_plan(void)
+images_plan(bool many)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plans[2] = {NULL, NULL};
+	SPIPlanPtr	plan = plans[many];
 	Oid			type = INT8ARRAYOID;
 
 	if (plan != NULL)
 		return plan;
 	/* both say which images: the planner tells neither from the other */
-	plan = SPI_prepare("SELECT i.image_id, l.label_name, l.parent_label_name, "
-					   "l.label_confidence FROM oss_labels.image i "
-					   "LEFT JOIN (SELECT * FROM oss_labels.effective_label e "
-					   "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1)) l "
-					   "ON l.image_id OPERATOR(pg_catalog.=) i.image_id "
-					   "WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) "
-					   "ORDER BY i.image_id", 1, &type);
+	plan = SPI_prepare_cursor("SELECT i.image_id, l.label_name, l.parent_label_name, "
+							  "l.label_confidence FROM oss_labels.image i "
+							  "LEFT JOIN (SELECT * FROM oss_labels.effective_label e "
+							  "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1)) l "
+							  "ON l.image_id OPERATOR(pg_catalog.=) i.image_id "
+							  "WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) "
+							  "ORDER BY i.image_id", 1, &type,
+							  many ? CURSOR_OPT_CUSTOM_PLAN : 0);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare to read labels");
+	plans[many] = plan;
 	return plan;
 }
 
@@ -328,7 +334,7 @@ read_images(const int64 *image_ids, int n)
 		ids[i] = Int64GetDatum(image_ids[i]);
 	array = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64),
 											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	result = SPI_execute_plan(images_plan(), &array, NULL, true, 0);
+	result = SPI_execute_plan(images_plan(n > 1), &array, NULL, true, 0);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read labels: %s", SPI_result_code_string(result));
 	for (uint64 i = 0; i < SPI_processed; i++)
