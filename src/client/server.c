@@ -111,6 +111,14 @@ cache_refresh(void)
 	}
 }
 
+/* Is a server still as the catalogs have it? */
+bool
+oss_server_is_current(const OssServer *server)
+{
+	cache_refresh();
+	return server->cached;
+}
+
 /* Keep a server across transactions. */
 void
 oss_server_pin(OssServer *server)

@@ -69,6 +69,12 @@ typedef struct OssServer
  */
 extern OssServer *oss_server_get(const char *name, Oid userid);
 
+/*
+ * Is a server still as the catalogs have it?  False also after a change of
+ * another server or role.  Needs a transaction.
+ */
+extern bool oss_server_is_current(const OssServer *server);
+
 /* Keep a server across transactions; undo it with oss_server_unpin(). */
 extern void oss_server_pin(OssServer *server);
 extern void oss_server_unpin(OssServer *server);

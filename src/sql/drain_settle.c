@@ -230,9 +230,14 @@ write_batch(void *arg)
 	oss_job_put_back(batch->later, batch->nlater, drain->token);
 	for (int i = 0; i < batch->nlater; i++)
 	{
-		if (!batch->later[i]->pause)
+		OssJob	   *job = batch->later[i];
+
+		if (!job->pause)
 			continue;
-		pause_for(batch->later[i]);
+
+		/* what was refused as it is no longer says nothing of what it is */
+		if (job->target == NULL || oss_server_is_current(job->target))
+			pause_for(job);
 		drain->obey = true;
 	}
 }

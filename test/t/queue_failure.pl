@@ -109,6 +109,18 @@ ok($test->wait_empty, 'a changed mapping: it goes on');
 cmp_ok(time - $begun, '<', 4, 'a changed mapping: at once');
 is(failed(), '0', 'a changed mapping: no job failed');
 
+# what was signed with the old key and is refused after the change
+$test->reset;
+$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'wrong')");
+$oss->fault(kind => 'delay', delay => 1500);
+enqueue(5, 'late', 'oss');
+ok($oss->wait_count(label_in_flight => 5), 'a mapping changed in flight: requests are');
+$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
+ok($oss->wait_count(label_in_flight => 0), 'a mapping changed in flight: they are refused');
+$oss->control('/unfault');
+ok($test->wait_empty, 'a mapping changed in flight: it goes on');
+is(failed(), '0', 'a mapping changed in flight: no job failed');
+
 $test->reset;
 $oss->fault(code => 'InvalidAccessKeyId', times => 1);
 enqueue(1, 'resumed', 'oss');
