@@ -155,6 +155,9 @@ CREATE TABLE oss_labels.image_label
 	language text
 );
 
+/* A publication FOR ALL TABLES must not keep rows from being deleted. */
+ALTER TABLE oss_labels.image_label REPLICA IDENTITY FULL;
+
 CREATE INDEX image_label_image_id_idx ON oss_labels.image_label (image_id);
 CREATE INDEX image_label_label_name_idx ON oss_labels.image_label
 	(label_name, label_confidence DESC, image_id);
@@ -348,6 +351,9 @@ CREATE TABLE oss_labels.halted
 	seen text,
 	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, automatic)
 );
+
+/* As image_label, for a publication FOR ALL TABLES. */
+ALTER TABLE oss_labels.halted REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE oss_labels.halted IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
 COMMENT ON COLUMN oss_labels.halted.server IS 'name of the foreign server; null: the whole database';
@@ -768,6 +774,9 @@ CREATE TABLE oss_labels.known_label
 	label_name text NOT NULL,
 	parent_label_name text
 ) WITH (autovacuum_analyze_threshold = 20);
+
+/* As image_label, for a publication FOR ALL TABLES. */
+ALTER TABLE oss_labels.known_label REPLICA IDENTITY FULL;
 
 CREATE INDEX known_label_label_name_idx ON oss_labels.known_label (label_name);
 

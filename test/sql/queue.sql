@@ -115,6 +115,17 @@ SELECT key, label_count FROM oss_labels.image WHERE key ~ '^t' AND bucket = 'ten
 SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'twice';
 DROP INDEX oss_labels.only_once;
 
+-- nor does a publication of all tables stand in the way of what is deleted
+SET client_min_messages = error;
+CREATE PUBLICATION everything FOR ALL TABLES;
+RESET client_min_messages;
+SELECT count(oss_labels.enqueue('tenlabels', k)) FROM unnest('{t1,t2}'::text[]) k;
+CALL oss_labels.wait_for_queue('60 s');
+SELECT oss_labels.pause('oss'), oss_labels.resume('oss');
+DELETE FROM oss_labels.image WHERE key = 't2' AND bucket = 'tenlabels';
+DROP PUBLICATION everything;
+SELECT key, count(*) FROM oss_labels.label WHERE key ~ '^t' AND bucket = 'tenlabels' GROUP BY key;
+
 -- every label is noted, and found by the index
 SELECT count(*) FROM oss_labels.image_label l WHERE NOT EXISTS (
 	SELECT FROM oss_labels.known_label k WHERE k.label_name = l.label_name
