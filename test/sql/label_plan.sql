@@ -24,6 +24,9 @@ BEGIN
 	END LOOP;
 END $$ LANGUAGE plpgsql;
 
+-- bitmap scans would do too where autovacuum keeps pages from being all visible
+SET enable_bitmapscan = off;
+
 -- images with a label at a confidence, best first
 SELECT * FROM pg_temp.plan($$SELECT bucket, key, label_confidence FROM oss_labels.label
 	WHERE label_name = 'Label 3' AND label_confidence >= 0.9 ORDER BY label_confidence DESC LIMIT 20$$);

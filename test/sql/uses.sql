@@ -36,7 +36,8 @@ INSERT INTO oss_labels.label_rule (label_name, min_confidence, hidden) VALUES
 SELECT oss_labels.correct('image-demo', 'album/cat-0.png', 'Kitten', true, 'Animal', corrected_by => 'mei');
 SELECT parent_label_name, label_name, images FROM oss_labels.label_rollup
 WHERE NOT total ORDER BY images DESC, label_name LIMIT 5;
-SELECT key, score FROM oss_labels.search('Beach & (Sunset | "Blue Sky":0.9) & !Crowd') LIMIT 3;
+SELECT key, score FROM oss_labels.search('Beach & (Sunset | "Blue Sky":0.9) & !Crowd', 3)
+ORDER BY score DESC, key;
 SELECT id FROM photo WHERE (bucket, key) IN (
 	SELECT bucket, key FROM oss_labels.search('parent:Animal')) ORDER BY id;
 
