@@ -235,7 +235,8 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.image_label', '');
 
 /*
  * A job is inserted once, leased by an update that touches no index (HOT, for
- * which fillfactor leaves room), and deleted once.  There is no unique
+ * which fillfactor leaves room: one claim takes whole pages, so as much again as
+ * the jobs have), and deleted once.  There is no unique
  * constraint: it would make two sessions that enqueue the same object wait for
  * each other.  Jobs for the same object are joined when they are claimed.
  *
@@ -261,7 +262,7 @@ CREATE TABLE oss_labels.job
 	key text NOT NULL,
 	version_id text,
 	reason text
-) WITH (fillfactor = 80,
+) WITH (fillfactor = 45,
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
 	autovacuum_vacuum_insert_scale_factor = 0.2,
 	autovacuum_analyze_scale_factor = 0.2, autovacuum_analyze_threshold = 20000,

@@ -366,7 +366,7 @@ oss_drain_glance(OssDrain *drain)
 static double
 settle_interval(const OssDrain *drain)
 {
-	double		ms = Max(drain->answer_ms / 3, drain->tables_ms);
+	double		ms = Max(drain->answer_ms / 5, drain->tables_ms);
 
 	return Min(Max(ms, 2), 50);
 }
