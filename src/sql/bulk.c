@@ -85,6 +85,7 @@ bool
 oss_bulk_possible(Relation relation, const Oid *types, int ntypes, Oid trigger)
 {
 	return relation->rd_rel->relkind == RELKIND_RELATION &&
+		!relation->rd_rel->relispartition &&
 		!relation->rd_rel->relforcerowsecurity &&
 		!relation->rd_rel->relhasrules &&
 		has_columns(RelationGetDescr(relation), types, ntypes) &&
@@ -117,6 +118,9 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 	Relation	index = index_open(oid, RowExclusiveLock);
 	IndexInfo  *info = BuildIndexInfo(index);
 
+	/* CREATE INDEX CONCURRENTLY has made it since we looked; it waits for us */
+	if (!info->ii_ReadyForInserts)
+		n = 0;
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[INDEX_MAX_KEYS];
@@ -162,5 +166,6 @@ oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
 	for (int i = 0; i < room; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	FreeBulkInsertState(state);
+	table_finish_bulk_insert(relation, 0);
 	list_free(indexes);
 }

@@ -452,6 +452,7 @@ oss_drain_stop(OssDrain *drain)
 	while ((request = oss_group_wait(drain->group, 0)) != NULL)
 		take_request(drain, request);
 	drain->stopping = true;
+	drain->settle_at = 0;
 	foreach(cell, drain->servers)
 	{
 		DrainServer *server = lfirst(cell);

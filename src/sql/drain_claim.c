@@ -13,6 +13,7 @@
 #include "client/flow.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "protocol/image_labels.h"
 #include "sql/drain.h"
 #include "sql/queue.h"
 #include "sql/shared.h"
@@ -99,6 +100,13 @@ same_object(const OssJob *a, const OssJob *b)
 		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
 }
 
+/* Return the threshold that the service will take. */
+static double
+asked_thr(const OssJob *job)
+{
+	return job->has_thr ? job->thr : OSS_LABELS_THR_DEFAULT;
+}
+
 /* Will the answer of one job serve another? */
 static bool
 serves(const OssJob *leader, const OssJob *job)
@@ -113,9 +121,7 @@ serves(const OssJob *leader, const OssJob *job)
 	if (leader->started_at != 0 && job->version_id == NULL &&
 		leader->started_at < job->enqueued_at)
 		return false;
-	if (leader->has_thr != job->has_thr)
-		return leader->has_thr && leader->thr == 0;
-	return leader->thr <= job->thr;
+	return asked_thr(leader) <= asked_thr(job);
 }
 
 /* Put a job into the table of objects. */

@@ -282,6 +282,18 @@ is_locked(const Batch *batch, const OssJob *job)
 	return false;
 }
 
+/*
+ * Rest before what others stand in the way of is tried again.  When more is
+ * waiting than one turn settles, that goes on: the blocked ones come last.
+ */
+static void
+rest(OssDrain *drain)
+{
+	if (drain->nfinished < 2 * MOST_SETTLED && !drain->stopping)
+		drain->settle_at = Max(drain->settle_at,
+							   GetCurrentTimestamp() + USECS_PER_SEC);
+}
+
 /* Move the jobs of a batch that was written to the settled ones. */
 static void
 settled(OssDrain *drain, Batch *batch)
@@ -304,7 +316,7 @@ settled(OssDrain *drain, Batch *batch)
 			/* perhaps a user is cancelling it: see what became of it later */
 			dlist_push_tail(&drain->finished, &job->node);
 			drain->nfinished++;
-			drain->settle_at = GetCurrentTimestamp() + USECS_PER_SEC;
+			rest(drain);
 		}
 		else
 			dlist_push_tail(&drain->settled, &job->node);
@@ -432,8 +444,7 @@ settle_each(OssDrain *drain, Batch *all)
 	if (nblocked == MOST_BLOCKED && ntried == nblocked)
 		take_trouble(drain, error);
 	else if (nblocked > 0)
-		drain->settle_at = Max(drain->settle_at,
-							   GetCurrentTimestamp() + USECS_PER_SEC);
+		rest(drain);
 }
 
 /* Settle what is finished. */

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "protocol/image_labels.h"
 #include "sql/array.h"
 #include "sql/job.h"
 #include "sql/queue.h"
@@ -60,7 +61,8 @@ static OssPlan claim_jobs = {
 	" WHERE i.bucket = j.bucket AND i.key = j.key"
 	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
 	" AND i.tagged_at >= j.enqueued_at"
-	" AND (i.thr IS NOT DISTINCT FROM j.thr OR i.thr <= coalesce(j.thr, 0)))",
+	" AND coalesce(i.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
+	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) "))",
 	9, {INT8OID, TIMESTAMPTZOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID,
 	TIMESTAMPTZOID, INT4OID, BOOLOID}
 };

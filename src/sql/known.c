@@ -169,6 +169,7 @@ static void
 write_pair(Datum name, Datum parent, bool no_parent)
 {
 	static SPIPlanPtr plan = NULL;
+	MemoryContext caller = CurrentMemoryContext;
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {name, parent};
 	const char	nulls[] = {' ', no_parent ? 'n' : ' '};
@@ -186,6 +187,7 @@ write_pair(Datum name, Datum parent, bool no_parent)
 			elog(ERROR, "could not prepare to note labels");
 	}
 	result = SPI_execute_plan(plan, values, nulls, false, 0);
+	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_INSERT)
 		elog(ERROR, "could not note labels: %s", SPI_result_code_string(result));
 }

@@ -388,15 +388,22 @@ network_ms(OssDrain *drain)
 	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
 
-/* Give back what is in hand and end. */
+/* Store the answers that have come, for they are paid for; give back the rest. */
 static void
-shut_down(OssDrain *drain)
+let_go(OssDrain *drain)
 {
+	int			tries = 3;
+
 	oss_drain_stop(drain);
-	for (int i = 0; i < 3 && oss_drain_busy(drain); i++)
+	while (drain->nfinished > 0 && tries > 0)
+	{
+		int			before = drain->nfinished;
+
 		turn_on_tables(drain);
+		if (drain->nfinished >= before)
+			tries--;
+	}
 	flush();
-	leave(OSS_SLOT_IDLE, 0);
 }
 
 /* Read the configuration again. */
@@ -431,11 +438,13 @@ run(OssDrain *drain)
 	{
 		reload();
 		if (ShutdownRequestPending)
-			shut_down(drain);
+		{
+			let_go(drain);
+			leave(OSS_SLOT_IDLE, 0);
+		}
 		if (!oss_worker_enabled)
 		{
-			oss_drain_stop(drain);
-			turn_on_tables(drain);
+			let_go(drain);
 			leave(OSS_SLOT_DISABLED,
 				  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
 		}

@@ -218,7 +218,7 @@ $requests = $test->count;
 $test->enqueue(1, 'killer');
 for my $life (1, 2)
 {
-	ok($oss->wait_count(label_in_flight => 1), "killer: claimed for time $life");
+	ok($oss->wait_count(label_in_flight => 1, 60), "killer: claimed for time $life");
 	kill 'KILL', $test->worker_pid;
 	ok($oss->wait_count(label_in_flight => 0), "killer: killed for time $life");
 }
