@@ -12,6 +12,7 @@
 #define PG_FUNCTION_ARGS FunctionCallInfo fcinfo
 #define PG_RETURN_VOID() return 0
 #define PG_RETURN_NULL() do { fcinfo->isnull = true; return 0; } while (0)
+#define CppAsString2(x) #x
 #define FLEXIBLE_ARRAY_MEMBER
 #define INT64_FORMAT "%ld"
 #define UINT64_FORMAT "%lu"
