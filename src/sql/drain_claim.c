@@ -523,7 +523,6 @@ oss_drain_obey_pauses(OssDrain *drain)
 	{
 		DrainServer *server = lfirst(s);
 
-		server->pausing = false;
 		dlist_foreach_modify(iter, &server->ready)
 		{
 			OssJob	   *job = dlist_container(OssJob, node, iter.cur);

@@ -566,6 +566,35 @@ oss_drain_tables(OssDrain *drain)
 	drain->tables_ms = (drain->turned_at - start) / 1000.0;
 }
 
+/*
+ * Let servers go on whose pauses are all written, and obeyed.  Another job may
+ * have been refused while that was done.
+ */
+static void
+end_pausing(OssDrain *drain)
+{
+	ListCell   *cell;
+	dlist_iter	iter;
+	bool		any = false;
+
+	foreach(cell, drain->servers)
+	{
+		DrainServer *server = lfirst(cell);
+
+		any |= server->pausing;
+		server->pausing = false;
+	}
+	if (!any)
+		return;
+	dlist_foreach(iter, &drain->finished)
+	{
+		const OssJob *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->pause)
+			job->server->pausing = true;
+	}
+}
+
 /* The transaction committed: let go of what is settled, take what is claimed. */
 void
 oss_drain_commit(OssDrain *drain)
@@ -586,6 +615,7 @@ oss_drain_commit(OssDrain *drain)
 		}
 		oss_job_free(job);
 	}
+	end_pausing(drain);
 	oss_drain_hand_out(drain);
 	MemoryContextReset(drain->turn);
 }

@@ -121,6 +121,26 @@ $oss->control('/unfault');
 ok($test->wait_empty, 'a mapping changed in flight: it goes on');
 is(failed(), '0', 'a mapping changed in flight: no job failed');
 
+# one role is refused while another's pause is being written
+$test->reset;
+$test->sql("CREATE ROLE second; GRANT USAGE ON SCHEMA oss_labels TO second;"
+	  . " GRANT EXECUTE ON FUNCTION oss_labels.enqueue TO second; GRANT USAGE ON FOREIGN SERVER oss TO second;"
+	  . " CREATE USER MAPPING FOR second SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');"
+	  . " ALTER SERVER oss OPTIONS (ADD max_concurrency '2');"
+	  . ' CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NEW; END $$;'
+	  . ' CREATE TRIGGER linger BEFORE UPDATE ON oss_labels.job FOR EACH ROW'
+	  . " WHEN (OLD.lease IS NOT NULL AND NEW.lease IS NULL AND OLD.key = 'mine') EXECUTE FUNCTION linger()");
+$oss->fault(code => 'InvalidAccessKeyId', delay => 500, key => 'mine');
+$oss->fault(code => 'InvalidAccessKeyId', delay => 1000, prefix => 'theirs');
+$test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', 'mine', server => 'oss', priority => 1); SET ROLE second;"
+	  . " SELECT count(oss_labels.enqueue('tenlabels', 'theirs' || g, server => 'oss')) FROM generate_series(1, 20) g; COMMIT");
+ok($test->wait_sql("SELECT count(DISTINCT requester) FROM oss_labels.halted", '2'), 'two roles are refused: both are paused');
+ok($oss->wait_count(in_flight => 0), 'two roles are refused: nothing is in flight');
+is($test->count, 2, 'two roles are refused: one request each');
+$test->sql('DROP TRIGGER linger ON oss_labels.job; ALTER SERVER oss OPTIONS (DROP max_concurrency)');
+$oss->control('/unfault');
+ok($test->wait_empty, 'two roles are refused: an altered server goes on');
+
 $test->reset;
 $oss->fault(code => 'InvalidAccessKeyId', times => 1);
 enqueue(1, 'resumed', 'oss');
