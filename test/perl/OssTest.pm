@@ -24,14 +24,12 @@ use warnings;
 
 use Cwd ();
 use Exporter 'import';
-use IO::Select;
 use IO::Socket::INET;
 use IPC::Run ();
 use JSON::PP ();
-use POSIX ();
-use Socket;
 use Time::HiRes ();
 
+use DeadPorts;
 use OssServer;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -258,51 +256,10 @@ sub closed_port
 	return $socket->sockport;
 }
 
-# Return a port of 127.0.0.1 whose queue of connections is full, so that
-# further ones are neither accepted nor refused.
-sub full_port
-{
-	my ($self) = @_;
-	socket(my $listen, PF_INET, SOCK_STREAM, 0) or die $!;
-	bind($listen, pack_sockaddr_in(0, inet_aton('127.0.0.1'))) or die $!;
-	listen($listen, 0) or die $!;
-	my $address = getsockname $listen;
-	my @fillers = map {
-		my $s = IO::Socket::INET->new(Proto => 'tcp', Blocking => 0) or die $!;
-		connect($s, $address);
-		$s;
-	} 1 .. 4;
-	push @{ $self->{kept} }, $listen, @fillers;
-	return (unpack_sockaddr_in($address))[0];
-}
-
-# Return a port of 127.0.0.1 that accepts connections and says nothing.
-sub mute_port
-{
-	my ($self) = @_;
-	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1024) or die $!;
-	my $parent = $$;
-	my $pid = fork // die $!;
-	if ($pid == 0)
-	{
-		my $connections = IO::Select->new($listen);
-		while (getppid == $parent)
-		{
-			for my $socket ($connections->can_read(1))
-			{
-				if ($socket == $listen) { $connections->add(scalar $listen->accept) }
-				elsif (!sysread $socket, my $ignored, 65536)
-				{
-					$connections->remove($socket);
-					close $socket;
-				}
-			}
-		}
-		POSIX::_exit(0);
-	}
-	push @{ $self->{children} }, $pid;
-	return $listen->sockport;
-}
+# Return a port of 127.0.0.1 that a connection is not accepted on, or on which
+# nothing is said.
+sub full_port { return ($_[0]{dead} //= DeadPorts->new)->full }
+sub mute_port { return ($_[0]{dead} //= DeadPorts->new)->mute }
 
 # Wait until a condition holds; dies when it does not in ten seconds.
 sub wait_for
@@ -314,15 +271,6 @@ sub wait_for
 		die "waited in vain for $what" if Time::HiRes::time() > $until;
 		Time::HiRes::sleep(0.005);
 	}
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-	local $?;
-	kill 'KILL', @{ $self->{children} // [] };
-	waitpid $_, 0 for @{ $self->{children} // [] };
 	return;
 }
 
