@@ -126,7 +126,7 @@ CREATE TABLE oss_labels.image
 	UNIQUE NULLS NOT DISTINCT (bucket, key, version_id)
 );
 
-COMMENT ON TABLE oss_labels.image IS 'One row per tagged image: bucket, key and version_id (null: the current version) name it; a re-tagging replaces the row''s contents. Written by the worker, process_queue() and tag()';
+COMMENT ON TABLE oss_labels.image IS 'One row per tagged image: bucket, key and version_id (null: the current version) name it; a re-tagging replaces the row''s contents. Written by the worker, process_queue(), tag() and import_labels()';
 COMMENT ON COLUMN oss_labels.image.image_id IS 'what image_label and label_correction call the image by';
 COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request that brought these labels was made: they show the image as it was then or a moment later';
 COMMENT ON COLUMN oss_labels.image.thr IS 'confidence threshold asked for, 0 to 1; null: the service''s own. Labels stored at a threshold answer every request at a higher one';
@@ -424,10 +424,6 @@ DECLARE
 	columns text;
 	rows_of text;
 BEGIN
-	IF relation IS NULL OR key_column IS NULL THEN
-		RAISE EXCEPTION 'relation and key_column must not be null'
-			USING ERRCODE = '22023';
-	END IF;
 	IF (bucket_column IS NULL) = (bucket IS NULL) THEN
 		RAISE EXCEPTION 'either bucket_column or bucket must be given'
 			USING ERRCODE = '22023',
@@ -488,7 +484,7 @@ BEGIN
 		relation);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if still queued. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first; condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42703 no such column, 42804 column that is no text, 42501 not the table''s owner, and those of enqueue. For owners of the table with EXECUTE';
+COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if still queued. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first; condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42P01 no such table, 42809 not a table, 42703 no such column, 42804 column that is no text, 42501 not the table''s owner, and those of enqueue. For owners of the table with EXECUTE';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)
 	RETURNS void
@@ -563,7 +559,7 @@ COMMENT ON FUNCTION oss_labels.worker_status() IS 'Internal: what the launcher a
 CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT images_per_second float8,
 		OUT requests_per_second_now float8, OUT slowed_down boolean, OUT throttled bigint)
 	RETURNS SETOF record
-	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_flow_status';
 
 COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast each server of this database is going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, and throttles since the start. Without preloading only this session''s own. See the view queue. For pg_monitor and roles with EXECUTE';
@@ -1339,7 +1335,8 @@ CREATE AGGREGATE oss_labels.profile(
 (
 	SFUNC = oss_labels.profile_add,
 	STYPE = internal,
-	FINALFUNC = oss_labels.profile_result
+	FINALFUNC = oss_labels.profile_result,
+	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE oss_labels.profile(text, double precision, double precision, double precision) IS
 'What somebody likes, from the labels of what he looked at: an object of labels and their weights, each the sum of weight * label_weight(label_confidence, centric_score). weight: how much a look counts, such as 1 for a view and 5 for a purchase, negative for a dislike; rows with a NULL label or weight are left out. NULL without rows. For images_for(). Free; needs EXECUTE.';

@@ -27,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -176,30 +177,39 @@ collect(SPITupleTable *table, uint64 rows)
 	return pairs;
 }
 
-/* Hand what a find over the transition tables gives to action, in chunks. */
+/*
+ * Hand what a find over the transition tables gives to action, in chunks whose
+ * memory is given back: there may be millions of rows.
+ */
 static void
 for_found(const OssWatch *watch, SPIPlanPtr find,
 		  void (*action) (const OssWatch *, const Pairs *))
 {
 	Portal		portal = SPI_cursor_open(NULL, find, NULL, NULL, false);
+	MemoryContext chunk = AllocSetContextCreate(CurrentMemoryContext,
+												"oss_labels chunk",
+												ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
 	{
 		Pairs		pairs;
 		SPITupleTable *table;
+		MemoryContext old;
 
 		SPI_cursor_fetch(portal, true, CHUNK);
 		table = SPI_tuptable;
 		if (SPI_processed == 0)
 			break;
+		old = MemoryContextSwitchTo(chunk);
 		pairs = collect(table, SPI_processed);
 		if (pairs.n > 0)
 			action(watch, &pairs);
-		pfree(pairs.buckets);
-		pfree(pairs.keys);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(chunk);
 		SPI_freetuptable(table);
 	}
 	SPI_cursor_close(portal);
+	MemoryContextDelete(chunk);
 }
 
 /* Find bucket and key of one row. */
@@ -308,9 +318,13 @@ oss_enqueue_trigger(PG_FUNCTION_ARGS)
 static void
 check_relation(Oid relid, const char *key_column, const char *bucket_column)
 {
-	Relation	relation = table_open(relid, AccessShareLock);
+	Relation	relation = try_table_open(relid, AccessShareLock);
 	const char *columns[] = {key_column, bucket_column};
 
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	if (relation->rd_rel->relkind != RELKIND_RELATION &&
 		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
@@ -361,6 +375,10 @@ oss_check_watch(PG_FUNCTION_ARGS)
 	Oid			serverid;
 	Name		result = palloc0(sizeof(NameData));
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("relation and key_column must not be null")));
 	check_relation(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)),
 				   PG_ARGISNULL(2) ? NULL : NameStr(*PG_GETARG_NAME(2)));
 	check_constants(PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),

@@ -17,6 +17,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "client/request.h"
+#include "common/string.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "sql/queue.h"
@@ -215,7 +216,12 @@ take_argument(OssWatch *watch, Relation relation, const Trigger *trigger,
 	else if (strcmp(name, "condition") == 0)
 		watch->condition = value;
 	else if (strcmp(name, "priority") == 0)
-		watch->priority = pg_strtoint32(value);
+	{
+		errno = 0;
+		watch->priority = strtoint(value, &end, 10);
+		if (*value == '\0' || *end != '\0' || errno != 0)
+			bad_argument(trigger, name, value);
+	}
 	else if (strcmp(name, "thr") == 0)
 	{
 		watch->thr = strtod(value, &end);

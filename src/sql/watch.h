@@ -57,9 +57,6 @@ extern OssWatch *oss_watch_enter(TriggerData *call);
 /* The call is over; not needed when it threw. */
 extern void oss_watch_leave(OssWatch *watch);
 
-/* Does a call read the transition tables by find and arrays? */
-extern bool oss_watch_by_array(const OssWatch *watch, TriggerEvent event);
-
 /* Raise 42804 when a column can't name a bucket or key. */
 extern void oss_watch_check_column(Relation relation, AttrNumber column);
 

@@ -63,3 +63,8 @@ FROM member m LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid
 	LEFT JOIN pg_operator o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid
 WHERE coalesce(c.relnamespace, p.pronamespace, t.typnamespace, o.oprnamespace)
 	<> 'oss_labels'::regnamespace;
+
+-- where a query may be parallel: flow_status() tells of this session without preloading
+SELECT p.oid::regproc, p.proparallel
+FROM pg_proc p WHERE p.oid IN ('oss_labels.flow_status'::regproc, 'oss_labels.profile'::regproc)
+ORDER BY p.proname;

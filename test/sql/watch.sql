@@ -22,6 +22,10 @@ SELECT oss_labels.watch('watched', 'key', bucket => 'tenlabels', thr => 2);
 SELECT oss_labels.watch('watched', 'key', bucket => 'tenlabels', server => 'nowhere');
 SELECT oss_labels.watch('watched', 'key', bucket => 'tenlabels', condition => 'nonsense >');
 SELECT oss_labels.watch('pg_stat_activity', 'query', bucket => 'tenlabels');
+SELECT oss_labels.watch(1, 'key', bucket => 'tenlabels');
+\echo :LAST_ERROR_SQLSTATE
+SELECT oss_labels.watch(NULL, 'key', bucket => 'tenlabels');
+SELECT oss_labels.check_watch('watched', NULL, NULL, 'tenlabels', NULL, NULL);
 
 SELECT oss_labels.watch('watched', key_column => 'key', bucket => 'tenlabels');
 
@@ -131,6 +135,22 @@ SELECT oss_labels.unwatch('pictures');
 SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = 'pictures'::regclass;
 DROP TABLE pictures;
 DROP FUNCTION whoami;
+-- many rows that a condition lets through take no more memory than a few
+CREATE TABLE many (id int, key text);
+CREATE TABLE memory (id int, bytes bigint);
+CREATE FUNCTION note_memory(id int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+	IF id % 10000 = 0 THEN
+		INSERT INTO public.memory SELECT id, sum(total_bytes) FROM pg_backend_memory_contexts;
+	END IF;
+	RETURN true; END $$;
+SELECT oss_labels.watch('many', 'key', bucket => 'tenlabels', condition => 'public.note_memory(id)');
+BEGIN;
+INSERT INTO many SELECT i, lpad(i::text, 300, 'k') FROM generate_series(1, 50000) i;
+SELECT count(*) FROM oss_labels.job WHERE source = 'many'::regclass;
+SELECT a.bytes - b.bytes < 4000000 AS flat FROM memory a, memory b WHERE a.id = 50000 AND b.id = 20000;
+ROLLBACK;
+DROP TABLE many, memory;
+DROP FUNCTION note_memory;
 TRUNCATE oss_labels.job;
 DROP ROLE watch_user;
 
@@ -182,6 +202,9 @@ CREATE TRIGGER bad AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION oss_labels.
 INSERT INTO bad VALUES (1, 'x');
 DROP TRIGGER bad ON bad;
 CREATE TRIGGER bad AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION oss_labels.enqueue_trigger('column', 'key');
+INSERT INTO bad VALUES (1, 'x');
+DROP TRIGGER bad ON bad;
+CREATE TRIGGER bad AFTER INSERT ON bad FOR EACH ROW EXECUTE FUNCTION oss_labels.enqueue_trigger('key_column', 'key', 'bucket', 'tenlabels', 'priority', 'high');
 INSERT INTO bad VALUES (1, 'x');
 DROP TABLE bad;
 
