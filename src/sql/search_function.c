@@ -12,7 +12,6 @@
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "executor/tstoreReceiver.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -20,12 +19,14 @@
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
+#include "sql/array.h"
+#include "sql/read.h"
 #include "sql/search.h"
 #include "sql/srf.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_search);
 PG_FUNCTION_INFO_V1(oss_labels_search_ids);
@@ -40,10 +41,14 @@ PG_FUNCTION_INFO_V1(oss_labels_image_matches_support);
 	"JOIN oss_labels.image i " \
 	"ON i.image_id OPERATOR(pg_catalog.=) u.image_id ORDER BY u.n"
 
-/* A query that was parsed before: what fn_extra of @@ points to. */
+/*
+ * The query that was parsed last: what fn_extra of @@ points to.  Text and query
+ * are in context, which is reset for another one.
+ */
 typedef struct Parsed
 {
-	struct varlena *text;
+	MemoryContext context;
+	struct varlena *text;		/* NULL: there is none */
 	LabelQueryNode *query;
 } Parsed;
 
@@ -64,47 +69,32 @@ compare_scores(const void *a, const void *b)
 	return left->score > right->score ? -1 : 1;
 }
 
-/* Make an array of 8-byte values. */
-static Datum
-make_array(Datum *values, bool *nulls, int n, Oid type)
+/* Put a row into the result. */
+static void
+take_image(TupleTableSlot *slot, void *store)
 {
-	int			lower = 1;
-
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type,
-											  sizeof(int64), FLOAT8PASSBYVAL,
-											  TYPALIGN_DOUBLE));
+	tuplestore_puttupleslot(store, slot);
 }
 
 /* Return the rows of images in a given order. */
 static void
-return_hits(const OssResult *result, const ImageHit *hits, int n)
+return_hits(const OssResult *result, const ImageHit *hits, int64 n)
 {
-	SPIExecuteOptions options = {.read_only = true};
-	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
-	Datum	   *scores = palloc(sizeof(Datum) * Max(n, 1));
-	bool	   *nulls = palloc(sizeof(bool) * Max(n, 1));
-	const Oid	types[] = {INT8ARRAYOID, FLOAT8ARRAYOID};
+	OssArguments arguments = {0};
+	OssColumn	ids;
+	OssColumn	scores;
 
-	for (int i = 0; i < n; i++)
+	oss_column_init(&ids, INT8OID, n);
+	oss_column_init(&scores, FLOAT8OID, n);
+	for (int64 i = 0; i < n; i++)
 	{
-		ids[i] = Int64GetDatum(hits[i].image_id);
-		scores[i] = Float8GetDatum(hits[i].score);
-		nulls[i] = isnan(hits[i].score);
+		oss_column_add(&ids, Int64GetDatum(hits[i].image_id), false);
+		oss_column_add(&scores, Float8GetDatum(hits[i].score),
+					   isnan(hits[i].score));
 	}
-	options.params = makeParamList(2);
-	options.params->params[0].value = make_array(ids, NULL, n, INT8OID);
-	options.params->params[1].value = make_array(scores, nulls, n, FLOAT8OID);
-	for (int i = 0; i < 2; i++)
-	{
-		options.params->params[i].isnull = false;
-		options.params->params[i].pflags = PARAM_FLAG_CONST;
-		options.params->params[i].ptype = types[i];
-	}
-	options.dest = CreateTuplestoreDestReceiver();
-	SetTuplestoreDestReceiverParams(options.dest, result->store,
-									CurrentMemoryContext, false, NULL, NULL);
-	if (SPI_execute_extended(READ_HITS, &options) != SPI_OK_SELECT)
-		elog(ERROR, "could not read images");
+	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&ids));
+	oss_add_argument(&arguments, FLOAT8ARRAYOID, oss_column_array(&scores));
+	oss_read(READ_HITS, &arguments, take_image, result->store);
 }
 
 /* search(query, max_rows) */
@@ -135,17 +125,16 @@ oss_labels_search_ids(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ImageSet	set;
-	Datum	   *ids;
+	OssColumn	ids;
 	Datum		array;
 
 	SPI_connect();
 	set = search_images(label_query_get(PG_GETARG_VARLENA_P(0)));
-	ids = MemoryContextAllocHuge(CurrentMemoryContext,
-								 sizeof(Datum) * Max(set.n, 1));
+	oss_column_init(&ids, INT8OID, set.n);
 	for (int64 i = 0; i < set.n; i++)
-		ids[i] = Int64GetDatum(set.hits[i].image_id);
+		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);
 	MemoryContextSwitchTo(caller);
-	array = make_array(ids, NULL, set.n, INT8OID);
+	array = oss_column_array(&ids);
 	SPI_finish();
 	return array;
 }
@@ -156,19 +145,30 @@ parsed_query(FunctionCallInfo fcinfo)
 {
 	struct varlena *value = PG_GETARG_VARLENA_PP(1);
 	Parsed	   *parsed = fcinfo->flinfo->fn_extra;
+	struct varlena *text;
 	MemoryContext old;
 
-	if (parsed != NULL &&
+	if (parsed == NULL)
+	{
+		parsed = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
+										sizeof(Parsed));
+		parsed->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
+												"label query",
+												ALLOCSET_SMALL_SIZES);
+		fcinfo->flinfo->fn_extra = parsed;
+	}
+	if (parsed->text != NULL &&
 		VARSIZE_ANY_EXHDR(value) == VARSIZE_ANY_EXHDR(parsed->text) &&
 		memcmp(VARDATA_ANY(value), VARDATA_ANY(parsed->text),
 			   VARSIZE_ANY_EXHDR(value)) == 0)
 		return parsed->query;
-	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	parsed = palloc(sizeof(Parsed));
-	parsed->text = (struct varlena *)
+	parsed->text = NULL;
+	MemoryContextReset(parsed->context);
+	old = MemoryContextSwitchTo(parsed->context);
+	text = (struct varlena *)
 		cstring_to_text_with_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-	parsed->query = label_query_get(parsed->text);
-	fcinfo->flinfo->fn_extra = parsed;
+	parsed->query = label_query_get(text);
+	parsed->text = text;
 	MemoryContextSwitchTo(old);
 	return parsed->query;
 }

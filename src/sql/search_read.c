@@ -84,29 +84,6 @@ run_for_set(const char *query, const OssArguments *arguments)
 	return image_set_finish(&builder);
 }
 
-/* Write the condition on confidence. */
-static const char *
-min_condition(const LabelQueryNode *term, OssArguments *arguments)
-{
-	if (!term->has_min)
-		return "";
-	oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(term->min));
-	return " AND label_confidence OPERATOR(pg_catalog.>=) $2";
-}
-
-/* Read one of the two arrays of names below a parent. */
-static Datum
-read_children(const LabelQueryNode *term, int which)
-{
-	OssArguments arguments = {0};
-	bool		isnull;
-
-	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	oss_read(READ_CHILDREN, &arguments, NULL, NULL);
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, which,
-						 &isnull);
-}
-
 /* Write a quoted list of an array's texts; returns NULL for none. */
 static char *
 quote_names(Datum array)
@@ -164,18 +141,38 @@ name_query(const LabelQueryNode *term, OssArguments *arguments)
 					"" : " AND label_confidence OPERATOR(pg_catalog.>=) $1");
 }
 
+/* Read the names below a parent, quoted; NULL for none. */
+static void
+read_children(const OssArguments *parent, char **always, char **others)
+{
+	TupleDesc	desc;
+	HeapTuple	row;
+	bool		isnull;
+
+	oss_read(READ_CHILDREN, parent, NULL, NULL);
+	desc = SPI_tuptable->tupdesc;
+	row = SPI_tuptable->vals[0];
+	*always = quote_names(SPI_getbinval(row, desc, 1, &isnull));
+	*others = quote_names(SPI_getbinval(row, desc, 2, &isnull));
+}
+
 /* Write the query for a parent's rows; NULL for nothing. */
 static char *
 parent_query(const LabelQueryNode *term, OssArguments *arguments)
 {
-	char	   *always = quote_names(read_children(term, 1));
-	char	   *others = quote_names(read_children(term, 2));
-	const char *min;
+	char	   *always;
+	char	   *others;
+	const char *min = "";
 	StringInfoData query;
 
 	initStringInfo(&query);
 	oss_add_argument(arguments, TEXTOID, CStringGetTextDatum(term->name));
-	min = min_condition(term, arguments);
+	read_children(arguments, &always, &others);
+	if (term->has_min)
+	{
+		oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(term->min));
+		min = " AND label_confidence OPERATOR(pg_catalog.>=) $2";
+	}
 	if (always != NULL)
 		appendStringInfo(&query, READ_LABELS "raw_label_name IN (%s)%s",
 						 always, min);

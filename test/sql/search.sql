@@ -172,6 +172,12 @@ BEGIN
 	RAISE NOTICE '% queries, some images found: %', checked, found > 1000;
 END $$;
 
+-- one query after another takes no more memory than one
+SELECT sum(total_bytes) AS before FROM pg_backend_memory_contexts \gset
+SELECT (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE n > 0) - :before < 4000000 AS flat
+FROM (SELECT count(oss_labels.image_matches(1, (g || repeat('|x', 300))::oss_labels.label_query)) AS n
+	FROM generate_series(1, 500) g) m;
+
 DELETE FROM label_rule;
 DELETE FROM label_alias;
 DELETE FROM image WHERE bucket IN ('searchbucket', 'randombucket');
