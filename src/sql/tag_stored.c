@@ -4,9 +4,9 @@
  *
  * Whoever asks for an image holds an advisory lock on it until his transaction
  * ends, so that others find the answer instead of asking too.  A transaction
- * that tags more images than a lock table can hold lets go of the earlier ones:
- * then another one may pay twice, but both leave one row.  The worker locks
- * nothing: that it is asking is seen from its lease on the job.
+ * that tags more images than a lock table can hold lets go of the later ones
+ * when they are stored: then another one may pay twice, but both leave one row.
+ * The worker locks nothing: that it is asking is seen from its lease on the job.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -70,7 +70,12 @@
 #define MOST_WAIT_MS	10000
 #define LOOK_EVERY_MS	20
 
-static int	locked = 0;			/* images locked in this transaction */
+/*
+ * What our transaction keeps locked to its end.  Some may be what an earlier one
+ * or a savepoint that was rolled back had locked: looked for when it is full.
+ */
+static LOCKTAG kept[MOST_LOCKED];
+static int	nkept = 0;
 
 /* Read the arguments of tag(). */
 bool
@@ -258,15 +263,6 @@ stored_find(const OssWish *wish)
 	return rows;
 }
 
-/* The end of a transaction releases its locks. */
-static void
-on_xact_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-		locked = 0;
-}
-
 /* Return the lock of an image. */
 static LOCKTAG
 lock_of(const OssWish *wish)
@@ -345,12 +341,8 @@ wait_for_job(const OssWish *wish)
 bool
 stored_lock(const OssWish *wish, bool wait)
 {
-	static bool registered = false;
 	LOCKTAG		tag = lock_of(wish);
 
-	if (!registered)
-		RegisterXactCallback(on_xact_end, NULL);
-	registered = true;
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL &&
 		!(wait && wait_for_lock(&tag)))
 		return false;
@@ -359,25 +351,39 @@ stored_lock(const OssWish *wish, bool wait)
 		(void) LockRelease(&tag, ExclusiveLock, false);
 		return false;
 	}
-	locked++;
 	if (wait)
 		wait_for_job(wish);
 	return true;
 }
 
-/* Release an image when too many are locked. */
+/* Forget the images of kept that are not locked any more. */
 static void
-unlock(const OssWish *wish)
+forget_unlocked(void)
+{
+	int			n = 0;
+
+	for (int i = 0; i < nkept; i++)
+	{
+		if (oss_lock_held(&kept[i], ExclusiveLock))
+			kept[n++] = kept[i];
+	}
+	nkept = n;
+}
+
+/* Keep an image locked, or release it when too many are. */
+static void
+keep_locked(const OssWish *wish)
 {
 	LOCKTAG		tag = lock_of(wish);
 
-	if (locked <= MOST_LOCKED)
+	if (!oss_lock_held(&tag, ExclusiveLock))
 		return;
-	if (oss_lock_held(&tag, ExclusiveLock))
-	{
+	if (nkept == MOST_LOCKED)
+		forget_unlocked();
+	if (nkept < MOST_LOCKED)
+		kept[nkept++] = tag;
+	else
 		(void) LockRelease(&tag, ExclusiveLock, false);
-		locked--;
-	}
 }
 
 /* Are two wishes for the same image? */
@@ -459,7 +465,7 @@ stored_keep(const OssArrival *arrivals, int n)
 	if (count > 0)
 		write_rows(rows, count);
 	for (int i = 0; i < n; i++)
-		unlock(arrivals[i].wish);
+		keep_locked(arrivals[i].wish);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(work);
 }

@@ -69,7 +69,7 @@ typedef struct OssArrival
 
 /*
  * Keep answers: those of failed requests and those that are no labels document
- * are left out.  Then unlock their images as far as too many are locked.
+ * are left out.  Then unlock their images unless few are locked yet.
  */
 extern void stored_keep(const OssArrival *arrivals, int n);
 
