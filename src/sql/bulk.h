@@ -3,6 +3,7 @@
  *	  Insert many rows into a plain table without the executor.
  *
  * Top floor.
+ *-------------------------------------------------------------------------
  */
 #ifndef OSS_BULK_H
 #define OSS_BULK_H

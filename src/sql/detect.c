@@ -9,7 +9,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "sql/detect.h"
-#include "sql/srf.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_detect);
@@ -163,9 +162,18 @@ call_arguments(FunctionCallInfo fcinfo, Datum *args, bool *nulls)
 	}
 }
 
-/* Send one request and wait for its end; *group owns it. */
-static OssRequest *
-run(const OssLabelsSpec *spec, OssGroup **group)
+/* Add rows to the result of a function. */
+void
+detect_add_rows(const OssResult *result, const DetectRows *rows)
+{
+	for (int i = 0; i < rows->nrows; i++)
+		oss_result_add(result, rows->values + i * rows->ncolumns,
+					   rows->nulls + i * rows->ncolumns);
+}
+
+/* Send one request and wait for its end. */
+OssRequest *
+detect_run(const OssLabelsSpec *spec, OssGroup **group)
 {
 	OssRequest *request;
 
@@ -196,10 +204,8 @@ detect(FunctionCallInfo fcinfo, bool is_try)
 		return (Datum) 0;
 	failure = oss_spec_failure(&spec);
 	rows = failure != NULL ? detect_failure_rows(failure, is_try) :
-		detect_rows(run(&spec, &group), is_try);
-	for (int i = 0; i < rows->nrows; i++)
-		oss_result_add(&result, rows->values + i * rows->ncolumns,
-					   rows->nulls + i * rows->ncolumns);
+		detect_rows(detect_run(&spec, &group), is_try);
+	detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);
 	return (Datum) 0;
@@ -236,7 +242,7 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if ((failure = oss_spec_failure(&spec)) != NULL)
 		oss_failure_throw(failure);
-	request = run(&spec, &group);
+	request = detect_run(&spec, &group);
 	if ((failure = oss_request_failure(request)) == NULL)
 		answer = oss_answer_parse(request, &failure);
 	if (failure != NULL)

@@ -10,6 +10,7 @@
 #define OSS_DETECT_H
 
 #include "client/request.h"
+#include "sql/srf.h"
 #include "utils/jsonb.h"
 
 /* The arguments, in the order of the SQL declaration. */
@@ -50,6 +51,12 @@ extern bool detect_spec(const Datum *args, const bool *nulls,
 						OssLabelsSpec *spec);
 
 /*
+ * Send one request and wait for its end; *group, in CurrentMemoryContext, owns
+ * it.  Errors: those of oss_group_wait().
+ */
+extern OssRequest *detect_run(const OssLabelsSpec *spec, OssGroup **group);
+
+/*
  * Make the rows of a finished request, in CurrentMemoryContext.  A failure is
  * raised, or for try_detect() one row unless it lies in the set-up.
  */
@@ -63,5 +70,8 @@ extern DetectRows *detect_failure_rows(const OssFailure *failure, bool is_try);
  * confidence of least or more, or without any.
  */
 extern DetectRows *detect_document_rows(const Jsonb *answer, double least);
+
+/* Add rows to the result of a function that has these columns. */
+extern void detect_add_rows(const OssResult *result, const DetectRows *rows);
 
 #endif							/* OSS_DETECT_H */

@@ -14,7 +14,7 @@
 #include "client/signing.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "sql/srf.h"
+#include "sql/detect.h"
 #include "sql/subtransaction.h"
 #include "utils/builtins.h"
 
@@ -275,16 +275,12 @@ static void
 check_labels(Patient *p)
 {
 	OssLabelsSpec spec = {.server = p->server,.bucket = p->bucket,.key = p->key};
-	OssGroup   *group = oss_group_create(CurrentMemoryContext);
-	OssRequest *request;
+	OssGroup   *group;
+	OssRequest *request = detect_run(&spec, &group);
 	const OssFailure *failure;
 	OssLabel   *labels;
 	Jsonb	   *answer = NULL;
 
-	oss_request_start(group, &spec, NULL);
-	do
-		request = oss_group_wait(group, -1);
-	while (request == NULL);
 	if ((failure = oss_request_failure(request)) == NULL)
 		answer = oss_answer_parse(request, &failure);
 	if (failure != NULL)

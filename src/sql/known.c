@@ -20,7 +20,7 @@
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "sql/known.h"
-#include "sql/srf.h"
+#include "sql/queue.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -168,28 +168,20 @@ make_pair(Datum name, Datum parent, bool no_parent)
 static void
 write_pair(Datum name, Datum parent, bool no_parent)
 {
-	static SPIPlanPtr plan = NULL;
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[] = {name, parent};
-	const char	nulls[] = {' ', no_parent ? 'n' : ' '};
-	int			result;
+	static OssPlan insert = {
+		"INSERT INTO oss_labels.known_label "
+		"(label_name, parent_label_name) SELECT $1, $2 "
+		"WHERE NOT EXISTS (SELECT FROM oss_labels.known_label k "
+		"WHERE k.label_name = $1 "
+		"AND k.parent_label_name IS NOT DISTINCT FROM $2)",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2];
+	char		nulls[2];
 
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("INSERT INTO oss_labels.known_label "
-						   "(label_name, parent_label_name) SELECT $1, $2 "
-						   "WHERE NOT EXISTS (SELECT FROM oss_labels.known_label k "
-						   "WHERE k.label_name = $1 "
-						   "AND k.parent_label_name IS NOT DISTINCT FROM $2)",
-						   2, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare to note labels");
-	}
-	result = SPI_execute_plan(plan, values, nulls, false, 0);
-	MemoryContextSwitchTo(caller);
-	if (result != SPI_OK_INSERT)
-		elog(ERROR, "could not note labels: %s", SPI_result_code_string(result));
+	oss_arg(values, nulls, 0, name, false);
+	oss_arg(values, nulls, 1, parent, no_parent);
+	oss_queue_execute(&insert, values, nulls, SPI_OK_INSERT);
 }
 
 /* Note a label and its parent. */

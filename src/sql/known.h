@@ -4,6 +4,7 @@
  *
  * Top floor.  A trigger does it for whatever is inserted into image_label by
  * SQL; who inserts past the executor has to call these.
+ *-------------------------------------------------------------------------
  */
 #ifndef OSS_KNOWN_H
 #define OSS_KNOWN_H

@@ -6,7 +6,7 @@
  * Top floor.  Design section 6.
  *
  * The planner's side (pipeline_path.c) offers the node for a join whose inner
- * side is one call of detect or try_detect.  The executor's side
+ * side is one call of detect, try_detect or tag.  The executor's side
  * (pipeline.c) joins the rows of its window (pipeline_window.c), whose
  * requests are shared within a query (pipeline_answer.c).
  *-------------------------------------------------------------------------
@@ -39,8 +39,8 @@ typedef enum OssFunction
 } OssFunction;
 
 /*
- * Is a function the extension's own detect, try_detect or tag, still defined as the
- * extension's script did?  Sets *which when it is.  Only a function with one
+ * Is a function the extension's own detect, try_detect or tag, still defined as
+ * the extension's script did?  Sets *which when it is.  Only a function with one
  * of their C symbols costs more than a look into the system cache.
  */
 extern bool oss_pipeline_function(Oid funcid, OssFunction *which);

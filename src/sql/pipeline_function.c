@@ -106,7 +106,7 @@ is_member(Oid funcid)
 		getExtensionOfObject(ProcedureRelationId, funcid) == extension;
 }
 
-/* Is a function the extension's own detect or try_detect? */
+/* Is a function the extension's own detect, try_detect or tag? */
 bool
 oss_pipeline_function(Oid funcid, OssFunction *which)
 {
@@ -142,7 +142,7 @@ oss_pipeline_function(Oid funcid, OssFunction *which)
 }
 
 /*
- * Planner support function of detect and try_detect.
+ * Planner support function of detect, try_detect and tag.
  *
  * That the planner calls it, before any join is planned, is what it is for: the
  * call loads the library and with it the hooks, so that the first query of a

@@ -369,7 +369,7 @@ offer(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		replace_nested_loops(joinrel, outerrel, innerrel, paths);
 }
 
-/* Does a joined relation get rows from detect or try_detect? */
+/* Does a joined relation get rows from detect, try_detect or tag? */
 static bool
 contains_call(PlannerInfo *root, RelOptInfo *rel)
 {

@@ -45,7 +45,7 @@ typedef enum OssPlanExprs
 	intVal(list_nth((cscan)->custom_private, (i)))
 
 /*
- * Return the call of detect or try_detect that a base relation is, and set
+ * Return the call of detect, try_detect or tag that a base relation is, and set
  * *which; or return NULL.
  */
 extern FuncExpr *oss_pipeline_call(PlannerInfo *root, RelOptInfo *rel,

@@ -6,6 +6,7 @@
  * may be started: the outer side is not read further than that.  What goes
  * wrong while a row's arguments are computed ahead is put off: the row is
  * computed again when it is its turn, and fails then, as in the ordinary plan.
+ *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 

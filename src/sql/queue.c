@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * queue.c
- *	  How statements on the queue's tables are run.
+ *	  How statements on the extension's tables are run.
  *
  * The tables belong to the extension's owner and callers need no right on
  * them.  The statements name every relation with its schema; the search path
@@ -26,9 +26,9 @@
 #include "utils/wait_event.h"
 
 /*
- * Settings that our statements run under, the search path first.  The queue's statistics are always
- * stale (it is empty one moment and full the next) so that the planner is told
- * to use the indexes, and jit would only cost.
+ * Settings that our statements run under, the search path first.  The queue's
+ * statistics are always stale (it is empty one moment and full the next) so
+ * that the planner is told to use the indexes, and jit would only cost.
  */
 static const char *const queue_settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"},

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * queue.h
- *	  The tables of the queue as C sees them.
+ *	  How C runs statements on the extension's tables.
  *
  * Top floor.  Every statement runs between oss_queue_begin() and
  * oss_queue_end(), as the extension's owner, with a search path and planner

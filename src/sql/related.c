@@ -132,7 +132,7 @@ take_rarity(TupleTableSlot *slot, void *arg)
 	label->wanted = 0;
 }
 
-/* Read what an array holds; its nulls become NaN or NULL. */
+/* Return what an argument holds, an array; nothing when it is NULL. */
 static Datum *
 elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
 		 char align, bool **nulls, int *n)

@@ -3,8 +3,8 @@
  *	  What launcher, workers and backends tell each other: one slot per
  *	  database in shared memory, and the wake-up at commit.
  *
- * Top floor.  Without shared_preload_libraries there is no shared memory:
- * every function here then does nothing and says so by its result.
+ * Top floor.  Without shared_preload_libraries there is no shared memory: those
+ * that need no lock then do nothing.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SHARED_H
@@ -97,7 +97,10 @@ extern bool oss_wake_pending(void);
  */
 extern void oss_foreground_count(int change);
 
-/* Does anybody but the worker drain this database's queue? */
+/*
+ * Does anybody but the worker drain this database's queue?  True without shared
+ * memory, where nobody can tell.
+ */
 extern bool oss_foreground_any(void);
 
 /* Wake the launcher now. */

@@ -28,7 +28,7 @@ typedef struct OssStoreRow
 
 /*
  * Write n answers, which must be of different images, replacing what is stored
- * of these images unless that was asked for later.  Two statements, whatever
+ * of these images unless that was asked for later.  A few statements, whatever
  * n.  Within oss_queue_begin(), with SPI connected; allocates in
  * CurrentMemoryContext.
  */

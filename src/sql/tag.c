@@ -12,7 +12,6 @@
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
 #include "sql/queue.h"
-#include "sql/srf.h"
 #include "sql/tag_stored.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -20,15 +19,6 @@
 PG_FUNCTION_INFO_V1(oss_labels_tag);
 PG_FUNCTION_INFO_V1(oss_labels_labels_of);
 PG_FUNCTION_INFO_V1(oss_labels_import_labels);
-
-/* Give out rows. */
-static void
-return_rows(const OssResult *result, const DetectRows *rows)
-{
-	for (int i = 0; i < rows->nrows; i++)
-		oss_result_add(result, rows->values + i * rows->ncolumns,
-					   rows->nulls + i * rows->ncolumns);
-}
 
 /* Ask the service, and keep the answer unless somebody else is about to. */
 static DetectRows *
@@ -43,13 +33,7 @@ ask(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
 	DetectRows *rows;
 
 	(void) detect_spec(args, nulls, &spec);
-	group = oss_group_create(CurrentMemoryContext);
-	oss_request_start(group, &spec, NULL);
-
-	/* the wait also ends when somebody sets our latch */
-	do
-		arrival.request = oss_group_wait(group, -1);
-	while (arrival.request == NULL);
+	arrival.request = detect_run(&spec, &group);
 	if (keep)
 		stored_keep(&arrival, 1);
 	rows = detect_rows(arrival.request, false);
@@ -85,7 +69,7 @@ oss_labels_tag(PG_FUNCTION_ARGS)
 		if (rows == NULL)
 			rows = ask(args, nulls, &wish, locked);
 	}
-	return_rows(&result, rows);
+	detect_add_rows(&result, rows);
 	return (Datum) 0;
 }
 
@@ -142,7 +126,7 @@ oss_labels_labels_of(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	answer = read_answer(fcinfo);
 	if (answer != NULL)
-		return_rows(&result, detect_document_rows(answer, least));
+		detect_add_rows(&result, detect_document_rows(answer, least));
 	return (Datum) 0;
 }
 
@@ -167,9 +151,18 @@ container_field(const Jsonb *object, const char *name)
 	return JsonbValueToJsonb(&value);
 }
 
+/* Has an object a field that holds an array? */
+static bool
+has_array(const Jsonb *object, const char *name)
+{
+	const Jsonb *array = container_field(object, name);
+
+	return array != NULL && JB_ROOT_IS_ARRAY(array);
+}
+
 /*
  * Return a document with Labels: it is one, or holds one as "body" does for the
- * SDKs, or is imm/tagimage's with Tags, which stay in it.
+ * SDKs, or is imm/tagimage's with Tags, which stay in it.  NULL: it is none.
  */
 static Jsonb *
 labels_document(Jsonb *document)
@@ -189,19 +182,17 @@ labels_document(Jsonb *document)
 		1, {JSONBOID}
 	};
 	MemoryContext caller = CurrentMemoryContext;
-	Jsonb	   *part;
-	Datum		value = JsonbPGetDatum(document);
+	Jsonb	   *body = container_field(document, "body");
+	Datum		value;
 	bool		isnull;
 
-	part = container_field(document, "Labels");
-	if (part != NULL && JB_ROOT_IS_ARRAY(part))
+	if (body != NULL && !has_array(document, "Labels"))
+		document = body;
+	if (has_array(document, "Labels"))
 		return document;
-	part = container_field(document, "body");
-	if (part != NULL)
-		return labels_document(part);
-	part = container_field(document, "Tags");
-	if (part == NULL || !JB_ROOT_IS_ARRAY(part))
+	if (!has_array(document, "Tags"))
 		return NULL;
+	value = JsonbPGetDatum(document);
 	SPI_connect();
 	oss_queue_execute(&convert, &value, NULL, SPI_OK_SELECT);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
