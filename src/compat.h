@@ -1,11 +1,14 @@
 /*-------------------------------------------------------------------------
  * compat.h
- *	  Everything that depends on the version of PostgreSQL (15 to 19) or of
- *	  libcurl.  No other file tests versions.
+ *	  Versions: our own, and everything that depends on that of PostgreSQL (15
+ *	  to 19) or of libcurl.  No other file tests versions.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_COMPAT_H
 #define OSS_COMPAT_H
+
+/* Of this library, and of the extension's SQL that belongs to it. */
+#define OSS_LABELS_VERSION "1.0"
 
 #if PG_VERSION_NUM < 150000
 #error "oss_labels needs PostgreSQL 15 or newer"

@@ -137,13 +137,27 @@ url_problem(const char *value)
 	return text_problem(value, URL_MAX, "\"'\\<>{}|^`#");
 }
 
+/* Make a sentence of what the ground floor says, unless that is nothing. */
+static const char *
+problem_sentence(const char *problem)
+{
+	return problem != NULL ? oss_sentence(problem) : NULL;
+}
+
 /* Say what is wrong with the endpoint of STS; http is for loopback alone. */
 static const char *
 sts_endpoint_problem(const char *value)
 {
 	OssEndpoint ignored;
 
-	return oss_endpoint_parse(value, &ignored);
+	return problem_sentence(oss_endpoint_parse(value, &ignored));
+}
+
+/* Say what is wrong with a region. */
+static const char *
+region_problem(const char *value)
+{
+	return problem_sentence(oss_region_problem(value));
 }
 
 /* Say what is wrong with the life asked for. */
@@ -200,7 +214,7 @@ static const OptionDef option_defs[] = {
 	OPTION(role_session_name, &credential_oidc, role_problem),
 	OPTION(duration_seconds, &credential_oidc, duration_problem),
 	OPTION(sts_endpoint, &credential_oidc, sts_endpoint_problem),
-	OPTION(sts_region, &credential_oidc, oss_region_problem),
+	OPTION(sts_region, &credential_oidc, region_problem),
 	OPTION(enable_vpc, &credential_oidc, bool_problem),
 	OPTION(credentials_uri, &credential_uri, url_problem),
 	OPTION(config_file, &credential_config_file, path_problem),

@@ -186,7 +186,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "InvalidBucketName", NULL, NULL, ARGUMENT, NEVER, IMAGE, "the bucket's name is not valid",
 	"A bucket's name has 3 to 63 lower-case letters, digits and hyphens."},
 	{0, "InvalidObjectName", NULL, NULL, ARGUMENT, NEVER, IMAGE, "the key is not valid",
-	"A key has 1 to 1023 bytes of UTF-8 and does not begin with a slash."},
+	"A key has 1 to 1023 bytes of UTF-8 and does not begin with a slash or backslash."},
 	{0, "TooManyPipes", NULL, NULL, ARGUMENT, NEVER, IMAGE,
 	"the service refuses the action", NULL},
 	{0, "BadRequest", NULL, NULL, ARGUMENT, TRANSIENT, IMAGE,

@@ -21,7 +21,7 @@
 #include "protocol/address.h"
 #include "utils/memutils.h"
 
-#define USER_AGENT "oss_labels/1.0"
+#define USER_AGENT "oss_labels/" OSS_LABELS_VERSION
 
 /* Bytes of answer headers accepted: real ones have under two thousand. */
 #define MAX_HEADER_BYTES	(64 * 1024)

@@ -109,7 +109,7 @@ operation_problem(const char *operation, size_t len)
 	if (len == 0)
 		return "an image operation is missing between slashes";
 	if (name_len == 6 && memcmp(operation, "labels", 6) == 0)
-		return "image/labels costs money each time the URL is opened";
+		return "the action image/labels costs money each time the URL is opened";
 	if (!is_basic_operation(operation, name_len))
 		return "only basic image operations, such as resize, may stand in "
 			"a presigned URL";

@@ -454,7 +454,7 @@ oss_endpoint_parse(const char *text, OssEndpoint *endpoint)
 		return problem;
 	endpoint->default_port = endpoint->port == scheme_port;
 	if (!endpoint->https && !endpoint->is_loopback)
-		return "http is for loopback addresses only, since others could "
+		return "plain http is for loopback addresses only, since others could "
 			"read and replay the request";
 	return NULL;
 }

@@ -16,9 +16,6 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-/* Version of the extension's SQL that this library belongs to. */
-#define OSS_LABELS_VERSION "1.0"
-
 /* Databases that can be looked after at once. */
 #define OSS_MAX_SLOTS 128
 

@@ -22,6 +22,7 @@
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"

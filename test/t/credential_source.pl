@@ -329,6 +329,7 @@ for my $case (
 	[ 'a relative file', '22023', 'config_file', %file, config_file => 'config.json' ],
 	[ 'a URI that is none', '22023', 'http', %uri, credentials_uri => 'file:///etc/passwd' ],
 	[ 'http to STS', '22023', 'sts_endpoint', %oidc, sts_endpoint => 'http://sts.aliyuncs.com' ],
+	[ 'a region of another spelling', '22023', 'sts_region', %oidc, sts_region => 'oss-cn-hangzhou' ],
 	[ 'a short life', '22023', 'seconds', %oidc, duration_seconds => 60 ],
 	[ 'a VPC without region', '22023', 'sts_region', %oidc, enable_vpc => 'true' ],
 	[ 'a misspelt name', 'HV00D', 'role_name', %ecs, rolename => 'a' ])
@@ -337,6 +338,7 @@ for my $case (
 	my ($out, $err) = $test->psql($test->create_mapping(%options));
 	like($err, qr/ERROR:  $sqlstate: .*\Q$expected\E/s, "definition: $name");
 	unlike($err, qr/s3cret/, "definition: $name: value not shown");
+	unlike($err, qr/^DETAIL:  (?:[a-z]|.*[^.]$)/m, "definition: $name: the detail is a sentence");
 }
 is(join('', $test->psql($test->create_mapping)), '', 'a mapping without options, as pg_dump writes it');
 fails('a mapping without options', 'no access_key_id and access_key_secret');

@@ -242,4 +242,9 @@ sub readme_has
 }
 readme_has($_) for qw(errors settings);
 
+# the short table names each SQLSTATE
+my ($short) = PostgreSQL::Test::Utils::slurp_file('README.md') =~ /^\| SQLSTATE \|[^\n]*\n(.*?)\n\n/ms;
+my %all = map { $_->{sqlstate} => 1 } @table;
+is(join(' ', grep { $short !~ /^\|[^|]*\b$_\b/m } sort keys %all), '', 'README: what to think of each SQLSTATE');
+
 done_testing();

@@ -106,13 +106,14 @@ $publisher->stop;
 # ---- a library and an extension of different versions ----
 
 $test->log;
+my $version = $test->sql("SELECT extversion FROM pg_extension WHERE extname = 'oss_labels'");
 $test->sql("UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'oss_labels'");
 $test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL");
 $test->enqueue(1, 'version');
 ok($test->wait_worker('library and extension differ%'), 'versions differ: no worker');
-is(() = $test->log =~ /the library is version 1\.\d+, the extension 0\.9/g, 1, 'versions differ: said once');
+is(() = $test->log =~ /the library is version \Q$version\E, the extension 0\.9/g, 1, 'versions differ: said once');
 is($test->sql('SELECT count(*) FROM oss_labels.job'), '1', 'versions differ: nothing is done');
-$test->sql("UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'oss_labels'");
+$test->sql("UPDATE pg_extension SET extversion = '$version' WHERE extname = 'oss_labels'");
 $node->restart;
 ok($test->wait_empty, 'versions agree: goes on');
 

@@ -252,7 +252,9 @@ my $sharedir = -w $directory;
 SKIP:
 {
 	skip 'cannot add an upgrade script', 6 unless $sharedir;
-	for my $step ('0.9--1.0', '1.0--1.1')
+	my $version = $test->sql("SELECT extversion FROM pg_extension WHERE extname = 'oss_labels'");
+	my @steps = ("0.1--$version", "$version--999");
+	for my $step (@steps)
 	{
 		PostgreSQL::Test::Utils::append_to_file("$directory/oss_labels--$step.sql",
 			"ALTER TABLE oss_labels.job ADD upgraded int DEFAULT 1;\n");
@@ -262,8 +264,8 @@ SKIP:
 	$test->enqueue(5, 'update');
 	$oss->wait_count(label_in_flight => 5);
 	$pid = $test->worker_pid;
-	$test->sql("BEGIN; UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'oss_labels';"
-		  . " ALTER EXTENSION oss_labels UPDATE TO '1.0'; SELECT pg_sleep(1.5); COMMIT");
+	$test->sql("BEGIN; UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'oss_labels';"
+		  . " ALTER EXTENSION oss_labels UPDATE TO '$version'; SELECT pg_sleep(1.5); COMMIT");
 	ok($test->wait_empty, 'ALTER EXTENSION UPDATE: answers that came meanwhile are stored');
 	is($test->count, 5, 'ALTER EXTENSION UPDATE: each was asked for once');
 	is($test->worker_pid || $pid, $pid, 'ALTER EXTENSION UPDATE: the same worker');
@@ -271,13 +273,13 @@ SKIP:
 	$test->sql('ALTER TABLE oss_labels.job DROP upgraded');
 	$test->enqueue(5, 'newer');
 	$oss->wait_count(label_in_flight => 5);
-	$test->sql("ALTER EXTENSION oss_labels UPDATE TO '1.1'");
+	$test->sql("ALTER EXTENSION oss_labels UPDATE TO '999'");
 	ok($test->wait_worker('library and extension differ%'), 'ALTER EXTENSION UPDATE to a version of another library: the worker leaves');
 	is($test->sql('SELECT count(*) FROM oss_labels.job'), '5', 'ALTER EXTENSION UPDATE: no job is lost');
-	$test->sql("UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'oss_labels'");
+	$test->sql("UPDATE pg_extension SET extversion = '$version' WHERE extname = 'oss_labels'");
 	$node->restart;
 	ok($test->wait_empty, 'ALTER EXTENSION UPDATE: goes on with the right library');
-	unlink "$directory/oss_labels--0.9--1.0.sql", "$directory/oss_labels--1.0--1.1.sql";
+	unlink map { "$directory/oss_labels--$_.sql" } @steps;
 }
 
 # ---- DROP DATABASE ... WITH (FORCE), with requests in flight ----
