@@ -35,8 +35,8 @@ typedef struct DrainServer
 	OssServer  *target;			/* the last job's, pinned; for the rates */
 	TimestampTz held_until;		/* the endpoint can't be reached */
 	int			held;			/* times in a row */
-	bool		pausing;		/* a finished job's pause is to be written: start
-								 * nothing */
+	bool		pausing;		/* a finished job's pause is to be written:
+								 * start nothing */
 } DrainServer;
 
 #define DRAIN_HASH 4096
