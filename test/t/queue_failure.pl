@@ -163,6 +163,21 @@ is($test->sql('SELECT count(*) FROM oss_labels.job'), '3', 'pause(): the whole d
 $test->sql('SELECT oss_labels.resume()');
 ok($test->wait_empty, 'resume(): goes on');
 
+# ---- a server that is dropped, and made again ----
+
+$test->sql("SELECT oss_labels.pause('other')");
+enqueue(2, 'dropped', 'other');
+$test->sql("DROP SERVER other CASCADE; SELECT oss_labels.resume('other')");
+ok($test->wait_sql("SELECT paused LIKE '%does not exist%' FROM oss_labels.queue WHERE server = 'other'"),
+	'a dropped server: its jobs are paused, and the view says why');
+enqueue(1, 'undropped', 'oss');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = 'oss'", '0'), 'a dropped server: the other goes on');
+is($test->sql('SELECT count(*), max(attempts) FROM oss_labels.job'), '2|0', 'a dropped server: its jobs stay');
+$test->sql(sprintf $create, 'other', $other->http_endpoint);
+ok($test->wait_empty, 'a server of that name again: it goes on');
+is($test->sql("SELECT count(*) FROM oss_labels.image WHERE key LIKE 'dropped%'"), '2', 'a server of that name again: tagged');
+is(failed(), '0', 'a dropped server: no job failed');
+
 # ---- failures: retried later and later, counted, told ----
 
 $test->reset;
