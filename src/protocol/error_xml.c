@@ -37,9 +37,6 @@ static const Field fields[] = {
 	FIELD("Message", message, false),
 	FIELD("RequestId", request_id, false),
 	FIELD("EC", ec, false),
-	FIELD("HostId", host_id, false),
-	FIELD("BucketName", bucket, false),
-	FIELD("Bucket", bucket, false),
 	FIELD("Endpoint", endpoint, false),
 	FIELD("ServerTime", server_time, true),
 };
@@ -217,51 +214,22 @@ on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
 	refuse(data);
 }
 
-/* Is this a character of IMM's error codes ("File access forbidden")? */
-static bool
-is_imm_code_char(char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		(c >= '0' && c <= '9') || c == ' ' || c == '.' || c == '_' ||
-		c == '-';
-}
-
-/* Copy n bytes to a field of the given size, if they fit. */
-static void
-copy_part(char *to, size_t size, const char *from, size_t n)
-{
-	if (n >= size)
-		return;
-	memcpy(to, from, n);
-	to[n] = '\0';
-}
-
 /*
- * Split the message of an error that IMM gave through OSS: "<IMM code>, <IMM
- * text> <IMM request id>" (reference 6.3).
+ * Find IMM's request id, the last word of an error that IMM gave through OSS:
+ * "<IMM code>, <IMM text> <IMM request id>" (reference 6.3).
  */
 static void
-split_imm_message(OssErrorXml *error)
+find_imm_request_id(OssErrorXml *error)
 {
-	static const char hex[] = "0123456789ABCDEFabcdef-";
-	const char *message = error->message;
-	const char *last = strrchr(message, ' ');
-	size_t		comma = 0;
-	size_t		n;
+	const char *last = strrchr(error->message, ' ');
+	size_t		len;
 
-	if (strncmp(error->code, "Imm ", 4) != 0)
+	if (strncmp(error->code, "Imm ", 4) != 0 || last == NULL)
 		return;
-	while (is_imm_code_char(message[comma]))
-		comma++;
-	for (n = comma; n > 0 && message[n - 1] == ' ';)
-		n--;
-	if (message[comma] == ',')
-		copy_part(error->imm_code, sizeof(error->imm_code), message, n);
+	len = strspn(++last, "0123456789ABCDEFabcdef-");
 	/* a word of the text may be hexadecimal, but none is that long */
-	if (last != NULL && strlen(last + 1) >= 16 &&
-		last[1 + strspn(last + 1, hex)] == '\0')
-		copy_part(error->imm_request_id, sizeof(error->imm_request_id),
-				  last + 1, strlen(last + 1));
+	if (last[len] == '\0' && len >= 16 && len < sizeof(error->imm_request_id))
+		memcpy(error->imm_request_id, last, len + 1);
 }
 
 /* Run the parser over the body; false if it is not an <Error> document. */
@@ -294,7 +262,7 @@ oss_error_xml_parse(const char *body, size_t len, OssErrorXml *error)
 		memset(error, 0, sizeof(*error));
 		return false;
 	}
-	split_imm_message(error);
+	find_imm_request_id(error);
 	return true;
 }
 

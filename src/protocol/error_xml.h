@@ -27,12 +27,9 @@ typedef struct OssErrorXml
 	char		message[OSS_ERROR_FIELD_MAX];
 	char		request_id[128];
 	char		ec[64];
-	char		host_id[256];
-	char		bucket[128];
-	char		endpoint[256];	/* <Endpoint> of a PermanentRedirect */
+	char		endpoint[256];	/* where the bucket is, if not here */
 	char		server_time[64];	/* ISO 8601, as sent */
-	char		imm_code[128];	/* of an "Imm Client" message, else empty */
-	char		imm_request_id[128];
+	char		imm_request_id[128];	/* of IMM's own message, else empty */
 } OssErrorXml;
 
 /*

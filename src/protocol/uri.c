@@ -204,18 +204,6 @@ oss_region_problem(const char *region)
 	return NULL;
 }
 
-/* Does a text consist of visible ASCII characters? */
-static bool
-is_visible(const char *s)
-{
-	for (; *s != '\0'; s++)
-	{
-		if (*s < '!' || *s > '~')
-			return false;
-	}
-	return true;
-}
-
 /* Return what is wrong with a version id. */
 const char *
 oss_version_id_problem(const char *version_id)
@@ -224,20 +212,11 @@ oss_version_id_problem(const char *version_id)
 
 	if (len == 0 || len > OSS_VERSION_ID_MAX)
 		return "a version id has 1 to 1024 characters";
-	if (!is_visible(version_id))
-		return "a version id consists of visible ASCII characters";
-	return NULL;
-}
-
-/* Return what is wrong with a key id or token. */
-const char *
-oss_header_value_problem(const char *value)
-{
-	if (value[0] == '\0')
-		return "the value must not be empty";
-	if (!is_visible(value))
-		return "the value consists of visible ASCII characters, without "
-			"spaces or line breaks";
+	for (size_t i = 0; i < len; i++)
+	{
+		if (version_id[i] < '!' || version_id[i] > '~')
+			return "a version id consists of visible ASCII characters";
+	}
 	return NULL;
 }
 
@@ -328,8 +307,6 @@ parse_host(const char *text, size_t len, bool bracketed,
 {
 	if (len == 0)
 		return "the endpoint has no host";
-	if (memchr(text, '@', len) != NULL)
-		return "an endpoint must not contain user information";
 	if (!lower_host(text, len, endpoint))
 		return "the endpoint's host is too long";
 	note_literal(endpoint);
@@ -376,6 +353,8 @@ parse_authority(const char *text, size_t len, OssEndpoint *endpoint)
 	const char *after;
 	const char *problem;
 
+	if (memchr(text, '@', len) != NULL)
+		return "an endpoint must not contain user information";
 	if (bracketed)
 	{
 		text++;
@@ -389,13 +368,10 @@ parse_authority(const char *text, size_t len, OssEndpoint *endpoint)
 		host_end = memchr(text, ':', len);
 		if (host_end == NULL)
 			host_end = end;
-		else if (memchr(host_end + 1, ':', end - host_end - 1) != NULL &&
-				 memchr(text, '@', len) == NULL)
+		else if (memchr(host_end + 1, ':', end - host_end - 1) != NULL)
 			return "an IPv6 address in an endpoint stands in brackets";
 		after = host_end;
 	}
-	if (memchr(text, '@', end - text) != NULL)
-		return "an endpoint must not contain user information";
 	problem = parse_host(text, host_end - text, bracketed, endpoint);
 	if (problem != NULL || after == end)
 		return problem;
@@ -415,11 +391,11 @@ parse_scheme(const char **text, OssEndpoint *endpoint)
 	if (end == NULL)
 		return NULL;
 	len = end - *text;
-	/* the letters' lower case is their code with this bit set */
 	if (len == 4 || len == 5)
 	{
 		char		scheme[6] = {0};
 
+		/* the letters' lower case is their code with this bit set */
 		for (size_t i = 0; i < len; i++)
 			scheme[i] = (*text)[i] | 0x20;
 		endpoint->https = strcmp(scheme, "https") == 0;

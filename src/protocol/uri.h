@@ -54,14 +54,12 @@ extern void oss_escape(OssText *out, const char *bytes, size_t n,
  * key: 1 to 1023 bytes of valid UTF-8 without NUL, not beginning with '/'
  * or '\'.  region: 1 to 59 of [a-z0-9-], not beginning or ending with '-', and
  * never the spelling "oss-<region>".  version_id: 1 to 1024 visible ASCII
- * characters.  header_value: visible ASCII characters, not empty: what a
- * key id or token must be, as it becomes part of a header.
+ * characters.
  */
 extern const char *oss_bucket_problem(const char *bucket);
 extern const char *oss_key_problem(const char *key, size_t len);
 extern const char *oss_region_problem(const char *region);
 extern const char *oss_version_id_problem(const char *version_id);
-extern const char *oss_header_value_problem(const char *value);
 
 /*
  * Parse "[scheme://]host[:port][/]" into *endpoint; no scheme means https.

@@ -37,11 +37,8 @@ check_error(bool accepted, const OssErrorXml *error)
 	check_field(error->message, sizeof(error->message));
 	check_field(error->request_id, sizeof(error->request_id));
 	check_field(error->ec, sizeof(error->ec));
-	check_field(error->host_id, sizeof(error->host_id));
-	check_field(error->bucket, sizeof(error->bucket));
 	check_field(error->endpoint, sizeof(error->endpoint));
 	check_field(error->server_time, sizeof(error->server_time));
-	check_field(error->imm_code, sizeof(error->imm_code));
 	check_field(error->imm_request_id, sizeof(error->imm_request_id));
 }
 
