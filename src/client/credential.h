@@ -19,6 +19,9 @@
 #include "protocol/sign.h"
 #include "utils/guc.h"
 
+/* Bytes of an access key id. */
+#define CREDENTIAL_ID_MAX	128
+
 struct OssFailure;
 
 typedef struct CredentialSource CredentialSource;
@@ -69,8 +72,11 @@ extern void credential_option_check(const char *name, const char *value,
 /* Check a mapping's options together: what excludes or needs what. */
 extern void credential_options_check(List *options);
 
-/* Names of all options that belong to credentials, ending with NULL. */
-extern const char *const credential_option_names[];
+/* Name of the i-th option that belongs to credentials; NULL after the last. */
+extern const char *credential_option_name(int i);
+
+/* Do a mapping's options use the machine's identity, files or environment? */
+extern bool credential_uses_machine(List *options);
 
 /*
  * Must the role that uses the mapping be a superuser?  Yes when the source uses

@@ -14,7 +14,6 @@
 #include "protocol/uri.h"
 #include "utils/builtins.h"
 
-#define KEY_ID_MAX		128
 #define SECRET_MAX		256
 #define TOKEN_MAX		16384
 #define NAME_MAX_LEN	64
@@ -44,7 +43,7 @@ static const CredentialProvider *const providers[] = {
 	&credential_config_file
 };
 
-/* Say what is wrong with text of n to max bytes made of allowed bytes. */
+/* Say what is wrong with text of 1 to max bytes, none of them forbidden. */
 static const char *
 text_problem(const char *value, size_t max, const char *forbidden)
 {
@@ -70,7 +69,7 @@ text_problem(const char *value, size_t max, const char *forbidden)
 const char *
 credential_id_problem(const char *value)
 {
-	const char *problem = text_problem(value, KEY_ID_MAX, "");
+	const char *problem = text_problem(value, CREDENTIAL_ID_MAX, "");
 
 	if (problem == NULL &&
 		strspn(value, "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -222,17 +221,12 @@ static const OptionDef option_defs[] = {
 	OPTION(superuser_required, NULL, bool_problem)
 };
 
-const char *const credential_option_names[] = {
-	"credential_source", "access_key_id", "access_key_secret",
-	"security_token", "role_name", "disable_imds_v1", "role_arn",
-	"oidc_provider_arn", "oidc_token_file", "role_session_name",
-	"duration_seconds", "sts_endpoint", "sts_region", "enable_vpc",
-	"credentials_uri", "config_file", "profile", "superuser_required", NULL
-};
-
-StaticAssertDecl(lengthof(credential_option_names) ==
-				 lengthof(option_defs) + 1,
-				 "credential_option_names lists every option");
+/* Return the name of the i-th option. */
+const char *
+credential_option_name(int i)
+{
+	return i < lengthof(option_defs) ? option_defs[i].name : NULL;
+}
 
 /* Find an option's definition, or return NULL. */
 static const OptionDef *
@@ -423,13 +417,20 @@ credential_options_check(List *options)
 				 errhint("Give access_key_id and access_key_secret, or choose another credential_source.")));
 }
 
+/* Do these options use what is the machine's? */
+bool
+credential_uses_machine(List *options)
+{
+	return chosen_provider(options) != &credential_static;
+}
+
 /* Does using these options need a superuser? */
 bool
 credential_needs_superuser(List *options)
 {
 	ListCell   *cell;
 
-	if (chosen_provider(options) == &credential_static)
+	if (!credential_uses_machine(options))
 		return false;
 	foreach(cell, options)
 	{

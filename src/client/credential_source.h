@@ -13,6 +13,7 @@
 #include "client/failure.h"
 #include "client/http.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 /* Bytes of a credential file, token file or answer that are accepted. */
 #define CREDENTIAL_DOCUMENT_MAX	65536
@@ -110,7 +111,7 @@ struct CredentialSource
 	TimestampTz failed_at;
 
 	/* the last key refused by the service */
-	char		refused_id[129];
+	char		refused_id[CREDENTIAL_ID_MAX + 1];
 	TimestampTz refused_at;
 };
 
@@ -186,8 +187,8 @@ extern void credential_deliver_answer(CredentialSource *source,
 /*
  * Read a file of at most CREDENTIAL_DOCUMENT_MAX bytes into
  * CurrentMemoryContext, a leading "~/" being the home directory of the
- * database server's user.  With private, a file that others may read or write
- * is refused.  Returns NULL after failing the fetch.
+ * database server's user.  With private_only, a file that others may read or
+ * write is refused.  Returns NULL after failing the fetch.
  */
 extern char *credential_file_read(CredentialSource *source, const char *path,
 								  bool private_only, size_t *len);
@@ -215,7 +216,7 @@ extern bool credential_option_is_true(const char *value);
 
 /*
  * Each returns NULL when the value can be used in a request, otherwise what is
- * wrong with it as a phrase for DETAIL (a static string).
+ * wrong with it as a sentence for DETAIL (a static string).
  */
 extern const char *credential_id_problem(const char *value);
 extern const char *credential_secret_problem(const char *value);

@@ -8,8 +8,9 @@
  * and multiplicative decrease, and followed by even pacing.
  *
  * Locking: a slot's mutex guards it; the registry's mutex guards which server
- * a slot belongs to and is taken first.  Times are monotonic microseconds,
- * which are the same in all processes.
+ * a slot belongs to and is taken first.  Both are spinlocks: under them is
+ * nothing but arithmetic on one slot and a look at each slot's owner.  Times are
+ * http_clock_us()'s, the same in all processes.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,7 +21,6 @@
 #include "client/flow.h"
 #include "client/http.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
@@ -67,6 +67,7 @@ typedef struct FlowSlot
 
 	double		limit;			/* that the exact limit was set up for, -1:
 								 * nothing was asked yet */
+	int64		limit_read_at;	/* of the server that set it */
 	int64		window;
 	uint64		sent;
 	int			group_size;
@@ -96,16 +97,6 @@ typedef struct FlowTable
 } FlowTable;
 
 static FlowTable *table = NULL;
-
-/* Return the time in monotonic microseconds. */
-static int64
-monotonic_now(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
-}
 
 /* Make a table's locks. */
 static void
@@ -189,6 +180,9 @@ turn_tenths(FlowSlot *slot, int64 now)
 {
 	int64		tenth = now / TENTH;
 
+	/* who waited for the lock has an older now than who was before */
+	if (tenth <= slot->tenth)
+		return;
 	if (tenth - slot->tenth >= TENTHS)
 		memset(slot->answered, 0, sizeof(slot->answered));
 	else
@@ -242,15 +236,34 @@ set_limit(FlowSlot *slot, double limit, int64 now)
 		slot->times[i] = first ? now - slot->window : now;
 }
 
+/* Has a server another limit, and been read later than the one that set ours? */
+static bool
+is_altered(const FlowSlot *slot, const OssServer *server)
+{
+	return server->max_requests_per_second != slot->limit &&
+		(slot->limit < 0 || server->read_at > slot->limit_read_at);
+}
+
+/*
+ * Take over a limit that was altered.  What was read before ALTER SERVER and is
+ * still in use, by a long query, follows the new limit: with one limit each,
+ * the two would undo each other's and nothing would ever start.
+ */
+static void
+follow_limit(FlowSlot *slot, const OssServer *server, int64 now)
+{
+	if (is_altered(slot, server))
+		set_limit(slot, server->max_requests_per_second, now);
+	slot->limit_read_at = Max(slot->limit_read_at, server->read_at);
+}
+
 /* Return for how many us the exact limit says to wait. */
 static int64
-exact_wait(FlowSlot *slot, double limit, int64 now)
+exact_wait(const FlowSlot *slot, int64 now)
 {
 	uint64		group;
 
-	if (slot->limit != limit)
-		set_limit(slot, limit, now);
-	if (limit == 0)
+	if (slot->limit <= 0)
 		return 0;
 	if (slot->next_at - SLACK > now)
 		return slot->next_at - SLACK - now;
@@ -351,11 +364,11 @@ oss_flow_try_start(OssServer *server)
 	if (server->in_flight >= server->max_concurrency ||
 		http_in_flight() >= Max(max_safe_fds / 3 - 8, 1))
 		return OSS_FLOW_WAIT_FOR_END;
-	now = monotonic_now();
+	now = http_clock_us();
 	slot = find_slot(server->serverid, now);
 	SpinLockAcquire(&slot->mutex);
-	wait = Max(exact_wait(slot, server->max_requests_per_second, now),
-			   paced_wait(slot, now));
+	follow_limit(slot, server, now);
+	wait = Max(exact_wait(slot, now), paced_wait(slot, now));
 	if (wait == 0)
 	{
 		exact_sent(slot, now);
@@ -373,7 +386,7 @@ oss_flow_try_start(OssServer *server)
 void
 oss_flow_end(OssServer *server, OssFlowOutcome outcome)
 {
-	int64		now = monotonic_now();
+	int64		now = http_clock_us();
 	FlowSlot   *slot = find_slot(server->serverid, now);
 
 	server->in_flight--;
@@ -389,7 +402,7 @@ oss_flow_end(OssServer *server, OssFlowOutcome outcome)
 void
 oss_flow_hold(OssServer *server, long ms)
 {
-	int64		now = monotonic_now();
+	int64		now = http_clock_us();
 	FlowSlot   *slot = find_slot(server->serverid, now);
 
 	SpinLockAcquire(&slot->mutex);
@@ -401,16 +414,18 @@ oss_flow_hold(OssServer *server, long ms)
 int
 oss_flow_allowance(OssServer *server, long ms)
 {
-	int64		now = monotonic_now();
+	int64		now = http_clock_us();
 	FlowSlot   *slot = find_slot(server->serverid, now);
-	double		limit = server->max_requests_per_second;
 	double		most = INT_MAX;
+	double		limit;
+	bool		altered;
 
 	SpinLockAcquire(&slot->mutex);
 
 	/* a limit that was altered is for those to set who start something */
-	if (limit > 0 && slot->limit == limit &&
-		exact_wait(slot, limit, now) > ms * 1000)
+	altered = is_altered(slot, server);
+	limit = altered ? server->max_requests_per_second : slot->limit;
+	if (limit > 0 && !altered && exact_wait(slot, now) > ms * 1000)
 		most = 0;
 	else if (limit > 0)
 		most = Max(limit * ms / 1000, 1);
@@ -442,7 +457,7 @@ answer_rate(FlowSlot *slot, int64 now)
 int
 oss_flow_report(OssFlowReport *reports, int n)
 {
-	int64		now = monotonic_now();
+	int64		now = http_clock_us();
 	int			filled = 0;
 
 	for (int i = 0; table && i < SLOTS && filled < n; i++)

@@ -5,7 +5,8 @@
  *
  * Middle floor.  Design section 8.  Rates belong to a server of a database:
  * every process of the cluster shares them when the library is preloaded,
- * otherwise each has its own.  Concurrency is each process's own.
+ * otherwise each has its own.  The limit is that of the newest reading of the
+ * server's options, for older ones too.  Concurrency is each process's own.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FLOW_H

@@ -544,7 +544,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->max_body = spec->max_body;
 	t->reach = spec->reach;
 	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
-		strncmp(spec->url, "https:", 6) != 0;
+		pg_strncasecmp(spec->url, "https:", 6) != 0;
 	if (spec->body != NULL)
 	{
 		t->sent_body = MemoryContextAllocZero(context, spec->body_len + 1);
@@ -560,7 +560,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 static void
 make_up_for_time_alone(void)
 {
-	int64		now = http_loop_clock_us();
+	int64		now = http_clock_us();
 	int64		us = driven_us == 0 ? 0 : now - driven_us;
 	dlist_iter	iter;
 
@@ -582,11 +582,11 @@ make_up_for_time_alone(void)
 }
 
 /* Return now by the loop's clock. */
-TimestampTz
+int64
 http_now(void)
 {
 	make_up_for_time_alone();
-	return GetCurrentTimestamp() - alone_us;
+	return http_clock_us() - alone_us;
 }
 
 /* Start a transfer owned by context. */
@@ -643,7 +643,7 @@ http_turn(long timeout_ms)
 	latch_set = http_loop_turn(timeout_ms);
 	if (nstretched > 0)
 		http_loop_check();
-	driven_us = http_loop_clock_us();
+	driven_us = http_clock_us();
 	while (!dlist_is_empty(&finished))
 	{
 		HttpTransfer *t = dlist_container(HttpTransfer, node,

@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "protocol/sign.h"
-#include "utils/timestamp.h"
 
 /* Which addresses a transfer may connect to (design section 4). */
 typedef enum HttpReach
@@ -100,8 +99,8 @@ typedef struct HttpTransfer HttpTransfer;
 typedef void (*HttpDone) (HttpTransfer *transfer, void *arg);
 
 /*
- * Start a transfer owned by context.  Errors: 53000-class when curl or
- * descriptors can't be had; 08001 never (that is an answer's end).
+ * Start a transfer owned by context.  Errors: 53000-class when memory, libcurl
+ * or descriptors can't be had; what the network does is an answer's end.
  */
 extern HttpTransfer *http_start(MemoryContext context, const HttpSpec *spec,
 								HttpDone done, void *arg);
@@ -116,18 +115,21 @@ extern void http_free(HttpTransfer *transfer);
  * Let the loop run once: wait until the network, the process latch or
  * timeout_ms (-1: no limit) ends the wait, call done for whatever finished,
  * handle interrupts (which may throw: 57014, 57P01, ...).  Returns whether the
- * latch was set.  wait_event is shown in pg_stat_activity.
+ * latch was set.
  */
 extern bool http_turn(long timeout_ms);
 
+/* Return microseconds of a clock that nobody sets, the same in all processes. */
+extern int64 http_clock_us(void);
+
 /*
- * Now, by the loop's own clock, which stands still while nobody drives the
- * loop for longer than 100 ms: for deadlines of requests.  A cursor's client
+ * Return microseconds of that clock, less those for which nobody drove the loop
+ * for longer than 100 ms: for deadlines of requests.  A cursor's client
  * may think for minutes between two FETCHes; the answers that arrive meanwhile
  * are paid for, and wait in the sockets.  http_turn() stretches the timeouts
  * of transfers in flight likewise.
  */
-extern TimestampTz http_now(void);
+extern int64 http_now(void);
 
 /*
  * Read a date as HTTP headers or OSS documents (ISO 8601, UTC) spell it;

@@ -16,6 +16,7 @@
 
 #include <curl/curl.h>
 
+#include "client/http.h"
 #include "client/http_loop.h"
 #include "compat.h"
 #include "miscadmin.h"
@@ -34,7 +35,7 @@
  * The process's loop.  Only when it is complete may it be used; what an error
  * left of the rest is undone by the next attempt to make it.  curl_due is when
  * curl wants to be called without any socket being ready, by
- * http_loop_clock_us(), or 0.
+ * http_clock_us(), or 0.
  */
 static bool complete = false;
 static CURLM *multi = NULL;
@@ -51,7 +52,7 @@ static sigset_t signals_outside;
 
 /* Return microseconds of a clock that nobody sets. */
 int64
-http_loop_clock_us(void)
+http_clock_us(void)
 {
 	instr_time	now;
 
@@ -89,7 +90,7 @@ static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	curl_due = timeout_ms < 0 ? 0 :
-		http_loop_clock_us() + timeout_ms * INT64CONST(1000);
+		http_clock_us() + timeout_ms * INT64CONST(1000);
 	return 0;
 }
 
@@ -235,9 +236,6 @@ http_loop_add(CURL *easy)
 void
 http_loop_remove(CURL *easy)
 {
-
-	if (multi == NULL)
-		return;
 	curl_multi_remove_handle(multi, easy);
 }
 
@@ -280,7 +278,7 @@ pump(void)
 			what |= CURL_CSELECT_ERR;
 		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
 	}
-	if (curl_due != 0 && curl_due <= http_loop_clock_us())
+	if (curl_due != 0 && curl_due <= http_clock_us())
 	{
 		curl_due = 0;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -298,7 +296,7 @@ bounded_wait(long timeout_ms)
 
 	if (curl_due == 0 || timeout_ms == 0)
 		return timeout_ms;
-	now = http_loop_clock_us();
+	now = http_clock_us();
 	if (curl_due <= now)
 		return 0;
 	curl_ms = (long) ((curl_due - now + 999) / 1000);

@@ -43,9 +43,6 @@ extern void http_loop_check(void);
  */
 extern int	http_loop_on_resolve(void *resolver, void *reserved, void *arg);
 
-/* Return microseconds of a clock that nobody sets. */
-extern int64 http_loop_clock_us(void);
-
 /* The share object that holds the TLS sessions. */
 extern CURLSH *http_loop_share(void);
 

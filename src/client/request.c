@@ -16,7 +16,6 @@
 #include "client/signing.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 int			oss_max_response_kb = 8192;
 
@@ -46,7 +45,7 @@ finish(OssRequest *request)
 
 /* Let a request wait until due. */
 static void
-wait_until(OssRequest *request, TimestampTz due)
+wait_until(OssRequest *request, int64 due)
 {
 	request->state = REQUEST_WAITING;
 	request->due = due;
@@ -186,7 +185,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 
 /* Sign an attempt and send it; throws when resources are short. */
 static void
-send_signed(OssRequest *request, const OssCredentials *who, TimestampTz now)
+send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 {
 	OssTarget	target = {
 		.method = "GET",
@@ -208,7 +207,7 @@ send_signed(OssRequest *request, const OssCredentials *who, TimestampTz now)
 
 /* Count an attempt that has gone out. */
 static void
-count_attempt(OssRequest *request, TimestampTz now)
+count_attempt(OssRequest *request, int64 now)
 {
 	OssCounters *counters = &request->group->counters;
 
@@ -247,7 +246,7 @@ fail(OssRequest *request, const OssFailure *failure)
  * fails this request alone: the one who waits may be waiting for another.
  */
 static void
-send_or_fail(OssRequest *request, const OssCredentials *who, TimestampTz now)
+send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
@@ -266,7 +265,8 @@ send_or_fail(OssRequest *request, const OssCredentials *who, TimestampTz now)
 			PG_RE_THROW();
 		error = CopyErrorData();
 		FlushErrorState();
-		fail(request, oss_failure_make("OutOfMemory", error->message, "labels"));
+		fail(request, oss_failure_make("OutOfMemory", error->message,
+									   what_of(request->bucket, request->key)));
 	}
 	PG_END_TRY();
 }
@@ -277,7 +277,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, TimestampTz now)
  * happens on the loop will make the difference.
  */
 static long
-advance(OssRequest *request, TimestampTz now)
+advance(OssRequest *request, int64 now)
 {
 	OssCredentials who;
 	const OssFailure *failure = NULL;
@@ -305,8 +305,7 @@ advance(OssRequest *request, TimestampTz now)
 	if (ms != 0)
 		return ms == OSS_FLOW_WAIT_FOR_END ? oss_time_left(request, now) : ms;
 	if (request->deadline == 0)
-		request->deadline = TimestampTzPlusMilliseconds(now,
-														request->server->timeout_ms);
+		request->deadline = now + request->server->timeout_ms * INT64CONST(1000);
 	strlcpy(request->key_id, who.key_id, sizeof(request->key_id));
 	send_or_fail(request, &who, now);
 	return 0;
@@ -320,7 +319,7 @@ static long
 advance_all(void)
 {
 	dlist_mutable_iter iter;
-	TimestampTz now;
+	int64		now;
 	long		sleep_ms = -1;
 
 	if (dlist_is_empty(&waiting))
@@ -358,7 +357,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	OssRequest *request = arg;
 	const HttpAnswer *answer = http_answer(transfer);
 	bool		answered = answer->end == HTTP_ANSWERED;
-	TimestampTz due;
+	int64		due;
 
 	request->group->counters.bytes_received += answer->bytes_received;
 	if (answered && answer->status == 200)
@@ -402,11 +401,11 @@ oss_group_next(OssGroup *group)
 OssRequest *
 oss_group_wait(OssGroup *group, long timeout_ms)
 {
-	TimestampTz end = 0;
+	int64		end = 0;
 	bool		over = false;
 
 	if (timeout_ms > 0)
-		end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+		end = http_clock_us() + timeout_ms * INT64CONST(1000);
 	for (;;)
 	{
 		OssRequest *request = oss_group_next(group);
@@ -421,13 +420,13 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 			ms = 0;
 		else if (timeout_ms > 0)
 		{
-			long		left = (long) ((end - GetCurrentTimestamp() + 999) / 1000);
+			long		left = (long) ((end - http_clock_us() + 999) / 1000);
 
 			left = Max(left, 0);
 			ms = ms < 0 ? left : Min(ms, left);
 		}
 		over = http_turn(ms) || timeout_ms == 0 ||
-			(timeout_ms > 0 && GetCurrentTimestamp() >= end);
+			(timeout_ms > 0 && http_clock_us() >= end);
 		advance_all();
 	}
 }
@@ -459,7 +458,6 @@ oss_request_failure(const OssRequest *request)
 	old = MemoryContextSwitchTo(r->context);
 	failure = oss_failure_describe(r->rule, http_answer(r->transfer), &r->xml,
 								   what_of(r->bucket, r->key));
-	failure->attempts = r->attempts;
 	r->failure = failure;
 	MemoryContextSwitchTo(old);
 	return failure;

@@ -12,7 +12,6 @@
 #include "client/request_state.h"
 #include "client/signing.h"
 #include "common/pg_prng.h"
-#include "utils/timestamp.h"
 
 /* Full jitter over min(base * 2^n, cap), as the SDKs do (reference 4.2). */
 #define BACKOFF_BASE_MS		200.0
@@ -29,7 +28,7 @@
 
 /* Return the time left. */
 long
-oss_time_left(const OssRequest *request, TimestampTz now)
+oss_time_left(const OssRequest *request, int64 now)
 {
 	if (request->deadline == 0)
 		return -1;
@@ -38,7 +37,7 @@ oss_time_left(const OssRequest *request, TimestampTz now)
 
 /* Would it be too late? */
 bool
-oss_too_late(const OssRequest *request, TimestampTz when)
+oss_too_late(const OssRequest *request, int64 when)
 {
 	return request->deadline != 0 &&
 		oss_time_left(request, when) < Max(LEAST_TIME_MS, request->took_ms);
@@ -98,16 +97,14 @@ note_reachable(OssRequest *request, const HttpAnswer *answer)
  * jitter comes on top of what the service asked for, lest all that it sent
  * away come back at once.
  */
-static TimestampTz
+static int64
 backoff_end(const OssRequest *request, long asked_ms)
 {
 	double		ceiling = Min(BACKOFF_BASE_MS * pow(2, request->charged),
 							  BACKOFF_CAP_MS);
 	double		ms = pg_prng_double(&pg_global_prng_state) * ceiling;
-	TimestampTz due;
+	int64		due = http_now() + ((int64) ms + asked_ms) * 1000;
 
-	due = TimestampTzPlusMilliseconds(http_now(),
-									  (int64) ms + asked_ms);
 	return oss_too_late(request, due) ? 0 : due;
 }
 
@@ -116,7 +113,7 @@ backoff_end(const OssRequest *request, long asked_ms)
  * again only when the connection broke.
  */
 static bool
-may_retry(OssRequest *request, const HttpAnswer *answer, TimestampTz *due)
+may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 {
 	*due = 0;
 	if (answer->status == 200 && answer->end != HTTP_BROKEN &&
@@ -152,7 +149,7 @@ may_retry(OssRequest *request, const HttpAnswer *answer, TimestampTz *due)
 
 /* Note what the attempt tells of the server, and decide. */
 bool
-oss_retry(OssRequest *request, const HttpAnswer *answer, TimestampTz *due)
+oss_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 {
 	note_reachable(request, answer);
 	return may_retry(request, answer, due);

@@ -29,8 +29,8 @@ struct OssGroup
 
 /*
  * A request.  transfer belongs to context and is kept while the answer may be
- * looked at.  rule and xml are set by a failure.  deadline is 0 until the first
- * attempt goes out.
+ * looked at.  rule and xml are set by a failure.  Times are http_now()'s;
+ * deadline is 0 until the first attempt goes out.
  */
 struct OssRequest
 {
@@ -51,11 +51,12 @@ struct OssRequest
 	int			max_attempts;
 	bool		clock_corrected;
 	bool		key_renewed;
-	char		key_id[136];	/* that signed the attempt in flight */
-	TimestampTz due;			/* not before */
-	TimestampTz sent;			/* the last attempt */
+	char		key_id[CREDENTIAL_ID_MAX + 1];	/* that signed the attempt in
+												 * flight */
+	int64		due;			/* not before */
+	int64		sent;			/* the last attempt */
 	long		took_ms;		/* its answer; 0 without one */
-	TimestampTz deadline;
+	int64		deadline;
 	HttpTransfer *transfer;
 	const OssFailureRule *rule;
 	const OssFailure *failure;
@@ -63,16 +64,16 @@ struct OssRequest
 };
 
 /* How many ms a request has until its deadline; -1 without one. */
-extern long oss_time_left(const OssRequest *request, TimestampTz now);
+extern long oss_time_left(const OssRequest *request, int64 now);
 
 /* Would an attempt sent at that time be too late for its answer to be used? */
-extern bool oss_too_late(const OssRequest *request, TimestampTz when);
+extern bool oss_too_late(const OssRequest *request, int64 when);
 
 /*
  * Decide after a failed attempt, whose rule is set, whether to send another;
  * *due says when, 0 at once.  Does not throw.  Protocol reference 4.2.
  */
 extern bool oss_retry(OssRequest *request, const HttpAnswer *answer,
-					  TimestampTz *due);
+					  int64 *due);
 
 #endif							/* OSS_REQUEST_STATE_H */

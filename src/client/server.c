@@ -8,9 +8,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
-#include "catalog/pg_user_mapping.h"
 #include "client/failure.h"
 #include "client/server_option.h"
 #include "commands/defrem.h"
@@ -276,24 +276,24 @@ oss_server_oid(const char *name, Oid userid)
 	return serverid;
 }
 
+/* Does a server have a mapping of this role, or of PUBLIC (InvalidOid)? */
+static bool
+has_mapping(Oid serverid, Oid userid)
+{
+	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
+								 ObjectIdGetDatum(userid),
+								 ObjectIdGetDatum(serverid));
+}
+
 /* Return the role's mapping of a server, else PUBLIC's; raise without one. */
-static Oid
+static UserMapping *
 find_mapping(Oid serverid, Oid userid)
 {
-	Oid			candidates[] = {userid, InvalidOid};
 	char	   *role;
 	char	   *server;
 
-	for (int i = 0; i < lengthof(candidates); i++)
-	{
-		Oid			umid = GetSysCacheOid2(USERMAPPINGUSERSERVER,
-										   Anum_pg_user_mapping_oid,
-										   ObjectIdGetDatum(candidates[i]),
-										   ObjectIdGetDatum(serverid));
-
-		if (OidIsValid(umid))
-			return umid;
-	}
+	if (has_mapping(serverid, userid) || has_mapping(serverid, InvalidOid))
+		return GetUserMapping(userid, serverid);
 	role = GetUserNameFromId(userid, false);
 	server = GetForeignServer(serverid)->servername;
 	ereport(ERROR,
@@ -302,23 +302,7 @@ find_mapping(Oid serverid, Oid userid)
 					role, server),
 			 errhint("Create one: CREATE USER MAPPING FOR %s SERVER %s OPTIONS (access_key_id '...', access_key_secret '...').",
 					 quote_identifier(role), quote_identifier(server))));
-	return InvalidOid;
-}
-
-/* Does a mapping use the server machine's identity, files or environment? */
-static bool
-uses_machine(List *options)
-{
-	ListCell   *cell;
-
-	foreach(cell, options)
-	{
-		DefElem    *option = lfirst(cell);
-
-		if (strcmp(option->defname, "credential_source") == 0)
-			return strcmp(defGetString(option), "static") != 0;
-	}
-	return false;
+	return NULL;
 }
 
 /*
@@ -329,7 +313,7 @@ uses_machine(List *options)
 static void
 check_trust(const OssServer *server, Oid owner, List *mapping_options)
 {
-	bool		machine = uses_machine(mapping_options);
+	bool		machine = credential_uses_machine(mapping_options);
 
 	if ((machine || server->ca_file != NULL) && !superuser_arg(owner))
 		ereport(ERROR,
@@ -363,13 +347,31 @@ wipe_options(List *options)
 	}
 }
 
-/* Read a server and a mapping out of the catalogs. */
+/* Has this transaction written a server's row, so that it may be rolled back? */
+static bool
+is_tentative(Oid serverid)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNSERVEROID,
+										ObjectIdGetDatum(serverid));
+	TransactionId writer;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	writer = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	return TransactionIdIsCurrentTransactionId(writer);
+}
+
+/*
+ * Read a server and a mapping out of the catalogs, into a child of
+ * CurrentMemoryContext.
+ */
 static OssServer *
 read_server(Oid serverid, Oid userid)
 {
-	Oid			umid = find_mapping(serverid, userid);
+	int64		now = http_clock_us();
+	UserMapping *mapping = find_mapping(serverid, userid);
 	ForeignServer *foreign = GetForeignServer(serverid);
-	UserMapping *mapping = GetUserMapping(userid, serverid);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "OSS labels server",
 												  ALLOCSET_SMALL_SIZES);
@@ -378,7 +380,7 @@ read_server(Oid serverid, Oid userid)
 
 	server->context = context;
 	server->serverid = serverid;
-	server->umid = umid;
+	server->read_at = is_tentative(serverid) ? 0 : now;
 	server->public_mapping = !OidIsValid(mapping->userid);
 	server->userid = userid;
 	server->name = MemoryContextStrdup(context, foreign->servername);
@@ -389,9 +391,6 @@ read_server(Oid serverid, Oid userid)
 	reset->arg = server;
 	MemoryContextRegisterResetCallback(context, reset);
 	wipe_options(mapping->options);
-
-	/* nothing can fail from here on */
-	MemoryContextSetParent(context, TopMemoryContext);
 	return server;
 }
 
@@ -405,10 +404,13 @@ lookup(Oid serverid, Oid userid)
 
 	if (entry != NULL)
 		return entry->server;
-	server = read_server(serverid, userid);
 
-	/* reading the catalogs may have brought an invalidation */
+	/* an invalidation that this brings is for the next refresh to obey */
+	server = read_server(serverid, userid);
 	entry = hash_search(cache, &key, HASH_ENTER, NULL);
+
+	/* nothing can fail from here on */
+	MemoryContextSetParent(server->context, TopMemoryContext);
 	entry->server = server;
 	server->cached = true;
 	server->users = 1;

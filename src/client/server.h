@@ -12,8 +12,6 @@
 #include "postgres.h"
 
 #include "client/credential.h"
-#include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
 #include "protocol/sign.h"
 #include "protocol/uri.h"
 
@@ -29,8 +27,7 @@
 typedef struct OssServer
 {
 	Oid			serverid;
-	Oid			umid;			/* the mapping: the role's own or PUBLIC's */
-	bool		public_mapping;
+	bool		public_mapping; /* PUBLIC's, not the role's own */
 	Oid			userid;
 	char	   *name;
 	char	   *region;
@@ -44,6 +41,8 @@ typedef struct OssServer
 	int			max_concurrency;	/* requests in flight, per process */
 	double		max_requests_per_second;	/* 0: no limit */
 	bool		requester_pays;
+	int64		read_at;		/* http_clock_us() before the catalogs were
+								 * read, 0 when a rollback may undo what was */
 	CredentialSource *source;
 
 	MemoryContext context;
@@ -53,7 +52,7 @@ typedef struct OssServer
 	int64		clock_offset_ms;	/* add to our clock */
 	int			unreachable;	/* attempts in a row without any answer, each
 								 * begun after the end of the one before */
-	TimestampTz unreachable_at; /* end of the last of them */
+	int64		unreachable_at; /* http_now() at the end of the last */
 	OssSigningKey signing_key;
 } OssServer;
 
@@ -61,11 +60,12 @@ typedef struct OssServer
  * Resolve a server for a role: name NULL takes the setting oss_labels.server,
  * else the only server of the wrapper.  Checks USAGE on the server and finds
  * the role's mapping, else PUBLIC's.  Needs a transaction.  The result stays
- * valid until the caller's transaction ends unless pinned.
+ * valid until the next oss_server_get(), oss_server_oid() or
+ * oss_server_is_current(), unless pinned.
  *
- * Errors: 42704 no such server or mapping, 42P13-class never; 55000 none or
- * several to choose from (DETAIL lists them), 42501 no USAGE or an option that
- * needs a superuser, HV00D/22023 bad option.
+ * Errors: 42704 no such server or mapping; 42809 a server of another wrapper;
+ * 55000 none or several to choose from (DETAIL lists them); 42501 no USAGE, or
+ * an option that needs a superuser; 22023 bad option.
  */
 extern OssServer *oss_server_get(const char *name, Oid userid);
 

@@ -101,8 +101,7 @@ read_addressing(OssServer *server, const char *name, const char *value)
 static void
 read_product(OssServer *server, const char *name, const char *value)
 {
-	if (oss_region_problem(value) != NULL && strcmp(value, "oss") != 0 &&
-		strcmp(value, "oss-cloudbox") != 0)
+	if (oss_region_problem(value) != NULL && strcmp(value, "oss-cloudbox") != 0)
 		refuse(name, value, "Valid are lower-case letters, digits and hyphens, such as oss or oss-cloudbox.");
 	server->product = MemoryContextStrdup(server->context, value);
 }
@@ -237,7 +236,7 @@ nearest(const char *name, Oid catalog)
 		if (catalog == ForeignServerRelationId)
 			candidate = i < lengthof(server_options) ? server_options[i].name : NULL;
 		else
-			candidate = credential_option_names[i];
+			candidate = credential_option_name(i);
 		if (candidate == NULL)
 			return best;
 		distance = varstr_levenshtein_less_equal(name, strlen(name), candidate,
@@ -258,8 +257,8 @@ is_option(const char *name, Oid catalog)
 	if (catalog == ForeignServerRelationId)
 		return find_reader(name) != NULL;
 	if (catalog == UserMappingRelationId)
-		for (int i = 0; credential_option_names[i] != NULL; i++)
-			if (strcmp(credential_option_names[i], name) == 0)
+		for (int i = 0; credential_option_name(i) != NULL; i++)
+			if (strcmp(credential_option_name(i), name) == 0)
 				return true;
 	return false;
 }

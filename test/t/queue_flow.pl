@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -79,6 +80,25 @@ cmp_ok($test->count('label_max_per_second'), '<=', 40, 'limited: never more than
 cmp_ok($took, '>=', 2.9, sprintf 'limited: 160 requests took %.2f s', $took);
 cmp_ok($took, '<=', 5.5, 'limited: and not much more');
 is($test->count, 160, 'limited: 160 requests');
+
+# ---- a limit that is altered while a query goes on under the one before ----
+
+$test->reset;
+my $long = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		"SELECT count(*) FROM generate_series(1, 120) g,"
+		. " LATERAL oss_labels.detect('tenlabels', 'old' || g, server => 'oss')" ], '>', \my $counted);
+ok($oss->wait_counted(label_answers => 10), 'altered: a query goes on');
+$test->sql("ALTER SERVER oss OPTIONS (SET max_requests_per_second '60')");
+is($test->sql("SET statement_timeout = '30s';"
+		. " SELECT count(*) FROM oss_labels.detect('tenlabels', 'new', server => 'oss')"),
+	'10', 'altered: another starts beside it');
+$long->finish;
+is($counted, "1200\n", 'altered: and it goes on to its end');
+cmp_ok($test->count('label_max_per_second'), '<=', 60, 'altered: both keep the new limit');
+$test->sql("BEGIN; ALTER SERVER oss OPTIONS (SET max_requests_per_second '1000');"
+	  . " SELECT count(*) FROM oss_labels.detect('tenlabels', 'never', server => 'oss'); ROLLBACK");
+is($test->sql("SELECT requests_per_second_now FROM oss_labels.flow_status() WHERE server = 'oss'"),
+	'60', 'altered and rolled back: the limit is what it was');
 $test->sql("ALTER SERVER oss OPTIONS (DROP max_requests_per_second, ADD max_concurrency '7')");
 
 # ---- max_concurrency ----
