@@ -26,13 +26,6 @@
 #include "commands/explain_format.h"
 #endif
 
-/* PostgreSQL 18 spells it pg_noreturn, in front of the declaration. */
-#if PG_VERSION_NUM >= 180000
-#define OSS_NORETURN pg_noreturn
-#else
-#define OSS_NORETURN pg_attribute_noreturn()
-#endif
-
 /* PostgreSQL 18 can name a module. */
 #if PG_VERSION_NUM >= 180000
 #define OSS_MODULE_MAGIC(name_, version_) \
@@ -90,18 +83,13 @@ typedef struct OssJsonbState
 	object_aclcheck(ForeignServerRelationId, serverid, userid, mode)
 #define oss_database_ownercheck(dbid, userid) \
 	object_ownercheck(DatabaseRelationId, dbid, userid)
+#define oss_function_aclcheck(funcid, userid) \
+	object_aclcheck(ProcedureRelationId, funcid, userid, ACL_EXECUTE)
 #else
 #define oss_server_aclcheck(serverid, userid, mode) \
 	pg_foreign_server_aclcheck(serverid, userid, mode)
 #define oss_database_ownercheck(dbid, userid) \
 	pg_database_ownercheck(dbid, userid)
-#endif
-
-/* PostgreSQL 16 merged the ACL checks. */
-#if PG_VERSION_NUM >= 160000
-#define oss_function_aclcheck(funcid, userid) \
-	object_aclcheck(ProcedureRelationId, funcid, userid, ACL_EXECUTE)
-#else
 #define oss_function_aclcheck(funcid, userid) \
 	pg_proc_aclcheck(funcid, userid, ACL_EXECUTE)
 #endif

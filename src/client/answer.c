@@ -40,7 +40,6 @@ answer_failure(const OssRequest *request, const char *code, const char *detail)
 										   oss_request_what(request));
 
 	failure->http_status = 200;
-	failure->attempts = oss_request_attempts(request);
 	failure->request_id = pstrdup(oss_request_id(request));
 	return failure;
 }

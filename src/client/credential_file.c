@@ -206,7 +206,7 @@ credential_file_read(CredentialSource *source, const char *path,
 	return result;
 }
 
-/* Find what a mode means; with_json chooses whose names are meant. */
+/* Find what a mode means, as the JSON file or the INI file names it. */
 static void
 set_mode(Profile *profile, const char *mode, bool json)
 {

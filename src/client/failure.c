@@ -132,7 +132,7 @@ oss_failure_delay(const HttpAnswer *answer)
 	{
 		ms = strtol(answer->retry_after, &end, 10);
 		if (*end == '\0')
-			ms = ms > MAX_DELAY_MS / 1000 ? MAX_DELAY_MS : ms * 1000;
+			ms = Max(0, Min(ms, MAX_DELAY_MS / 1000)) * 1000;
 		else
 			ms = ms_until(answer->retry_after, answer->date);
 	}
@@ -260,6 +260,7 @@ detail_of(const HttpAnswer *a, const OssErrorXml *xml)
 	append_item(&out, "request id",
 				xml->request_id[0] ? xml->request_id : a->request_id);
 	append_item(&out, "IMM request id", xml->imm_request_id);
+	append_item(&out, "endpoint", xml->endpoint);
 	append_item(&out, "address", a->status == 0 ? a->address : "");
 	if (a->end == HTTP_TIMEOUT)
 		append_times(&out, a);

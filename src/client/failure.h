@@ -36,7 +36,6 @@ typedef struct OssFailure
 	OssRetry	retry;
 	bool		setup;
 	int			http_status;	/* 0 when there was no answer */
-	int			attempts;		/* requests that went out for it */
 	long		delay_ms;		/* what the service asked to wait, or 0 */
 	const char *code;			/* OSS's Code, or our own such as Timeout */
 	const char *message;		/* primary message */

@@ -18,7 +18,6 @@ static size_t body_len;
 extern const char *__wrap_oss_request_body(const OssRequest *request, size_t *len);
 extern const char *__wrap_oss_request_id(const OssRequest *request);
 extern const char *__wrap_oss_request_what(const OssRequest *request);
-extern int	__wrap_oss_request_attempts(const OssRequest *request);
 
 const char *
 __wrap_oss_request_body(const OssRequest *request, size_t *len)
@@ -37,12 +36,6 @@ const char *
 __wrap_oss_request_what(const OssRequest *request)
 {
 	return "labels of \"oss://bucket/key\"";
-}
-
-int
-__wrap_oss_request_attempts(const OssRequest *request)
-{
-	return 1;
 }
 
 /* Check a text, which may be absent. */

@@ -61,6 +61,9 @@ for my $rule (@rows)
 	is($oss->count_key('everykey', "row$rule->{rule}"), $requests{ $rule->{retry} }, "$name: requests");
 }
 
+like($t->detect('a', 'shanghaibucket')->{detail}, qr/endpoint oss-cn-shanghai\.aliyuncs\.com/,
+	'a bucket in another region: the service says where');
+
 # ---- the codes of tables 6.2 and 6.3, against what they should give ----
 
 my %expected = (

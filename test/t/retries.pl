@@ -5,13 +5,15 @@ use strict;
 use warnings;
 
 use POSIX qw(strftime);
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
 use lib 'test/perl';
 use OssTest qw(literal);
 
-my $t = OssTest->new;
+my $clock = PostgreSQL::Test::Utils::tempdir . '/clock';
+my $t = OssTest->new(env => { OSS_TEST_CLOCK => $clock });
 my $oss = $t->{oss};
 
 # Calls in one session, by key; returns the outcomes, and sets $took to their
@@ -98,6 +100,11 @@ for my $case (@asked)
 	}
 }
 
+# A wait that is none, and would be a long one when multiplied carelessly.
+$t->fault(code => 'SlowDown', status => 503, times => 1, header => 'Retry-After: -9223372036854776');
+($outcome) = calls('a');
+ok($outcome->{rows}, 'a Retry-After below zero asks for no wait');
+
 # ---- the deadline covers all attempts ----
 
 $t->server(timeout_ms => 2000);
@@ -166,6 +173,29 @@ $t->fault(code => 'RequestTimeTooSkewed', status => 403);
 is($outcome->{sqlstate}, '28000', 'a clock that can not be corrected: 28000');
 is($t->requests, 2, 'is tried once more, not for ever');
 is($oss->count('label_answers'), 0, 'without labels');
+
+# ---- this machine's clock is set while a request waits for its next attempt ----
+
+sub set_clock
+{
+	open my $file, '>', "$clock.new" or die $!;
+	print $file "$_[0]\n";
+	close $file;
+	rename "$clock.new", $clock or die $!;
+}
+
+# what is signed after the jump is refused once, for the service's clock stays
+for my $jump (7200, -7200)
+{
+	$t->fault(code => 'SlowDown', status => 503, times => 1, header => 'Retry-After: 1');
+	my $run = $t->begin(OssTest::detect_sql('a', 'everykey'));
+	ok($oss->wait_count(code_SlowDown => 1), "clock set by $jump s: a request waits");
+	set_clock($jump);
+	ok($oss->wait_count(label_answers => 1), "clock set by $jump s: it goes on when its wait is over");
+	set_clock(0);
+	my (undef, $err) = $t->finish($run);
+	is($err, '', "clock set by $jump s: with labels");
+}
 
 # ---- what is remembered does not count against max_attempts ----
 
