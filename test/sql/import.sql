@@ -42,6 +42,7 @@ SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Dog", "LabelConfiden
 \echo :LAST_ERROR_SQLSTATE
 SELECT oss_labels.import_labels('{"Tags": [{"TagName": "Dog", "TagConfidence": -0.1}]}', 'oldbucket', 'd.jpg');
 SELECT oss_labels.import_labels('[1]', 'oldbucket', 'd.jpg');
+SELECT oss_labels.import_labels('{"body": {"body": {"Labels": []}}}', 'oldbucket', 'd.jpg');
 SELECT oss_labels.import_labels('{"Labels": []}', 'No', 'd.jpg');
 SELECT oss_labels.import_labels('{"Labels": []}', 'oldbucket', 'd.jpg', thr => 2);
 SELECT bool_and(oss_labels.forget(bucket, key, version_id)) FROM oss_labels.image WHERE bucket = 'oldbucket';
