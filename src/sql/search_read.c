@@ -288,11 +288,15 @@ images_plan(bool many)
 
 	if (plan != NULL)
 		return plan;
-	/* both say which images: the planner tells neither from the other */
+
+	/*
+	 * Both say which images: the planner tells neither from the other, and
+	 * would count the condition twice if OFFSET did not keep them apart.
+	 */
 	plan = SPI_prepare_cursor("SELECT i.image_id, l.label_name, l.parent_label_name, "
 							  "l.label_confidence FROM oss_labels.image i "
 							  "LEFT JOIN (SELECT * FROM oss_labels.effective_label e "
-							  "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1)) l "
+							  "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1) OFFSET 0) l "
 							  "ON l.image_id OPERATOR(pg_catalog.=) i.image_id "
 							  "WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) "
 							  "ORDER BY i.image_id", 1, &type,

@@ -49,6 +49,11 @@ SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM picture
 	JOIN oss_labels.label_effective USING (bucket, key) WHERE id BETWEEN 100 AND 110$$);
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM click JOIN picture ON picture.id = picture_id
 	JOIN oss_labels.label_effective USING (bucket, key) WHERE user_id = 7$$);
+CREATE TEMP TABLE visitor AS SELECT id AS user_id, 'visitor ' || id AS name FROM picture WHERE id <= 1000;
+ALTER TABLE visitor ADD PRIMARY KEY (user_id);
+ANALYZE visitor;
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM visitor JOIN click USING (user_id) JOIN picture ON picture.id = picture_id
+	JOIN oss_labels.label_effective USING (bucket, key) WHERE user_id BETWEEN 7 AND 8$$);
 
 \o /dev/null
 DELETE FROM oss_labels.label_rule;
