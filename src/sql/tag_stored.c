@@ -29,6 +29,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -289,6 +290,21 @@ acquire(void *arg)
 	(void) LockAcquire(arg, ExclusiveLock, false, false);
 }
 
+/*
+ * Have the statement own a lock that a subtransaction has left to the
+ * transaction: only its owner may release it.
+ */
+static void
+own_lock(const LOCKTAG *tag)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+
+	(void) LockAcquire(tag, ExclusiveLock, false, true);
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	(void) LockRelease(tag, ExclusiveLock, false);
+	CurrentResourceOwner = owner;
+}
+
 /* Wait for a lock; returns false when that is a deadlock. */
 static bool
 wait_for_lock(LOCKTAG *tag)
@@ -296,7 +312,10 @@ wait_for_lock(LOCKTAG *tag)
 	ErrorData  *error = oss_subtransaction(acquire, tag);
 
 	if (error == NULL)
+	{
+		own_lock(tag);
 		return true;
+	}
 	if (error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
 		ReThrowError(error);
 	FreeErrorData(error);

@@ -102,6 +102,21 @@ is($old->query_safe("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ;
 is($oss->count('label_requests'), 2, 'once each');
 $old->quit;
 
+# Who waited for an image that is not stored after all may unlock it as any other.
+my $first = $node->background_psql('postgres');
+$first->query_until(qr/tagged/, "BEGIN;\nSELECT oss_labels.tag('tenlabels', 'contended.jpg');\n\\echo tagged\n");
+my $second = $node->background_psql('postgres');
+$second->query_until(qr/tagged/, "BEGIN;
+	SELECT count(*) FROM generate_series(1, 64) i, LATERAL oss_labels.tag('tenlabels', 'kept/' || i) l;
+	\\echo tagged\n");
+$second->query_until(qr/asked/, "\\echo asked\nSELECT count(*) FROM oss_labels.tag('tenlabels', 'contended.jpg');\n");
+ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_locks
+	WHERE locktype = 'advisory' AND NOT granted)"), 'one waits for the other');
+$first->quit;
+is($second->query_safe("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "10\n64",
+	'then asks itself, and unlocks what is beyond what a transaction keeps, without a word');
+$second->quit;
+
 # forget() leaves no correction behind that is not committed yet.
 my $image = "'tenlabels', '$waiting[0]'";
 my $person = $node->background_psql('postgres');
