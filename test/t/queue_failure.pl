@@ -137,8 +137,8 @@ $test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', 'mine', server => 'oss
 ok($test->wait_sql("SELECT count(DISTINCT requester) FROM oss_labels.halted", '2'), 'two roles are refused: both are paused');
 ok($oss->wait_count(in_flight => 0), 'two roles are refused: nothing is in flight');
 is($test->count, 2, 'two roles are refused: one request each');
-$test->sql('DROP TRIGGER linger ON oss_labels.job; ALTER SERVER oss OPTIONS (DROP max_concurrency)');
 $oss->control('/unfault');
+$test->sql('DROP TRIGGER linger ON oss_labels.job; ALTER SERVER oss OPTIONS (DROP max_concurrency)');
 ok($test->wait_empty, 'two roles are refused: an altered server goes on');
 
 $test->reset;
