@@ -259,6 +259,18 @@ is($reader->{out}, join('', map { ("$_ " . ($_ == 2 ? 'new' : 'old') . " true\n"
 is($oss->count('label_requests'), 3, 'which are not fetched again');
 end_session($_) for $writer, $reader;
 
+# ---- more in flight than a process may have connections ----
+
+reset_oss();
+$oss->fault(kind => 'delay', delay => 100);
+$node->append_conf('postgresql.conf', "max_files_per_process = 100\n");
+$node->restart;
+$node->safe_psql('postgres', "ALTER SERVER oss OPTIONS (ADD max_concurrency '300')");
+is($node->safe_psql('postgres', 'SET oss_labels.concurrency = 300; SELECT count(*) FROM labeled WHERE id <= 300'),
+	'900', 'too few descriptors for 300 in flight: all are served');
+is($oss->count('label_requests'), 300, 'each by one request');
+cmp_ok($oss->count('label_most_in_flight'), '<=', 33, 'of which a third of max_files_per_process are in flight');
+
 $node->stop;
 $oss->stop;
 done_testing();
