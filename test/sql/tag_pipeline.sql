@@ -8,7 +8,8 @@ EXPLAIN (COSTS OFF) SELECT p.id, l.label_name
 FROM photo p, LATERAL oss_labels.tag(p.bucket, p.key) l;
 
 -- many in flight, each answer stored, rows in outer order and those of detect()
-\! $OSS_CONTROL GET '/reset?what=counters' >/dev/null; $OSS_CONTROL GET '/fault?kind=delay&delay=50' >/dev/null
+\! $OSS_CONTROL GET '/reset?what=counters' >/dev/null
+\! [ "$OSS_TEST_FLAVOUR" = valgrind ] && ms=1000 || ms=50; $OSS_CONTROL GET "/fault?kind=delay&delay=$ms" >/dev/null
 CREATE TABLE tagged AS
 SELECT row_number() OVER () AS n, p.id, l.*
 FROM (SELECT * FROM photo ORDER BY id DESC) p, LATERAL oss_labels.tag(p.bucket, p.key) l;
