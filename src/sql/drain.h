@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "client/request.h"
+#include "datatype/timestamp.h"
 #include "sql/job.h"
 
 /* A server of the queue as this process drains it. */

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "sql/pipeline_answer.h"
