@@ -23,6 +23,13 @@
 #include "datatype/timestamp.h"
 #include "sql/job.h"
 
+/*
+ * How long a lease lasts.  It is renewed while the job is in hand, and freed
+ * when the process is seen to be gone, so that it only matters when a process
+ * hangs or the whole machine is lost.
+ */
+#define LEASE_MS 300000
+
 /* A server of the queue as this process drains it. */
 typedef struct DrainServer
 {

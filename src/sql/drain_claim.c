@@ -24,13 +24,6 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-/*
- * How long a lease lasts.  It is renewed while the job is in hand, and freed
- * when the process is seen to be gone, so that it only matters when a process
- * hangs or the whole machine is lost.
- */
-#define LEASE_MS 300000
-
 /* Ready jobs of a server at most. */
 #define MOST_READY 2048
 

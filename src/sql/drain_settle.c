@@ -30,7 +30,6 @@
 /* How long automatic pauses last when nothing changes. */
 #define PAUSE_MINUTES 10
 
-#define LEASE_MS 300000
 #define TIDY_MS 5000
 #define RELEASE_MS 30000
 

@@ -43,6 +43,7 @@ sub new
 sub create_sql
 {
 	my ($self, %server) = @_;
+	$server{timeout_ms} //= 600000 if OssServer::patience() > 1;
 	my $options = join '', map { ", $_ '$server{$_}'" } sort keys %server;
 	return "CREATE EXTENSION IF NOT EXISTS oss_labels;"
 	  . " CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels"

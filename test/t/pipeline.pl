@@ -177,7 +177,7 @@ SQL
 	$node->safe_psql('postgres',
 		"SELECT pg_${how}_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'");
 	wait_until("$how: nothing is left in flight", sub { $oss->count('label_in_flight') == 0 });
-	cmp_ok(time - $begun, '<', 2, "$how: at once");
+	cmp_ok(time - $begun, '<', 2 * OssServer::patience(), "$how: at once");
 	like(end_session($session), qr/canceling statement due to user request|terminating connection/, "$how: what is said");
 }
 
@@ -216,29 +216,32 @@ like(end_session($idle), qr/timed out waiting for the answer/, 'a cursor idles: 
 cmp_ok(time - $begun, '<', 10, 'and in time');
 $node->safe_psql('postgres', "ALTER SERVER oss OPTIONS (DROP timeout_ms, DROP max_attempts)");
 
-# ---- memory ----
+# ---- memory: not under valgrind, which takes minutes for a million rows ----
 
 reset_oss();
-my $used = "SELECT 'used ' || sum(total_bytes) FROM pg_backend_memory_contexts;";
-my $memory = start_session("SET work_mem = '64kB'; SET oss_labels.concurrency = 8;");
-wait_for($memory, 'used \d+', "BEGIN; DECLARE c CURSOR FOR SELECT * FROM photo p,"
-	  . " LATERAL oss_labels.detect('album', p.key) l; MOVE 3000 FROM c; $used");
-my ($early) = $memory->{out} =~ /^used (\d+)$/m;
-$memory->{out} = '';
-wait_for($memory, 'used \d+', "MOVE 27000 FROM c; $used");
-my ($late) = $memory->{out} =~ /^used (\d+)$/m;
-cmp_ok($late, '<', $early * 1.05, "memory after 10 000 images ($late) is that after 1 000 ($early)");
-# a million rows that share twenty images
-$memory->{out} = '';
-wait_for($memory, 'used \d+', "CLOSE c; DECLARE m CURSOR FOR SELECT * FROM generate_series(1, 1000000) i,"
-	  . " LATERAL oss_labels.detect('album', 'q' || i % 20) l; MOVE 3000 FROM m; $used");
-my ($million_early) = $memory->{out} =~ /^used (\d+)$/m;
-$memory->{out} = '';
-wait_for($memory, 'used \d+', "MOVE 2990000 FROM m; $used");
-my ($million_late) = $memory->{out} =~ /^used (\d+)$/m;
-cmp_ok($million_late, '<', $million_early * 1.05,
-	"memory after a million rows ($million_late) is that after a thousand ($million_early)");
-end_session($memory);
+if (OssServer::patience() == 1)
+{
+	my $used = "SELECT 'used ' || sum(total_bytes) FROM pg_backend_memory_contexts;";
+	my $memory = start_session("SET work_mem = '64kB'; SET oss_labels.concurrency = 8;");
+	wait_for($memory, 'used \d+', "BEGIN; DECLARE c CURSOR FOR SELECT * FROM photo p,"
+		  . " LATERAL oss_labels.detect('album', p.key) l; MOVE 3000 FROM c; $used");
+	my ($early) = $memory->{out} =~ /^used (\d+)$/m;
+	$memory->{out} = '';
+	wait_for($memory, 'used \d+', "MOVE 27000 FROM c; $used");
+	my ($late) = $memory->{out} =~ /^used (\d+)$/m;
+	cmp_ok($late, '<', $early * 1.05, "memory after 10 000 images ($late) is that after 1 000 ($early)");
+	# a million rows that share twenty images
+	$memory->{out} = '';
+	wait_for($memory, 'used \d+', "CLOSE c; DECLARE m CURSOR FOR SELECT * FROM generate_series(1, 1000000) i,"
+		  . " LATERAL oss_labels.detect('album', 'q' || i % 20) l; MOVE 3000 FROM m; $used");
+	my ($million_early) = $memory->{out} =~ /^used (\d+)$/m;
+	$memory->{out} = '';
+	wait_for($memory, 'used \d+', "MOVE 2990000 FROM m; $used");
+	my ($million_late) = $memory->{out} =~ /^used (\d+)$/m;
+	cmp_ok($million_late, '<', $million_early * 1.05,
+		"memory after a million rows ($million_late) is that after a thousand ($million_early)");
+	end_session($memory);
+}
 
 # ---- rows that change while they are locked ----
 

@@ -24,7 +24,7 @@ sub in_flight
 {
 	my ($n, $prefix, $database, $ms) = @_;
 	$oss->control('/unfault');
-	$oss->fault(kind => 'delay', delay => $ms // 20000);
+	$oss->fault(kind => 'delay', delay => $ms // 20000 * OssServer::patience());
 	my $before = $test->count('label_in_flight');
 	$test->enqueue($n, $prefix, $database);
 	ok($oss->wait_count(label_in_flight => $before + $n), "$prefix: $n in flight");
@@ -213,7 +213,7 @@ ok($test->wait_empty, 'postmaster death: the queue goes on');
 $test->sql('ALTER SYSTEM SET oss_labels.job_attempts = 2');
 $node->reload;
 $oss->control('/unfault');
-$oss->fault(kind => 'delay', delay => 20000);
+$oss->fault(kind => 'delay', delay => 20000 * OssServer::patience());
 $requests = $test->count;
 $test->enqueue(1, 'killer');
 for my $life (1, 2)
