@@ -76,9 +76,9 @@ my $names = $test->psql_ok('CREATE USER MAPPING FOR PUBLIC SERVER oss');
 my ($table) = $section =~ /^(\| option of.*?)\n\n/ms;
 my %documented = map { $_ => 1 } map { /`(\w+)`/g } map { (split /\|/)[1] }
   grep { /^\| `/ } split /\n/, $table;
-my ($known) = slurp_file('src/client/credential_option.c') =~ /credential_option_names\[\] = \{(.*?)NULL/s;
+my ($known) = slurp_file('src/client/credential_option.c') =~ /option_defs\[\] = \{(.*?)\};/s;
 is( join(' ', sort keys %documented),
-	join(' ', sort $known =~ /"(\w+)"/g),
+	join(' ', sort $known =~ /OPTION\((\w+)/g),
 	'the table has every option and no other');
 
 # ---- dumps ----
