@@ -219,6 +219,8 @@ $test->enqueue(1, 'killer');
 for my $life (1, 2)
 {
 	ok($oss->wait_count(label_in_flight => 1, 60), "killer: claimed for time $life");
+	# what commits now commits the claim, which the worker may not have flushed
+	$test->sql("SELECT pg_logical_emit_message(true, 'test', '')");
 	kill 'KILL', $test->worker_pid;
 	ok($oss->wait_count(label_in_flight => 0), "killer: killed for time $life");
 }
