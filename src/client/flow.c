@@ -20,8 +20,8 @@
 
 #include "client/flow.h"
 #include "client/http.h"
+#include "client/http_loop.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
@@ -360,9 +360,8 @@ oss_flow_try_start(OssServer *server)
 	int64		wait;
 	FlowSlot   *slot;
 
-	/* a third of the descriptors is what extensions may take */
 	if (server->in_flight >= server->max_concurrency ||
-		http_in_flight() >= Max(max_safe_fds / 3 - 8, 1))
+		http_in_flight() >= http_loop_connections())
 		return OSS_FLOW_WAIT_FOR_END;
 	now = http_clock_us();
 	slot = find_slot(server->serverid, now);

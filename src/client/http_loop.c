@@ -28,8 +28,8 @@
 
 #define MUX_EVENTS	64
 
-/* Idle connections kept; beyond, curl closes the oldest. */
-#define POOL_CONNECTIONS	1024L
+/* Descriptors left for the loop itself and for the rest of the process. */
+#define SPARE_DESCRIPTORS	8
 
 /*
  * The process's loop.  Only when it is complete may it be used; what an error
@@ -121,10 +121,19 @@ leave_curl(void)
 	signals_blocked = false;
 }
 
+/* Return how many connections the process may have. */
+int
+http_loop_connections(void)
+{
+	return Max(max_safe_fds / 3 - SPARE_DESCRIPTORS, 1);
+}
+
 /* Make curl's half of the loop; returns NULL or what could not be had. */
 static const char *
 make_multi(void)
 {
+	long		connections = http_loop_connections();
+
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		return "libcurl could not be initialised.";
 	if (share == NULL)
@@ -138,7 +147,8 @@ make_multi(void)
 
 	if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
 		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) != CURLM_OK ||
-		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, POOL_CONNECTIONS) != CURLM_OK)
+		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, connections) != CURLM_OK ||
+		curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections) != CURLM_OK)
 		return "libcurl refuses its own options.";
 	return NULL;
 }

@@ -22,6 +22,13 @@ typedef void (*HttpLoopEnded) (CURL *easy, CURLcode code);
  */
 extern void http_loop_init(HttpLoopEnded ended);
 
+/*
+ * Return how many connections the process may have, in flight and idle: a third
+ * of the descriptors is what extensions may take (storage/file/fd.c).  At the
+ * limit the oldest idle one is closed for a new one.
+ */
+extern int	http_loop_connections(void);
+
 /* Begin a transfer; returns false when libcurl refuses. */
 extern bool http_loop_add(CURL *easy);
 

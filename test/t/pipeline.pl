@@ -274,6 +274,20 @@ is($node->safe_psql('postgres', 'SET oss_labels.concurrency = 300; SELECT count(
 is($oss->count('label_requests'), 300, 'each by one request');
 cmp_ok($oss->count('label_most_in_flight'), '<=', 33, 'of which a third of max_files_per_process are in flight');
 
+# connections that are kept to one host must not keep another's from being made
+reset_oss();
+$oss->fault(kind => 'delay', delay => 100);
+my $localhost = $oss->http_endpoint =~ s/127\.0\.0\.1/localhost/r;
+$node->safe_psql('postgres', qq{
+	CREATE SERVER other FOREIGN DATA WRAPPER oss_labels
+		OPTIONS (region 'cn-hangzhou', endpoint '$localhost', max_concurrency '300');
+	CREATE USER MAPPING FOR CURRENT_USER SERVER other
+		OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')});
+is($node->safe_psql('postgres', join(';', 'SET oss_labels.concurrency = 300',
+	map { ("SET oss_labels.server = $_", 'SELECT count(*) FROM labeled WHERE id <= 100') } qw(oss other oss))),
+	"300\n300\n300", 'as many connections as there may be to one host, then to another, and back');
+is($oss->count('label_requests'), 300, 'each image is asked for once');
+
 $node->stop;
 $oss->stop;
 done_testing();
