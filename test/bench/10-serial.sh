@@ -1,5 +1,5 @@
 # One detect() after another, answers at once, against one raw libcurl request
-# after another: with the two labels of the help page's example, and with ten.
+# after another: with the few labels that the stand-in makes up, and with ten.
 
 requests=2000			# few, and many turns: the machine may be busy
 
@@ -27,7 +27,7 @@ serial_raw() {
 
 answer_after 0
 for scheme in http https; do
-	bucket=everykey		# answers any key with the labels of example.jpg
+	bucket=everykey		# every key exists
 	figure "serial-$scheme" "$(by_turns serial_detect serial_raw 15)" '>=' 0.7
 	bucket=tenlabels
 	figure "serial-$scheme-ten-labels" "$(by_turns serial_detect serial_raw 15)" '>=' 0.7

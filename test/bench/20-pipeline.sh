@@ -5,8 +5,6 @@
 # log2(in flight) answers' time until it is full; what is measured is long
 # enough for that not to matter, which with slow answers takes a while.
 
-has_setting oss_labels.pipeline || { echo "# no pipeline yet"; return 0; }
-
 # Insert the labels of so many images; print the seconds and seconds of CPU.
 fill_table() {
 	timed -v server="$scheme" -v requests="$1" -v in_flight="$in_flight" <<-'SQL'

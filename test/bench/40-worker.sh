@@ -1,8 +1,6 @@
 # The worker, ten labels stored per image, against raw libcurl with as many
 # requests in flight; its CPU and memory; and what watching a table costs.
 
-has_function process_queue || { echo "# no worker yet"; return 0; }
-
 sql -c "ALTER SYSTEM SET oss_labels.worker_idle_timeout = 600" \
 	-c 'SELECT pg_reload_conf()' >/dev/null
 sql -c 'SELECT oss_labels.announce()' >/dev/null
@@ -30,13 +28,14 @@ fill_queue() {
 	SQL
 }
 
-# Let it run until it is empty; print the seconds by the rows' own times.
+# Let it run until it is empty; print the seconds by the rows' own times, if so
+# many images have their labels.
 drain_queue() {
-	sql <<-'SQL'
+	sql -v n="$1" <<-'SQL'
 	SELECT extract(epoch FROM clock_timestamp()) AS t \gset
 	SELECT oss_labels.resume() \g /dev/null
 	CALL oss_labels.wait_for_queue('10 min');
-	SELECT (extract(epoch FROM max(tagged_at)) - :t) FROM oss_labels.image;
+	SELECT (extract(epoch FROM max(tagged_at)) - :t) FROM oss_labels.image HAVING count(*) = :n;
 	SQL
 }
 
@@ -53,7 +52,7 @@ memory_of() {
 
 # Images per second.
 worker() {
-	fill_queue "$images" && calculate "$images / $(drain_queue)"
+	fill_queue "$images" && calculate "$images / $(drain_queue "$images")"
 }
 
 raw_worker() {
@@ -64,7 +63,7 @@ raw_worker() {
 worker_cpu() {
 	local pid before
 	pid=$(worker_pid) && fill_queue "$images" && before=$(cpu_of "$pid") &&
-		drain_queue >/dev/null &&
+		drain_queue "$images" | grep -q . &&
 		calculate "($(cpu_of "$pid") - $before) * 1000 / $images"
 }
 
@@ -81,18 +80,23 @@ measure() {
 }
 
 measure http 0 64 0.33 40000 3
-measure http 0 256 0.33 40000 3
+measure https 0 64 0.33 40000 3
 measure http 20 64 0.95 20000 3
 measure http 20 256 0.90 40000 3
 measure http 200 64 0.95 6000 1
 measure http 200 256 0.90 24000 1
 measure https 20 64 0.95 20000 3
+measure https 20 256 0.90 40000 1
+measure https 200 64 0.95 6000 1
 
-scheme=http in_flight=64 images=20000
-sql -c "ALTER SERVER http OPTIONS (SET max_concurrency '64')" >/dev/null
 answer_after 20
-figure worker-cpu "$(by_turns worker_cpu raw_worker_cpu 3)" '<=' 4
+for scheme in http https; do
+	in_flight=64 images=20000
+	sql -c "ALTER SERVER $scheme OPTIONS (SET max_concurrency '64')" >/dev/null
+	figure "worker-cpu-$scheme" "$(by_turns worker_cpu raw_worker_cpu 3)" '<=' 4
+done
 answer_after 0
+scheme=http
 
 # Memory of one and the same process after a million images, against that
 # after the first 100 000.
@@ -100,7 +104,7 @@ worker_memory() {
 	local pid i kb=()
 	pid=$(worker_pid) || return
 	for i in {1..10}; do
-		fill_queue 100000 && drain_queue >/dev/null &&
+		fill_queue 100000 && drain_queue 100000 | grep -q . &&
 			[ "$(worker_pid)" = "$pid" ] || return
 		kb+=($(memory_of "$pid"))
 	done

@@ -198,6 +198,9 @@ open_slot(Slot *slot)
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, load.fresh ? 1L : 0L);
 	if (load.ca_file)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, load.ca_file);
+
+	/* so that libcurl parses the file once, not for each connection */
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 }
 
 /* Make one request after another. */
