@@ -1,5 +1,7 @@
 # make, make install, make installcheck: PGXS, with PG_CONFIG= and DESTDIR=.
-# make demo, make test, make bench: each brings its own PostgreSQL and OSS.
+# make demo, shell, test, bench, soak: each brings its own PostgreSQL and OSS.
+# make matrix, sanitize, valgrind, coverage, fuzz: the tests elsewhere and under tools.
+# make dist: the archive of a release.
 
 EXTENSION = oss_labels
 MODULE_big = oss_labels
@@ -27,7 +29,7 @@ CURL_CONFIG ?= curl-config
 PG_CPPFLAGS = -Isrc $(shell $(CURL_CONFIG) --cflags 2>/dev/null)
 PG_CFLAGS = $(PG_STD) -Wno-declaration-after-statement -Wall -Wextra \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare
-SHLIB_LINK = $(shell $(CURL_CONFIG) --libs 2>/dev/null) -lcrypto -lexpat
+SHLIB_LINK = $(or $(shell $(CURL_CONFIG) --libs 2>/dev/null),-lcurl) -lcrypto -lexpat
 ifeq ($(CI),true)
 PG_CFLAGS += -Werror
 endif

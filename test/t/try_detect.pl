@@ -142,11 +142,7 @@ unlike($out, qr/several times in a row/, 'a success between starts the count ane
 
 # a burst of connections that fail together counts once
 $t->server(%gone, max_attempts => 1);
-SKIP:
-{
-	skip 'no pipeline', 1 if ($t->psql("LOAD 'oss_labels'; SHOW oss_labels.pipeline"))[0] ne 'on';
-	is($t->ok(q{SELECT count(*) FROM generate_series(1, 4) n, LATERAL oss_labels.try_detect('everykey', 'k' || n) WHERE error_code IS NOT NULL}),
-		4, 'what was in flight together counts once');
-}
+is($t->ok(q{SELECT count(*) FROM generate_series(1, 4) n, LATERAL oss_labels.try_detect('everykey', 'k' || n) WHERE error_code IS NOT NULL}),
+	4, 'what was in flight together counts once');
 
 done_testing();

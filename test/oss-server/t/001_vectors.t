@@ -20,7 +20,6 @@ my $oss = OssServer->new(empty => 1);
 my $port = $oss->http_port;
 
 sub bytes { my ($s) = @_; utf8::encode($s) if defined $s; return $s }
-sub flat { return map { map { bytes($_) } @$_ } @{ $_[0] } }
 
 sub time_of
 {
