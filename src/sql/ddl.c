@@ -22,7 +22,6 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "sql/shared.h"
-#include "sql/queue.h"
 #include "sql/worker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"

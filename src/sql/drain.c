@@ -14,7 +14,7 @@
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "sql/drain.h"
-#include "sql/queue.h"
+#include "sql/shared.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

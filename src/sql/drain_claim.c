@@ -15,7 +15,6 @@
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
 #include "sql/drain.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
 #include "sql/subtransaction.h"
 #include "storage/lmgr.h"

@@ -15,7 +15,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "sql/drain.h"
-#include "sql/queue.h"
+#include "sql/statement.h"
 #include "sql/store.h"
 #include "sql/subtransaction.h"
 #include "utils/memutils.h"
@@ -546,9 +546,9 @@ oss_drain_tables(OssDrain *drain)
 	TimestampTz start = GetCurrentTimestamp();
 	MemoryContext old = MemoryContextSwitchTo(drain->turn);
 	bool		look = drain->woken || start >= drain->scan_at;
-	OssQueueState state;
+	OssStatementState state;
 
-	oss_queue_begin(&state, OSS_QUEUE_WORK);
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	settle(drain);
 	if (!drain->stopping)
 	{
@@ -559,7 +559,7 @@ oss_drain_tables(OssDrain *drain)
 		oss_drain_claim(drain);
 		renew(drain);
 	}
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	MemoryContextSwitchTo(old);
 	drain->turned_at = GetCurrentTimestamp();
 	drain->tables_ms = (drain->turned_at - start) / 1000.0;

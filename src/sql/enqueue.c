@@ -10,9 +10,9 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
 #include "sql/srf.h"
+#include "sql/statement.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(oss_enqueue);
@@ -50,7 +50,7 @@ insert(FunctionCallInfo fcinfo, Datum server)
 	char		nulls[7];
 	bool		isnull;
 	int64		job_id;
-	OssQueueState state;
+	OssStatementState state;
 
 	oss_arg(values, nulls, 0, ObjectIdGetDatum(GetUserId()), false);
 	oss_arg(values, nulls, 1, server, false);
@@ -61,11 +61,11 @@ insert(FunctionCallInfo fcinfo, Datum server)
 		oss_arg(values, nulls, 6, Int32GetDatum(0), false);
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
-	oss_queue_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
+	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
+	oss_statement_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
 	job_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 										 SPI_tuptable->tupdesc, 1, &isnull));
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	SPI_finish();
 	return job_id;
 }

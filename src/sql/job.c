@@ -11,10 +11,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "protocol/image_labels.h"
 #include "sql/array.h"
 #include "sql/job.h"
-#include "sql/queue.h"
+#include "sql/statement.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -200,13 +201,26 @@ string_column(uint64 row, int i)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+/*
+ * Return this process's number as lease holder.  The statement that looks for
+ * dead holders computes the same from pg_stat_activity.
+ */
+int64
+oss_lease_token(void)
+{
+	int64		days = POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE;
+	int64		epoch = days * SECS_PER_DAY * 1000;
+
+	return (MyStartTimestamp / 1000 + epoch) * (INT64CONST(1) << 22) + MyProcPid;
+}
+
 /* List the servers and priorities that have jobs. */
 List *
 oss_job_lanes(void)
 {
 	List	   *lanes = NIL;
 
-	oss_queue_execute(&list_lanes, NULL, NULL, SPI_OK_SELECT);
+	oss_statement_execute(&list_lanes, NULL, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		OssLane    *lane = palloc0(sizeof(OssLane));
@@ -292,7 +306,7 @@ oss_job_claim(OssLane *lane, int n, int64 token, TimestampTz leased_until,
 	};
 	List	   *jobs = NIL;
 
-	oss_queue_execute(&claim_jobs, values, NULL, SPI_OK_UPDATE_RETURNING);
+	oss_statement_execute(&claim_jobs, values, NULL, SPI_OK_UPDATE_RETURNING);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		jobs = lappend(jobs, make_job(i, leased_until, parent));
 	SPI_freetuptable(SPI_tuptable);
@@ -395,7 +409,7 @@ look_after(OssJob **jobs, int n, int64 token, bool *locked, bool *lost)
 	SPI_freetuptable(SPI_tuptable);
 	values[0] = job_ids(jobs, n);
 	values[1] = Int64GetDatum(token);
-	oss_queue_execute(&list_leases, values, NULL, SPI_OK_SELECT);
+	oss_statement_execute(&list_leases, values, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
@@ -423,7 +437,7 @@ oss_job_delete(OssJob **jobs, int n, int64 token, bool *locked, bool *lost)
 		return;
 	values[0] = job_ids(jobs, n);
 	values[1] = Int64GetDatum(token);
-	oss_queue_execute(&delete_jobs, values, NULL, SPI_OK_DELETE_RETURNING);
+	oss_statement_execute(&delete_jobs, values, NULL, SPI_OK_DELETE_RETURNING);
 	if (SPI_processed != n)
 		look_after(jobs, n, token, locked, lost);
 	SPI_freetuptable(SPI_tuptable);
@@ -438,7 +452,7 @@ oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
 		TimestampTzGetDatum(leased_until)
 	};
 
-	oss_queue_execute(&renew_leases, values, NULL, SPI_OK_UPDATE);
+	oss_statement_execute(&renew_leases, values, NULL, SPI_OK_UPDATE);
 }
 
 /* Move jobs to failed_job. */
@@ -472,7 +486,7 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 	values[0] = Int64GetDatum(token);
 	for (int i = 0; i < lengthof(types); i++)
 		values[i + 1] = oss_column_array(&columns[i]);
-	oss_queue_execute(&fail_jobs, values, NULL, SPI_OK_INSERT);
+	oss_statement_execute(&fail_jobs, values, NULL, SPI_OK_INSERT);
 }
 
 /* Put jobs back. */
@@ -498,7 +512,7 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 	values[0] = Int64GetDatum(token);
 	for (int i = 0; i < lengthof(types); i++)
 		values[i + 1] = oss_column_array(&columns[i]);
-	oss_queue_execute(&put_back_jobs, values, NULL, SPI_OK_UPDATE);
+	oss_statement_execute(&put_back_jobs, values, NULL, SPI_OK_UPDATE);
 }
 
 /* Free the leases of processes that are gone or hold nothing. */
@@ -508,9 +522,9 @@ oss_job_release_dead(int64 token)
 	Datum		value = Int64GetDatum(token);
 	uint64		n;
 
-	oss_queue_execute(&release_cancelled, &value, NULL, SPI_OK_UPDATE);
+	oss_statement_execute(&release_cancelled, &value, NULL, SPI_OK_UPDATE);
 	n = SPI_processed;
-	oss_queue_execute(&release_dead, NULL, NULL, SPI_OK_UPDATE);
+	oss_statement_execute(&release_dead, NULL, NULL, SPI_OK_UPDATE);
 	return n + SPI_processed;
 }
 
@@ -520,7 +534,7 @@ oss_job_forget_failed(int minutes, int n)
 {
 	Datum		values[] = {Int32GetDatum(minutes), Int32GetDatum(n)};
 
-	oss_queue_execute(&forget_failed, values, NULL, SPI_OK_DELETE);
+	oss_statement_execute(&forget_failed, values, NULL, SPI_OK_DELETE);
 	return SPI_processed;
 }
 
@@ -530,7 +544,7 @@ oss_pause_list(void)
 {
 	List	   *pauses = NIL;
 
-	oss_queue_execute(&list_pauses, NULL, NULL, SPI_OK_SELECT);
+	oss_statement_execute(&list_pauses, NULL, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		OssPause   *pause = palloc0(sizeof(OssPause));
@@ -563,7 +577,7 @@ oss_pause_add(const OssPause *pause)
 	oss_arg(values, nulls, 3,
 			CStringGetTextDatum(unpack_sql_state(pause->sqlerrcode)), false);
 	oss_arg(values, nulls, 4, CStringGetTextDatum(pause->reason), false);
-	oss_queue_execute(&add_pause, values, nulls, SPI_OK_INSERT);
+	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
 	return SPI_processed > 0;
 }
 
@@ -573,6 +587,6 @@ oss_pause_expire(int minutes)
 {
 	Datum		value = Int32GetDatum(minutes);
 
-	oss_queue_execute(&expire_pauses, &value, NULL, SPI_OK_DELETE);
+	oss_statement_execute(&expire_pauses, &value, NULL, SPI_OK_DELETE);
 	return SPI_processed;
 }

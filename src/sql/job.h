@@ -2,7 +2,7 @@
  * job.h
  *	  Jobs in hand, and the statements that claim and settle them.
  *
- * Top floor.  Every function runs within oss_queue_begin(), with SPI
+ * Top floor.  Every function runs within oss_statement_begin(), with SPI
  * connected and a transaction open.
  *-------------------------------------------------------------------------
  */
@@ -102,6 +102,9 @@ typedef struct OssPause
 	int			sqlerrcode;
 	const char *reason;
 } OssPause;
+
+/* Number of the process as lease holder: made from its pid and its start. */
+extern int64 oss_lease_token(void);
 
 /* List the servers and priorities that have jobs; returns OssLanes. */
 extern List *oss_job_lanes(void);

@@ -20,7 +20,7 @@
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "sql/known.h"
-#include "sql/queue.h"
+#include "sql/statement.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -182,7 +182,7 @@ write_pair(Datum name, Datum parent, bool no_parent)
 
 	oss_arg(values, nulls, 0, name, false);
 	oss_arg(values, nulls, 1, parent, no_parent);
-	oss_queue_execute(&insert, values, nulls, SPI_OK_INSERT);
+	oss_statement_execute(&insert, values, nulls, SPI_OK_INSERT);
 }
 
 /* Note a label and its parent. */

@@ -23,7 +23,6 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "sql/drain.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
 #include "sql/worker.h"
 #include "storage/ipc.h"

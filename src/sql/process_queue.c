@@ -15,8 +15,8 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "sql/drain.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
+#include "sql/statement.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
@@ -139,14 +139,14 @@ static bool
 queue_has_jobs(void)
 {
 	Datum		userid = ObjectIdGetDatum(GetUserId());
-	OssQueueState state;
+	OssStatementState state;
 	bool		any;
 
-	oss_queue_begin(&state, OSS_QUEUE_WORK);
-	oss_queue_execute(&any_job, &userid, NULL, SPI_OK_SELECT);
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_statement_execute(&any_job, &userid, NULL, SPI_OK_SELECT);
 	any = SPI_processed > 0;
 	SPI_freetuptable(SPI_tuptable);
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	return any;
 }
 

@@ -10,8 +10,8 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
+#include "sql/statement.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -51,14 +51,14 @@ static OssPlan retry_jobs = {
 static uint64
 execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
-	OssQueueState state;
+	OssStatementState state;
 	uint64		rows;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_WORK);
-	oss_queue_execute(plan, values, nulls, expect);
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_statement_execute(plan, values, nulls, expect);
 	rows = SPI_processed;
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	SPI_finish();
 	oss_wake_at_commit();
 	return rows;

@@ -11,11 +11,13 @@
 
 #include "access/xact.h"
 #include "client/flow.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "sql/shared.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 OssShared  *oss_shared = NULL;
 
@@ -272,4 +274,30 @@ oss_shared_init(void)
 	shmem_request_hook = request_shared_memory;
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = start_shared_memory;
+}
+
+/* Say once per session that no worker will come. */
+void
+oss_notice_no_worker(void)
+{
+	static bool said = false;
+
+	if (oss_shared || said)
+		return;
+	said = true;
+	ereport(NOTICE,
+			(errmsg("the image is queued, but no worker will come for it"),
+			 errdetail("oss_labels is not in shared_preload_libraries."),
+			 errhint("Add it there and restart the server, or run CALL oss_labels.process_queue().")));
+}
+
+/* Return the wait event of waiting for work. */
+uint32
+oss_queue_wait_event(void)
+{
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = oss_wait_event_new("OssLabelsQueue");
+	return event;
 }

@@ -103,6 +103,12 @@ extern bool oss_foreground_any(void);
 /* Wake the launcher now. */
 extern void oss_wake_launcher(void);
 
+/* Say once per session that no worker will come, when that is so. */
+extern void oss_notice_no_worker(void);
+
+/* What pg_stat_activity shows while we wait for work. */
+extern uint32 oss_queue_wait_event(void);
+
 /* Name of a state, for the view. */
 extern const char *oss_slot_state_name(OssSlotState state);
 

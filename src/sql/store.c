@@ -11,7 +11,7 @@
 #include "sql/array.h"
 #include "sql/bulk.h"
 #include "sql/known.h"
-#include "sql/queue.h"
+#include "sql/statement.h"
 #include "sql/store.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -65,7 +65,7 @@ execute(OssPlan *plan, const OssColumn *columns, int expect)
 
 	for (int i = 0; i < plan->nargs; i++)
 		values[i] = oss_column_array(&columns[i]);
-	oss_queue_execute(plan, values, NULL, expect);
+	oss_statement_execute(plan, values, NULL, expect);
 }
 
 /* The labels of an answer. */

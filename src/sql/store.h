@@ -29,7 +29,7 @@ typedef struct OssStoreRow
 /*
  * Write n answers, which must be of different images, replacing what is stored
  * of these images unless that was asked for later.  A few statements, whatever
- * n.  Within oss_queue_begin(), with SPI connected; allocates in
+ * n.  Within oss_statement_begin(), with SPI connected; allocates in
  * CurrentMemoryContext.
  */
 extern void oss_store_write(const OssStoreRow *rows, int n);

@@ -11,7 +11,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
-#include "sql/queue.h"
+#include "sql/statement.h"
 #include "sql/tag_stored.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -194,7 +194,7 @@ labels_document(Jsonb *document)
 		return NULL;
 	value = JsonbPGetDatum(document);
 	SPI_connect();
-	oss_queue_execute(&convert, &value, NULL, SPI_OK_SELECT);
+	oss_statement_execute(&convert, &value, NULL, SPI_OK_SELECT);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	MemoryContextSwitchTo(caller);
 	document = DatumGetJsonbPCopy(value);

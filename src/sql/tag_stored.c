@@ -19,8 +19,9 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
-#include "sql/queue.h"
+#include "sql/shared.h"
 #include "sql/srf.h"
+#include "sql/statement.h"
 #include "sql/store.h"
 #include "sql/subtransaction.h"
 #include "sql/tag_stored.h"
@@ -235,11 +236,11 @@ stored_find(const OssWish *wish)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
-	OssQueueState state;
+	OssStatementState state;
 	DetectRows *rows = NULL;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_STORE);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	if (plan == NULL)
 		plan = keep_plan(FIND_STORED);
 	if (look_up(plan, wish))
@@ -257,7 +258,7 @@ stored_find(const OssWish *wish)
 	}
 	else
 		check_replaceable(wish);
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	SPI_finish();
 	if (rows == NULL)
 		PreventCommandIfReadOnly("tag()");
@@ -327,15 +328,15 @@ static bool
 job_in_hand(const OssWish *wish)
 {
 	static SPIPlanPtr plan = NULL;
-	OssQueueState state;
+	OssStatementState state;
 	bool		found;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_STORE);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	if (plan == NULL)
 		plan = keep_plan(FIND_JOB);
 	found = look_up(plan, wish);
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	SPI_finish();
 	return found;
 }
@@ -437,11 +438,11 @@ make_row(const OssWish *wish, Jsonb *document, const char *request_id,
 static void
 write_rows(const OssStoreRow *rows, int n)
 {
-	OssQueueState state;
+	OssStatementState state;
 	int			begin = 0;
 
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_STORE);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	for (int i = 1; i <= n; i++)
 	{
 		bool		cut = i == n;
@@ -453,7 +454,7 @@ write_rows(const OssStoreRow *rows, int n)
 		oss_store_write(rows + begin, i - begin);
 		begin = i;
 	}
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	SPI_finish();
 }
 
@@ -500,7 +501,7 @@ stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 		4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};
 	OssStoreRow row = make_row(wish, document, NULL, asked_at);
-	OssQueueState state;
+	OssStatementState state;
 	Datum		values[4];
 	char		nulls[4];
 	bool		younger;
@@ -512,10 +513,10 @@ stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 			CStringGetTextDatum(wish->version_id), wish->version_id == NULL);
 	oss_arg(values, nulls, 3, TimestampTzGetDatum(asked_at), false);
 	SPI_connect();
-	oss_queue_begin(&state, OSS_QUEUE_STORE);
-	oss_queue_execute(&is_ours, values, nulls, SPI_OK_SELECT);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	oss_statement_execute(&is_ours, values, nulls, SPI_OK_SELECT);
 	younger = SPI_processed > 0;
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	SPI_finish();
 	return !younger;
 }

@@ -20,8 +20,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
+#include "sql/statement.h"
 #include "sql/watch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -114,7 +114,7 @@ run_as_owner(const OssWatch *watch, SPIPlanPtr plan, const Pairs *pairs)
 {
 	Datum		values[OSS_WATCH_PARAMETERS];
 	char		nulls[OSS_WATCH_PARAMETERS];
-	OssQueueState state;
+	OssStatementState state;
 	bool		arrays = pairs != NULL;
 
 	oss_arg(values, nulls, 0, ObjectIdGetDatum(GetUserId()), false);
@@ -129,10 +129,10 @@ run_as_owner(const OssWatch *watch, SPIPlanPtr plan, const Pairs *pairs)
 	oss_arg(values, nulls, 7, arrays ?
 			PointerGetDatum(construct_array(pairs->keys, pairs->n, TEXTOID,
 											-1, false, TYPALIGN_INT)) : (Datum) 0, !arrays);
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	if (SPI_execute_plan(plan, values, nulls, false, 0) < 0)
 		elog(ERROR, "could not run the plan of a watched table");
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	return SPI_processed;
 }
 

@@ -20,7 +20,7 @@
 #include "common/string.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
-#include "sql/queue.h"
+#include "sql/statement.h"
 #include "sql/watch.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -369,12 +369,12 @@ static Oid	parameters[OSS_WATCH_PARAMETERS] = {
 static SPIPlanPtr
 keep_as_owner(const char *sql)
 {
-	OssQueueState state;
+	OssStatementState state;
 	SPIPlanPtr	plan;
 
-	oss_queue_begin(&state, OSS_QUEUE_INSERT);
+	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	plan = keep(sql, OSS_WATCH_PARAMETERS, parameters);
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 	return plan;
 }
 

@@ -29,8 +29,8 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "sql/drain.h"
-#include "sql/queue.h"
 #include "sql/shared.h"
+#include "sql/statement.h"
 #include "sql/worker.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
@@ -299,11 +299,11 @@ with_tables(void (*work) (OssDrain *), OssDrain *drain)
 static void
 take_over(OssDrain *drain)
 {
-	OssQueueState state;
+	OssStatementState state;
 
-	oss_queue_begin(&state, OSS_QUEUE_WORK);
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) oss_job_release_dead(oss_lease_token());
-	oss_queue_end(&state);
+	oss_statement_end(&state);
 }
 
 /* Make our settings. */

@@ -44,7 +44,7 @@ sub new
 	my ($class, %option) = @_;
 	my $certs = $ENV{OSS_CERTS} || PostgreSQL::Test::Utils::tempdir . '/certs';
 	system('test/oss-server/make-certs', $certs) == 0 or die 'no certificates';
-	system('make', '-s', '-C', 'test/names') == 0 or die 'no resolver';
+	system('make', '-s', '-C', 'test/resolver') == 0 or die 'no resolver';
 	my @https = map { ('--https', uc($_) . ":$certs/$_.pem:$certs/$_.key") }
 	  qw(wronghost expired selfsigned);
 	my $dir = PostgreSQL::Test::Utils::tempdir;
@@ -52,7 +52,7 @@ sub new
 		oss => OssServer->new(certs => $certs, args => [ @https, @{ $option{oss_args} // [] } ]),
 		node => PostgreSQL::Test::Cluster->new($option{name} // 'main'),
 		names => "$dir/names",
-		env => { LD_PRELOAD => Cwd::abs_path('test/names/names.so'),
+		env => { LD_PRELOAD => Cwd::abs_path('test/resolver/resolver.so'),
 			OSS_TEST_NAMES => "$dir/names", %{ $option{env} // {} } }
 	}, $class;
 	my $node = $self->{node};

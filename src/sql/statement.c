@@ -1,5 +1,5 @@
 /*-------------------------------------------------------------------------
- * queue.c
+ * statement.c
  *	  How statements on the extension's tables are run.
  *
  * The tables belong to the extension's owner and callers need no right on
@@ -9,28 +9,21 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
-#include "compat.h"
 #include "miscadmin.h"
-#include "sql/queue.h"
-#include "sql/shared.h"
+#include "sql/statement.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 /*
  * Settings that our statements run under, the search path first.  The queue's
  * statistics are always stale (it is empty one moment and full the next) so
  * that the planner is told to use the indexes, and jit would only cost.
  */
-static const char *const queue_settings[][2] = {
+static const char *const statement_settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"},
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
@@ -64,10 +57,10 @@ table_owner(Oid relid)
 
 /* Become the extension's owner with our settings. */
 void
-oss_queue_begin(OssQueueState *state, OssQueueUse use)
+oss_statement_begin(OssStatementState *state, OssStatementUse use)
 {
 	Oid			owner = table_owner(job_table());
-	int			settings = use == OSS_QUEUE_STORE ? 1 : lengthof(queue_settings);
+	int			settings = use == OSS_STATEMENT_STORE ? 1 : lengthof(statement_settings);
 
 	if (!OidIsValid(owner))
 		ereport(ERROR,
@@ -79,18 +72,18 @@ oss_queue_begin(OssQueueState *state, OssQueueUse use)
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
 	state->guc_level = 0;
-	if (use == OSS_QUEUE_INSERT)
+	if (use == OSS_STATEMENT_INSERT)
 		return;
 	state->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < settings; i++)
-		(void) set_config_option(queue_settings[i][0], queue_settings[i][1],
+		(void) set_config_option(statement_settings[i][0], statement_settings[i][1],
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Become the caller again. */
 void
-oss_queue_end(const OssQueueState *state)
+oss_statement_end(const OssStatementState *state)
 {
 	if (state->guc_level != 0)
 		AtEOXact_GUC(false, state->guc_level);
@@ -116,7 +109,7 @@ prepare(OssPlan *plan)
  * memory context as the current one: that is undone.
  */
 void
-oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
@@ -128,43 +121,4 @@ oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 	if (result != expect)
 		elog(ERROR, "unexpected result of \"%s\": %s", plan->sql,
 			 SPI_result_code_string(result));
-}
-
-/*
- * Return this process's number as lease holder.  The statement that looks for
- * dead holders computes the same from pg_stat_activity.
- */
-int64
-oss_lease_token(void)
-{
-	int64		days = POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE;
-	int64		epoch = days * SECS_PER_DAY * 1000;
-
-	return (MyStartTimestamp / 1000 + epoch) * (INT64CONST(1) << 22) + MyProcPid;
-}
-
-/* Say once per session that no worker will come. */
-void
-oss_notice_no_worker(void)
-{
-	static bool said = false;
-
-	if (oss_shared || said)
-		return;
-	said = true;
-	ereport(NOTICE,
-			(errmsg("the image is queued, but no worker will come for it"),
-			 errdetail("oss_labels is not in shared_preload_libraries."),
-			 errhint("Add it there and restart the server, or run CALL oss_labels.process_queue().")));
-}
-
-/* Return the wait event of waiting for work. */
-uint32
-oss_queue_wait_event(void)
-{
-	static uint32 event = 0;
-
-	if (event == 0)
-		event = oss_wait_event_new("OssLabelsQueue");
-	return event;
 }

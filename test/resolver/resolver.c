@@ -1,5 +1,5 @@
 /*
- * names.c
+ * resolver.c
  *	  A resolver and a wall clock that say what a test wants: preload them into
  *	  PostgreSQL.
  *

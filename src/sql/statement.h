@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
- * queue.h
+ * statement.h
  *	  How C runs statements on the extension's tables.
  *
- * Top floor.  Every statement runs between oss_queue_begin() and
- * oss_queue_end(), as the extension's owner, with a search path and planner
+ * Top floor.  Every statement runs between oss_statement_begin() and
+ * oss_statement_end(), as the extension's owner, with a search path and planner
  * settings of our own, from plans that are kept for the session.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_QUEUE_H
-#define OSS_QUEUE_H
+#ifndef OSS_STATEMENT_H
+#define OSS_STATEMENT_H
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
 #include "executor/spi.h"
 
 /* A statement: its text, parameter types and the plan kept for it. */
@@ -31,44 +30,35 @@ typedef struct OssPlan
  * alone: IS NOT DISTINCT FROM and ON CONFLICT take operators from there, and
  * whose they are must not be the caller's choice.
  */
-typedef enum OssQueueUse
+typedef enum OssStatementUse
 {
-	OSS_QUEUE_INSERT,
-	OSS_QUEUE_STORE,
-	OSS_QUEUE_WORK
-} OssQueueUse;
+	OSS_STATEMENT_INSERT,
+	OSS_STATEMENT_STORE,
+	OSS_STATEMENT_WORK
+} OssStatementUse;
 
-/* What oss_queue_begin() changed. */
-typedef struct OssQueueState
+/* What oss_statement_begin() changed. */
+typedef struct OssStatementState
 {
 	Oid			userid;
 	int			seccontext;
 	int			guc_level;		/* 0: no settings were changed */
-} OssQueueState;
+} OssStatementState;
 
 /*
  * Become the extension's owner with our settings.  SPI must be connected by
- * the caller.  Undone by oss_queue_end(), or by the end of the transaction
+ * the caller.  Undone by oss_statement_end(), or by the end of the transaction
  * when something throws.  Error 55000 when the extension is not there.
  */
-extern void oss_queue_begin(OssQueueState *state, OssQueueUse use);
-extern void oss_queue_end(const OssQueueState *state);
+extern void oss_statement_begin(OssStatementState *state, OssStatementUse use);
+extern void oss_statement_end(const OssStatementState *state);
 
 /*
  * Execute a plan; nulls may be NULL.  Results are in SPI_tuptable and
  * SPI_processed.  expect is the SPI result code that means success.
  */
-extern void oss_queue_execute(OssPlan *plan, Datum *values, const char *nulls,
-							  int expect);
-
-/* Number of the process as lease holder: made from its pid and its start. */
-extern int64 oss_lease_token(void);
-
-/* Say once per session that no worker will come, when that is so. */
-extern void oss_notice_no_worker(void);
-
-/* What pg_stat_activity shows while we wait for work. */
-extern uint32 oss_queue_wait_event(void);
+extern void oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls,
+								  int expect);
 
 /* Fill an entry of a SPI call's arrays. */
 static inline void
@@ -78,4 +68,4 @@ oss_arg(Datum *values, char *nulls, int i, Datum value, bool isnull)
 	nulls[i] = isnull ? 'n' : ' ';
 }
 
-#endif							/* OSS_QUEUE_H */
+#endif							/* OSS_STATEMENT_H */
