@@ -12,6 +12,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -20,7 +21,6 @@
 #include "client/http_loop.h"
 #include "compat.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -50,14 +50,18 @@ static HttpLoopEnded tell_ended = NULL;
 static bool signals_blocked = false;
 static sigset_t signals_outside;
 
-/* Return microseconds of a clock that nobody sets. */
+/*
+ * Return microseconds of a clock that nobody sets.  Not instr_time's: from
+ * PostgreSQL 19 on, timing_clock_source changes that one's zero, even between
+ * processes.
+ */
 int64
 http_clock_us(void)
 {
-	instr_time	now;
+	struct timespec now;
 
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
+	(void) clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64CONST(1000000) + now.tv_nsec / 1000;
 }
 
 /* Tell epoll what curl waits for on a socket; called by curl. */

@@ -309,6 +309,7 @@ settled(OssDrain *drain, Batch *batch)
 			drain->tagged++;
 		if (job->verdict == OSS_VERDICT_FAILED)
 			drain->failed++;
+		job->storing = !job->stored;
 		job->stored = true;
 		if (any_locked && is_locked(batch, job))
 		{
@@ -338,6 +339,13 @@ unsettled(OssDrain *drain, Batch *batch)
 		put_back(drain, batch->jobs[i]);
 }
 
+/* Is an error that somebody stops us? */
+static bool
+is_intervention(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
 /*
  * Take an error of the moment: keep the answers and try again a little later,
  * or let the caller know.
@@ -347,8 +355,7 @@ take_trouble(OssDrain *drain, ErrorData *error)
 {
 	int64		ms = INT64CONST(500) << Min(drain->settle_troubles, 6);
 
-	if (!drain->patient ||
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (!drain->patient || is_intervention(error))
 		ReThrowError(error);
 	drain->settle_troubles++;
 	drain->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
@@ -386,7 +393,10 @@ blames_others(const OssDrain *drain, const ErrorData *error)
 		(drain->patient && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE);
 }
 
-/* Write a job; returns the error when another transaction stands in its way. */
+/*
+ * Write a job; returns the error when another transaction stands in its way or
+ * somebody stops us.
+ */
 static ErrorData *
 settle_one(OssDrain *drain, OssJob *job)
 {
@@ -402,7 +412,7 @@ settle_one(OssDrain *drain, OssJob *job)
 		settled(drain, &batch);
 	else if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
 		fail_unstorable(drain, job, error);
-	else if (blames_others(drain, error))
+	else if (blames_others(drain, error) || is_intervention(error))
 		return error;
 	else
 	{
@@ -424,23 +434,26 @@ settle_each(OssDrain *drain, Batch *all)
 {
 	OssJob	   *blocked[MOST_BLOCKED];
 	ErrorData  *error = NULL;
+	bool		stopped = false;
 	int			nblocked = 0;
 	int			ntried;
 
-	for (ntried = 0; ntried < all->njobs && nblocked < MOST_BLOCKED; ntried++)
+	for (ntried = 0; ntried < all->njobs && nblocked < MOST_BLOCKED && !stopped;
+		 ntried++)
 	{
 		ErrorData  *block = settle_one(drain, all->jobs[ntried]);
 
 		if (block == NULL)
 			continue;
 		error = block;
+		stopped = is_intervention(error);
 		blocked[nblocked++] = all->jobs[ntried];
 	}
 	for (int i = ntried; i < all->njobs; i++)
 		put_back(drain, all->jobs[i]);
 	for (int i = 0; i < nblocked; i++)
 		put_back(drain, blocked[i]);
-	if (nblocked == MOST_BLOCKED && ntried == nblocked)
+	if (stopped || (nblocked == MOST_BLOCKED && ntried == nblocked))
 		take_trouble(drain, error);
 	else if (nblocked > 0)
 		rest(drain);
@@ -594,6 +607,25 @@ end_pausing(OssDrain *drain)
 	}
 }
 
+/*
+ * What was stored of jobs that are still to be deleted is there to stay, or is
+ * not there.
+ */
+static void
+end_storing(OssDrain *drain, bool committed)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &drain->finished)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->storing && !committed)
+			job->stored = false;
+		job->storing = false;
+	}
+}
+
 /* The transaction committed: let go of what is settled, take what is claimed. */
 void
 oss_drain_commit(OssDrain *drain)
@@ -614,6 +646,7 @@ oss_drain_commit(OssDrain *drain)
 		}
 		oss_job_free(job);
 	}
+	end_storing(drain, true);
 	end_pausing(drain);
 	oss_drain_hand_out(drain);
 	MemoryContextReset(drain->turn);
@@ -630,10 +663,9 @@ oss_drain_abort(OssDrain *drain)
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
-		job->stored = false;
-		dlist_push_tail(&drain->finished, &job->node);
-		drain->nfinished++;
+		put_back(drain, job);
 	}
+	end_storing(drain, false);
 	dlist_foreach_modify(iter, &drain->claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);

@@ -128,9 +128,12 @@ static OssPlan release_dead = {
 	" due = clock_timestamp()"
 	" + random() * make_interval(secs => least(2 ^ (attempts - 1), 60)),"
 	" reason = 'the process that had it is gone' "
-	"WHERE lease IS NOT NULL AND NOT EXISTS ("
-	"SELECT FROM pg_stat_get_activity(NULL) a WHERE j.lease ="
-	" floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304 + a.pid)",
+	"WHERE ctid = ANY (ARRAY("
+	"SELECT d.ctid FROM oss_labels.job d"
+	" WHERE d.lease IS NOT NULL AND NOT EXISTS ("
+	"SELECT FROM pg_stat_get_activity(NULL) a WHERE d.lease ="
+	" floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304 + a.pid)"
+	" FOR UPDATE OF d SKIP LOCKED))",
 	0, {0}
 };
 
@@ -141,10 +144,12 @@ static OssPlan release_dead = {
 static OssPlan release_cancelled = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
 	" due = clock_timestamp(), attempts = greatest(attempts - 1, 0) "
-	"WHERE lease = $1 OR lease IN ("
+	"WHERE ctid = ANY (ARRAY("
+	"SELECT d.ctid FROM oss_labels.job d WHERE d.lease = $1 OR d.lease IN ("
 	"SELECT floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304"
 	" + a.pid FROM pg_stat_get_activity(NULL) a"
-	" WHERE a.backend_type = 'client backend' AND a.state LIKE 'idle%')",
+	" WHERE a.backend_type = 'client backend' AND a.state LIKE 'idle%')"
+	" FOR UPDATE OF d SKIP LOCKED))",
 	1, {INT8OID}
 };
 
@@ -152,7 +157,7 @@ static OssPlan forget_failed = {
 	"DELETE FROM oss_labels.failed_job WHERE job_id IN ("
 	"SELECT f.job_id FROM oss_labels.failed_job f"
 	" WHERE f.failed_at < clock_timestamp() - make_interval(mins => $1)"
-	" ORDER BY f.failed_at LIMIT $2)",
+	" ORDER BY f.failed_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
 	2, {INT4OID, INT4OID}
 };
 
@@ -176,10 +181,13 @@ static OssPlan add_pause = {
 	5, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
+/* One that somebody is about to take away is not waited for. */
 static OssPlan expire_pauses = {
-	"DELETE FROM oss_labels.halted p WHERE p.automatic AND ("
+	"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.halted p WHERE p.automatic AND ("
 	"p.since < clock_timestamp() - make_interval(mins => $1)"
-	" OR p.seen IS DISTINCT FROM " FINGERPRINT("p.server", "p.requester") ")",
+	" OR p.seen IS DISTINCT FROM " FINGERPRINT("p.server", "p.requester") ")"
+	" FOR UPDATE OF p SKIP LOCKED))",
 	1, {INT4OID}
 };
 

@@ -75,6 +75,7 @@ typedef struct OssJob
 
 	OssVerdict	verdict;
 	bool		stored;			/* OSS_VERDICT_ANSWERED: only to be deleted */
+	bool		storing;		/* by the transaction that is still open */
 	TimestampTz due;			/* of OSS_VERDICT_LATER */
 	bool		refund;			/* OSS_VERDICT_LATER: the attempt is free */
 	bool		pause;			/* OSS_VERDICT_LATER: and what it needs is to

@@ -1,0 +1,114 @@
+# Rows that somebody else has locked, when the worker comes to them: it goes on
+# with the others, and what was paid for is stored, once.
+
+use strict;
+use warnings;
+
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib 'test/perl';
+use QueueTest;
+
+my $test = QueueTest->new;
+my $node = $test->{node};
+my $oss = $test->{oss};
+
+# Lock rows in a session of its own; returns what release() wants.
+sub lock_rows
+{
+	my ($rows) = @_;
+	my ($in, $out) = ("BEGIN; SELECT 'locked ' || count(*) FROM (SELECT FROM $rows FOR UPDATE) r;\n", '');
+	my $session = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, '2>&1');
+	$session->pump until $out =~ /locked|ERROR/;
+	like($out, qr/^locked [1-9]/, "rows of $rows are locked");
+	return { in => \$in, session => $session };
+}
+
+sub release
+{
+	my ($lock) = @_;
+	${ $lock->{in} } = "ROLLBACK;\n\\q\n";
+	$lock->{session}->finish;
+	return;
+}
+
+# ---- a job whose row is locked, in a turn that fails afterwards ----
+
+$test->sql("INSERT INTO oss_labels.halted (server, automatic, since, reason) VALUES ('other', true, now(), 'a test')");
+$oss->fault(kind => 'delay', delay => 3000);
+$test->enqueue(1, 'aborted');
+ok($oss->wait_count(label_in_flight => 1), 'a turn that fails: in flight');
+$test->sql('CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql'
+	  . q{ AS $$ BEGIN RAISE EXCEPTION 'this turn shall fail'; END $$;}
+	  . ' CREATE TRIGGER refuse BEFORE DELETE ON oss_labels.halted FOR EACH ROW EXECUTE FUNCTION refuse();'
+	  . " UPDATE oss_labels.halted SET since = now() - interval '1 hour'; SELECT oss_labels.announce()");
+my $lock = lock_rows('oss_labels.job');
+ok($oss->wait_count(label_answers => 1), 'a turn that fails: answered');
+$test->log;
+my $until = time + 60 * OssServer::patience();
+my $failed = 0;
+until ($failed >= 2 || time > $until)
+{
+	sleep 0.1;
+	$failed += () = $test->log =~ /ERROR: .*this turn shall fail/g;
+}
+cmp_ok($failed, '>=', 2, 'a turn that fails: did, and again');
+$test->sql('DROP TRIGGER refuse ON oss_labels.halted');
+release($lock);
+ok($test->wait_empty, 'a turn that fails: the job is done');
+is($test->stored, '1|0', 'a turn that fails: its labels are stored');
+is($test->count, 1, 'a turn that fails: paid for once');
+
+# ---- a cancel while answers are settled one by one ----
+
+$test->reset;
+$test->enqueue(5, 'cancelled');
+ok($test->wait_empty, 'a cancelled turn: tagged before');
+$test->reset;
+$lock = lock_rows("oss_labels.image WHERE key LIKE 'cancelled%'");
+$oss->fault(kind => 'delay', delay => 300);
+$test->enqueue(5, 'cancelled');
+my $pid = $test->worker_pid;
+ok($test->wait_sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock'), 'a cancelled turn: waits');
+# for 200 ms with all of them, then with each
+sleep 0.5;
+$test->sql("SELECT pg_cancel_backend($pid)");
+release($lock);
+ok($test->wait_empty, 'a cancelled turn: the jobs are done');
+is($test->count, 5, 'a cancelled turn: paid for once');
+
+# ---- a pause that has had its time ----
+
+$test->reset;
+$test->sql("INSERT INTO oss_labels.halted (server, automatic, since, reason)"
+	  . " VALUES ('other', true, now() - interval '1 hour', 'a test')");
+$lock = lock_rows('oss_labels.halted');
+$test->log;
+$test->enqueue(3, 'beside');
+ok($test->wait_empty(seconds => 20), 'an old pause that is locked: others are tagged meanwhile');
+unlike($test->log, qr/lock timeout/, 'an old pause that is locked: nobody waits for it');
+release($lock);
+
+# ---- a worker begins while the job of a dead one is locked ----
+
+$oss->fault(kind => 'delay', delay => 1500, key => 'dead1');
+$test->enqueue(1, 'dead');
+ok($oss->wait_count(label_in_flight => 1), 'a dead one: in flight');
+$lock = lock_rows("oss_labels.job WHERE key = 'dead1'");
+$pid = $test->worker_pid;
+$test->sql("SELECT pg_terminate_backend($pid, 10000)");
+$test->enqueue(3, 'alive');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key LIKE 'alive%'", '3', seconds => 20),
+	'a dead one: the others are tagged');
+release($lock);
+ok($test->wait_empty(seconds => 120), 'a dead one: so is its own');
+is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'no job failed');
+
+$node->stop;
+$oss->stop;
+done_testing;
