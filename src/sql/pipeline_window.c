@@ -110,6 +110,10 @@ compute_spec(PipelineWindow *window, Question *question)
 	else
 		outcome = detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
 			OUTCOME_NOTHING;
+
+	/* an answer may be stored before the request is made, and run triggers */
+	if (outcome == OUTCOME_SPEC && question->spec.server != NULL)
+		oss_server_hold(question->spec.server);
 	MemoryContextSwitchTo(old);
 	return outcome;
 }
