@@ -146,10 +146,13 @@ is( ($declared // '') =~ s/\s+/ /gr,
 # Make the anchor that a forge gives a heading.
 sub anchor { return lc($_[0]) =~ s/[^\w\- ]//gr =~ tr/ /-/r }
 
-my %anchors = map { anchor($_) => 1 } $readme =~ /^##+ (.+)$/mg;
 for my $target ($readme =~ /\]\(([^)\s]+)\)/g)
 {
-	ok($target =~ /^#(.+)/ ? $anchors{$1} : -e $target, "link to $target");
+	my ($file, $anchor) = split /#/, $target;
+	my $there = $file eq '' || -e $file;
+	$there = grep { anchor($_) eq $anchor } slurp_file($file || 'README.md') =~ /^##+ (.+)$/mg
+	  if $there && defined $anchor;
+	ok($there, "link to $target");
 }
 my $makefile = slurp_file('Makefile');
 my %goals = map { $_ => 1 } map { split ' ' } $makefile =~ /^([a-z][a-z \-]*):(?!=)/mg;
