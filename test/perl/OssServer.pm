@@ -191,6 +191,15 @@ sub wait_counted
 	return 1;
 }
 
+# The log's lines of the last n requests, or of all; they are written when a
+# request is over.
+sub logged
+{
+	my ($self, $n) = @_;
+	$self->wait_count(in_flight => 0);
+	return $self->control('/log' . ($n ? "?n=$n" : ''));
+}
+
 # Store an object; makes its bucket when that is missing.
 sub put
 {

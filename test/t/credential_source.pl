@@ -54,7 +54,7 @@ sub works
 	my ($out, $err) = $test->detect(%options);
 	is("$out$err", 't', "$name: labels");
 	ok($test->{oss}->wait_count('status_200', $before + 1), "$name: one request");
-	like($test->oss('/log?n=1'), qr/\b\Q$key\E\b/, "$name: signed by $key");
+	like($test->{oss}->logged(1), qr/\b\Q$key\E\b/, "$name: signed by $key");
 	return;
 }
 

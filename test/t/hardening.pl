@@ -76,7 +76,7 @@ for my $status (301, 302, 303, 307, 308)
 # ---- injection: what arrives is what was asked for, escaped ----
 
 # Host, target of the last request.
-sub last_request { return (split /\t/, (split /\n/, $oss->control('/log?n=1'))[-1])[ 2, 3 ] }
+sub last_request { return (split /\t/, (split /\n/, $oss->logged(1))[-1])[ 2, 3 ] }
 
 my @hostile = (
 	"a\r\nX-Injected: yes\r\n\r\n", "a HTTP/1.1\r\nHost: evil", 'a?x-oss-process=image/resize,w_1',
@@ -99,7 +99,7 @@ for my $version ("1\r\nX: y", '1&x-oss-process=image/resize', '1#', "1\t2", '../
 {
 	$t->outcome(q{SELECT * FROM oss_labels.detect('everykey', 'a', version_id => } . literal($version) . ')');
 }
-unlike($oss->control('/log'), qr/\r|X: y|[&?]x-oss-process=image\/resize|versionId=[^\t]*[&#]/, 'version_id is escaped or refused');
+unlike($oss->logged, qr/\r|X: y|[&?]x-oss-process=image\/resize|versionId=[^\t]*[&#]/, 'version_id is escaped or refused');
 for my $bucket ("a\r\nb", 'a/b', 'a.b', 'a?b', 'evil.com#', 'a%2fb', 'ab', 'x' x 64, '-abc', 'abc-', 'ABC', "ab\xc3\xa9c", '..', '')
 {
 	$t->fault;

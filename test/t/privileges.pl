@@ -49,7 +49,7 @@ is($t->requests, 0, 'no request so far');
 $t->ok(q{CREATE USER MAPPING FOR app SERVER oss OPTIONS (access_key_id 'stsid', access_key_secret 'stssecret', security_token 'ststoken')});
 ($out, $err) = $t->psql($as_app);
 is($err, '', 'with USAGE and a mapping');
-like($oss->control('/log?n=1'), qr/\bstsid\b/, 'signed with the role\'s own key');
+like($oss->logged(1), qr/\bstsid\b/, 'signed with the role\'s own key');
 ($out, $err) = $t->psql("SET ROLE app; SELECT oss_labels.presign('examplebucket', 'example.jpg')");
 like($err, qr/ERROR:  42501/, 'another function is not granted with it');
 $t->ok(sprintf $grants, 'other', 'other');
@@ -65,9 +65,9 @@ $t->ok('GRANT USAGE ON FOREIGN SERVER oss TO app');
 $t->ok(q{CREATE USER MAPPING FOR PUBLIC SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')});
 ($out, $err) = $t->psql('SET ROLE other;' . OssTest::detect_sql());
 is($err, '', 'PUBLIC\'s mapping serves who has none');
-like($oss->control('/log?n=1'), qr/\btestid\b/, 'signed with PUBLIC\'s key');
+like($oss->logged(1), qr/\btestid\b/, 'signed with PUBLIC\'s key');
 ($out, $err) = $t->psql($as_app);
-like($oss->control('/log?n=1'), qr/\bstsid\b/, 'one\'s own mapping comes first');
+like($oss->logged(1), qr/\bstsid\b/, 'one\'s own mapping comes first');
 $t->ok('DROP USER MAPPING FOR PUBLIC SERVER oss');
 my $read = 'SELECT umoptions FROM pg_user_mappings; TABLE pg_user_mapping';
 ($out, $err) = $t->psql("SET ROLE app; $read");
@@ -91,7 +91,7 @@ $t->ok(q{CREATE FUNCTION public.labels_for_all(key text) RETURNS bigint LANGUAGE
 	SET search_path = pg_catalog, pg_temp AS 'SELECT count(*) FROM oss_labels.detect(''examplebucket'', key)';
 	ALTER FUNCTION public.labels_for_all(text) OWNER TO app; GRANT EXECUTE ON FUNCTION public.labels_for_all(text) TO nobody});
 is($t->ok("SET ROLE nobody; SELECT public.labels_for_all('example.jpg')"), '2', 'SECURITY DEFINER lends rights');
-like($oss->control('/log?n=1'), qr/\bstsid\b/, 'and the definer\'s mapping');
+like($oss->logged(1), qr/\bstsid\b/, 'and the definer\'s mapping');
 
 # ---- hostile objects ----
 

@@ -32,7 +32,7 @@ sub calls
 # Milliseconds between the arrivals of the last requests.
 sub gaps
 {
-	my @arrived = map { (split /\t/)[7] / 1000 } split /\n/, $oss->control('/log');
+	my @arrived = map { (split /\t/)[7] / 1000 } split /\n/, $oss->logged;
 	return map { $arrived[$_] - $arrived[ $_ - 1 ] } 1 .. $#arrived;
 }
 
@@ -58,7 +58,7 @@ my (@first, @second);
 $t->fault(code => 'InternalError', status => 500);
 calls(map { "jitter$_" } 1 .. 24) for 1 .. 2;
 my %of;
-for (split /\n/, $oss->control('/log'))
+for (split /\n/, $oss->logged)
 {
 	my @f = split /\t/;
 	push @{ $of{$1} }, $f[7] / 1000 if $f[3] =~ /(jitter\d+)/;
@@ -120,7 +120,7 @@ my $begun = time;
 cmp_ok($took, '<', 1.2, 'the deadline ends retries');
 cmp_ok($t->requests, '<=', 3, 'before there are many');
 is($oss->count('label_abandoned'), 0, 'no request was sent whose answer could not be waited for')
-  or note $oss->control('/log');
+  or note $oss->logged;
 $t->server(timeout_ms => 500);
 $t->fault(kind => 'hang');
 ($outcome) = calls('a');
