@@ -4,7 +4,6 @@
  *	  its limits, unusual requests, memory that runs out.
  *-------------------------------------------------------------------------
  */
-#include <time.h>
 
 #include "protocol/sign.h"
 #include "tap.h"
@@ -299,41 +298,9 @@ check_scarce(void)
 	oss_text_free(&out);
 }
 
-/* Measure header signatures with a cached key. */
-static int
-measure(int n)
-{
-	static const OssField query[] = {
-		{"x-oss-process", "image/labels,thr_0.85"}
-	};
-	OssToSign	what = sample(query, 1);
-	OssSigningKey cache = {0};
-	OssText		out = {0};
-	struct timespec start;
-	struct timespec end;
-
-	what.key = "albums/2023/\xe7\x85\xa7\xe7\x89\x87/IMG_20231216_162057.jpg";
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
-	for (int i = 0; i < n; i++)
-	{
-		oss_text_reset(&out);
-		if (!oss_sign_header(&out, &what, &ak, &cache))
-			return 1;
-	}
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-	printf("%.3f us per header signature\n",
-		   ((end.tv_sec - start.tv_sec) * 1e9 +
-			(end.tv_nsec - start.tv_nsec)) / 1e3 / n);
-	oss_text_free(&out);
-	return 0;
-}
-
-/* Usage: test_sign | test_sign --measure count */
 int
-main(int argc, char **argv)
+main(void)
 {
-	if (argc == 3 && strcmp(argv[1], "--measure") == 0)
-		return measure(atoi(argv[2]));
 	check_scarce();
 	check_no_room();
 	check_cache();
