@@ -133,9 +133,9 @@ attach(void)
 	before_shmem_exit(detach, 0);
 }
 
-/* List the databases that one can connect to, without templates. */
+/* List the databases that one can connect to, templates apart. */
 static List *
-list_databases(void)
+list_databases(List **templates)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *databases = NIL;
@@ -152,10 +152,13 @@ list_databases(void)
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext old;
 
-		if (!database->datallowconn || database->datistemplate)
+		if (!database->datallowconn)
 			continue;
 		old = MemoryContextSwitchTo(caller);
-		databases = lappend_oid(databases, database->oid);
+		if (database->datistemplate)
+			*templates = lappend_oid(*templates, database->oid);
+		else
+			databases = lappend_oid(databases, database->oid);
 		MemoryContextSwitchTo(old);
 	}
 	table_endscan(scan);
@@ -176,35 +179,6 @@ take_new_databases(void)
 	oss_shared->new_databases = false;
 	LWLockRelease(oss_shared->lock);
 	return any;
-}
-
-/* Make slots for new databases and free those of dropped ones. */
-static void
-match_slots(List *databases)
-{
-	static bool warned = false;
-	ListCell   *cell;
-	bool		full = false;
-
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < OSS_MAX_SLOTS; i++)
-	{
-		OssSlot    *slot = &oss_shared->slots[i];
-
-		if (OidIsValid(slot->dbid) && slot->pid == 0 && slot->held == 0 &&
-			!list_member_oid(databases, slot->dbid))
-			slot->dbid = InvalidOid;
-	}
-	foreach(cell, databases)
-		full |= oss_slot_make(lfirst_oid(cell)) == NULL;
-	LWLockRelease(oss_shared->lock);
-	if (full && !warned)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("oss_labels looks after %d databases at most",
-						OSS_MAX_SLOTS),
-				 errhint("Drain the queues of the others with CALL oss_labels.process_queue().")));
-	warned = full;
 }
 
 /* Let those try at once that wait for a process: one got free. */
@@ -276,6 +250,51 @@ start_time(const OssSlot *slot)
 			return slot->start_at;
 	}
 	return DT_NOEND;
+}
+
+/*
+ * Does nobody need a slot any more?  Its database was dropped, or is a template
+ * in which somebody had enqueued and all is done.
+ */
+static bool
+is_unused(const OssSlot *slot, List *databases, List *templates)
+{
+	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   DATABASES_MS);
+
+	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->held != 0 ||
+		list_member_oid(databases, slot->dbid))
+		return false;
+	return !list_member_oid(templates, slot->dbid) ||
+		(slot->state != OSS_SLOT_STARTING && start_time(slot) > soon);
+}
+
+/* Make slots for new databases and free those that nobody needs. */
+static void
+match_slots(List *databases, List *templates)
+{
+	static bool warned = false;
+	ListCell   *cell;
+	bool		full = false;
+
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		OssSlot    *slot = &oss_shared->slots[i];
+
+		if (is_unused(slot, databases, templates))
+			slot->dbid = InvalidOid;
+	}
+	foreach(cell, databases)
+		full |= oss_slot_make(lfirst_oid(cell)) == NULL;
+	LWLockRelease(oss_shared->lock);
+	if (full && !warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("oss_labels looks after %d databases at most",
+						OSS_MAX_SLOTS),
+				 errhint("Drain the queues of the others with CALL oss_labels.process_queue().")));
+	warned = full;
 }
 
 /* Register a worker for a slot; false when no process can be had. */
@@ -379,8 +398,12 @@ oss_launcher_main(Datum arg)
 
 		if (GetCurrentTimestamp() >= databases_at || take_new_databases())
 		{
+			List	   *templates = NIL;
+			List	   *databases;
+
 			MemoryContextSwitchTo(context);
-			match_slots(list_databases());
+			databases = list_databases(&templates);
+			match_slots(databases, templates);
 			MemoryContextSwitchTo(TopMemoryContext);
 			MemoryContextReset(context);
 			databases_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),

@@ -166,8 +166,12 @@ $test->sql('DROP DATABASE from_template0');
 
 $test->sql($test->create_sql, 'template1');
 in_flight(3, 'template1', 'template1');
+# a launcher that comes late finds all at once: the worker gone, and a new database
+my $launcher = $test->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'oss_labels launcher'");
+kill 'STOP', $launcher;
 $begun = time;
 $test->sql('CREATE DATABASE child');
+kill 'CONT', $launcher;
 cmp_ok(time - $begun, '<', 10 * OssServer::patience(), 'CREATE DATABASE does not wait for the worker in template1');
 ok($oss->wait_count(label_in_flight => 6), 'both have a worker: what is in a template is copied');
 answer();
