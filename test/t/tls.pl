@@ -160,15 +160,20 @@ SKIP:
 	append_to_file($big, slurp_file($store) . slurp_file($oss->ca_file));
 	chmod 0644, $big;
 	$t->server($t->https, ca_file => $big);
+	my $detect = "SELECT count(*) FROM oss_labels.detect('examplebucket', 'example.jpg');\n";
 	my $before = $oss->count('connections_https');
-	my $ms = cpu("SELECT count(*) FROM oss_labels.detect('examplebucket', 'example.jpg');\n", 100);
-	cmp_ok($ms, '<=', 2, sprintf 'a connection with the system\'s authorities takes %.2f ms of CPU', $ms);
+	my $ms = cpu($detect, 100);
 	is($oss->count('connections_https') - $before, 101, 'each call connected');
+
+	# to read the store takes some 20 ms, a connection about one
+	$t->server($t->https);
+	my $least = cpu($detect, 100);
+	cmp_ok($ms, '<=', 4 * $least, sprintf 'a connection with the system\'s authorities takes %.2f ms of CPU, with one authority %.2f', $ms, $least);
 
 	# the system's store itself, which refuses the stand-in
 	$t->server(%ca);
 	$ms = cpu("DO \$\$ BEGIN PERFORM oss_labels.detect('examplebucket', 'example.jpg'); EXCEPTION WHEN OTHERS THEN END \$\$;\n", 100);
-	cmp_ok($ms, '<=', 2, sprintf 'with the system\'s store %.2f ms', $ms);
+	cmp_ok($ms, '<=', 4 * $least, sprintf 'with the system\'s store %.2f ms', $ms);
 }
 
 done_testing();
