@@ -26,6 +26,9 @@ static const service_error errors[] = {
 	"The Length of Object name must be less than 1024."},
 	{"ImageTooLarge", 400, "", "Maximal size of image supported is 20 MB."},
 	{"TooManyPipes", 400, "", "Maximal number of pipes supported is 20."},
+	{"PublicEndpointForbidden", 400, "0048-00000401",
+		"The public endpoint is forbidden for data operations: use a custom "
+	"domain name."},
 	{"OperationNotSupported", 400, "0016-00000702",
 	"The operation is not supported for this resource."},
 	{"InvalidTargetType", 400, "0026-00000011",
@@ -71,6 +74,10 @@ static const service_error errors[] = {
 	"Transfer acceleration is disabled."},
 	{"CnameDenied", 403, "", "The cname belongs to another user."},
 	{"UserDisable", 403, "0003-00000801", "UserDisable"},
+	{"InDebt", 403, "0003-00000806", "The account has an overdue payment."},
+	{"InDebtOverdue", 403, "0003-00000806",
+	"The account has an overdue payment."},
+	{"UbsmsInvalidBid", 403, "", "The account is not in order."},
 	{"BucketDisable", 403, "", "BucketDisable"},
 	{"AbnormalBucketOwnerStatus", 403, "", "AbnormalBucketOwnerStatus"},
 	{"KmsInDebt", 403, "", "KmsInDebt"},
@@ -109,6 +116,7 @@ static const service_error errors[] = {
 };
 
 static _Atomic int64_t clock_shift;
+static _Atomic xml_style usual_style;
 
 /* Return the i-th row of the error table. */
 const service_error *
@@ -235,6 +243,7 @@ answer_begin(request *r)
 	a->request_id[REQUEST_ID_LEN] = '\0';
 	a->status = 200;
 	a->code[0] = a->ec[0] = '\0';
+	a->throttled = false;
 	a->content_type = NULL;
 	buffer_reset(&a->headers);
 	buffer_reset(&a->body);
@@ -259,18 +268,28 @@ xml_element(buffer *b, const char *name, text value)
 }
 
 /* Read the name of an XML style. */
-xml_style
-xml_style_of(const char *name)
+bool
+xml_style_of(const char *name, xml_style *style)
 {
-	static const char *const names[] = {"plain", "namespace", "spaces",
-	"detail", "json", "none"};
+	static const char *const names[] = {"", "plain", "namespace", "spaces",
+	"detail", "json", "json-error", "none"};
 
-	for (int i = 0; i < 6; i++)
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 	{
 		if (strcmp(names[i], name) == 0)
-			return (xml_style) i;
+		{
+			*style = (xml_style) i;
+			return true;
+		}
 	}
-	return XML_PLAIN;
+	return false;
+}
+
+/* Set the style of errors that are given none. */
+void
+xml_style_usual(xml_style style)
+{
+	usual_style = style;
 }
 
 /* Write all elements of an error, one a line. */
@@ -331,13 +350,13 @@ error_xml(buffer *out, xml_style style, text lines)
 	buffer_puts(out, "</Error>\n");
 }
 
-/* Write IMM's own JSON error. */
+/* Write a JSON error: flat as IMM's own is, or within "Error". */
 static void
-error_json(request *r, const char *message)
+error_json(request *r, bool nested, const char *message)
 {
 	buffer	   *out = &r->answer.body;
 
-	buffer_puts(out, "{\"RequestId\":");
+	buffer_puts(out, nested ? "{\"Error\":{\"RequestId\":" : "{\"RequestId\":");
 	buffer_json(out, text_of(r->answer.request_id));
 	buffer_puts(out, ",\"HostId\":");
 	buffer_json(out, r->host);
@@ -345,7 +364,7 @@ error_json(request *r, const char *message)
 	buffer_json(out, text_of(r->answer.code));
 	buffer_puts(out, ",\"Message\":");
 	buffer_json(out, text_of(message));
-	buffer_puts(out, "}");
+	buffer_puts(out, nested ? "}}" : "}");
 }
 
 /* Write the body of an error in the given style. */
@@ -359,10 +378,10 @@ error_body(request *r, xml_style style, const char *message,
 	r->answer.content_type = "application/xml";
 	if (style == XML_NONE)
 		return;
-	if (style == XML_JSON)
+	if (style == XML_JSON || style == XML_JSON_ERROR)
 	{
 		r->answer.content_type = "application/json";
-		error_json(r, message);
+		error_json(r, style == XML_JSON_ERROR, message);
 		return;
 	}
 	if (style == XML_DETAIL && extra && extra[0] != '\0')
@@ -374,6 +393,18 @@ error_body(request *r, xml_style style, const char *message,
 	error_xml(&r->answer.body, style, text_from(lines.data, lines.len));
 	buffer_free(&lines);
 	buffer_free(&detail);
+}
+
+/* Return whether an error says that it is asked too often. */
+static bool
+is_throttle(const answer *a, const char *message)
+{
+	if (strncmp(a->code, "Imm ", 4) == 0)
+		return strstr(message, "Throttling") || strstr(message, "flow control") ||
+			strstr(message, "QpsLimit");
+	return a->status == 429 || strncmp(a->ec, "0004-", 5) == 0 ||
+		strcmp(a->code, "SlowDown") == 0 ||
+		(a->status == 503 && strstr(a->code, "Limit") != NULL);
 }
 
 /* Make the answer an error in a given style. */
@@ -390,13 +421,15 @@ answer_error_styled(request *r, xml_style style, int status, const char *code,
 		ec = ec ? ec : row->ec;
 		message = message ? message : row->message;
 	}
+	message = message ? message : code;
 	a->status = status ? status : 400;
 	snprintf(a->code, sizeof(a->code), "%s", code);
 	snprintf(a->ec, sizeof(a->ec), "%s", ec ? ec : "");
 	buffer_reset(&a->body);
 	if (a->ec[0] != '\0')
 		answer_header(r, "x-oss-ec", a->ec);
-	error_body(r, style, message ? message : code, extra);
+	a->throttled = is_throttle(a, message);
+	error_body(r, style ? style : usual_style, message, extra);
 	if (strcmp(r->method, "HEAD") == 0 && a->body.len > 0)
 	{
 		buffer		b64 = {0};
@@ -413,5 +446,5 @@ void
 answer_error(request *r, int status, const char *code, const char *ec,
 			 const char *message, const char *extra)
 {
-	answer_error_styled(r, XML_PLAIN, status, code, ec, message, extra);
+	answer_error_styled(r, XML_USUAL, status, code, ec, message, extra);
 }

@@ -10,11 +10,13 @@
 /* How an error's XML is written; all are seen in documents or SDK tests. */
 typedef enum xml_style
 {
+	XML_USUAL,					/* what control said, else plain */
 	XML_PLAIN,
 	XML_NAMESPACE,				/* default namespace, as in the documents */
 	XML_SPACES,					/* white space around every text */
 	XML_DETAIL,					/* RequestTime and ServerTime within Detail */
 	XML_JSON,					/* IMM's own JSON form */
+	XML_JSON_ERROR,				/* the same within {"Error":...} */
 	XML_NONE					/* no body */
 } xml_style;
 
@@ -52,8 +54,14 @@ extern void answer_error_styled(request *r, xml_style style, int status,
 								const char *code, const char *ec,
 								const char *message, const char *extra);
 
-/* Read "plain", "namespace", "spaces", "detail", "json" or "none". */
-extern xml_style xml_style_of(const char *name);
+/*
+ * Read "plain", "namespace", "spaces", "detail", "json", "json-error" or
+ * "none"; false if it is none of them.
+ */
+extern bool xml_style_of(const char *name, xml_style *style);
+
+/* Set the style of errors that are given none. */
+extern void xml_style_usual(xml_style style);
 
 /* Append "<name>escaped value</name>" (one line) to extra elements. */
 extern void xml_element(buffer *b, const char *name, text value);

@@ -18,6 +18,7 @@ state_free(object_state *s)
 {
 	free(s->key);
 	free(s->content);
+	meter_free(&s->limit.let_by);
 	free(s);
 }
 
@@ -31,6 +32,7 @@ bucket_reset(void)
 		bucket_settings *gone = buckets;
 
 		buckets = gone->next;
+		meter_free(&gone->limit.let_by);
 		free(gone);
 	}
 	while (states)
@@ -71,6 +73,7 @@ bucket_set(const bucket_settings *s)
 		buckets = mine;
 	}
 	next = mine->next;
+	meter_free(&mine->limit.let_by);
 	*mine = *s;
 	mine->next = next;
 	pthread_mutex_unlock(&lock);
@@ -126,6 +129,34 @@ object_state_set(const object_state *s)
 	mine->next = states;
 	states = mine;
 	pthread_mutex_unlock(&lock);
+}
+
+/* Return whether a limit refuses a request now. */
+static bool
+refuses(throttle *t, bool label, throttle *copy)
+{
+	if (t->code[0] == '\0' || (strcmp(t->code, THROTTLE_IMM) == 0 && !label) ||
+		!meter_over(&t->let_by))
+		return false;
+	*copy = *t;
+	return true;
+}
+
+/* Return whether the limit of a bucket or of an object refuses a request. */
+bool
+bucket_throttles(const char *bucket, text key, bool label, throttle *copy)
+{
+	bucket_settings *b;
+	bool		refused;
+
+	pthread_mutex_lock(&lock);
+	b = find_bucket(bucket);
+	refused = b && refuses(&b->limit, label, copy);
+	for (object_state *s = states; s && !refused; s = s->next)
+		refused = state_is(s, bucket, key, text_of("")) &&
+			refuses(&s->limit, label, copy);
+	pthread_mutex_unlock(&lock);
+	return refused;
 }
 
 /* Copy an object's state out. */

@@ -78,6 +78,31 @@ copy_param(call *c, const char *name, char *field, size_t size)
 	return snprintf(field, size, "%s", param(c, name)) < (int) size;
 }
 
+/* Copy the code of a parameter; false when table 6.2 does not have it. */
+static bool
+copy_code(call *c, const char *name, char *field, size_t size)
+{
+	return copy_param(c, name, field, size) &&
+		(field[0] == '\0' || service_error_find(field) != NULL);
+}
+
+/* Read a limit; false when the code is unknown or a number negative. */
+static bool
+read_throttle(call *c, throttle *t)
+{
+	int64_t		rate = param_int(c, "rate", 0);
+
+	if (strcmp(param(c, "throttle"), THROTTLE_IMM) == 0)
+		strcpy(t->code, THROTTLE_IMM);
+	else if (!copy_code(c, "throttle", t->code, sizeof(t->code)))
+		return false;
+	t->retry_after = (int) param_int(c, "retry_after", 0);
+	if (rate < 0 || t->retry_after < 0)
+		return false;
+	meter_init(&t->let_by, t->code[0] ? rate : 0);
+	return true;
+}
+
 /*
  * Take the query apart.  Values are used as C strings, so each is copied with
  * a NUL behind it.
@@ -118,7 +143,8 @@ do_bucket(call *c)
 		!copy_param(c, "name", s.name, sizeof(s.name)) ||
 		!copy_param(c, "region", s.region, sizeof(s.region)) ||
 		!copy_param(c, "image", s.image, sizeof(s.image)) ||
-		strstr(s.image, "..") != NULL)
+		!copy_code(c, "refuse", s.refuse, sizeof(s.refuse)) ||
+		strstr(s.image, "..") != NULL || !read_throttle(c, &s.limit))
 	{
 		bad(c, "no valid bucket name, or a bad value");
 		return;
@@ -127,6 +153,7 @@ do_bucket(call *c)
 	s.not_attached = param_int(c, "not_attached", 0) != 0;
 	s.archive = param_int(c, "archive", 0) != 0;
 	s.path_forbidden = param_int(c, "path_forbidden", 0) != 0;
+	s.public_forbidden = param_int(c, "public_forbidden", 0) != 0;
 	s.labels = (int) param_int(c, "labels", 0);
 	bucket_set(&s);
 	buffer_puts(&c->out, "ok\n");
@@ -188,6 +215,8 @@ do_reset(call *c)
 		cname_reset();
 		labels_reset();
 		server_time_shift(0);
+		xml_style_usual(XML_PLAIN);
+		http_keepalive(0, false);
 	}
 	if (what[0] == '\0' || strcmp(what, "counters") == 0)
 		counter_reset();
@@ -207,6 +236,16 @@ do_count(call *c)
 {
 	buffer_printf(&c->out, "%llu\n",
 				  (unsigned long long) counter_value(param(c, "name")));
+}
+
+/* Print what was counted of a bucket, a requester, or both. */
+static void
+do_tally(call *c)
+{
+	if (param(c, "bucket")[0] == '\0' && param(c, "requester")[0] == '\0')
+		bad(c, "no bucket and no requester");
+	else
+		counter_tally(&c->out, param(c, "bucket"), param(c, "requester"));
 }
 
 /* List label requests by object. */
@@ -261,6 +300,21 @@ do_unfault(call *c)
 	buffer_printf(&c->out, "%d\n", fault_remove((int) param_int(c, "id", 0)));
 }
 
+/* Copy the prefixes of a policy, one a line. */
+static bool
+copy_allow(call *c, char *field, size_t size)
+{
+	size_t		len = 0;
+
+	for (int i = 0; i < c->params.n && len < size; i++)
+	{
+		if (text_eq(c->params.items[i].name, "allow"))
+			len += (size_t) snprintf(field + len, size - len, "%s\n",
+									 c->params.items[i].value.data);
+	}
+	return len < size;
+}
+
 /* Add or replace a credential. */
 static void
 do_credential(call *c)
@@ -270,9 +324,11 @@ do_credential(call *c)
 
 	if (!copy_param(c, "id", k.id, sizeof(k.id)) || k.id[0] == '\0' ||
 		!copy_param(c, "secret", k.secret, sizeof(k.secret)) ||
-		!copy_param(c, "token", k.token, sizeof(k.token)))
+		!copy_param(c, "token", k.token, sizeof(k.token)) ||
+		!copy_code(c, "refuse", k.refuse, sizeof(k.refuse)) ||
+		!copy_allow(c, k.allow, sizeof(k.allow)))
 	{
-		bad(c, "id missing, or a value too long");
+		bad(c, "id missing, a value too long, or an unknown code");
 		return;
 	}
 	k.disabled = param_int(c, "disabled", 0) != 0;
@@ -337,9 +393,9 @@ do_object(call *c)
 
 	if (!copy_param(c, "bucket", s.bucket, sizeof(s.bucket)) ||
 		!copy_param(c, "version", s.version, sizeof(s.version)) ||
-		key.len == 0)
+		key.len == 0 || !read_throttle(c, &s.limit))
 	{
-		bad(c, "bucket or key missing, or a value too long");
+		bad(c, "bucket or key missing, or a bad value");
 		return;
 	}
 	s.key = (char *) key.data;
@@ -398,6 +454,30 @@ do_close_connections(call *c)
 	buffer_printf(&c->out, "%d\n", http_close_connections());
 }
 
+/* Say after how many requests a connection is closed. */
+static void
+do_keepalive(call *c)
+{
+	http_keepalive((int) param_int(c, "requests", 0),
+				   param_int(c, "quiet", 0) != 0);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Set the form of errors. */
+static void
+do_errors(call *c)
+{
+	xml_style	style;
+
+	if (!xml_style_of(param(c, "xml"), &style))
+	{
+		bad(c, "unknown xml");
+		return;
+	}
+	xml_style_usual(style);
+	buffer_puts(&c->out, "ok\n");
+}
+
 /* List the codes of table 6.2. */
 static void
 do_codes(call *c)
@@ -425,6 +505,7 @@ static const struct
 	{"/reset", do_reset},
 	{"/counters", do_counters},
 	{"/count", do_count},
+	{"/tally", do_tally},
 	{"/keys", do_keys},
 	{"/key", do_key},
 	{"/log", do_log},
@@ -442,6 +523,8 @@ static const struct
 	{"/put", do_put},
 	{"/path", do_path},
 	{"/close-connections", do_close_connections},
+	{"/keepalive", do_keepalive},
+	{"/errors", do_errors},
 	{"/codes", do_codes},
 };
 

@@ -12,9 +12,10 @@
 #include <string.h>
 
 #include "log.h"
+#include "meter.h"
+#include "tally.h"
 
 #define MAX_OUTCOMES 256
-#define WINDOW_US 1000000
 
 /* A number that has a name. */
 typedef struct named
@@ -54,7 +55,6 @@ typedef struct totals
 	uint64_t	connections_most_open;
 	uint64_t	connections_refused;
 	uint64_t	tls_resumed;
-	uint64_t	label_max_per_second;
 	uint64_t	requests_put;
 	uint64_t	keys_distinct;
 	uint64_t	keys_repeated;
@@ -66,10 +66,7 @@ static named outcomes[MAX_OUTCOMES];
 static int	n_outcomes;
 static key_count **keys;
 static size_t keys_size;
-static uint64_t *window;		/* ring of arrival times of label requests */
-static size_t window_size;
-static size_t window_head;
-static size_t window_len;
+static peak labels;				/* arrivals of label requests */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Name and address of each plain counter. */
@@ -86,7 +83,7 @@ static const struct
 	PLAIN(connections_http), PLAIN(connections_https),
 	PLAIN(connections_open), PLAIN(connections_most_open),
 	PLAIN(connections_refused), PLAIN(tls_resumed),
-	PLAIN(label_max_per_second), PLAIN(requests_put),
+	{"label_max_per_second", &labels.most}, PLAIN(requests_put),
 	PLAIN(keys_distinct), PLAIN(keys_repeated), PLAIN(key_most),
 #undef PLAIN
 };
@@ -110,7 +107,8 @@ counter_reset(void)
 	free(keys);
 	keys = NULL;
 	keys_size = 0;
-	window_head = window_len = 0;
+	peak_reset(&labels);
+	tally_reset();
 	log_reset();
 	pthread_mutex_unlock(&lock);
 }
@@ -175,32 +173,6 @@ bump(const char *prefix, const char *name)
 		return;
 	strcpy(outcomes[n_outcomes].name, full);
 	outcomes[n_outcomes++].value = 1;
-}
-
-/* Remember an arrival and the most arrivals within any second. */
-static void
-window_add(uint64_t when)
-{
-	while (window_len > 0 && window[window_head] + WINDOW_US <= when)
-	{
-		window_head = (window_head + 1) % window_size;
-		window_len--;
-	}
-	if (window_len == window_size)
-	{
-		size_t		bigger = window_size ? window_size * 2 : 1024;
-		uint64_t   *ring = must_alloc(bigger * sizeof(*ring));
-
-		for (size_t i = 0; i < window_len; i++)
-			ring[i] = window[(window_head + i) % window_size];
-		free(window);
-		window = ring;
-		window_size = bigger;
-		window_head = 0;
-	}
-	window[(window_head + window_len++) % window_size] = when;
-	if (window_len > t.label_max_per_second)
-		t.label_max_per_second = window_len;
 }
 
 /* Find the place of an object in the table of counts. */
@@ -285,9 +257,19 @@ counter_begin(const request *r)
 		t.label_requests++;
 		if (++t.label_in_flight > t.label_most_in_flight)
 			t.label_most_in_flight = t.label_in_flight;
-		window_add(r->arrived_us);
+		peak_add(&labels, r->arrived_us);
 		count_key(r->bucket, r->key);
 	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Count a request for its bucket and its requester. */
+void
+counter_answered(request *r)
+{
+	pthread_mutex_lock(&lock);
+	tally_begin(r);
+	r->tallied = true;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -297,6 +279,8 @@ counter_end(const request *r, bool completed, bool abandoned,
 			uint64_t bytes_sent)
 {
 	const answer *a = &r->answer;
+	bool		given = (r->is_label && completed && a->status == 200 &&
+						 a->code[0] == '\0' && !a->is_directory);
 	char		status[16];
 
 	pthread_mutex_lock(&lock);
@@ -310,15 +294,24 @@ counter_end(const request *r, bool completed, bool abandoned,
 		t.label_abandoned += abandoned;
 		if (completed)
 			t.label_completed++;
-		if (completed && a->status == 200 && a->code[0] == '\0' &&
-			!a->is_directory)
-			t.label_answers++;
+		t.label_answers += given;
 	}
+	if (r->tallied)
+		tally_end(r, given, abandoned);
 	snprintf(status, sizeof(status), "%d", a->status);
 	bump("status_", abandoned ? "none" : status);
 	if (a->code[0] != '\0')
 		bump("code_", a->code);
 	log_add(r, completed, abandoned);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Append the counts of a bucket and a requester. */
+void
+counter_tally(buffer *out, const char *bucket, const char *requester)
+{
+	pthread_mutex_lock(&lock);
+	tally_list(out, bucket, requester);
 	pthread_mutex_unlock(&lock);
 }
 

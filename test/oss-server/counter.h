@@ -21,6 +21,9 @@ extern void counter_refused_connection(void);
 /* The request's head has been read. */
 extern void counter_begin(const request *r);
 
+/* Its signature has been looked at, and its answer is known. */
+extern void counter_answered(request *r);
+
 /*
  * The request is over.  completed says that the whole answer was handed to
  * the network; abandoned that the client went away before it.
@@ -33,6 +36,13 @@ extern int	counter_labels_in_flight(void);
 
 /* Append "name value" lines, or one JSON object. */
 extern void counter_list(buffer *out, bool json);
+
+/*
+ * Append "name value" lines of a bucket, of a requester, or of both together;
+ * "" stands for all.
+ */
+extern void counter_tally(buffer *out, const char *bucket,
+						  const char *requester);
 
 /* Return one counter; 0 if nothing of that name was counted. */
 extern uint64_t counter_value(const char *name);

@@ -120,6 +120,26 @@ credential_find(const char *id, credential *copy)
 	return c != NULL;
 }
 
+/* Return whether a policy allows an object. */
+bool
+credential_allows(const credential *c, const char *bucket, text key)
+{
+	text		rest = text_of(c->allow);
+
+	if (rest.len == 0)
+		return true;
+	while (rest.len > 0)
+	{
+		text		prefix = text_cut(&rest, '\n');
+		text		name = text_cut(&prefix, '/');
+
+		if (text_eq(name, bucket) && key.len >= prefix.len &&
+			memcmp(key.data, prefix.data, prefix.len) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Return whether any credential carries this token. */
 bool
 credential_token_known(text token)
@@ -157,9 +177,10 @@ credential_list(buffer *out)
 	pthread_mutex_lock(&lock);
 	for (credential *c = credentials; c; c = c->next)
 		buffer_printf(out, "%s token=%s disabled=%d deny_get=%d deny_imm=%d "
-					  "deny_put=%d expires_at=%lld uses_left=%lld\n",
+					  "deny_put=%d refuse=%s expires_at=%lld uses_left=%lld\n",
 					  c->id, c->token[0] ? "yes" : "no", c->disabled,
 					  c->deny_get, c->deny_imm, c->deny_put,
+					  c->refuse[0] ? c->refuse : "-",
 					  (long long) c->expires_at, (long long) c->uses_left);
 	pthread_mutex_unlock(&lock);
 }

@@ -23,6 +23,8 @@ typedef struct credential
 	bool		deny_get;		/* no oss:GetObject */
 	bool		deny_imm;		/* no oss:ProcessImm */
 	bool		deny_put;
+	char		refuse[MAX_CODE];	/* "" = no; else every request's error */
+	char		allow[1024];	/* "bucket/prefix\n" lines; "" = everything */
 	int64_t		expires_at;
 	int64_t		uses_left;
 	struct credential *next;
@@ -39,6 +41,10 @@ extern bool credential_remove(const char *id);
 
 /* Copy the credential of an id; false if there is none. */
 extern bool credential_find(const char *id, credential *copy);
+
+/* Return whether a policy allows an object. */
+extern bool credential_allows(const credential *c, const char *bucket,
+							  text key);
 
 /* Return whether any credential carries this token. */
 extern bool credential_token_known(text token);

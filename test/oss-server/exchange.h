@@ -34,6 +34,7 @@ typedef struct exchange
 	waiter		wait;
 	bool		counted;
 	bool		abandoned;
+	bool		is_last;		/* of its connection */
 	uint64_t	sent;			/* body bytes handed over */
 	size_t		at;				/* place within a streamed body */
 	bool		paused;

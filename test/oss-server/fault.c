@@ -67,7 +67,7 @@ fault_free(fault *f)
 	free(f->location);
 	free(f->variant);
 	free(f->content_type);
-	free(f->ring);
+	meter_free(&f->limit);
 	buffer_free(&f->headers);
 	buffer_free(&f->body);
 	free(f);
@@ -186,8 +186,8 @@ param_match(const pair_list *params, fault *f)
 	return f->every > 0 && param_scope(params, &f->scope);
 }
 
-/* Read what a fault answers. */
-static void
+/* Read what a fault answers; false if there is no such style. */
+static bool
 param_answer(const pair_list *params, fault *f)
 {
 	text		style;
@@ -199,8 +199,6 @@ param_answer(const pair_list *params, fault *f)
 	f->location = param_string(params, "location");
 	f->variant = param_string(params, "variant");
 	f->content_type = param_string(params, "type");
-	if (pair_list_get(params, "xml", &style))
-		f->style = xml_style_of(style.data);
 	for (int i = 0; i < params->n; i++)
 	{
 		if (text_eq(params->items[i].name, "header"))
@@ -209,6 +207,8 @@ param_answer(const pair_list *params, fault *f)
 			buffer_puts(&f->headers, "\n");
 		}
 	}
+	return !pair_list_get(params, "xml", &style) ||
+		xml_style_of(style.data, &f->style);
 }
 
 /* Append a fault at the end of the table. */
@@ -233,6 +233,7 @@ fault_add(const pair_list *params, text body, buffer *reason)
 {
 	fault	   *f = must_alloc(sizeof(*f));
 	text		file;
+	int64_t		rate;
 
 	f->refs = 1;
 	if (!param_kind(params, &f->kind))
@@ -244,11 +245,11 @@ fault_add(const pair_list *params, text body, buffer *reason)
 							f->kind == FAULT_HUGE ? 100000000 :
 							f->kind == FAULT_SLOW ? 1 : 20);
 	f->interval_us = (uint64_t) param_number(params, "interval", 10) * 1000;
-	f->rate = param_number(params, f->kind == FAULT_ACTIVE ? "limit" : "rate",
-						   0);
+	rate = param_number(params, f->kind == FAULT_ACTIVE ? "limit" : "rate", 0);
 	param_range(params, "delay", &f->delay_min_us, &f->delay_max_us);
-	param_answer(params, f);
-	if (f->rate < 0 || (f->kind == FAULT_SLOW && f->bytes < 1))
+	if (!param_answer(params, f))
+		buffer_puts(reason, "unknown xml\n");
+	if (rate < 0 || (f->kind == FAULT_SLOW && f->bytes < 1))
 		buffer_puts(reason, "negative number\n");
 	if (pair_list_get(params, "body", &file) && file.len > 0)
 	{
@@ -262,8 +263,7 @@ fault_add(const pair_list *params, text body, buffer *reason)
 		fault_free(f);
 		return 0;
 	}
-	if (f->rate > 0)
-		f->ring = must_alloc((size_t) f->rate * sizeof(uint64_t));
+	meter_init(&f->limit, rate);
 	return append(f);
 }
 
@@ -371,29 +371,13 @@ take_turn(fault *f)
 	return true;
 }
 
-/* Return whether a throttle refuses now; otherwise note a request let by. */
-static bool
-over_rate(fault *f)
-{
-	uint64_t	now = now_us();
-
-	if (f->rate == 0)
-		return true;
-	/* the slot holds the time of the request rate requests ago */
-	if (f->ring[f->ring_at] != 0 && f->ring[f->ring_at] + 1000000 > now)
-		return true;
-	f->ring[f->ring_at] = now;
-	f->ring_at = (f->ring_at + 1) % f->rate;
-	return false;
-}
-
 /* Return whether a fault applies to a request that matches. */
 static bool
 applies(fault *f)
 {
-	if (f->kind == FAULT_THROTTLE && !over_rate(f))
+	if (f->kind == FAULT_THROTTLE && !meter_over(&f->limit))
 		return false;
-	if (f->kind == FAULT_ACTIVE && counter_labels_in_flight() <= f->rate)
+	if (f->kind == FAULT_ACTIVE && counter_labels_in_flight() <= f->limit.rate)
 		return false;
 	return take_turn(f);
 }

@@ -6,6 +6,7 @@
 #define STANDIN_FAULT_H
 
 #include "answer.h"
+#include "meter.h"
 
 typedef enum fault_kind
 {
@@ -86,9 +87,7 @@ typedef struct fault
 	buffer		body;
 	int64_t		bytes;
 	uint64_t	interval_us;
-	int64_t		rate;			/* of throttle; limit of active */
-	uint64_t   *ring;			/* times of the last rate requests let by */
-	int64_t		ring_at;
+	meter		limit;			/* of throttle, and of active its number */
 	int			refs;
 	bool		removed;
 	struct fault *next;

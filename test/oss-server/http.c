@@ -36,6 +36,7 @@ typedef struct peer
 	int			fd;
 	bool		https;
 	bool		asked_resumed;
+	int			requests;
 	struct peer *prev;
 	struct peer *next;
 } peer;
@@ -46,6 +47,8 @@ static peer *peers;
 static pthread_mutex_t peer_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t next_peer;
 static gnutls_datum_t ticket_key;
+static _Atomic int keepalive_requests;
+static _Atomic bool keepalive_quiet;
 
 /* Return the socket of a connection. */
 static int
@@ -135,6 +138,14 @@ http_close_connections(void)
 	return n;
 }
 
+/* Close each connection after so many requests. */
+void
+http_keepalive(int requests, bool quiet)
+{
+	keepalive_requests = requests;
+	keepalive_quiet = quiet;
+}
+
 /* Refuse a connection at once if a fault says so. */
 static enum MHD_Result
 on_accept(void *cls, const struct sockaddr *addr, socklen_t len)
@@ -208,6 +219,8 @@ read_head(exchange *x, const listener *l, const char *method)
 	x->fd = p->fd;
 	x->wait.connection = x->connection;
 	x->wait.fd = p->fd;
+	p->requests++;
+	x->is_last = keepalive_requests > 0 && p->requests >= keepalive_requests;
 	if (r->https && !p->asked_resumed)
 	{
 		p->asked_resumed = true;
@@ -227,6 +240,9 @@ answer_now(exchange *x)
 	x->plan = fault_find(x->r);
 	if (may_change && x->plan.answer)
 		fault_invent(x->r, x->plan.answer);
+	if (x->is_last && !keepalive_quiet)
+		answer_header(x->r, "Connection", "close");
+	counter_answered(x->r);
 	if (x->plan.delay_us > 0)
 	{
 		x->stage = STAGE_WAITING;
@@ -312,6 +328,8 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 		counter_end(x->r, completed, x->abandoned || x->wait.hung_up,
 					x->sent);
 	}
+	if (x->is_last && keepalive_quiet)
+		shutdown(x->fd, SHUT_RDWR);
 	fault_release(&x->plan);
 	if (x->stage != STAGE_QUEUED && x->r->answer.fd >= 0)
 		close(x->r->answer.fd);

@@ -36,6 +36,12 @@ extern bool http_listen(listener *l);
 /* Close all open connections of clients (control's are not counted). */
 extern int	http_close_connections(void);
 
+/*
+ * Close each connection after so many requests (0 = never), as proxies do:
+ * with "Connection: close", or quietly.
+ */
+extern void http_keepalive(int requests, bool quiet);
+
 /* Queue the bytes of an answer in the ordinary way. */
 extern enum MHD_Result http_queue(struct MHD_Connection *connection,
 								  request *r);

@@ -54,6 +54,7 @@ typedef struct answer
 	int			fd;
 	off_t		size;			/* of the file behind fd */
 	bool		is_directory;
+	bool		throttled;		/* an error that says "too often" */
 } answer;
 
 /*
@@ -78,6 +79,7 @@ typedef struct request
 	bool		bucket_invalid;
 	bool		is_label;		/* asks for the action image/labels */
 	bool		https;
+	bool		tallied;		/* counted for bucket and requester */
 	uint64_t	connection_id;
 	uint64_t	arrived_us;
 	uint64_t	queued_us;

@@ -144,13 +144,73 @@ check_names(request *r)
 	return false;
 }
 
+/* Return whether a host is one of OSS's own public endpoints. */
+static bool
+host_is_public(request *r)
+{
+	text		rest = r->host;
+	text		endpoint;
+
+	if (r->style != HOST_VIRTUAL || !text_ends(rest, ".aliyuncs.com"))
+		return false;
+	text_cut(&rest, '.');
+	endpoint = text_cut(&rest, '.');
+	return !text_ends(endpoint, "-internal");
+}
+
+/* Refuse what the account of the sender or of the bucket forbids. */
+static bool
+check_account(request *r, const credential *who, const bucket_settings *s)
+{
+	if (who->refuse[0])
+		answer_error(r, 0, who->refuse, NULL, NULL, NULL);
+	else if (s->refuse[0])
+		answer_error(r, 0, s->refuse, NULL, NULL, NULL);
+	else if (s->public_forbidden && host_is_public(r))
+		answer_error(r, 0, "PublicEndpointForbidden", NULL, NULL, NULL);
+	else
+		return true;
+	return false;
+}
+
+/* Refuse what is above the limit of a bucket or of an object. */
+static bool
+check_throttle(request *r)
+{
+	throttle	t;
+	buffer		message = {0};
+	char		seconds[16];
+
+	if (!bucket_throttles(r->bucket, r->key, r->is_label, &t))
+		return true;
+	if (strcmp(t.code, THROTTLE_IMM) == 0)
+	{
+		buffer_puts(&message, "Throttling.User, Request was denied due to "
+					"user flow control. ");
+		random_uuid(&message);
+		answer_error(r, 400, "Imm Client", NULL, message.data, NULL);
+		buffer_free(&message);
+	}
+	else
+		answer_error(r, 0, t.code, NULL, NULL, NULL);
+	if (t.retry_after > 0)
+	{
+		snprintf(seconds, sizeof(seconds), "%d", t.retry_after);
+		answer_header(r, "Retry-After", seconds);
+	}
+	return false;
+}
+
 /* Refuse what the sender has no right to. */
 static bool
 check_rights(request *r, const credential *who, action act)
 {
 	bool		put = strcmp(r->method, "PUT") == 0;
 
-	if (put ? who->deny_put : who->deny_get)
+	if (!credential_allows(who, r->bucket, r->key))
+		answer_error(r, 0, "AccessDenied", "0003-00000001", who->token[0] ?
+					 "Access denied by authorizer's policy." : NULL, NULL);
+	else if (put ? who->deny_put : who->deny_get)
 		answer_error(r, 0, "AccessDenied", "0003-00000001", NULL, NULL);
 	else if (act == ACTION_LABELS && who->deny_imm)
 		answer_error(r, 0, "AccessDenied", NULL, "AccessDenied.", NULL);
@@ -485,7 +545,8 @@ service_answer(request *r)
 		return false;
 	}
 	bucket_get(r->bucket, &settings);
-	if (!check_rights(r, &who, act) || !check_bucket(r, &settings))
+	if (!check_account(r, &who, &settings) || !check_throttle(r) ||
+		!check_rights(r, &who, act) || !check_bucket(r, &settings))
 		return true;
 	if (put)
 		answer_put(r);

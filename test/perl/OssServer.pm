@@ -3,7 +3,9 @@
 #   my $oss = OssServer->new(%options);
 #   $oss->http_endpoint, $oss->https_endpoint, $oss->data_dir
 #   $oss->control('/fault?code=SlowDown&times=2')    the answer's text
+#   $oss->set('bucket', name => 'b', rate => 5)      the same, by parameters
 #   $oss->count('label_requests')                    one counter
+#   $oss->tally(bucket => 'b')->{throttled}          one of a bucket
 #   $oss->put($bucket, $key, $bytes)                 store an object
 #   $oss->request(...)                               a signed request
 #   $oss->stop; $oss->kill9; $oss->restart;          restart keeps the ports
@@ -128,18 +130,39 @@ sub control
 	return $answer->{content};
 }
 
-# Set a fault: fault(kind => 'delay', delay => 50, header => [...]).
-sub fault
+# Send a control request with parameters: set('bucket', name => 'b', rate => 5).
+sub set
+{
+	my ($self, $path, %p) = @_;
+	return $self->control("/$path?" . query(%p));
+}
+
+# What was counted of a bucket, a requester (its AccessKey id), or both.
+sub tally
 {
 	my ($self, %p) = @_;
-	my $body = delete $p{content};
+	return { map { split / / } split /\n/, $self->set(tally => %p) };
+}
+
+# Parameters, of which a reference to an array stands for several.
+sub query
+{
+	my (%p) = @_;
 	my @query;
 	for my $name (sort keys %p)
 	{
 		push @query, "$name=" . escape($_)
 		  for ref $p{$name} ? @{ $p{$name} } : $p{$name};
 	}
-	my $id = $self->control('/fault?' . join('&', @query), $body);
+	return join '&', @query;
+}
+
+# Set a fault: fault(kind => 'delay', delay => 50, header => [...]).
+sub fault
+{
+	my ($self, %p) = @_;
+	my $body = delete $p{content};
+	my $id = $self->control('/fault?' . query(%p), $body);
 	chomp $id;
 	return $id;
 }
