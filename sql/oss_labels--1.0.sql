@@ -529,7 +529,7 @@ CREATE FUNCTION oss_labels.resume(server name DEFAULT NULL)
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_resume';
 
-COMMENT ON FUNCTION oss_labels.resume(name) IS 'Undo pause() for a server, and what the worker paused there by itself; null undoes pause() for the whole database and leaves servers as they are. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.resume(name) IS 'Undo pause() for a server, and what the worker paused there by itself; also end, at commit, what throttles taught of its rates and what the service asked to wait. Null undoes pause() for the whole database, ends rates and waits of all servers and leaves their pauses as they are. For roles with EXECUTE';
 
 -- ---------------------------------------------------------------------
 -- 6. The worker
@@ -556,13 +556,14 @@ CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 
 COMMENT ON FUNCTION oss_labels.worker_status() IS 'Internal: what the launcher and the workers are doing, for the view worker. For pg_monitor and roles with EXECUTE';
 
-CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT images_per_second float8,
-		OUT requests_per_second_now float8, OUT slowed_down boolean, OUT throttled bigint)
+CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT bucket text,
+		OUT images_per_second float8, OUT requests_per_second_now float8,
+		OUT slowed_down boolean, OUT throttled bigint, OUT held_until timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_flow_status';
 
-COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast each server of this database is going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, and throttles since the start. Without preloading only this session''s own. See the view queue. For pg_monitor and roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast the buckets of this database''s servers are going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, throttles since the start, and until when the service asked to wait (null: it did not). Without preloading only this session''s own. See the view queue. For pg_monitor and roles with EXECUTE';
 
 CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
 	WITH jobs AS (
@@ -597,13 +598,12 @@ CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
 		l.last_trouble,
 		s.images_per_second,
 		CASE WHEN s.images_per_second > 0 THEN
-			pg_catalog.make_interval(secs => (pg_catalog.sum(l.jobs)
-				OVER (PARTITION BY l.server))::float8 / s.images_per_second)
+			pg_catalog.make_interval(secs => l.jobs / s.images_per_second)
 		END AS eta
 	FROM lines l
-	LEFT JOIN oss_labels.flow_status() s ON s.server = l.server;
+	LEFT JOIN oss_labels.flow_status() s ON s.server = l.server AND s.bucket = l.bucket;
 
-COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the server, over the last ten seconds), eta (until the server''s jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
+COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the bucket, over the last ten seconds), eta (until its jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
 COMMENT ON COLUMN oss_labels.queue.server IS 'name of the foreign server';
 COMMENT ON COLUMN oss_labels.queue.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.queue.queued IS 'jobs that are due';
@@ -613,8 +613,8 @@ COMMENT ON COLUMN oss_labels.queue.paused IS 'why they are paused; null: they ar
 COMMENT ON COLUMN oss_labels.queue.failed IS 'jobs in failed_job';
 COMMENT ON COLUMN oss_labels.queue.oldest IS 'when the oldest job was enqueued';
 COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were put off; null: none was';
-COMMENT ON COLUMN oss_labels.queue.images_per_second IS 'of the server, over the last ten seconds';
-COMMENT ON COLUMN oss_labels.queue.eta IS 'until the server''s jobs are done at that rate; null: unknown';
+COMMENT ON COLUMN oss_labels.queue.images_per_second IS 'of the bucket, over the last ten seconds';
+COMMENT ON COLUMN oss_labels.queue.eta IS 'until the bucket''s jobs are done at that rate; null: unknown';
 
 CREATE VIEW oss_labels.worker AS
 	SELECT * FROM oss_labels.worker_status();

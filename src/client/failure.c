@@ -11,8 +11,8 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
-/* Longest wait that the service can ask for. */
-#define MAX_DELAY_MS	(3600 * 1000L)
+/* Longest wait that an answer can ask for. */
+#define MAX_DELAY_MS	(60 * 1000L)
 
 /* Name a trouble that left us without a complete answer. */
 static const char *

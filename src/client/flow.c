@@ -1,16 +1,14 @@
 /*-------------------------------------------------------------------------
  * flow.c
- *	  The gate before each request of a server.
+ *	  The gate before each request.
  *
- * Two limits on the rate.  max_requests_per_second is exact: the n-th request
- * before this one must be a second old, for which the times of sending are
- * kept.  What the service tells by throttling is found by additive increase
- * and multiplicative decrease, and followed by even pacing.
+ * Two limits on the rate.  A server's max_requests_per_second is exact: requests
+ * are due evenly, and none goes much before it is due.  What a bucket's throttles
+ * tell is found by additive increase and multiplicative decrease, and followed
+ * by even pacing.
  *
- * Locking: a slot's mutex guards it; the registry's mutex guards which server
- * a slot belongs to and is taken first.  Both are spinlocks: under them is
- * nothing but arithmetic on one slot and a look at each slot's owner.  Times are
- * http_clock_us()'s, the same in all processes.
+ * One slot is locked at a time: what a bucket's slot gave is given back when the
+ * server's refuses.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,30 +17,23 @@
 #include <math.h>
 
 #include "client/flow.h"
+#include "client/flow_table.h"
 #include "client/http.h"
 #include "client/http_loop.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
-#include "storage/spin.h"
 
-#define SLOTS 64
 #define SECOND INT64CONST(1000000)
 
 /*
- * A little more than a second, for requests do not all take the same time to
- * the service, which counts when they arrive.  For the same reason they go out
- * evenly and not all at the beginning of the second, with so much time to make
- * up for a late one.
+ * n requests take a little more than a second, for not all take the same time to
+ * the service, which counts when they arrive.  One that is late may be made up
+ * for by SLACK: n + 1 in a row take WINDOW - SLACK at least.
  */
-#define WINDOW (SECOND + 40000)
+#define WINDOW (SECOND + 50000)
 #define SLACK 20000
 
-/* Times of sending that are kept; above, one stands for several requests. */
-#define TIMES 256
-
-/* Answers are counted by tenths of a second, for ten seconds. */
 #define TENTH (SECOND / 10)
-#define TENTHS 100
+#define TENTHS FLOW_TENTHS
 
 /* A throttle lowers the rate to this share of what went through. */
 #define DECREASE 0.95
@@ -52,126 +43,21 @@
 #define INCREASE 0.03
 /* Without throttles for so long, the limit seems gone: double each second. */
 #define QUIET (3 * SECOND)
-
-/*
- * A server's flow.  sent counts requests under the exact limit; they come in
- * groups of group_size, of which groups make a window's worth; times has the
- * last request's time of each group.
- */
-typedef struct FlowSlot
-{
-	slock_t		mutex;
-	Oid			dbid;			/* InvalidOid: free */
-	Oid			serverid;
-	int64		used_at;
-
-	double		limit;			/* that the exact limit was set up for, -1:
-								 * nothing was asked yet */
-	int64		limit_read_at;	/* of the server that set it */
-	int64		window;
-	uint64		sent;
-	int			group_size;
-	int			groups;
-	int64		times[TIMES];
-	int64		next_at;		/* when the next one is due, evenly */
-
-	double		rate;			/* found by throttles, 0: none */
-	double		last_rate;		/* before the last decrease */
-	double		tokens;
-	int64		tokens_at;
-	int64		decreased_at;
-	bool		guessed;		/* the first decrease: too few answers had
-								 * come to know the rate */
-	int64		throttled_at;
-	int64		held_until;
-	int64		throttled;
-
-	int64		tenth;			/* number of the current one */
-	uint32		answered[TENTHS];
-} FlowSlot;
-
-typedef struct FlowTable
-{
-	slock_t		mutex;
-	FlowSlot	slots[SLOTS];
-} FlowTable;
-
-static FlowTable *table = NULL;
-
-/* Make a table's locks. */
-static void
-init_table(FlowTable *new_table)
-{
-	memset(new_table, 0, sizeof(FlowTable));
-	SpinLockInit(&new_table->mutex);
-	for (int i = 0; i < SLOTS; i++)
-		SpinLockInit(&new_table->slots[i].mutex);
-}
+/* Without throttles for so long there is none. */
+#define FORGET (60 * SECOND)
 
 /* Return the bytes of shared memory. */
 Size
 oss_flow_shared_size(void)
 {
-	return MAXALIGN(sizeof(FlowTable));
+	return flow_table_size();
 }
 
 /* Attach to the shared table. */
 void
 oss_flow_shared_start(void)
 {
-	bool		found;
-
-	table = ShmemInitStruct("oss_labels flow", sizeof(FlowTable), &found);
-	if (!found)
-		init_table(table);
-}
-
-/* Forget a slot's server. */
-static void
-clear_slot(FlowSlot *slot, Oid serverid, int64 now)
-{
-	Size		from = offsetof(FlowSlot, limit);
-
-	memset((char *) slot + from, 0, sizeof(FlowSlot) - from);
-	slot->limit = -1;
-	slot->dbid = MyDatabaseId;
-	slot->serverid = serverid;
-	slot->used_at = now;
-	slot->tenth = now / TENTH;
-}
-
-/* Find a server's slot, taking the one least recently used when it has none. */
-static FlowSlot *
-find_slot(Oid serverid, int64 now)
-{
-	static FlowTable own;
-	FlowSlot   *oldest;
-
-	if (table == NULL)
-	{
-		init_table(&own);
-		table = &own;
-	}
-	SpinLockAcquire(&table->mutex);
-	oldest = &table->slots[0];
-	for (int i = 0; i < SLOTS; i++)
-	{
-		FlowSlot   *slot = &table->slots[i];
-
-		if (slot->serverid == serverid && slot->dbid == MyDatabaseId)
-		{
-			slot->used_at = now;
-			SpinLockRelease(&table->mutex);
-			return slot;
-		}
-		if (slot->used_at < oldest->used_at)
-			oldest = slot;
-	}
-	SpinLockAcquire(&oldest->mutex);
-	clear_slot(oldest, serverid, now);
-	SpinLockRelease(&oldest->mutex);
-	SpinLockRelease(&table->mutex);
-	return oldest;
+	flow_table_start();
 }
 
 /* Count answers of the present, forgetting those of ten seconds ago. */
@@ -208,81 +94,90 @@ static double
 answers_of_second(FlowSlot *slot, int64 now)
 {
 	double		with_present = answers_within(slot, now, 10);
-	uint32		present = slot->answered[slot->tenth % TENTHS];
-	uint32		eleventh = slot->answered[(slot->tenth - 10 + TENTHS) % TENTHS];
+	uint16		present = slot->answered[slot->tenth % TENTHS];
+	uint16		eleventh = slot->answered[(slot->tenth - 10 + TENTHS) % TENTHS];
 
 	return Max(with_present, with_present - present + eleventh);
 }
 
-/*
- * Set up the exact limit; when there was another before, as if a second's worth
- * had been sent just now.
- */
-static void
-set_limit(FlowSlot *slot, double limit, int64 now)
+/* Return in how many us as many requests may be made as a limit says. */
+static int64
+window_of(double limit)
 {
-	bool		first = slot->limit < 0;
-	int			n = (int) Min(Max(floor(limit), 1), 1e9);
-
-	slot->limit = limit;
-	if (limit == 0)
-		return;
-	slot->window = limit < 1 ? (int64) (WINDOW / limit) : WINDOW;
-	slot->group_size = (n + TIMES - 1) / TIMES;
-	slot->groups = n / slot->group_size;
-	slot->sent = 0;
-	slot->next_at = 0;
-	for (int i = 0; i < TIMES; i++)
-		slot->times[i] = first ? now - slot->window : now;
+	return limit < 1 ? (int64) (WINDOW / limit) : WINDOW;
 }
 
-/* Has a server another limit, and been read later than the one that set ours? */
-static bool
-is_altered(const FlowSlot *slot, const OssServer *server)
+/* Return how many requests that are. */
+static int64
+requests_of(double limit)
 {
-	return server->max_requests_per_second != slot->limit &&
-		(slot->limit < 0 || server->read_at > slot->limit_read_at);
+	return (int64) Min(Max(floor(limit), 1), 1e6);
 }
 
 /*
- * Take over a limit that was altered.  What was read before ALTER SERVER and is
- * still in use, by a long query, follows the new limit: with one limit each,
- * the two would undo each other's and nothing would ever start.
+ * Take over a limit that was altered, as if as much as the one before allowed
+ * had been sent just now.  What was read before ALTER SERVER and is still in
+ * use, by a long query, follows the new limit: with one limit each, the two
+ * would undo each other's and nothing would ever start.
  */
 static void
 follow_limit(FlowSlot *slot, const OssServer *server, int64 now)
 {
-	if (is_altered(slot, server))
-		set_limit(slot, server->max_requests_per_second, now);
-	slot->limit_read_at = Max(slot->limit_read_at, server->read_at);
+	double		limit = server->max_requests_per_second;
+
+	if (limit != slot->limit &&
+		(slot->limit < 0 || server->read_at > slot->read_at))
+	{
+		if (slot->limit >= 0 && limit > 0)
+			slot->next_at = now + window_of(limit);
+		slot->limit = limit;
+	}
+	slot->read_at = Max(slot->read_at, server->read_at);
 }
 
-/* Return for how many us the exact limit says to wait. */
+/*
+ * Lock a server's slot, its limit being that of the newest options.  Those who
+ * have no slot share one, which lets through one request a window.  *again
+ * tells whether the options were read again since the last time.
+ */
+static FlowSlot *
+lock_server(const OssServer *server, int64 now, bool *again)
+{
+	FlowSlot   *slot = flow_slot_lock(server->serverid, "", true, now);
+
+	*again = slot->read_at != 0 && server->read_at > slot->read_at;
+	if (!flow_slot_is_spare(slot))
+		follow_limit(slot, server, now);
+	return slot;
+}
+
+/* Return the limit that a server is under. */
+static double
+limit_of(const FlowSlot *slot, const OssServer *server)
+{
+	return flow_slot_is_spare(slot) ? server->max_requests_per_second :
+		slot->limit;
+}
+
+/* Return for how many us a server's limit says to wait. */
 static int64
-exact_wait(const FlowSlot *slot, int64 now)
+exact_wait(const FlowSlot *slot, double limit, int64 now)
 {
-	uint64		group;
-
-	if (slot->limit <= 0)
+	if (limit <= 0)
 		return 0;
-	if (slot->next_at - SLACK > now)
-		return slot->next_at - SLACK - now;
-	if (slot->sent % slot->group_size != 0)
-		return 0;
-	group = slot->sent / slot->group_size;
-	return Max(slot->times[group % slot->groups] + slot->window - now, 0);
+	return Max(slot->next_at - SLACK - now, 0);
 }
 
-/* Note a request under the exact limit. */
+/* Note a request under a server's limit. */
 static void
-exact_sent(FlowSlot *slot, int64 now)
+exact_sent(FlowSlot *slot, double limit, int64 now)
 {
-	if (slot->limit <= 0)
+	int64		n = flow_slot_is_spare(slot) ? 1 : requests_of(limit);
+
+	if (limit <= 0)
 		return;
-	slot->times[(slot->sent / slot->group_size) % slot->groups] = now;
-	slot->sent++;
-	slot->next_at = Max(slot->next_at, now) +
-		slot->window / (slot->groups * slot->group_size);
+	slot->next_at = Max(slot->next_at, now) + (window_of(limit) + n - 1) / n;
+	slot->busy_until = Max(slot->busy_until, now + window_of(limit) + SLACK);
 }
 
 /* Let the rate grow with time. */
@@ -300,11 +195,11 @@ grow(FlowSlot *slot, int64 now)
 		slot->rate *= exp2(Min(seconds, 1));
 	slot->tokens = Min(slot->tokens + slot->rate * seconds,
 					   Max(slot->rate / 50, 1));
-	if (slot->rate > 1e5 || now - slot->throttled_at > 60 * SECOND)
+	if (slot->rate > 1e5 || now - slot->throttled_at > FORGET)
 		slot->rate = 0;
 }
 
-/* Return for how many us the rate that throttles taught says to wait. */
+/* Return for how many us a bucket's hold and rate say to wait. */
 static int64
 paced_wait(FlowSlot *slot, int64 now)
 {
@@ -325,6 +220,7 @@ throttle(FlowSlot *slot, int64 now)
 
 	slot->throttled++;
 	slot->throttled_at = now;
+	slot->busy_until = Max(slot->busy_until, now + FORGET);
 	if (slot->rate > 0 && now - slot->decreased_at < EPOCH)
 		return;
 	slot->guessed = slot->rate == 0;
@@ -344,7 +240,8 @@ static void
 count_answer(FlowSlot *slot, int64 now)
 {
 	turn_tenths(slot, now);
-	slot->answered[slot->tenth % TENTHS]++;
+	if (slot->answered[slot->tenth % TENTHS] < PG_UINT16_MAX)
+		slot->answered[slot->tenth % TENTHS]++;
 	if (slot->rate > 0 && slot->guessed && now - slot->decreased_at < SECOND)
 	{
 		slot->last_rate = Max(slot->last_rate, answers_of_second(slot, now));
@@ -352,87 +249,221 @@ count_answer(FlowSlot *slot, int64 now)
 	}
 }
 
+/* Take a bucket's leave to send; returns for how many us to wait, 0: taken. */
+static int64
+take_paced(Oid serverid, const char *bucket, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, bucket, true, now);
+	int64		wait = paced_wait(slot, now);
+
+	if (wait == 0 && slot->rate > 0)
+		slot->tokens -= 1;
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Give it back. */
+static void
+give_paced(Oid serverid, const char *bucket, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, bucket, false, now);
+
+	if (slot == NULL)
+		return;
+	if (slot->rate > 0)
+		slot->tokens += 1;
+	flow_slot_unlock(slot);
+}
+
+/* Take a server's leave to send; returns for how many us to wait, 0: taken. */
+static int64
+take_exact(const OssServer *server, int64 now)
+{
+	bool		again;
+	FlowSlot   *slot = lock_server(server, now, &again);
+	double		limit = limit_of(slot, server);
+	int64		wait = exact_wait(slot, limit, now);
+
+	if (wait == 0)
+		exact_sent(slot, limit, now);
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Return us as ms, not less. */
+static long
+ms_of(int64 us)
+{
+	return (long) ((us + 999) / 1000);
+}
+
+/*
+ * Without shared memory nobody tells this process of ALTER SERVER and the like
+ * (see ddl.c): it ends holds when the options were read
+ * again.
+ */
+static void
+heed_options(const OssServer *server, int64 now)
+{
+	FlowSlot   *slot;
+	bool		again;
+
+	if (flow_table_is_shared())
+		return;
+	slot = lock_server(server, now, &again);
+	flow_slot_unlock(slot);
+	if (again)
+		oss_flow_resume(server->serverid, NULL);
+}
+
 /* Ask to send one request now. */
 long
-oss_flow_try_start(OssServer *server)
+oss_flow_try_start(OssServer *server, const char *bucket)
 {
 	int64		now;
 	int64		wait;
-	FlowSlot   *slot;
 
 	if (server->in_flight >= server->max_concurrency ||
 		http_in_flight() >= http_loop_connections())
 		return OSS_FLOW_WAIT_FOR_END;
 	now = http_clock_us();
-	slot = find_slot(server->serverid, now);
-	SpinLockAcquire(&slot->mutex);
-	follow_limit(slot, server, now);
-	wait = Max(exact_wait(slot, now), paced_wait(slot, now));
+	heed_options(server, now);
+	wait = take_paced(server->serverid, bucket, now);
 	if (wait == 0)
 	{
-		exact_sent(slot, now);
-		if (slot->rate > 0)
-			slot->tokens -= 1;
+		wait = take_exact(server, now);
+		if (wait > 0)
+			give_paced(server->serverid, bucket, now);
 	}
-	SpinLockRelease(&slot->mutex);
 	if (wait > 0)
-		return (long) ((wait + 999) / 1000);
+		return Min(ms_of(wait), OSS_FLOW_LOOK_MS);
 	server->in_flight++;
 	return 0;
 }
 
 /* Tell the end of a request. */
 void
-oss_flow_end(OssServer *server, OssFlowOutcome outcome)
+oss_flow_end(OssServer *server, const char *bucket, OssFlowOutcome outcome)
 {
 	int64		now = http_clock_us();
-	FlowSlot   *slot = find_slot(server->serverid, now);
+	FlowSlot   *slot;
 
+	Assert(server->in_flight > 0);
 	server->in_flight--;
-	SpinLockAcquire(&slot->mutex);
+	if (outcome == OSS_FLOW_LOST)
+		return;
+	slot = flow_slot_lock(server->serverid, bucket, true, now);
 	if (outcome == OSS_FLOW_THROTTLED)
 		throttle(slot, now);
-	else if (outcome == OSS_FLOW_ANSWERED)
+	else
 		count_answer(slot, now);
-	SpinLockRelease(&slot->mutex);
+	flow_slot_unlock(slot);
 }
 
-/* Let nothing start for a while. */
+/* Let nothing of a bucket start for a while. */
 void
-oss_flow_hold(OssServer *server, long ms)
+oss_flow_hold(OssServer *server, const char *bucket, long ms)
 {
 	int64		now = http_clock_us();
-	FlowSlot   *slot = find_slot(server->serverid, now);
+	int64		until = now + Min(ms, OSS_FLOW_MOST_HOLD_MS) * 1000;
+	FlowSlot   *slot = flow_slot_lock(server->serverid, bucket, true, now);
 
-	SpinLockAcquire(&slot->mutex);
-	slot->held_until = Max(slot->held_until, now + (int64) ms * 1000);
-	SpinLockRelease(&slot->mutex);
+	slot->held_until = Max(slot->held_until, until);
+	slot->busy_until = Max(slot->busy_until, until);
+	flow_slot_unlock(slot);
+}
+
+/* End holds, and forget what throttles taught. */
+void
+oss_flow_resume(Oid serverid, const char *bucket)
+{
+	for (int i = 0; i < FLOW_SLOTS; i++)
+	{
+		FlowSlot   *slot = flow_slot_lock_nth(i);
+
+		if (slot == NULL)
+			return;
+		if (slot->dbid == MyDatabaseId &&
+			(slot->serverid == serverid || !OidIsValid(serverid)) &&
+			(bucket == NULL || strcmp(slot->bucket, bucket) == 0))
+		{
+			slot->held_until = 0;
+			slot->rate = 0;
+		}
+		flow_slot_unlock(slot);
+	}
+}
+
+/* Return for how many us a bucket's hold and rate let nothing start. */
+static int64
+bucket_wait(Oid serverid, const char *bucket, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, bucket, false, now);
+	int64		wait;
+
+	if (slot == NULL)
+		return 0;
+	wait = paced_wait(slot, now);
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Return for how many us a server's limit lets nothing start. */
+static int64
+server_wait(const OssServer *server, int64 now)
+{
+	bool		again;
+	FlowSlot   *slot = lock_server(server, now, &again);
+	int64		wait = exact_wait(slot, limit_of(slot, server), now);
+
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Return for how many ms nothing may start. */
+long
+oss_flow_wait(OssServer *server, const char *bucket)
+{
+	int64		now = http_clock_us();
+	int64		wait;
+
+	heed_options(server, now);
+	wait = server_wait(server, now);
+	if (bucket != NULL)
+		wait = Max(wait, bucket_wait(server->serverid, bucket, now));
+	return ms_of(wait);
+}
+
+/* Return how many requests start within ms at a rate, after a wait. */
+static double
+requests_within(double rate, int64 wait_us, long ms)
+{
+	if (wait_us > ms * INT64CONST(1000))
+		return 0;
+	return rate > 0 ? Max(rate * ms / 1000, 1) : INT_MAX;
 }
 
 /* Estimate how many requests may start within the next ms. */
 int
-oss_flow_allowance(OssServer *server, long ms)
+oss_flow_allowance(OssServer *server, const char *bucket, long ms)
 {
 	int64		now = http_clock_us();
-	FlowSlot   *slot = find_slot(server->serverid, now);
-	double		most = INT_MAX;
-	double		limit;
-	bool		altered;
+	bool		again;
+	FlowSlot   *slot = lock_server(server, now, &again);
+	double		limit = limit_of(slot, server);
+	double		most = requests_within(limit, exact_wait(slot, limit, now), ms);
 
-	SpinLockAcquire(&slot->mutex);
+	flow_slot_unlock(slot);
+	if (bucket == NULL)
+		return (int) most;
+	slot = flow_slot_lock(server->serverid, bucket, false, now);
+	if (slot != NULL)
+	{
+		int64		wait = paced_wait(slot, now);
 
-	/* a limit that was altered is for those to set who start something */
-	altered = is_altered(slot, server);
-	limit = altered ? server->max_requests_per_second : slot->limit;
-	if (limit > 0 && !altered && exact_wait(slot, now) > ms * 1000)
-		most = 0;
-	else if (limit > 0)
-		most = Max(limit * ms / 1000, 1);
-	if (paced_wait(slot, now) > ms * 1000)
-		most = 0;
-	else if (slot->rate > 0)
-		most = Min(most, Max(slot->rate * ms / 1000, 1));
-	SpinLockRelease(&slot->mutex);
+		most = Min(most, requests_within(slot->rate, wait, ms));
+		flow_slot_unlock(slot);
+	}
 	return (int) most;
 }
 
@@ -452,31 +483,58 @@ answer_rate(FlowSlot *slot, int64 now)
 	return sum * 10 / age;
 }
 
-/* Describe the servers of this database. */
-int
-oss_flow_report(OssFlowReport *reports, int n)
+/* Fill in what a bucket's slot says. */
+static void
+report_slot(FlowSlot *slot, OssFlowReport *report, int64 now)
+{
+	(void) paced_wait(slot, now);
+	report->serverid = slot->serverid;
+	strlcpy(report->bucket, slot->bucket, sizeof(report->bucket));
+	report->answers_per_second = answer_rate(slot, now);
+	report->requests_per_second = slot->rate;
+	report->slowed_down = slot->rate > 0;
+	report->throttled = slot->throttled;
+	report->held_ms = ms_of(Max(slot->held_until - now, 0));
+}
+
+/* Return a server's limit, 0 when it has none. */
+static double
+known_limit(Oid serverid, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, "", false, now);
+	double		limit;
+
+	if (slot == NULL)
+		return 0;
+	limit = Max(slot->limit, 0);
+	flow_slot_unlock(slot);
+	return limit;
+}
+
+/* Describe the next bucket of this database. */
+bool
+oss_flow_report(int *at, OssFlowReport *report)
 {
 	int64		now = http_clock_us();
-	int			filled = 0;
 
-	for (int i = 0; table && i < SLOTS && filled < n; i++)
+	while (*at < FLOW_SLOTS)
 	{
-		FlowSlot   *slot = &table->slots[i];
-		OssFlowReport *report = &reports[filled];
+		FlowSlot   *slot = flow_slot_lock_nth((*at)++);
+		bool		ours;
+		double		limit;
 
-		SpinLockAcquire(&slot->mutex);
-		if (slot->dbid == MyDatabaseId && OidIsValid(slot->serverid))
-		{
-			report->serverid = slot->serverid;
-			report->answers_per_second = answer_rate(slot, now);
-			report->slowed_down = slot->rate > 0;
-			report->requests_per_second = slot->rate > 0 &&
-				(slot->limit <= 0 || slot->rate < slot->limit) ?
-				slot->rate : Max(slot->limit, 0);
-			report->throttled = slot->throttled;
-			filled++;
-		}
-		SpinLockRelease(&slot->mutex);
+		if (slot == NULL)
+			return false;
+		ours = slot->dbid == MyDatabaseId && slot->bucket[0] != '\0';
+		if (ours)
+			report_slot(slot, report, now);
+		flow_slot_unlock(slot);
+		if (!ours)
+			continue;
+		limit = known_limit(report->serverid, now);
+		if (limit > 0 && (!report->slowed_down || limit < report->requests_per_second))
+			report->requests_per_second = limit;
+		return true;
 	}
-	return filled;
+	return false;
 }

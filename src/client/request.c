@@ -58,7 +58,7 @@ static void
 leave_flight(OssRequest *request, OssFlowOutcome outcome)
 {
 	request->group->counters.in_flight--;
-	oss_flow_end(request->server, outcome);
+	oss_flow_end(request->server, request->bucket, outcome);
 }
 
 /*
@@ -260,7 +260,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(caller);
-		oss_flow_end(request->server, OSS_FLOW_LOST);
+		oss_flow_end(request->server, request->bucket, OSS_FLOW_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
 		error = CopyErrorData();
@@ -301,7 +301,7 @@ advance(OssRequest *request, int64 now)
 		case CREDENTIAL_READY:
 			break;
 	}
-	ms = oss_flow_try_start(request->server);
+	ms = oss_flow_try_start(request->server, request->bucket);
 	if (ms != 0)
 		return ms == OSS_FLOW_WAIT_FOR_END ? oss_time_left(request, now) : ms;
 	if (request->deadline == 0)

@@ -19,6 +19,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "compat.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "sql/shared.h"
@@ -144,13 +145,34 @@ wait_for_stop(Oid dbid)
 	}
 }
 
-/* May a command change what a server was paused for? */
-static bool
-may_resume(Node *statement)
+/*
+ * Return the server of a command that may change what it was paused or held
+ * for, or NULL.
+ */
+static const char *
+resumed_server(Node *statement)
 {
-	return IsA(statement, CreateUserMappingStmt) ||
-		IsA(statement, AlterUserMappingStmt) ||
-		IsA(statement, AlterForeignServerStmt);
+	switch (nodeTag(statement))
+	{
+		case T_CreateUserMappingStmt:
+			return ((CreateUserMappingStmt *) statement)->servername;
+		case T_AlterUserMappingStmt:
+			return ((AlterUserMappingStmt *) statement)->servername;
+		case T_AlterForeignServerStmt:
+			return ((AlterForeignServerStmt *) statement)->servername;
+		default:
+			return NULL;
+	}
+}
+
+/* Resume a server, if there is one of the name, at commit. */
+static void
+resume_server(const char *name)
+{
+	Oid			serverid = get_foreign_server_oid(name, true);
+
+	if (OidIsValid(serverid))
+		oss_resume_at_commit(serverid);
 }
 
 /* Run the next hook or the command itself. */
@@ -176,12 +198,13 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		   QueryCompletion *completion)
 {
 	const char *name = wanted_database(planned->utilityStmt);
+	const char *server = resumed_server(planned->utilityStmt);
 	Oid			dbid = InvalidOid;
 
 	if (IsA(planned->utilityStmt, CreatedbStmt))
 		oss_list_databases_at_commit();
-	if (may_resume(planned->utilityStmt))
-		oss_wake_at_commit();
+	if (server)
+		resume_server(server);
 	if (name && oss_shared && context == PROCESS_UTILITY_TOPLEVEL)
 		dbid = get_database_oid(name, true);
 	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))

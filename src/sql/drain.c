@@ -164,7 +164,8 @@ static void
 take_throttle(OssDrain *drain, OssJob *job, const OssFailure *failure)
 {
 	if (failure->delay_ms > 0)
-		oss_flow_hold(job->target, failure->delay_ms);
+		oss_flow_hold(job->target, job->names_utf8[0],
+					  failure->delay_ms);
 	oss_request_free(job->request);
 	job->request = NULL;
 
@@ -253,6 +254,15 @@ start_job(OssDrain *drain, OssJob *job)
 	server->in_flight++;
 }
 
+/* Return the sooner of two waits, of which -1 is never. */
+static long
+sooner(long a, long b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 ? a : Min(a, b);
+}
+
 /* May a server have one more request in flight? */
 static bool
 may_start(const DrainServer *server, TimestampTz now)
@@ -283,10 +293,11 @@ start_ready(OssDrain *drain)
 		while (may_start(server, now))
 		{
 			OssJob	   *job = dlist_head_element(OssJob, node, &server->ready);
+			long		wait = oss_flow_wait(job->target, job->names_utf8[0]);
 
-			if (oss_flow_allowance(job->target, 0) == 0)
+			if (wait > 0)
 			{
-				sleep_ms = 1;
+				sleep_ms = sooner(sleep_ms, Min(wait, OSS_FLOW_LOOK_MS));
 				break;
 			}
 			start_job(drain, job);
@@ -307,15 +318,6 @@ sleep_idle(long ms)
 					 (ms > 0 ? WL_TIMEOUT : 0), ms, oss_queue_wait_event());
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-}
-
-/* Return the sooner of two waits, of which -1 is never. */
-static long
-sooner(long a, long b)
-{
-	if (a < 0)
-		return b;
-	return b < 0 ? a : Min(a, b);
 }
 
 /* Start requests and take answers. */

@@ -67,7 +67,7 @@ oss_drain_wanted(const DrainServer *server, TimestampTz now)
 	wanted = Max(server->max_concurrency - server->in_flight, 0) +
 		server->reserve;
 	if (server->target)
-		wanted = Min(wanted, oss_flow_allowance(server->target, 1000));
+		wanted = Min(wanted, oss_flow_allowance(server->target, NULL, 1000));
 	return Max(wanted - server->nready, 0);
 }
 

@@ -89,13 +89,21 @@ oss_resume(PG_FUNCTION_ARGS)
 {
 	Datum		value = (Datum) 0;
 	char		null = 'n';
+	Oid			serverid = InvalidOid;
 
 	if (!PG_ARGISNULL(0))
 	{
-		value = CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0)));
+		const char *name = NameStr(*PG_GETARG_NAME(0));
+
+		value = CStringGetTextDatum(name);
 		null = ' ';
+		serverid = get_foreign_server_oid(name, true);
 	}
 	(void) execute(&delete_pause, &value, &null, SPI_OK_DELETE);
+
+	/* pauses outlive their server */
+	if (null == 'n' || OidIsValid(serverid))
+		oss_resume_at_commit(serverid);
 	PG_RETURN_VOID();
 }
 

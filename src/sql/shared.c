@@ -16,6 +16,7 @@
 #include "sql/shared.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -26,6 +27,12 @@ static shmem_startup_hook_type previous_startup_hook;
 
 /* This transaction enqueued something or created the extension. */
 static bool wake_pending = false;
+
+/*
+ * Servers whose holds and learned rates end when this transaction commits;
+ * InvalidOid: all.  In TopTransactionContext.
+ */
+static List *resume_pending = NIL;
 
 /* This transaction made a database. */
 static bool list_pending = false;
@@ -155,6 +162,16 @@ list_databases(void)
 	LWLockRelease(oss_shared->lock);
 }
 
+/* End holds and learned rates of what this transaction resumed or altered. */
+static void
+resume_flow(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, resume_pending)
+		oss_flow_resume(lfirst_oid(cell), NULL);
+}
+
 /*
  * Wake at commit.
  *
@@ -168,15 +185,18 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+			resume_flow();
 			if (wake_pending && oss_shared)
 				wake_worker();
 			if (list_pending && oss_shared)
 				list_databases();
 			wake_pending = list_pending = false;
+			resume_pending = NIL;
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			wake_pending = list_pending = false;
+			resume_pending = NIL;
 			break;
 		default:
 			break;
@@ -187,6 +207,17 @@ at_transaction_end(XactEvent event, void *arg)
 void
 oss_wake_at_commit(void)
 {
+	wake_pending = true;
+}
+
+/* Remember to end a server's holds and learned rates, and to wake the worker. */
+void
+oss_resume_at_commit(Oid serverid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	resume_pending = list_append_unique_oid(resume_pending, serverid);
+	MemoryContextSwitchTo(old);
 	wake_pending = true;
 }
 

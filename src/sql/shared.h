@@ -82,6 +82,12 @@ extern void oss_slot_set_state(OssSlot *slot, OssSlotState state);
 /* Wake the worker of this database, or have it started, at commit. */
 extern void oss_wake_at_commit(void);
 
+/*
+ * End the holds and learned rates of a server (InvalidOid: of all in this
+ * database) at commit, and wake the worker then.
+ */
+extern void oss_resume_at_commit(Oid serverid);
+
 /* Have the launcher list the databases again, at commit. */
 extern void oss_list_databases_at_commit(void);
 

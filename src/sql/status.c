@@ -19,9 +19,6 @@
 PG_FUNCTION_INFO_V1(oss_worker_status);
 PG_FUNCTION_INFO_V1(oss_flow_status);
 
-/* Servers of a database that are reported at most. */
-#define MOST_SERVERS 64
-
 /* Put one row of the view worker. */
 static void
 put_worker(const OssResult *result, pid_t pid, Oid dbid, const char *state,
@@ -82,31 +79,39 @@ oss_worker_status(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Put one row of flow_status(). */
+static void
+put_flow(const OssResult *result, const OssFlowReport *report)
+{
+	ForeignServer *server = GetForeignServerExtended(report->serverid,
+													 FSV_MISSING_OK);
+	Datum		values[7];
+	bool		nulls[7] = {0};
+
+	if (server == NULL)
+		return;
+	values[0] = CStringGetTextDatum(server->servername);
+	values[1] = CStringGetTextDatum(report->bucket);
+	values[2] = Float8GetDatum(report->answers_per_second);
+	values[3] = Float8GetDatum(report->requests_per_second);
+	nulls[3] = report->requests_per_second == 0;
+	values[4] = BoolGetDatum(report->slowed_down);
+	values[5] = Int64GetDatum(report->throttled);
+	values[6] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+																report->held_ms));
+	nulls[6] = report->held_ms == 0;
+	oss_result_add(result, values, nulls);
+}
+
 /* oss_labels.flow_status() */
 Datum
 oss_flow_status(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
-	OssFlowReport reports[MOST_SERVERS];
-	int			n = oss_flow_report(reports, MOST_SERVERS);
+	OssFlowReport report;
+	int			at = 0;
 
-	for (int i = 0; i < n; i++)
-	{
-		OssFlowReport *report = &reports[i];
-		ForeignServer *server = GetForeignServerExtended(report->serverid,
-														 FSV_MISSING_OK);
-		Datum		values[5];
-		bool		nulls[5] = {0};
-
-		if (server == NULL)
-			continue;
-		values[0] = CStringGetTextDatum(server->servername);
-		values[1] = Float8GetDatum(report->answers_per_second);
-		values[2] = Float8GetDatum(report->requests_per_second);
-		nulls[2] = report->requests_per_second == 0;
-		values[3] = BoolGetDatum(report->slowed_down);
-		values[4] = Int64GetDatum(report->throttled);
-		oss_result_add(&result, values, nulls);
-	}
+	while (oss_flow_report(&at, &report))
+		put_flow(&result, &report);
 	return (Datum) 0;
 }
