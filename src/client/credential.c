@@ -270,7 +270,7 @@ credential_deliver(CredentialSource *source, const char *id,
 	}
 	if (expires && !credential_expiration(expiration, &expires_at))
 	{
-		credential_fail(source, "The time at which the key expires is malformed.");
+		credential_fail(source, "The time at which the key expires is malformed; a right one is 2030-01-31T12:00:00Z.");
 		return;
 	}
 	expires_at += now - service_time(source, now);

@@ -7,25 +7,144 @@
 
 #include "client/credential_source.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 /* Longest error code of a service that is shown. */
 #define CODE_MAX	64
 
-/* Read a time of the form YYYY-MM-DDThh:mm:ssZ. */
+/* Does text begin as the form does, in which "d" is a digit? */
+static bool
+has_form(const char *text, const char *form)
+{
+	for (; *form != '\0'; form++, text++)
+		if (*form == 'd' ? !isdigit((unsigned char) *text) : *text != *form)
+			return false;
+	return true;
+}
+
+/* Return the number that two digits are. */
+static int
+two_digits(const char *text)
+{
+	return (text[0] - '0') * 10 + text[1] - '0';
+}
+
+/*
+ * Read the offset from UTC at the end of a time: Z, +hh:mm or -hh:mm.  Returns
+ * whether it is one.
+ */
+static bool
+read_offset(const char *text, int *seconds)
+{
+	*seconds = 0;
+	if (strcmp(text, "Z") == 0)
+		return true;
+	if (!(has_form(text, "+dd:dd") || has_form(text, "-dd:dd")) ||
+		text[6] != '\0' ||
+		two_digits(text + 1) >= HOURS_PER_DAY ||
+		two_digits(text + 4) >= MINS_PER_HOUR)
+		return false;
+	*seconds = two_digits(text + 1) * SECS_PER_HOUR +
+		two_digits(text + 4) * SECS_PER_MINUTE;
+	if (text[0] == '-')
+		*seconds = -*seconds;
+	return true;
+}
+
+/* Read a time as RFC 3339 spells it, leaving out the fraction of a second. */
 bool
 credential_expiration(const char *text, TimestampTz *when)
 {
-	static const char form[] = "dddd-dd-ddTdd:dd:ddZ";
+	static const char form[] = "dddd-dd-ddTdd:dd:dd";
+	const char *rest = text + strlen(form);
+	int			month;
+	int			day;
+	int			offset;
 
-	if (strlen(text) != strlen(form))
+	if (!has_form(text, form))
 		return false;
-	for (int i = 0; form[i] != '\0'; i++)
-		if (form[i] == 'd' ? !isdigit((unsigned char) text[i]) :
-			text[i] != form[i])
-			return false;
-	*when = time_t_to_timestamptz(http_parse_date(text));
+	month = two_digits(text + 5);
+	day = two_digits(text + 8);
+	if (month < 1 || month > MONTHS_PER_YEAR || day < 1 || day > 31 ||
+		two_digits(text + 11) >= HOURS_PER_DAY ||
+		two_digits(text + 14) >= MINS_PER_HOUR ||
+		two_digits(text + 17) > SECS_PER_MINUTE)
+		return false;
+	if (rest[0] == '.' && isdigit((unsigned char) rest[1]))
+		rest += 1 + strspn(rest + 1, "0123456789");
+	if (!read_offset(rest, &offset))
+		return false;
+	*when = time_t_to_timestamptz(http_parse_date(text) - offset);
 	return true;
+}
+
+/* Leave out the byte order mark that some editors write before UTF-8. */
+const char *
+credential_skip_bom(const char *bytes, size_t *len)
+{
+	static const char bom[] = "\xEF\xBB\xBF";
+
+	if (*len < strlen(bom) || memcmp(bytes, bom, strlen(bom)) != 0)
+		return bytes;
+	*len -= strlen(bom);
+	return bytes + strlen(bom);
+}
+
+/* Read the four digits of an escape \uXXXX at text; -1 when it is none. */
+static int
+read_escape(const char *text)
+{
+	int			code = 0;
+
+	if (text[0] != '\\' || text[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		if (!isxdigit((unsigned char) text[i]))
+			return -1;
+		code = code * 16 + (isdigit((unsigned char) text[i]) ? text[i] - '0' :
+							(text[i] | 0x20) - 'a' + 10);
+	}
+	return code;
+}
+
+/*
+ * Write the escapes \uXXXX of what is not ASCII as UTF-8, in place.  What
+ * jsonb_in() refuses the whole document for becomes U+FFFD: U+0000 and halves
+ * of surrogate pairs.
+ */
+static void
+decode_escapes(char *text)
+{
+	char	   *out = text;
+
+	while (*text != '\0')
+	{
+		int			code = read_escape(text);
+		pg_wchar	c = code;
+
+		if (code < 0 || (code > 0 && code < 0x80))
+		{
+			/* an escaped backslash begins no other escape */
+			if (*text == '\\' && text[1] != '\0')
+				*out++ = *text++;
+			*out++ = *text++;
+			continue;
+		}
+		text += 6;
+		if (is_utf16_surrogate_first(c) &&
+			is_utf16_surrogate_second(Max(read_escape(text), 0)))
+		{
+			c = surrogate_pair_to_codepoint(c, read_escape(text));
+			text += 6;
+		}
+		if (c == 0 || is_utf16_surrogate_first(c) || is_utf16_surrogate_second(c))
+			c = 0xFFFD;
+		unicode_to_utf8(c, (unsigned char *) out);
+		out += c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	}
+	*out = '\0';
 }
 
 /*
@@ -38,11 +157,14 @@ credential_expiration(const char *text, TimestampTz *when)
 Jsonb *
 credential_json(const char *bytes, size_t len)
 {
-	char	   *text = pnstrdup(bytes, len);
+	char	   *text;
 	Datum		json;
 
+	bytes = credential_skip_bom(bytes, &len);
+	text = pnstrdup(bytes, len);
+	decode_escapes(text);
 	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
-	explicit_bzero(text, strlen(text));
+	explicit_bzero(text, strnlen(bytes, len));
 	return DatumGetJsonbP(json);
 }
 
@@ -120,9 +242,11 @@ fail_status(CredentialSource *source, const char *service,
 {
 	const char *code = NULL;
 
-	if (answer->body_len > 0 && answer->body[0] == '{')
-		code = error_code(&credential_json(answer->body,
-										   answer->body_len)->root);
+	size_t		len = answer->body_len;
+	const char *body = credential_skip_bom(answer->body, &len);
+
+	if (len > 0 && body[0] == '{')
+		code = error_code(&credential_json(body, len)->root);
 	if (code != NULL)
 		credential_fail(source, "Asking %s failed: status %d, code %s.",
 						service, answer->status, code);

@@ -17,6 +17,7 @@
 #include "client/credential_source.h"
 #include "protocol/ini.h"
 #include "storage/fd.h"
+#include "utils/builtins.h"
 
 #define DEFAULT_FILE	"~/.aliyun/config.json"
 
@@ -28,6 +29,9 @@ typedef struct Profile
 {
 	const CredentialProvider *provider; /* NULL: mode is not supported */
 	CredentialOptions options;
+	bool		json;			/* else INI */
+	bool		found;
+	bool		disabled;		/* INI: enable = false */
 } Profile;
 
 /* How a field of a profile is called. */
@@ -50,7 +54,8 @@ static const FieldName json_fields[] = {
 	FIELD("oidc_provider_arn", oidc_provider_arn),
 	FIELD("oidc_token_file", oidc_token_file),
 	FIELD("sts_region", sts_region),
-	FIELD("enable_vpc", enable_vpc)
+	FIELD("enable_vpc", enable_vpc),
+	FIELD("credentials_uri", credentials_uri)
 };
 
 static const FieldName ini_fields[] = {
@@ -61,7 +66,8 @@ static const FieldName ini_fields[] = {
 	FIELD("role_arn", role_arn),
 	FIELD("role_session_name", role_session_name),
 	FIELD("oidc_provider_arn", oidc_provider_arn),
-	FIELD("oidc_token_file_path", oidc_token_file)
+	FIELD("oidc_token_file_path", oidc_token_file),
+	FIELD("credentials_uri", credentials_uri)
 };
 
 /* How the modes are called in the JSON file and in the INI file. */
@@ -77,7 +83,8 @@ static const ModeName modes[] = {
 	{"AK", "access_key", &credential_static, false},
 	{"StsToken", "sts", &credential_static, true},
 	{"EcsRamRole", "ecs_ram_role", &credential_ecs_ram_role, false},
-	{"OIDC", "oidc_role_arn", &credential_oidc, false}
+	{"OIDC", "oidc_role_arn", &credential_oidc, false},
+	{"CredentialsURI", "credentials_uri", &credential_uri, false}
 };
 
 /* Write the file's name with the home directory in place of "~". */
@@ -167,7 +174,7 @@ read_open_file(CredentialSource *source, int fd, const char *path,
 	}
 	buffer[n] = '\0';
 	*len = n;
-	return buffer;
+	return unconstify(char *, credential_skip_bom(buffer, len));
 }
 
 /* Read a small file. */
@@ -206,12 +213,16 @@ credential_file_read(CredentialSource *source, const char *path,
 	return result;
 }
 
-/* Find what a mode means, as the JSON file or the INI file names it. */
+/*
+ * Find what a mode means, as the profile's kind of file names it.  The CLI takes
+ * modes in any case.
+ */
 static void
-set_mode(Profile *profile, const char *mode, bool json)
+set_mode(Profile *profile, const char *mode)
 {
 	for (int i = 0; mode != NULL && i < lengthof(modes); i++)
-		if (strcmp(json ? modes[i].json : modes[i].ini, mode) == 0)
+		if (profile->json ? pg_strcasecmp(modes[i].json, mode) == 0 :
+			strcmp(modes[i].ini, mode) == 0)
 		{
 			profile->provider = modes[i].provider;
 			if (profile->provider == &credential_static &&
@@ -254,8 +265,8 @@ drop_zero(char **number)
 		*number = NULL;
 }
 
-/* Read a profile of the CLI's file; return whether it is there. */
-static bool
+/* Read a profile of the CLI's file. */
+static void
 read_json_profile(Profile *profile, const char *text, size_t len,
 				  const char *name)
 {
@@ -273,11 +284,11 @@ read_json_profile(Profile *profile, const char *text, size_t len,
 		for (int i = 0; i < lengthof(json_fields); i++)
 			*profile_field(profile, &json_fields[i]) =
 				credential_json_text(object, json_fields[i].name);
-		set_mode(profile, credential_json_text(object, "mode"), true);
+		set_mode(profile, credential_json_text(object, "mode"));
 		drop_zero(&profile->options.duration_seconds);
 	}
 	credential_json_wipe(json);
-	return object != NULL;
+	profile->found = object != NULL;
 }
 
 /* Return a value of a section, or NULL when it is missing or empty. */
@@ -293,33 +304,44 @@ ini_text(const char *text, size_t len, const char *section, const char *name)
 	return pnstrdup(value, value_len);
 }
 
-/* Read a profile of the SDKs' file; return whether it is there. */
-static bool
+/*
+ * Read a profile of the SDKs' file.  Those that know "enable" leave a profile
+ * alone in which it is false.
+ */
+static void
 read_ini_profile(Profile *profile, const char *text, size_t len,
 				 const char *name)
 {
+	const char *enable;
+	bool		enabled;
+
 	if (name == NULL)
 		name = "default";
-	if (!oss_ini_has_section(text, len, name))
-		return false;
+	profile->found = oss_ini_has_section(text, len, name);
+	if (!profile->found)
+		return;
+	enable = ini_text(text, len, name, "enable");
+	profile->disabled = enable != NULL && parse_bool(enable, &enabled) &&
+		!enabled;
 	for (int i = 0; i < lengthof(ini_fields); i++)
 		*profile_field(profile, &ini_fields[i]) =
 			ini_text(text, len, name, ini_fields[i].name);
-	set_mode(profile, ini_text(text, len, name, "type"), false);
-	return true;
+	set_mode(profile, ini_text(text, len, name, "type"));
 }
 
 /* Read the profile from the file's contents, which tell of which kind it is. */
-static bool
+static void
 read_profile(Profile *profile, const char *text, size_t len, const char *name)
 {
 	size_t		begin = strspn(text, " \t\r\n");
 
 	if (name == NULL)
 		name = getenv("ALIBABA_CLOUD_PROFILE");
-	if (text[begin] == '{')
-		return read_json_profile(profile, text, len, name);
-	return read_ini_profile(profile, text, len, name);
+	profile->json = text[begin] == '{';
+	if (profile->json)
+		read_json_profile(profile, text, len, name);
+	else
+		read_ini_profile(profile, text, len, name);
 }
 
 /* Overwrite the secrets of a profile. */
@@ -345,8 +367,16 @@ use_profile(CredentialSource *source, Profile *profile, const char *path)
 												  profile->provider,
 												  &problem);
 
-	if (profile->provider == NULL)
-		credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole and OIDC are (access_key, sts, ecs_ram_role and oidc_role_arn in an INI file).",
+	if (!profile->found)
+		credential_fail(source, "File \"%s\" does not have the profile. It was taken for %s.",
+						path, profile->json ?
+						"a configuration file of the Alibaba Cloud CLI, for it begins with \"{\"" :
+						"an INI file, for it does not begin with \"{\"");
+	else if (profile->disabled)
+		credential_fail(source, "The profile in file \"%s\" is not to be used: it has enable = false.",
+						path);
+	else if (profile->provider == NULL)
+		credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole, OIDC and CredentialsURI are (access_key, sts, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
 						path);
 	else if (name != NULL)
 		credential_fail(source, "The %s in the profile in file \"%s\" cannot be used. %s",
@@ -384,11 +414,8 @@ config_file_step(CredentialSource *source)
 	text = credential_file_read(source, options.config_file, true, &len);
 	if (text == NULL)
 		return;
-	if (!read_profile(profile, text, len, options.profile))
-		credential_fail(source, "File \"%s\" does not have the profile.",
-						options.config_file);
-	else
-		use_profile(source, profile, options.config_file);
+	read_profile(profile, text, len, options.profile);
+	use_profile(source, profile, options.config_file);
 	wipe_profile(profile);
 	explicit_bzero(text, len);
 }

@@ -129,8 +129,8 @@ extern void credential_delegate(CredentialSource *source,
 
 /*
  * End the fetch with a key.  token NULL or "" is none; expiration NULL or ""
- * means that the key does not expire, else it has the form
- * YYYY-MM-DDThh:mm:ssZ.  Fails the fetch when any of them is malformed.
+ * means that the key does not expire, else it is for credential_expiration().
+ * Fails the fetch when any of them is malformed.
  */
 extern void credential_deliver(CredentialSource *source, const char *id,
 							   const char *secret, const char *token,
@@ -143,8 +143,8 @@ extern void credential_fail(CredentialSource *source, const char *format,...)
 /* credential_document.c */
 
 /*
- * Read the time at which a key expires, YYYY-MM-DDThh:mm:ssZ.  Returns whether
- * it has that form.
+ * Read the time at which a key expires: YYYY-MM-DDThh:mm:ss, perhaps a fraction,
+ * and Z, +hh:mm or -hh:mm.  Returns whether it has that form.
  */
 extern bool credential_expiration(const char *text, TimestampTz *when);
 
@@ -153,6 +153,12 @@ extern bool credential_expiration(const char *text, TimestampTz *when);
  * (a data exception, which do_step() words).
  */
 extern Jsonb *credential_json(const char *bytes, size_t len);
+
+/*
+ * Return where a document in UTF-8 begins that may have a byte order mark, which
+ * is taken off *len.
+ */
+extern const char *credential_skip_bom(const char *bytes, size_t *len);
 
 /* Overwrite a parsed document. */
 extern void credential_json_wipe(Jsonb *json);

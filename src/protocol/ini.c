@@ -58,10 +58,22 @@ equals(Span span, const char *string)
 		memcmp(span.begin, string, len) == 0;
 }
 
+/* Leave out the comment at the end of a span, and the blanks before it. */
+static Span
+cut_comment(Span span)
+{
+	for (const char *c = span.begin; c < span.end; c++)
+		if ((*c == '#' || *c == ';') &&
+			(c == span.begin || is_blank(c[-1])))
+			span.end = c;
+	return trim(span);
+}
+
 /* Is the line the header of a section?  Give its name. */
 static bool
 section_name(Span line, Span *name)
 {
+	line = cut_comment(line);
 	if (line.end - line.begin < 2 || *line.begin != '[' ||
 		line.end[-1] != ']')
 		return false;
@@ -69,19 +81,6 @@ section_name(Span line, Span *name)
 	name->end = line.end - 1;
 	*name = trim(*name);
 	return true;
-}
-
-/* Find where a section's lines begin; return false when there is none. */
-static bool
-find_section(Span *rest, const char *section)
-{
-	Span		line;
-	Span		name;
-
-	while (next_line(rest, &line))
-		if (section_name(line, &name) && equals(name, section))
-			return true;
-	return false;
 }
 
 /* Split a line into name and value; return false when it has none. */
@@ -101,10 +100,7 @@ split(Span line, Span *name, Span *value)
 	*name = trim(*name);
 	value->begin = sign + 1;
 	value->end = line.end;
-	for (const char *c = value->begin; c < value->end; c++)
-		if (*c == '#' && (c == value->begin || is_blank(c[-1])))
-			value->end = c;
-	*value = trim(*value);
+	*value = cut_comment(*value);
 	return true;
 }
 
@@ -113,8 +109,13 @@ bool
 oss_ini_has_section(const char *bytes, size_t len, const char *section)
 {
 	Span		rest = {bytes, bytes + len};
+	Span		line;
+	Span		name;
 
-	return find_section(&rest, section);
+	while (next_line(&rest, &line))
+		if (section_name(line, &name) && equals(name, section))
+			return true;
+	return false;
 }
 
 /* Find a value. */
@@ -126,15 +127,20 @@ oss_ini_find(const char *bytes, size_t len, const char *section,
 	Span		line;
 	Span		found_name;
 	Span		found;
+	bool		in_section = false;
+	bool		is_there = false;
 
-	if (!find_section(&rest, section))
-		return false;
-	while (next_line(&rest, &line) && !section_name(line, &found))
-		if (split(line, &found_name, &found) && equals(found_name, name))
+	while (next_line(&rest, &line))
+	{
+		if (section_name(line, &found))
+			in_section = equals(found, section);
+		else if (in_section && split(line, &found_name, &found) &&
+				 equals(found_name, name))
 		{
 			*value = found.begin;
 			*value_len = found.end - found.begin;
-			return true;
+			is_there = true;
 		}
-	return false;
+	}
+	return is_there;
 }

@@ -19,10 +19,11 @@ extern bool oss_ini_has_section(const char *bytes, size_t len,
 								const char *section);
 
 /*
- * Find the first "name = value" (or "name: value") of a section.  Sets *value to
- * where it begins in bytes and *value_len to its length without the blanks
- * around it and without a comment, which begins with '#' after a blank; lines
- * that begin with '#' or ';' are comments.  Returns whether it is there.
+ * Find the last "name = value" (or "name: value") of a section, all sections of
+ * one name being one, as the SDKs of Go, Java and Node.js have it.  Sets *value
+ * to where it begins in bytes and *value_len to its length without the blanks
+ * around it and without a comment, which begins with '#' or ';' after a blank;
+ * lines that begin with one of them are comments.  Returns whether it is there.
  */
 extern bool oss_ini_find(const char *bytes, size_t len, const char *section,
 						 const char *name, const char **value,

@@ -26,7 +26,7 @@ look_up(const char *text, size_t len, const char *section, const char *name)
 		promise(strchr(" \t\r", value[0]) == NULL || value[0] == '\0');
 		promise(strchr(" \t\r", value[value_len - 1]) == NULL ||
 				value[value_len - 1] == '\0');
-		promise(value[0] != '#');
+		promise(value[0] != '#' && value[0] != ';');
 	}
 }
 

@@ -5,6 +5,8 @@
 use strict;
 use warnings;
 
+use POSIX ();
+
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -192,6 +194,42 @@ $server->answer('key', without('Code'));
 fails('Code must be there', 'is not Success', %ecs);
 $server->answer($_) for qw(key uri);
 
+# ---- answers that other programs write differently ----
+
+for my $case (
+	[ 'a fraction', with(Expiration => '2037-01-01T00:00:00.000Z') ],
+	[ 'a long fraction', with(Expiration => '2037-01-01T00:00:00.123456789Z') ],
+	[ 'an offset', with(Expiration => '2037-01-01T00:00:00+00:00') ],
+	[ 'an offset and a fraction', with(Expiration => '2037-01-01T08:00:00.5+08:00') ],
+	[ 'a byte order mark', body => "\xEF\xBB\xBF" . { with() }->{body} ],
+	[ 'U+0000 beside the key', with(Note => "\0") ],
+	[ 'half a pair beside the key', body => { with(Note => 'X') }->{body} =~ s/"X"/"\\ud83d \\udc00"/r ],
+	[ 'an escaped escape', with(Note => '\\u0000\\') ],
+	[ 'an emoji', with(Note => "\x{1F600}") ])
+{
+	my ($name, @answer) = @$case;
+	$server->answer('key', @answer);
+	works("ecs: $name", 'issued', %ecs, role_name => 'TestRole');
+	$server->answer('uri', @answer);
+	works("uri: $name", 'issued', %uri);
+}
+for my $time ('2037-01-01T00:00:00', '2037-01-01T00:00:00.Z', '2037-13-01T00:00:00Z',
+	'2037-01-01T24:00:00Z', '2037-01-01T00:00:00+0000', '2037-01-01T00:00:00+25:00',
+	'2037-01-01T00:00:00Z ', '2037-01-01')
+{
+	$server->answer('uri', with(Expiration => $time));
+	fails("uri: it expires at '$time'", 'is malformed', %uri);
+}
+
+# The offset counts: this is in the past, though its digits are in the future.
+$server->answer('uri', with(Expiration =>
+	  POSIX::strftime('%Y-%m-%dT%H:%M:%S+08:00', gmtime(time + 3600))));
+fails('uri: an hour from now, but in China', 'has expired already', %uri);
+$server->answer('uri', with(Expiration =>
+	  POSIX::strftime('%Y-%m-%dT%H:%M:%S-08:00', gmtime(time - 3600))));
+works('uri: an hour ago, but in California', 'issued', %uri);
+$server->answer($_) for qw(key uri);
+
 # ---- credentials URI ----
 
 works('uri', 'issued', %uri);
@@ -284,6 +322,27 @@ works('config_file, a Chinese profile', 'stsid', %file,
 	  . '"sts_token":"ststoken"}]}'),
 	profile => "\xE7\x85\xA7");
 
+# Written by other tools and by hand.
+my $bom = "\xEF\xBB\xBF";
+works('config_file, a byte order mark', 'ossid', %file,
+	config_file => write_file("$home/bom.json", $bom . $json));
+works('config_file, U+0000 in another field', 'ossid', %file,
+	config_file => write_file("$home/nul.json", $json =~ s/\{/{"note":"\\u0000\\\\","last":"\\\\u0000",/r));
+works('config_file, an escaped name', 'ossid', %file, profile => "\xE7\x85\xA7",
+	config_file => write_file("$home/escaped.json", $json =~ s/"name":"ak"/"name":"\\u7167"/r));
+works('config_file, mode CredentialsURI', 'issued', %file, profile => 'uri',
+	config_file => write_file("$home/uri.json",
+		qq({"profiles":[{"name":"uri","mode":"CredentialsURI","credentials_uri":"$uri{credentials_uri}"}]})));
+works('config_file, a mode in other case', 'ossid', %file,
+	config_file => write_file("$home/case.json", $json =~ s/"AK"/"ak"/gr));
+fails('config_file: CredentialsURI that is none', 'credentials_uri in the profile', %file,
+	config_file => write_file("$home/baduri.json",
+		q({"profiles":[{"name":"default","mode":"CredentialsURI","credentials_uri":"file:///etc/passwd"}]})));
+fails('config_file: says that it is JSON', 'does not have the profile\. It was taken for a configuration file of the Alibaba Cloud CLI',
+	%file, profile => 'none');
+fails('config_file: says that it is an INI file', 'does not have the profile\. It was taken for an INI file',
+	%file, config_file => write_file("$home/comment.json", "// mine\n$json"));
+
 my $ini = write_file("$home/credentials", <<"INI");
 [default]
 type = access_key
@@ -304,6 +363,30 @@ works('INI, default', 'ossid', %file, config_file => $ini);
 works('INI, sts', 'issued', %file, config_file => $ini, profile => 'token');
 works('INI, ecs_ram_role', 'issued', %file, config_file => $ini, profile => 'ecs');
 fails('INI: type', 'not supported', %file, config_file => $ini, profile => 'arn');
+works('INI, a byte order mark', 'ossid', %file,
+	config_file => write_file("$home/bom.ini", $bom . slurp_file($ini)));
+works('INI, CR LF', 'ossid', %file,
+	config_file => write_file("$home/crlf.ini", slurp_file($ini) =~ s/\n/\r\n/gr));
+works('INI, a section in parts', 'issued', %file, profile => 'parts',
+	config_file => write_file("$home/parts.ini", <<"PARTS"));
+[parts] ; the first
+type = access_key
+access_key_id = issued
+access_key_secret = old
+[other]
+access_key_secret = other
+[parts] # the second
+type = sts
+access_key_secret = $ISSUED ; the secret
+security_token = $TOKEN
+PARTS
+works('INI, enable = true', 'ossid', %file,
+	config_file => write_file("$home/on.ini", slurp_file($ini) =~ s/^type/enable = true\ntype/mr));
+fails('INI: enable = false', 'not to be used: it has enable = false', %file,
+	config_file => write_file("$home/off.ini", slurp_file($ini) =~ s/^type/enable = false\ntype/mr));
+works('INI, credentials_uri', 'issued', %file,
+	config_file => write_file("$home/uri.ini",
+		"[default]\ntype = credentials_uri\ncredentials_uri = $uri{credentials_uri}\n"));
 fails('INI: no such section', 'does not have the profile', %file, config_file => $ini, profile => 'x');
 
 # an OIDC profile goes to the real STS: that no endpoint can be set in a file

@@ -17,17 +17,24 @@ static const char file[] = {
 	"type = access_key\r\n"
 	"access_key_id=an id\r\n"
 	"secret :  with=and:in it # a comment\n"
+	"semicolon = s3cret ; a comment # in it\n"
+	"tabbed = s3cret\t;comment\n"
 	"hash = a#b\n"
+	"kept = a;b;c\n"
 	"empty =\n"
 	"only_comment = # nothing\n"
+	"only_semicolon =;nothing\n"
 	"# key = commented\n"
 	"twice = one\n"
 	"twice = two\n"
 	"no value here\n"
 	"[ other ]\n"
 	"key = other\n"
-	"[default]\n"
-	"late = not looked at\n"
+	"  [default]  ; of another tool\n"
+	"late = merged\n"
+	"type = sts\n"
+	"[default]not a header\n"
+	"later = merged, too\n"
 	"[last]\n"
 	"end = unterminated"
 };
@@ -70,17 +77,22 @@ check_prefixes(void)
 int
 main(void)
 {
-	check("default", "type", "access_key");
+	check("default", "type", "sts");
 	check("default", "access_key_id", "an id");
 	check("default", "secret", "with=and:in it");
+	check("default", "semicolon", "s3cret");
+	check("default", "tabbed", "s3cret");
 	check("default", "hash", "a#b");
+	check("default", "kept", "a;b;c");
 	check("default", "empty", "");
 	check("default", "only_comment", "");
+	check("default", "only_semicolon", "");
 	check("default", "key", NULL);
 	check("default", "# key", NULL);
-	check("default", "twice", "one");
+	check("default", "twice", "two");
 	check("default", "no value here", NULL);
-	check("default", "late", NULL);
+	check("default", "late", "merged");
+	check("default", "later", "merged, too");
 	check("default", "TYPE", NULL);
 	check("other", "key", "other");
 	check("other", "type", NULL);
