@@ -245,6 +245,40 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.image_label', '');
  * throttled, and truncation (which needs an exclusive lock) is left out.
  */
 
+/*
+ * Who enqueued a job and which table it came from: an OID, the name at that
+ * time, and the database in which the OID means anything.  Plain values, so
+ * that a dump is restored whatever the target lacks.
+ */
+
+CREATE FUNCTION oss_labels.origin()
+	RETURNS bigint
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_origin';
+
+COMMENT ON FUNCTION oss_labels.origin() IS 'Internal: a number made of the cluster''s system identifier and the database''s OID, which says where OIDs in rows of the queue mean anything';
+
+CREATE FUNCTION oss_labels.role_of(origin bigint, role oid, name text)
+	RETURNS oid
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_role_of';
+
+COMMENT ON FUNCTION oss_labels.role_of(bigint, oid, text) IS 'Internal: the role that a row of the queue means: by its OID in the cluster that the row was written in, by its name elsewhere; null when there is no such role';
+
+CREATE FUNCTION oss_labels.table_of(origin bigint, source oid, name text)
+	RETURNS oid
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_table_of';
+
+COMMENT ON FUNCTION oss_labels.table_of(bigint, oid, text) IS 'Internal: the table that a row of the queue came from: by its OID in the database that the row was written in, by its name elsewhere or when it was made anew; null when there is no such table';
+
+CREATE FUNCTION oss_labels.table_gone(origin bigint, source oid, name text)
+	RETURNS boolean
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_table_gone';
+
+COMMENT ON FUNCTION oss_labels.table_gone(bigint, oid, text) IS 'Internal: whether the table that a row of the queue came from was dropped since, in the database that the row was written in';
+
 CREATE TABLE oss_labels.job
 (
 	job_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -255,8 +289,11 @@ CREATE TABLE oss_labels.job
 	thr float8,
 	priority integer NOT NULL DEFAULT 0,
 	attempts integer NOT NULL DEFAULT 0,
-	requester regrole NOT NULL,
-	source regclass,
+	requester oid NOT NULL,
+	source oid,
+	origin bigint NOT NULL DEFAULT oss_labels.origin(),
+	requester_name text,
+	source_name text,
 	server text NOT NULL,
 	bucket text NOT NULL,
 	key text NOT NULL,
@@ -281,8 +318,11 @@ COMMENT ON COLUMN oss_labels.job.lease IS 'which process has it: a number made f
 COMMENT ON COLUMN oss_labels.job.thr IS 'confidence threshold to ask for, 0 to 1; null: the service''s own';
 COMMENT ON COLUMN oss_labels.job.priority IS 'higher ones first';
 COMMENT ON COLUMN oss_labels.job.attempts IS 'how often it was claimed, throttles not counted';
-COMMENT ON COLUMN oss_labels.job.requester IS 'the role that enqueued it, whose user mapping and rights are used';
-COMMENT ON COLUMN oss_labels.job.source IS 'the watched table it came from; null from enqueue()';
+COMMENT ON COLUMN oss_labels.job.requester IS 'OID of the role that enqueued it, whose user mapping and rights are used';
+COMMENT ON COLUMN oss_labels.job.source IS 'OID of the watched table it came from; null from enqueue()';
+COMMENT ON COLUMN oss_labels.job.origin IS 'the database it was enqueued in, where the OIDs count; in another, such as a restored dump, the names do';
+COMMENT ON COLUMN oss_labels.job.requester_name IS 'name of the role when it enqueued';
+COMMENT ON COLUMN oss_labels.job.source_name IS 'qualified name of the table at that time; null: temporary or none';
 COMMENT ON COLUMN oss_labels.job.server IS 'name of the foreign server that is asked';
 COMMENT ON COLUMN oss_labels.job.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
@@ -301,8 +341,11 @@ CREATE TABLE oss_labels.failed_job
 	priority integer NOT NULL,
 	attempts integer NOT NULL,
 	http_status integer,
-	requester regrole NOT NULL,
-	source regclass,
+	requester oid NOT NULL,
+	source oid,
+	origin bigint NOT NULL DEFAULT oss_labels.origin(),
+	requester_name text,
+	source_name text,
 	server text NOT NULL,
 	bucket text NOT NULL,
 	key text NOT NULL,
@@ -327,6 +370,9 @@ COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'how often it was claimed';
 COMMENT ON COLUMN oss_labels.failed_job.http_status IS 'status of the last answer; null without one';
 COMMENT ON COLUMN oss_labels.failed_job.requester IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.source IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.origin IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.requester_name IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.source_name IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.server IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.bucket IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.key IS 'as it was in job';
@@ -343,14 +389,16 @@ COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to b
 CREATE TABLE oss_labels.halted
 (
 	server text,
-	requester regrole,
+	requester oid,
+	requester_name text,
+	origin bigint NOT NULL DEFAULT oss_labels.origin(),
 	bucket text,
 	automatic boolean NOT NULL,
 	since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	"sqlstate" text,
 	reason text NOT NULL,
 	seen text,
-	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, automatic)
+	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, automatic, origin)
 );
 
 /* As image_label, for a publication FOR ALL TABLES. */
@@ -358,7 +406,9 @@ ALTER TABLE oss_labels.halted REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE oss_labels.halted IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
 COMMENT ON COLUMN oss_labels.halted.server IS 'name of the foreign server; null: the whole database';
-COMMENT ON COLUMN oss_labels.halted.requester IS 'only this role''s jobs; null: everybody''s';
+COMMENT ON COLUMN oss_labels.halted.requester IS 'OID of the role whose jobs only are meant; null: everybody''s';
+COMMENT ON COLUMN oss_labels.halted.requester_name IS 'name of that role at that time';
+COMMENT ON COLUMN oss_labels.halted.origin IS 'as in job';
 COMMENT ON COLUMN oss_labels.halted.bucket IS 'only this bucket; null: all';
 COMMENT ON COLUMN oss_labels.halted.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
 COMMENT ON COLUMN oss_labels.halted.since IS 'when it was paused; automatic pauses end after ten minutes';

@@ -20,7 +20,6 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* Ready jobs of a server at most. */
@@ -229,14 +228,6 @@ keep_limits(OssJob *job)
 	server->reserve = Max(server->reserve, server->max_concurrency);
 }
 
-/* Is the table gone that a job came from? */
-static bool
-source_gone(const OssJob *job)
-{
-	return OidIsValid(job->source) &&
-		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(job->source));
-}
-
 /*
  * Find a job's server, or its verdict when it has one before any request; it
  * counts only when the transaction commits.
@@ -254,12 +245,12 @@ judge(OssJob *job)
 	const OssFailure *failure;
 	ErrorData  *error;
 
-	if (job->covered || source_gone(job))
+	if (job->covered || job->source_gone)
 		job->verdict = OSS_VERDICT_DONE;
 	else if (job->attempts > oss_job_attempts)
 		fail_early(job, ERRCODE_SYSTEM_ERROR, "ProcessDied",
 				   "the process that had the job died each time");
-	else if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(job->requester)))
+	else if (!OidIsValid(job->requester))
 		fail_early(job, ERRCODE_UNDEFINED_OBJECT, "RequesterGone",
 				   "the role that enqueued the job does not exist");
 	else if ((failure = oss_spec_failure(&spec)) != NULL)

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "sql/identity.h"
 #include "sql/shared.h"
 #include "sql/srf.h"
 #include "sql/statement.h"
@@ -19,9 +20,11 @@ PG_FUNCTION_INFO_V1(oss_enqueue);
 
 static OssPlan insert_job = {
 	"INSERT INTO oss_labels.job "
-	"(requester, server, bucket, key, thr, version_id, priority) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING job_id",
-	7, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID}
+	"(requester, server, bucket, key, thr, version_id, priority,"
+	" requester_name, origin) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING job_id",
+	9, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID}
 };
 
 /* Raise 22023 for what could never be asked for. */
@@ -46,8 +49,8 @@ static int64
 insert(FunctionCallInfo fcinfo, Datum server)
 {
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
-	Datum		values[7];
-	char		nulls[7];
+	Datum		values[9];
+	char		nulls[9];
 	bool		isnull;
 	int64		job_id;
 	OssStatementState state;
@@ -59,6 +62,9 @@ insert(FunctionCallInfo fcinfo, Datum server)
 				PG_ARGISNULL(columns[i]));
 	if (nulls[6] == 'n')
 		oss_arg(values, nulls, 6, Int32GetDatum(0), false);
+	oss_arg(values, nulls, 7, CStringGetTextDatum(oss_role_name(GetUserId())),
+			false);
+	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
 
 	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);

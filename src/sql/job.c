@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
 #include "sql/array.h"
+#include "sql/identity.h"
 #include "sql/job.h"
 #include "sql/statement.h"
 #include "utils/builtins.h"
@@ -49,15 +50,19 @@ static OssPlan claim_jobs = {
 	" AND (p.leased_until IS NULL OR p.leased_until <= $7)"
 	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
 	" WHERE (x.server IS NULL OR x.server = p.server)"
-	" AND (x.requester IS NULL OR x.requester = p.requester)"
+	" AND (x.requester IS NULL OR"
+	" oss_labels.role_of(x.origin, x.requester, x.requester_name)"
+	" = oss_labels.role_of(p.origin, p.requester, p.requester_name))"
 	" AND (x.bucket IS NULL OR x.bucket = p.bucket))"
 	" AND (NOT $9 OR NOT EXISTS (SELECT FROM oss_labels.job o"
 	" WHERE o.key = p.key AND o.bucket = p.bucket"
 	" AND o.version_id IS NOT DISTINCT FROM p.version_id"
 	" AND o.server = p.server AND o.lease <> $1 AND o.leased_until > $7))"
 	" ORDER BY p.due, p.job_id LIMIT $8 FOR UPDATE OF p SKIP LOCKED)) "
-	"RETURNING j.job_id, j.attempts, j.enqueued_at, j.due, j.thr, j.requester,"
-	" j.source, j.bucket, j.key, j.version_id,"
+	"RETURNING j.job_id, j.attempts, j.enqueued_at, j.due, j.thr,"
+	" oss_labels.role_of(j.origin, j.requester, j.requester_name),"
+	" oss_labels.table_gone(j.origin, j.source, j.source_name),"
+	" j.bucket, j.key, j.version_id,"
 	" EXISTS (SELECT FROM oss_labels.image i"
 	" WHERE i.bucket = j.bucket AND i.key = j.key"
 	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
@@ -97,11 +102,11 @@ static OssPlan fail_jobs = {
 	" gone AS (DELETE FROM oss_labels.job j USING f WHERE j.ctid = f.tid"
 	" RETURNING j.*, f.*) "
 	"INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr, priority,"
-	" attempts, http_status, requester, source, server, bucket, key,"
-	" version_id, \"sqlstate\", code, message, detail, hint, request_id) "
+	" attempts, http_status, requester, source, origin, requester_name,"
+	" source_name, server, bucket, key, version_id, \"sqlstate\", code, message, detail, hint, request_id) "
 	"SELECT job_id, enqueued_at, thr, priority, attempts, http_status,"
-	" requester, source, server, bucket, key, version_id, sqlstate, code,"
-	" message, detail, hint, request_id FROM gone "
+	" requester, source, origin, requester_name, source_name, server, bucket,"
+	" key, version_id, sqlstate, code, message, detail, hint, request_id FROM gone "
 	"ON CONFLICT (job_id) DO NOTHING",
 	9, {INT8OID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
@@ -162,7 +167,9 @@ static OssPlan forget_failed = {
 };
 
 static OssPlan list_pauses = {
-	"SELECT server, requester, bucket FROM oss_labels.halted",
+	"SELECT server, role, bucket FROM (SELECT *,"
+	" oss_labels.role_of(origin, requester, requester_name) AS role"
+	" FROM oss_labels.halted) p WHERE requester IS NULL OR role IS NOT NULL",
 	0, {0}
 };
 
@@ -175,10 +182,11 @@ static OssPlan list_pauses = {
 
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.halted"
-	" (server, requester, bucket, automatic, \"sqlstate\", reason, seen) "
-	"VALUES ($1, $2, $3, true, $4, $5, " FINGERPRINT("$1", "$2") ") "
+	" (server, requester, requester_name, origin, bucket, automatic,"
+	" \"sqlstate\", reason, seen) "
+	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, " FINGERPRINT("$1", "$2") ") "
 	"ON CONFLICT DO NOTHING",
-	5, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID}
+	7, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID}
 };
 
 /* One that somebody is about to take away is not waited for. */
@@ -273,9 +281,9 @@ make_job(uint64 row, TimestampTz leased_until, MemoryContext parent)
 	job->has_thr = !isnull;
 	job->thr = isnull ? 0 : DatumGetFloat8(thr);
 	job->requester = DatumGetObjectId(column(row, 6, &isnull));
-	job->source = DatumGetObjectId(column(row, 7, &isnull));
 	if (isnull)
-		job->source = InvalidOid;
+		job->requester = InvalidOid;
+	job->source_gone = DatumGetBool(column(row, 7, &isnull));
 	job->bucket = string_column(row, 8);
 	job->key = string_column(row, 9);
 	job->version_id = string_column(row, 10);
@@ -573,18 +581,21 @@ oss_pause_list(void)
 bool
 oss_pause_add(const OssPause *pause)
 {
-	Datum		values[5];
-	char		nulls[5];
+	bool		one = OidIsValid(pause->requester);
+	Datum		values[7];
+	char		nulls[7];
 
 	oss_arg(values, nulls, 0, pause->server ?
 			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
-	oss_arg(values, nulls, 1, ObjectIdGetDatum(pause->requester),
-			!OidIsValid(pause->requester));
+	oss_arg(values, nulls, 1, ObjectIdGetDatum(pause->requester), !one);
 	oss_arg(values, nulls, 2, pause->bucket ?
 			CStringGetTextDatum(pause->bucket) : (Datum) 0, !pause->bucket);
 	oss_arg(values, nulls, 3,
 			CStringGetTextDatum(unpack_sql_state(pause->sqlerrcode)), false);
 	oss_arg(values, nulls, 4, CStringGetTextDatum(pause->reason), false);
+	oss_arg(values, nulls, 5, one ?
+			CStringGetTextDatum(oss_role_name(pause->requester)) : (Datum) 0, !one);
+	oss_arg(values, nulls, 6, Int64GetDatum(oss_origin()), false);
 	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
 	return SPI_processed > 0;
 }

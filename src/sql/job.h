@@ -61,8 +61,8 @@ typedef struct OssJob
 	TimestampTz leased_until;
 	bool		has_thr;
 	double		thr;
-	Oid			requester;
-	Oid			source;			/* InvalidOid: none */
+	Oid			requester;		/* InvalidOid: there is no such role */
+	bool		source_gone;	/* the table it came from was dropped */
 	char	   *bucket;
 	char	   *key;
 	char	   *version_id;

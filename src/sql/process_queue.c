@@ -34,10 +34,13 @@ PG_FUNCTION_INFO_V1(oss_wait_for_queue);
 
 /* Jobs of the caller that are not paused. */
 static OssPlan any_job = {
-	"SELECT FROM oss_labels.job j WHERE pg_has_role($1, j.requester, 'USAGE')"
+	"SELECT FROM oss_labels.job j WHERE pg_has_role($1, coalesce("
+	"oss_labels.role_of(j.origin, j.requester, j.requester_name), 0), 'USAGE')"
 	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
 	" WHERE (x.server IS NULL OR x.server = j.server)"
-	" AND (x.requester IS NULL OR x.requester = j.requester)"
+	" AND (x.requester IS NULL OR"
+	" oss_labels.role_of(x.origin, x.requester, x.requester_name)"
+	" = oss_labels.role_of(j.origin, j.requester, j.requester_name))"
 	" AND (x.bucket IS NULL OR x.bucket = j.bucket)) LIMIT 1",
 	1, {OIDOID}
 };

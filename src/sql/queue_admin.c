@@ -38,12 +38,14 @@ static OssPlan retry_jobs = {
 	" WHERE ($1 IS NULL OR server = $1) AND ($2 IS NULL OR bucket = $2)"
 	" AND ($3 IS NULL OR code = $3 OR \"sqlstate\" = $3)"
 	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
-	" AND pg_has_role($5, requester, 'USAGE')"
-	" RETURNING requester, source, server, bucket, key, thr, version_id, priority) "
+	" AND pg_has_role($5, coalesce("
+	"oss_labels.role_of(origin, requester, requester_name), 0), 'USAGE')"
+	" RETURNING requester, source, origin, requester_name, source_name,"
+	" server, bucket, key, thr, version_id, priority) "
 	"INSERT INTO oss_labels.job"
-	" (requester, source, server, bucket, key, thr, version_id, priority) "
-	"SELECT requester, source, server, bucket, key, thr, version_id, priority "
-	"FROM gone",
+	" (requester, source, origin, requester_name, source_name,"
+	" server, bucket, key, thr, version_id, priority) "
+	"SELECT * FROM gone",
 	5, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID}
 };
 

@@ -20,6 +20,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
+#include "sql/identity.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
 #include "sql/watch.h"
@@ -116,6 +117,7 @@ run_as_owner(const OssWatch *watch, SPIPlanPtr plan, const Pairs *pairs)
 	char		nulls[OSS_WATCH_PARAMETERS];
 	OssStatementState state;
 	bool		arrays = pairs != NULL;
+	char	   *source = oss_table_name(watch->source);
 
 	oss_arg(values, nulls, 0, ObjectIdGetDatum(GetUserId()), false);
 	oss_arg(values, nulls, 1, server_of(watch), false);
@@ -129,6 +131,11 @@ run_as_owner(const OssWatch *watch, SPIPlanPtr plan, const Pairs *pairs)
 	oss_arg(values, nulls, 7, arrays ?
 			PointerGetDatum(construct_array(pairs->keys, pairs->n, TEXTOID,
 											-1, false, TYPALIGN_INT)) : (Datum) 0, !arrays);
+	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
+	oss_arg(values, nulls, 9, CStringGetTextDatum(oss_role_name(GetUserId())),
+			false);
+	oss_arg(values, nulls, 10, source ? CStringGetTextDatum(source) : (Datum) 0,
+			source == NULL);
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	if (SPI_execute_plan(plan, values, nulls, false, 0) < 0)
 		elog(ERROR, "could not run the plan of a watched table");

@@ -35,6 +35,9 @@
 #define NOT_LEASED \
 	"(j.leased_until IS NULL OR j.leased_until < pg_catalog.clock_timestamp())"
 
+#define FROM_SOURCE \
+	"oss_labels.table_of(j.origin, j.source, j.source_name) OPERATOR(pg_catalog.=) $5"
+
 static HTAB *watches = NULL;
 
 /* Mark what depends on a relation; called by the relation cache. */
@@ -362,7 +365,10 @@ static Oid	parameters[OSS_WATCH_PARAMETERS] = {
 	OIDOID,						/* source */
 	TIMESTAMPTZOID,				/* now */
 	TEXTARRAYOID,				/* buckets */
-	TEXTARRAYOID				/* keys */
+	TEXTARRAYOID,				/* keys */
+	INT8OID,					/* origin */
+	TEXTOID,					/* name of requester */
+	TEXTOID						/* name of source */
 };
 
 /* Prepare a plan to be kept, as the extension's owner. */
@@ -383,8 +389,10 @@ static SPIPlanPtr
 make_enqueue(const char *pairs)
 {
 	return keep_as_owner(psprintf("INSERT INTO oss_labels.job (requester, server, thr, "
-								  "priority, source, enqueued_at, due, bucket, key) "
-								  "SELECT $1, $2, $3, $4, $5, $6, $6, p.b, p.k FROM (%s) p "
+								  "priority, source, enqueued_at, due, bucket, key, "
+								  "origin, requester_name, source_name) "
+								  "SELECT $1, $2, $3, $4, $5, $6, $6, p.b, p.k, $9, $10, $11 "
+								  "FROM (%s) p "
 								  "WHERE p.b IS NOT NULL AND p.k IS NOT NULL", pairs));
 }
 
@@ -402,7 +410,7 @@ make_cancel(const char *pairs)
 								  "(SELECT j.ctid FROM oss_labels.job j "
 								  "WHERE j.key OPERATOR(pg_catalog.=) g.k "
 								  "AND j.bucket OPERATOR(pg_catalog.=) g.b "
-								  "AND j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
+								  "AND " FROM_SOURCE " AND " NOT_LEASED
 								  " LIMIT g.n FOR UPDATE SKIP LOCKED) c))", pairs));
 }
 
@@ -412,7 +420,7 @@ make_cancel_all(void)
 {
 	return keep_as_owner("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 						 "SELECT j.ctid FROM oss_labels.job j "
-						 "WHERE j.source OPERATOR(pg_catalog.=) $5 AND " NOT_LEASED
+						 "WHERE " FROM_SOURCE " AND " NOT_LEASED
 						 " FOR UPDATE SKIP LOCKED))");
 }
 

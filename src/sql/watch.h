@@ -45,7 +45,7 @@ typedef struct OssWatch
 } OssWatch;
 
 /* Parameters of enqueue and cancel. */
-#define OSS_WATCH_PARAMETERS 8
+#define OSS_WATCH_PARAMETERS 11
 
 /*
  * Return the watch of the trigger that is called, with its plans, marked busy.

@@ -138,8 +138,8 @@ insert_jobs() {
 	CREATE TABLE like_job (LIKE oss_labels.job INCLUDING ALL);
 	CHECKPOINT;
 	-- go
-	INSERT INTO like_job (requester, server, priority, source, enqueued_at, due, bucket, key)
-		SELECT 10, 'http', 0, 'photo', now(), now(), 'tenlabels', key FROM photo;
+	INSERT INTO like_job (requester, server, priority, source, enqueued_at, due, bucket, key, origin, requester_name, source_name)
+		SELECT 10, 'http', 0, 'photo'::regclass, now(), now(), 'tenlabels', key, 0, current_user, 'public.photo' FROM photo;
 	SQL
 }
 
@@ -165,8 +165,8 @@ small_transactions() {
 		FOR i IN 1 .. n LOOP
 			INSERT INTO photo VALUES (i, 'photos/' || i);
 			IF twice THEN
-				INSERT INTO like_job (requester, server, priority, source, bucket, key)
-					VALUES (10, 'http', 0, 'photo', 'tenlabels', 'photos/' || i);
+				INSERT INTO like_job (requester, server, priority, source, bucket, key, origin, requester_name, source_name)
+					VALUES (10, 'http', 0, 'photo'::regclass, 'tenlabels', 'photos/' || i, 0, current_user, 'public.photo');
 			END IF;
 			COMMIT;
 		END LOOP; END $$;

@@ -152,7 +152,7 @@ SELECT oss_labels.pause();
 GRANT USAGE ON FOREIGN SERVER oss TO queue_user;
 SET ROLE queue_user;
 SELECT oss_labels.enqueue('tenlabels', 'mine') IS NOT NULL AS queued;
-SELECT requester, key FROM oss_labels.job;
+SELECT requester_name, key FROM oss_labels.job;
 SET ROLE queue_other;
 SELECT count(*) FROM oss_labels.job;
 SELECT count(*) FROM oss_labels.queue;
@@ -169,7 +169,7 @@ RESET ROLE;
 -- role alone, no right fails its job
 SELECT oss_labels.resume();
 CALL oss_labels.wait_for_queue('60 s');
-SELECT requester, server, bucket, automatic, "sqlstate", reason FROM oss_labels.halted;
+SELECT requester_name, server, bucket, automatic, "sqlstate", reason FROM oss_labels.halted;
 SELECT key FROM oss_labels.job;
 REVOKE USAGE ON FOREIGN SERVER oss FROM queue_user;
 SELECT oss_labels.resume('oss');

@@ -38,7 +38,7 @@ COPY watched FROM stdin;
 5	d	copied
 \.
 :jobs;
-SELECT DISTINCT source, requester = current_user::regrole AS mine, server FROM oss_labels.job;
+SELECT DISTINCT source_name, requester = current_user::regrole AS mine, server FROM oss_labels.job;
 
 -- updates: only what changed
 UPDATE watched SET note = 'x';
@@ -130,7 +130,7 @@ SELECT oss_labels.watch('pictures', 'key', 'bucket', condition => 'public.whoami
 SET ROLE watch_user;
 INSERT INTO pictures (bucket, key) VALUES ('tenlabels', 'by user');
 RESET ROLE;
-SELECT requester, key FROM oss_labels.job WHERE requester <> current_user::regrole;
+SELECT requester_name, key FROM oss_labels.job WHERE requester <> current_user::regrole;
 SELECT oss_labels.unwatch('pictures');
 SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = 'pictures'::regclass;
 DROP TABLE pictures;

@@ -72,12 +72,12 @@ $node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], 
 $test->sql('CREATE DATABASE restored');
 $node->command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('restored') ], 'restored');
 my $contents = "SELECT string_agg(t, ' ' ORDER BY t) FROM ("
-  . "SELECT 'job ' || key || ' ' || priority || ' ' || requester || ' ' || coalesce(source::text, '-') AS t FROM oss_labels.job"
+  . "SELECT 'job ' || key || ' ' || priority || ' ' || requester_name || ' ' || coalesce(source_name, '-') AS t FROM oss_labels.job"
   . " UNION ALL SELECT 'failed ' || key FROM oss_labels.failed_job"
   . " UNION ALL SELECT 'paused ' || reason FROM oss_labels.halted"
   . " UNION ALL SELECT 'label ' || key || ' ' || count(*) FROM oss_labels.label GROUP BY key) x";
 is($test->sql($contents, 'restored'), $test->sql($contents), 'restored: the same contents');
-like($test->sql($contents, 'restored'), qr/job kept 0 \S+ photo .*label stored 10/, 'restored: and some');
+like($test->sql($contents, 'restored'), qr/job kept 0 \S+ public.photo .*label stored 10/, 'restored: and some');
 $test->sql('SELECT oss_labels.resume(); INSERT INTO photo VALUES (3, \'new\')', 'restored');
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'restored'), 'restored: the queue runs');
 is($test->sql("SELECT string_agg(key, ',' ORDER BY key) FROM oss_labels.image", 'restored'), 'kept,kept2,new,stored', 'restored: all are tagged');

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ * identity.h
+ *	  Who enqueued a job and which table it came from, across dumps.
+ *
+ * Top floor.  A row of the queue keeps an OID, the name that it had then, and
+ * the origin: the database in which the OID means anything.
+ */
+#ifndef OSS_IDENTITY_H
+#define OSS_IDENTITY_H
+
+#include "postgres.h"
+
+/* Number of this database: its cluster in the upper half, its OID below. */
+extern int64 oss_origin(void);
+
+/* Return the name of a role to be kept, which may have been dropped. */
+extern char *oss_role_name(Oid role);
+
+/*
+ * Return the qualified name of a table to be kept; NULL when it means nothing
+ * elsewhere: it is temporary, or was dropped.
+ */
+extern char *oss_table_name(Oid table);
+
+#endif							/* OSS_IDENTITY_H */
