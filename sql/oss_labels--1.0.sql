@@ -732,12 +732,13 @@ RETURNS TABLE (
 	retry text,
 	setup boolean,
 	message text,
-	hint text)
-LANGUAGE c STABLE PARALLEL SAFE ROWS 100
+	hint text,
+	scope text)
+LANGUAGE c STABLE PARALLEL SAFE ROWS 150
 AS 'MODULE_PATHNAME', 'oss_labels_error_table';
 REVOKE ALL ON FUNCTION oss_labels.error_table() FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.error_table() IS
-'What can go wrong with a request and what becomes of it: the first rule whose http_status, code (OSS''s Code, or a name of our own for troubles of the network), ec (beginning of OSS''s EC) and message_has match gives SQLSTATE, retry class (never, transient, throttled, credentials, clock), whether the set-up is at fault, message and hint. Free; needs EXECUTE.';
+'What can go wrong with a request and what becomes of it: the first rule whose http_status, code (OSS''s Code, or a name of our own for troubles of the network; an asterisk ends the beginning of several), ec (beginning of OSS''s EC) and message_has (anything may stand at an asterisk) match gives SQLSTATE, retry class (never, transient, throttled, credentials, clock), whether the set-up is at fault, message, hint and scope: what fails, and what the worker pauses (image and call: nothing; access: what the role asks of the bucket; bucket; requester: the role''s user mapping; server; image or access: access when said of 20 images in a row; account: requester, or access when another bucket has answered). Free; needs EXECUTE.';
 
 -- ---------------------------------------------------------------------
 -- 8. Labels at work: all free but tag()

@@ -55,6 +55,41 @@ status_matches(int rule, int status)
 	return rule < 10 ? status / 100 == rule : status == rule;
 }
 
+/* Does a rule speak of this code?  An asterisk ends the beginning of codes. */
+static bool
+code_matches(const char *rule, const char *code)
+{
+	size_t		len = rule == NULL ? 0 : strlen(rule);
+
+	if (rule == NULL)
+		return true;
+	if (rule[len - 1] == '*')
+		return strncmp(rule, code, len - 1) == 0;
+	return strcmp(rule, code) == 0;
+}
+
+/* Does a rule's text stand in a message?  Anything may stand at an asterisk. */
+static bool
+text_matches(const char *rule, const char *text)
+{
+	char		part[64];
+
+	while (rule != NULL && *rule != '\0')
+	{
+		size_t		len = strcspn(rule, "*");
+
+		Assert(len < sizeof(part));
+		memcpy(part, rule, len);
+		part[len] = '\0';
+		text = strcasestr(text, part);
+		if (text == NULL)
+			return false;
+		text += len;
+		rule += rule[len] == '*' ? len + 1 : len;
+	}
+	return true;
+}
+
 /* Find the first rule that matches. */
 static const OssFailureRule *
 find_rule(int status, const char *code, const char *ec, const char *text)
@@ -67,10 +102,10 @@ find_rule(int status, const char *code, const char *ec, const char *text)
 		if (rule == &oss_failure_rules[oss_failure_rule_count - 1])
 			return rule;
 		if (status_matches(rule->http_status, status) &&
-			(rule->code == NULL || strcmp(rule->code, code) == 0) &&
+			code_matches(rule->code, code) &&
 			(rule->ec == NULL ||
 			 strncmp(rule->ec, ec, strlen(rule->ec)) == 0) &&
-			(rule->text == NULL || strcasestr(text, rule->text) != NULL))
+			text_matches(rule->text, text))
 			return rule;
 	}
 }
@@ -275,6 +310,15 @@ detail_of(const HttpAnswer *a, const OssErrorXml *xml)
 	return out.data;
 }
 
+/* Say what a rule's scope comes to when nothing else is known. */
+static OssScope
+narrow(OssScope scope)
+{
+	if (scope == OSS_SCOPE_DENIAL)
+		return OSS_SCOPE_IMAGE;
+	return scope == OSS_SCOPE_ACCOUNT ? OSS_SCOPE_REQUESTER : scope;
+}
+
 /* Make a failure with the words of its rule. */
 static OssFailure *
 make_failure(const OssFailureRule *rule, const char *code, const char *what)
@@ -288,7 +332,7 @@ make_failure(const OssFailureRule *rule, const char *code, const char *what)
 	appendStringInfo(&message, ": %s", rule->message);
 	failure->sqlerrcode = rule->sqlerrcode;
 	failure->retry = rule->retry;
-	failure->setup = rule->setup;
+	failure->scope = narrow(rule->scope);
 	failure->code = foreign_string(code);
 	failure->message = message.data;
 	failure->hint = rule->hint;
@@ -365,4 +409,37 @@ oss_retry_name(OssRetry retry)
 			return "clock";
 	}
 	return "never";
+}
+
+/* Name a scope. */
+const char *
+oss_scope_name(OssScope scope)
+{
+	switch (scope)
+	{
+		case OSS_SCOPE_IMAGE:
+			return "image";
+		case OSS_SCOPE_CALL:
+			return "call";
+		case OSS_SCOPE_ACCESS:
+			return "access";
+		case OSS_SCOPE_BUCKET:
+			return "bucket";
+		case OSS_SCOPE_REQUESTER:
+			return "requester";
+		case OSS_SCOPE_SERVER:
+			return "server";
+		case OSS_SCOPE_DENIAL:
+			return "image or access";
+		case OSS_SCOPE_ACCOUNT:
+			return "account";
+	}
+	return "image";
+}
+
+/* Is an error of this scope one of the set-up? */
+bool
+oss_scope_is_setup(OssScope scope)
+{
+	return scope != OSS_SCOPE_IMAGE && scope != OSS_SCOPE_DENIAL;
 }

@@ -24,17 +24,34 @@ typedef enum OssRetry
 } OssRetry;
 
 /*
+ * What a failure is about: what fails with it, and what the worker pauses.
+ * IMAGE gives a row of try_detect() and a failed job; what is wider is an
+ * error in the set-up, which try_detect() raises.  The last two stand in rules
+ * only: oss_failure_describe() is told what they come to.
+ */
+typedef enum OssScope
+{
+	OSS_SCOPE_IMAGE,			/* the object, or the moment */
+	OSS_SCOPE_CALL,				/* an argument that is the statement's */
+	OSS_SCOPE_ACCESS,			/* what this role asks of this bucket */
+	OSS_SCOPE_BUCKET,			/* the bucket, whoever asks */
+	OSS_SCOPE_REQUESTER,		/* the role's user mapping */
+	OSS_SCOPE_SERVER,			/* the server, whoever asks for whatever */
+	OSS_SCOPE_DENIAL,			/* IMAGE; ACCESS when it is said of every
+								 * image of the bucket */
+	OSS_SCOPE_ACCOUNT			/* REQUESTER; ACCESS when another bucket has
+								 * answered, for then its owner is meant */
+} OssScope;
+
+/*
  * One failed request.  Every pointer lives as long as the request, hint is
  * static; the strings are in the database's encoding and hold no secret.
- * setup says that the fault lies in the set-up (server, mapping, credentials,
- * certificate, bucket's IMM project), not in the image: try_detect raises it
- * and the worker pauses the server.
  */
 typedef struct OssFailure
 {
 	int			sqlerrcode;
 	OssRetry	retry;
-	bool		setup;
+	OssScope	scope;
 	int			http_status;	/* 0 when there was no answer */
 	long		delay_ms;		/* what the service asked to wait, or 0 */
 	const char *code;			/* OSS's Code, or our own such as Timeout */
@@ -47,9 +64,10 @@ typedef struct OssFailure
 /*
  * One row of the table.  A NULL or 0 in the key columns matches anything; the
  * first matching row wins.  http_status 4 and 5 mean any 4xx and 5xx, 3 any
- * 3xx; code matches OSS's Code or our own name of a trouble; ec matches the
- * beginning of OSS's EC; text is looked for in the service's message, in any
- * case.
+ * 3xx; code matches OSS's Code or our own name of a trouble, and its beginning
+ * when it ends in an asterisk; ec matches the beginning of OSS's EC; text is
+ * looked for in the service's message, in any case, with anything at each
+ * asterisk.
  */
 typedef struct OssFailureRule
 {
@@ -59,7 +77,7 @@ typedef struct OssFailureRule
 	const char *text;
 	int			sqlerrcode;
 	OssRetry	retry;
-	bool		setup;
+	OssScope	scope;
 	const char *message;
 	const char *hint;
 } OssFailureRule;
@@ -112,5 +130,11 @@ extern char *oss_sentence(const char *clause);
 
 /* Name of a retry class: never, transient, throttled, credentials, clock. */
 extern const char *oss_retry_name(OssRetry retry);
+
+/* Name of a scope, as error_table() has it. */
+extern const char *oss_scope_name(OssScope scope);
+
+/* Is an error of this scope one of the set-up, whatever else was answered? */
+extern bool oss_scope_is_setup(OssScope scope);
 
 #endif							/* OSS_FAILURE_H */

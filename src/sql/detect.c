@@ -87,7 +87,7 @@ detect_failure_rows(const OssFailure *failure, bool is_try)
 	DetectRows *rows;
 	char	   *message;
 
-	if (!is_try || failure->setup)
+	if (!is_try || oss_scope_is_setup(failure->scope))
 		oss_failure_throw(failure);
 	rows = make_rows(1, true);
 	memset(rows->nulls, true, DETECT_COLUMNS);

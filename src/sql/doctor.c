@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(oss_labels_check_server);
 PG_FUNCTION_INFO_V1(oss_labels_error_table);
 
 #define CHECK_COLUMNS	4
-#define ERROR_COLUMNS	10
+#define ERROR_COLUMNS	11
 
 /* Seconds of clock difference that the service takes. */
 #define MAX_SKEW_SECONDS	900
@@ -346,9 +346,10 @@ oss_labels_error_table(PG_FUNCTION_ARGS)
 		values[4] = oss_text_or_null(rule->text, &nulls[4]);
 		values[5] = CStringGetTextDatum(unpack_sql_state(rule->sqlerrcode));
 		values[6] = CStringGetTextDatum(oss_retry_name(rule->retry));
-		values[7] = BoolGetDatum(rule->setup);
+		values[7] = BoolGetDatum(oss_scope_is_setup(rule->scope));
 		values[8] = CStringGetTextDatum(rule->message);
 		values[9] = oss_text_or_null(rule->hint, &nulls[9]);
+		values[10] = CStringGetTextDatum(oss_scope_name(rule->scope));
 		oss_result_add(&result, values, nulls);
 	}
 	return (Datum) 0;

@@ -188,11 +188,11 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 	oss_job_set_failure(job, failure);
 	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
 		hold_server(drain, job);
-	else if (failure->setup || failure->retry == OSS_RETRY_CREDENTIALS ||
-			 failure->retry == OSS_RETRY_CLOCK)
+	else if (oss_scope_is_setup(failure->scope) &&
+			 failure->scope != OSS_SCOPE_CALL)
 	{
 		/* settling writes the pause */
-		job->pause = true;
+		job->pause = failure->scope;
 		job->server->pausing = true;
 		finish_later(drain, job, 0, true);
 	}

@@ -206,7 +206,7 @@ take_error(OssJob *job, ErrorData *error)
 	{
 		job->verdict = OSS_VERDICT_LATER;
 		job->due = GetCurrentTimestamp();
-		job->pause = true;
+		job->pause = OSS_SCOPE_REQUESTER;
 		job->refund = true;
 	}
 	FreeErrorData(error);

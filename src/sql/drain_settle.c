@@ -199,10 +199,12 @@ pause_for(OssJob *job)
 		appendStringInfo(&reason, ": %s", job->reason.detail);
 	pause.reason = reason.data;
 	pause.sqlerrcode = job->reason.sqlerrcode;
-	if (job->reason.http_status > 0 &&
-		pause.sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
 		pause.bucket = job->bucket;
-	else if (OidIsValid(get_foreign_server_oid(pause.server, true)))
+
+	/* a server that is not there is missing for everybody */
+	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&
+		OidIsValid(get_foreign_server_oid(pause.server, true)))
 		pause.requester = job->requester;
 	if (oss_pause_add(&pause))
 		ereport(MyBgworkerEntry != NULL ? LOG : NOTICE,
@@ -231,7 +233,7 @@ write_batch(void *arg)
 	{
 		OssJob	   *job = batch->later[i];
 
-		if (!job->pause)
+		if (job->pause == OSS_SCOPE_IMAGE)
 			continue;
 
 		/* what was refused as it is no longer says nothing of what it is */

@@ -78,8 +78,8 @@ typedef struct OssJob
 	bool		storing;		/* by the transaction that is still open */
 	TimestampTz due;			/* of OSS_VERDICT_LATER */
 	bool		refund;			/* OSS_VERDICT_LATER: the attempt is free */
-	bool		pause;			/* OSS_VERDICT_LATER: and what it needs is to
-								 * be paused */
+	OssScope	pause;			/* OSS_VERDICT_LATER: what is to be paused,
+								 * IMAGE when nothing is */
 	OssReason	reason;
 } OssJob;
 

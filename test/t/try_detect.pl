@@ -68,7 +68,7 @@ my %must = (
 	InvalidAccessKeyId => 't', SignatureDoesNotMatch => 't', SecurityTokenExpired => 't',
 	PermanentRedirect => 't', NoSuchKey => 'f', NoSuchBucket => 'f', AccessDenied => 'f',
 	ImageDamage => 'f', ImageTooLarge => 'f', InternalError => 'f', SlowDown => 'f',
-	InvalidObjectState => 'f', RequestTimeTooSkewed => 'f');
+	InvalidObjectState => 'f', RequestTimeTooSkewed => 't', UserDisable => 't', BucketDisable => 't');
 is_deeply({ map { $_ => $setup{$_} } keys %must }, \%must, 'what must be set-up is, what must not is not');
 
 # ---- the set-up, as it really goes wrong ----
