@@ -126,13 +126,13 @@ follow_limit(FlowSlot *slot, const OssServer *server, int64 now)
 	double		limit = server->max_requests_per_second;
 
 	if (limit != slot->limit &&
-		(slot->limit < 0 || server->read_at > slot->read_at))
+		(slot->limit < 0 || server->current_at > slot->read_at))
 	{
 		if (slot->limit >= 0 && limit > 0)
 			slot->next_at = now + window_of(limit);
 		slot->limit = limit;
 	}
-	slot->read_at = Max(slot->read_at, server->read_at);
+	slot->read_at = Max(slot->read_at, server->current_at);
 }
 
 /*

@@ -13,7 +13,10 @@
 #include "catalog/pg_foreign_server.h"
 #include "client/failure.h"
 #include "client/server_option.h"
+#include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "compat.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
@@ -43,18 +46,34 @@ typedef struct ServerEntry
 } ServerEntry;
 
 /*
- * The cache.  stale says that a catalog changed and everything must be read
- * anew; it is set by invalidation callbacks, which must do no more than that.
+ * What the catalogs say of a server and of a role's mapping of it.  Secrets are
+ * in the digest only.
+ */
+typedef struct ServerRows
+{
+	NameData	name;
+	Oid			owner;
+	bool		server_tentative;	/* written by this transaction, which may
+									 * be rolled back */
+	bool		mapping_tentative;
+	uint8		digest[OSS_SERVER_DIGEST_LEN];
+} ServerRows;
+
+/*
+ * The cache.  Invalidation callbacks count the changes of catalogs, and must do
+ * no more than that; all servers were found unchanged after the first checked
+ * of them.
  */
 static HTAB *cache = NULL;
-static bool stale = false;
+static uint64 changes = 0;
+static uint64 checked = 0;
 static Oid	only_server = InvalidOid;
 
-/* Note that servers, mappings or wrappers changed. */
+/* Count a change of servers, mappings, wrappers or roles. */
 static void
 on_catalog_change(Datum arg, int cacheid, uint32 hashvalue)
 {
-	stale = true;
+	changes++;
 }
 
 /* Overwrite what is secret in a server whose memory goes. */
@@ -88,27 +107,194 @@ cache_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, 0);
 }
 
-/* Take everything out of the cache if a catalog changed. */
+/*
+ * Return the tuple of the role's mapping of a server, else PUBLIC's, else NULL.
+ */
+static HeapTuple
+mapping_tuple(Oid serverid, Oid userid)
+{
+	HeapTuple	tuple = SearchSysCache2(USERMAPPINGUSERSERVER,
+										ObjectIdGetDatum(userid),
+										ObjectIdGetDatum(serverid));
+
+	if (!HeapTupleIsValid(tuple))
+		tuple = SearchSysCache2(USERMAPPINGUSERSERVER,
+								ObjectIdGetDatum(InvalidOid),
+								ObjectIdGetDatum(serverid));
+	return tuple;
+}
+
+/* Add bytes to a digest. */
+static void
+digest_bytes(pg_cryptohash_ctx *digest, const void *bytes, size_t len)
+{
+	if (pg_cryptohash_update(digest, bytes, len) < 0)
+		elog(ERROR, "could not compute a digest: %s",
+			 pg_cryptohash_error(digest));
+}
+
+/* Add the options of a row to a digest. */
+static void
+digest_options(pg_cryptohash_ctx *digest, int cacheid, HeapTuple tuple,
+			   AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = SysCacheGetAttr(cacheid, tuple, column, &isnull);
+	struct varlena *options;
+	uint32		len = 0;
+
+	if (isnull)
+	{
+		digest_bytes(digest, &len, sizeof(len));
+		return;
+	}
+	options = PG_DETOAST_DATUM_COPY(value);
+	len = VARSIZE(options);
+	digest_bytes(digest, &len, sizeof(len));
+	digest_bytes(digest, options, len);
+	explicit_bzero(options, len);
+	pfree(options);
+}
+
+/*
+ * Compute the digest of rows.  A mapping that was written again counts as
+ * another even with the same options: so one can have a key fetched anew.  A
+ * server's row has its privileges, too, which are nothing to us.
+ */
+static void
+digest_rows(ServerRows *rows, HeapTuple server, HeapTuple mapping)
+{
+	pg_cryptohash_ctx *digest = pg_cryptohash_create(PG_SHA256);
+	Oid			mappingid = ((Form_pg_user_mapping) GETSTRUCT(mapping))->oid;
+	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
+
+	if (digest == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	PG_TRY();
+	{
+		if (pg_cryptohash_init(digest) < 0)
+			elog(ERROR, "could not begin a digest: %s",
+				 pg_cryptohash_error(digest));
+		digest_bytes(digest, &rows->owner, sizeof(rows->owner));
+		digest_bytes(digest, &mappingid, sizeof(mappingid));
+		digest_bytes(digest, &writer, sizeof(writer));
+		digest_options(digest, FOREIGNSERVEROID, server,
+					   Anum_pg_foreign_server_srvoptions);
+		digest_options(digest, USERMAPPINGUSERSERVER, mapping,
+					   Anum_pg_user_mapping_umoptions);
+		if (pg_cryptohash_final(digest, rows->digest, sizeof(rows->digest)) < 0)
+			elog(ERROR, "could not end a digest: %s",
+				 pg_cryptohash_error(digest));
+	}
+	PG_FINALLY();
+	{
+		pg_cryptohash_free(digest);
+	}
+	PG_END_TRY();
+}
+
+/* Has this transaction written a row, so that it may be rolled back? */
+static bool
+is_tentative(HeapTuple tuple)
+{
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+}
+
+/*
+ * Read what the catalogs say of a server and a role's mapping; returns whether
+ * both are there.
+ */
+static bool
+read_rows(Oid serverid, Oid userid, ServerRows *rows)
+{
+	HeapTuple	server = SearchSysCache1(FOREIGNSERVEROID,
+										 ObjectIdGetDatum(serverid));
+	HeapTuple	mapping = mapping_tuple(serverid, userid);
+	bool		found = HeapTupleIsValid(server) && HeapTupleIsValid(mapping);
+
+	if (found)
+	{
+		Form_pg_foreign_server form = (Form_pg_foreign_server) GETSTRUCT(server);
+
+		rows->name = form->srvname;
+		rows->owner = form->srvowner;
+		rows->server_tentative = is_tentative(server);
+		rows->mapping_tentative = is_tentative(mapping);
+		digest_rows(rows, server, mapping);
+	}
+	if (HeapTupleIsValid(mapping))
+		ReleaseSysCache(mapping);
+	if (HeapTupleIsValid(server))
+		ReleaseSysCache(server);
+	return found;
+}
+
+/* Must a server be owned by a superuser, for what it may use of the machine? */
+static bool
+needs_trusted_owner(const OssServer *server)
+{
+	return server->machine_credentials || server->ca_file != NULL;
+}
+
+/* Is everybody a superuser who must be? */
+static bool
+is_trusted(const OssServer *server)
+{
+	return (!needs_trusted_owner(server) || superuser_arg(server->owner)) &&
+		(!server->superusers_only || superuser_arg(server->userid));
+}
+
+/* Take over what rows say of a server besides its options. */
+static void
+take_rows(OssServer *server, const ServerRows *rows, int64 now)
+{
+	if (server->name == NULL || strcmp(server->name, NameStr(rows->name)) != 0)
+		server->name = MemoryContextStrdup(server->context, NameStr(rows->name));
+	server->current_at = rows->server_tentative ? 0 : now;
+}
+
+/* Compare a server with the catalogs; take it out of the cache if it differs. */
+static void
+check_entry(ServerEntry *entry)
+{
+	int64		now = http_clock_us();
+	OssServer  *server = entry->server;
+	ServerRows	rows;
+
+	if (read_rows(server->serverid, server->userid, &rows) &&
+		memcmp(rows.digest, server->digest, sizeof(rows.digest)) == 0 &&
+		is_trusted(server))
+	{
+		take_rows(server, &rows, now);
+		return;
+	}
+	elog(DEBUG1, "server \"%s\" has changed for role %u: its options are read and its credentials fetched anew",
+		 server->name, server->userid);
+	hash_search(cache, &entry->key, HASH_REMOVE, NULL);
+	server->cached = false;
+	oss_server_unpin(server);
+}
+
+/*
+ * Take out of the cache what is not as the catalogs have it.  A change that
+ * comes to be known meanwhile is for the next time.
+ */
 static void
 cache_refresh(void)
 {
+	uint64		seen = changes;
 	HASH_SEQ_STATUS seq;
 	ServerEntry *entry;
 
 	cache_init();
-	if (!stale)
+	if (checked == seen)
 		return;
-	stale = false;
 	only_server = InvalidOid;
 	hash_seq_init(&seq, cache);
 	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		OssServer  *server = entry->server;
-
-		hash_search(cache, &entry->key, HASH_REMOVE, NULL);
-		server->cached = false;
-		oss_server_unpin(server);
-	}
+		check_entry(entry);
+	checked = seen;
 }
 
 /* Is a server still as the catalogs have it? */
@@ -276,24 +462,19 @@ oss_server_oid(const char *name, Oid userid)
 	return serverid;
 }
 
-/* Does a server have a mapping of this role, or of PUBLIC (InvalidOid)? */
-static bool
-has_mapping(Oid serverid, Oid userid)
-{
-	return SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-								 ObjectIdGetDatum(userid),
-								 ObjectIdGetDatum(serverid));
-}
-
 /* Return the role's mapping of a server, else PUBLIC's; raise without one. */
 static UserMapping *
 find_mapping(Oid serverid, Oid userid)
 {
+	HeapTuple	tuple = mapping_tuple(serverid, userid);
 	char	   *role;
 	char	   *server;
 
-	if (has_mapping(serverid, userid) || has_mapping(serverid, InvalidOid))
+	if (HeapTupleIsValid(tuple))
+	{
+		ReleaseSysCache(tuple);
 		return GetUserMapping(userid, serverid);
+	}
 	role = GetUserNameFromId(userid, false);
 	server = GetForeignServer(serverid)->servername;
 	ereport(ERROR,
@@ -311,26 +492,24 @@ find_mapping(Oid serverid, Oid userid)
  * the server chooses the endpoint, to which tokens are sent.
  */
 static void
-check_trust(const OssServer *server, Oid owner, List *mapping_options)
+check_trust(const OssServer *server)
 {
-	bool		machine = credential_uses_machine(mapping_options);
-
-	if ((machine || server->ca_file != NULL) && !superuser_arg(owner))
+	if (is_trusted(server))
+		return;
+	if (needs_trusted_owner(server) && !superuser_arg(server->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("server \"%s\" must be owned by a superuser", server->name),
-				 machine ?
+				 server->machine_credentials ?
 				 errdetail("The user mapping uses credentials of the server machine, which the owner of the foreign server could send anywhere.") :
 				 errdetail("The option ca_file reads a file of the server machine."),
 				 errhint("ALTER SERVER ... OWNER TO a superuser.")));
-	if (credential_needs_superuser(mapping_options) &&
-		!superuser_arg(server->userid))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("only superusers may use this user mapping of server \"%s\"",
-						server->name),
-				 errdetail("Its credential_source uses the identity, files or environment of the server machine."),
-				 errhint("A superuser may set superuser_required 'false' in the user mapping.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("only superusers may use this user mapping of server \"%s\"",
+					server->name),
+			 errdetail("Its credential_source uses the identity, files or environment of the server machine."),
+			 errhint("A superuser may set superuser_required 'false' in the user mapping.")));
 }
 
 /* Overwrite option values that were copied out of the catalog. */
@@ -347,45 +526,42 @@ wipe_options(List *options)
 	}
 }
 
-/* Has this transaction written a server's row, so that it may be rolled back? */
-static bool
-is_tentative(Oid serverid)
-{
-	HeapTuple	tuple = SearchSysCache1(FOREIGNSERVEROID,
-										ObjectIdGetDatum(serverid));
-	TransactionId writer;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	writer = HeapTupleHeaderGetXmin(tuple->t_data);
-	ReleaseSysCache(tuple);
-	return TransactionIdIsCurrentTransactionId(writer);
-}
-
 /*
  * Read a server and a mapping out of the catalogs, into a child of
- * CurrentMemoryContext.
+ * CurrentMemoryContext.  The digest is that of rows read before: what changes
+ * in between shows at the next comparison.
  */
 static OssServer *
 read_server(Oid serverid, Oid userid)
 {
 	int64		now = http_clock_us();
-	UserMapping *mapping = find_mapping(serverid, userid);
-	ForeignServer *foreign = GetForeignServer(serverid);
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "OSS labels server",
-												  ALLOCSET_SMALL_SIZES);
-	OssServer  *server = MemoryContextAllocZero(context, sizeof(OssServer));
-	MemoryContextCallback *reset = MemoryContextAlloc(context, sizeof(*reset));
+	ServerRows	rows = {0};
+	UserMapping *mapping;
+	ForeignServer *foreign;
+	MemoryContext context;
+	OssServer  *server;
+	MemoryContextCallback *reset;
 
+	(void) read_rows(serverid, userid, &rows);
+	mapping = find_mapping(serverid, userid);
+	foreign = GetForeignServer(serverid);
+	context = AllocSetContextCreate(CurrentMemoryContext, "OSS labels server",
+									ALLOCSET_SMALL_SIZES);
+	server = MemoryContextAllocZero(context, sizeof(OssServer));
+	reset = MemoryContextAlloc(context, sizeof(*reset));
 	server->context = context;
 	server->serverid = serverid;
-	server->read_at = is_tentative(serverid) ? 0 : now;
-	server->public_mapping = !OidIsValid(mapping->userid);
 	server->userid = userid;
-	server->name = MemoryContextStrdup(context, foreign->servername);
+	server->owner = foreign->owner;
+	server->public_mapping = !OidIsValid(mapping->userid);
+	memcpy(server->digest, rows.digest, sizeof(server->digest));
+	server->machine_credentials = credential_uses_machine(mapping->options);
+	server->superusers_only = credential_needs_superuser(mapping->options);
+	namestrcpy(&rows.name, foreign->servername);
+	take_rows(server, &rows, now);
+	server->read_at = server->current_at;
 	server_options_read(server, foreign->options);
-	check_trust(server, foreign->owner, mapping->options);
+	check_trust(server);
 	server->source = credential_source_make(context, mapping->options);
 	reset->func = on_server_reset;
 	reset->arg = server;

@@ -17,16 +17,25 @@
 
 #define OSS_WRAPPER_NAME "oss_labels"
 
+/* Bytes of a digest of what the catalogs say of a server and a mapping. */
+#define OSS_SERVER_DIGEST_LEN 32
+
 /*
  * A foreign server as one role sees it, with what is remembered about it from
- * one request to the next.  Immutable but for the last block; lives in its own
- * memory context, counted by users: the cache and every request that uses it
- * hold one.  ALTER SERVER, ALTER USER MAPPING and DROP take it out of the
- * cache; requests in flight finish with what they began with.
+ * one request to the next.  Immutable but for the name and the last block;
+ * lives in its own memory context, counted by users: the cache and every
+ * request that uses it hold one.  It leaves the cache when its options, its
+ * owner or the role's mapping change, or a superuser is needed and gone;
+ * requests in flight finish with what they began with.  What other servers,
+ * mappings and roles do leaves it alone.
  */
 typedef struct OssServer
 {
 	Oid			serverid;
+	Oid			owner;
+	bool		machine_credentials;	/* their source is the machine's */
+	bool		superusers_only;	/* may use the mapping */
+	uint8		digest[OSS_SERVER_DIGEST_LEN];
 	bool		public_mapping; /* PUBLIC's, not the role's own */
 	Oid			userid;
 	char	   *name;
@@ -43,13 +52,14 @@ typedef struct OssServer
 	bool		requester_pays;
 	int64		read_at;		/* http_clock_us() before the catalogs were
 								 * read, 0 when a rollback may undo what was */
+	int64		current_at;		/* the same of the last look that found them
+								 * unchanged */
 	CredentialSource *source;
 
 	MemoryContext context;
 	int			users;
 	bool		cached;			/* the cache still holds it */
 	int			in_flight;
-	int64		clock_offset_ms;	/* add to our clock */
 	int			unreachable;	/* attempts in a row without any answer, each
 								 * begun after the end of the one before */
 	int64		unreachable_at; /* http_now() at the end of the last */
@@ -69,10 +79,7 @@ typedef struct OssServer
  */
 extern OssServer *oss_server_get(const char *name, Oid userid);
 
-/*
- * Is a server still as the catalogs have it?  False also after a change of
- * another server or role.  Needs a transaction.
- */
+/* Is a server still as the catalogs have it?  Needs a transaction. */
 extern bool oss_server_is_current(const OssServer *server);
 
 /* Keep a server across transactions; undo it with oss_server_unpin(). */

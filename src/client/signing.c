@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "client/clock.h"
 #include "client/signing.h"
 #include "utils/timestamp.h"
 
@@ -28,19 +29,20 @@ static time_t
 service_now(const OssServer *server)
 {
 	return timestamptz_to_time_t(GetCurrentTimestamp() +
-								 server->clock_offset_ms * 1000);
+								 oss_clock_offset_ms(server->serverid) * 1000);
 }
 
 /* Set a server's clock offset from a date of its. */
 bool
-oss_correct_clock(OssServer *server, const char *date)
+oss_correct_clock(const OssServer *server, const char *date)
 {
 	time_t		theirs = http_parse_date(date);
 
 	if (theirs == (time_t) -1)
 		return false;
-	server->clock_offset_ms = (time_t_to_timestamptz(theirs) -
-							   GetCurrentTimestamp()) / 1000;
+	oss_clock_set_offset_ms(server->serverid,
+							(time_t_to_timestamptz(theirs) -
+							 GetCurrentTimestamp()) / 1000);
 	return true;
 }
 

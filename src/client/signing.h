@@ -28,7 +28,7 @@ typedef struct OssTarget
  * Set a server's clock offset from a date of its, as http_parse_date() reads
  * it; returns false when it can't.
  */
-extern bool oss_correct_clock(OssServer *server, const char *date);
+extern bool oss_correct_clock(const OssServer *server, const char *date);
 
 /*
  * Fill in *spec for a request that is signed afresh, or not at all when who is

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "client/clock.h"
 #include "client/flow.h"
 #include "compat.h"
 #include "miscadmin.h"
@@ -45,6 +46,7 @@ request_shared_memory(void)
 		previous_request_hook();
 	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssShared)),
 									oss_flow_shared_size()));
+	RequestAddinShmemSpace(oss_clock_shared_size());
 	RequestNamedLWLockTranche("oss_labels", 1);
 }
 
@@ -66,6 +68,7 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&oss_shared->slots[i].wake, 0);
 	}
 	oss_flow_shared_start();
+	oss_clock_shared_start();
 	LWLockRelease(AddinShmemInitLock);
 }
 
