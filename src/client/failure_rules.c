@@ -84,6 +84,11 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "OutOfMemory", NULL, NULL, ERRCODE_OUT_OF_MEMORY, TRANSIENT, IMAGE,
 	"out of memory while receiving the answer", HINT_LATER},
 
+	/* limits that let nothing go in time */
+	{0, "RateLimitTimeout", NULL, NULL, BUSY, NEVER, IMAGE,
+		"timed out waiting for the server's rate limit",
+	"Raise the server's option max_requests_per_second or timeout_ms; oss_labels.flow_status() shows what slows it down."},
+
 	/* answers with status 200 that are of no use */
 	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, IMAGE,
 	"the answer is not a labels document", HINT_PROXY},

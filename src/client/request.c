@@ -43,13 +43,16 @@ finish(OssRequest *request)
 	request->listed = true;
 }
 
-/* Let a request wait until due. */
+/* Let a request wait until due: those that a call waits for come first. */
 static void
 wait_until(OssRequest *request, int64 due)
 {
 	request->state = REQUEST_WAITING;
 	request->due = due;
-	dlist_push_tail(&waiting, &request->node);
+	if (request->awaited)
+		dlist_push_head(&waiting, &request->node);
+	else
+		dlist_push_tail(&waiting, &request->node);
 	request->listed = true;
 }
 
@@ -271,6 +274,53 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 	PG_END_TRY();
 }
 
+/* Begin a request's time unless it has begun. */
+static void
+begin_deadline(OssRequest *request, int64 now)
+{
+	if (request->deadline == 0)
+		request->deadline = now + request->server->timeout_ms * INT64CONST(1000);
+}
+
+/* Say why the limits let nothing go, in words for a DETAIL. */
+static char *
+limit_detail(const OssRequest *request)
+{
+	OssServer  *server = request->server;
+	long		of_server = oss_flow_wait(server, NULL);
+	long		of_bucket = oss_flow_wait(server, request->bucket);
+
+	if (of_server > 0)
+		return psprintf("Server \"%s\" has max_requests_per_second %g; the next request may go in %ld ms.",
+						server->name, server->max_requests_per_second, of_server);
+	if (of_bucket > 0)
+		return psprintf("The service slowed down bucket \"%s\"; the next request may go in %ld ms.",
+						request->bucket, of_bucket);
+	if (server->in_flight >= server->max_concurrency)
+		return psprintf("Server \"%s\" has max_concurrency %d, and as many requests are in flight.",
+						server->name, server->max_concurrency);
+	return psprintf("Other requests took what the limits of server \"%s\" let through.",
+					server->name);
+}
+
+/* End a request for which it is too late. */
+static void
+give_up(OssRequest *request)
+{
+	const char *what = what_of(request->bucket, request->key);
+
+	if (request->attempts > 0)
+		finish(request);		/* with the failure of its last attempt */
+	else if (request->wants_key)
+		fail(request, oss_failure_make("CredentialsUnavailable",
+									   psprintf("They did not come within timeout_ms, %d ms.",
+												request->server->timeout_ms),
+									   what));
+	else
+		fail(request, oss_failure_make("RateLimitTimeout", limit_detail(request),
+									   what));
+}
+
 /*
  * Send a waiting request if everything is there for it.  Returns how many ms
  * to wait before asking again, 0 when it waits no more, -1 when something that
@@ -281,20 +331,22 @@ advance(OssRequest *request, int64 now)
 {
 	OssCredentials who;
 	const OssFailure *failure = NULL;
+	long		left = oss_time_left(request, now);
 	long		ms;
 
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
 	if (oss_too_late(request, now))
 	{
-		/* with the failure of its last attempt */
-		finish(request);
+		give_up(request);
 		return 0;
 	}
+	request->wants_key = false;
 	switch (credential_get(request->server->source, &who, &failure))
 	{
 		case CREDENTIAL_PENDING:
-			return oss_time_left(request, now);
+			request->wants_key = true;
+			return left;
 		case CREDENTIAL_FAILED:
 			fail(request, failure);
 			return 0;
@@ -303,9 +355,8 @@ advance(OssRequest *request, int64 now)
 	}
 	ms = oss_flow_try_start(request->server, request->bucket);
 	if (ms != 0)
-		return ms == OSS_FLOW_WAIT_FOR_END ? oss_time_left(request, now) : ms;
-	if (request->deadline == 0)
-		request->deadline = now + request->server->timeout_ms * INT64CONST(1000);
+		return ms < 0 ? left : left < 0 ? ms : Min(ms, left);
+	begin_deadline(request, now);
 	strlcpy(request->key_id, who.key_id, sizeof(request->key_id));
 	send_or_fail(request, &who, now);
 	return 0;
@@ -348,6 +399,39 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	/* not past those who wait for the same server already */
 	advance_all();
 	return request;
+}
+
+/* Begin a request's time, for a call waits for it. */
+void
+oss_request_await(OssRequest *request)
+{
+	if (request->awaited || request->state == REQUEST_DONE)
+		return;
+	request->awaited = true;
+	begin_deadline(request, http_now());
+	if (request->state == REQUEST_WAITING)
+	{
+		unlist(request);
+		wait_until(request, request->due);
+	}
+}
+
+/* Let a call wait for the first of a group. */
+void
+oss_group_await(OssGroup *group)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &waiting)
+	{
+		OssRequest *request = dlist_container(OssRequest, node, iter.cur);
+
+		if (request->group == group)
+		{
+			oss_request_await(request);
+			return;
+		}
+	}
 }
 
 /* Take the answer of an attempt; must not throw. */

@@ -78,6 +78,19 @@ extern OssRequest *oss_request_start(OssGroup *group,
 									 const OssLabelsSpec *spec, void *tag);
 
 /*
+ * A call waits for this request from now on: the server's timeout_ms begins, and
+ * the request goes before those that nobody waits for.  Rate, holds, concurrency
+ * or credentials that do not let it go in time make it fail (53400
+ * RateLimitTimeout, 28000 CredentialsUnavailable), with nothing sent.  Without
+ * this the time begins when the first attempt goes out: a request started ahead
+ * of its call stands in our own line, and a job of the queue may wait.
+ */
+extern void oss_request_await(OssRequest *request);
+
+/* Let a call wait for whatever of the group is first in line. */
+extern void oss_group_await(OssGroup *group);
+
+/*
  * Check bucket, key, version_id and thr without sending anything.  Returns
  * NULL, or what is wrong (22023) in CurrentMemoryContext: InvalidBucketName,
  * InvalidObjectName and InvalidVersionId belong to the image, InvalidThreshold

@@ -18,13 +18,22 @@
 #define BACKOFF_CAP_MS		20000.0
 
 /*
- * With less time left than this, or than the last answer took, an attempt
- * would be paid for and its answer not received.
+ * With less time left than this (or half of timeout_ms), or than the last answer
+ * took, an attempt would be paid for and its answer not received.
  */
 #define LEAST_TIME_MS		100
 
 /* Attempts in a row without any answer after which the set-up is at fault. */
 #define UNREACHABLE_LIMIT	5
+
+/* Return when it is too late for another attempt, by http_now(). */
+static int64
+last_call(const OssRequest *request)
+{
+	long		least = Min(LEAST_TIME_MS, request->server->timeout_ms / 2);
+
+	return request->deadline - Max(least, request->took_ms) * INT64CONST(1000);
+}
 
 /* Return the time left. */
 long
@@ -32,15 +41,14 @@ oss_time_left(const OssRequest *request, int64 now)
 {
 	if (request->deadline == 0)
 		return -1;
-	return (long) Max(0, (request->deadline - now) / 1000);
+	return (long) ((Max(last_call(request) - now, 0) + 999) / 1000) + 1;
 }
 
 /* Would it be too late? */
 bool
 oss_too_late(const OssRequest *request, int64 when)
 {
-	return request->deadline != 0 &&
-		oss_time_left(request, when) < Max(LEAST_TIME_MS, request->took_ms);
+	return request->deadline != 0 && when > last_call(request);
 }
 
 /* Set the server's clock offset from an answer; returns whether it could. */

@@ -30,7 +30,7 @@ struct OssGroup
 /*
  * A request.  transfer belongs to context and is kept while the answer may be
  * looked at.  rule and xml are set by a failure.  Times are http_now()'s;
- * deadline is 0 until the first attempt goes out.
+ * deadline is 0 until the first attempt goes out or somebody waits for it.
  */
 struct OssRequest
 {
@@ -53,6 +53,8 @@ struct OssRequest
 	bool		key_renewed;
 	char		key_id[CREDENTIAL_ID_MAX + 1];	/* that signed the attempt in
 												 * flight */
+	bool		awaited;		/* by a call */
+	bool		wants_key;		/* credentials are being fetched */
 	int64		due;			/* not before */
 	int64		sent;			/* the last attempt */
 	long		took_ms;		/* its answer; 0 without one */
@@ -63,7 +65,7 @@ struct OssRequest
 	OssErrorXml xml;
 };
 
-/* How many ms a request has until its deadline; -1 without one. */
+/* In how many ms it is too late for an attempt; never 0, -1 without deadline. */
 extern long oss_time_left(const OssRequest *request, int64 now);
 
 /* Would an attempt sent at that time be too late for its answer to be used? */

@@ -178,7 +178,7 @@ detect_run(const OssLabelsSpec *spec, OssGroup **group)
 	OssRequest *request;
 
 	*group = oss_group_create(CurrentMemoryContext);
-	oss_request_start(*group, spec, NULL);
+	oss_request_await(oss_request_start(*group, spec, NULL));
 
 	/* the wait also ends when somebody sets our latch */
 	do

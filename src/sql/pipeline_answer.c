@@ -426,6 +426,7 @@ pipeline_poll(PipelineMember *member)
 void
 pipeline_wait(const PipelineAnswer *answer)
 {
+	oss_request_await(answer->request);
 	take_finished(answer->starter->group, -1);
 }
 
@@ -445,6 +446,7 @@ pipeline_wait_turn(PipelineMember *member)
 
 			if (oss_group_counters(group)->unfinished > 0)
 			{
+				oss_group_await(group);
 				take_finished(group, -1);
 				break;
 			}

@@ -21,7 +21,7 @@ cmp_ok(@table, '>', 90, 'the table has rows');
 # Troubles that the service does not send a code for.
 my %own = map { $_ => 1 } qw(CouldNotResolve CouldNotConnect ConnectTimeout TlsFailed
   CertificateRefused ForbiddenAddress Unreachable AnswerTimeout ConnectionBroken TransportError
-  AnswerTooLarge OutOfMemory NotLabels AnswerEncoding AnswerNotUtf8 InvalidVersionId
+  AnswerTooLarge OutOfMemory RateLimitTimeout NotLabels AnswerEncoding AnswerNotUtf8 InvalidVersionId
   InvalidThreshold CredentialsUnavailable OtherDomain);
 
 # Codes of the pages on overdue payment and public endpoints, and of IMM and other services behind
