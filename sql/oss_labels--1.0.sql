@@ -416,20 +416,117 @@ COMMENT ON COLUMN oss_labels.halted."sqlstate" IS 'SQLSTATE of the error, of aut
 COMMENT ON COLUMN oss_labels.halted.reason IS 'why, as the view queue shows it';
 COMMENT ON COLUMN oss_labels.halted.seen IS 'fingerprint of server and mapping when it was paused';
 
-/* Who sees a job: the role that enqueued it, who has that role, pg_monitor. */
-ALTER TABLE oss_labels.job ENABLE ROW LEVEL SECURITY;
-ALTER TABLE oss_labels.failed_job ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_jobs ON oss_labels.job
-	USING (pg_catalog.pg_has_role(requester, 'USAGE')
-		OR pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
-CREATE POLICY own_jobs ON oss_labels.failed_job
-	USING (pg_catalog.pg_has_role(requester, 'USAGE')
-		OR pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
-COMMENT ON POLICY own_jobs ON oss_labels.job IS 'roles see their own jobs, pg_monitor all';
-COMMENT ON POLICY own_jobs ON oss_labels.failed_job IS 'roles see their own jobs, pg_monitor all';
-
+/*
+ * The tables have no row security, which would keep pg_dump from reading them
+ * for anybody but superusers: they are for the extension's owner and pg_monitor.
+ * Everybody else sees what is his through the views own_job, own_failed_job,
+ * own_pause and queue.  PostgreSQL checks EXECUTE on what a view calls as its
+ * caller's, so they find out whose a row is as role_of() does, but with
+ * functions of pg_catalog.
+ */
 REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.halted FROM PUBLIC;
 GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.halted TO pg_monitor;
+
+CREATE VIEW oss_labels.viewer AS
+	SELECT pg_catalog.hashint8extended(c.system_identifier, 0) & -4294967296 AS cluster,
+		pg_catalog.pg_has_role('pg_monitor', 'USAGE') OR pg_catalog.pg_has_role(
+			(SELECT r.relowner FROM pg_catalog.pg_class r
+			WHERE r.oid = 'oss_labels.job'::pg_catalog.regclass), 'USAGE') AS sees_all
+	FROM pg_catalog.pg_control_system() c
+	OFFSET 0;
+
+COMMENT ON VIEW oss_labels.viewer IS 'Internal: for views of what is the caller''s own';
+COMMENT ON COLUMN oss_labels.viewer.cluster IS 'the upper half of the origins of this cluster';
+COMMENT ON COLUMN oss_labels.viewer.sees_all IS 'the caller has pg_monitor or is the extension''s owner';
+
+CREATE VIEW oss_labels.own_job WITH (security_barrier = true) AS
+	SELECT j.job_id, j.enqueued_at, j.due, j.leased_until, j.thr, j.priority, j.attempts,
+		CASE WHEN j.origin & -4294967296 = v.cluster
+			THEN pg_catalog.pg_get_userbyid(j.requester)::text
+			ELSE j.requester_name END AS requester,
+		j.source_name AS source, j.server, j.bucket, j.key, j.version_id, j.reason
+	FROM oss_labels.job j, oss_labels.viewer v
+	WHERE v.sees_all OR pg_catalog.pg_has_role(
+		CASE WHEN j.origin & -4294967296 = v.cluster THEN j.requester
+			ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(j.requester_name)) END, 'USAGE');
+
+COMMENT ON VIEW oss_labels.own_job IS 'Rows of job that roles of the caller''s enqueued; for pg_monitor and the extension''s owner all';
+
+CREATE VIEW oss_labels.own_failed_job WITH (security_barrier = true) AS
+	SELECT f.job_id, f.enqueued_at, f.failed_at, f.thr, f.priority, f.attempts, f.http_status,
+		CASE WHEN f.origin & -4294967296 = v.cluster
+			THEN pg_catalog.pg_get_userbyid(f.requester)::text
+			ELSE f.requester_name END AS requester,
+		f.source_name AS source, f.server, f.bucket, f.key, f.version_id,
+		f."sqlstate", f.code, f.message, f.detail, f.hint, f.request_id
+	FROM oss_labels.failed_job f, oss_labels.viewer v
+	WHERE v.sees_all OR pg_catalog.pg_has_role(
+		CASE WHEN f.origin & -4294967296 = v.cluster THEN f.requester
+			ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(f.requester_name)) END, 'USAGE');
+
+COMMENT ON VIEW oss_labels.own_failed_job IS 'Rows of failed_job that roles of the caller''s enqueued; for pg_monitor and the extension''s owner all';
+
+CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
+	SELECT h.server,
+		CASE WHEN h.origin & -4294967296 = v.cluster
+			THEN pg_catalog.pg_get_userbyid(h.requester)::text
+			ELSE h.requester_name END AS requester,
+		h.bucket, h.automatic, h.since, h."sqlstate", h.reason
+	FROM oss_labels.halted h, oss_labels.viewer v
+	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
+			CASE WHEN h.origin & -4294967296 = v.cluster THEN h.requester
+				ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(h.requester_name)) END, 'USAGE')
+		ELSE h.server IS NULL
+			OR EXISTS (SELECT FROM oss_labels.own_job j WHERE j.server = h.server
+				AND (h.bucket IS NULL OR j.bucket = h.bucket))
+			OR EXISTS (SELECT FROM oss_labels.own_failed_job f WHERE f.server = h.server
+				AND (h.bucket IS NULL OR f.bucket = h.bucket)) END;
+
+COMMENT ON VIEW oss_labels.own_pause IS 'Rows of halted that hold up jobs of the caller''s, the whole database''s always; for pg_monitor and the extension''s owner all';
+COMMENT ON COLUMN oss_labels.own_job.job_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.enqueued_at IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.due IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.leased_until IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.thr IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.priority IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.attempts IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.requester IS 'name of the role that enqueued it';
+COMMENT ON COLUMN oss_labels.own_job.source IS 'the watched table it came from, as it was called then; null: temporary or none';
+COMMENT ON COLUMN oss_labels.own_job.server IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.bucket IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.key IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.version_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.reason IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_failed_job.job_id IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.enqueued_at IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.failed_at IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.thr IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.priority IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.attempts IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.http_status IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.requester IS 'name of the role that enqueued it';
+COMMENT ON COLUMN oss_labels.own_failed_job.source IS 'the watched table it came from, as it was called then; null: temporary or none';
+COMMENT ON COLUMN oss_labels.own_failed_job.server IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.bucket IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.key IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.version_id IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job."sqlstate" IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.code IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.message IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.detail IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.hint IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.request_id IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_pause.server IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs only are meant; null: everybody''s';
+COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in halted';
+
+REVOKE ALL ON oss_labels.viewer, oss_labels.own_job, oss_labels.own_failed_job,
+	oss_labels.own_pause FROM PUBLIC;
+GRANT SELECT ON oss_labels.own_job, oss_labels.own_failed_job, oss_labels.own_pause TO pg_monitor;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
@@ -604,62 +701,74 @@ CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_worker_status';
 
-COMMENT ON FUNCTION oss_labels.worker_status() IS 'Internal: what the launcher and the workers are doing, for the view worker. For pg_monitor and roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.worker_status() IS 'Internal: what the launcher and the workers are doing, for the view worker; last_error only for pg_monitor and the extension''s owner. For pg_monitor and roles with EXECUTE';
 
-CREATE FUNCTION oss_labels.flow_status(OUT server text, OUT bucket text,
-		OUT images_per_second float8, OUT requests_per_second_now float8,
-		OUT slowed_down boolean, OUT throttled bigint, OUT held_until timestamptz)
+CREATE FUNCTION oss_labels.flow_status(INOUT server text DEFAULT NULL,
+		INOUT bucket text DEFAULT NULL, OUT images_per_second float8,
+		OUT requests_per_second_now float8, OUT slowed_down boolean,
+		OUT throttled bigint, OUT held_until timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_flow_status';
 
-COMMENT ON FUNCTION oss_labels.flow_status() IS 'How fast the buckets of this database''s servers are going now: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, throttles since the start, and until when the service asked to wait (null: it did not). Without preloading only this session''s own. See the view queue. For pg_monitor and roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.flow_status(text, text) IS 'How fast the buckets of this database''s servers are going now, all or those of a server and bucket: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, throttles since the start, and until when the service asked to wait (null: it did not). Without preloading only this session''s own. Who is neither the extension''s owner nor has pg_monitor must name server and bucket, and have USAGE on the server. See the view queue. For pg_monitor and roles with EXECUTE';
 
-CREATE VIEW oss_labels.queue WITH (security_invoker = true) AS
+CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 	WITH jobs AS (
-		SELECT j.server, j.bucket,
+		SELECT j.server, j.bucket, j.requester,
 			pg_catalog.count(*) FILTER (WHERE coalesce(j.leased_until <= t.t, true) AND j.due <= t.t) AS queued,
 			pg_catalog.count(*) FILTER (WHERE j.leased_until > t.t) AS in_flight,
 			pg_catalog.count(*) FILTER (WHERE coalesce(j.leased_until <= t.t, true) AND j.due > t.t) AS deferred,
 			pg_catalog.count(*) AS jobs,
 			pg_catalog.min(j.enqueued_at) AS oldest,
 			pg_catalog.max(j.reason) AS last_trouble
-		FROM oss_labels.job j, (SELECT pg_catalog.clock_timestamp() AS t OFFSET 0) t
-		GROUP BY j.server, j.bucket
+		FROM oss_labels.own_job j, (SELECT pg_catalog.clock_timestamp() AS t OFFSET 0) t
+		GROUP BY j.server, j.bucket, j.requester
 	), failures AS (
-		SELECT f.server, f.bucket, pg_catalog.count(*) AS failed
-		FROM oss_labels.failed_job f
-		GROUP BY f.server, f.bucket
+		SELECT f.server, f.bucket, f.requester, pg_catalog.count(*) AS failed
+		FROM oss_labels.own_failed_job f
+		GROUP BY f.server, f.bucket, f.requester
 	), lines AS (
-		SELECT server, bucket, j.queued, j.in_flight, j.deferred, j.jobs,
+		SELECT server, bucket, requester, j.queued, j.in_flight, j.deferred, j.jobs,
 			f.failed, j.oldest, j.last_trouble
-		FROM jobs j FULL JOIN failures f USING (server, bucket)
+		FROM jobs j FULL JOIN failures f USING (server, bucket, requester)
+	), pauses AS (
+		SELECT l.server, l.bucket, pg_catalog.string_agg(DISTINCT
+			CASE WHEN p.requester IS NULL THEN p.reason
+				ELSE pg_catalog.format('role %I: %s', p.requester, p.reason) END, '; ') AS paused
+		FROM lines l
+		JOIN oss_labels.own_pause p ON (p.server IS NULL OR p.server = l.server)
+			AND (p.requester IS NULL OR p.requester = l.requester)
+			AND (p.bucket IS NULL OR p.bucket = l.bucket)
+		GROUP BY l.server, l.bucket
+	), buckets AS (
+		SELECT l.server, l.bucket,
+			coalesce(pg_catalog.sum(l.queued), 0)::bigint AS queued,
+			coalesce(pg_catalog.sum(l.in_flight), 0)::bigint AS in_flight,
+			coalesce(pg_catalog.sum(l.deferred), 0)::bigint AS deferred,
+			pg_catalog.sum(l.jobs)::bigint AS jobs,
+			coalesce(pg_catalog.sum(l.failed), 0)::bigint AS failed,
+			pg_catalog.min(l.oldest) AS oldest,
+			pg_catalog.max(l.last_trouble) AS last_trouble
+		FROM lines l
+		GROUP BY l.server, l.bucket
 	)
-	SELECT l.server, l.bucket,
-		coalesce(l.queued, 0) AS queued,
-		coalesce(l.in_flight, 0) AS in_flight,
-		coalesce(l.deferred, 0) AS deferred,
-		(SELECT pg_catalog.string_agg(DISTINCT p.reason, '; ')
-			FROM oss_labels.halted p
-			WHERE (p.server IS NULL OR p.server = l.server)
-				AND (p.bucket IS NULL OR p.bucket = l.bucket)) AS paused,
-		coalesce(l.failed, 0) AS failed,
-		l.oldest,
-		l.last_trouble,
-		s.images_per_second,
+	SELECT b.server, b.bucket, b.queued, b.in_flight, b.deferred, p.paused,
+		b.failed, b.oldest, b.last_trouble, s.images_per_second,
 		CASE WHEN s.images_per_second > 0 THEN
-			pg_catalog.make_interval(secs => l.jobs / s.images_per_second)
+			pg_catalog.make_interval(secs => b.jobs / s.images_per_second)
 		END AS eta
-	FROM lines l
-	LEFT JOIN oss_labels.flow_status() s ON s.server = l.server AND s.bucket = l.bucket;
+	FROM buckets b
+	LEFT JOIN pauses p ON p.server = b.server AND p.bucket = b.bucket
+	LEFT JOIN LATERAL oss_labels.flow_status(b.server, b.bucket) s ON true;
 
-COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the bucket, over the last ten seconds), eta (until its jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
+COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, and for which role if only one''s jobs are, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the bucket, over the last ten seconds), eta (until its jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
 COMMENT ON COLUMN oss_labels.queue.server IS 'name of the foreign server';
 COMMENT ON COLUMN oss_labels.queue.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.queue.queued IS 'jobs that are due';
 COMMENT ON COLUMN oss_labels.queue.in_flight IS 'jobs that a worker has';
 COMMENT ON COLUMN oss_labels.queue.deferred IS 'jobs that are due later';
-COMMENT ON COLUMN oss_labels.queue.paused IS 'why they are paused; null: they are not';
+COMMENT ON COLUMN oss_labels.queue.paused IS 'why they are paused, or some role''s of them; null: they are not';
 COMMENT ON COLUMN oss_labels.queue.failed IS 'jobs in failed_job';
 COMMENT ON COLUMN oss_labels.queue.oldest IS 'when the oldest job was enqueued';
 COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were put off; null: none was';
@@ -673,12 +782,12 @@ COMMENT ON VIEW oss_labels.worker IS 'The launcher (database null) and one row p
 COMMENT ON COLUMN oss_labels.worker.pid IS 'process id; null: not running';
 COMMENT ON COLUMN oss_labels.worker.database IS 'name of the database; null: the launcher';
 COMMENT ON COLUMN oss_labels.worker.state IS 'what it does, or why it does not run';
-COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error; null: none';
+COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error; null: none, or the caller has not pg_monitor';
 COMMENT ON COLUMN oss_labels.worker.since IS 'when that state began';
 
 REVOKE ALL ON oss_labels.queue, oss_labels.worker FROM PUBLIC;
 GRANT SELECT ON oss_labels.queue, oss_labels.worker TO pg_monitor;
-GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.flow_status() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.flow_status(text, text) TO pg_monitor;
 GRANT USAGE ON SCHEMA oss_labels TO pg_monitor;
 
 CREATE FUNCTION oss_labels.announce()

@@ -335,6 +335,7 @@ make_failure(const OssFailureRule *rule, const char *code, const char *what)
 	failure->scope = narrow(rule->scope);
 	failure->code = foreign_string(code);
 	failure->message = message.data;
+	failure->summary = rule->message;
 	failure->hint = rule->hint;
 	return failure;
 }

@@ -56,6 +56,7 @@ typedef struct OssFailure
 	long		delay_ms;		/* what the service asked to wait, or 0 */
 	const char *code;			/* OSS's Code, or our own such as Timeout */
 	const char *message;		/* primary message */
+	const char *summary;		/* static: the same, naming no object */
 	const char *detail;
 	const char *hint;			/* NULL when there is no next step */
 	const char *request_id;		/* x-oss-request-id, or NULL */

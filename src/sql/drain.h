@@ -154,4 +154,7 @@ extern void oss_drain_hand_out(OssDrain *drain);
 /* in drain_claim.c: give back what is ready and paused. */
 extern void oss_drain_obey_pauses(OssDrain *drain);
 
+/* in drain_pause.c: pause what a job's failure says is not set up, and tell. */
+extern void oss_drain_pause(OssJob *job);
+
 #endif							/* OSS_DRAIN_H */

@@ -11,9 +11,7 @@
 #include "postgres.h"
 
 #include "client/answer.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "sql/drain.h"
 #include "sql/statement.h"
 #include "sql/store.h"
@@ -186,34 +184,6 @@ collect(OssDrain *drain, Batch *batch)
 	}
 }
 
-/* Pause what a job's failure says is not set up. */
-static void
-pause_for(OssJob *job)
-{
-	OssPause	pause = {.server = job->server->name};
-	StringInfoData reason;
-
-	initStringInfo(&reason);
-	appendStringInfoString(&reason, job->reason.message);
-	if (job->reason.detail)
-		appendStringInfo(&reason, ": %s", job->reason.detail);
-	pause.reason = reason.data;
-	pause.sqlerrcode = job->reason.sqlerrcode;
-	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
-		pause.bucket = job->bucket;
-
-	/* a server that is not there is missing for everybody */
-	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&
-		OidIsValid(get_foreign_server_oid(pause.server, true)))
-		pause.requester = job->requester;
-	if (oss_pause_add(&pause))
-		ereport(MyBgworkerEntry != NULL ? LOG : NOTICE,
-				(errmsg("oss_labels pauses server \"%s\"%s%s: %s",
-						pause.server, pause.bucket ? " for bucket " : "",
-						pause.bucket ? pause.bucket : "", pause.reason),
-				 errhint("It goes on when the server or its user mapping is altered, or with oss_labels.resume().")));
-}
-
 /* Write a batch. */
 static void
 write_batch(void *arg)
@@ -238,7 +208,7 @@ write_batch(void *arg)
 
 		/* what was refused as it is no longer says nothing of what it is */
 		if (job->target == NULL || oss_server_is_current(job->target))
-			pause_for(job);
+			oss_drain_pause(job);
 		drain->obey = true;
 	}
 }

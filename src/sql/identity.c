@@ -12,13 +12,15 @@
 
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "sql/identity.h"
+#include "sql/statement.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -28,15 +30,19 @@ PG_FUNCTION_INFO_V1(oss_labels_role_of);
 PG_FUNCTION_INFO_V1(oss_labels_table_of);
 PG_FUNCTION_INFO_V1(oss_labels_table_gone);
 
-/* Return the number of this database. */
+/*
+ * Return the number of this database: its cluster in the upper half, as the view
+ * viewer has it, and its OID in the lower.
+ */
 int64
 oss_origin(void)
 {
-	uint64		system = GetSystemIdentifier();
-	uint32		cluster = hash_bytes((const unsigned char *) &system,
-									 sizeof(system));
+	Datum		hash = DirectFunctionCall2(hashint8extended,
+										   Int64GetDatum((int64) GetSystemIdentifier()),
+										   Int64GetDatum(0));
 
-	return (int64) ((uint64) cluster << 32 | MyDatabaseId);
+	return (int64) ((DatumGetUInt64(hash) & ~UINT64CONST(0xFFFFFFFF)) |
+					MyDatabaseId);
 }
 
 /* Is an origin in this cluster, where roles have the OIDs that they had? */
@@ -87,6 +93,14 @@ table_of(int64 origin, Oid table, const char *name)
 		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
 		return table;
 	return name ? table_named(name) : InvalidOid;
+}
+
+/* May a role see everybody's jobs? */
+bool
+oss_sees_all(Oid role)
+{
+	return has_privs_of_role(role, ROLE_PG_MONITOR) ||
+		has_privs_of_role(role, oss_extension_owner());
 }
 
 /* Return the name of a role to be kept. */

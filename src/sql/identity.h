@@ -13,6 +13,9 @@
 /* Number of this database: its cluster in the upper half, its OID below. */
 extern int64 oss_origin(void);
 
+/* May a role see everybody's jobs?  It has pg_monitor, or the owner's rights. */
+extern bool oss_sees_all(Oid role);
+
 /* Return the name of a role to be kept, which may have been dropped. */
 extern char *oss_role_name(Oid role);
 

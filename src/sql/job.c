@@ -377,6 +377,7 @@ oss_job_set_failure(OssJob *job, const OssFailure *failure)
 		.http_status = failure->http_status,
 		.code = failure->code,
 		.message = failure->message,
+		.summary = failure->summary,
 		.detail = failure->detail,
 		.hint = failure->hint,
 		.request_id = failure->request_id

@@ -35,6 +35,8 @@ typedef struct OssReason
 	int			http_status;
 	const char *code;
 	const char *message;
+	const char *summary;		/* static: the message without the object's
+								 * name; NULL: it names none */
 	const char *detail;
 	const char *hint;
 	const char *request_id;

@@ -55,11 +55,18 @@ table_owner(Oid relid)
 	return owner;
 }
 
+/* Return the extension's owner: that of its tables. */
+Oid
+oss_extension_owner(void)
+{
+	return table_owner(job_table());
+}
+
 /* Become the extension's owner with our settings. */
 void
 oss_statement_begin(OssStatementState *state, OssStatementUse use)
 {
-	Oid			owner = table_owner(job_table());
+	Oid			owner = oss_extension_owner();
 	int			settings = use == OSS_STATEMENT_STORE ? 1 : lengthof(statement_settings);
 
 	if (!OidIsValid(owner))

@@ -45,6 +45,9 @@ typedef struct OssStatementState
 	int			guc_level;		/* 0: no settings were changed */
 } OssStatementState;
 
+/* Return the extension's owner, or InvalidOid where there is no extension. */
+extern Oid	oss_extension_owner(void);
+
 /*
  * Become the extension's owner with our settings.  SPI must be connected by
  * the caller.  Undone by oss_statement_end(), or by the end of the transaction

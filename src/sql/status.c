@@ -6,12 +6,16 @@
 #include "postgres.h"
 
 #include "client/flow.h"
+#include "catalog/pg_foreign_server.h"
 #include "commands/dbcommands.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "sql/identity.h"
 #include "sql/shared.h"
 #include "sql/srf.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -49,6 +53,7 @@ Datum
 oss_worker_status(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
+	bool		all = oss_sees_all(GetUserId());
 	OssShared  *copy;
 
 	if (oss_shared == NULL)
@@ -73,8 +78,8 @@ oss_worker_status(PG_FUNCTION_ARGS)
 
 		if (OidIsValid(slot->dbid))
 			put_worker(&result, slot->pid, slot->dbid,
-					   oss_slot_state_name(slot->state), slot->last_error,
-					   slot->since);
+					   oss_slot_state_name(slot->state),
+					   all ? slot->last_error : NULL, slot->since);
 	}
 	return (Datum) 0;
 }
@@ -103,7 +108,26 @@ put_flow(const OssResult *result, const OssFlowReport *report)
 	oss_result_add(result, values, nulls);
 }
 
-/* oss_labels.flow_status() */
+/*
+ * Return whether a row of flow_status() is asked for, and the caller's to see:
+ * names of others' buckets are not.
+ */
+static bool
+is_wanted(FunctionCallInfo fcinfo, const OssFlowReport *report)
+{
+	char	   *server = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *bucket = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (server && get_foreign_server_oid(server, true) != report->serverid)
+		return false;
+	if (bucket && strcmp(bucket, report->bucket) != 0)
+		return false;
+	return oss_shared == NULL || oss_sees_all(GetUserId()) ||
+		(server && bucket &&
+		 oss_server_aclcheck(report->serverid, GetUserId(), ACL_USAGE) == ACLCHECK_OK);
+}
+
+/* oss_labels.flow_status(server, bucket) */
 Datum
 oss_flow_status(PG_FUNCTION_ARGS)
 {
@@ -112,6 +136,9 @@ oss_flow_status(PG_FUNCTION_ARGS)
 	int			at = 0;
 
 	while (oss_flow_report(&at, &report))
-		put_flow(&result, &report);
+	{
+		if (is_wanted(fcinfo, &report))
+			put_flow(&result, &report);
+	}
 	return (Datum) 0;
 }
