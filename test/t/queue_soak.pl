@@ -52,7 +52,8 @@ my %kind = (
 my %pausing = map { $_ => 1 } qw(InvalidAccessKeyId SignatureDoesNotMatch RequestTimeTooSkewed
   InvalidSecurityToken SecurityTokenExpired AccessKeyIdAndSecurityTokenNotMatch
   SecurityTokenNotSupported SecondLevelDomainForbidden NonStandardHostForbidden
-  PermanentRedirect TransferAccelerationDisabled CnameDenied), 'Imm Client';
+  PermanentRedirect TransferAccelerationDisabled CnameDenied PublicEndpointForbidden UserDisable
+  InDebt InDebtOverdue UbsmsInvalidBid BucketDisable AbnormalBucketOwnerStatus), 'Imm Client';
 my %throttling = map { $_ => 1 } qw(CpuLimitExceeded TotalQpsLimitExceeded
   MetaOperationQpsLimitExceeded ActiveRequestLimitExceeded DownloadTrafficRateLimitExceeded
   QpsLimitExceeded SlowDown PartitionQpsLimitted);
