@@ -279,6 +279,20 @@ CREATE FUNCTION oss_labels.table_gone(origin bigint, source oid, name text)
 
 COMMENT ON FUNCTION oss_labels.table_gone(bigint, oid, text) IS 'Internal: whether the table that a row of the queue came from was dropped since, in the database that the row was written in';
 
+CREATE FUNCTION oss_labels.lease_holder(lease bigint)
+	RETURNS text
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'oss_labels_lease_holder';
+
+COMMENT ON FUNCTION oss_labels.lease_holder(bigint) IS 'Internal: what the process does that holds a lease: idle for a session that runs nothing, busy for any other, null when it is gone';
+
+CREATE FUNCTION oss_labels.fingerprint(server text, requester oid)
+	RETURNS text
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'oss_labels_fingerprint';
+
+COMMENT ON FUNCTION oss_labels.fingerprint(text, oid) IS 'Internal: the versions of a server and of its user mappings (of one role and PUBLIC, or of all), whose change ends automatic pauses';
+
 CREATE TABLE oss_labels.job
 (
 	job_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -922,7 +936,7 @@ RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME', 'oss_labels_import_labels';
 COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz) IS
-'Store an answer that was paid for elsewhere, instead of paying again. document: the answer of image/labels or of IMM''s DetectImageLabels (also as the SDKs save it, below "body"), or of the older imm/tagimage. bucket, key: NULL takes them from the document''s ImageUri. thr: the threshold it was asked for, NULL for the service''s own; tagged_at: when, NULL for now. Returns whether it was stored: not when what is stored is younger, nor when document is NULL. Errors: 22023 no such document, a confidence not from 0 to 1, no bucket or key, bad argument. Written as the extension''s owner. Free; for roles with EXECUTE.';
+'Store an answer that was paid for elsewhere, instead of paying again. document: the answer of image/labels or of IMM''s DetectImageLabels (also as the SDKs save it, below "body"), or of the older imm/tagimage. bucket, key: NULL takes them from the document''s ImageUri. thr: the threshold it was asked for, NULL for the service''s own; tagged_at: when, NULL for now. Returns whether it was stored: not when what is stored is younger, nor when document is NULL. Errors: 22023 no such document, a confidence not from 0 to 1, no bucket or key, tagged_at in the future, bad argument. Written as the extension''s owner. Free; for roles with EXECUTE.';
 
 -- House rules: applied when labels are read, never by rewriting them
 

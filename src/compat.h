@@ -48,6 +48,13 @@
 #define oss_wait_event_new(name) PG_WAIT_EXTENSION
 #endif
 
+/* PostgreSQL 16 renamed how the statistics of a process are had by index. */
+#if PG_VERSION_NUM >= 160000
+#define oss_local_beentry(i) pgstat_get_local_beentry_by_index(i)
+#else
+#define oss_local_beentry(i) pgstat_fetch_stat_local_beentry(i)
+#endif
+
 /* PostgreSQL 17 can ask for stronger locks too. */
 #if PG_VERSION_NUM >= 170000
 #define oss_lock_held(tag, mode) LockHeldByMe(tag, mode, false)

@@ -85,6 +85,7 @@ typedef struct OssDrain
 	TimestampTz lanes_at;		/* the soonest next look for lanes */
 	TimestampTz renew_at;
 	TimestampTz tidy_at;
+	TimestampTz mend_at;		/* next look for jobs from the future */
 	TimestampTz release_at;		/* next look for leases of the dead */
 	TimestampTz settle_at;		/* not before, after trouble or a lock */
 	TimestampTz turned_at;		/* end of the last turn */

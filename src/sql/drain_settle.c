@@ -512,6 +512,13 @@ tidy(OssDrain *drain)
 	if (oss_pause_expire(PAUSE_MINUTES) > 0)
 		drain->woken = true;
 
+	if (now >= drain->mend_at)
+	{
+		drain->mend_at = TimestampTzPlusMilliseconds(now, RELEASE_MS);
+		if (oss_job_mend_times() > 0)
+			drain->woken = true;
+	}
+
 	/* such as those of a dump that was restored after we started */
 	if (!oss_drain_busy(drain) && now >= drain->release_at)
 	{

@@ -37,7 +37,8 @@ static OssPlan list_lanes = {
 
 /*
  * Claim.  A claim counts the attempt, so that a job that kills the process is
- * found out.  covered says that an answer asked for since is stored.  What
+ * found out.  covered says that an answer asked for since is stored; one from
+ * the future comes from another clock and says nothing.  What
  * another process is asking for waits for its answer, if there may be another.
  */
 static OssPlan claim_jobs = {
@@ -66,7 +67,7 @@ static OssPlan claim_jobs = {
 	" EXISTS (SELECT FROM oss_labels.image i"
 	" WHERE i.bucket = j.bucket AND i.key = j.key"
 	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
-	" AND i.tagged_at >= j.enqueued_at"
+	" AND i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()"
 	" AND coalesce(i.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
 	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) "))",
 	9, {INT8OID, TIMESTAMPTZOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID,
@@ -135,11 +136,32 @@ static OssPlan release_dead = {
 	" reason = 'the process that had it is gone' "
 	"WHERE ctid = ANY (ARRAY("
 	"SELECT d.ctid FROM oss_labels.job d"
-	" WHERE d.lease IS NOT NULL AND NOT EXISTS ("
-	"SELECT FROM pg_stat_get_activity(NULL) a WHERE d.lease ="
-	" floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304 + a.pid)"
+	" WHERE d.lease IS NOT NULL AND oss_labels.lease_holder(d.lease) IS NULL"
 	" FOR UPDATE OF d SKIP LOCKED))",
 	0, {0}
+};
+
+/*
+ * Mend what a clock that was ahead has left, before a failover or in a dump:
+ * nobody puts a job off for a day.  Reads what is not yet due of each lane.
+ */
+static OssPlan mend_times = {
+	"WITH RECURSIVE lane AS ("
+	"(SELECT server, priority FROM oss_labels.job"
+	" ORDER BY server, priority, due, job_id LIMIT 1)"
+	" UNION ALL "
+	"SELECT n.* FROM lane l, LATERAL ("
+	"SELECT j.server, j.priority FROM oss_labels.job j"
+	" WHERE (j.server, j.priority) > (l.server, l.priority)"
+	" ORDER BY j.server, j.priority, j.due, j.job_id LIMIT 1) n) "
+	"UPDATE oss_labels.job SET due = clock_timestamp(),"
+	" enqueued_at = least(enqueued_at, clock_timestamp()) "
+	"WHERE ctid = ANY (ARRAY("
+	"SELECT f.ctid FROM lane l, LATERAL ("
+	"SELECT j.ctid FROM oss_labels.job j"
+	" WHERE j.server = l.server AND j.priority = l.priority AND j.due > $1"
+	" AND (j.enqueued_at > $1 OR j.due > $2) FOR UPDATE SKIP LOCKED) f))",
+	2, {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 /*
@@ -150,10 +172,8 @@ static OssPlan release_cancelled = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
 	" due = clock_timestamp(), attempts = greatest(attempts - 1, 0) "
 	"WHERE ctid = ANY (ARRAY("
-	"SELECT d.ctid FROM oss_labels.job d WHERE d.lease = $1 OR d.lease IN ("
-	"SELECT floor(extract(epoch FROM a.backend_start) * 1000)::bigint * 4194304"
-	" + a.pid FROM pg_stat_get_activity(NULL) a"
-	" WHERE a.backend_type = 'client backend' AND a.state LIKE 'idle%')"
+	"SELECT d.ctid FROM oss_labels.job d WHERE d.lease IS NOT NULL"
+	" AND (d.lease = $1 OR oss_labels.lease_holder(d.lease) = 'idle')"
 	" FOR UPDATE OF d SKIP LOCKED))",
 	1, {INT8OID}
 };
@@ -173,18 +193,11 @@ static OssPlan list_pauses = {
 	0, {0}
 };
 
-/* What an automatic pause depends on: the server's and mappings' versions. */
-#define FINGERPRINT(server, requester) \
-	"(SELECT concat_ws(' ', s.oid, s.xmin, (SELECT string_agg(concat(m.oid, ':', m.xmin), ' ' ORDER BY m.oid)" \
-	" FROM pg_user_mapping m WHERE m.umserver = s.oid" \
-	" AND (m.umuser = 0 OR " requester " IS NULL OR m.umuser = " requester ")))" \
-	" FROM pg_foreign_server s WHERE s.srvname = " server ")"
-
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.halted"
 	" (server, requester, requester_name, origin, bucket, automatic,"
 	" \"sqlstate\", reason, seen) "
-	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, " FINGERPRINT("$1", "$2") ") "
+	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2)) "
 	"ON CONFLICT DO NOTHING",
 	7, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID}
 };
@@ -193,8 +206,9 @@ static OssPlan add_pause = {
 static OssPlan expire_pauses = {
 	"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
 	"SELECT p.ctid FROM oss_labels.halted p WHERE p.automatic AND ("
-	"p.since < clock_timestamp() - make_interval(mins => $1)"
-	" OR p.seen IS DISTINCT FROM " FINGERPRINT("p.server", "p.requester") ")"
+	"p.since NOT BETWEEN clock_timestamp() - make_interval(mins => $1)"
+	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
+	" oss_labels.fingerprint(p.server, p.requester))"
 	" FOR UPDATE OF p SKIP LOCKED))",
 	1, {INT4OID}
 };
@@ -215,19 +229,6 @@ string_column(uint64 row, int i)
 	Datum		value = column(row, i, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/*
- * Return this process's number as lease holder.  The statement that looks for
- * dead holders computes the same from pg_stat_activity.
- */
-int64
-oss_lease_token(void)
-{
-	int64		days = POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE;
-	int64		epoch = days * SECS_PER_DAY * 1000;
-
-	return (MyStartTimestamp / 1000 + epoch) * (INT64CONST(1) << 22) + MyProcPid;
 }
 
 /* List the servers and priorities that have jobs. */
@@ -543,6 +544,20 @@ oss_job_release_dead(int64 token)
 	n = SPI_processed;
 	oss_statement_execute(&release_dead, NULL, NULL, SPI_OK_UPDATE);
 	return n + SPI_processed;
+}
+
+/* Let jobs go that are due in a future that a wrong clock has made. */
+uint64
+oss_job_mend_times(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[] = {
+		TimestampTzGetDatum(now + USECS_PER_MINUTE),
+		TimestampTzGetDatum(now + USECS_PER_DAY)
+	};
+
+	oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
+	return SPI_processed;
 }
 
 /* Forget old failed jobs. */

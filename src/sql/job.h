@@ -106,7 +106,7 @@ typedef struct OssPause
 	const char *reason;
 } OssPause;
 
-/* Number of the process as lease holder: made from its pid and its start. */
+/* in holder.c: number of the process as lease holder, of its pid and start. */
 extern int64 oss_lease_token(void);
 
 /* List the servers and priorities that have jobs; returns OssLanes. */
@@ -153,6 +153,12 @@ extern void oss_job_put_back(OssJob **jobs, int n, int64 token);
  * and token's, whose holder must have nothing in hand; returns how many.
  */
 extern uint64 oss_job_release_dead(int64 token);
+
+/*
+ * Let jobs go that were enqueued more than a minute, or are due more than a
+ * day, after now: a clock was ahead.  Returns how many.
+ */
+extern uint64 oss_job_mend_times(void);
 
 /* Forget up to n failed jobs that are older than minutes; returns how many. */
 extern uint64 oss_job_forget_failed(int minutes, int n);

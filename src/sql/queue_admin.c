@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -38,15 +39,15 @@ static OssPlan retry_jobs = {
 	" WHERE ($1 IS NULL OR server = $1) AND ($2 IS NULL OR bucket = $2)"
 	" AND ($3 IS NULL OR code = $3 OR \"sqlstate\" = $3)"
 	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
-	" AND pg_has_role($5, coalesce("
-	"oss_labels.role_of(origin, requester, requester_name), 0), 'USAGE')"
+	" AND ($6 OR pg_has_role($5,"
+	" oss_labels.role_of(origin, requester, requester_name), 'USAGE'))"
 	" RETURNING requester, source, origin, requester_name, source_name,"
 	" server, bucket, key, thr, version_id, priority) "
 	"INSERT INTO oss_labels.job"
 	" (requester, source, origin, requester_name, source_name,"
 	" server, bucket, key, thr, version_id, priority) "
 	"SELECT * FROM gone",
-	5, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID}
+	6, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID}
 };
 
 /* Execute a plan as the extension's owner; returns the number of rows. */
@@ -113,8 +114,8 @@ oss_resume(PG_FUNCTION_ARGS)
 Datum
 oss_retry_failed(PG_FUNCTION_ARGS)
 {
-	Datum		values[5];
-	char		nulls[5];
+	Datum		values[6];
+	char		nulls[6];
 	uint64		rows;
 
 	oss_arg(values, nulls, 0, PG_ARGISNULL(0) ? (Datum) 0 :
@@ -122,6 +123,8 @@ oss_retry_failed(PG_FUNCTION_ARGS)
 	for (int i = 1; i < 4; i++)
 		oss_arg(values, nulls, i, PG_GETARG_DATUM(i), PG_ARGISNULL(i));
 	oss_arg(values, nulls, 4, ObjectIdGetDatum(GetUserId()), false);
+	oss_arg(values, nulls, 5, BoolGetDatum(has_privs_of_role(GetUserId(),
+															 oss_extension_owner())), false);
 	rows = execute(&retry_jobs, values, nulls, SPI_OK_INSERT);
 	if (rows > 0)
 		oss_notice_no_worker();

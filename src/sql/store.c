@@ -24,7 +24,7 @@ static OssPlan write_images = {
 	"ON CONFLICT (bucket, key, version_id) DO UPDATE SET thr = excluded.thr, "
 	"tagged_at = excluded.tagged_at, request_id = excluded.request_id, "
 	"label_count = excluded.label_count, response = excluded.response "
-	"WHERE i.tagged_at <= excluded.tagged_at "
+	"WHERE i.tagged_at <= excluded.tagged_at OR i.tagged_at > clock_timestamp() "
 	"RETURNING image_id, bucket, key, version_id, xmax <> 0",
 	8, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}

@@ -246,12 +246,29 @@ string_argument(FunctionCallInfo fcinfo, int i)
 	return PG_ARGISNULL(i) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(i));
 }
 
+/*
+ * Return when a document was made, now for NULL.  Clocks differ by a little; a
+ * time beyond that would make the labels younger than any to come.
+ */
+static TimestampTz
+import_time(FunctionCallInfo fcinfo, int i)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz given = PG_ARGISNULL(i) ? now : PG_GETARG_TIMESTAMPTZ(i);
+
+	if (given > now && given - now > USECS_PER_MINUTE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tagged_at must not be in the future"),
+				 errhint("Give the time at which the service was asked, or NULL for now.")));
+	return Min(now, given);
+}
+
 /* import_labels(document, bucket, key, thr, version_id, tagged_at) */
 Datum
 oss_labels_import_labels(PG_FUNCTION_ARGS)
 {
 	OssWish		wish = {0};
-	TimestampTz now = GetCurrentTimestamp();
 	Jsonb	   *document;
 
 	if (PG_ARGISNULL(0))
@@ -275,6 +292,5 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 	wish.thr = wish.has_thr ? PG_GETARG_FLOAT8(3) : 0;
 	wish.version_id = string_argument(fcinfo, 4);
 	stored_check_wish(&wish);
-	PG_RETURN_BOOL(stored_keep_document(&wish, document, PG_ARGISNULL(5) ? now :
-										Min(now, PG_GETARG_TIMESTAMPTZ(5))));
+	PG_RETURN_BOOL(stored_keep_document(&wish, document, import_time(fcinfo, 5)));
 }

@@ -48,8 +48,9 @@
 	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
 	"AND version_id IS NOT DISTINCT FROM $3 " \
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
-	"AND ($6 IS NULL OR tagged_at OPERATOR(pg_catalog.>=) " \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6))"
+	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) " \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) " \
+	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))"
 
 /* A process has a job for the image whose answer will cover the wish. */
 #define FIND_JOB \

@@ -30,6 +30,7 @@ LEFT JOIN LATERAL oss_labels.tag('oldbucket', p.key) l ON true GROUP BY key ORDE
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Wolf"}]}', 'oldbucket', 'b.jpg', tagged_at => '2020-01-01');
 SELECT label_name FROM oss_labels.labels_of('oldbucket', 'b.jpg');
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Fox"}]}', 'oldbucket', 'b.jpg', tagged_at => 'infinity');
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Fox"}]}', 'oldbucket', 'b.jpg', tagged_at => clock_timestamp() + interval '2 s');
 SELECT label_name, tagged_at <= now() + interval '1 hour' AS not_later FROM oss_labels.label WHERE key = 'b.jpg';
 
 -- refused

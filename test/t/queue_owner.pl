@@ -1,0 +1,69 @@
+# The extension's owner need not be a superuser: the worker, process_queue() and
+# who looks after the queue go on when it is one no more.
+use strict;
+use warnings;
+use lib 'test/perl';
+use QueueTest;
+use Test::More;
+
+my $test = QueueTest->new(name => 'owner', bare => 1, conf => "oss_labels.worker = off\n");
+my $node = $test->{node};
+my $mapping = "CREATE USER MAPPING FOR %s SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');";
+
+# Run SQL as a role.
+sub as
+{
+	my ($role, $sql) = @_;
+	return $test->sql("SET ROLE $role; $sql");
+}
+
+$test->sql('CREATE ROLE dba SUPERUSER; SET ROLE dba; CREATE EXTENSION oss_labels;'
+	  . " CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint '" . $test->{oss}->http_endpoint . "');"
+	  . 'CREATE ROLE app; GRANT USAGE ON SCHEMA oss_labels TO app; GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.retry_failed TO app;'
+	  . ' GRANT EXECUTE ON PROCEDURE oss_labels.process_queue TO app; GRANT USAGE ON FOREIGN SERVER oss TO app;'
+	  . sprintf($mapping, 'app') . sprintf($mapping, 'dba'));
+$test->sql('ALTER ROLE dba NOSUPERUSER');
+
+# ---- process_queue() ----
+
+as('app', "SELECT oss_labels.enqueue('tenlabels', 'of app'); SELECT oss_labels.enqueue('examplebucket', 'nosuch.jpg')");
+as('dba', "SELECT oss_labels.enqueue('tenlabels', 'of dba')");
+as('app', 'CALL oss_labels.process_queue()');
+is($test->sql("SELECT string_agg(key, ',' ORDER BY key) FROM oss_labels.image"), 'of app,of dba', 'process_queue() tags');
+is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '1', 'and notes what failed');
+is(as('dba', 'SELECT oss_labels.retry_failed()'), '1', 'the owner retries any role\'s jobs');
+as('dba', 'CALL oss_labels.process_queue()');
+
+# a wrong mapping pauses, and its being altered ends that
+$test->sql("ALTER USER MAPPING FOR app SERVER oss OPTIONS (SET access_key_secret 'wrong')");
+as('app', "SELECT oss_labels.enqueue('tenlabels', 'later')");
+as('dba', 'CALL oss_labels.process_queue()');
+is($test->sql('SELECT count(*) FROM oss_labels.halted'), '1', 'a wrong key pauses');
+as('dba', 'CALL oss_labels.process_queue()');
+is($test->sql('SELECT count(*) FROM oss_labels.halted'), '1', 'and it stays');
+$test->sql("CREATE ROLE bystander; CREATE USER MAPPING FOR bystander SERVER oss OPTIONS (access_key_id 'a', access_key_secret 'b')");
+as('dba', 'CALL oss_labels.process_queue()');
+is($test->sql('SELECT count(*) FROM oss_labels.halted'), '1', 'whatever becomes of other roles\' mappings');
+$test->sql("ALTER USER MAPPING FOR app SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
+as('dba', 'CALL oss_labels.process_queue()');
+is($test->sql("SELECT count(*) FROM oss_labels.image WHERE key = 'later'"), '1', 'until the mapping is altered');
+is($test->sql('SELECT * FROM oss_labels.halted'), '', 'the pause is over');
+
+# ---- leases: those of the living are left alone, those of the dead are freed ----
+
+$test->sql("INSERT INTO oss_labels.job (requester, requester_name, server, bucket, key, lease, leased_until, attempts)"
+	  . " VALUES ('app'::regrole, 'app', 'oss', 'tenlabels', 'orphan', 4194304::bigint * 1000 + 7, clock_timestamp() + interval '1 hour', 1);"
+	  . ' ALTER SYSTEM SET oss_labels.worker = on');
+$node->restart;
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'orphan'", '1'), 'the worker frees a dead process\'s job');
+$test->reset;
+$test->{oss}->fault(delay => 3000, prefix => 'slow');
+as('app', "SELECT count(oss_labels.enqueue('tenlabels', 'slow' || i)) FROM generate_series(1, 8) i");
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job WHERE lease IS NOT NULL', '8'), 'it has jobs in hand');
+as('app', 'CALL oss_labels.process_queue()') for 1 .. 3;
+is($test->sql('SELECT count(*) FROM oss_labels.job WHERE lease IS NOT NULL AND attempts = 1'), '8', 'nobody takes them from it');
+ok($test->wait_empty, 'it tags them');
+is($test->count, 8, 'each for one request');
+unlike($test->log, qr/permission denied/, 'no error in the log');
+
+done_testing;
