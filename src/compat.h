@@ -21,6 +21,13 @@
 #include "varatt.h"
 #endif
 
+/* A minor version gave the connection limit of an invalid database a name. */
+#ifdef DATCONNLIMIT_INVALID_DB
+#define OSS_DATABASE_INVALID DATCONNLIMIT_INVALID_DB
+#else
+#define OSS_DATABASE_INVALID (-2)
+#endif
+
 /* PostgreSQL 18 split ExplainProperty...() off. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"

@@ -52,6 +52,20 @@ template_of(const CreatedbStmt *statement)
 	return "template1";
 }
 
+/* Does ALTER DATABASE move the database, which nobody may be in for? */
+static bool
+moves_database(const AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Return the database that a command wants nobody in, or NULL. */
 static const char *
 wanted_database(Node *statement)
@@ -63,7 +77,8 @@ wanted_database(Node *statement)
 		case T_CreatedbStmt:
 			return template_of((CreatedbStmt *) statement);
 		case T_AlterDatabaseStmt:
-			return ((AlterDatabaseStmt *) statement)->dbname;
+			return moves_database((AlterDatabaseStmt *) statement) ?
+				((AlterDatabaseStmt *) statement)->dbname : NULL;
 		case T_RenameStmt:
 			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
 				return ((RenameStmt *) statement)->subname;
@@ -175,6 +190,64 @@ resume_server(const char *name)
 		oss_resume_at_commit(serverid);
 }
 
+/* Is it our setting that is set or reset? */
+static bool
+sets_worker(const VariableSetStmt *statement)
+{
+	return statement->kind == VAR_RESET_ALL ||
+		(statement->name &&
+		 pg_strcasecmp(statement->name, "oss_labels.worker") == 0);
+}
+
+/* Is the table of jobs copied to, as when a dump is restored? */
+static bool
+fills_queue(const CopyStmt *statement)
+{
+	return statement->is_from && statement->relation &&
+		statement->relation->schemaname &&
+		strcmp(statement->relation->schemaname, "oss_labels") == 0 &&
+		strcmp(statement->relation->relname, "job") == 0;
+}
+
+/* Note what a command changes for the launcher or a worker, at commit. */
+static void
+note_command(Node *statement)
+{
+	const char *server = resumed_server(statement);
+
+	if (server)
+		resume_server(server);
+	switch (nodeTag(statement))
+	{
+		case T_CreatedbStmt:
+		case T_AlterDatabaseStmt:
+			oss_list_databases_at_commit();
+			break;
+		case T_AlterDatabaseSetStmt:
+			if (sets_worker(((AlterDatabaseSetStmt *) statement)->setstmt))
+				oss_recheck_at_commit();
+			break;
+		case T_AlterRoleSetStmt:
+			if (sets_worker(((AlterRoleSetStmt *) statement)->setstmt))
+				oss_recheck_at_commit();
+			break;
+		case T_CopyStmt:
+			if (fills_queue((CopyStmt *) statement))
+				oss_wake_at_commit();
+			break;
+		default:
+			break;
+	}
+}
+
+/* Does a command commit what was prepared, here or in another session? */
+static bool
+commits_prepared(Node *statement)
+{
+	return oss_shared && IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
 /* Run the next hook or the command itself. */
 static void
 run_command(PlannedStmt *planned, const char *query, bool read_only,
@@ -190,6 +263,25 @@ run_command(PlannedStmt *planned, const char *query, bool read_only,
 								environment, dest, completion);
 }
 
+/*
+ * Return the database that nobody may be in during a command, if the user may
+ * run it; InvalidOid otherwise.
+ */
+static Oid
+database_to_leave(Node *statement, ProcessUtilityContext context)
+{
+	const char *name = wanted_database(statement);
+	Oid			dbid;
+
+	if (name == NULL || oss_shared == NULL ||
+		context != PROCESS_UTILITY_TOPLEVEL)
+		return InvalidOid;
+	dbid = get_database_oid(name, true);
+	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))
+		return InvalidOid;
+	return dbid;
+}
+
 /* Keep workers out of a database during commands that want nobody in it. */
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only,
@@ -197,22 +289,19 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		   QueryEnvironment *environment, DestReceiver *dest,
 		   QueryCompletion *completion)
 {
-	const char *name = wanted_database(planned->utilityStmt);
-	const char *server = resumed_server(planned->utilityStmt);
-	Oid			dbid = InvalidOid;
+	Node	   *statement = planned->utilityStmt;
+	bool		prepared = commits_prepared(statement);
+	Oid			dbid = database_to_leave(statement, context);
 
-	if (IsA(planned->utilityStmt, CreatedbStmt))
-		oss_list_databases_at_commit();
-	if (server)
-		resume_server(server);
-	if (name && oss_shared && context == PROCESS_UTILITY_TOPLEVEL)
-		dbid = get_database_oid(name, true);
-	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))
-		dbid = InvalidOid;
+	note_command(statement);
 	if (!OidIsValid(dbid))
 	{
 		run_command(planned, query, read_only, context, params, environment,
 					dest, completion);
+
+		/* nothing tells what it enqueued, but the worker can look */
+		if (prepared && OidIsValid(get_extension_oid("oss_labels", true)))
+			oss_wake_at_commit();
 		return;
 	}
 	hold(dbid, 1);

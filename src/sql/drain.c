@@ -443,16 +443,13 @@ oss_drain_tables_due(OssDrain *drain)
 	return ms;
 }
 
-/* Give every job back but those whose answers have come: they are paid for. */
+/* Claim and start nothing more, and give back what is not begun. */
 void
 oss_drain_stop(OssDrain *drain)
 {
 	ListCell   *cell;
-	OssRequest *request;
 	dlist_mutable_iter iter;
 
-	while ((request = oss_group_wait(drain->group, 0)) != NULL)
-		take_request(drain, request);
 	drain->stopping = true;
 	drain->settle_at = 0;
 	foreach(cell, drain->servers)
@@ -469,6 +466,24 @@ oss_drain_stop(OssDrain *drain)
 		server->nready = 0;
 	}
 	drain->nready = 0;
+}
+
+/*
+ * Take the answers that have come, for they are paid for, and cancel what is
+ * in flight.  A request that was sent may be paid for, too: its attempt counts.
+ */
+void
+oss_drain_cancel(OssDrain *drain)
+{
+	static const OssReason reason = {
+		.sqlerrcode = ERRCODE_QUERY_CANCELED,
+		.message = "the process that asked for it was stopped"
+	};
+	OssRequest *request;
+
+	Assert(drain->stopping && drain->nready == 0);
+	while ((request = oss_group_wait(drain->group, 0)) != NULL)
+		take_request(drain, request);
 	for (int i = 0; i < DRAIN_HASH && drain->in_flight > 0; i++)
 	{
 		OssJob	   *next;
@@ -482,7 +497,8 @@ oss_drain_stop(OssDrain *drain)
 			job->request = NULL;
 			drain->in_flight--;
 			job->server->in_flight--;
-			finish_later(drain, job, 0, true);
+			oss_job_set_reason(job, &reason);
+			finish_later(drain, job, 0, false);
 		}
 	}
 }

@@ -129,10 +129,12 @@ extern void oss_drain_wake(OssDrain *drain);
 extern bool oss_drain_busy(const OssDrain *drain);
 
 /*
- * Claim nothing more, cancel what is in flight and give every job back; the
- * next oss_drain_tables() writes that.
+ * Stop, in two steps: claim and start nothing more; then, when there was time
+ * enough for the answers under way, cancel what is still in flight.  The next
+ * oss_drain_tables() writes what is given back.
  */
 extern void oss_drain_stop(OssDrain *drain);
+extern void oss_drain_cancel(OssDrain *drain);
 
 /* Set a job's verdict, and its followers', and move it to the finished. */
 extern void oss_drain_finish(OssDrain *drain, OssJob *job, OssVerdict verdict);

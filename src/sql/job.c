@@ -137,7 +137,7 @@ static OssPlan release_dead = {
 	"WHERE ctid = ANY (ARRAY("
 	"SELECT d.ctid FROM oss_labels.job d"
 	" WHERE d.lease IS NOT NULL AND oss_labels.lease_holder(d.lease) IS NULL"
-	" FOR UPDATE OF d SKIP LOCKED))",
+	" ORDER BY d.job_id FOR UPDATE OF d SKIP LOCKED))",
 	0, {0}
 };
 
@@ -165,16 +165,17 @@ static OssPlan mend_times = {
 };
 
 /*
- * Free what process_queue() held when it was cancelled: in this session, or in
- * one that is idle now.  These jobs have done nobody any harm.
+ * Free what process_queue() held when it was cancelled and could not give it
+ * back: in this session, or in one that is idle now.  Which of the requests were
+ * sent is not known: all attempts count.
  */
 static OssPlan release_cancelled = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
-	" due = clock_timestamp(), attempts = greatest(attempts - 1, 0) "
+	" due = clock_timestamp() "
 	"WHERE ctid = ANY (ARRAY("
 	"SELECT d.ctid FROM oss_labels.job d WHERE d.lease IS NOT NULL"
 	" AND (d.lease = $1 OR oss_labels.lease_holder(d.lease) = 'idle')"
-	" FOR UPDATE OF d SKIP LOCKED))",
+	" ORDER BY d.job_id FOR UPDATE OF d SKIP LOCKED))",
 	1, {INT8OID}
 };
 

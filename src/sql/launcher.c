@@ -38,14 +38,43 @@
 /* Workers that are being started at the same time. */
 #define MOST_STARTING 4
 
-/* A worker that has not come up by then never will. */
+/* A worker that has not come up by then is given up. */
 #define START_MS 30000
+
+/* How soon an enqueue starts the worker again where it was off. */
+#define DISABLED_MS 10000
+
+/*
+ * When something fails for want of a slot or a process, and nobody says that
+ * one got free.
+ */
+#define AGAIN_MS 5000
+
+/* No plan looks farther ahead: if it seems to, the clock was set back. */
+#define FARTHEST_MS (2 * OSS_LOOK_MS)
+
+/*
+ * A database that can be connected to.  While it has a slot, that knows more;
+ * look_at is for when it gave it to another.
+ */
+typedef struct Database
+{
+	Oid			dbid;
+	bool		template;		/* has a slot when somebody asks only */
+	bool		slotted;
+	TimestampTz look_at;		/* 0: nobody has looked; DT_NOEND: when asked */
+} Database;
 
 bool		oss_worker_enabled = true;
 int			oss_worker_idle_timeout = 60;
+static int	max_workers = 0;
 
 /* Handles of the workers of the slots, by index. */
 static BackgroundWorkerHandle *handles[OSS_MAX_SLOTS];
+
+/* The databases, by OID. */
+static Database *databases = NULL;
+static int	ndatabases = 0;
 
 /* Define the queue's settings. */
 static void
@@ -61,6 +90,11 @@ define_settings(void)
 							"It is started again when something is enqueued or due.",
 							&oss_worker_idle_timeout, 60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.max_workers",
+							"Workers that run at the same time.",
+							"0: as many as max_worker_processes leaves, which parallel queries and other extensions use, too.",
+							&max_workers, 0, 0, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("oss_labels.job_attempts",
 							"Attempts at a job before it fails for good.",
 							"Throttles, unreachable endpoints and pauses are not counted.",
@@ -133,16 +167,39 @@ attach(void)
 	before_shmem_exit(detach, 0);
 }
 
-/* List the databases that one can connect to, templates apart. */
-static List *
-list_databases(List **templates)
+/* Order databases by OID. */
+static int
+compare_databases(const void *a, const void *b)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *databases = NIL;
+	Oid			x = ((const Database *) a)->dbid;
+	Oid			y = ((const Database *) b)->dbid;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Return a database by its OID, NULL if it can't be connected to. */
+static Database *
+find_database(Oid dbid)
+{
+	Database	key = {.dbid = dbid};
+
+	if (ndatabases == 0)
+		return NULL;
+	return bsearch(&key, databases, ndatabases, sizeof(Database),
+				   compare_databases);
+}
+
+/* Read the databases that one can connect to; returns how many. */
+static int
+read_databases(Database **list)
+{
 	Relation	relation;
 	TableScanDesc scan;
 	HeapTuple	tuple;
+	int			n = 0;
+	int			room = 64;
 
+	*list = MemoryContextAlloc(TopMemoryContext, room * sizeof(Database));
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
@@ -150,22 +207,44 @@ list_databases(List **templates)
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
-		MemoryContext old;
 
-		if (!database->datallowconn)
+		/* what DROP DATABASE left half done lets nobody in, either */
+		if (!database->datallowconn ||
+			database->datconnlimit == OSS_DATABASE_INVALID)
 			continue;
-		old = MemoryContextSwitchTo(caller);
-		if (database->datistemplate)
-			*templates = lappend_oid(*templates, database->oid);
-		else
-			databases = lappend_oid(databases, database->oid);
-		MemoryContextSwitchTo(old);
+		if (n == room)
+			*list = repalloc(*list, (room *= 2) * sizeof(Database));
+		(*list)[n].dbid = database->oid;
+		(*list)[n].template = database->datistemplate;
+		(*list)[n].slotted = false;
+		(*list)[n++].look_at = database->datistemplate ? DT_NOEND : 0;
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
-	MemoryContextSwitchTo(caller);
-	return databases;
+	MemoryContextSwitchTo(TopMemoryContext);
+	qsort(*list, n, sizeof(Database), compare_databases);
+	return n;
+}
+
+/* List the databases anew, keeping what is known of them. */
+static void
+list_databases(void)
+{
+	Database   *list;
+	int			n = read_databases(&list);
+
+	for (int i = 0; i < n; i++)
+	{
+		Database   *before = find_database(list[i].dbid);
+
+		if (before && before->template == list[i].template)
+			list[i].look_at = before->look_at;
+	}
+	if (databases)
+		pfree(databases);
+	databases = list;
+	ndatabases = n;
 }
 
 /* Has a database been made since we last asked? */
@@ -187,7 +266,8 @@ free_process(void)
 {
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		if (oss_shared->slots[i].state == OSS_SLOT_NO_PROCESS)
+		if (oss_shared->slots[i].state == OSS_SLOT_NO_PROCESS ||
+			oss_shared->slots[i].state == OSS_SLOT_CAPPED)
 			oss_shared->slots[i].start_at = 0;
 	}
 }
@@ -204,7 +284,12 @@ bury(int i, TimestampTz now)
 		return;
 	status = GetBackgroundWorkerPid(handles[i], &pid);
 	if (status != BGWH_STOPPED)
+	{
+		if (slot->state == OSS_SLOT_STARTING && slot->pid == 0 &&
+			now > TimestampTzPlusMilliseconds(slot->since, START_MS))
+			TerminateBackgroundWorker(handles[i]);
 		return;
+	}
 	pfree(handles[i]);
 	handles[i] = NULL;
 	free_process();
@@ -242,59 +327,108 @@ start_time(const OssSlot *slot)
 		case OSS_SLOT_ABSENT:
 			return woken ? 0 : DT_NOEND;
 		case OSS_SLOT_IDLE:
+		case OSS_SLOT_COPY:
 			return woken ? 0 : slot->start_at;
-		case OSS_SLOT_MISMATCH:
 		case OSS_SLOT_DISABLED:
+			return woken ? Min(slot->start_at,
+							   TimestampTzPlusMilliseconds(slot->since,
+														   DISABLED_MS)) :
+				slot->start_at;
+		case OSS_SLOT_MISMATCH:
 		case OSS_SLOT_FAILED:
 		case OSS_SLOT_NO_PROCESS:
+		case OSS_SLOT_CAPPED:
 			return slot->start_at;
 	}
 	return DT_NOEND;
 }
 
-/*
- * Does nobody need a slot any more?  Its database was dropped, or is a template
- * in which somebody had enqueued and all is done.
- */
+/* May the process of a slot be gone for now? */
 static bool
-is_unused(const OssSlot *slot, List *databases, List *templates)
+is_asleep(const OssSlot *slot)
 {
-	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												   DATABASES_MS);
-
-	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->held != 0 ||
-		list_member_oid(databases, slot->dbid))
-		return false;
-	return !list_member_oid(templates, slot->dbid) ||
-		(slot->state != OSS_SLOT_STARTING && start_time(slot) > soon);
+	return slot->state == OSS_SLOT_IDLE || slot->state == OSS_SLOT_COPY ||
+		slot->state == OSS_SLOT_DISABLED || slot->state == OSS_SLOT_MISMATCH;
 }
 
-/* Make slots for new databases and free those that nobody needs. */
-static void
-match_slots(List *databases, List *templates)
+/*
+ * Does nobody need a slot any more?  Its database can't be connected to, or is
+ * a template in which somebody had enqueued and all is done.
+ */
+static bool
+is_unused(const OssSlot *slot, const Database *database)
 {
-	static bool warned = false;
-	ListCell   *cell;
-	bool		full = false;
+	if (slot->pid != 0 || slot->held != 0)
+		return false;
+	if (database == NULL)
+		return true;
+	return database->template && !slot->pending &&
+		(is_asleep(slot) || slot->state == OSS_SLOT_ABSENT) &&
+		start_time(slot) > GetCurrentTimestamp();
+}
 
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+/*
+ * Free the slots that nobody needs, and note when those of the others are wanted
+ * again, for they may be taken at any time.
+ */
+static void
+read_slots(void)
+{
+	for (int i = 0; i < ndatabases; i++)
+	{
+		databases[i].slotted = false;
+		if (oss_shared->wake_lost)
+			databases[i].look_at = 0;
+	}
+	oss_shared->wake_lost = false;
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
 		OssSlot    *slot = &oss_shared->slots[i];
+		Database   *database;
 
-		if (is_unused(slot, databases, templates))
+		if (!OidIsValid(slot->dbid))
+			continue;
+		database = find_database(slot->dbid);
+		if (is_unused(slot, database))
+		{
 			slot->dbid = InvalidOid;
+			if (database)
+				database->look_at = DT_NOEND;
+		}
+		else if (database)
+		{
+			database->slotted = true;
+			if (is_asleep(slot))
+				database->look_at = slot->start_at;
+			else
+				database->look_at = slot->state == OSS_SLOT_ABSENT ?
+					DT_NOEND : 0;
+		}
 	}
-	foreach(cell, databases)
-		full |= oss_slot_make(lfirst_oid(cell)) == NULL;
-	LWLockRelease(oss_shared->lock);
-	if (full && !warned)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("oss_labels looks after %d databases at most",
-						OSS_MAX_SLOTS),
-				 errhint("Drain the queues of the others with CALL oss_labels.process_queue().")));
-	warned = full;
+}
+
+/*
+ * Give slots to databases that are to be looked at.  Returns when the next is.
+ * When something is to be done in all that have one, the others wait.
+ */
+static TimestampTz
+give_slots(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+
+	read_slots();
+	for (int i = 0; i < ndatabases; i++)
+	{
+		Database   *database = &databases[i];
+
+		if (database->slotted)
+			continue;
+		if (database->look_at > now)
+			next = Min(next, database->look_at);
+		else if (oss_slot_make(database->dbid) == NULL)
+			return TimestampTzPlusMilliseconds(now, AGAIN_MS);
+	}
+	return next;
 }
 
 /* Register a worker for a slot; false when no process can be had. */
@@ -327,91 +461,136 @@ warn_no_process(bool exhausted)
 	warned = exhausted;
 }
 
-/*
- * Start what is to be started.  Returns for how many ms there is nothing to
- * do, -1 when nothing is planned.
- */
-static long
-start_workers(void)
+/* Bury the dead; returns how many workers there are, and are being started. */
+static int
+count_workers(TimestampTz now, int *starting)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = DT_NOEND;
-	int			starting = 0;
+	int			running = 0;
+
+	*starting = 0;
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		OssSlot    *slot = &oss_shared->slots[i];
+
+		bury(i, now);
+		if (!OidIsValid(slot->dbid))
+			continue;
+		if (slot->state == OSS_SLOT_STARTING)
+			(*starting)++;
+		if (slot->state == OSS_SLOT_STARTING || slot->pid != 0)
+			running++;
+	}
+	return running;
+}
+
+/* Start a slot's worker, or have it wait; false when no process can be had. */
+static bool
+start_or_wait(int i, TimestampTz now, bool exhausted, bool capped)
+{
+	OssSlot    *slot = &oss_shared->slots[i];
+
+	if (!exhausted && !capped && start_worker(i))
+	{
+		oss_slot_set_state(slot, OSS_SLOT_STARTING);
+		return true;
+	}
+	slot->start_at = TimestampTzPlusMilliseconds(now, AGAIN_MS);
+	oss_slot_set_state(slot, capped ? OSS_SLOT_CAPPED : OSS_SLOT_NO_PROCESS);
+	return false;
+}
+
+/*
+ * Start what is to be started.  Returns when there is something to do again,
+ * DT_NOEND when nothing is planned.
+ */
+static TimestampTz
+start_workers(TimestampTz now)
+{
+	TimestampTz next;
+	int			starting;
+	int			running;
 	bool		exhausted = false;
 	bool		tried = false;
 
 	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < OSS_MAX_SLOTS; i++)
-	{
-		bury(i, now);
-		if (OidIsValid(oss_shared->slots[i].dbid) &&
-			oss_shared->slots[i].state == OSS_SLOT_STARTING)
-			starting++;
-	}
+	running = count_workers(now, &starting);
+	next = give_slots(now);
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
 		OssSlot    *slot = &oss_shared->slots[i];
 		TimestampTz at = start_time(slot);
+		bool		capped = max_workers > 0 && running >= max_workers;
 
-		if (at > now)
+		if (at == DT_NOEND)
+			continue;
+		if (at > now && at < TimestampTzPlusMilliseconds(now, FARTHEST_MS))
 		{
 			next = Min(next, at);
 			continue;
 		}
 		if (starting >= MOST_STARTING || handles[i] != NULL)
 			continue;
-		tried = true;
-		if (!exhausted && start_worker(i))
+		tried |= !capped;
+		if (start_or_wait(i, now, exhausted, capped))
 		{
-			oss_slot_set_state(slot, OSS_SLOT_STARTING);
 			starting++;
+			running++;
 			continue;
 		}
-		exhausted = true;
-		slot->start_at = TimestampTzPlusMilliseconds(now, 5000);
-		oss_slot_set_state(slot, OSS_SLOT_NO_PROCESS);
+		exhausted |= !capped;
 		next = Min(next, slot->start_at);
 	}
 	LWLockRelease(oss_shared->lock);
 	if (tried)
 		warn_no_process(exhausted);
-	return next == DT_NOEND ? -1 : (long) ((next - now) / 1000 + 1);
+	return next;
+}
+
+/* List the databases when it is time, and start what is to be started. */
+static long
+serve(void)
+{
+	static TimestampTz databases_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next;
+
+	if (take_new_databases() || now >= databases_at ||
+		databases_at > TimestampTzPlusMilliseconds(now, DATABASES_MS))
+	{
+		list_databases();
+		databases_at = TimestampTzPlusMilliseconds(now, DATABASES_MS);
+	}
+	next = Min(start_workers(now), databases_at);
+	return Max((long) ((next - now) / 1000 + 1), 1);
+}
+
+/* Read the configuration again, which may set workers on or off. */
+static void
+reload(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	oss_worker_settings();
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	oss_slots_recheck();
+	free_process();
+	LWLockRelease(oss_shared->lock);
 }
 
 /* The launcher's main. */
 void
 oss_launcher_main(Datum arg)
 {
-	TimestampTz databases_at = 0;
-	MemoryContext context;
-
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	oss_worker_settings();
 	attach();
-	context = AllocSetContextCreate(TopMemoryContext, "oss_labels launcher",
-									ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		long		ms;
+		long		ms = serve();
 
-		if (GetCurrentTimestamp() >= databases_at || take_new_databases())
-		{
-			List	   *templates = NIL;
-			List	   *databases;
-
-			MemoryContextSwitchTo(context);
-			databases = list_databases(&templates);
-			match_slots(databases, templates);
-			MemoryContextSwitchTo(TopMemoryContext);
-			MemoryContextReset(context);
-			databases_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   DATABASES_MS);
-		}
-		ms = start_workers();
-		if (ms < 0 || ms > DATABASES_MS)
-			ms = DATABASES_MS;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 ms, oss_queue_wait_event());
 		ResetLatch(MyLatch);
@@ -421,9 +600,6 @@ oss_launcher_main(Datum arg)
 		if (ShutdownRequestPending)
 			proc_exit(1);
 		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+			reload();
 	}
 }

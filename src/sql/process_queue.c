@@ -17,8 +17,10 @@
 #include "sql/drain.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
+#include "sql/subtransaction.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "utils/guc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -71,6 +73,39 @@ report(const OssDrain *drain)
 					drain->tagged, drain->failed)));
 }
 
+/*
+ * Commit and make the next transaction a read committed one, whatever the
+ * session's default is: each claim must see the leases of the one before, and
+ * what others lock meanwhile is no reason to fail.
+ */
+static void
+commit(void)
+{
+	SPI_commit();
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactDeferrable = false;
+}
+
+/* Do a turn on the tables, as a function for a subtransaction. */
+static void
+turn(void *drain)
+{
+	oss_drain_tables(drain);
+}
+
+/* Do a turn on the tables. */
+static void
+take_turn(OssDrain *drain)
+{
+	/* an error must leave no connection of SPI open, such as a trigger's */
+	ErrorData  *error = oss_subtransaction(turn, drain);
+
+	if (error)
+		ReThrowError(error);
+	commit();
+	oss_drain_commit(drain);
+}
+
 /* Drain until there is nothing left to do. */
 static void
 drain_all(OssDrain *drain)
@@ -84,11 +119,7 @@ drain_all(OssDrain *drain)
 
 		oss_drain_network(drain, due < 0 ? 1000 : Min(due, 1000));
 		if (oss_drain_tables_due(drain) == 0)
-		{
-			oss_drain_tables(drain);
-			SPI_commit();
-			oss_drain_commit(drain);
-		}
+			take_turn(drain);
 		if (!oss_drain_busy(drain))
 			break;
 		if (GetCurrentTimestamp() >= report_at)
@@ -98,6 +129,59 @@ drain_all(OssDrain *drain)
 													REPORT_MS);
 		}
 	}
+}
+
+/* Store the answers that have come and give the other jobs back. */
+static void
+settle_rest(OssDrain *drain)
+{
+	oss_drain_abort(drain);
+	SPI_rollback();
+	XactIsoLevel = XACT_READ_COMMITTED;
+
+	/* who cancels does not wait for somebody else's locks */
+	(void) set_config_option("lock_timeout", "200ms", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	drain->patient = true;
+	oss_drain_stop(drain);
+	oss_drain_cancel(drain);
+	take_turn(drain);
+}
+
+/*
+ * Drain.  On an error, a cancel or a time-out nothing is lost that was paid for,
+ * and what is given back has lost an attempt only if its request was sent.
+ */
+static void
+drain_or_give_back(OssDrain *drain)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		drain_all(drain);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(drain->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		PG_TRY();
+		{
+			settle_rest(drain);
+		}
+		PG_CATCH();
+		{
+			/* the leases are freed by whoever claims next */
+			FlushErrorState();
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(caller);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 }
 
 /* Leave process_queue() by an error or the end of the session. */
@@ -127,7 +211,9 @@ oss_process_queue(PG_FUNCTION_ARGS)
 	oss_foreground_count(1);
 	PG_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
 	{
-		drain_all(drain);
+		/* the snapshot of CALL is from before what others have claimed */
+		commit();
+		drain_or_give_back(drain);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
 	oss_foreground_count(-1);

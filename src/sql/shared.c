@@ -35,8 +35,11 @@ static bool wake_pending = false;
  */
 static List *resume_pending = NIL;
 
-/* This transaction made a database. */
+/* This transaction made or altered a database. */
 static bool list_pending = false;
+
+/* This transaction set oss_labels.worker for a database or role. */
+static bool recheck_pending = false;
 
 /* Ask for shared memory and a lock. */
 static void
@@ -65,7 +68,10 @@ start_shared_memory(void)
 		memset(oss_shared, 0, sizeof(OssShared));
 		oss_shared->lock = &GetNamedLWLockTranche("oss_labels")->lock;
 		for (int i = 0; i < OSS_MAX_SLOTS; i++)
+		{
 			pg_atomic_init_u32(&oss_shared->slots[i].wake, 0);
+			pg_atomic_init_u32(&oss_shared->slots[i].recheck, 0);
+		}
 	}
 	oss_flow_shared_start();
 	oss_clock_shared_start();
@@ -76,23 +82,82 @@ start_shared_memory(void)
 OssSlot *
 oss_slot_find(Oid dbid)
 {
+	/* a session asks for its own database's at each commit that enqueues */
+	static int	last = 0;
+
+	Assert(LWLockHeldByMe(oss_shared->lock));
+	if (oss_shared->slots[last].dbid == dbid)
+		return &oss_shared->slots[last];
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
 		if (oss_shared->slots[i].dbid == dbid)
+		{
+			last = i;
 			return &oss_shared->slots[i];
+		}
 	}
 	return NULL;
 }
 
-/* Return the slot of a database, taking a free one if it has none. */
+/*
+ * Return when a slot is wanted again by the database that has it, DT_NOBEGIN
+ * when it may not be given to another.
+ */
+static TimestampTz
+wanted_again(OssSlot *slot)
+{
+	if (slot->pid != 0 || slot->held > 0 || slot->foreground > 0 ||
+		pg_atomic_read_u32(&slot->wake) != 0)
+		return DT_NOBEGIN;
+	switch (slot->state)
+	{
+		case OSS_SLOT_ABSENT:
+			return DT_NOEND;
+		case OSS_SLOT_IDLE:
+		case OSS_SLOT_COPY:
+		case OSS_SLOT_DISABLED:
+		case OSS_SLOT_MISMATCH:
+			return slot->start_at;
+		default:
+			return DT_NOBEGIN;
+	}
+}
+
+/*
+ * Take the slot of a database that needs it last: one without the extension, or
+ * where nothing is to be done for the longest time.
+ */
+static OssSlot *
+take_slot(void)
+{
+	OssSlot    *best = NULL;
+	TimestampTz best_at = GetCurrentTimestamp();
+
+	for (int i = 0; i < OSS_MAX_SLOTS && best_at != DT_NOEND; i++)
+	{
+		TimestampTz at = wanted_again(&oss_shared->slots[i]);
+
+		if (at > best_at)
+		{
+			best = &oss_shared->slots[i];
+			best_at = at;
+		}
+	}
+	return best;
+}
+
+/* Return the slot of a database, taking one if it has none. */
 OssSlot *
 oss_slot_make(Oid dbid)
 {
 	OssSlot    *slot = oss_slot_find(dbid);
 
+	Assert(OidIsValid(dbid));
 	if (slot)
 		return slot;
 	slot = oss_slot_find(InvalidOid);
+	if (slot == NULL)
+		slot = take_slot();
 	if (slot == NULL)
 		return NULL;
 	slot->dbid = dbid;
@@ -102,8 +167,10 @@ oss_slot_make(Oid dbid)
 	slot->pid = 0;
 	slot->latch = NULL;
 	slot->start_at = 0;
+	slot->pending = false;
 	slot->last_error[0] = '\0';
 	pg_atomic_write_u32(&slot->wake, 0);
+	pg_atomic_write_u32(&slot->recheck, 0);
 	oss_slot_set_state(slot, OSS_SLOT_UNKNOWN);
 	return slot;
 }
@@ -144,7 +211,14 @@ wake_worker(void)
 		LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
 		slot = oss_slot_make(MyDatabaseId);
 	}
-	if (slot && pg_atomic_exchange_u32(&slot->wake, 1) == 0)
+	if (slot == NULL)
+	{
+		/* the launcher finds out which database that was */
+		oss_shared->wake_lost = true;
+		if (oss_shared->launcher_latch)
+			SetLatch(oss_shared->launcher_latch);
+	}
+	else if (pg_atomic_exchange_u32(&slot->wake, 1) == 0)
 	{
 		if (slot->latch)
 			SetLatch(slot->latch);
@@ -175,12 +249,42 @@ resume_flow(void)
 		oss_flow_resume(lfirst_oid(cell), NULL);
 }
 
+/* Have the workers look at their setting again. */
+void
+oss_slots_recheck(void)
+{
+	Assert(LWLockHeldByMeInMode(oss_shared->lock, LW_EXCLUSIVE));
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		OssSlot    *slot = &oss_shared->slots[i];
+
+		if (!OidIsValid(slot->dbid))
+			continue;
+		pg_atomic_write_u32(&slot->recheck, 1);
+		if (slot->state == OSS_SLOT_DISABLED)
+			slot->start_at = 0;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+}
+
+/* The same with the lock. */
+static void
+recheck(void)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	oss_slots_recheck();
+	LWLockRelease(oss_shared->lock);
+}
+
 /*
  * Wake at commit.
  *
  * The commit event comes after the transaction left the list of running ones,
- * so that who is woken sees the row.  Nothing here may throw.  A prepared
- * transaction's jobs are found by the worker's polling.
+ * so that who is woken sees the row.  Nothing here may throw.  What a prepared
+ * transaction enqueued is announced by COMMIT PREPARED.
  */
 static void
 at_transaction_end(XactEvent event, void *arg)
@@ -193,12 +297,14 @@ at_transaction_end(XactEvent event, void *arg)
 				wake_worker();
 			if (list_pending && oss_shared)
 				list_databases();
-			wake_pending = list_pending = false;
+			if (recheck_pending && oss_shared)
+				recheck();
+			wake_pending = list_pending = recheck_pending = false;
 			resume_pending = NIL;
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_pending = list_pending = false;
+			wake_pending = list_pending = recheck_pending = false;
 			resume_pending = NIL;
 			break;
 		default:
@@ -229,6 +335,13 @@ void
 oss_list_databases_at_commit(void)
 {
 	list_pending = true;
+}
+
+/* Remember to have the workers look at their setting again at commit. */
+void
+oss_recheck_at_commit(void)
+{
+	recheck_pending = true;
 }
 
 /* Count this session among those in process_queue(). */
@@ -293,6 +406,10 @@ oss_slot_state_name(OssSlotState state)
 			return "failed, started again later";
 		case OSS_SLOT_NO_PROCESS:
 			return "waiting for max_worker_processes";
+		case OSS_SLOT_CAPPED:
+			return "waiting for oss_labels.max_workers";
+		case OSS_SLOT_COPY:
+			return "copy of another database, its jobs wait for oss_labels.resume()";
 	}
 	return "?";
 }

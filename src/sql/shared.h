@@ -16,7 +16,10 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-/* Databases that can be looked after at once. */
+/*
+ * Slots.  There may be any number of databases: those in which nothing is to be
+ * done now give up their slot to those in which something is.
+ */
 #define OSS_MAX_SLOTS 128
 
 typedef enum OssSlotState
@@ -29,12 +32,16 @@ typedef enum OssSlotState
 	OSS_SLOT_DISABLED,			/* oss_labels.worker is off there */
 	OSS_SLOT_MISMATCH,			/* library and extension differ in version */
 	OSS_SLOT_FAILED,			/* the worker failed; again at start_at */
-	OSS_SLOT_NO_PROCESS			/* max_worker_processes is exhausted */
+	OSS_SLOT_COPY,				/* as idle, of a copy whose jobs nobody has
+								 * accepted */
+	OSS_SLOT_NO_PROCESS,		/* max_worker_processes is exhausted */
+	OSS_SLOT_CAPPED				/* oss_labels.max_workers are running */
 } OssSlotState;
 
 /*
- * One database.  Everything but wake is protected by the lock; latch is the
- * worker's procLatch (it points into shared memory) while pid is not 0.
+ * One database.  Everything but wake and recheck is protected by the lock;
+ * latch is the worker's procLatch (it points into shared memory) while pid is
+ * not 0.
  */
 typedef struct OssSlot
 {
@@ -46,7 +53,9 @@ typedef struct OssSlot
 	Latch	   *latch;
 	TimestampTz since;			/* of the state */
 	TimestampTz start_at;		/* next start, unless woken */
+	bool		pending;		/* jobs were left that are due later */
 	pg_atomic_uint32 wake;		/* something was enqueued */
+	pg_atomic_uint32 recheck;	/* oss_labels.worker was set */
 	int			foreground;		/* sessions in process_queue() */
 	char		last_error[256];
 } OssSlot;
@@ -58,6 +67,7 @@ typedef struct OssShared
 	Latch	   *launcher_latch;
 	TimestampTz launcher_since;
 	bool		new_databases;	/* the launcher is to list them again */
+	bool		wake_lost;		/* one without a slot was woken */
 	OssSlot		slots[OSS_MAX_SLOTS];
 } OssShared;
 
@@ -71,8 +81,8 @@ extern void oss_shared_init(void);
 extern OssSlot *oss_slot_find(Oid dbid);
 
 /*
- * Find or make the slot of a database; the lock must be held exclusively.
- * NULL when all are taken.
+ * Find or make the slot of a database; the lock must be held exclusively.  NULL
+ * when there is something to do in all that have one.
  */
 extern OssSlot *oss_slot_make(Oid dbid);
 
@@ -90,6 +100,12 @@ extern void oss_resume_at_commit(Oid serverid);
 
 /* Have the launcher list the databases again, at commit. */
 extern void oss_list_databases_at_commit(void);
+
+/* Have the workers look at oss_labels.worker again, at commit. */
+extern void oss_recheck_at_commit(void);
+
+/* The same now, for what was set in the configuration file; lock held. */
+extern void oss_slots_recheck(void);
 
 /* Has this transaction enqueued something? */
 extern bool oss_wake_pending(void);

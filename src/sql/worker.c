@@ -46,8 +46,12 @@
 /* Errors in a row after which the process ends; the launcher starts another. */
 #define MOST_ERRORS 3
 
-/* Without work, the database is looked at this often all the same. */
-#define LOOK_MS 300000
+/*
+ * For how long answers are waited for that are under way, when the process is to
+ * end, and when the worker was set off, which is less of a hurry.
+ */
+#define STOP_MS 1500
+#define OFF_MS 10000
 
 /* What a transaction finds of the extension. */
 typedef enum Presence
@@ -61,12 +65,24 @@ typedef enum Presence
 static OssSlot *slot = NULL;
 static OssSlotState state_at_exit = OSS_SLOT_FAILED;
 static TimestampTz next_start = 0;
+static bool left_pending = false;
 
 /* Errors since the last turn that went well. */
 static int	errors = 0;
 
 /* No turn before then, because the tables are locked or after an error. */
 static TimestampTz turn_at = 0;
+
+/*
+ * What the database's and the role's settings said of oss_labels.worker when we
+ * connected, and say now.
+ */
+static OssWorkerSwitch switch_at_start;
+static OssWorkerSwitch switch_now;
+
+/* When they are looked at again, without being told. */
+#define SWITCH_MS 1000
+static TimestampTz switch_at = 0;
 
 /* Since when there are commits that may not be on the disk, 0: there are none. */
 static TimestampTz unflushed_since = 0;
@@ -78,28 +94,6 @@ static TimestampTz unflushed_since = 0;
  */
 #define FLUSH_MS 10
 
-/*
- * Settings that a database or role may have changed and that must not change
- * what we do.  A lock is waited for shorter than deadlock_timeout, so that of
- * two that wait for each other it is not the user's transaction that fails.
- * Commits wait neither for a standby nor at once for the disk: see flush().
- */
-static const char *const worker_settings[][2] = {
-	{"search_path", "pg_catalog, pg_temp"},
-	{"default_transaction_isolation", "read committed"},
-	{"default_transaction_read_only", "off"},
-	{"session_replication_role", "origin"},
-	{"synchronous_commit", "off"},
-	{"statement_timeout", "0"},
-	{"idle_in_transaction_session_timeout", "0"},
-	{"lock_timeout", "200ms"},
-	{"row_security", "off"},
-	{"enable_seqscan", "off"},
-	{"enable_hashjoin", "off"},
-	{"enable_mergejoin", "off"},
-	{"jit", "off"},
-};
-
 /* Leave the slot. */
 static void
 detach(int code, Datum arg)
@@ -108,6 +102,7 @@ detach(int code, Datum arg)
 	slot->pid = 0;
 	slot->latch = NULL;
 	slot->start_at = next_start;
+	slot->pending = left_pending;
 	if (state_at_exit == OSS_SLOT_FAILED)
 		slot->failures++;
 	oss_slot_set_state(slot, state_at_exit);
@@ -129,6 +124,9 @@ attach(Oid dbid)
 	{
 		slot->pid = MyProcPid;
 		slot->latch = &MyProc->procLatch;
+
+		/* what is said from now on concerns us */
+		pg_atomic_write_u32(&slot->recheck, 0);
 	}
 	else if (slot && slot->pid == 0)
 		oss_slot_set_state(slot, OSS_SLOT_IDLE);
@@ -306,15 +304,6 @@ take_over(OssDrain *drain)
 	oss_statement_end(&state);
 }
 
-/* Make our settings. */
-static void
-set_settings(void)
-{
-	for (int i = 0; i < lengthof(worker_settings); i++)
-		SetConfigOption(worker_settings[i][0], worker_settings[i][1],
-						PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 /* Leave when there is no work for us here, or wait when it is locked. */
 static void
 obey(Presence presence)
@@ -389,13 +378,28 @@ network_ms(OssDrain *drain)
 	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
 
-/* Store the answers that have come, for they are paid for; give back the rest. */
+/*
+ * Give back what is not begun, wait up to ms for the answers under way, for they
+ * are paid for, and store them.
+ */
 static void
-let_go(OssDrain *drain)
+let_go(OssDrain *drain, long ms)
 {
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 	int			tries = 3;
 
+	elog(DEBUG1, "oss_labels worker stops with %d requests in flight",
+		 drain->in_flight);
 	oss_drain_stop(drain);
+	do
+	{
+		if (drain->nfinished > 0)
+			turn_on_tables(drain);
+		if (drain->in_flight == 0)
+			break;
+		oss_drain_network(drain, 50);
+	} while (GetCurrentTimestamp() < end);
+	oss_drain_cancel(drain);
 	while (drain->nfinished > 0 && tries > 0)
 	{
 		int			before = drain->nfinished;
@@ -415,6 +419,7 @@ reload(void)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
+	oss_worker_settings();
 }
 
 /* End when there is nothing to do. */
@@ -425,10 +430,59 @@ leave_when_idle(OssDrain *drain)
 
 	if (!idle_for_long(drain))
 		return;
-	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_MS);
+	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS);
 	pgstat_report_stat(true);
+	left_pending = drain->next_due != 0;
 	leave(OSS_SLOT_IDLE,
 		  drain->next_due != 0 ? Min(drain->next_due, look) : look);
+}
+
+/* Leave until somebody sets oss_labels.worker on. */
+static void
+leave_off(void)
+{
+	leave(OSS_SLOT_DISABLED,
+		  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS));
+}
+
+/* Read again what ALTER DATABASE and ALTER ROLE said of oss_labels.worker. */
+static void
+read_switch(OssDrain *drain)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		told = pg_atomic_exchange_u32(&slot->recheck, 0) != 0;
+
+	if (!told && !(oss_drain_busy(drain) && now >= switch_at))
+		return;
+	switch_at = TimestampTzPlusMilliseconds(now, SWITCH_MS);
+	begin();
+	switch_now = oss_worker_switch();
+	commit();
+}
+
+/* End when the process was told to, or the worker set off. */
+static void
+leave_when_told(OssDrain *drain)
+{
+	if (ShutdownRequestPending)
+	{
+		let_go(drain, STOP_MS);
+		leave(OSS_SLOT_IDLE, 0);
+	}
+	read_switch(drain);
+	if (switch_now == OSS_WORKER_OFF ||
+		(switch_now == OSS_WORKER_UNSET && !oss_worker_enabled))
+	{
+		let_go(drain, OFF_MS);
+		leave_off();
+	}
+
+	/* only a new process learns what the configuration file says */
+	if (switch_now == OSS_WORKER_UNSET && switch_at_start != OSS_WORKER_UNSET)
+	{
+		let_go(drain, STOP_MS);
+		leave(OSS_SLOT_IDLE, 0);
+	}
 }
 
 /* Claim, call and settle for ever. */
@@ -438,17 +492,7 @@ run(OssDrain *drain)
 	for (;;)
 	{
 		reload();
-		if (ShutdownRequestPending)
-		{
-			let_go(drain);
-			leave(OSS_SLOT_IDLE, 0);
-		}
-		if (!oss_worker_enabled)
-		{
-			let_go(drain);
-			leave(OSS_SLOT_DISABLED,
-				  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
-		}
+		leave_when_told(drain);
 		if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
 			oss_drain_wake(drain);
 		oss_drain_network(drain, network_ms(drain));
@@ -458,6 +502,9 @@ run(OssDrain *drain)
 			leave_when_idle(drain);
 			continue;
 		}
+		if (pg_atomic_read_u32(&slot->recheck) != 0 ||
+			ShutdownRequestPending)
+			continue;
 		turn_on_tables(drain);
 		errors = 0;
 	}
@@ -516,13 +563,15 @@ start(Oid dbid)
 	if (!attach(dbid))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
-	set_settings();
-	if (!oss_worker_enabled)
-		leave(OSS_SLOT_DISABLED,
-			  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 60000));
+	oss_worker_settings();
 
 	/* what woke us is seen to now, whether there is an extension or not */
 	pg_atomic_write_u32(&slot->wake, 0);
+	begin();
+	switch_now = switch_at_start = oss_worker_switch();
+	commit();
+	if (!oss_worker_enabled || switch_now == OSS_WORKER_OFF)
+		leave_off();
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
 		obey(presence);

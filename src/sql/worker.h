@@ -11,11 +11,34 @@
 
 #include "postgres.h"
 
+/*
+ * Without work, a database is looked at this often all the same: what was
+ * committed without our code, as by INSERT into job, is found by then.
+ */
+#define OSS_LOOK_MS 60000
+
 /* Define the settings and register the launcher; from _PG_init. */
 extern void oss_launcher_init(void);
 
 /* Watch over DDL on databases and the extension; from _PG_init. */
 extern void oss_ddl_init(void);
+
+/*
+ * Make the settings that must not be those of a database or a role; once
+ * connected, and after each reload.
+ */
+extern void oss_worker_settings(void);
+
+/* What the database's and the role's settings say of oss_labels.worker. */
+typedef enum OssWorkerSwitch
+{
+	OSS_WORKER_UNSET,			/* nothing: the configuration file counts */
+	OSS_WORKER_ON,
+	OSS_WORKER_OFF
+} OssWorkerSwitch;
+
+/* Read that from pg_db_role_setting, as it is now; in a transaction. */
+extern OssWorkerSwitch oss_worker_switch(void);
 
 /* Entry points of the processes. */
 extern PGDLLEXPORT void oss_launcher_main(Datum arg);
