@@ -356,15 +356,15 @@ is_asleep(const OssSlot *slot)
  * a template in which somebody had enqueued and all is done.
  */
 static bool
-is_unused(const OssSlot *slot, const Database *database)
+is_unused(OssSlot *slot, const Database *database)
 {
 	if (slot->pid != 0 || slot->held != 0)
 		return false;
 	if (database == NULL)
 		return true;
-	return database->template && !slot->pending &&
-		(is_asleep(slot) || slot->state == OSS_SLOT_ABSENT) &&
-		start_time(slot) > GetCurrentTimestamp();
+	return database->template && !slot->pending && is_asleep(slot) &&
+		pg_atomic_read_u32(&slot->wake) == 0 &&
+		slot->start_at != 0 && slot->start_at <= GetCurrentTimestamp();
 }
 
 /*
@@ -447,18 +447,46 @@ start_worker(int i)
 	return RegisterDynamicBackgroundWorker(&worker, &handles[i]);
 }
 
-/* Say once that no process can be had. */
+/*
+ * Let workers know how many others wait for a process, and say once when one
+ * has waited for long.
+ */
 static void
-warn_no_process(bool exhausted)
+report_waiting(TimestampTz now)
 {
 	static bool warned = false;
+	uint32		waiting = 0;
+	bool		exhausted = false;
+	bool		long_since = false;
 
-	if (exhausted && !warned)
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		OssSlot    *slot = &oss_shared->slots[i];
+
+		if (!OidIsValid(slot->dbid) ||
+			(slot->state != OSS_SLOT_NO_PROCESS &&
+			 slot->state != OSS_SLOT_CAPPED))
+			continue;
+		waiting++;
+		if (slot->state == OSS_SLOT_NO_PROCESS)
+		{
+			exhausted = true;
+			long_since |= now >= TimestampTzPlusMilliseconds(slot->since,
+															 AGAIN_MS);
+		}
+	}
+	pg_atomic_write_u32(&oss_shared->waiting, waiting);
+	for (int i = 0; i < OSS_MAX_SLOTS && waiting > 0; i++)
+	{
+		if (oss_shared->slots[i].latch)
+			SetLatch(oss_shared->slots[i].latch);
+	}
+	if (long_since && !warned)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("oss_labels cannot start a worker: max_worker_processes is exhausted"),
-				 errhint("Raise max_worker_processes; until then the queue waits.")));
-	warned = exhausted;
+				 errhint("Raise max_worker_processes; until then workers take turns.")));
+	warned = exhausted && (warned || long_since);
 }
 
 /* Bury the dead; returns how many workers there are, and are being started. */
@@ -483,66 +511,75 @@ count_workers(TimestampTz now, int *starting)
 	return running;
 }
 
-/* Start a slot's worker, or have it wait; false when no process can be had. */
-static bool
-start_or_wait(int i, TimestampTz now, bool exhausted, bool capped)
+/* Order slots by the time since which they wait. */
+static int
+compare_slots(const void *a, const void *b)
 {
-	OssSlot    *slot = &oss_shared->slots[i];
+	TimestampTz x = oss_shared->slots[*(const int *) a].since;
+	TimestampTz y = oss_shared->slots[*(const int *) b].since;
 
-	if (!exhausted && !capped && start_worker(i))
-	{
-		oss_slot_set_state(slot, OSS_SLOT_STARTING);
-		return true;
-	}
-	slot->start_at = TimestampTzPlusMilliseconds(now, AGAIN_MS);
-	oss_slot_set_state(slot, capped ? OSS_SLOT_CAPPED : OSS_SLOT_NO_PROCESS);
-	return false;
+	return x < y ? -1 : x > y;
 }
 
-/*
- * Start what is to be started.  Returns when there is something to do again,
- * DT_NOEND when nothing is planned.
- */
-static TimestampTz
-start_workers(TimestampTz now)
+/* List the slots whose time has come; next is set to when others' will. */
+static int
+list_due(TimestampTz now, int *due, TimestampTz *next)
 {
-	TimestampTz next;
-	int			starting;
-	int			running;
-	bool		exhausted = false;
-	bool		tried = false;
+	int			n = 0;
 
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	running = count_workers(now, &starting);
-	next = give_slots(now);
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		OssSlot    *slot = &oss_shared->slots[i];
-		TimestampTz at = start_time(slot);
-		bool		capped = max_workers > 0 && running >= max_workers;
+		TimestampTz at = start_time(&oss_shared->slots[i]);
 
 		if (at == DT_NOEND)
 			continue;
 		if (at > now && at < TimestampTzPlusMilliseconds(now, FARTHEST_MS))
+			*next = Min(*next, at);
+		else if (handles[i] == NULL)
+			due[n++] = i;
+	}
+	qsort(due, n, sizeof(int), compare_slots);
+	return n;
+}
+
+/*
+ * Start what is to be started, who has waited longest first.  Returns when there
+ * is something to do again, DT_NOEND when nothing is planned.
+ */
+static TimestampTz
+start_workers(TimestampTz now)
+{
+	TimestampTz again = TimestampTzPlusMilliseconds(now, AGAIN_MS);
+	TimestampTz next;
+	int			due[OSS_MAX_SLOTS];
+	int			ndue;
+	int			starting;
+	int			running;
+	bool		exhausted = false;
+
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	running = count_workers(now, &starting);
+	next = give_slots(now);
+	ndue = list_due(now, due, &next);
+	for (int i = 0; i < ndue && starting < MOST_STARTING; i++)
+	{
+		OssSlot    *slot = &oss_shared->slots[due[i]];
+		bool		capped = max_workers > 0 && running >= max_workers;
+
+		if (!exhausted && !capped && start_worker(due[i]))
 		{
-			next = Min(next, at);
-			continue;
-		}
-		if (starting >= MOST_STARTING || handles[i] != NULL)
-			continue;
-		tried |= !capped;
-		if (start_or_wait(i, now, exhausted, capped))
-		{
+			oss_slot_set_state(slot, OSS_SLOT_STARTING);
 			starting++;
 			running++;
 			continue;
 		}
 		exhausted |= !capped;
-		next = Min(next, slot->start_at);
+		slot->start_at = again;
+		oss_slot_set_state(slot, capped ? OSS_SLOT_CAPPED : OSS_SLOT_NO_PROCESS);
+		next = Min(next, again);
 	}
+	report_waiting(now);
 	LWLockRelease(oss_shared->lock);
-	if (tried)
-		warn_no_process(exhausted);
 	return next;
 }
 

@@ -66,6 +66,7 @@ start_shared_memory(void)
 	if (!found)
 	{
 		memset(oss_shared, 0, sizeof(OssShared));
+		pg_atomic_init_u32(&oss_shared->waiting, 0);
 		oss_shared->lock = &GetNamedLWLockTranche("oss_labels")->lock;
 		for (int i = 0; i < OSS_MAX_SLOTS; i++)
 		{
@@ -179,7 +180,10 @@ oss_slot_make(Oid dbid)
 void
 oss_slot_set_state(OssSlot *slot, OssSlotState state)
 {
-	if (slot->state != state || slot->since == 0)
+	/* which process is waited for does not change for how long */
+	if ((slot->state != state || slot->since == 0) &&
+		!(slot->state == OSS_SLOT_CAPPED && state == OSS_SLOT_NO_PROCESS) &&
+		!(slot->state == OSS_SLOT_NO_PROCESS && state == OSS_SLOT_CAPPED))
 		slot->since = GetCurrentTimestamp();
 	slot->state = state;
 }

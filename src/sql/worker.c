@@ -47,11 +47,16 @@
 #define MOST_ERRORS 3
 
 /*
- * For how long answers are waited for that are under way, when the process is to
- * end, and when the worker was set off, which is less of a hurry.
+ * For how long answers are waited for that are under way: when the process is to
+ * end; when the worker was set off, which is less of a hurry; when it is another
+ * database's turn, which is none.
  */
 #define STOP_MS 1500
 #define OFF_MS 10000
+#define YIELD_MS 60000
+
+/* When another database waits for a process, a worker ends after that long. */
+#define TURN_MS 30000
 
 /* What a transaction finds of the extension. */
 typedef enum Presence
@@ -342,7 +347,14 @@ idle_for_long(OssDrain *drain)
 	int64		timeout = (int64) oss_worker_idle_timeout * USECS_PER_SEC;
 
 	if (busy_at == 0 || oss_drain_busy(drain) || drain->woken || drain->late)
+	{
 		busy_at = now;
+		return false;
+	}
+
+	/* others wait for our process */
+	if (pg_atomic_read_u32(&oss_shared->waiting) > 0)
+		timeout = 0;
 	return now - busy_at >= timeout &&
 		(drain->next_due == 0 || drain->next_due > now + timeout);
 }
@@ -475,6 +487,13 @@ leave_when_told(OssDrain *drain)
 	{
 		let_go(drain, OFF_MS);
 		leave_off();
+	}
+
+	if (pg_atomic_read_u32(&oss_shared->waiting) > 0 &&
+		GetCurrentTimestamp() - MyStartTimestamp > TURN_MS * INT64CONST(1000))
+	{
+		let_go(drain, YIELD_MS);
+		leave(OSS_SLOT_IDLE, 0);
 	}
 
 	/* only a new process learns what the configuration file says */
