@@ -21,12 +21,8 @@
 #include "varatt.h"
 #endif
 
-/* A minor version gave the connection limit of an invalid database a name. */
-#ifdef DATCONNLIMIT_INVALID_DB
-#define OSS_DATABASE_INVALID DATCONNLIMIT_INVALID_DB
-#else
+/* The connection limit of an invalid database, which old minor versions lack. */
 #define OSS_DATABASE_INVALID (-2)
-#endif
 
 /* PostgreSQL 18 split ExplainProperty...() off. */
 #if PG_VERSION_NUM >= 180000

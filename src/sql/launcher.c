@@ -448,8 +448,8 @@ start_worker(int i)
 }
 
 /*
- * Let workers know how many others wait for a process, and say once when one
- * has waited for long.
+ * Say once that no process can be had, and let workers know how many others have
+ * waited for theirs for long.
  */
 static void
 report_waiting(TimestampTz now)
@@ -457,7 +457,6 @@ report_waiting(TimestampTz now)
 	static bool warned = false;
 	uint32		waiting = 0;
 	bool		exhausted = false;
-	bool		long_since = false;
 
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
@@ -467,13 +466,9 @@ report_waiting(TimestampTz now)
 			(slot->state != OSS_SLOT_NO_PROCESS &&
 			 slot->state != OSS_SLOT_CAPPED))
 			continue;
-		waiting++;
-		if (slot->state == OSS_SLOT_NO_PROCESS)
-		{
-			exhausted = true;
-			long_since |= now >= TimestampTzPlusMilliseconds(slot->since,
-															 AGAIN_MS);
-		}
+		exhausted |= slot->state == OSS_SLOT_NO_PROCESS;
+		if (now >= TimestampTzPlusMilliseconds(slot->since, 2 * AGAIN_MS))
+			waiting++;
 	}
 	pg_atomic_write_u32(&oss_shared->waiting, waiting);
 	for (int i = 0; i < OSS_MAX_SLOTS && waiting > 0; i++)
@@ -481,12 +476,12 @@ report_waiting(TimestampTz now)
 		if (oss_shared->slots[i].latch)
 			SetLatch(oss_shared->slots[i].latch);
 	}
-	if (long_since && !warned)
+	if (exhausted && !warned)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("oss_labels cannot start a worker: max_worker_processes is exhausted"),
 				 errhint("Raise max_worker_processes; until then workers take turns.")));
-	warned = exhausted && (warned || long_since);
+	warned = exhausted;
 }
 
 /* Bury the dead; returns how many workers there are, and are being started. */

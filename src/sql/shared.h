@@ -68,7 +68,7 @@ typedef struct OssShared
 	TimestampTz launcher_since;
 	bool		new_databases;	/* the launcher is to list them again */
 	bool		wake_lost;		/* one without a slot was woken */
-	pg_atomic_uint32 waiting;	/* slots that wait for a process */
+	pg_atomic_uint32 waiting;	/* slots that have long waited for a process */
 	OssSlot		slots[OSS_MAX_SLOTS];
 } OssShared;
 
