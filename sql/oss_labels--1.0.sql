@@ -563,13 +563,81 @@ CREATE FUNCTION oss_labels.enqueue_trigger()
 
 COMMENT ON FUNCTION oss_labels.enqueue_trigger() IS 'Trigger function that queues the images that inserted and updated rows name and cancels those of deleted ones; what watch() installs, and for triggers made by hand. AFTER only; FOR EACH STATEMENT with transition tables, or FOR EACH ROW. Arguments are pairs of name and value: key_column (required), bucket_column or bucket (one is required), thr, server, priority, condition. Errors: 39P01 wrong kind of trigger, 22023 bad argument, 42703 no such column, 42804 column that is no text. For roles with EXECUTE';
 
+/*
+ * What watch() remembers of a table is a value of this type: names in text and
+ * in dumps, OID and column numbers in the database.
+ */
+
+CREATE TYPE oss_labels.watched_columns;
+
+CREATE FUNCTION oss_labels.watched_columns_in(cstring)
+	RETURNS oss_labels.watched_columns
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_watched_columns_in';
+
+COMMENT ON FUNCTION oss_labels.watched_columns_in(cstring) IS 'Internal: input of watched_columns';
+
+CREATE FUNCTION oss_labels.watched_columns_out(oss_labels.watched_columns)
+	RETURNS cstring
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_watched_columns_out';
+
+COMMENT ON FUNCTION oss_labels.watched_columns_out(oss_labels.watched_columns) IS 'Internal: output of watched_columns';
+
+CREATE TYPE oss_labels.watched_columns
+(
+	INPUT = oss_labels.watched_columns_in,
+	OUTPUT = oss_labels.watched_columns_out,
+	ALIGNMENT = int4,
+	STORAGE = extended
+);
+
+COMMENT ON TYPE oss_labels.watched_columns IS 'A table and columns of it, shown by their present names: schema, table, columns. Follows whatever is renamed, and never stands in the way of ALTER TABLE';
+
+CREATE FUNCTION oss_labels.watched_table(columns oss_labels.watched_columns)
+	RETURNS regclass
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_watched_table';
+
+COMMENT ON FUNCTION oss_labels.watched_table(oss_labels.watched_columns) IS 'Internal: the table that watched.columns is about; null when it was dropped';
+
+CREATE TABLE oss_labels.watched
+(
+	watch text NOT NULL,
+	columns oss_labels.watched_columns NOT NULL,
+	names text[] NOT NULL,
+	server text NOT NULL
+);
+
+/* As image_label, for a publication FOR ALL TABLES. */
+ALTER TABLE oss_labels.watched REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE oss_labels.watched IS 'What watch() remembers of each table, so that it goes on whatever is renamed. Everything else is in the arguments of the table''s triggers';
+COMMENT ON COLUMN oss_labels.watched.watch IS 'number of the watch, an argument of its triggers';
+COMMENT ON COLUMN oss_labels.watched.columns IS 'the table and its columns, by their present names';
+COMMENT ON COLUMN oss_labels.watched.names IS 'what table and columns were called when it was watched: the names that its condition uses';
+COMMENT ON COLUMN oss_labels.watched.server IS 'present name of the foreign server';
+
+REVOKE ALL ON oss_labels.watched FROM PUBLIC;
+GRANT SELECT ON oss_labels.watched TO pg_monitor;
+
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.watched', '');
+
 CREATE FUNCTION oss_labels.check_watch(relation regclass, key_column name,
-		bucket_column name, bucket text, thr float8, server name)
-	RETURNS name
+		bucket_column name, bucket text, thr float8, INOUT server name,
+		condition text, OUT watch text)
+	RETURNS record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_check_watch';
 
-COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name) IS 'Internal: raises what is wrong with the arguments of watch(), and returns the name of the server that is meant. watch() runs with its caller''s rights, who therefore needs EXECUTE on this, too';
+COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text) IS 'Internal: raises what is wrong with the arguments of watch(), remembers the table in watched, and returns the name of the server that is meant and the number of the watch. watch() runs with its caller''s rights, who therefore needs EXECUTE on this, too';
+
+CREATE FUNCTION oss_labels.forget_watch(relation regclass)
+	RETURNS void
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'oss_forget_watch';
+
+COMMENT ON FUNCTION oss_labels.forget_watch(regclass) IS 'Internal: forgets a table in watched. watch() and unwatch() run with their caller''s rights, who therefore needs EXECUTE on this, too';
 
 CREATE FUNCTION oss_labels.watch(relation regclass, key_column name,
 		bucket_column name DEFAULT NULL, bucket text DEFAULT NULL,
@@ -581,9 +649,8 @@ CREATE FUNCTION oss_labels.watch(relation regclass, key_column name,
 	AS $$
 #variable_conflict use_variable
 DECLARE
+	checked record;
 	arguments text;
-	columns text;
-	rows_of text;
 BEGIN
 	IF (bucket_column IS NULL) = (bucket IS NULL) THEN
 		RAISE EXCEPTION 'either bucket_column or bucket must be given'
@@ -594,22 +661,18 @@ BEGIN
 		RAISE EXCEPTION 'bucket_column and key_column must be different columns'
 			USING ERRCODE = '22023';
 	END IF;
-	server := oss_labels.check_watch(relation, key_column, bucket_column,
-									 bucket, thr, server);
-	IF condition IS NOT NULL THEN
-		EXECUTE format('SELECT FROM %s WHERE (%s) LIMIT 0', relation, condition);
-	END IF;
-
 	PERFORM oss_labels.unwatch(relation);
+	checked := oss_labels.check_watch(relation, key_column, bucket_column,
+									  bucket, thr, server, condition);
 
 	arguments := 'key_column, ' || quote_literal(key_column)
 		|| coalesce(', bucket_column, ' || quote_literal(bucket_column), '')
 		|| coalesce(', bucket, ' || quote_literal(bucket), '')
 		|| coalesce(', thr, ' || quote_literal(thr), '')
-		|| ', server, ' || quote_literal(server)
+		|| ', server, ' || quote_literal(checked.server)
 		|| ', priority, ' || quote_literal(coalesce(priority, 0))
+		|| ', watch, ' || quote_literal(checked.watch)
 		|| coalesce(', condition, ' || quote_literal(condition), '');
-	columns := quote_ident(key_column) || coalesce(', ' || quote_ident(bucket_column), '');
 
 	EXECUTE format('CREATE TRIGGER oss_labels_insert AFTER INSERT ON %s '
 		'REFERENCING NEW TABLE AS oss_labels_new '
@@ -629,23 +692,18 @@ BEGIN
 
 	/*
 	 * Fires only in a logical replication worker, which fires no statement
-	 * triggers.  Its column list is also where the others find their columns,
-	 * as PostgreSQL keeps it right when columns are renamed.  A partition of
-	 * a watched table has its parent's.
+	 * triggers.  Partitions get a clone of it, whose name must not be one of
+	 * theirs.
 	 */
-	IF EXISTS (SELECT FROM pg_trigger t
-			WHERE t.tgrelid = relation AND t.tgname = 'oss_labels_replica') THEN
-		RETURN;
-	END IF;
-	EXECUTE format('CREATE TRIGGER oss_labels_replica '
-		'AFTER INSERT OR UPDATE OF %s OR DELETE ON %s '
+	EXECUTE format('CREATE TRIGGER oss_labels_replica_%s '
+		'AFTER INSERT OR UPDATE OR DELETE ON %s '
 		'FOR EACH ROW EXECUTE FUNCTION oss_labels.enqueue_trigger(%s)',
-		columns, relation, arguments);
-	EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER oss_labels_replica',
-		relation);
+		checked.watch, relation, arguments);
+	EXECUTE format('ALTER TABLE %s ENABLE REPLICA TRIGGER oss_labels_replica_%s',
+		relation, checked.watch);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if still queued. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first; condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42P01 no such table, 42809 not a table, 42703 no such column, 42804 column that is no text, 42501 not the table''s owner, and those of enqueue. For owners of the table with EXECUTE';
+COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if not requested yet. What is renamed or moved later is followed; the table''s own writes never fail because of it: what cannot be queued is in failed_job or one WARNING. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first; condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42P01 no such table, 42809 not a table, 42703 no such column, 42804 column that is no text, 0A000 temporary table or virtual generated column, 42501 not the table''s owner, those of the condition, and those of enqueue. For owners of the table with EXECUTE';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)
 	RETURNS void
@@ -660,14 +718,35 @@ BEGIN
 		WHERE t.tgrelid = relation
 			AND t.tgfoid = 'oss_labels.enqueue_trigger()'::regprocedure
 			AND t.tgparentid = 0
-			AND t.tgname IN ('oss_labels_insert', 'oss_labels_update', 'oss_labels_delete',
-				'oss_labels_truncate', 'oss_labels_replica')
+			AND (t.tgname IN ('oss_labels_insert', 'oss_labels_update', 'oss_labels_delete',
+					'oss_labels_truncate')
+				OR starts_with(t.tgname::text, 'oss_labels_replica'))
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', name, relation);
 	END LOOP;
+	PERFORM oss_labels.forget_watch(relation);
 END $$;
 
 COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(). What is queued stays queued. Triggers made by hand are left alone. Errors: 42501 not the table''s owner. For owners of the table with EXECUTE';
+
+/*
+ * Servers are renamed and triggers enabled by DDL that asks nobody.  ALWAYS:
+ * with session_replication_role = replica, too.
+ */
+
+CREATE FUNCTION oss_labels.follow_ddl()
+	RETURNS event_trigger
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'oss_follow_ddl';
+
+COMMENT ON FUNCTION oss_labels.follow_ddl() IS 'Internal: gives jobs, failed jobs, pauses and watched tables a server''s new name, and keeps the triggers of watched tables for logical replication when triggers are enabled';
+
+CREATE EVENT TRIGGER oss_labels_follow_ddl ON ddl_command_end
+	WHEN TAG IN ('ALTER SERVER', 'ALTER TABLE')
+	EXECUTE FUNCTION oss_labels.follow_ddl();
+ALTER EVENT TRIGGER oss_labels_follow_ddl ENABLE ALWAYS;
+
+COMMENT ON EVENT TRIGGER oss_labels_follow_ddl IS 'follows renamed servers and enabled triggers';
 
 CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 		bucket text DEFAULT NULL, code text DEFAULT NULL,

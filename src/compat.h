@@ -93,6 +93,8 @@ typedef struct OssJsonbState
 	object_aclcheck(ForeignServerRelationId, serverid, userid, mode)
 #define oss_database_ownercheck(dbid, userid) \
 	object_ownercheck(DatabaseRelationId, dbid, userid)
+#define oss_class_ownercheck(relid, userid) \
+	object_ownercheck(RelationRelationId, relid, userid)
 #define oss_function_aclcheck(funcid, userid) \
 	object_aclcheck(ProcedureRelationId, funcid, userid, ACL_EXECUTE)
 #else
@@ -100,6 +102,8 @@ typedef struct OssJsonbState
 	pg_foreign_server_aclcheck(serverid, userid, mode)
 #define oss_database_ownercheck(dbid, userid) \
 	pg_database_ownercheck(dbid, userid)
+#define oss_class_ownercheck(relid, userid) \
+	pg_class_ownercheck(relid, userid)
 #define oss_function_aclcheck(funcid, userid) \
 	pg_proc_aclcheck(funcid, userid, ACL_EXECUTE)
 #endif

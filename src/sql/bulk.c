@@ -93,6 +93,25 @@ oss_bulk_possible(Relation relation, const Oid *types, int ntypes, Oid trigger)
 		indexes_are_plain(relation);
 }
 
+/* Allocate rows. */
+OssBulkRow *
+oss_bulk_rows(int n, int ncolumns)
+{
+	OssBulkRow *rows = palloc_extended(sizeof(OssBulkRow) * n, MCXT_ALLOC_HUGE);
+	Datum	   *values = palloc_extended(sizeof(Datum) * n * ncolumns,
+										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	bool	   *nulls = palloc_extended(sizeof(bool) * n * ncolumns,
+										MCXT_ALLOC_HUGE);
+
+	memset(nulls, true, sizeof(bool) * n * ncolumns);
+	for (int i = 0; i < n; i++)
+	{
+		rows[i].values = values + (Size) i * ncolumns;
+		rows[i].nulls = nulls + (Size) i * ncolumns;
+	}
+	return rows;
+}
+
 /* Put rows into the table; their slots then say where they are. */
 static void
 insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,

@@ -12,14 +12,14 @@
 
 #include "utils/rel.h"
 
-/* Columns of a table that is inserted into, at most. */
-#define OSS_BULK_COLUMNS	8
-
 typedef struct OssBulkRow
 {
-	Datum		values[OSS_BULK_COLUMNS];
-	bool		nulls[OSS_BULK_COLUMNS];
+	Datum	   *values;			/* of all columns of the table */
+	bool	   *nulls;
 } OssBulkRow;
+
+/* Allocate n rows of a table with so many columns, all of them null. */
+extern OssBulkRow *oss_bulk_rows(int n, int ncolumns);
 
 /*
  * Can rows be put into a table past the executor?  Only if nobody has given it

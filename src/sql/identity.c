@@ -82,12 +82,12 @@ table_named(const char *name)
 }
 
 /*
- * Find the table that a row of the queue came from, or InvalidOid.  In the
- * database of its origin the OID decides while there is such a table, then and
- * elsewhere the qualified name (NULL: unknown).
+ * Find the table that a row of the queue came from.  In the database of its
+ * origin the OID decides while there is such a table, then and elsewhere the
+ * qualified name.
  */
-static Oid
-table_of(int64 origin, Oid table, const char *name)
+Oid
+oss_table_of(int64 origin, Oid table, const char *name)
 {
 	if (origin == oss_origin() &&
 		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
@@ -160,8 +160,8 @@ oss_labels_table_of(PG_FUNCTION_ARGS)
 	Oid			table = InvalidOid;
 
 	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
-		table = table_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
-						 name_argument(fcinfo));
+		table = oss_table_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
+							 name_argument(fcinfo));
 	if (!OidIsValid(table))
 		PG_RETURN_NULL();
 	PG_RETURN_OID(table);
@@ -177,6 +177,6 @@ oss_labels_table_gone(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) ||
 		PG_GETARG_INT64(0) != oss_origin())
 		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(!OidIsValid(table_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
-										name_argument(fcinfo))));
+	PG_RETURN_BOOL(!OidIsValid(oss_table_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
+											name_argument(fcinfo))));
 }

@@ -25,4 +25,10 @@ extern char *oss_role_name(Oid role);
  */
 extern char *oss_table_name(Oid table);
 
+/*
+ * Find the table that a row of the queue came from, or InvalidOid; name NULL:
+ * unknown.
+ */
+extern Oid	oss_table_of(int64 origin, Oid table, const char *name);
+
 #endif							/* OSS_IDENTITY_H */

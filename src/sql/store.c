@@ -204,7 +204,7 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 
 	for (int i = 0; i < n; i++)
 		nlabels += labels[i].n;
-	label_rows = palloc(sizeof(OssBulkRow) * Max(nlabels, 1));
+	label_rows = oss_bulk_rows(Max(nlabels, 1), lengthof(label_types));
 	nlabels = 0;
 	oss_column_init(&again, INT8OID, 8);
 	for (uint64 i = 0; i < written; i++)

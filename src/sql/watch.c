@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * watch.c
- *	  The arguments, columns and statements of triggers that enqueue.
+ *	  What a trigger that enqueues was told, and where its columns are now.
  *
- * Columns: watch() makes a row trigger whose column list PostgreSQL keeps
- * right when columns are renamed and guards when they are dropped; the other
- * triggers of watch() look there.  Triggers made by hand name theirs.
+ * watch() gives its triggers the names of that time, and the number of a row of
+ * oss_labels.watched, which says what became of the columns.  Triggers made by
+ * hand, and those of a table that was restored alone, have names only.
  *
  * Rights: nothing of a user's runs as the extension's owner.  Columns must be
  * of a built-in type of text, so that reading them calls nobody's function, and
@@ -13,30 +13,25 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "client/request.h"
 #include "common/string.h"
-#include "mb/pg_wchar.h"
-#include "nodes/makefuncs.h"
-#include "sql/statement.h"
 #include "sql/watch.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/varlena.h"
+#include "utils/syscache.h"
 
-#define COLUMNS_TRIGGER "oss_labels_replica"
-
-#define NOT_LEASED \
-	"(j.leased_until IS NULL OR j.leased_until < pg_catalog.clock_timestamp())"
-
-#define FROM_SOURCE \
-	"oss_labels.table_of(j.origin, j.source, j.source_name) OPERATOR(pg_catalog.=) $5"
+/* How the trigger for logical replication is called, then a name of its own. */
+#define REPLICA_TRIGGER "oss_labels_replica"
 
 static HTAB *watches = NULL;
 
@@ -50,9 +45,17 @@ on_relation_change(Datum arg, Oid relid)
 	hash_seq_init(&status, watches);
 	while ((watch = hash_seq_search(&status)) != NULL)
 	{
-		if (relid == InvalidOid || watch->relation == relid)
+		if (relid == InvalidOid || watch->relation == relid ||
+			watch->source == relid)
 			watch->stale = true;
 	}
+}
+
+/* Mark all when a server was renamed. */
+static void
+on_server_change(Datum arg, int cache, uint32 hash)
+{
+	on_relation_change(arg, InvalidOid);
 }
 
 /* Make the table of watches. */
@@ -66,14 +69,14 @@ make_table(void)
 	watches = hash_create("oss_labels watches", 16, &control,
 						  HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_server_change, (Datum) 0);
 }
 
 /* Free what a watch holds but itself. */
 static void
 forget(OssWatch *watch)
 {
-	SPIPlanPtr *plans[] = {&watch->find, &watch->find_old, &watch->enqueue,
-	&watch->cancel};
+	SPIPlanPtr *plans[] = {&watch->find_new, &watch->find_old, &watch->find_row};
 
 	for (int i = 0; i < lengthof(plans); i++)
 	{
@@ -105,45 +108,42 @@ purge(void)
 	}
 }
 
-/* Raise 42804 when a column can't name a bucket or key. */
-void
-oss_watch_check_column(Relation relation, AttrNumber column)
+/* Return what is wrong with a column that shall name a bucket or key. */
+char *
+oss_watch_column_problem(Relation relation, AttrNumber column)
 {
 	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
 												column - 1);
 
+	if (attribute->attgenerated == 'v')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of \"%s\" is a virtual generated column",
+						NameStr(attribute->attname),
+						RelationGetRelationName(relation)),
+				 errdetail("Triggers do not see its value."),
+				 errhint("Make it a STORED generated column.")));
 	switch (getBaseType(attribute->atttypid))
 	{
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
 		case NAMEOID:
-			return;
+			return NULL;
 		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of \"%s\" is of type %s, not text",
+			return psprintf("column \"%s\" of \"%s\" is of type %s, not text",
 							NameStr(attribute->attname),
 							RelationGetRelationName(relation),
-							format_type_be(attribute->atttypid)),
-					 errhint("Buckets and keys are taken from columns of type text or varchar; a generated column can make one.")));
+							format_type_be(attribute->atttypid));
 	}
 }
 
-/* Find a column by its name. */
-static AttrNumber
-column_named(Relation relation, const char *name)
+/* Does a trigger serve logical replication only? */
+bool
+oss_watch_is_replica(const Trigger *trigger)
 {
-	AttrNumber	column = get_attnum(RelationGetRelid(relation), name);
-
-	if (column <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of \"%s\" does not exist", name,
-						RelationGetRelationName(relation)),
-				 errdetail("A trigger that enqueues images reads it."),
-				 errhint("Drop the trigger, or use oss_labels.watch(), which follows renamed columns.")));
-	return column;
+	return strncmp(trigger->tgname, REPLICA_TRIGGER,
+				   strlen(REPLICA_TRIGGER)) == 0;
 }
 
 /* Return the value of an argument. */
@@ -154,38 +154,6 @@ argument(const Trigger *trigger, const char *name)
 	{
 		if (strcmp(trigger->tgargs[i], name) == 0)
 			return trigger->tgargs[i + 1];
-	}
-	return NULL;
-}
-
-/* Do two triggers have the same argument, or both none? */
-static bool
-same_argument(const Trigger *a, const Trigger *b, const char *name)
-{
-	const char *x = argument(a, name);
-	const char *y = argument(b, name);
-
-	return x == y || (x && y && strcmp(x, y) == 0);
-}
-
-/*
- * Find the trigger of a relation that keeps the columns of watch(), or NULL.
- * In a partition it may be its parent's, about other columns.
- */
-static const Trigger *
-columns_trigger(Relation relation, const Trigger *trigger)
-{
-	TriggerDesc *all = relation->trigdesc;
-
-	if (strncmp(trigger->tgname, "oss_labels_", strlen("oss_labels_")) != 0)
-		return NULL;
-	for (int i = 0; i < all->numtriggers; i++)
-	{
-		if (strcmp(all->triggers[i].tgname, COLUMNS_TRIGGER) == 0 &&
-			all->triggers[i].tgfoid == trigger->tgfoid &&
-			same_argument(&all->triggers[i], trigger, "key_column") &&
-			same_argument(&all->triggers[i], trigger, "bucket_column"))
-			return &all->triggers[i];
 	}
 	return NULL;
 }
@@ -203,16 +171,15 @@ bad_argument(const Trigger *trigger, const char *name, const char *value)
 
 /* Take one pair of a trigger's arguments. */
 static void
-take_argument(OssWatch *watch, Relation relation, const Trigger *trigger,
+take_argument(OssWatch *watch, const Trigger *trigger,
 			  const char *name, const char *value)
 {
 	char	   *end;
 
-	if (strcmp(name, "key_column") == 0)
-		watch->key_column = -1;
-	else if (strcmp(name, "bucket_column") == 0)
-		watch->bucket_column = -1;
-	else if (strcmp(name, "bucket") == 0)
+	if (strcmp(name, "key_column") == 0 || strcmp(name, "bucket_column") == 0 ||
+		strcmp(name, "watch") == 0)
+		return;
+	if (strcmp(name, "bucket") == 0)
 		watch->bucket = value;
 	else if (strcmp(name, "server") == 0)
 		watch->server = value;
@@ -237,236 +204,154 @@ take_argument(OssWatch *watch, Relation relation, const Trigger *trigger,
 		bad_argument(trigger, name, value);
 }
 
-/* Find the columns. */
-static void
-take_columns(OssWatch *watch, Relation relation, const Trigger *trigger)
-{
-	const Trigger *columns = columns_trigger(relation, trigger);
-	bool		by_column = watch->bucket_column != 0;
-
-	if (columns && columns->tgnattr == (by_column ? 2 : 1))
-	{
-		watch->key_column = columns->tgattr[0];
-		watch->bucket_column = by_column ? columns->tgattr[1] : 0;
-	}
-	else
-	{
-		watch->key_column = column_named(relation,
-										 argument(trigger, "key_column"));
-		if (by_column)
-			watch->bucket_column = column_named(relation,
-												argument(trigger, "bucket_column"));
-	}
-	oss_watch_check_column(relation, watch->key_column);
-	if (by_column)
-		oss_watch_check_column(relation, watch->bucket_column);
-}
-
-/* Return the table that a trigger was made on. */
-static Oid
-source_of(Relation relation, const Trigger *trigger)
-{
-	if (!trigger->tgisclone)
-		return RelationGetRelid(relation);
-	return llast_oid(get_partition_ancestors(RelationGetRelid(relation)));
-}
-
 /* Read a trigger's arguments. */
 static void
-read_arguments(OssWatch *watch, Relation relation, const Trigger *trigger)
+read_arguments(OssWatch *watch, const Trigger *trigger)
 {
-	MemoryContext old = MemoryContextSwitchTo(watch->context);
-
 	if (trigger->tgnargs % 2 != 0)
 		bad_argument(trigger, trigger->tgargs[trigger->tgnargs - 1], "");
 	for (int i = 0; i < trigger->tgnargs; i += 2)
-		take_argument(watch, relation, trigger, trigger->tgargs[i],
+		take_argument(watch, trigger, trigger->tgargs[i],
 					  pstrdup(trigger->tgargs[i + 1]));
-	MemoryContextSwitchTo(old);
-	if (watch->key_column == 0 ||
-		(watch->bucket == NULL) == (watch->bucket_column == 0))
+	if (argument(trigger, "key_column") == NULL ||
+		(watch->bucket == NULL) == (argument(trigger, "bucket_column") == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" needs key_column, and either bucket_column or bucket",
 						trigger->tgname)));
-	take_columns(watch, relation, trigger);
-	watch->source = source_of(relation, trigger);
 }
 
-/*
- * Append an SQL expression for a column of an alias.  A collation of the
- * column's own would keep job's index from being used, and one that is not
- * deterministic take different keys for the same.
- */
-static void
-append_column(StringInfo sql, Relation relation, const char *alias,
-			  AttrNumber column)
+/* Find the parent of a trigger that is a clone, and the relation of both. */
+static Oid
+parent_trigger(Oid trigger, Oid *relation)
 {
-	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
-												column - 1);
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			parent = InvalidOid;
 
-	appendStringInfo(sql, "%s.%s::pg_catalog.text COLLATE pg_catalog.\"default\"",
-					 alias, quote_identifier(NameStr(attribute->attname)));
-}
-
-/* Append a query for bucket and key of what a FROM item has. */
-static void
-append_pairs(StringInfo sql, const OssWatch *watch, Relation relation,
-			 const char *from)
-{
-	const char *alias = quote_identifier(RelationGetRelationName(relation));
-
-	appendStringInfoString(sql, "SELECT ");
-	if (watch->bucket_column)
-		append_column(sql, relation, alias, watch->bucket_column);
-	else
-		appendStringInfo(sql, "%s::pg_catalog.text",
-						 quote_literal_cstr(watch->bucket));
-	appendStringInfoString(sql, " AS b, ");
-	append_column(sql, relation, alias, watch->key_column);
-	appendStringInfo(sql, " AS k FROM %s AS %s", from, alias);
-	if (watch->condition)
-		appendStringInfo(sql, " WHERE (%s)", watch->condition);
-}
-
-/*
- * Append a query for what is in one transition table; when there are two, for
- * what is there and not in the other.
- */
-static void
-append_difference(StringInfo sql, const OssWatch *watch, Relation relation,
-				  const char *table, const char *other)
-{
-	append_pairs(sql, watch, relation, quote_identifier(table));
-	if (other == NULL)
-		return;
-	appendStringInfoString(sql, " EXCEPT ALL ");
-	append_pairs(sql, watch, relation, quote_identifier(other));
-}
-
-/* Prepare a plan to be kept, as whoever we are. */
-static SPIPlanPtr
-keep(const char *sql, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
-
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare \"%s\": %s", sql,
-			 SPI_result_code_string(SPI_result));
-	return plan;
-}
-
-/* Parameters of the statements below, in order. */
-static Oid	parameters[OSS_WATCH_PARAMETERS] = {
-	OIDOID,						/* requester */
-	TEXTOID,					/* server */
-	FLOAT8OID,					/* thr */
-	INT4OID,					/* priority */
-	OIDOID,						/* source */
-	TIMESTAMPTZOID,				/* now */
-	TEXTARRAYOID,				/* buckets */
-	TEXTARRAYOID,				/* keys */
-	INT8OID,					/* origin */
-	TEXTOID,					/* name of requester */
-	TEXTOID						/* name of source */
-};
-
-/* Prepare a plan to be kept, as the extension's owner. */
-static SPIPlanPtr
-keep_as_owner(const char *sql)
-{
-	OssStatementState state;
-	SPIPlanPtr	plan;
-
-	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
-	plan = keep(sql, OSS_WATCH_PARAMETERS, parameters);
-	oss_statement_end(&state);
-	return plan;
-}
-
-/* Make the statement that enqueues what a query gives. */
-static SPIPlanPtr
-make_enqueue(const char *pairs)
-{
-	return keep_as_owner(psprintf("INSERT INTO oss_labels.job (requester, server, thr, "
-								  "priority, source, enqueued_at, due, bucket, key, "
-								  "origin, requester_name, source_name) "
-								  "SELECT $1, $2, $3, $4, $5, $6, $6, p.b, p.k, $9, $10, $11 "
-								  "FROM (%s) p "
-								  "WHERE p.b IS NOT NULL AND p.k IS NOT NULL", pairs));
-}
-
-/*
- * Make the statement that cancels what a query gives: as many jobs as there
- * are rows, for another row may name the same object.  What another
- * transaction has locked is being worked on or cancelled already.
- */
-static SPIPlanPtr
-make_cancel(const char *pairs)
-{
-	return keep_as_owner(psprintf("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-								  "SELECT c.ctid FROM (SELECT p.b, p.k, pg_catalog.count(*) AS n "
-								  "FROM (%s) p GROUP BY p.b, p.k) g, LATERAL "
-								  "(SELECT j.ctid FROM oss_labels.job j "
-								  "WHERE j.key OPERATOR(pg_catalog.=) g.k "
-								  "AND j.bucket OPERATOR(pg_catalog.=) g.b "
-								  "AND " FROM_SOURCE " AND " NOT_LEASED
-								  " LIMIT g.n FOR UPDATE SKIP LOCKED) c))", pairs));
-}
-
-/* Make the statement that cancels whatever came from the table. */
-static SPIPlanPtr
-make_cancel_all(void)
-{
-	return keep_as_owner("DELETE FROM oss_labels.job WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-						 "SELECT j.ctid FROM oss_labels.job j "
-						 "WHERE " FROM_SOURCE " AND " NOT_LEASED
-						 " FOR UPDATE SKIP LOCKED))");
-}
-
-#define FROM_ARRAYS \
-	"SELECT u.b, u.k FROM ROWS FROM (pg_catalog.unnest($7), pg_catalog.unnest($8)) u(b, k)"
-
-/* Make the statements of a trigger that is called for each row. */
-static void
-make_row_plans(OssWatch *watch, Relation relation)
-{
-	StringInfoData sql;
-	Oid			rowtype = RelationGetForm(relation)->reltype;
-
-	initStringInfo(&sql);
-	append_pairs(&sql, watch, relation, "(SELECT ($1).*)");
-	watch->find = keep(sql.data, 1, &rowtype);
-	watch->enqueue = make_enqueue(FROM_ARRAYS);
-	watch->cancel = make_cancel(FROM_ARRAYS);
-}
-
-/* Make the statements of a trigger with transition tables. */
-static void
-make_statement_plans(OssWatch *watch, Relation relation, const Trigger *trigger)
-{
-	StringInfoData added;
-	StringInfoData removed;
-
-	initStringInfo(&added);
-	initStringInfo(&removed);
-	if (trigger->tgnewtable)
-		append_difference(&added, watch, relation, trigger->tgnewtable,
-						  trigger->tgoldtable);
-	if (trigger->tgoldtable)
-		append_difference(&removed, watch, relation, trigger->tgoldtable,
-						  trigger->tgnewtable);
-	if (watch->condition)
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if (trigger->tgnewtable)
-			watch->find = keep(added.data, 0, NULL);
-		if (trigger->tgoldtable)
-			watch->find_old = keep(removed.data, 0, NULL);
+		*relation = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		parent = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
 	}
-	if (trigger->tgnewtable)
-		watch->enqueue = make_enqueue(watch->condition ? FROM_ARRAYS : added.data);
-	if (trigger->tgoldtable)
-		watch->cancel = make_cancel(watch->condition ? FROM_ARRAYS : removed.data);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parent;
+}
+
+/* Return the table that a trigger was made on: not a clone's. */
+static Oid
+source_of(Relation relation, const Trigger *trigger)
+{
+	Oid			source = RelationGetRelid(relation);
+	Oid			next = trigger->tgisclone ? trigger->tgoid : InvalidOid;
+
+	while (OidIsValid(next))
+		next = parent_trigger(next, &source);
+	return source;
+}
+
+/*
+ * In a logical replication worker a partition fires its own trigger and the
+ * clones of its ancestors': the one of the nearest table is to serve.
+ */
+static bool
+is_shadowed(Relation relation, const Trigger *trigger, Oid source)
+{
+	const TriggerDesc *all = relation->trigdesc;
+	List	   *ancestors;
+
+	if (!trigger->tgisclone || !oss_watch_is_replica(trigger))
+		return false;
+	ancestors = get_partition_ancestors(RelationGetRelid(relation));
+	for (int i = 0; i < all->numtriggers; i++)
+	{
+		const Trigger *other = &all->triggers[i];
+		ListCell   *cell;
+		Oid			other_source;
+
+		if (other->tgoid == trigger->tgoid || !oss_watch_is_replica(other) ||
+			other->tgfoid != trigger->tgfoid)
+			continue;
+		other_source = source_of(relation, other);
+		if (other_source == RelationGetRelid(relation))
+			return true;
+		foreach(cell, ancestors)
+		{
+			if (lfirst_oid(cell) == source)
+				break;
+			if (lfirst_oid(cell) == other_source)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Give the numbers of a partition's columns instead of its ancestor's. */
+static void
+map_columns(OssWatched *watched, Oid relid)
+{
+	if (watched->relation == relid)
+		return;
+	for (int i = 0; i < watched->ncolumns; i++)
+	{
+		if (watched->columns[i] != 0)
+			watched->columns[i] =
+				get_attnum(relid, get_attname(watched->relation,
+											  watched->columns[i], false));
+	}
+	watched->relation = relid;
+}
+
+/* Find out what the names of a trigger mean now. */
+static OssWatched *
+find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
+{
+	const char *number = argument(trigger, "watch");
+	OssWatched *watched = number ? oss_watched_read(number) : NULL;
+
+	if (watched && watched->relation == watch->source)
+		watch->server = watched->server;
+	else
+		watched = oss_watched_now(RelationGetRelid(relation));
+	map_columns(watched, RelationGetRelid(relation));
+	return watched;
+}
+
+/* Return the number of a column that an argument names; 0 and a problem. */
+static AttrNumber
+find_column(OssWatch *watch, Relation relation, const char *name)
+{
+	const OssWatched *watched = watch->watched;
+	AttrNumber	column;
+
+	for (int i = 0; i < watched->ncolumns; i++)
+	{
+		char	   *problem;
+
+		if (strcmp(watched->names[i], name) != 0)
+			continue;
+		column = watched->columns[i];
+		problem = column > 0 ? oss_watch_column_problem(relation, column) :
+			psprintf("its column that was \"%s\" was dropped", name);
+		if (problem == NULL)
+			return column;
+		watch->problem = problem;
+		return 0;
+	}
+
+	/* the virtual ones are not among what is watched */
+	column = get_attnum(RelationGetRelid(relation), name);
+	watch->problem = column > 0 ? oss_watch_column_problem(relation, column) :
+		NULL;
+	if (watch->problem == NULL)
+		watch->problem = psprintf("it has no column \"%s\"", name);
+	return 0;
 }
 
 /* Fill a new watch. */
@@ -474,7 +359,10 @@ static void
 fill(OssWatch *watch, TriggerData *call)
 {
 	Relation	relation = call->tg_relation;
+	const Trigger *trigger = call->tg_trigger;
+	const char *bucket_column = argument(trigger, "bucket_column");
 	Oid			id = watch->trigger;
+	MemoryContext old;
 
 	memset(watch, 0, sizeof(OssWatch));
 	watch->trigger = id;
@@ -483,13 +371,18 @@ fill(OssWatch *watch, TriggerData *call)
 	watch->context = AllocSetContextCreate(CacheMemoryContext,
 										   "oss_labels watch",
 										   ALLOCSET_SMALL_SIZES);
-	read_arguments(watch, relation, call->tg_trigger);
-	if (TRIGGER_FIRED_FOR_ROW(call->tg_event))
-		make_row_plans(watch, relation);
-	else if (TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))
-		watch->cancel = make_cancel_all();
-	else
-		make_statement_plans(watch, relation, call->tg_trigger);
+	old = MemoryContextSwitchTo(watch->context);
+	read_arguments(watch, trigger);
+	watch->source = source_of(relation, trigger);
+	watch->shadowed = is_shadowed(relation, trigger, watch->source);
+	watch->watched = find_watched(watch, relation, trigger);
+	watch->key_column = find_column(watch, relation,
+									argument(trigger, "key_column"));
+	if (bucket_column)
+		watch->bucket_column = find_column(watch, relation, bucket_column);
+	if (RelationUsesLocalBuffers(relation))
+		watch->problem = "it is a temporary table";
+	MemoryContextSwitchTo(old);
 	watch->stale = false;
 }
 
@@ -515,7 +408,7 @@ oss_watch_enter(TriggerData *call)
 	return watch;
 }
 
-/* Note the end of a call. */
+/* The call is over. */
 void
 oss_watch_leave(OssWatch *watch)
 {

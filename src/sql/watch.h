@@ -1,7 +1,6 @@
 /*-------------------------------------------------------------------------
  * watch.h
- *	  What a trigger that enqueues was told: its arguments, its columns and
- *	  the statements made of them.
+ *	  What a trigger that enqueues was told, and where its columns are now.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -13,24 +12,29 @@
 
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "sql/watched.h"
+
+/* Names of the transition tables of watch()'s triggers. */
+#define OSS_WATCH_NEW "oss_labels_new"
+#define OSS_WATCH_OLD "oss_labels_old"
 
 /*
- * A trigger's arguments and plans, kept for the session until the relation
- * changes.  find selects the bucket and key of the rows that count, as the
- * inserting role; enqueue and cancel run as the extension's owner.  With a
- * condition, or for each row, they take what find found as arrays; otherwise
- * they read the transition tables themselves.
+ * A trigger's arguments and plans, kept for the session until the relation, the
+ * table it was watched through, or a server changes.
  */
 typedef struct OssWatch
 {
 	Oid			trigger;		/* hash key */
 	Oid			relation;
-	Oid			source;			/* the table that was watched: the root of a
-								 * partition whose trigger is a clone */
+	Oid			source;			/* the table that was watched: an ancestor of
+								 * a partition whose trigger is a clone */
 	bool		stale;
 	int			busy;			/* calls on the stack that use it */
 	MemoryContext context;
-	const char *server;
+	char	   *problem;		/* why nothing can be queued; NULL: it can */
+	bool		shadowed;		/* a nearer table's watch serves the rows */
+	OssWatched *watched;		/* columns are those of the relation */
+	const char *server;			/* NULL: the one that NULL stands for */
 	const char *bucket;			/* NULL: from the column */
 	const char *condition;		/* NULL: every row */
 	bool		has_thr;
@@ -38,26 +42,31 @@ typedef struct OssWatch
 	int32		priority;
 	AttrNumber	key_column;
 	AttrNumber	bucket_column;	/* 0: bucket is given */
-	SPIPlanPtr	find;
+
+	/* once the condition is prepared, see watch_condition.h */
+	SPIPlanPtr	find_new;
 	SPIPlanPtr	find_old;
-	SPIPlanPtr	enqueue;
-	SPIPlanPtr	cancel;
+	SPIPlanPtr	find_row;
+	Bitmapset  *read;			/* columns that the condition reads */
 } OssWatch;
 
-/* Parameters of enqueue and cancel. */
-#define OSS_WATCH_PARAMETERS 11
-
 /*
- * Return the watch of the trigger that is called, with its plans, marked busy.
- * The transition tables must be registered with SPI.  Errors: 22023, 39P01,
- * 42703, 42804.
+ * Return the watch of the trigger that is called, marked busy.  Errors: 22023
+ * and 39P01 for a trigger that could never have worked, 0A000 for a virtual
+ * generated column.  What DDL did to it since is its problem.
  */
 extern OssWatch *oss_watch_enter(TriggerData *call);
 
-/* The call is over; not needed when it threw. */
+/* The call is over. */
 extern void oss_watch_leave(OssWatch *watch);
 
-/* Raise 42804 when a column can't name a bucket or key. */
-extern void oss_watch_check_column(Relation relation, AttrNumber column);
+/*
+ * Return what is wrong with a column that shall name a bucket or key, or NULL.
+ * Raises 0A000 for a virtual generated column.
+ */
+extern char *oss_watch_column_problem(Relation relation, AttrNumber column);
+
+/* Does a trigger serve logical replication only? */
+extern bool oss_watch_is_replica(const Trigger *trigger);
 
 #endif							/* OSS_WATCH_H */

@@ -25,7 +25,7 @@ SELECT oss_labels.watch('pg_stat_activity', 'query', bucket => 'tenlabels');
 SELECT oss_labels.watch(1, 'key', bucket => 'tenlabels');
 \echo :LAST_ERROR_SQLSTATE
 SELECT oss_labels.watch(NULL, 'key', bucket => 'tenlabels');
-SELECT oss_labels.check_watch('watched', NULL, NULL, 'tenlabels', NULL, NULL);
+SELECT oss_labels.check_watch('watched', NULL, NULL, 'tenlabels', NULL, NULL, NULL);
 
 SELECT oss_labels.watch('watched', key_column => 'key', bucket => 'tenlabels');
 
@@ -77,21 +77,33 @@ TRUNCATE watched;
 :jobs;
 TRUNCATE oss_labels.job;
 
--- renamed columns and tables are followed, dropped columns are guarded
+-- renamed columns, tables and schemas are followed, and types within text
 ALTER TABLE watched RENAME key TO object;
 ALTER TABLE watched RENAME TO looked_after;
 ALTER TABLE looked_after RENAME note TO key;
-INSERT INTO looked_after VALUES (1, 'renamed', 'not this');
+CREATE SCHEMA moved;
+ALTER TABLE looked_after SET SCHEMA moved;
+ALTER SCHEMA moved RENAME TO elsewhere;
+INSERT INTO elsewhere.looked_after VALUES (1, 'renamed', 'not this');
 :jobs;
-ALTER TABLE looked_after DROP COLUMN object;
--- 19's DETAIL ends with a period
-\set VERBOSITY terse
-ALTER TABLE looked_after ALTER COLUMN object TYPE int USING 0;
-\set VERBOSITY default
-SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = 'looked_after'::regclass;
+SELECT columns, names, server FROM oss_labels.watched;
+SELECT columns::text::oss_labels.watched_columns::text = columns::text AS reads_back FROM oss_labels.watched;
+ALTER TABLE elsewhere.looked_after SET SCHEMA public;
+DROP SCHEMA elsewhere;
+ALTER TABLE looked_after ALTER COLUMN object TYPE varchar(100);
+ALTER TABLE looked_after ALTER COLUMN object TYPE varchar(255);
+ALTER TABLE looked_after ADD COLUMN added text DEFAULT 'x';
+ALTER TABLE looked_after DROP COLUMN added;
+INSERT INTO looked_after VALUES (2, 'retyped');
+ALTER TABLE looked_after ALTER COLUMN object TYPE char(20);
+INSERT INTO looked_after VALUES (3, 'padded');
+ALTER TABLE looked_after ALTER COLUMN object TYPE text;
+SELECT count(*) FILTER (WHERE key = 'padded') AS padded FROM oss_labels.job;
+:jobs;
 
 -- a thousand updates of other columns enqueue nothing
 TRUNCATE looked_after;
+:jobs;
 INSERT INTO looked_after SELECT i, 'k' || i FROM generate_series(1, 1000) i;
 SELECT count(*) FROM oss_labels.job;
 UPDATE looked_after SET key = 'note' || id;
