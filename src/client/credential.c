@@ -11,15 +11,13 @@
  */
 #include "postgres.h"
 
+#include "client/credential_cache.h"
 #include "client/credential_source.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
 #define SECONDS					USECS_PER_SEC
-
-/* A failed fetch is not repeated for so long. */
-#define FAILURE_REMEMBERED		(1 * SECONDS)
 
 /* A key refused again within this time after being asked for again is bad. */
 #define REFUSAL_REMEMBERED		(10 * SECONDS)
@@ -64,6 +62,7 @@ wipe_on_reset(void *arg)
 
 	/* The fetch's memory, a child, is gone already. */
 	source->fetching = NULL;
+	credential_cache_give_up(&source->identity, &source->ticket);
 	wipe_key(&source->key);
 	wipe_string(&source->options.access_key_secret);
 	wipe_string(&source->options.security_token);
@@ -114,6 +113,16 @@ credential_source_make(MemoryContext context, List *options)
 	return source;
 }
 
+/* Let a source share its keys. */
+void
+credential_source_share(CredentialSource *source, Oid mapping,
+						const uint8 *digest, int64 read_at)
+{
+	source->identity.mapping = mapping;
+	source->identity.read_at = source->provider->renewable ? read_at : 0;
+	memcpy(source->identity.digest, digest, sizeof(source->identity.digest));
+}
+
 /* Return the source's name. */
 const char *
 credential_source_name(const CredentialSource *source)
@@ -156,12 +165,26 @@ go_on_with_old_key(CredentialSource *source, const char *detail)
 
 	if (key->expires)
 		wait = Max((key->expires_at - source->failed_at) / 10,
-				   FAILURE_REMEMBERED);
+				   CREDENTIAL_FAILURE_REMEMBERED);
 	key->refresh_at = source->failed_at + Min(wait, REREAD_AFTER);
 	ereport(LOG,
 			(errmsg("could not renew credentials from source \"%s\", going on with those at hand",
 					source->provider->name),
 			 errdetail_log("%s", detail)));
+}
+
+/* Remember why there is no key; detail lives in the failure's context. */
+static void
+remember_failure(CredentialSource *source, const char *detail,
+				 TimestampTz failed_at)
+{
+	MemoryContext old = MemoryContextSwitchTo(source->failure_context);
+
+	source->failure = oss_failure_make("CredentialsUnavailable", detail,
+									   psprintf("credentials from source \"%s\"",
+												source->provider->name));
+	MemoryContextSwitchTo(old);
+	source->failed_at = failed_at;
 }
 
 /* End the fetch and remember why it failed. */
@@ -170,6 +193,7 @@ credential_fail(CredentialSource *source, const char *format,...)
 {
 	MemoryContext old;
 	StringInfoData detail;
+	bool		usable;
 	int			needed;
 
 	MemoryContextReset(source->failure_context);
@@ -187,14 +211,15 @@ credential_fail(CredentialSource *source, const char *format,...)
 			break;
 		enlargeStringInfo(&detail, needed);
 	}
-	source->failure = oss_failure_make("CredentialsUnavailable", detail.data,
-									   psprintf("credentials from source \"%s\"",
-												source->provider->name));
 	MemoryContextSwitchTo(old);
-	source->failed_at = GetCurrentTimestamp();
+	remember_failure(source, detail.data, GetCurrentTimestamp());
 	source->fetching = NULL;
-	if (key_usable(source, source->failed_at))
+	usable = key_usable(source, source->failed_at);
+	if (usable)
 		go_on_with_old_key(source, detail.data);
+	credential_cache_fail(&source->identity, &source->ticket, detail.data,
+						  source->failed_at,
+						  usable ? source->key.refresh_at : 0);
 }
 
 /*
@@ -291,6 +316,7 @@ credential_deliver(CredentialSource *source, const char *id,
 	wipe_key(&source->key);
 	source->key = key;
 	source->fetching = NULL;
+	credential_cache_store(&source->identity, &source->ticket, &source->key);
 }
 
 /* Note that the transfer of a step is done. */
@@ -398,6 +424,7 @@ do_step(CredentialSource *source)
 			error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		{
 			end_fetch(source);
+			credential_cache_give_up(&source->identity, &source->ticket);
 			MemoryContextSwitchTo(old);
 			PG_RE_THROW();
 		}
@@ -434,21 +461,89 @@ continue_fetch(CredentialSource *source, TimestampTz now)
 		do_step(source);
 }
 
+/* Take over a key that another process has fetched. */
+static void
+take_key(CredentialSource *source, const CredentialCached *cached)
+{
+	CredentialKey key = {
+		.id = MemoryContextStrdup(source->context, cached->id),
+		.secret = MemoryContextStrdup(source->context, cached->secret),
+		.expires = true,
+		.expires_at = cached->expires_at,
+		.refresh_at = cached->refresh_at
+	};
+
+	if (cached->token[0] != '\0')
+		key.token = MemoryContextStrdup(source->context, cached->token);
+	wipe_key(&source->key);
+	source->key = key;
+}
+
+/* Does a source want a key: the first one, or a newer one? */
+static bool
+wants_key(const CredentialSource *source, TimestampTz now)
+{
+	return (!key_usable(source, now) || now >= source->key.refresh_at) &&
+		(source->failure == NULL ||
+		 passed(source->failed_at, CREDENTIAL_FAILURE_REMEMBERED, now));
+}
+
+/*
+ * Fetch a key, or go on with it, unless another process does or has done so.
+ */
+static void
+look_for_key(CredentialSource *source, TimestampTz now)
+{
+	CredentialAnswer answer;
+	CredentialAdvice advice = credential_cache_ask(&source->identity,
+												   &source->ticket,
+												   !key_usable(source, now),
+												   &answer);
+
+	if (advice == CREDENTIAL_FETCH)
+	{
+		if (source->fetching != NULL)
+			continue_fetch(source, now);
+		else
+			begin_fetch(source);
+		return;
+	}
+	end_fetch(source);
+	if (advice == CREDENTIAL_TAKE)
+	{
+		take_key(source, &answer.key);
+		explicit_bzero(&answer.key, sizeof(answer.key));
+	}
+	else if (advice == CREDENTIAL_FAIL)
+	{
+		MemoryContextReset(source->failure_context);
+		source->failure = NULL;
+		remember_failure(source,
+						 MemoryContextStrdup(source->failure_context,
+											 answer.detail),
+						 answer.failed_at);
+	}
+	else
+		source->waiting = !key_usable(source, now);
+}
+
 /* Ask for credentials. */
 CredentialState
 credential_get(CredentialSource *source, OssCredentials *out,
 			   const OssFailure **failure)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		usable = key_usable(source, now);
+	bool		waited = source->waiting;
 
-	if (source->fetching != NULL)
-		continue_fetch(source, now);
-	else if ((!usable || now >= source->key.refresh_at) &&
-			 (source->failure == NULL ||
-			  passed(source->failed_at, FAILURE_REMEMBERED, now)))
-		begin_fetch(source);
+	source->waiting = false;
+	if (source->fetching != NULL || wants_key(source, now))
+		look_for_key(source, now);
 	source->asked_at = now;
+	if (waited && !source->waiting)
+		credential_cache_stop_waiting();
+	else if (source->waiting && !waited)
+		elog(DEBUG1, "waiting for another process that fetches credentials from source \"%s\"",
+			 source->provider->name);
 
 	if (key_usable(source, now))
 	{
@@ -457,7 +552,7 @@ credential_get(CredentialSource *source, OssCredentials *out,
 		out->token = source->key.token;
 		return CREDENTIAL_READY;
 	}
-	if (source->fetching != NULL)
+	if (source->fetching != NULL || source->waiting)
 		return CREDENTIAL_PENDING;
 	*failure = source->failure;
 	return CREDENTIAL_FAILED;
@@ -477,6 +572,8 @@ credential_refused(CredentialSource *source, const char *key_id)
 	/* Asked again, the source has given the same key again. */
 	if (strcmp(source->refused_id, key_id) == 0 &&
 		!passed(source->refused_at, REFUSAL_REMEMBERED, now))
+		return false;
+	if (!credential_cache_refuse(&source->identity, key_id, REFUSAL_REMEMBERED))
 		return false;
 	strlcpy(source->refused_id, key_id, sizeof(source->refused_id));
 	source->refused_at = now;

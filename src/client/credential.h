@@ -19,8 +19,18 @@
 #include "protocol/sign.h"
 #include "utils/guc.h"
 
-/* Bytes of an access key id. */
+/* Bytes of an access key id and of its secret. */
 #define CREDENTIAL_ID_MAX	128
+#define CREDENTIAL_SECRET_MAX	256
+
+/* Bytes of a digest of what the catalogs say of a server and a mapping. */
+#define CREDENTIAL_DIGEST_LEN	32
+
+/*
+ * Who waits for credentials asks again after so long at the latest: another
+ * process may be fetching them, and has to be seen to be alive.
+ */
+#define CREDENTIAL_POLL_MS	500
 
 struct OssFailure;
 
@@ -42,9 +52,19 @@ extern CredentialSource *credential_source_make(MemoryContext context,
 												List *options);
 
 /*
+ * Let a source share its keys with the processes that make the same source from
+ * the same mapping.  digest is of all that the key depends on, read at the time
+ * read_at by http_clock_us(); 0 if a rollback may undo it, then nothing is
+ * shared.
+ */
+extern void credential_source_share(CredentialSource *source, Oid mapping,
+									const uint8 *digest, int64 read_at);
+
+/*
  * Ask for credentials.  READY: *out points into the source and is valid until
- * the next call; PENDING: a fetch is under way, the caller asks again after
- * each http_turn(); FAILED: *failure explains (valid like *out until the next
+ * the next call; PENDING: a fetch is under way, here or in another process, and
+ * the caller asks again after each http_turn() of CREDENTIAL_POLL_MS at most;
+ * FAILED: *failure explains (valid like *out until the next
  * call; it is remembered for a second, so that a thousand requests do not
  * hammer the metadata service).  Never throws but for lack of memory.
  */

@@ -14,7 +14,6 @@
 #include "protocol/uri.h"
 #include "utils/builtins.h"
 
-#define SECRET_MAX		256
 #define TOKEN_MAX		16384
 #define NAME_MAX_LEN	64
 #define ARN_MAX			512
@@ -82,7 +81,7 @@ credential_id_problem(const char *value)
 const char *
 credential_secret_problem(const char *value)
 {
-	return text_problem(value, SECRET_MAX, "");
+	return text_problem(value, CREDENTIAL_SECRET_MAX, "");
 }
 
 /* Say what is wrong with a security token, which is sent as a header. */

@@ -80,6 +80,24 @@ typedef struct CredentialKey
 								 * DT_NOEND for never */
 } CredentialKey;
 
+/* Whose key a source gives, for those who share it; mapping may be invalid. */
+typedef struct CredentialIdentity
+{
+	Oid			mapping;
+	int64		read_at;		/* when the digest's rows were; 0: not shared */
+	uint8		digest[CREDENTIAL_DIGEST_LEN];
+} CredentialIdentity;
+
+/* A source's part in the sharing: what it has, and may fetch for others. */
+typedef struct CredentialTicket
+{
+	uint64		version;		/* of the shared key at hand, 0: none */
+	uint64		number;			/* of the fetch, 0: none for others */
+} CredentialTicket;
+
+/* A failed fetch is not repeated for so long. */
+#define CREDENTIAL_FAILURE_REMEMBERED	USECS_PER_SEC
+
 /*
  * Invariant: while fetching is not NULL, transfer is not NULL and belongs to
  * fetch_context, so that some later http_turn() ends it; everything of a
@@ -91,6 +109,11 @@ struct CredentialSource
 	const CredentialProvider *provider;
 	CredentialOptions options;
 	CredentialKey key;
+
+	/* the processes that share the key */
+	CredentialIdentity identity;
+	CredentialTicket ticket;
+	bool		waiting;		/* for another process's fetch */
 
 	/* the fetch under way */
 	MemoryContext fetch_context;

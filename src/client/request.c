@@ -346,7 +346,7 @@ advance(OssRequest *request, int64 now)
 	{
 		case CREDENTIAL_PENDING:
 			request->wants_key = true;
-			return left;
+			return left < 0 ? CREDENTIAL_POLL_MS : Min(left, CREDENTIAL_POLL_MS);
 		case CREDENTIAL_FAILED:
 			fail(request, failure);
 			return 0;

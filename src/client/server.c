@@ -53,10 +53,11 @@ typedef struct ServerRows
 {
 	NameData	name;
 	Oid			owner;
+	Oid			mapping;
 	bool		server_tentative;	/* written by this transaction, which may
 									 * be rolled back */
 	bool		mapping_tentative;
-	uint8		digest[OSS_SERVER_DIGEST_LEN];
+	uint8		digest[CREDENTIAL_DIGEST_LEN];
 } ServerRows;
 
 /*
@@ -165,7 +166,6 @@ static void
 digest_rows(ServerRows *rows, HeapTuple server, HeapTuple mapping)
 {
 	pg_cryptohash_ctx *digest = pg_cryptohash_create(PG_SHA256);
-	Oid			mappingid = ((Form_pg_user_mapping) GETSTRUCT(mapping))->oid;
 	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
 
 	if (digest == NULL)
@@ -177,7 +177,7 @@ digest_rows(ServerRows *rows, HeapTuple server, HeapTuple mapping)
 			elog(ERROR, "could not begin a digest: %s",
 				 pg_cryptohash_error(digest));
 		digest_bytes(digest, &rows->owner, sizeof(rows->owner));
-		digest_bytes(digest, &mappingid, sizeof(mappingid));
+		digest_bytes(digest, &rows->mapping, sizeof(rows->mapping));
 		digest_bytes(digest, &writer, sizeof(writer));
 		digest_options(digest, FOREIGNSERVEROID, server,
 					   Anum_pg_foreign_server_srvoptions);
@@ -219,6 +219,7 @@ read_rows(Oid serverid, Oid userid, ServerRows *rows)
 
 		rows->name = form->srvname;
 		rows->owner = form->srvowner;
+		rows->mapping = ((Form_pg_user_mapping) GETSTRUCT(mapping))->oid;
 		rows->server_tentative = is_tentative(server);
 		rows->mapping_tentative = is_tentative(mapping);
 		digest_rows(rows, server, mapping);
@@ -249,9 +250,11 @@ is_trusted(const OssServer *server)
 static void
 take_rows(OssServer *server, const ServerRows *rows, int64 now)
 {
-	if (server->name == NULL || strcmp(server->name, NameStr(rows->name)) != 0)
+	if (strcmp(server->name, NameStr(rows->name)) != 0)
 		server->name = MemoryContextStrdup(server->context, NameStr(rows->name));
 	server->current_at = rows->server_tentative ? 0 : now;
+	credential_source_share(server->source, rows->mapping, rows->digest,
+							rows->mapping_tentative ? 0 : server->current_at);
 }
 
 /* Compare a server with the catalogs; take it out of the cache if it differs. */
@@ -557,12 +560,13 @@ read_server(Oid serverid, Oid userid)
 	memcpy(server->digest, rows.digest, sizeof(server->digest));
 	server->machine_credentials = credential_uses_machine(mapping->options);
 	server->superusers_only = credential_needs_superuser(mapping->options);
-	namestrcpy(&rows.name, foreign->servername);
-	take_rows(server, &rows, now);
-	server->read_at = server->current_at;
+	server->name = MemoryContextStrdup(context, foreign->servername);
 	server_options_read(server, foreign->options);
 	check_trust(server);
 	server->source = credential_source_make(context, mapping->options);
+	namestrcpy(&rows.name, foreign->servername);
+	take_rows(server, &rows, now);
+	server->read_at = server->current_at;
 	reset->func = on_server_reset;
 	reset->arg = server;
 	MemoryContextRegisterResetCallback(context, reset);
@@ -606,9 +610,18 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 {
 	const OssFailure *failure = NULL;
 	CredentialState state;
+	int64		end = http_now() + server->timeout_ms * INT64CONST(1000);
 
 	while ((state = credential_get(server->source, who, &failure)) == CREDENTIAL_PENDING)
-		http_turn(-1);
+	{
+		if (http_now() >= end)
+			oss_failure_throw(oss_failure_make("CredentialsUnavailable",
+											   psprintf("They did not come within timeout_ms, %d ms.",
+														server->timeout_ms),
+											   psprintf("credentials from source \"%s\"",
+														credential_source_name(server->source))));
+		http_turn(CREDENTIAL_POLL_MS);
+	}
 	if (state == CREDENTIAL_FAILED)
 		oss_failure_throw(failure);
 }

@@ -17,9 +17,6 @@
 
 #define OSS_WRAPPER_NAME "oss_labels"
 
-/* Bytes of a digest of what the catalogs say of a server and a mapping. */
-#define OSS_SERVER_DIGEST_LEN 32
-
 /*
  * A foreign server as one role sees it, with what is remembered about it from
  * one request to the next.  Immutable but for the name and the last block;
@@ -35,7 +32,7 @@ typedef struct OssServer
 	Oid			owner;
 	bool		machine_credentials;	/* their source is the machine's */
 	bool		superusers_only;	/* may use the mapping */
-	uint8		digest[OSS_SERVER_DIGEST_LEN];
+	uint8		digest[CREDENTIAL_DIGEST_LEN];
 	bool		public_mapping; /* PUBLIC's, not the role's own */
 	Oid			userid;
 	char	   *name;
@@ -94,7 +91,7 @@ extern Oid	oss_server_oid(const char *name, Oid userid);
 
 /*
  * Return the server's credentials, waiting on the event loop for them to be
- * fetched.  Errors: 28000 they can't be had; 57014 and so on while waiting.
+ * fetched, for timeout_ms at most.  Errors: 28000 they can't be had; 57014 and so on while waiting.
  */
 extern void oss_server_credentials(OssServer *server, OssCredentials *who);
 

@@ -15,6 +15,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "client/credential_cache.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -315,7 +316,7 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 	hold(dbid, -1);
 }
 
-/* Let the worker know of the end of the extension, at commit. */
+/* Let the worker and the cache of keys know of what is dropped, at commit. */
 static void
 on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
@@ -324,6 +325,8 @@ on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 	if (access == OAT_DROP && class == ExtensionRelationId && oss_shared &&
 		object == get_extension_oid("oss_labels", true))
 		oss_wake_at_commit();
+	if (access == OAT_DROP)
+		credential_cache_dropped(class, object);
 }
 
 /* Watch over DDL. */

@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "client/clock.h"
+#include "client/credential_cache.h"
 #include "client/flow.h"
 #include "compat.h"
 #include "miscadmin.h"
@@ -50,6 +51,7 @@ request_shared_memory(void)
 	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssShared)),
 									oss_flow_shared_size()));
 	RequestAddinShmemSpace(oss_clock_shared_size());
+	credential_cache_shared_request();
 	RequestNamedLWLockTranche("oss_labels", 1);
 }
 
@@ -76,6 +78,7 @@ start_shared_memory(void)
 	}
 	oss_flow_shared_start();
 	oss_clock_shared_start();
+	credential_cache_shared_start();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -1,0 +1,484 @@
+/*-------------------------------------------------------------------------
+ * credential_cache.c
+ *	  Fetched keys that the processes of a cluster share.
+ *
+ * Locking: the table's lock guards all of it; under it is nothing that can fail
+ * or wait.  Who waits for somebody's fetch sleeps on the table's condition
+ * variable, in http_turn() like for anything else.  Leases are by
+ * http_clock_us(), lives of keys and failures by the clock of the day.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_user_mapping.h"
+#include "client/credential_cache.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+#define SLOTS	128
+#define TRANCHE	"oss_labels credentials"
+
+/*
+ * A fetch that nobody has gone on with for so long may be begun by another
+ * process.  Who waits for its own fetch goes on every CREDENTIAL_POLL_MS.
+ */
+#define LEASE_US	INT64CONST(5000000)
+
+/*
+ * A mapping's key.  The first three fields say whose it is, the next two with
+ * which options: those read last count, and who has read others does without.
+ */
+typedef struct CacheSlot
+{
+	Oid			dbid;			/* InvalidOid: free */
+	Oid			mapping;
+	uint32		endpoint;		/* hash of the metadata service's address */
+	int64		read_at;
+	uint8		digest[CREDENTIAL_DIGEST_LEN];
+	int64		used_at;
+
+	uint64		version;		/* of the key, 0: none */
+	CredentialCached key;
+
+	uint64		fetch;			/* number of the ticket, 0: none */
+	int			fetcher;		/* process that has it */
+	int64		leased_until;
+
+	TimestampTz failed_at;		/* 0: the last fetch did not fail */
+	char		detail[CREDENTIAL_DETAIL_MAX];
+
+	char		refused_id[CREDENTIAL_ID_MAX + 1];
+	TimestampTz refused_at;
+} CacheSlot;
+
+typedef struct CacheTable
+{
+	LWLock	   *lock;
+	ConditionVariable changed;
+	uint64		numbers;		/* given out to tickets and versions */
+	CacheSlot	slots[SLOTS];
+} CacheTable;
+
+static CacheTable *table = NULL;
+
+/* This process may have tickets. */
+static bool has_tickets = false;
+
+/* Mappings and databases that this transaction dropped; TopTransactionContext. */
+static List *dropped_mappings = NIL;
+static List *dropped_databases = NIL;
+
+/* Ask for shared memory and a lock. */
+void
+credential_cache_shared_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(CacheTable)));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+/* Attach to the shared table. */
+void
+credential_cache_shared_start(void)
+{
+	bool		found;
+
+	table = ShmemInitStruct(TRANCHE, sizeof(CacheTable), &found);
+	if (found)
+		return;
+	memset(table, 0, sizeof(CacheTable));
+	table->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	ConditionVariableInit(&table->changed);
+}
+
+/* Overwrite a slot's key. */
+static void
+drop_key(CacheSlot *slot)
+{
+	explicit_bzero(slot->key.id, sizeof(slot->key.id));
+	explicit_bzero(slot->key.secret, sizeof(slot->key.secret));
+	explicit_bzero(slot->key.token, sizeof(slot->key.token));
+	slot->version = 0;
+}
+
+/* Make a slot free. */
+static void
+free_slot(CacheSlot *slot)
+{
+	drop_key(slot);
+	memset(slot, 0, sizeof(*slot));
+}
+
+/* Is somebody fetching, as far as one can tell? */
+static bool
+is_leased(const CacheSlot *slot, int64 now)
+{
+	return slot->fetch != 0 && now < slot->leased_until;
+}
+
+/* Let others fetch. */
+static void
+end_fetch(CacheSlot *slot)
+{
+	slot->fetch = 0;
+	slot->fetcher = 0;
+	ConditionVariableBroadcast(&table->changed);
+}
+
+/* Name the metadata service that this session asks. */
+static uint32
+endpoint_hash(void)
+{
+	const char *endpoint = oss_metadata_endpoint;
+
+	return endpoint == NULL ? 0 :
+		hash_bytes((const unsigned char *) endpoint, strlen(endpoint));
+}
+
+/* Take a slot for a mapping that has none: the one not used for longest. */
+static CacheSlot *
+make_slot(const CredentialIdentity *who, CacheSlot *oldest)
+{
+	if (oldest == NULL)
+		return NULL;
+	free_slot(oldest);
+	oldest->dbid = MyDatabaseId;
+	oldest->mapping = who->mapping;
+	oldest->endpoint = endpoint_hash();
+	oldest->read_at = who->read_at;
+	memcpy(oldest->digest, who->digest, sizeof(oldest->digest));
+	return oldest;
+}
+
+/*
+ * Find a mapping's slot, or NULL when there is none for these options.  The
+ * table is locked.
+ */
+static CacheSlot *
+find_slot(const CredentialIdentity *who, bool make)
+{
+	int64		now = http_clock_us();
+	uint32		endpoint = endpoint_hash();
+	CacheSlot  *oldest = NULL;
+	CacheSlot  *slot = NULL;
+
+	for (int i = 0; i < SLOTS && slot == NULL; i++)
+	{
+		CacheSlot  *s = &table->slots[i];
+
+		if (s->dbid == MyDatabaseId && s->mapping == who->mapping &&
+			s->endpoint == endpoint)
+			slot = s;
+		else if (!is_leased(s, now) &&
+				 (oldest == NULL || s->used_at < oldest->used_at))
+			oldest = s;
+	}
+	if (slot == NULL)
+		slot = make ? make_slot(who, oldest) : NULL;
+	else if (memcmp(slot->digest, who->digest, sizeof(slot->digest)) != 0)
+		slot = who->read_at > slot->read_at ? make_slot(who, slot) : NULL;
+	if (slot == NULL)
+		return NULL;
+	slot->read_at = Max(slot->read_at, who->read_at);
+	slot->used_at = now;
+	return slot;
+}
+
+/* Is a key shared at all? */
+static bool
+is_shared(const CredentialIdentity *who)
+{
+	return table != NULL && OidIsValid(who->mapping) && who->read_at != 0;
+}
+
+/* Give all tickets of this process back. */
+static void
+return_tickets(void)
+{
+	if (!has_tickets)
+		return;
+	has_tickets = false;
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SLOTS; i++)
+		if (table->slots[i].fetcher == MyProcPid)
+			end_fetch(&table->slots[i]);
+	LWLockRelease(table->lock);
+}
+
+/* Give all tickets back at the process's end. */
+static void
+at_exit(int code, Datum arg)
+{
+	return_tickets();
+}
+
+/* Free the slots of what this transaction dropped. */
+static void
+free_dropped(void)
+{
+	if (dropped_mappings == NIL && dropped_databases == NIL)
+		return;
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SLOTS; i++)
+	{
+		CacheSlot  *slot = &table->slots[i];
+
+		if (list_member_oid(dropped_databases, slot->dbid) ||
+			(slot->dbid == MyDatabaseId &&
+			 list_member_oid(dropped_mappings, slot->mapping)))
+			free_slot(slot);
+	}
+	ConditionVariableBroadcast(&table->changed);
+	LWLockRelease(table->lock);
+}
+
+/*
+ * At the end of a transaction a session may become idle for hours, and must not
+ * keep a fetch from others that it left unfinished.  A worker turns its loop
+ * between transactions, too.
+ */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			free_dropped();
+			/* FALLTHROUGH */
+		case XACT_EVENT_ABORT:
+			dropped_mappings = dropped_databases = NIL;
+			if (MyBackendType == B_BACKEND)
+				return_tickets();
+			break;
+		default:
+			break;
+	}
+}
+
+/* Have the ends of transactions and of the process seen, once per process. */
+static void
+watch_ends(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	on_shmem_exit(at_exit, (Datum) 0);
+	registered = true;
+}
+
+/* Decide for a slot; the table is locked. */
+static CredentialAdvice
+advise(CacheSlot *slot, CredentialTicket *ticket, CredentialAnswer *answer)
+{
+	int64		now_us = http_clock_us();
+	TimestampTz now = GetCurrentTimestamp();
+	bool		usable = slot->version != 0 && now < slot->key.expires_at;
+
+	if (slot->fetch != 0 && slot->fetch == ticket->number)
+	{
+		slot->leased_until = now_us + LEASE_US;
+		return CREDENTIAL_FETCH;
+	}
+	ticket->number = 0;
+	if (usable &&
+		(slot->version != ticket->version || now < slot->key.refresh_at))
+	{
+		answer->key = slot->key;
+		ticket->version = slot->version;
+		return CREDENTIAL_TAKE;
+	}
+	if (is_leased(slot, now_us))
+		return CREDENTIAL_WAIT;
+	if (!usable && slot->failed_at != 0 && now >= slot->failed_at &&
+		now - slot->failed_at < CREDENTIAL_FAILURE_REMEMBERED)
+	{
+		strlcpy(answer->detail, slot->detail, sizeof(answer->detail));
+		answer->failed_at = slot->failed_at;
+		return CREDENTIAL_FAIL;
+	}
+	slot->fetch = ticket->number = ++table->numbers;
+	slot->fetcher = MyProcPid;
+	slot->leased_until = now_us + LEASE_US;
+	has_tickets = true;
+	return CREDENTIAL_FETCH;
+}
+
+/* Ask what to do. */
+CredentialAdvice
+credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
+					 bool wait, CredentialAnswer *answer)
+{
+	CredentialAdvice advice = CREDENTIAL_FETCH;
+	CacheSlot  *slot;
+
+	if (!is_shared(who))
+	{
+		ticket->number = 0;
+		return CREDENTIAL_FETCH;
+	}
+	watch_ends();
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	slot = find_slot(who, true);
+	if (slot != NULL)
+		advice = advise(slot, ticket, answer);
+	else
+		ticket->number = 0;
+
+	/* under the lock, lest the fetch end in between */
+	if (advice == CREDENTIAL_WAIT && wait)
+		ConditionVariablePrepareToSleep(&table->changed);
+	LWLockRelease(table->lock);
+	return advice;
+}
+
+/* Have the latch left alone. */
+void
+credential_cache_stop_waiting(void)
+{
+	ConditionVariableCancelSleep();
+}
+
+/*
+ * Lock the table to end a fetch; returns the mapping's slot, or NULL with the
+ * table not locked.
+ */
+static CacheSlot *
+lock_slot(const CredentialIdentity *who)
+{
+	CacheSlot  *slot;
+
+	if (!is_shared(who))
+		return NULL;
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	slot = find_slot(who, false);
+	if (slot == NULL)
+		LWLockRelease(table->lock);
+	return slot;
+}
+
+/* Unlock the table, the fetch of a ticket being over if it had one. */
+static void
+unlock_slot(CacheSlot *slot, CredentialTicket *ticket)
+{
+	if (slot->fetch != 0 && slot->fetch == ticket->number)
+		end_fetch(slot);
+	ticket->number = 0;
+	LWLockRelease(table->lock);
+}
+
+/*
+ * End a fetch with a key.  Keys without an end come from files, which each
+ * process reads as fast itself; a new one in there is seen sooner so.
+ */
+void
+credential_cache_store(const CredentialIdentity *who, CredentialTicket *ticket,
+					   const CredentialKey *key)
+{
+	CacheSlot  *slot = lock_slot(who);
+
+	if (slot == NULL)
+		return;
+	drop_key(slot);
+	slot->failed_at = 0;
+	if (key->expires && (key->token == NULL ||
+						 strlen(key->token) <= CREDENTIAL_CACHED_TOKEN_MAX))
+	{
+		Assert(strlen(key->id) <= CREDENTIAL_ID_MAX &&
+			   strlen(key->secret) <= CREDENTIAL_SECRET_MAX);
+		strlcpy(slot->key.id, key->id, sizeof(slot->key.id));
+		strlcpy(slot->key.secret, key->secret, sizeof(slot->key.secret));
+		strlcpy(slot->key.token, key->token != NULL ? key->token : "",
+				sizeof(slot->key.token));
+		slot->key.expires_at = key->expires_at;
+		slot->key.refresh_at = key->refresh_at;
+		slot->version = ticket->version = ++table->numbers;
+	}
+	unlock_slot(slot, ticket);
+}
+
+/* End a fetch with a failure. */
+void
+credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticket,
+					  const char *detail, TimestampTz failed_at,
+					  TimestampTz refresh_at)
+{
+	CacheSlot  *slot = lock_slot(who);
+
+	if (slot == NULL)
+		return;
+	if (slot->fetch != 0 && slot->fetch == ticket->number)
+	{
+		slot->failed_at = failed_at;
+		strlcpy(slot->detail, detail, sizeof(slot->detail));
+		if (refresh_at != 0 && slot->version == ticket->version)
+			slot->key.refresh_at = refresh_at;
+	}
+	unlock_slot(slot, ticket);
+}
+
+/* End a fetch without a result. */
+void
+credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ticket)
+{
+	CacheSlot  *slot;
+
+	if (ticket->number == 0)
+		return;
+	slot = lock_slot(who);
+	if (slot != NULL)
+		unlock_slot(slot, ticket);
+}
+
+/* Have nobody take a key that was refused. */
+bool
+credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
+						int64 span)
+{
+	CacheSlot  *slot = lock_slot(who);
+	TimestampTz now = GetCurrentTimestamp();
+	bool		good = true;
+
+	if (slot == NULL)
+		return true;
+	if (slot->version != 0 && strcmp(slot->key.id, key_id) == 0)
+	{
+		good = strcmp(slot->refused_id, key_id) != 0 ||
+			now - slot->refused_at >= span || now < slot->refused_at;
+		if (good)
+		{
+			strlcpy(slot->refused_id, key_id, sizeof(slot->refused_id));
+			slot->refused_at = now;
+			drop_key(slot);
+		}
+	}
+	LWLockRelease(table->lock);
+	return good;
+}
+
+/* Remember what was dropped. */
+void
+credential_cache_dropped(Oid catalog, Oid object)
+{
+	MemoryContext old;
+
+	if (table == NULL)
+		return;
+	if (catalog != UserMappingRelationId && catalog != DatabaseRelationId)
+		return;
+	watch_ends();
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	if (catalog == UserMappingRelationId)
+		dropped_mappings = lappend_oid(dropped_mappings, object);
+	else
+		dropped_databases = lappend_oid(dropped_databases, object);
+	MemoryContextSwitchTo(old);
+}
