@@ -547,6 +547,13 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.failed_job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.halted', '');
 
+CREATE FUNCTION oss_labels.may_prioritize()
+	RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN true;
+
+COMMENT ON FUNCTION oss_labels.may_prioritize() IS 'The right to execute this is the right to priorities above 0 in enqueue(), watch(), retry_failed() and triggers; see grant_priority()';
+
 CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 		thr float8 DEFAULT NULL, version_id text DEFAULT NULL,
 		server name DEFAULT NULL, priority integer DEFAULT 0)
@@ -554,7 +561,7 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
 	AS 'MODULE_PATHNAME', 'oss_enqueue';
 
-COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS 'Queue an image for tagging as part of the caller''s transaction; returns job.job_id, or null when bucket or key is null. thr: 0 to 1, null for the service''s own; server: null for the setting or the only one; priority: higher ones first. The caller''s user mapping and rights are used later. Errors: 22023 bad argument, 42501 no USAGE on the server, 42704 no such server, 55000 no or no single server. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS 'Queue an image for tagging as part of the caller''s transaction; returns job.job_id, or null when bucket or key is null. thr: 0 to 1, null for the service''s own; server: null for the setting or the only one; priority: higher ones first, above 0 for roles with grant_priority(). The caller''s user mapping and rights are used later. Errors: 22023 bad argument, 42501 no USAGE on the server or priority not granted, 42704 no such server, 55000 no or no single server. For roles with EXECUTE';
 
 CREATE FUNCTION oss_labels.enqueue_trigger()
 	RETURNS trigger
@@ -665,6 +672,12 @@ BEGIN
 	checked := oss_labels.check_watch(relation, key_column, bucket_column,
 									  bucket, thr, server, condition);
 
+	IF priority > 0 AND NOT has_function_privilege('oss_labels.may_prioritize()', 'EXECUTE') THEN
+		RAISE EXCEPTION 'permission denied for priority %', priority
+			USING ERRCODE = '42501',
+			HINT = 'The extension''s owner grants priorities above 0: CALL oss_labels.grant_priority(''role'').';
+	END IF;
+
 	arguments := 'key_column, ' || quote_literal(key_column)
 		|| coalesce(', bucket_column, ' || quote_literal(bucket_column), '')
 		|| coalesce(', bucket, ' || quote_literal(bucket), '')
@@ -703,7 +716,7 @@ BEGIN
 		relation, checked.watch);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if not requested yet. What is renamed or moved later is followed; the table''s own writes never fail because of it: what cannot be queued is in failed_job or one WARNING. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first; condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42P01 no such table, 42809 not a table, 42703 no such column, 42804 column that is no text, 0A000 temporary table or virtual generated column, 42501 not the table''s owner, those of the condition, and those of enqueue. For owners of the table with EXECUTE';
+COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if not requested yet. What is renamed or moved later is followed; the table''s own writes never fail because of it: what cannot be queued is in failed_job or one WARNING. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first, above 0 as for enqueue(); condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42P01 no such table, 42809 not a table, 42703 no such column, 42804 column that is no text, 0A000 temporary table or virtual generated column, 42501 not the table''s owner, those of the condition, and those of enqueue. For owners of the table with EXECUTE';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)
 	RETURNS void
@@ -755,7 +768,7 @@ CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_retry_failed';
 
-COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS 'Queue failed jobs again, with all their attempts; returns how many. Each argument narrows them down: server, bucket, code (the service''s error code or an SQLSTATE), younger_than (failed within that time). Roles retry their own jobs, the extension''s owner all. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS 'Queue failed jobs again, with all their attempts; returns how many. Each argument narrows them down: server, bucket, code (the service''s error code or an SQLSTATE), younger_than (failed within that time). Roles retry their own jobs, the extension''s owner all; priorities above 0 become 0 unless granted to the caller. For roles with EXECUTE';
 
 CREATE FUNCTION oss_labels.pause(server name DEFAULT NULL)
 	RETURNS void
@@ -1720,6 +1733,26 @@ BEGIN
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
 'Grant a role the functions that send requests, each of which costs money. The role needs USAGE on a server and a user mapping besides. Runs with the caller''s rights: for the extension''s owner.';
+
+CREATE PROCEDURE oss_labels.grant_priority(role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_prioritize TO %s', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.grant_priority(regrole) IS
+'Grant a role priorities above 0, that is to have its images tagged before everybody else''s. Runs with the caller''s rights: for the extension''s owner.';
+
+CREATE PROCEDURE oss_labels.revoke_priority(role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('REVOKE EXECUTE ON FUNCTION oss_labels.may_prioritize FROM %s', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.revoke_priority(regrole) IS
+'Undo grant_priority(). What is queued keeps its priority. Runs with the caller''s rights: for the extension''s owner.';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,

@@ -11,6 +11,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "sql/identity.h"
+#include "sql/priority.h"
 #include "sql/shared.h"
 #include "sql/srf.h"
 #include "sql/statement.h"
@@ -87,6 +88,8 @@ oss_enqueue(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	check_arguments(fcinfo);
+	if (!PG_ARGISNULL(5))
+		oss_check_priority(PG_GETARG_INT32(5));
 	if (!PG_ARGISNULL(4))
 		name = NameStr(*PG_GETARG_NAME(4));
 	serverid = oss_server_oid(name, GetUserId());

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "sql/priority.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
 #include "utils/acl.h"
@@ -42,12 +43,13 @@ static OssPlan retry_jobs = {
 	" AND ($6 OR pg_has_role($5,"
 	" oss_labels.role_of(origin, requester, requester_name), 'USAGE'))"
 	" RETURNING requester, source, origin, requester_name, source_name,"
-	" server, bucket, key, thr, version_id, priority) "
+	" server, bucket, key, thr, version_id,"
+	" CASE WHEN $7 THEN priority ELSE least(priority, 0) END) "
 	"INSERT INTO oss_labels.job"
 	" (requester, source, origin, requester_name, source_name,"
 	" server, bucket, key, thr, version_id, priority) "
 	"SELECT * FROM gone",
-	6, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID}
+	7, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID, BOOLOID}
 };
 
 /* Execute a plan as the extension's owner; returns the number of rows. */
@@ -114,8 +116,8 @@ oss_resume(PG_FUNCTION_ARGS)
 Datum
 oss_retry_failed(PG_FUNCTION_ARGS)
 {
-	Datum		values[6];
-	char		nulls[6];
+	Datum		values[7];
+	char		nulls[7];
 	uint64		rows;
 
 	oss_arg(values, nulls, 0, PG_ARGISNULL(0) ? (Datum) 0 :
@@ -125,6 +127,7 @@ oss_retry_failed(PG_FUNCTION_ARGS)
 	oss_arg(values, nulls, 4, ObjectIdGetDatum(GetUserId()), false);
 	oss_arg(values, nulls, 5, BoolGetDatum(has_privs_of_role(GetUserId(),
 															 oss_extension_owner())), false);
+	oss_arg(values, nulls, 6, BoolGetDatum(oss_may_prioritize(GetUserId())), false);
 	rows = execute(&retry_jobs, values, nulls, SPI_OK_INSERT);
 	if (rows > 0)
 		oss_notice_no_worker();

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "sql/job_cancel.h"
 #include "sql/job_insert.h"
+#include "sql/priority.h"
 #include "sql/shared.h"
 #include "sql/subtransaction.h"
 #include "sql/watch_condition.h"
@@ -243,6 +244,8 @@ can_insert(Work *work)
 		ErrorData  *error = NULL;
 
 		work->common.server = work->watch->server;
+		work->common.priority = oss_table_priority(work->watch->priority,
+												   work->watch->source);
 		if (work->common.server == NULL)
 			error = oss_subtransaction(choose_server, work);
 		if (error == NULL)
@@ -580,7 +583,6 @@ oss_watch_serve(OssWatch *watch, TriggerData *call)
 		.common = {
 			.has_thr = watch->has_thr,
 			.thr = watch->thr,
-			.priority = watch->priority,
 			.source = watch->source
 		}
 	};
