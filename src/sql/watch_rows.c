@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "client/request.h"
 #include "common/hashfn.h"
+#include "compat.h"
 #include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"

@@ -196,4 +196,24 @@ ok($test->wait_empty, 'the jobs of a table that was swapped are done');
 is($test->count, 9, 'but those of rows deleted since');
 
 
+# --- virtual generated columns, of which a trigger sees nothing
+SKIP:
+{
+	skip 'no virtual generated columns before 18', 4 if $node->pg_version < 18;
+	$test->sql("SELECT oss_labels.pause(); TRUNCATE oss_labels.job");
+	$test->sql("CREATE TABLE v (id int, path text, key text GENERATED ALWAYS AS (path || '.jpg') VIRTUAL,"
+		  . " kept text GENERATED ALWAYS AS (path || '.png') STORED)");
+	like($test->sql_error("SELECT oss_labels.watch('v', 'key', bucket => 'tenlabels')"),
+		qr/0A000.*virtual generated column.*STORED/s, 'a virtual generated column is refused');
+	like($test->sql_error("SELECT oss_labels.watch('v', 'kept', bucket => 'tenlabels', condition => 'key IS NOT NULL')"),
+		qr/42703/, 'and in a condition');
+	$test->sql("SELECT oss_labels.watch('v', 'kept', bucket => 'tenlabels', condition => 'id > 0')");
+	$test->sql("INSERT INTO v (id, path) VALUES (1, 'a'); UPDATE v SET path = 'b'; UPDATE v SET id = 2");
+	is($test->sql($jobs), 'tenlabels/b.png', 'one beside the key is in nobody\'s way');
+	$test->sql("CREATE TRIGGER byhand AFTER INSERT ON v FOR EACH ROW"
+		  . " EXECUTE FUNCTION oss_labels.enqueue_trigger('key_column', 'key', 'bucket', 'tenlabels')");
+	like($test->sql_error("INSERT INTO v (id, path) VALUES (3, 'c')"),
+		qr/0A000.*STORED/s, 'a trigger by hand says so');
+}
+
 done_testing();
