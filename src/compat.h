@@ -179,13 +179,37 @@ typedef struct OssJsonbState
 #define oss_set_ca_cache(easy) CURLE_OK
 #endif
 
-/* 7.80 can be asked to tell before each time that it sends a request. */
+/*
+ * 7.80 can be asked to tell before each time that it sends a request; before, a
+ * connection that is not kept is what it sends one by.  It can also end
+ * connections by their age.
+ */
 #if LIBCURL_VERSION_NUM >= 0x075000
 #define oss_set_before_send(easy, function, arg) \
 	(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, function), \
 	 curl_easy_setopt(easy, CURLOPT_PREREQDATA, arg))
+#define oss_set_max_life(easy, seconds) \
+	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, seconds)
 #else
-#define oss_set_before_send(easy, function, arg) ((void) (function))
+#define oss_set_before_send(easy, function, arg) \
+	((void) (function), \
+	 curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L), \
+	 curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L))
+#define oss_set_max_life(easy, seconds) CURLE_OK
+#endif
+
+/* 7.84 tells where it finds the system's CA certificates; NULL: not in a file. */
+#if LIBCURL_VERSION_NUM >= 0x075400
+static inline const char *
+oss_system_ca_file(CURL *easy)
+{
+	char	   *path = NULL;
+
+	(void) curl_easy_getinfo(easy, CURLINFO_CAINFO, &path);
+	return path;
+}
+#else
+#define oss_system_ca_file(easy) ((const char *) NULL)
 #endif
 
 /* 8.6 has a code of its own for an answer that is beyond its limits. */

@@ -10,6 +10,7 @@
 #include "client/answer.h"
 #include "compat.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
@@ -53,6 +54,8 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 		   const OssFailure **failure)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	uint32		interrupts = InterruptHoldoffCount;
+	uint32		cancels = QueryCancelHoldoffCount;
 	Jsonb	   *volatile answer = NULL;
 
 	PG_TRY();
@@ -71,6 +74,10 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 		code = code_of_error(geterrcode());
 		if (code == NULL)
 			PG_RE_THROW();
+
+		/* an ERROR sets these to 0, which is right at top level only */
+		InterruptHoldoffCount = interrupts;
+		QueryCancelHoldoffCount = cancels;
 		error = CopyErrorData();
 		FlushErrorState();
 		*failure = answer_failure(request, code,

@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 
 #include "client/http.h"
+#include "client/http_ca.h"
 #include "client/http_loop.h"
 #include "client/http_socket.h"
 #include "compat.h"
@@ -28,6 +29,15 @@
 
 /* Servers close connections after 50 to 60 s of idling (reference 8, 19). */
 #define MAX_IDLE_SECONDS	45L
+
+/*
+ * Connections are not used for longer: addresses change, and servers close them
+ * after some number of requests.
+ */
+#define MAX_LIFE_SECONDS	300L
+
+/* When transfers time out after a while alone, time to read what has come. */
+#define GRACE_MS			200
 
 /* The loop was left alone when nobody drove it for so long. */
 #define LEFT_ALONE_US		(100 * 1000)
@@ -51,6 +61,8 @@ struct HttpTransfer
 	bool		listed;
 	bool		in_loop;
 	bool		stretched;		/* its timeouts were changed on the way */
+	bool		queued;
+	int64		started_us;
 	int64		connect_timeout_ms;
 	int64		timeout_ms;
 	CURL	   *easy;
@@ -83,6 +95,9 @@ static int	nstretched = 0;
 /* When the loop was last driven, and for how long it was left alone in all. */
 static int64 driven_us = 0;
 static int64 alone_us = 0;
+
+/* When a kept connection turned out to be dead, with which others may be. */
+static int64 dead_us = 0;
 
 /*
  * Copy a header's value, cut at size.  Whatever is not printable ASCII becomes
@@ -296,6 +311,33 @@ time_of(CURL *easy, CURLINFO info)
 	return us;
 }
 
+/*
+ * Note when a peer did not acknowledge what it was sent.  What else it or a
+ * gateway on the way has forgotten is not asked one by one.
+ */
+static void
+note_dead(const HttpTransfer *t, CURLcode code)
+{
+	long		error = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
+	if (end_of_code(t, code) == HTTP_BROKEN && error == ETIMEDOUT)
+		dead_us = http_clock_us();
+}
+
+/*
+ * Decide how long a connection may have been idle to be used again, in seconds;
+ * 0: not at all.
+ */
+static long
+usable_idle_seconds(void)
+{
+	int64		since = dead_us == 0 ? MAX_IDLE_SECONDS + 1 :
+	(http_clock_us() - dead_us) / 1000000;
+
+	return (long) Max(Min(since - 1, MAX_IDLE_SECONDS), 0);
+}
+
 /* Fill in the answer of a transfer that has ended. */
 static void
 fill_answer(HttpTransfer *t, CURLcode code)
@@ -327,6 +369,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
 	a->bytes_received = a->body_len + t->header_bytes;
+	note_dead(t, code);
 	if (address != NULL)
 		strlcpy(a->address, address, sizeof(a->address));
 	if (code != CURLE_OK)
@@ -469,6 +512,7 @@ static bool
 set_limits(HttpTransfer *t, const HttpSpec *spec)
 {
 	CURL	   *e = t->easy;
+	long		idle = usable_idle_seconds();
 
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
@@ -476,7 +520,9 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	t->connect_timeout_ms = spec->connect_timeout_ms;
 	t->timeout_ms = spec->timeout_ms;
 	set_timeouts(t);
-	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, MAX_IDLE_SECONDS);
+	if (spec->fresh || idle == 0)
+		curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, Max(idle, 1));
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, USER_AGENT);
@@ -490,6 +536,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, http_loop_on_resolve);
 	return oss_set_quick_exit(e) == CURLE_OK &&
+		oss_set_max_life(e, MAX_LIFE_SECONDS) == CURLE_OK &&
 		oss_set_protocols(e, spec->allow_http) == CURLE_OK;
 }
 
@@ -498,12 +545,16 @@ static bool
 set_tls(HttpTransfer *t, const HttpSpec *spec)
 {
 	CURL	   *e = t->easy;
+	const char *ca_file = spec->ca_file;
 
+	/* the system's store is replaced, too, by its updates */
+	if (ca_file == NULL)
+		ca_file = oss_system_ca_file(e);
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(e, CURLOPT_SHARE, http_loop_share());
-	if (spec->ca_file != NULL &&
-		curl_easy_setopt(e, CURLOPT_CAINFO, spec->ca_file) != CURLE_OK)
+	if (ca_file != NULL && pg_strncasecmp(spec->url, "https:", 6) == 0 &&
+		curl_easy_setopt(e, CURLOPT_CAINFO, http_ca_name(ca_file)) != CURLE_OK)
 		return false;
 
 	/* libcurl keeps a parsed store only when it comes from one file */
@@ -542,6 +593,8 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->done = done;
 	t->arg = arg;
 	t->max_body = spec->max_body;
+	t->queued = spec->queued;
+	t->started_us = http_clock_us();
 	t->reach = spec->reach;
 	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
 		pg_strncasecmp(spec->url, "https:", 6) != 0;
@@ -554,6 +607,28 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->reset.arg = t;
 	MemoryContextRegisterResetCallback(context, &t->reset);
 	return t;
+}
+
+/* Give a transfer more time. */
+static void
+stretch(HttpTransfer *t, int64 connect_ms, int64 ms)
+{
+	t->connect_timeout_ms += connect_ms;
+	t->timeout_ms += ms;
+	set_timeouts(t);
+	if (!t->stretched)
+		nstretched++;
+	t->stretched = true;
+}
+
+/* Give a transfer whose time is over the time to read what has come, once. */
+static void
+grant_grace(HttpTransfer *t, int64 now)
+{
+	int64		over_ms = (now - t->started_us) / 1000 - t->timeout_ms;
+
+	if (!t->stretched && over_ms > -GRACE_MS)
+		stretch(t, 0, over_ms + GRACE_MS);
 }
 
 /* Give the transfers in flight the time for which the loop was left alone. */
@@ -572,12 +647,10 @@ make_up_for_time_alone(void)
 	{
 		HttpTransfer *t = dlist_container(HttpTransfer, node, iter.cur);
 
-		t->connect_timeout_ms += us / 1000;
-		t->timeout_ms += us / 1000;
-		set_timeouts(t);
-		if (!t->stretched)
-			nstretched++;
-		t->stretched = true;
+		if (t->queued)
+			grant_grace(t, now);
+		else
+			stretch(t, us / 1000, us / 1000);
 	}
 }
 
@@ -589,12 +662,34 @@ http_now(void)
 	return http_clock_us() - alone_us;
 }
 
+/*
+ * End every transfer when libcurl has given up, for nobody would drive it to its
+ * end, and make the loop anew.
+ */
+static void
+mend_loop(void)
+{
+	dlist_mutable_iter iter;
+
+	if (!http_loop_broken())
+		return;
+	dlist_foreach_modify(iter, &running)
+	{
+		HttpTransfer *t = dlist_container(HttpTransfer, node, iter.cur);
+
+		t->no_memory = true;
+		on_ended(t->easy, CURLE_OUT_OF_MEMORY);
+	}
+	http_loop_discard();
+}
+
 /* Start a transfer owned by context. */
 HttpTransfer *
 http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg)
 {
 	HttpTransfer *t;
 
+	mend_loop();
 	http_loop_init(on_ended);
 	make_up_for_time_alone();
 	t = make_transfer(context, spec, done, arg);
@@ -634,6 +729,7 @@ http_turn(long timeout_ms)
 {
 	bool		latch_set;
 
+	mend_loop();
 	http_loop_init(on_ended);
 	make_up_for_time_alone();
 	if (!dlist_is_empty(&finished))
@@ -643,6 +739,7 @@ http_turn(long timeout_ms)
 	latch_set = http_loop_turn(timeout_ms);
 	if (nstretched > 0)
 		http_loop_check();
+	mend_loop();
 	driven_us = http_clock_us();
 	while (!dlist_is_empty(&finished))
 	{

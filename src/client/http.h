@@ -58,6 +58,9 @@ typedef struct HttpSpec
 	size_t		max_body;		/* bytes of answer accepted */
 	HttpReach	reach;
 	bool		allow_http;		/* http:// besides https:// */
+	bool		fresh;			/* by a connection of its own */
+	bool		queued;			/* its time goes on while the loop is left
+								 * alone, see http_now() */
 } HttpSpec;
 
 /*
@@ -127,7 +130,8 @@ extern int64 http_clock_us(void);
  * for longer than 100 ms: for deadlines of requests.  A cursor's client
  * may think for minutes between two FETCHes; the answers that arrive meanwhile
  * are paid for, and wait in the sockets.  http_turn() stretches the timeouts
- * of transfers in flight likewise.
+ * of transfers in flight likewise; those of queued ones, which nobody but this
+ * process keeps waiting, once and only as far as to read what has come.
  */
 extern int64 http_now(void);
 

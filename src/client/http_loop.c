@@ -19,6 +19,7 @@
 
 #include "client/http.h"
 #include "client/http_loop.h"
+#include "client/http_socket.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -45,6 +46,12 @@ static WaitEventSet *waits = NULL;
 static int64 curl_due = 0;
 static uint32 wait_event = 0;
 static HttpLoopEnded tell_ended = NULL;
+
+/*
+ * The system refused to watch a socket, for lack of memory or of watches: curl
+ * does nothing more for any transfer.
+ */
+static bool broken = false;
 
 /* Are signals blocked by us, and those that were before. */
 static bool signals_blocked = false;
@@ -77,7 +84,10 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	}
 	event.data.fd = fd;
 	if (what & CURL_POLL_IN)
+	{
+		http_socket_connected(fd);
 		event.events |= EPOLLIN;
+	}
 	if (what & CURL_POLL_OUT)
 		event.events |= EPOLLOUT;
 
@@ -86,6 +96,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 		return 0;
 	if (errno == EEXIST && epoll_ctl(mux, EPOLL_CTL_MOD, fd, &event) == 0)
 		return 0;
+	broken = true;
 	return -1;
 }
 
@@ -175,6 +186,8 @@ make_waits(void)
 static void
 unmake(void)
 {
+	complete = broken = false;
+	curl_due = 0;
 	if (waits != NULL)
 		FreeWaitEventSet(waits);
 	waits = NULL;
@@ -228,22 +241,47 @@ http_loop_init(HttpLoopEnded ended)
 	make_waits();
 }
 
+/* Let curl act on a socket, or on the time; it gives up for good or never. */
+static void
+act(curl_socket_t fd, int what)
+{
+	int			running;
+
+	if (curl_multi_socket_action(multi, fd, what, &running) != CURLM_OK)
+		broken = true;
+}
+
 /* Begin a transfer. */
 bool
 http_loop_add(CURL *easy)
 {
 	CURLMcode	code;
-	int			running;
 
 	code = curl_multi_add_handle(multi, easy);
 	if (code == CURLM_OK)
 	{
 		/* send now, not when the caller comes to wait */
 		curl_due = 0;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		act(CURL_SOCKET_TIMEOUT, 0);
 	}
 	leave_curl();
-	return code == CURLM_OK;
+	if (code == CURLM_OK && broken)
+		http_loop_remove(easy);
+	return code == CURLM_OK && !broken;
+}
+
+/* Must the loop be made anew? */
+bool
+http_loop_broken(void)
+{
+	return broken;
+}
+
+/* Give up a loop that has no transfers any more. */
+void
+http_loop_discard(void)
+{
+	unmake();
 }
 
 /* Take a transfer out. */
@@ -276,7 +314,6 @@ static void
 pump(void)
 {
 	struct epoll_event events[MUX_EVENTS];
-	int			running;
 	int			n;
 
 	n = epoll_wait(mux, events, MUX_EVENTS, 0);
@@ -290,12 +327,12 @@ pump(void)
 			what |= CURL_CSELECT_OUT;
 		if (events[i].events & EPOLLERR)
 			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
+		act(events[i].data.fd, what);
 	}
 	if (curl_due != 0 && curl_due <= http_clock_us())
 	{
 		curl_due = 0;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		act(CURL_SOCKET_TIMEOUT, 0);
 	}
 	reap();
 	leave_curl();
@@ -356,7 +393,8 @@ http_loop_check(void)
 {
 	int			running;
 
-	curl_multi_perform(multi, &running);
+	if (curl_multi_perform(multi, &running) != CURLM_OK)
+		broken = true;
 	leave_curl();
 }
 

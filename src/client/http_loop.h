@@ -35,6 +35,14 @@ extern bool http_loop_add(CURL *easy);
 /* Take a transfer out, closing its connection unless it has ended. */
 extern void http_loop_remove(CURL *easy);
 
+/*
+ * Has libcurl given up, as when the system refuses to watch a socket?  Then all
+ * transfers are to be taken out and the loop discarded; http_loop_init() makes
+ * another.
+ */
+extern bool http_loop_broken(void);
+extern void http_loop_discard(void);
+
 /* See http_turn(). */
 extern bool http_loop_turn(long timeout_ms);
 

@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,11 +24,20 @@
 /* Sockets below which it does not matter whether some are gone. */
 #define FEW_SOCKETS 16
 
+/*
+ * A peer that forgot a connection, as behind a gateway that was replaced, says
+ * nothing.  These bound how long that takes to find out.
+ */
+#define UNACKNOWLEDGED_MS	5000
+#define PROBE_AFTER_SECONDS	5
+#define PROBE_EVERY_SECONDS	2
+
 /* A socket: the descriptor may belong to another file by now. */
 typedef struct Socket
 {
 	int			fd;
 	ino_t		inode;
+	bool		connected;
 } Socket;
 
 /*
@@ -113,9 +124,38 @@ http_socket_open(int family, int type, int protocol)
 		return -1;
 	}
 	(void) fstat(fd, &st);
+	sockets[nsockets].connected = false;
 	sockets[nsockets].fd = fd;
 	sockets[nsockets++].inode = st.st_ino;
 	return fd;
+}
+
+/*
+ * Have a socket end when its peer is silent; not before it is connected, for
+ * which the server's option says how long it may take.
+ */
+void
+http_socket_connected(int fd)
+{
+	unsigned int unacknowledged = UNACKNOWLEDGED_MS;
+	int			after = PROBE_AFTER_SECONDS;
+	int			every = PROBE_EVERY_SECONDS;
+	int			on = 1;
+
+	for (int i = nsockets - 1; i >= 0; i--)
+	{
+		if (sockets[i].fd != fd)
+			continue;
+		if (sockets[i].connected)
+			return;
+		sockets[i].connected = true;
+		break;
+	}
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged,
+					  sizeof(unacknowledged));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof(after));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every));
+	(void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 /* Close a socket. */

@@ -17,6 +17,13 @@
  */
 extern int	http_socket_open(int family, int type, int protocol);
 
+/*
+ * Have a socket that is connected now end with ETIMEDOUT within seconds when its
+ * peer does not acknowledge what it is sent, or does not answer while nothing is
+ * sent.  Never throws.
+ */
+extern void http_socket_connected(int fd);
+
 /* Close a socket of http_socket_open(); returns what close() does. */
 extern int	http_socket_close(int fd);
 

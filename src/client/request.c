@@ -15,9 +15,10 @@
 #include "client/request_state.h"
 #include "client/signing.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
-int			oss_max_response_kb = 8192;
+int			oss_max_response_kb = 1024;
 
 static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 
@@ -173,6 +174,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	if (spec->version_id != NULL)
 		request->version_id = MemoryContextStrdup(context, spec->version_id);
 	oss_labels_process(request->process, spec->has_thr, spec->thr);
+	request->queued = spec->queued;
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
 
@@ -202,6 +204,11 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 	oss_signed_spec(request->server, &target, who, &spec);
 	spec.timeout_ms = (int) Max(1, (request->deadline - now) / 1000);
 	spec.max_body = (size_t) oss_max_response_kb * 1024;
+	spec.queued = request->queued;
+
+	/* what was kept together with the connection that broke may be dead, too */
+	spec.fresh = request->transfer != NULL &&
+		http_answer(request->transfer)->end != HTTP_ANSWERED;
 	if (request->transfer != NULL)
 		http_free(request->transfer);
 	request->transfer = NULL;
@@ -252,6 +259,8 @@ static void
 send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	uint32		interrupts = InterruptHoldoffCount;
+	uint32		cancels = QueryCancelHoldoffCount;
 
 	PG_TRY();
 	{
@@ -266,6 +275,10 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		oss_flow_end(request->server, request->bucket, OSS_FLOW_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
+
+		/* an ERROR sets these to 0, which is right at top level only */
+		InterruptHoldoffCount = interrupts;
+		QueryCancelHoldoffCount = cancels;
 		error = CopyErrorData();
 		FlushErrorState();
 		fail(request, oss_failure_make("OutOfMemory", error->message,

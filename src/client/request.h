@@ -42,6 +42,8 @@ typedef struct OssLabelsSpec
 	double		thr;
 	const char *version_id;		/* NULL: the current version */
 	int			max_attempts;	/* 0: the server's option */
+	bool		queued;			/* a job of the queue, whose time goes on
+								 * while this process works on tables */
 } OssLabelsSpec;
 
 typedef struct OssGroup OssGroup;

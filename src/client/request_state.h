@@ -54,6 +54,7 @@ struct OssRequest
 	char		key_id[CREDENTIAL_ID_MAX + 1];	/* that signed the attempt in
 												 * flight */
 	bool		awaited;		/* by a call */
+	bool		queued;			/* a job of the queue */
 	bool		wants_key;		/* credentials are being fetched */
 	int64		due;			/* not before */
 	int64		sent;			/* the last attempt */

@@ -245,6 +245,7 @@ start_job(OssDrain *drain, OssJob *job)
 	spec.has_thr = job->has_thr;
 	spec.thr = job->thr;
 	spec.max_attempts = 1;
+	spec.queued = true;
 	job->started_at = GetCurrentTimestamp();
 	job->request = oss_request_start(drain->group, &spec, job);
 	dlist_delete(&job->node);

@@ -30,7 +30,7 @@ define_request_settings(void)
 	DefineCustomIntVariable("oss_labels.max_response_size",
 							"Largest answer that is accepted.",
 							"A labels document has a few kilobytes.",
-							&oss_max_response_kb, 8192, 16, 1024 * 1024,
+							&oss_max_response_kb, 1024, 16, 1024 * 1024,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomStringVariable("oss_labels.metadata_endpoint",
 							   "Address of the metadata service for credential_source 'ecs_ram_role'.",

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "sql/subtransaction.h"
 #include "utils/resowner.h"
 
@@ -15,6 +16,8 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	uint32		interrupts = InterruptHoldoffCount;
+	uint32		cancels = QueryCancelHoldoffCount;
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
@@ -26,6 +29,9 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
+		/* an ERROR sets these to 0, which is right at top level only */
+		InterruptHoldoffCount = interrupts;
+		QueryCancelHoldoffCount = cancels;
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();

@@ -150,7 +150,7 @@ is($t->ok(q{SELECT count(*) FROM pg_extension WHERE extname = 'oss_labels'}, dbn
 my %setting = map { my ($name, @rest) = split /\|/, $_, -1; $name => "@rest" }
   split /\n/, $t->ok(q{LOAD 'oss_labels'; SELECT name, vartype, unit, boot_val, context FROM pg_settings WHERE name LIKE 'oss\_labels.%'});
 is($setting{'oss_labels.server'}, 'string   user', 'oss_labels.server');
-is($setting{'oss_labels.max_response_size'}, 'integer kB 8192 superuser', 'oss_labels.max_response_size: 8 MB');
+is($setting{'oss_labels.max_response_size'}, 'integer kB 1024 superuser', 'oss_labels.max_response_size: 1 MB');
 is($setting{'oss_labels.metadata_endpoint'}, 'string  http://100.100.100.200 superuser', 'oss_labels.metadata_endpoint');
 cmp_ok(keys %setting, '<=', 12, 'settings are few');
 is($t->ok(q{LOAD 'oss_labels'; SELECT name FROM pg_settings WHERE name LIKE 'oss\_labels.%' AND coalesce(short_desc, '') = ''}), '',

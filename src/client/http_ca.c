@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ * http_ca.c
+ *	  Files of CA certificates that are replaced while the process runs.
+ *
+ * libcurl keeps the parsed store for an hour, connections and TLS sessions as
+ * long as they last, all by the name of the file.  A file has as many names as
+ * one wants: /etc/ca.pem, /etc/./ca.pem, /etc/././ca.pem.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "client/http_ca.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "utils/memutils.h"
+
+/*
+ * Names that a file has had before the first one comes again.  By then nothing
+ * is kept by it.
+ */
+#define MOST_NAMES 500
+
+/* A file as it was when it was looked at last. */
+typedef struct CaFile
+{
+	slist_node	node;
+	char	   *path;
+	char	   *name;			/* of its present content */
+	bool		there;
+	struct stat state;
+	int			replaced;		/* times */
+} CaFile;
+
+static slist_head files = SLIST_STATIC_INIT(files);
+
+/* Look at a file. */
+static void
+look(CaFile *file, const char *path)
+{
+	memset(&file->state, 0, sizeof(file->state));
+	file->there = stat(path, &file->state) == 0;
+}
+
+/* Is it the same file, unchanged? */
+static bool
+is_same(const CaFile *a, const CaFile *b)
+{
+	return a->there == b->there &&
+		a->state.st_dev == b->state.st_dev &&
+		a->state.st_ino == b->state.st_ino &&
+		a->state.st_size == b->state.st_size &&
+		a->state.st_mtim.tv_sec == b->state.st_mtim.tv_sec &&
+		a->state.st_mtim.tv_nsec == b->state.st_mtim.tv_nsec &&
+		a->state.st_ctim.tv_sec == b->state.st_ctim.tv_sec &&
+		a->state.st_ctim.tv_nsec == b->state.st_ctim.tv_nsec;
+}
+
+/* Give a file that was replaced another name. */
+static void
+rename_file(CaFile *file)
+{
+	const char *slash = strrchr(file->path, '/');
+	int			dir_len = slash == NULL ? 0 : (int) (slash - file->path) + 1;
+	StringInfoData name;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	initStringInfo(&name);
+	appendBinaryStringInfo(&name, file->path, dir_len);
+	for (int i = 0; i < file->replaced % MOST_NAMES; i++)
+		appendStringInfoString(&name, "./");
+	appendStringInfoString(&name, file->path + dir_len);
+	pfree(file->name);
+	file->name = name.data;
+	MemoryContextSwitchTo(old);
+}
+
+/* Return what is known of a path, looking at it when it is new. */
+static CaFile *
+find_file(const char *path)
+{
+	slist_iter	iter;
+	CaFile	   *file;
+
+	slist_foreach(iter, &files)
+	{
+		file = slist_container(CaFile, node, iter.cur);
+		if (strcmp(file->path, path) == 0)
+			return file;
+	}
+	file = MemoryContextAllocZero(TopMemoryContext, sizeof(CaFile));
+	file->path = MemoryContextStrdup(TopMemoryContext, path);
+	file->name = MemoryContextStrdup(TopMemoryContext, path);
+	look(file, path);
+	slist_push_head(&files, &file->node);
+	return file;
+}
+
+/* Return a name that stands for a file's present content. */
+const char *
+http_ca_name(const char *path)
+{
+	CaFile	   *file = find_file(path);
+	CaFile		now;
+
+	look(&now, path);
+	if (!is_same(file, &now))
+	{
+		file->replaced++;
+		rename_file(file);
+		file->there = now.there;
+		file->state = now.state;
+	}
+	return file->name;
+}
