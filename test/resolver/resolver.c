@@ -1,7 +1,7 @@
 /*
  * resolver.c
- *	  A resolver and a wall clock that say what a test wants: preload them into
- *	  PostgreSQL.
+ *	  A resolver, a wall clock and more that do what a test wants: preload them
+ *	  into PostgreSQL.
  *
  * The file OSS_TEST_NAMES has lines "NAME ADDRESS...", where "silent" in place
  * of addresses answers nothing for ten seconds and "unknown" denies the name.
@@ -10,14 +10,23 @@
  *
  * The file OSS_TEST_CLOCK, if there is one, says by how many seconds the wall
  * clock is off.
+ *
+ * While the file OSS_TEST_EPOLL is there, it is removed by the next socket that is
+ * to be watched by epoll, and that is refused as at fs.epoll.max_user_watches.
+ *
+ * With OSS_TEST_LIFE set, libcurl is told to use connections for 1/100 of the
+ * time that it would be told.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -105,4 +114,40 @@ gettimeofday(struct timeval *restrict now, void *restrict zone)
 		close(fd);
 	}
 	return 0;
+}
+
+int
+epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	static int	(*real) (int, int, int, struct epoll_event *);
+	const char *path = getenv("OSS_TEST_EPOLL");
+
+	if (real == NULL)
+		real = (int (*) (int, int, int, struct epoll_event *)) dlsym(RTLD_NEXT, "epoll_ctl");
+	if (path && op == EPOLL_CTL_ADD && event->data.fd == fd && unlink(path) == 0)
+	{
+		errno = ENOSPC;
+		return -1;
+	}
+	return real(epfd, op, fd, event);
+}
+
+/* CURLOPT_MAXLIFETIME_CONN, without libcurl's headers. */
+#define MAX_LIFETIME_CONN 314
+
+int
+curl_easy_setopt(void *easy, int option, ...)
+{
+	static int	(*real) (void *, int, ...);
+	va_list		args;
+	void	   *value;
+
+	if (real == NULL)
+		real = (int (*) (void *, int, ...)) dlsym(RTLD_NEXT, "curl_easy_setopt");
+	va_start(args, option);
+	value = va_arg(args, void *);
+	va_end(args);
+	if (option == MAX_LIFETIME_CONN && getenv("OSS_TEST_LIFE"))
+		value = (void *) ((long) value / 100);
+	return real(easy, option, value);
 }
