@@ -9,12 +9,11 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include <curl/curl.h>
 
 #include "client/http.h"
 #include "client/http_ca.h"
+#include "client/http_header.h"
 #include "client/http_loop.h"
 #include "client/http_socket.h"
 #include "compat.h"
@@ -30,10 +29,7 @@
 /* Servers close connections after 50 to 60 s of idling (reference 8, 19). */
 #define MAX_IDLE_SECONDS	45L
 
-/*
- * Connections are not used for longer: addresses change, and servers close them
- * after some number of requests.
- */
+/* Connections are not used for longer, for addresses change. */
 #define MAX_LIFE_SECONDS	300L
 
 /* When transfers time out after a while alone, time to read what has come. */
@@ -99,57 +95,6 @@ static int64 alone_us = 0;
 /* When a kept connection turned out to be dead, with which others may be. */
 static int64 dead_us = 0;
 
-/*
- * Copy a header's value, cut at size.  Whatever is not printable ASCII becomes
- * "?": the value may come to stand in a text, where other bytes could be
- * invalid.
- */
-static void
-copy_value(char *to, size_t size, const char *from, size_t len)
-{
-	len = Min(len, size - 1);
-	for (size_t i = 0; i < len; i++)
-		to[i] = from[i] >= ' ' && from[i] < 0x7f ? from[i] : '?';
-	to[len] = '\0';
-}
-
-/* Keep what a caller may look at of one answer header. */
-static void
-keep_header(HttpAnswer *answer, const char *line, size_t len)
-{
-	const struct
-	{
-		const char *name;
-		char	   *value;
-		size_t		size;
-	}			kept[] = {
-		{"content-type", answer->content_type, sizeof(answer->content_type)},
-		{"x-oss-request-id", answer->request_id, sizeof(answer->request_id)},
-		{"x-oss-ec", answer->ec, sizeof(answer->ec)},
-		{"date", answer->date, sizeof(answer->date)},
-		{"retry-after", answer->retry_after, sizeof(answer->retry_after)},
-		{"x-oss-qos-delay-time", answer->qos_delay, sizeof(answer->qos_delay)},
-		{"x-oss-err", answer->oss_err, sizeof(answer->oss_err)},
-	};
-
-	for (int i = 0; i < lengthof(kept); i++)
-	{
-		size_t		n = strlen(kept[i].name);
-
-		if (len <= n || line[n] != ':' ||
-			pg_strncasecmp(line, kept[i].name, n) != 0)
-			continue;
-		line += n + 1;
-		len -= n + 1;
-		while (len > 0 && (*line == ' ' || *line == '\t'))
-			line++, len--;
-		while (len > 0 && (unsigned char) line[len - 1] <= ' ')
-			len--;
-		copy_value(kept[i].value, kept[i].size, line, len);
-		return;
-	}
-}
-
 /* Take a header line; called by curl. */
 static size_t
 on_header(char *line, size_t size, size_t n, void *arg)
@@ -163,7 +108,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 		t->too_large = true;
 		return 0;
 	}
-	keep_header(&t->answer, line, n);
+	http_keep_header(&t->answer, line, n);
 	return n;
 }
 
@@ -311,10 +256,7 @@ time_of(CURL *easy, CURLINFO info)
 	return us;
 }
 
-/*
- * Note when a peer did not acknowledge what it was sent.  What else it or a
- * gateway on the way has forgotten is not asked one by one.
- */
+/* Note when a peer did not acknowledge: it may have forgotten others, too. */
 static void
 note_dead(const HttpTransfer *t, CURLcode code)
 {
@@ -325,10 +267,7 @@ note_dead(const HttpTransfer *t, CURLcode code)
 		dead_us = http_clock_us();
 }
 
-/*
- * Decide how long a connection may have been idle to be used again, in seconds;
- * 0: not at all.
- */
+/* Return for how many seconds a usable connection may be idle; 0: none is. */
 static long
 usable_idle_seconds(void)
 {
@@ -750,20 +689,6 @@ http_turn(long timeout_ms)
 		t->done(t, t->arg);
 	}
 	return latch_set;
-}
-
-/* Read a date. */
-time_t
-http_parse_date(const char *text)
-{
-	struct tm	tm = {0};
-
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon,
-			   &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
-		return text[0] == '\0' ? -1 : curl_getdate(text, NULL);
-	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
-	return timegm(&tm);
 }
 
 /* Return the number of transfers in flight. */

@@ -138,12 +138,12 @@ epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 int
 curl_easy_setopt(void *easy, int option, ...)
 {
-	static int	(*real) (void *, int, ...);
+	static int	(*real) (void *, int,...);
 	va_list		args;
 	void	   *value;
 
 	if (real == NULL)
-		real = (int (*) (void *, int, ...)) dlsym(RTLD_NEXT, "curl_easy_setopt");
+		real = (int (*) (void *, int,...)) dlsym(RTLD_NEXT, "curl_easy_setopt");
 	va_start(args, option);
 	value = va_arg(args, void *);
 	va_end(args);
