@@ -360,14 +360,33 @@ oss_failure_describe(const OssFailureRule *rule, const HttpAnswer *answer,
 	return failure;
 }
 
+/* Make the failure of a request that was not sent. */
+OssFailure *
+oss_failure_refuse(const OssFailureRule *rule, const char *code,
+				   const char *detail, const char *what)
+{
+	OssFailure *failure = make_failure(rule, code, what);
+
+	failure->detail = detail != NULL ? pstrdup(detail) : NULL;
+	return failure;
+}
+
 /* Make a failure of our own. */
 OssFailure *
 oss_failure_make(const char *code, const char *detail, const char *what)
 {
-	OssFailure *failure = make_failure(oss_failure_rule(code), code, what);
+	return oss_failure_refuse(oss_failure_rule(code), code, detail, what);
+}
 
-	failure->detail = detail != NULL ? pstrdup(detail) : NULL;
-	return failure;
+/* Return what a rule comes to at a custom domain. */
+const OssFailureRule *
+oss_failure_on_cname(const OssFailureRule *rule)
+{
+	if ((rule->code != NULL &&
+		 strcmp(rule->code, "SignatureDoesNotMatch") == 0) ||
+		(rule->ec != NULL && strcmp(rule->ec, "0002-00000040") == 0))
+		return oss_failure_rule("OtherDomain");
+	return rule;
 }
 
 /* Raise it. */

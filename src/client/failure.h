@@ -120,6 +120,20 @@ extern OssFailure *oss_failure_describe(const OssFailureRule *rule,
 extern OssFailure *oss_failure_make(const char *code, const char *detail,
 									const char *what);
 
+/*
+ * Make the failure of a request that was not sent because others were refused
+ * by that rule, with that Code of the service; as oss_failure_make().
+ */
+extern OssFailure *oss_failure_refuse(const OssFailureRule *rule,
+									  const char *code, const char *detail,
+									  const char *what);
+
+/*
+ * Return what a rule comes to at a custom domain, which belongs to one bucket:
+ * a signature for another one does not match there.
+ */
+extern const OssFailureRule *oss_failure_on_cname(const OssFailureRule *rule);
+
 /* Raise it as an ERROR. */
 extern void oss_failure_throw(const OssFailure *failure);
 

@@ -40,6 +40,8 @@ oss_probe(OssServer *server, const OssTarget *target,
 	{
 		const OssFailureRule *rule = oss_failure_classify(answer, &xml);
 
+		if (server->addressing == OSS_CNAME)
+			rule = oss_failure_on_cname(rule);
 		*failure = oss_failure_describe(rule, answer, &xml, "an answer");
 	}
 	return answer;

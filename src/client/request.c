@@ -62,6 +62,7 @@ static void
 leave_flight(OssRequest *request, OssFlowOutcome outcome)
 {
 	request->group->counters.in_flight--;
+	oss_access_end(request->access);
 	oss_flow_end(request->server, request->bucket, outcome);
 }
 
@@ -79,6 +80,8 @@ on_request_reset(void *arg)
 		leave_flight(request, OSS_FLOW_LOST);
 	if (request->state != REQUEST_DONE)
 		request->group->counters.unfinished--;
+	oss_access_forgive(request->access, request);
+	oss_access_leave(request->access);
 	oss_server_unpin(request->server);
 }
 
@@ -178,6 +181,8 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
 
+	request->access = oss_access_join(spec->server, spec->bucket);
+
 	/* nothing can fail from here on */
 	request->server = spec->server;
 	oss_server_pin(request->server);
@@ -224,6 +229,7 @@ count_attempt(OssRequest *request, int64 now)
 	unlist(request);
 	request->state = REQUEST_IN_FLIGHT;
 	request->sent = now;
+	oss_access_start(request->access, now);
 	request->attempts++;
 	request->charged++;
 	counters->requests++;
@@ -287,6 +293,25 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 	PG_END_TRY();
 }
 
+/* End a request that is not sent because others of its bucket were refused. */
+static void
+refuse(OssRequest *request)
+{
+	request->rule = oss_access_refused(request->access);
+	request->scope = OSS_SCOPE_ACCESS;
+	request->refused = true;
+	finish(request);
+}
+
+/* Note what a request's failure tells of its bucket. */
+static void
+judge(OssRequest *request)
+{
+	request->scope = oss_access_failure(request->access, request->key,
+										request->rule, request->xml.code,
+										request);
+}
+
 /* Begin a request's time unless it has begun. */
 static void
 begin_deadline(OssRequest *request, int64 now)
@@ -323,7 +348,11 @@ give_up(OssRequest *request)
 	const char *what = what_of(request->bucket, request->key);
 
 	if (request->attempts > 0)
-		finish(request);		/* with the failure of its last attempt */
+	{
+		/* with the failure of its last attempt */
+		judge(request);
+		finish(request);
+	}
 	else if (request->wants_key)
 		fail(request, oss_failure_make("CredentialsUnavailable",
 									   psprintf("They did not come within timeout_ms, %d ms.",
@@ -347,6 +376,11 @@ advance(OssRequest *request, int64 now)
 	long		left = oss_time_left(request, now);
 	long		ms;
 
+	if (oss_access_refused(request->access) != NULL)
+	{
+		refuse(request);
+		return 0;
+	}
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
 	if (oss_too_late(request, now))
@@ -366,6 +400,9 @@ advance(OssRequest *request, int64 now)
 		case CREDENTIAL_READY:
 			break;
 	}
+	ms = oss_access_wait(request->access, now);
+	if (ms != 0)
+		return left < 0 ? ms : Min(ms, left);
 	ms = oss_flow_try_start(request->server, request->bucket);
 	if (ms != 0)
 		return ms < 0 ? left : left < 0 ? ms : Min(ms, left);
@@ -462,10 +499,13 @@ on_answer(HttpTransfer *transfer, void *arg)
 		leave_flight(request, OSS_FLOW_ANSWERED);
 		request->server->unreachable = 0;
 		request->rule = NULL;
+		oss_access_labels(request->access, request->key);
 		finish(request);
 		return;
 	}
 	request->rule = oss_failure_classify(answer, &request->xml);
+	if (request->server->addressing == OSS_CNAME)
+		request->rule = oss_failure_on_cname(request->rule);
 	request->took_ms = answered ? (long) (answer->total_us / 1000) : 0;
 	if (request->rule->retry == OSS_RETRY_THROTTLED)
 	{
@@ -477,7 +517,10 @@ on_answer(HttpTransfer *transfer, void *arg)
 	if (oss_retry(request, answer, &due))
 		wait_until(request, due);
 	else
+	{
+		judge(request);
 		finish(request);
+	}
 }
 
 /* Return the next finished request of a group, or NULL. */
@@ -553,8 +596,17 @@ oss_request_failure(const OssRequest *request)
 	if (r->failure != NULL || r->rule == NULL)
 		return r->failure;
 	old = MemoryContextSwitchTo(r->context);
-	failure = oss_failure_describe(r->rule, http_answer(r->transfer), &r->xml,
-								   what_of(r->bucket, r->key));
+	if (r->refused)
+		failure = oss_access_refusal(r->access, r->rule,
+									 what_of(r->bucket, r->key));
+	else
+		failure = oss_failure_describe(r->rule, http_answer(r->transfer),
+									   &r->xml, what_of(r->bucket, r->key));
+	failure->scope = r->scope;
+	if (r->scope == OSS_SCOPE_ACCESS && !r->refused &&
+		r->rule->scope == OSS_SCOPE_DENIAL)
+		failure->detail = psprintf("%s\n%s", failure->detail,
+								   oss_access_reason(r->access));
 	r->failure = failure;
 	MemoryContextSwitchTo(old);
 	return failure;

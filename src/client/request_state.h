@@ -8,6 +8,7 @@
 #ifndef OSS_REQUEST_STATE_H
 #define OSS_REQUEST_STATE_H
 
+#include "client/access.h"
 #include "client/http.h"
 #include "client/request.h"
 #include "lib/ilist.h"
@@ -42,6 +43,7 @@ struct OssRequest
 	OssGroup   *group;
 	void	   *tag;
 	OssServer  *server;
+	OssAccess  *access;
 	char	   *bucket;
 	char	   *key;
 	char	   *version_id;
@@ -62,6 +64,8 @@ struct OssRequest
 	int64		deadline;
 	HttpTransfer *transfer;
 	const OssFailureRule *rule;
+	OssScope	scope;			/* of rule */
+	bool		refused;		/* by rule, without being sent for it */
 	const OssFailure *failure;
 	OssErrorXml xml;
 };

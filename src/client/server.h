@@ -61,6 +61,9 @@ typedef struct OssServer
 								 * begun after the end of the one before */
 	int64		unreachable_at; /* http_now() at the end of the last */
 	OssSigningKey signing_key;
+	struct HTAB *buckets;		/* access.c's, in context, or NULL */
+	char		owing[OSS_BUCKET_MAX + 1];	/* the last that said so of an
+											 * account, or empty */
 } OssServer;
 
 /*

@@ -1,0 +1,316 @@
+/*-------------------------------------------------------------------------
+ * access.c
+ *	  What is known of a role's access to a bucket, from its answers.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/access.h"
+#include "client/http.h"
+#include "common/hashfn.h"
+#include "utils/hsearch.h"
+
+/* Refusals in a row after which all of a bucket is taken for refused. */
+#define DENIED_LIMIT		20
+
+/*
+ * The same where the bucket has lately given labels, but for keys of other
+ * directories than those refused now: that is what a policy for a prefix does.
+ */
+#define DENIED_ELSEWHERE_LIMIT	200
+
+/* Requests in flight and refusals in a row, until a bucket gave labels. */
+#define PROBATION_LIMIT		32
+
+/* A bucket that answers nothing for so long does not refuse. */
+#define PROBATION_US		INT64CONST(3000000)
+
+/* For how long labels prove that the bucket can be read. */
+#define PROOF_US			INT64CONST(600000000)
+
+/* Directories remembered. */
+#define DIRECTORIES			8
+
+/* Buckets of a server beyond which those not in use are forgotten. */
+#define MANY_BUCKETS		256
+
+/*
+ * A bucket.  denied counts refusals in a row that nothing explains but the
+ * whole bucket's being refused, elsewhere all of them.
+ */
+struct OssAccess
+{
+	char		bucket[OSS_BUCKET_MAX + 1];
+	OssServer  *server;
+	int			users;
+	int			in_flight;
+	int64		began_at;		/* first start without labels, 0: none */
+	int64		proof_until;	/* 0: it has given no labels */
+	int			denied;
+	int			elsewhere;
+	uint32		directories[DIRECTORIES];	/* hashes of those with labels */
+	int			ndirectories;	/* ever remembered */
+	const void *refused_by;
+	const OssFailureRule *refused;
+	char		code[128];		/* of the refusal */
+};
+
+/* Has the bucket given labels lately? */
+static bool
+is_proven(const OssAccess *access, int64 now)
+{
+	return access->proof_until > now;
+}
+
+/* Return the hash of a key's directory. */
+static uint32
+directory_of(const char *key)
+{
+	const char *slash = strrchr(key, '/');
+
+	return hash_bytes((const unsigned char *) key,
+					  slash == NULL ? 0 : (int) (slash - key));
+}
+
+/* Has this directory given labels lately? */
+static bool
+knows_directory(const OssAccess *access, uint32 directory)
+{
+	int			n = Min(access->ndirectories, DIRECTORIES);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (access->directories[i] == directory)
+			return true;
+	}
+	return false;
+}
+
+/* Forget that the bucket has given labels. */
+static void
+forget_proof(OssAccess *access)
+{
+	access->proof_until = 0;
+	access->began_at = 0;
+	access->ndirectories = 0;
+	access->denied = 0;
+	access->elsewhere = 0;
+}
+
+/* Forget the buckets that nothing is asked of. */
+static void
+forget_idle(HTAB *table)
+{
+	HASH_SEQ_STATUS seq;
+	OssAccess  *access;
+
+	hash_seq_init(&seq, table);
+	while ((access = hash_seq_search(&seq)) != NULL)
+	{
+		if (access->users == 0)
+			hash_search(table, access->bucket, HASH_REMOVE, NULL);
+	}
+}
+
+/* Make a server's table of buckets. */
+static HTAB *
+make_table(MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = OSS_BUCKET_MAX + 1;
+	ctl.entrysize = sizeof(OssAccess);
+	ctl.hcxt = context;
+	return hash_create("OSS labels buckets", 16, &ctl,
+					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/* Find what is known of a bucket. */
+OssAccess *
+oss_access_join(OssServer *server, const char *bucket)
+{
+	OssAccess  *access;
+	bool		found;
+
+	if (server->buckets == NULL)
+		server->buckets = make_table(server->context);
+	if (hash_get_num_entries(server->buckets) > MANY_BUCKETS)
+		forget_idle(server->buckets);
+	access = hash_search(server->buckets, bucket, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) access + offsetof(OssAccess, server), 0,
+			   sizeof(OssAccess) - offsetof(OssAccess, server));
+		access->server = server;
+	}
+	access->users++;
+	return access;
+}
+
+/* Undo oss_access_join(). */
+void
+oss_access_leave(OssAccess *access)
+{
+	Assert(access->users > 0);
+	access->users--;
+}
+
+/* For how many ms must a request wait? */
+long
+oss_access_wait(OssAccess *access, int64 now)
+{
+	int64		end = access->began_at + PROBATION_US;
+
+	if (access->in_flight + access->denied < PROBATION_LIMIT)
+		return 0;
+	if (access->denied > 0)
+		return PROBATION_US / 1000;
+	if (is_proven(access, now) || now >= end)
+		return 0;
+	return (long) ((end - now + 999) / 1000);
+}
+
+/* Count a request that starts. */
+void
+oss_access_start(OssAccess *access, int64 now)
+{
+	access->in_flight++;
+	if (access->began_at == 0 || access->in_flight == 1)
+		access->began_at = now;
+}
+
+/* Count a request that ends. */
+void
+oss_access_end(OssAccess *access)
+{
+	Assert(access->in_flight > 0);
+	access->in_flight--;
+}
+
+/* Note that an object could be read and looked at. */
+static void
+note_readable(OssAccess *access, const char *key)
+{
+	uint32		directory = directory_of(key);
+
+	access->denied = 0;
+	access->elsewhere = 0;
+	access->proof_until = http_now() + PROOF_US;
+	if (!knows_directory(access, directory))
+		access->directories[access->ndirectories++ % DIRECTORIES] = directory;
+}
+
+/* Note labels of a key. */
+void
+oss_access_labels(OssAccess *access, const char *key)
+{
+	access->server->owing[0] = '\0';
+	note_readable(access, key);
+}
+
+/* Note a refusal; returns whether the whole bucket is taken for refused. */
+static bool
+note_denial(OssAccess *access, const char *key)
+{
+	access->elsewhere++;
+	if (!is_proven(access, http_now()) ||
+		knows_directory(access, directory_of(key)))
+		access->denied++;
+	return access->denied >= DENIED_LIMIT ||
+		access->elsewhere >= DENIED_ELSEWHERE_LIMIT;
+}
+
+/* Has another bucket of the same server and role given labels lately? */
+static bool
+another_is_proven(const OssAccess *access)
+{
+	HASH_SEQ_STATUS seq;
+	OssAccess  *other;
+	int64		now = http_now();
+	bool		proven = false;
+
+	hash_seq_init(&seq, access->server->buckets);
+	while ((other = hash_seq_search(&seq)) != NULL)
+		proven |= other != access && is_proven(other, now);
+	return proven;
+}
+
+/*
+ * Whose account is meant, the requester's or that of the bucket's owner?  Of
+ * one bucket nobody can tell; a second one that says the same, with none that
+ * gives labels, tells that it is the requester's.
+ */
+static OssScope
+blame_account(OssAccess *access)
+{
+	char	   *owing = access->server->owing;
+	bool		second = owing[0] != '\0' && strcmp(owing, access->bucket) != 0;
+
+	forget_proof(access);
+	if (another_is_proven(access))
+		return OSS_SCOPE_ACCESS;
+	strlcpy(owing, access->bucket, OSS_BUCKET_MAX + 1);
+	return second ? OSS_SCOPE_REQUESTER : OSS_SCOPE_ACCESS;
+}
+
+/* Note a failed request and return its scope. */
+OssScope
+oss_access_failure(OssAccess *access, const char *key,
+				   const OssFailureRule *rule, const char *code,
+				   const void *by)
+{
+	if (rule->scope == OSS_SCOPE_ACCOUNT)
+		return blame_account(access);
+	if (rule->scope == OSS_SCOPE_DENIAL)
+	{
+		if (!note_denial(access, key))
+			return OSS_SCOPE_IMAGE;
+		forget_proof(access);
+		access->refused_by = by;
+		access->refused = rule;
+		strlcpy(access->code, code[0] != '\0' ? code : "AccessDenied",
+				sizeof(access->code));
+		return OSS_SCOPE_ACCESS;
+	}
+
+	/* what is said of an image's content is said by who has read it */
+	if (rule->scope == OSS_SCOPE_IMAGE && rule->retry == OSS_RETRY_NEVER &&
+		code[0] != '\0' && rule->sqlerrcode == ERRCODE_DATA_EXCEPTION)
+		note_readable(access, key);
+	return rule->scope;
+}
+
+/* Refuse nothing any more. */
+void
+oss_access_forgive(OssAccess *access, const void *by)
+{
+	if (access->refused_by != by)
+		return;
+	access->refused_by = NULL;
+	access->refused = NULL;
+}
+
+/* Return the rule by which everything is refused, or NULL. */
+const OssFailureRule *
+oss_access_refused(const OssAccess *access)
+{
+	return access->refused;
+}
+
+/* Say why. */
+char *
+oss_access_reason(const OssAccess *access)
+{
+	return psprintf("The same was said of at least %d images of bucket \"%s\" in a row.",
+					DENIED_LIMIT, access->bucket);
+}
+
+/* Make the failure of a request that was not sent. */
+OssFailure *
+oss_access_refusal(const OssAccess *access, const OssFailureRule *rule,
+				   const char *what)
+{
+	return oss_failure_refuse(rule, access->code,
+							  psprintf("The request was not sent. %s",
+									   oss_access_reason(access)), what);
+}

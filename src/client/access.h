@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ * access.h
+ *	  What is known of a role's access to a bucket, from its answers.
+ *
+ * Middle floor.  One refusal says little: a policy may be for a prefix.  Many
+ * in a row, and nothing else, are an error in the set-up.  Until a bucket has
+ * given labels, and while refusals are being counted, few requests are in
+ * flight, so that few are paid for to find out.  State of this process.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_ACCESS_H
+#define OSS_ACCESS_H
+
+#include "client/failure.h"
+#include "client/server.h"
+
+typedef struct OssAccess OssAccess;
+
+/*
+ * Find what is known of the server's role and a bucket; it stays until
+ * oss_access_leave().  Errors: 53200.
+ */
+extern OssAccess *oss_access_join(OssServer *server, const char *bucket);
+extern void oss_access_leave(OssAccess *access);
+
+/*
+ * Return 0 when a request may start at that time, of http_now(), else for how
+ * many ms to wait unless one ends.
+ */
+extern long oss_access_wait(OssAccess *access, int64 now);
+
+/* Count a request that starts or ends. */
+extern void oss_access_start(OssAccess *access, int64 now);
+extern void oss_access_end(OssAccess *access);
+
+/* Note labels of a key, in UTF-8. */
+extern void oss_access_labels(OssAccess *access, const char *key);
+
+/*
+ * Note a failed request, with the service's Code, and return its scope.  When
+ * that comes to ACCESS, by its rule DENIAL, what else is asked of the bucket is
+ * refused until oss_access_forgive() is called with the same by.
+ */
+extern OssScope oss_access_failure(OssAccess *access, const char *key,
+								   const OssFailureRule *rule,
+								   const char *code, const void *by);
+extern void oss_access_forgive(OssAccess *access, const void *by);
+
+/*
+ * Return the rule by which everything asked of the bucket is refused now, or
+ * NULL.
+ */
+extern const OssFailureRule *oss_access_refused(const OssAccess *access);
+
+/* Say, in CurrentMemoryContext, why it is. */
+extern char *oss_access_reason(const OssAccess *access);
+
+/* Make the failure of a request that was refused so, without being sent. */
+extern OssFailure *oss_access_refusal(const OssAccess *access,
+									  const OssFailureRule *rule,
+									  const char *what);
+
+#endif							/* OSS_ACCESS_H */

@@ -1,0 +1,217 @@
+# Errors in the set-up of an account, a bucket or a policy: a few dozen requests
+# whatever is asked for, then an error or a pause that says what to do; and what
+# is in order beside them goes on.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib 'test/perl';
+use QueueTest;
+
+# Requests that may find out that nothing can be had.
+my $few = 32;
+
+my $test = QueueTest->new(conf => "oss_labels.worker = off\n");
+my $node = $test->{node};
+my $oss = $test->{oss};
+my $image = 'image=examplebucket/example.jpg';
+
+$test->sql(q{CREATE ROLE alice LOGIN; CALL oss_labels.grant_paying('alice');
+	GRANT USAGE ON FOREIGN SERVER oss TO alice;
+	CREATE USER MAPPING FOR alice SERVER oss OPTIONS (access_key_id 'aliceid', access_key_secret 'alicesecret');
+	ALTER SERVER oss OPTIONS (ADD max_concurrency '256');
+	CREATE TABLE work (id int, bucket text, key text); GRANT SELECT ON work TO PUBLIC});
+
+# Begin anew: buckets a and b where every key exists, alice's key in order.
+sub begin
+{
+	my (%state) = @_;
+	$test->reset;
+	$oss->control("/bucket?name=$_&$image" . ($state{$_} // '')) for qw(bucket-a bucket-b);
+	$oss->control('/credential?id=aliceid&secret=alicesecret' . ($state{alice} // ''));
+	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.halted; DELETE FROM oss_labels.image');
+	return;
+}
+
+# Put n images of a bucket behind the others.
+sub add
+{
+	my ($bucket, $n, $prefix) = @_;
+	$prefix //= 'k';
+	$test->sql("INSERT INTO work SELECT (SELECT count(*) FROM work) + g, '$bucket', '$prefix' || g FROM generate_series(1, $n) g");
+	return;
+}
+
+# try_detect() of all of them by alice; returns what came out and the error.
+sub try_all
+{
+	my ($set) = @_;
+	my ($status, $out, $err) = $node->psql('postgres',
+		'SET SESSION AUTHORIZATION alice; SET oss_labels.concurrency = 256;' . ($set // '')
+		  . ' SELECT DISTINCT w.id, coalesce(t.error_code, \'labels\') FROM (SELECT * FROM work ORDER BY id OFFSET 0) w,'
+		  . ' oss_labels.try_detect(w.bucket, w.key) t ORDER BY 1',
+		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	return ($out, $err);
+}
+
+# Queue all of them as alice and as the superuser, and drain as alice.
+sub enqueue_all
+{
+	my (@roles) = @_;
+	$test->sql("SET SESSION AUTHORIZATION $_; SELECT count(oss_labels.enqueue(bucket, key)) FROM (SELECT * FROM work ORDER BY id) w")
+	  for @roles;
+	return;
+}
+
+sub asked { return 0 + ($oss->control('/tally?' . join '&', @_) =~ /^label_requests (\d+)/m)[0] }
+sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted") }
+sub tagged { return $test->sql("SELECT count(*) FROM oss_labels.image WHERE bucket = '$_[0]'") }
+sub failed { return $test->sql('SELECT count(*) FROM oss_labels.failed_job') }
+
+# ---- a query: one error that says what to do ----
+
+for my $case (
+	[ 'public endpoint', 'bucket-a' => '&refuse=PublicEndpointForbidden', '55000', qr/internal endpoint.*addressing 'cname'/s ],
+	[ 'disabled bucket', 'bucket-a' => '&refuse=BucketDisable', '42501', qr/bills and the messages/ ],
+	[ 'account in debt', alice => '&refuse=InDebt', '42501', qr/bills and the messages/ ],
+	[ 'disabled account', alice => '&refuse=UserDisable', '42501', qr/bills and the messages/ ],
+	[ 'no right to read', alice => '&deny_get=1', '42501', qr/oss:GetObject and oss:ProcessImm/ ],
+	[ 'no right to label', alice => '&deny_imm=1', '42501', qr/oss:GetObject and oss:ProcessImm/ ])
+{
+	my ($name, $what, $state, $sqlstate, $hint) = @$case;
+	begin($what => $state);
+	add('bucket-a', 300);
+	$oss->fault(kind => 'delay', delay => 200);
+	my ($out, $err) = try_all();
+	like($err, qr/ERROR:  $sqlstate: could not get labels/, "$name: $sqlstate");
+	like($err, qr/HINT:  .*$hint/s, "$name: the next step");
+	cmp_ok($test->count, '<=', $few, "$name: few requests");
+	cmp_ok($test->count, '>', 0, "$name: but some");
+}
+
+# ---- a policy for a prefix is none for the bucket ----
+
+begin(alice => '&allow=bucket-a/open/');
+$test->sql(q{INSERT INTO work SELECT g, 'bucket-a', CASE WHEN g % 5 = 0 THEN 'open/' ELSE 'closed/' END || g FROM generate_series(1, 300) g});
+my ($out, $err) = try_all();
+is($err, '', 'a policy for a prefix, mixed: no error');
+is(() = $out =~ /labels/g, 60, 'mixed: what may be read is');
+is(() = $out =~ /AccessDenied/g, 240, 'mixed: what may not is a row');
+begin(alice => '&allow=bucket-a/open/');
+add('bucket-a', 5, 'open/');
+add('bucket-a', 100, 'closed/');
+add('bucket-a', 50, 'open/x');
+($out, $err) = try_all();
+is($err, '', 'a policy for a prefix, one after the other: no error');
+is(() = $out =~ /labels/g, 55, 'one after the other: what may be read is');
+
+# ---- rights that are taken away: not more than what was in flight ----
+
+begin(alice => '&allow=bucket-a/open/&uses=100000');
+add('bucket-a', 400, 'open/');
+$test->sql("UPDATE work SET key = 'open/' || id");
+$oss->fault(kind => 'error', code => 'AccessDenied', skip => 50);
+($out, $err) = try_all('SET oss_labels.concurrency = 16;');
+like($err, qr/ERROR:  42501/, 'rights taken away: an error');
+like($err, qr/The same was said of at least 20 images of bucket "bucket-a" in a row/, 'rights taken away: why it is an error now');
+cmp_ok($test->count, '<=', 50 + $few, 'rights taken away: few requests more');
+
+# ---- what was paid for is given out first ----
+
+begin(alice => '&deny_get=1');
+add('bucket-a', 100);
+my $rows = $test->sql(q{CREATE OR REPLACE FUNCTION public.rows_before() RETURNS int LANGUAGE plpgsql AS $$
+	DECLARE n int := 0; r record; BEGIN
+	FOR r IN SELECT * FROM public.work w, oss_labels.try_detect(w.bucket, w.key) LOOP n := n + 1; END LOOP;
+	RETURN -n; EXCEPTION WHEN insufficient_privilege THEN RETURN n; END $$;
+	SET SESSION AUTHORIZATION alice; SELECT public.rows_before()});
+is($rows, 19, 'nineteen refusals are rows, the twentieth is the error');
+
+# ---- the worker: a pause of what it is about, and nothing else ----
+
+$node->append_conf('postgresql.conf', "oss_labels.worker = on\n");
+$node->reload;
+
+sub worker_pauses
+{
+	my ($name, $expected, $state, $budget, @buckets) = @_;
+	begin(%$state);
+	add($_, 200) for @buckets;
+	enqueue_all('alice');
+	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted", $expected), "$name: pauses $expected");
+	$oss->wait_count(in_flight => 0);
+	return cmp_ok($test->count, '<=', $budget, "$name: few requests");
+}
+worker_pauses('public endpoint', 'bucket-a', { 'bucket-a' => '&refuse=PublicEndpointForbidden' }, $few, 'bucket-a');
+is(failed(), 0, 'public endpoint: no job failed');
+worker_pauses('blanket denial', 'alice bucket-a', { alice => '&deny_get=1' }, $few, 'bucket-a');
+like($test->sql('SELECT reason FROM oss_labels.halted'), qr/access denied/, 'blanket denial: the pause says why');
+cmp_ok(failed(), '<', 20, 'blanket denial: few jobs failed');
+is($test->sql("SELECT count(*) FROM oss_labels.job"), 200 - failed(), 'blanket denial: the others wait');
+add('bucket-b', 50);
+$test->sql("SELECT count(oss_labels.enqueue(bucket, key)) FROM work");
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE requester = 'postgres'::regrole OR requester = current_user::regrole", '0'),
+	'blanket denial: the other role goes on in both buckets');
+is(tagged('bucket-a'), 200, 'blanket denial: and its images are tagged');
+
+# the rights are granted: resume() is enough
+$oss->control('/credential?id=aliceid&secret=alicesecret');
+$test->sql("SELECT oss_labels.retry_failed(), oss_labels.resume('oss')");
+ok($test->wait_empty, 'rights granted: all is done');
+is(failed(), 0, 'rights granted: nothing failed');
+
+# an owner who owes: his bucket alone
+begin('bucket-a' => '&refuse=InDebt');
+add('bucket-a', 200);
+add('bucket-b', 200);
+enqueue_all('alice');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-b'", '200'), "a bucket whose owner owes: the other one's images are tagged");
+is(pauses(), 'alice bucket-a', 'a bucket whose owner owes: it alone is paused');
+cmp_ok(asked('bucket=bucket-a'), '<=', $few, 'a bucket whose owner owes: few requests');
+is(failed(), 0, 'a bucket whose owner owes: no job failed');
+
+# an account that owes: all that it asks
+begin(alice => '&refuse=InDebt');
+add($_, 100) for qw(bucket-a bucket-b);
+enqueue_all('alice');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.halted WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
+  or diag(pauses());
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job j WHERE NOT EXISTS (SELECT FROM oss_labels.halted p"
+	. " WHERE p.requester = j.requester AND (p.bucket IS NULL OR p.bucket = j.bucket))", '0'), 'an account that owes: in both buckets');
+$oss->wait_count(in_flight => 0);
+cmp_ok($test->count, '<=', 2 * $few, 'an account that owes: few requests');
+$test->sql("SELECT count(oss_labels.enqueue(bucket, key)) FROM work");
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image", '200'), "an account that owes: another role's images are tagged");
+is(failed(), 0, 'an account that owes: no job failed');
+
+# a policy for a prefix: nothing is paused
+begin(alice => '&allow=bucket-a/open/');
+add('bucket-a', 40, 'open/');
+add('bucket-a', 60, 'closed/');
+add('bucket-a', 40, 'open/x');
+enqueue_all('alice');
+ok($test->wait_empty, 'a policy for a prefix: the queue gets empty');
+is(tagged('bucket-a') . ' ' . failed(), '80 60', 'a policy for a prefix: what may be read is tagged, the rest has failed');
+is(pauses(), '', 'a policy for a prefix: nothing is paused');
+
+# ---- a custom domain belongs to one bucket ----
+
+begin();
+$oss->control('/cname?host=localhost&bucket=bucket-a');
+$test->sql("ALTER SERVER oss OPTIONS (SET endpoint 'http://localhost:" . $oss->http_port . "', ADD addressing 'cname')");
+add('bucket-b', 100);
+add('bucket-a', 100);
+($out, $err) = try_all();
+like($err, qr/ERROR:  28000: .*custom domain/, 'another bucket at a custom domain: the error names the domain');
+like($err, qr/HINT:  A custom domain belongs to one bucket/, 'another bucket at a custom domain: and what to look at');
+enqueue_all('alice');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a'", '100'), "another bucket at a custom domain: the domain's own goes on");
+is(pauses(), 'alice bucket-b', 'another bucket at a custom domain: it alone is paused');
+
+$node->stop;
+$oss->stop;
+done_testing();
