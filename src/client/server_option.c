@@ -57,7 +57,15 @@ static void
 read_region(OssServer *server, const char *name, const char *value)
 {
 	const char *problem = oss_region_problem(value);
+	size_t		len = strlen(value);
 
+	if (problem == NULL && len > 9 && strcmp(value + len - 9, "-internal") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+				 errdetail("A region has no internal form; an endpoint has."),
+				 errhint("Write region '%.*s', endpoint 'https://oss-%s.aliyuncs.com'.",
+						 (int) len - 9, value, value)));
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -11,7 +11,8 @@
 
 /* sha256, date, token, payer, authorization */
 #define MAX_HEADERS		5
-#define MAX_PARAMETERS	2
+/* process, version, payer */
+#define MAX_PARAMETERS	3
 
 /*
  * The request being signed.  The fields point into the target, the credentials
@@ -145,6 +146,9 @@ oss_signed_url(OssServer *server, const OssTarget *target,
 	char	   *copy;
 
 	begin(&signing, server, target);
+	if (server->requester_pays)
+		signing.query[signing.what.nquery++] =
+			oss_field("x-oss-request-payer", "requester");
 	oss_text_reset(&url);
 	oss_object_url(&url, &server->endpoint, server->addressing,
 				   target->bucket, target->key);

@@ -106,6 +106,12 @@ like(presign(q{'examplebucket', 'example.jpg', version_id => 'v1'}), qr/[?&]vers
 is($t->outcome(q{SELECT oss_labels.presign('Bad', 'k')})->{sqlstate}, '22023', 'a bad bucket is refused');
 is($t->outcome(q{SELECT oss_labels.presign('examplebucket', '/k')})->{sqlstate}, '22023', 'a bad key is refused');
 
+$t->server(requester_pays => 'true');
+opens('a bucket whose requester pays', presign(q{'payerbucket', 'example.jpg'}), 200);
+like(($t->psql(q{CREATE SERVER inward FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou-internal')}))[1],
+	qr/22023.*HINT:  Write region 'cn-hangzhou', endpoint 'https:\/\/oss-cn-hangzhou-internal/s, 'an internal region is refused');
+$t->server;
+
 # a clock that was found to be off counts for URLs too
 $oss->control('/clock?shift=5000');
 opens('with a corrected clock', presign(q{'examplebucket', 'example.jpg', expires => '60 s'}, OssTest::detect_sql() . ';') =~ s/.*\n//sr, 200);
