@@ -303,6 +303,7 @@ CREATE TABLE oss_labels.job
 	thr float8,
 	priority integer NOT NULL DEFAULT 0,
 	attempts integer NOT NULL DEFAULT 0,
+	throttles integer NOT NULL DEFAULT 0,
 	requester oid NOT NULL,
 	source oid,
 	origin bigint NOT NULL DEFAULT oss_labels.origin(),
@@ -320,7 +321,8 @@ CREATE TABLE oss_labels.job
 	autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off,
 	toast.autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX job_claim_idx ON oss_labels.job (server, priority, due, job_id);
+CREATE INDEX job_claim_idx ON oss_labels.job
+	(server, bucket, requester, origin, (~priority), due, job_id);
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 
 COMMENT ON TABLE oss_labels.job IS 'One row per object waiting to be tagged or being tagged. A success deletes it, a failure moves it to failed_job. Filled by enqueue() and by the triggers of watch()';
@@ -332,6 +334,7 @@ COMMENT ON COLUMN oss_labels.job.lease IS 'which process has it: a number made f
 COMMENT ON COLUMN oss_labels.job.thr IS 'confidence threshold to ask for, 0 to 1; null: the service''s own';
 COMMENT ON COLUMN oss_labels.job.priority IS 'higher ones first';
 COMMENT ON COLUMN oss_labels.job.attempts IS 'how often it was claimed, throttles not counted';
+COMMENT ON COLUMN oss_labels.job.throttles IS 'how often in a row the service wanted it asked later';
 COMMENT ON COLUMN oss_labels.job.requester IS 'OID of the role that enqueued it, whose user mapping and rights are used';
 COMMENT ON COLUMN oss_labels.job.source IS 'OID of the watched table it came from; null from enqueue()';
 COMMENT ON COLUMN oss_labels.job.origin IS 'the database it was enqueued in, where the OIDs count; in another, such as a restored dump, the names do';
@@ -343,7 +346,7 @@ COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.job.version_id IS 'version to ask for; null: the current one';
 COMMENT ON COLUMN oss_labels.job.reason IS 'why it was put off, after a failed attempt';
 COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'numbers jobs; dumped with them';
-COMMENT ON INDEX oss_labels.job_claim_idx IS 'the order of claiming within a server and priority';
+COMMENT ON INDEX oss_labels.job_claim_idx IS 'the order of claiming within a server, bucket and requester';
 COMMENT ON INDEX oss_labels.job_object_idx IS 'finds what a deleted row had enqueued';
 
 CREATE TABLE oss_labels.failed_job

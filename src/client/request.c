@@ -180,6 +180,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->queued = spec->queued;
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
+	request->suspect = spec->suspect;
 
 	request->access = oss_access_join(spec->server, spec->bucket);
 
@@ -516,7 +517,8 @@ on_answer(HttpTransfer *transfer, void *arg)
 	if (request->rule->retry == OSS_RETRY_THROTTLED)
 	{
 		request->group->counters.throttled++;
-		leave_flight(request, OSS_FLOW_THROTTLED);
+		leave_flight(request, request->suspect ? OSS_FLOW_LOST :
+					 OSS_FLOW_THROTTLED);
 	}
 	else
 		leave_flight(request, answered ? OSS_FLOW_ANSWERED : OSS_FLOW_LOST);

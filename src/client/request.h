@@ -44,6 +44,8 @@ typedef struct OssLabelsSpec
 	int			max_attempts;	/* 0: the server's option */
 	bool		queued;			/* a job of the queue, whose time goes on
 								 * while this process works on tables */
+	bool		suspect;		/* a throttle is this object's own: it says
+								 * nothing of the rate that others may have */
 } OssLabelsSpec;
 
 typedef struct OssGroup OssGroup;

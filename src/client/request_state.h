@@ -51,6 +51,7 @@ struct OssRequest
 	int			attempts;		/* sent */
 	int			charged;		/* of those, counted against max_attempts */
 	int			max_attempts;
+	bool		suspect;		/* see OssLabelsSpec */
 	bool		clock_corrected;
 	bool		key_renewed;
 	char		key_id[CREDENTIAL_ID_MAX + 1];	/* that signed the attempt in

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "client/flow.h"
+#include "client/http.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "sql/drain.h"
@@ -24,9 +25,12 @@
 #define BACKOFF_FIRST_MS 1000.0
 #define BACKOFF_LAST_MS 600000.0
 
-/* The same for an endpoint that can't be reached. */
+/* The same for a bucket whose endpoint can't be reached. */
 #define HOLD_FIRST_MS 500
 #define HOLD_LAST_MS 30000
+
+/* What was woken while busy waits so long for others to join it. */
+#define WAKE_US 5000
 
 /*
  * Finished jobs that are settled by one turn, more or less: while answers are
@@ -36,6 +40,15 @@
 #define IDLE_BATCH 64
 
 int			oss_job_attempts = 5;
+
+/* Return the sooner of two waits, of which -1 is never. */
+static long
+sooner(long a, long b)
+{
+	if (a < 0)
+		return b;
+	return b < 0 ? a : Min(a, b);
+}
 
 /* Make a drain. */
 OssDrain *
@@ -53,7 +66,9 @@ oss_drain_create(MemoryContext parent, const char *only_server, int64 budget)
 	if (only_server)
 		drain->only_server = MemoryContextStrdup(context, only_server);
 	drain->budget = budget < 0 ? PG_INT64_MAX : budget;
+	dlist_init(&drain->resting);
 	dlist_init(&drain->finished);
+	dlist_init(&drain->blocked);
 	dlist_init(&drain->settled);
 	dlist_init(&drain->claimed);
 	drain->woken = true;
@@ -74,7 +89,35 @@ oss_drain_wake(OssDrain *drain)
 bool
 oss_drain_busy(const OssDrain *drain)
 {
-	return drain->in_flight > 0 || drain->nready > 0 || drain->nfinished > 0;
+	return drain->in_flight > 0 || drain->nready > 0 || drain->nresting > 0 ||
+		drain->nfinished > 0 || drain->nblocked > 0;
+}
+
+/* Is a job not in hand for no other reason than that the service wants it later? */
+bool
+oss_drain_awaits(const OssDrain *drain)
+{
+	ListCell   *cell;
+
+	if (drain->budget <= 0)
+		return false;
+	if (drain->throttled_until > http_clock_us())
+		return true;
+	foreach(cell, drain->lanes)
+	{
+		const DrainLane *lane = lfirst(cell);
+
+		if (!lane->drained && !lane->paused && lane->bucket->held == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Are jobs in hand whose answers are paid for, or on their way? */
+bool
+oss_drain_holds_answers(const OssDrain *drain)
+{
+	return drain->in_flight > 0 || drain->nfinished > 0 || drain->nblocked > 0;
 }
 
 /* Move a job to the finished ones. */
@@ -83,7 +126,7 @@ to_finished(OssDrain *drain, OssJob *job, OssVerdict verdict)
 {
 	job->verdict = verdict;
 	if (drain->nfinished++ == 0)
-		drain->finished_since = GetCurrentTimestamp();
+		drain->finished_since = http_clock_us();
 	drain->newest_start = Max(drain->newest_start, job->started_at);
 	dlist_push_tail(&drain->finished, &job->node);
 }
@@ -106,6 +149,7 @@ finish_followers(OssDrain *drain, OssJob *leader, OssVerdict verdict)
 			oss_job_set_reason(job, &leader->reason);
 			job->due = leader->due;
 			job->refund = leader->refund;
+			job->throttles = leader->throttles;
 			to_finished(drain, job, verdict);
 		}
 		else
@@ -116,6 +160,7 @@ finish_followers(OssDrain *drain, OssJob *leader, OssVerdict verdict)
 		}
 	}
 	leader->followers = NULL;
+	leader->nfollowers = 0;
 }
 
 /* Set a job's verdict; an answer's followers stay with it. */
@@ -131,70 +176,61 @@ oss_drain_finish(OssDrain *drain, OssJob *job, OssVerdict verdict)
 }
 
 /* Put a job back into the queue. */
-static void
-finish_later(OssDrain *drain, OssJob *job, double ms, bool refund)
+void
+oss_drain_finish_later(OssDrain *drain, OssJob *job, double ms, bool refund)
 {
 	job->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
 	job->refund = refund;
 	oss_drain_finish(drain, job, OSS_VERDICT_LATER);
 }
 
-/* Let a server rest that can't be reached; the job costs no attempt. */
-static void
-hold_server(OssDrain *drain, OssJob *job)
+/* Give a job back that was not begun. */
+void
+oss_drain_give_back(OssDrain *drain, OssJob *job)
 {
-	DrainServer *server = job->server;
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (server->held_until <= now)
-	{
-		int64		ms = (int64) HOLD_FIRST_MS << Min(server->held, 10);
-
-		server->held++;
-		server->held_until = TimestampTzPlusMilliseconds(now,
-														 Min(ms, HOLD_LAST_MS));
-	}
-	job->due = server->held_until;
-	job->refund = true;
-	oss_drain_finish(drain, job, OSS_VERDICT_LATER);
+	oss_drain_finish_later(drain, job, 0, true);
 }
 
-/* Take a throttle: the job waits here, for nothing is wrong with it. */
+/* Let a bucket rest that can't be reached; the job costs no attempt. */
 static void
-take_throttle(OssDrain *drain, OssJob *job, const OssFailure *failure)
+hold_bucket(OssDrain *drain, OssJob *job)
 {
-	if (failure->delay_ms > 0)
-		oss_flow_hold(job->target, job->names_utf8[0],
-					  failure->delay_ms);
-	oss_request_free(job->request);
-	job->request = NULL;
+	DrainBucket *bucket = job->lane->bucket;
+	int64		now = http_clock_us();
 
-	/* its request is still to be made: what is enqueued now may join it */
-	job->started_at = 0;
-	dlist_push_head(&job->server->ready, &job->node);
-	job->server->nready++;
-	drain->nready++;
+	if (bucket->held_until <= now)
+	{
+		int64		ms = (int64) HOLD_FIRST_MS << Min(bucket->held, 10);
+
+		bucket->held++;
+		bucket->held_until = now + Min(ms, HOLD_LAST_MS) * 1000;
+		elog(DEBUG1, "oss_labels: bucket \"%s\" of server \"%s\" can't be reached, held for " INT64_FORMAT " ms",
+			 bucket->name, bucket->server->name,
+			 Min(ms, (int64) HOLD_LAST_MS));
+	}
+	oss_drain_finish_later(drain, job, (bucket->held_until - now) / 1000.0, true);
 }
 
 /* Decide what becomes of a job whose request failed. */
 static void
 take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 {
-	if (failure->retry == OSS_RETRY_THROTTLED && !drain->stopping)
+	oss_job_set_failure(job, failure);
+	if (failure->retry == OSS_RETRY_THROTTLED)
 	{
-		take_throttle(drain, job, failure);
+		oss_drain_take_throttle(drain, job, failure);
 		return;
 	}
-	oss_job_set_failure(job, failure);
+	job->throttles = 0;
 	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
-		hold_server(drain, job);
+		hold_bucket(drain, job);
 	else if (oss_scope_is_setup(failure->scope) &&
 			 failure->scope != OSS_SCOPE_CALL)
 	{
 		/* settling writes the pause */
 		job->pause = failure->scope;
-		job->server->pausing = true;
-		finish_later(drain, job, 0, true);
+		job->lane->bucket->server->pausing = true;
+		oss_drain_finish_later(drain, job, 0, true);
 	}
 	else if (failure->retry == OSS_RETRY_TRANSIENT &&
 			 job->attempts < oss_job_attempts)
@@ -203,10 +239,43 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 							 BACKOFF_LAST_MS);
 
 		ms *= 0.5 + pg_prng_double(&pg_global_prng_state);
-		finish_later(drain, job, Max(ms, failure->delay_ms), false);
+		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " failed and is tried again: %s",
+			 job->place.id, failure->message);
+		oss_drain_finish_later(drain, job, Max(ms, failure->delay_ms), false);
 	}
 	else
 		oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+}
+
+/* A job is not in flight any more. */
+static void
+landed(OssDrain *drain, OssJob *job)
+{
+	DrainLane  *lane = job->lane;
+
+	drain->in_flight--;
+	lane->in_flight--;
+	lane->bucket->in_flight--;
+	lane->bucket->server->in_flight--;
+}
+
+/* Note that a bucket was reached, and whether it answered. */
+static void
+note_answer(OssJob *job, const OssFailure *failure, int64 now)
+{
+	DrainBucket *bucket = job->lane->bucket;
+
+	if (failure && failure->http_status == 0)
+		return;
+	bucket->held = 0;
+	bucket->held_until = bucket->open_at = 0;
+	if (failure && failure->retry == OSS_RETRY_THROTTLED)
+		return;
+	bucket->barren = 0;
+	bucket->answered += (1 - bucket->answered) / 16;
+	if (job->throttles > 0)
+		bucket->relenting += (1 - bucket->relenting) / 8;
+	oss_drain_count_answer(bucket->server, now);
 }
 
 /* Take a finished request. */
@@ -215,16 +284,12 @@ take_request(OssDrain *drain, OssRequest *request)
 {
 	OssJob	   *job = oss_request_tag(request);
 	const OssFailure *failure = oss_request_failure(request);
-	double		ms = (GetCurrentTimestamp() - job->started_at) / 1000.0;
+	int64		now = http_clock_us();
 
-	drain->in_flight--;
-	job->server->in_flight--;
-	drain->answer_ms += (ms - drain->answer_ms) / 64;
-	if (failure == NULL || failure->http_status != 0)
-	{
-		job->server->held = 0;
-		job->server->held_until = 0;
-	}
+	landed(drain, job);
+	drain->answer_ms += ((now - job->sent_at) / 1000.0 - drain->answer_ms) / 64;
+	note_answer(job, failure, now);
+	oss_drain_learn_of_throttles(job);
 	if (failure)
 		take_failure(drain, job, failure);
 	else
@@ -236,8 +301,10 @@ static void
 start_job(OssDrain *drain, OssJob *job)
 {
 	OssLabelsSpec spec = {0};
-	DrainServer *server = job->server;
+	DrainLane  *lane = job->lane;
 
+	job->suspect = lane->bucket->objects ||
+		(job->throttles > 0 && lane->bucket->answered >= 0.5);
 	spec.server = job->target;
 	spec.bucket = job->names_utf8[0];
 	spec.key = job->names_utf8[1];
@@ -246,34 +313,15 @@ start_job(OssDrain *drain, OssJob *job)
 	spec.thr = job->thr;
 	spec.max_attempts = 1;
 	spec.queued = true;
+	spec.suspect = job->suspect;
 	job->started_at = GetCurrentTimestamp();
+	job->sent_at = http_clock_us();
 	job->request = oss_request_start(drain->group, &spec, job);
-	dlist_delete(&job->node);
-	drain->nready--;
-	server->nready--;
+	oss_drain_unready(drain, job);
 	drain->in_flight++;
-	server->in_flight++;
-}
-
-/* Return the sooner of two waits, of which -1 is never. */
-static long
-sooner(long a, long b)
-{
-	if (a < 0)
-		return b;
-	return b < 0 ? a : Min(a, b);
-}
-
-/* May a server have one more request in flight? */
-static bool
-may_start(const DrainServer *server, TimestampTz now)
-{
-	/* one is enough to find out whether the endpoint is back */
-	int			most = server->held > 0 ? 1 : server->max_concurrency;
-
-	return server->nready > 0 && server->in_flight < most &&
-		!server->pausing &&
-		(server->held == 0 || server->held_until <= now);
+	lane->in_flight++;
+	lane->bucket->in_flight++;
+	lane->bucket->server->in_flight++;
 }
 
 /*
@@ -284,29 +332,21 @@ static long
 start_ready(OssDrain *drain)
 {
 	ListCell   *cell;
-	long		sleep_ms = -1;
-	TimestampTz now = drain->nready > 0 ? GetCurrentTimestamp() : 0;
+	long		wait_ms = oss_drain_end_rests(drain);
+	int64		now = drain->nready > 0 ? http_clock_us() : 0;
 
 	foreach(cell, drain->servers)
 	{
 		DrainServer *server = lfirst(cell);
+		OssJob	   *job;
+		long		ms = -1;
 
-		while (may_start(server, now))
-		{
-			OssJob	   *job = dlist_head_element(OssJob, node, &server->ready);
-			long		wait = oss_flow_wait(job->target, job->names_utf8[0]);
-
-			if (wait > 0)
-			{
-				sleep_ms = sooner(sleep_ms, Min(wait, OSS_FLOW_LOOK_MS));
-				break;
-			}
+		while (server->nready > 0 &&
+			   (job = oss_drain_next_ready(server, now, &ms)) != NULL)
 			start_job(drain, job);
-		}
-		if (server->nready == 0)
-			server->starved = true;
+		wait_ms = sooner(wait_ms, ms);
 	}
-	return sleep_ms;
+	return wait_ms;
 }
 
 /* Wait for the latch when nothing is in flight. */
@@ -376,22 +416,22 @@ settle_interval(const OssDrain *drain)
 
 /* Is a server short of ready jobs that may be there? */
 static bool
-wants_jobs(OssDrain *drain, TimestampTz now)
+wants_jobs(OssDrain *drain, int64 now)
 {
 	ListCell   *cell;
 
-	if (drain->budget <= 0 || drain->settle_troubles > 0)
+	if (drain->budget <= 0 || drain->settle_troubles > 0 ||
+		drain->nblocked >= MOST_BLOCKED || now < drain->yield_until)
 		return false;
 	foreach(cell, drain->lanes)
 	{
-		OssLane    *lane = lfirst(cell);
-		DrainServer *server = oss_drain_server(drain, lane->server);
-		int			wanted;
+		DrainLane  *lane = lfirst(cell);
+		int			room;
 
-		if (lane->drained)
+		if (lane->drained || lane->paused)
 			continue;
-		wanted = oss_drain_wanted(server, now);
-		if (wanted > 0 && wanted >= server->nready)
+		room = oss_drain_room(lane, now);
+		if (room > 0 && room >= lane->bucket->server->nready)
 			return true;
 	}
 	return false;
@@ -399,45 +439,53 @@ wants_jobs(OssDrain *drain, TimestampTz now)
 
 /* Return ms until a time, 0 when it has come. */
 static long
-ms_until(TimestampTz when, TimestampTz now)
+ms_until(int64 when, int64 now)
 {
 	return when <= now ? 0 : (long) ((when - now + 999) / 1000);
 }
 
 /* For how many ms may finished jobs wait? */
 static long
-settle_due(const OssDrain *drain, TimestampTz now)
+settle_due(const OssDrain *drain, int64 now)
 {
-	TimestampTz at = drain->finished_since;
+	int64		at = drain->finished_since;
+	long		ms = -1;
 
+	if (drain->nblocked > 0)
+		ms = ms_until(Max(drain->blocked_due, drain->settle_at), now);
 	if (drain->nfinished == 0)
-		return -1;
+		return ms;
 	if (drain->nfinished < drain->batch && drain->in_flight > 0)
 		at += (int64) (settle_interval(drain) * 1000);
-	return ms_until(Max(at, drain->settle_at), now);
+	return sooner(ms, ms_until(Max(at, drain->settle_at), now));
 }
 
 /* For how many ms is a turn on the tables not wanted? */
 long
 oss_drain_tables_due(OssDrain *drain)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = http_clock_us();
+	bool		busy = oss_drain_busy(drain);
 	long		ms;
 
 	if (drain->stopping)
-		return drain->nfinished > 0 ? 0 : -1;
+		return drain->nfinished > 0 || drain->nblocked > 0 ? 0 : -1;
 	ms = settle_due(drain, now);
 	if (ms == 0 || wants_jobs(drain, now))
 		return 0;
 
 	/* not one turn for each commit of a busy time */
-	if (drain->woken)
-		ms = sooner(ms, oss_drain_busy(drain) ?
-					ms_until(drain->turned_at + 5000, now) : 0);
+	if (drain->woken && drain->settle_troubles == 0 &&
+		drain->nblocked < MOST_BLOCKED)
+		ms = sooner(ms, busy ? ms_until(drain->turned_at + WAKE_US, now) : 0);
 	if (drain->unseen)
 		ms = sooner(ms, ms_until(drain->lanes_at, now));
+	if (drain->claim_at != 0)
+		ms = sooner(ms, ms_until(drain->claim_at, now));
+	if (drain->nready > 0)
+		ms = sooner(ms, ms_until(drain->check_at, now));
 	ms = sooner(ms, ms_until(drain->scan_at, now));
-	if (oss_drain_busy(drain))
+	if (busy)
 		ms = sooner(ms, ms_until(drain->renew_at, now));
 	else if (drain->late)
 		ms = sooner(ms, ms_until(drain->rescan_at, now));
@@ -449,24 +497,28 @@ void
 oss_drain_stop(OssDrain *drain)
 {
 	ListCell   *cell;
-	dlist_mutable_iter iter;
 
 	drain->stopping = true;
-	drain->settle_at = 0;
-	foreach(cell, drain->servers)
+	drain->settle_at = drain->blocked_due = 0;
+	foreach(cell, drain->lanes)
 	{
-		DrainServer *server = lfirst(cell);
+		DrainLane  *lane = lfirst(cell);
 
-		dlist_foreach_modify(iter, &server->ready)
+		while (lane->nready > 0)
 		{
-			OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+			OssJob	   *job = dlist_head_element(OssJob, node, &lane->ready);
 
-			dlist_delete(&job->node);
-			finish_later(drain, job, 0, true);
+			oss_drain_unready(drain, job);
+			oss_drain_give_back(drain, job);
 		}
-		server->nready = 0;
 	}
-	drain->nready = 0;
+	while (drain->nresting > 0)
+	{
+		OssJob	   *job = dlist_head_element(OssJob, node, &drain->resting);
+
+		oss_drain_end_rest(drain, job);
+		oss_drain_give_back(drain, job);
+	}
 }
 
 /*
@@ -496,10 +548,9 @@ oss_drain_cancel(OssDrain *drain)
 				continue;
 			oss_request_free(job->request);
 			job->request = NULL;
-			drain->in_flight--;
-			job->server->in_flight--;
+			landed(drain, job);
 			oss_job_set_reason(job, &reason);
-			finish_later(drain, job, 0, false);
+			oss_drain_finish_later(drain, job, 0, false);
 		}
 	}
 }

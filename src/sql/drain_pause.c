@@ -41,7 +41,7 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 void
 oss_drain_pause(OssJob *job)
 {
-	OssPause	pause = {.server = job->server->name};
+	OssPause	pause = {.server = job->lane->bucket->server->name};
 	char	   *details = psprintf("%s%s%s", job->reason.message,
 								   job->reason.detail ? ": " : "",
 								   job->reason.detail ? job->reason.detail : "");

@@ -1,83 +1,64 @@
 /*-------------------------------------------------------------------------
  * drain_settle.c
- *	  Draining the queue, the side of the tables: settling, and the turn that
- *	  holds both.
+ *	  Draining the queue, the side of the tables: settling.
  *
  * What was paid for is not lost: an answer that can't be stored now is kept
  * and tried again, and one that can't be stored at all loses nothing but
  * itself.  Labels are stored in the transaction that deletes the job.
+ *
+ * No transaction of others is waited for.  What one has locked is set aside,
+ * and looked at again soon, while all others go on.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "client/answer.h"
+#include "client/http.h"
 #include "miscadmin.h"
 #include "sql/drain.h"
-#include "sql/statement.h"
 #include "sql/store.h"
 #include "sql/subtransaction.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Jobs that one turn settles at most. */
-#define MOST_SETTLED 1024
+/* Answers that one turn stores at most, and jobs that it settles. */
+#define MOST_STORED 1024
+#define MOST_SETTLED 8192
 
-/* Jobs in the way of which others stand that one turn tries to settle. */
-#define MOST_BLOCKED 8
+/* Waits for a lock in one turn, each as long as LOCK_TIMEOUT says. */
+#define MOST_WAITS 24
 
-/* How long automatic pauses last when nothing changes. */
-#define PAUSE_MINUTES 10
+/* The same for what was locked before. */
+#define MOST_WAITS_AGAIN 4
 
-#define TIDY_MS 5000
-#define RELEASE_MS 30000
+/* When what others have locked is tried again: first and at the longest. */
+#define BLOCK_FIRST_US 100000
+#define BLOCK_LAST_US 1000000
 
-/* Minutes that failed jobs are kept, 0: for ever. */
-int			oss_failed_job_retention = 30 * 24 * 60;
+/* For so long after a wait we look before we write. */
+#define PROBE_US (10 * USECS_PER_SEC)
 
-/*
- * The jobs that one transaction settles.  deleted has the jobs of done and of
- * answered with their followers.
- */
+/* Tries after which the view says what a job waits for, and how often the log. */
+#define TRIES_NOTED 4
+#define LOG_US (INT64CONST(60) * USECS_PER_SEC)
+
+/* Jobs that are settled together, and of each what is stored of it. */
 typedef struct Batch
 {
 	OssDrain   *drain;
-	int			njobs;
+	int			n;
 	OssJob	  **jobs;
-	int			ndeleted;
-	OssJob	  **deleted;
-	int			nfailed;
-	OssJob	  **failed;
-	int			nlater;
-	OssJob	  **later;
-	int			nrows;
 	OssStoreRow *rows;
-	bool	   *locked;			/* of deleted */
-	bool	   *lost;
+	int			waits;			/* for locks, and how many there may be */
+	int			most_waits;
+	bool		trouble;		/* nothing can be stored in this turn */
+	ErrorData  *stop;			/* somebody stops us */
 } Batch;
 
-/* Count a job and its followers. */
-static int
-count_followers(const OssJob *job)
+/* Is a job's answer to be stored? */
+static bool
+is_to_store(const OssJob *job)
 {
-	int			n = 0;
-
-	for (job = job->followers; job; job = job->next)
-		n++;
-	return n;
-}
-
-/* Make room for n jobs and their followers. */
-static void
-make_batch(Batch *batch, int n, int followers)
-{
-	memset(batch, 0, sizeof(Batch));
-	batch->jobs = palloc(sizeof(OssJob *) * n);
-	batch->failed = palloc(sizeof(OssJob *) * n);
-	batch->later = palloc(sizeof(OssJob *) * n);
-	batch->rows = palloc(sizeof(OssStoreRow) * n);
-	batch->deleted = palloc(sizeof(OssJob *) * (n + followers));
-	batch->locked = palloc0(sizeof(bool) * (n + followers));
-	batch->lost = palloc0(sizeof(bool) * (n + followers));
+	return job->verdict == OSS_VERDICT_ANSWERED && !job->stored;
 }
 
 /* Make the row to be stored of an answer; false when it is of no use. */
@@ -102,85 +83,174 @@ make_row(OssJob *job, OssStoreRow *row)
 	return true;
 }
 
-/* Is another answer for the same image in the batch? */
+
+/* Objects of a batch: the hash of each is in one of these lists. */
+#define TWINS 2048
+
+typedef struct Twins
+{
+	int			first[TWINS];	/* index + 1 */
+	int		   *next;
+} Twins;
+
+/* Note the image of the job that is put at an index; false if it is there. */
 static bool
-twin_in_batch(const Batch *batch, const OssJob *job)
+note_image(Twins *twins, const Batch *batch, const OssJob *job)
 {
-	for (int i = 0; i < batch->njobs; i++)
-	{
-		const OssJob *other = batch->jobs[i];
+	int		   *slot = &twins->first[job->hash % TWINS];
 
-		if (other->hash == job->hash && !other->stored &&
-			other->verdict == OSS_VERDICT_ANSWERED &&
-			strcmp(other->key, job->key) == 0 &&
+	for (int i = *slot; i > 0; i = twins->next[i - 1])
+	{
+		const OssJob *other = batch->jobs[i - 1];
+
+		if (other->hash == job->hash && strcmp(other->key, job->key) == 0 &&
 			strcmp(other->bucket, job->bucket) == 0)
-			return true;
+			return false;
 	}
-	return false;
+	twins->next[batch->n] = *slot;
+	*slot = batch->n + 1;
+	return true;
 }
 
-/* Add a job to the batch. */
+/* Set aside a job that others stand in the way of. */
 static void
-add_to_batch(Batch *batch, OssJob *job)
+set_aside(OssDrain *drain, OssJob *job)
 {
-	batch->jobs[batch->njobs++] = job;
-	switch (job->verdict)
+	int64		now = http_clock_us();
+	int64		us = BLOCK_FIRST_US;
+
+	for (int i = 0; i < job->blocks && us < BLOCK_LAST_US; i++)
+		us += us / 2;
+	job->blocks++;
+	job->blocked_until = now + Min(us, BLOCK_LAST_US);
+	drain->probe_until = now + PROBE_US;
+	dlist_push_tail(&drain->blocked, &job->node);
+	drain->nblocked++;
+	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " steps aside: another transaction has locked its image or its row",
+		 job->place.id);
+}
+
+/* Put a job back to the finished ones. */
+static void
+put_back(OssDrain *drain, OssJob *job)
+{
+	dlist_push_tail(&drain->finished, &job->node);
+	drain->nfinished++;
+}
+
+/*
+ * Put the jobs of a batch that was not written back.  Those that others have
+ * locked before must not be tried in each turn.
+ */
+static void
+unsettled(Batch *batch)
+{
+	for (int i = 0; i < batch->n; i++)
 	{
-		case OSS_VERDICT_ANSWERED:
-			for (OssJob *j = job->followers; j; j = j->next)
-				batch->deleted[batch->ndeleted++] = j;
-			batch->deleted[batch->ndeleted++] = job;
-			break;
-		case OSS_VERDICT_DONE:
-			batch->deleted[batch->ndeleted++] = job;
-			break;
-		case OSS_VERDICT_FAILED:
-			batch->failed[batch->nfailed++] = job;
-			break;
-		case OSS_VERDICT_LATER:
-		case OSS_VERDICT_NONE:
-			batch->later[batch->nlater++] = job;
-			break;
+		if (batch->jobs[i]->blocks > 0 && !batch->drain->stopping)
+			set_aside(batch->drain, batch->jobs[i]);
+		else
+			put_back(batch->drain, batch->jobs[i]);
 	}
 }
 
-/* Collect what is finished into a batch; jobs leave the list of finished. */
+/*
+ * Move a finished job into the batch; false when there is no room for it now.
+ * Of two answers for one image the second waits for the next turn.
+ */
+static bool
+collect_job(Batch *batch, Twins *twins, OssJob *job, int *nstored)
+{
+	OssDrain   *drain = batch->drain;
+
+	if (is_to_store(job))
+	{
+		if (*nstored >= MOST_STORED || !note_image(twins, batch, job))
+			return false;
+		if (!make_row(job, &batch->rows[batch->n]))
+		{
+			twins->first[job->hash % TWINS] = twins->next[batch->n];
+			dlist_delete(&job->node);
+			drain->nfinished--;
+			oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+			return true;
+		}
+		(*nstored)++;
+	}
+	dlist_delete(&job->node);
+	drain->nfinished--;
+	batch->jobs[batch->n++] = job;
+	return true;
+}
+
+/* Collect what is finished into a batch. */
 static void
 collect(OssDrain *drain, Batch *batch)
 {
+	int			room = Min(drain->nfinished, MOST_SETTLED);
+	Twins	   *twins = palloc0(sizeof(Twins));
+	int			nstored = 0;
 	dlist_mutable_iter iter;
-	int			n = 0;
-	int			followers = 0;
 
-	dlist_foreach_modify(iter, &drain->finished)
-	{
-		if (n++ < MOST_SETTLED)
-			followers += count_followers(dlist_container(OssJob, node, iter.cur));
-	}
-	n = Min(n, MOST_SETTLED);
-	make_batch(batch, n, followers);
+	memset(batch, 0, sizeof(Batch));
+	batch->drain = drain;
+	batch->jobs = palloc(sizeof(OssJob *) * Max(room, 1));
+	batch->rows = palloc(sizeof(OssStoreRow) * Max(room, 1));
+	twins->next = palloc(sizeof(int) * Max(room, 1));
 	dlist_foreach_modify(iter, &drain->finished)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
-		if (n-- == 0)
+		if (room-- == 0)
 			break;
-		if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored)
+		(void) collect_job(batch, twins, job, &nstored);
+	}
+}
+
+/* The statements' arrays of jobs. */
+typedef struct Sorted
+{
+	int			ndeleted;
+	OssJob	  **deleted;		/* with their followers */
+	int			nfailed;
+	OssJob	  **failed;
+	int			nlater;
+	OssJob	  **later;
+	int			nrows;
+	OssStoreRow *rows;
+} Sorted;
+
+/* Sort the jobs of a batch by what is to be done with them. */
+static void
+sort_batch(const Batch *batch, Sorted *sorted)
+{
+	int			n = batch->n;
+	int			most = n;
+
+	for (int i = 0; i < n; i++)
+		most += batch->jobs[i]->nfollowers;
+	sorted->ndeleted = sorted->nfailed = sorted->nlater = sorted->nrows = 0;
+	sorted->deleted = palloc(sizeof(OssJob *) * most);
+	sorted->failed = palloc(sizeof(OssJob *) * n);
+	sorted->later = palloc(sizeof(OssJob *) * n);
+	sorted->rows = palloc(sizeof(OssStoreRow) * n);
+	for (int i = 0; i < n; i++)
+	{
+		OssJob	   *job = batch->jobs[i];
+
+		if (is_to_store(job))
+			sorted->rows[sorted->nrows++] = batch->rows[i];
+		if (job->verdict == OSS_VERDICT_FAILED)
+			sorted->failed[sorted->nfailed++] = job;
+		else if (job->verdict == OSS_VERDICT_LATER)
+			sorted->later[sorted->nlater++] = job;
+		else
 		{
-			if (twin_in_batch(batch, job))
-				continue;
-			if (!make_row(job, &batch->rows[batch->nrows]))
-			{
-				dlist_delete(&job->node);
-				drain->nfinished--;
-				oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
-				continue;
-			}
-			batch->nrows++;
+			Assert(job->verdict != OSS_VERDICT_NONE);
+			sorted->deleted[sorted->ndeleted++] = job;
+			for (OssJob *j = job->followers; j; j = j->next)
+				sorted->deleted[sorted->ndeleted++] = j;
 		}
-		dlist_delete(&job->node);
-		drain->nfinished--;
-		add_to_batch(batch, job);
 	}
 }
 
@@ -190,18 +260,19 @@ write_batch(void *arg)
 {
 	Batch	   *batch = arg;
 	OssDrain   *drain = batch->drain;
+	Sorted		sorted;
 
-	oss_job_delete(batch->deleted, batch->ndeleted, drain->token,
-				   batch->locked, batch->lost);
+	sort_batch(batch, &sorted);
+	oss_job_delete(sorted.deleted, sorted.ndeleted, drain->token);
 
 	/* half of the work is done: see to those that wait for the rest */
 	oss_drain_glance(drain);
-	oss_store_write(batch->rows, batch->nrows);
-	oss_job_fail(batch->failed, batch->nfailed, drain->token);
-	oss_job_put_back(batch->later, batch->nlater, drain->token);
-	for (int i = 0; i < batch->nlater; i++)
+	oss_store_write(sorted.rows, sorted.nrows);
+	oss_job_fail(sorted.failed, sorted.nfailed, drain->token);
+	oss_job_put_back(sorted.later, sorted.nlater, drain->token);
+	for (int i = 0; i < sorted.nlater; i++)
 	{
-		OssJob	   *job = batch->later[i];
+		OssJob	   *job = sorted.later[i];
 
 		if (job->pause == OSS_SCOPE_IMAGE)
 			continue;
@@ -211,14 +282,6 @@ write_batch(void *arg)
 			oss_drain_pause(job);
 		drain->obey = true;
 	}
-}
-
-/* Write a batch in a subtransaction; returns the error when it fails. */
-static ErrorData *
-try_batch(OssDrain *drain, Batch *batch)
-{
-	batch->drain = drain;
-	return oss_subtransaction(write_batch, batch);
 }
 
 /* Is an error the fault of what is stored, not of the moment? */
@@ -241,74 +304,68 @@ blames_data(const ErrorData *error)
 	}
 }
 
-/* Is somebody else changing the row of a job that was to be deleted? */
+/* Is an error that another transaction has something that is to be written? */
 static bool
-is_locked(const Batch *batch, const OssJob *job)
+blames_others(const ErrorData *error)
 {
-	for (int i = 0; i < batch->ndeleted; i++)
+	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/* Has somebody locked the row of a job or of one that follows it? */
+static bool
+is_row_locked(const OssJob *job)
+{
+	if (job->row_locked)
+		return true;
+	for (const OssJob *j = job->followers; j; j = j->next)
 	{
-		if (batch->deleted[i] == job)
-			return batch->locked[i];
+		if (j->row_locked)
+			return true;
 	}
 	return false;
 }
 
-/*
- * Rest before what others stand in the way of is tried again.  When more is
- * waiting than one turn settles, that goes on: the blocked ones come last.
- */
+/* A job is put back into the table: its lane will come to it when it is due. */
 static void
-rest(OssDrain *drain)
+note_later(OssDrain *drain, OssJob *job)
 {
-	if (drain->nfinished < 2 * MOST_SETTLED && !drain->stopping)
-		drain->settle_at = Max(drain->settle_at,
-							   GetCurrentTimestamp() + USECS_PER_SEC);
+	OssPlace	before = job->place;
+
+	before.due = job->due;
+	before.id--;
+	oss_drain_look_again(job->lane, &before, job->due);
+	if (job->refund)
+		drain->budget++;
 }
 
 /* Move the jobs of a batch that was written to the settled ones. */
 static void
-settled(OssDrain *drain, Batch *batch)
+settled(Batch *batch)
 {
-	bool		any_locked = false;
+	OssDrain   *drain = batch->drain;
 
-	for (int i = 0; i < batch->ndeleted; i++)
-		any_locked |= batch->locked[i];
-	for (int i = 0; i < batch->njobs; i++)
+	drain->settle_troubles = 0;
+	for (int i = 0; i < batch->n; i++)
 	{
 		OssJob	   *job = batch->jobs[i];
 
-		if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored)
+		if (is_to_store(job))
 			drain->tagged++;
-		if (job->verdict == OSS_VERDICT_FAILED)
-			drain->failed++;
 		job->storing = !job->stored;
 		job->stored = true;
-		if (any_locked && is_locked(batch, job))
+		if (is_row_locked(job))
 		{
 			/* perhaps a user is cancelling it: see what became of it later */
-			dlist_push_tail(&drain->finished, &job->node);
-			drain->nfinished++;
-			rest(drain);
+			set_aside(drain, job);
+			continue;
 		}
-		else
-			dlist_push_tail(&drain->settled, &job->node);
+		if (job->verdict == OSS_VERDICT_FAILED)
+			drain->failed++;
+		if (job->verdict == OSS_VERDICT_LATER)
+			note_later(drain, job);
+		dlist_push_tail(&drain->settled, &job->node);
 	}
-}
-
-/* Put a job whose answer is not stored back to the finished ones. */
-static void
-put_back(OssDrain *drain, OssJob *job)
-{
-	dlist_push_tail(&drain->finished, &job->node);
-	drain->nfinished++;
-}
-
-/* Put the jobs of a batch that was not written back. */
-static void
-unsettled(OssDrain *drain, Batch *batch)
-{
-	for (int i = 0; i < batch->njobs; i++)
-		put_back(drain, batch->jobs[i]);
 }
 
 /* Is an error that somebody stops us? */
@@ -319,8 +376,8 @@ is_intervention(const ErrorData *error)
 }
 
 /*
- * Take an error of the moment: keep the answers and try again a little later,
- * or let the caller know.
+ * Take an error that concerns everything: keep the answers and try again a
+ * little later, or let the caller know.
  */
 static void
 take_trouble(OssDrain *drain, ErrorData *error)
@@ -330,7 +387,7 @@ take_trouble(OssDrain *drain, ErrorData *error)
 	if (!drain->patient || is_intervention(error))
 		ReThrowError(error);
 	drain->settle_troubles++;
-	drain->settle_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	drain->settle_at = http_clock_us() + ms * 1000;
 	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
@@ -357,302 +414,261 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 	oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
 }
 
-/* Is an error that another transaction has a row that is to be written? */
-static bool
-blames_others(const OssDrain *drain, const ErrorData *error)
+/* Take the error of a job that was written alone. */
+static void
+take_single_error(Batch *batch, ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		(drain->patient && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE);
-}
+	OssDrain   *drain = batch->drain;
+	OssJob	   *job = batch->jobs[0];
 
-/*
- * Write a job; returns the error when another transaction stands in its way or
- * somebody stops us.
- */
-static ErrorData *
-settle_one(OssDrain *drain, OssJob *job)
-{
-	Batch		batch;
-	ErrorData  *error;
-
-	make_batch(&batch, 1, count_followers(job));
-	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored)
-		batch.nrows = make_row(job, &batch.rows[0]) ? 1 : 0;
-	add_to_batch(&batch, job);
-	error = try_batch(drain, &batch);
-	if (error == NULL)
-		settled(drain, &batch);
-	else if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
+	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
 		fail_unstorable(drain, job, error);
-	else if (blames_others(drain, error) || is_intervention(error))
-		return error;
+	else if (blames_others(error))
+		set_aside(drain, job);
 	else
 	{
 		put_back(drain, job);
+		batch->trouble = true;
 		take_trouble(drain, error);
 	}
-	return NULL;
 }
 
 /*
- * Write the jobs of a batch one by one.  What others stand in the way of, such
- * as a transaction that tag()ged the image and is still open, comes last the
- * next time.  After MOST_BLOCKED of them, each of which cost a wait, the rest is
- * left to the next time, too; and when there was nothing else, somebody seems
- * to have locked all.
+ * Write a batch; when that fails for what one of its jobs holds, or because
+ * others have locked something, in halves, down to the job.
  */
 static void
-settle_each(OssDrain *drain, Batch *all)
+settle_batch(Batch *batch)
 {
-	OssJob	   *blocked[MOST_BLOCKED];
-	ErrorData  *error = NULL;
-	bool		stopped = false;
-	int			nblocked = 0;
-	int			ntried;
+	OssDrain   *drain = batch->drain;
+	Batch		half = *batch;
+	ErrorData  *error;
 
-	for (ntried = 0; ntried < all->njobs && nblocked < MOST_BLOCKED && !stopped;
-		 ntried++)
+	if (batch->n == 0)
+		return;
+	if (batch->stop || batch->trouble || batch->waits >= batch->most_waits)
 	{
-		ErrorData  *block = settle_one(drain, all->jobs[ntried]);
-
-		if (block == NULL)
-			continue;
-		error = block;
-		stopped = is_intervention(error);
-		blocked[nblocked++] = all->jobs[ntried];
+		unsettled(batch);
+		return;
 	}
-	for (int i = ntried; i < all->njobs; i++)
-		put_back(drain, all->jobs[i]);
-	for (int i = 0; i < nblocked; i++)
-		put_back(drain, blocked[i]);
-	if (stopped || (nblocked == MOST_BLOCKED && ntried == nblocked))
+	error = oss_subtransaction(write_batch, batch);
+	if (error == NULL)
+	{
+		settled(batch);
+		return;
+	}
+	if (is_intervention(error))
+	{
+		unsettled(batch);
+		batch->stop = error;
+		return;
+	}
+	if (blames_others(error))
+	{
+		batch->waits++;
+		drain->probe_until = http_clock_us() + PROBE_US;
+	}
+	if (batch->n == 1)
+		take_single_error(batch, error);
+	else if (blames_data(error) || blames_others(error))
+	{
+		half.waits = batch->waits;
+		half.n = batch->n / 2;
+		settle_batch(&half);
+		half.jobs += half.n;
+		half.rows += half.n;
+		half.n = batch->n - batch->n / 2;
+		settle_batch(&half);
+		batch->waits = half.waits;
+		batch->trouble = half.trouble;
+		batch->stop = half.stop;
+	}
+	else
+	{
+		unsettled(batch);
+		batch->trouble = true;
 		take_trouble(drain, error);
-	else if (nblocked > 0)
-		rest(drain);
+	}
+}
+
+/* The answers of a batch, and which of them could not be stored now. */
+typedef struct Probe
+{
+	int			n;
+	OssStoreRow *rows;
+	bool	   *blocked;
+} Probe;
+
+/* Look whether answers could be stored. */
+static void
+look_for_locks(void *arg)
+{
+	Probe	   *probe = arg;
+
+	oss_store_probe(probe->rows, probe->n, probe->blocked);
+}
+
+/* Set aside what could not be stored without waiting. */
+static void
+set_aside_blocked(Batch *batch)
+{
+	Probe		probe = {
+		.rows = palloc(sizeof(OssStoreRow) * Max(batch->n, 1)),
+		.blocked = palloc0(sizeof(bool) * Max(batch->n, 1))
+	};
+	ErrorData  *error;
+	int			n = 0;
+	int			row = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (is_to_store(batch->jobs[i]))
+			probe.rows[probe.n++] = batch->rows[i];
+	}
+	error = oss_subtransaction(look_for_locks, &probe);
+	if (error)
+	{
+		batch->stop = is_intervention(error) ? error : NULL;
+		return;
+	}
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (is_to_store(batch->jobs[i]) && probe.blocked[row++])
+		{
+			set_aside(batch->drain, batch->jobs[i]);
+			continue;
+		}
+		batch->jobs[n] = batch->jobs[i];
+		batch->rows[n++] = batch->rows[i];
+	}
+	batch->n = n;
+}
+
+/* The time has come for what was set aside: it is finished as before. */
+static void
+bring_back(OssDrain *drain, int64 now)
+{
+	dlist_mutable_iter iter;
+
+	if (drain->nblocked == 0 || (now < drain->blocked_due && !drain->stopping))
+		return;
+	dlist_foreach_modify(iter, &drain->blocked)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->blocked_until > now && !drain->stopping)
+			continue;
+		dlist_delete(&job->node);
+		drain->nblocked--;
+		put_back(drain, job);
+	}
+}
+
+/* Say in the view and in the log what has been waiting for a while. */
+static void
+note_blocked(void *arg)
+{
+	OssDrain   *drain = arg;
+	OssJob	  **jobs = palloc(sizeof(OssJob *) * drain->nblocked);
+	int64		now = http_clock_us();
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &drain->blocked)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->blocks == TRIES_NOTED)
+			jobs[n++] = job;
+	}
+	if (n == 0)
+		return;
+	oss_job_note(jobs, n, drain->token,
+				 "it is answered, and another transaction has locked its row in oss_labels.image or oss_labels.job");
+	if (drain->block_logged_at != 0 && now - drain->block_logged_at < LOG_US)
+		return;
+	drain->block_logged_at = now;
+	ereport(LOG,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg_plural("oss_labels keeps %d answer that other transactions have locked out",
+						   "oss_labels keeps %d answers that other transactions have locked out",
+						   drain->nblocked, drain->nblocked),
+			 errhint("They are stored when those transactions end; other images go on.")));
+}
+
+/* See to what is set aside: what to say of it, and when to try again. */
+static void
+see_to_blocked(OssDrain *drain)
+{
+	dlist_iter	iter;
+	ErrorData  *error;
+
+	if (drain->nblocked == 0)
+		return;
+	drain->blocked_due = PG_INT64_MAX;
+	dlist_foreach(iter, &drain->blocked)
+		drain->blocked_due = Min(drain->blocked_due,
+								 dlist_container(OssJob, node, iter.cur)->blocked_until);
+	error = oss_subtransaction(note_blocked, drain);
+	if (error && is_intervention(error))
+		ReThrowError(error);
+}
+
+/*
+ * Write a batch, and apart from the rest what others have locked before: it may
+ * be locked in a way that is not looked for.
+ */
+static void
+settle_apart(Batch *batch)
+{
+	Batch		again = *batch;
+	int			n = 0;
+
+	again.n = 0;
+	again.jobs = palloc(sizeof(OssJob *) * Max(batch->n, 1));
+	again.rows = palloc(sizeof(OssStoreRow) * Max(batch->n, 1));
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (batch->jobs[i]->blocks > 0)
+		{
+			again.jobs[again.n] = batch->jobs[i];
+			again.rows[again.n++] = batch->rows[i];
+			continue;
+		}
+		batch->jobs[n] = batch->jobs[i];
+		batch->rows[n++] = batch->rows[i];
+	}
+	batch->n = n;
+	batch->most_waits = MOST_WAITS;
+	settle_batch(batch);
+	again.most_waits = MOST_WAITS_AGAIN;
+	again.stop = batch->stop;
+	again.trouble = batch->trouble;
+	settle_batch(&again);
+	batch->stop = again.stop;
 }
 
 /* Settle what is finished. */
-static void
-settle(OssDrain *drain)
+void
+oss_drain_settle(OssDrain *drain)
 {
+	int64		now = http_clock_us();
 	Batch		batch;
-	ErrorData  *error;
 
-	if (drain->nfinished == 0 || GetCurrentTimestamp() < drain->settle_at)
+	if (now < drain->settle_at)
 		return;
-	collect(drain, &batch);
-	error = try_batch(drain, &batch);
-	if (error == NULL)
+	bring_back(drain, now);
+	if (drain->nfinished == 0)
 	{
-		settled(drain, &batch);
 		drain->settle_troubles = 0;
-	}
-	else if (blames_data(error) || blames_others(drain, error))
-		settle_each(drain, &batch);
-	else
-	{
-		unsettled(drain, &batch);
-		take_trouble(drain, error);
-	}
-	drain->finished_since = GetCurrentTimestamp();
-}
-
-/* Add a job and its followers to an array. */
-static int
-add_held(OssJob **jobs, int n, OssJob *job)
-{
-	jobs[n++] = job;
-	for (OssJob *j = job->followers; j; j = j->next)
-		jobs[n++] = j;
-	return n;
-}
-
-/* Renew the leases of all jobs in hand. */
-static void
-renew(OssDrain *drain)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	OssJob	  **jobs;
-	int			n = 0;
-	int			most = drain->nfinished;
-	dlist_iter	iter;
-
-	if (now < drain->renew_at)
 		return;
-	drain->renew_at = TimestampTzPlusMilliseconds(now, LEASE_MS / 3);
-	for (int i = 0; i < DRAIN_HASH; i++)
-		for (OssJob *job = drain->objects[i]; job; job = job->same_hash)
-			most += 1 + count_followers(job);
-	if (most == 0)
-		return;
-	jobs = palloc(sizeof(OssJob *) * most);
-	for (int i = 0; i < DRAIN_HASH; i++)
-		for (OssJob *job = drain->objects[i]; job; job = job->same_hash)
-			n = add_held(jobs, n, job);
-	dlist_foreach(iter, &drain->finished)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-
-		if (job->verdict != OSS_VERDICT_ANSWERED)
-			jobs[n++] = job;
 	}
-	oss_job_renew(jobs, n, drain->token,
-				  TimestampTzPlusMilliseconds(now, LEASE_MS));
-}
-
-/* Do what is to be done now and then. */
-static void
-tidy(OssDrain *drain)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now < drain->tidy_at && !(drain->halted && drain->woken))
-		return;
-	drain->tidy_at = TimestampTzPlusMilliseconds(now, TIDY_MS);
-	if (oss_pause_expire(PAUSE_MINUTES) > 0)
-		drain->woken = true;
-
-	if (now >= drain->mend_at)
-	{
-		drain->mend_at = TimestampTzPlusMilliseconds(now, RELEASE_MS);
-		if (oss_job_mend_times() > 0)
-			drain->woken = true;
-	}
-
-	/* such as those of a dump that was restored after we started */
-	if (!oss_drain_busy(drain) && now >= drain->release_at)
-	{
-		drain->release_at = TimestampTzPlusMilliseconds(now, RELEASE_MS);
-		if (oss_job_release_dead(drain->token) > 0)
-			drain->woken = true;
-	}
-	if (oss_failed_job_retention > 0 &&
-		oss_job_forget_failed(oss_failed_job_retention, 1000) == 1000)
-		drain->tidy_at = now;
-}
-
-/* Settle what is finished and claim as much as can be started soon. */
-void
-oss_drain_tables(OssDrain *drain)
-{
-	TimestampTz start = GetCurrentTimestamp();
-	MemoryContext old = MemoryContextSwitchTo(drain->turn);
-	bool		look = drain->woken || start >= drain->scan_at;
-	OssStatementState state;
-
-	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	settle(drain);
-	if (!drain->stopping)
-	{
-		oss_drain_glance(drain);
-		tidy(drain);
-		if (look || drain->obey)
-			oss_drain_obey_pauses(drain);
-		oss_drain_claim(drain);
-		renew(drain);
-	}
-	oss_statement_end(&state);
-	MemoryContextSwitchTo(old);
-	drain->turned_at = GetCurrentTimestamp();
-	drain->tables_ms = (drain->turned_at - start) / 1000.0;
-}
-
-/*
- * Let servers go on whose pauses are all written, and obeyed.  Another job may
- * have been refused while that was done.
- */
-static void
-end_pausing(OssDrain *drain)
-{
-	ListCell   *cell;
-	dlist_iter	iter;
-	bool		any = false;
-
-	foreach(cell, drain->servers)
-	{
-		DrainServer *server = lfirst(cell);
-
-		any |= server->pausing;
-		server->pausing = false;
-	}
-	if (!any)
-		return;
-	dlist_foreach(iter, &drain->finished)
-	{
-		const OssJob *job = dlist_container(OssJob, node, iter.cur);
-
-		if (job->pause)
-			job->server->pausing = true;
-	}
-}
-
-/*
- * What was stored of jobs that are still to be deleted is there to stay, or is
- * not there.
- */
-static void
-end_storing(OssDrain *drain, bool committed)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &drain->finished)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-
-		if (job->storing && !committed)
-			job->stored = false;
-		job->storing = false;
-	}
-}
-
-/* The transaction committed: let go of what is settled, take what is claimed. */
-void
-oss_drain_commit(OssDrain *drain)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &drain->settled)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-		OssJob	   *next;
-
-		dlist_delete(&job->node);
-		oss_drain_forget(drain, job);
-		for (OssJob *j = job->followers; j; j = next)
-		{
-			next = j->next;
-			oss_job_free(j);
-		}
-		oss_job_free(job);
-	}
-	end_storing(drain, true);
-	end_pausing(drain);
-	oss_drain_hand_out(drain);
-	MemoryContextReset(drain->turn);
-}
-
-/* The transaction was aborted: what it did is to be done again. */
-void
-oss_drain_abort(OssDrain *drain)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &drain->settled)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-
-		dlist_delete(&job->node);
-		put_back(drain, job);
-	}
-	end_storing(drain, false);
-	dlist_foreach_modify(iter, &drain->claimed)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-
-		dlist_delete(&job->node);
-		drain->budget++;
-		oss_job_free(job);
-	}
-	oss_drain_wake(drain);
-	MemoryContextReset(drain->turn);
+	collect(drain, &batch);
+	if (drain->probe_until > now)
+		set_aside_blocked(&batch);
+	settle_apart(&batch);
+	if (batch.stop)
+		take_trouble(drain, batch.stop);
+	see_to_blocked(drain);
+	drain->finished_since = http_clock_us();
 }

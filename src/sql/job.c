@@ -10,9 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "protocol/image_labels.h"
 #include "sql/array.h"
 #include "sql/identity.h"
 #include "sql/job.h"
@@ -20,59 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-
-/* Walk over the first entry of each server and priority in the claim index. */
-static OssPlan list_lanes = {
-	"WITH RECURSIVE lane AS ("
-	"(SELECT server, priority, due FROM oss_labels.job"
-	" ORDER BY server, priority, due, job_id LIMIT 1)"
-	" UNION ALL "
-	"SELECT n.* FROM lane l, LATERAL ("
-	"SELECT j.server, j.priority, j.due FROM oss_labels.job j"
-	" WHERE (j.server, j.priority) > (l.server, l.priority)"
-	" ORDER BY j.server, j.priority, j.due, j.job_id LIMIT 1) n) "
-	"SELECT server, priority, due FROM lane ORDER BY priority DESC, server",
-	0, {0}
-};
-
-/*
- * Claim.  A claim counts the attempt, so that a job that kills the process is
- * found out.  covered says that an answer asked for since is stored; one from
- * the future comes from another clock and says nothing.  What
- * another process is asking for waits for its answer, if there may be another.
- */
-static OssPlan claim_jobs = {
-	"UPDATE oss_labels.job j SET lease = $1, leased_until = $2,"
-	" attempts = j.attempts + 1 "
-	"WHERE j.ctid = ANY (ARRAY("
-	"SELECT p.ctid FROM oss_labels.job p"
-	" WHERE p.server = $3 AND p.priority = $4"
-	" AND (p.due, p.job_id) > ($5, $6) AND p.due <= $7"
-	" AND (p.leased_until IS NULL OR p.leased_until <= $7)"
-	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
-	" WHERE (x.server IS NULL OR x.server = p.server)"
-	" AND (x.requester IS NULL OR"
-	" oss_labels.role_of(x.origin, x.requester, x.requester_name)"
-	" = oss_labels.role_of(p.origin, p.requester, p.requester_name))"
-	" AND (x.bucket IS NULL OR x.bucket = p.bucket))"
-	" AND (NOT $9 OR NOT EXISTS (SELECT FROM oss_labels.job o"
-	" WHERE o.key = p.key AND o.bucket = p.bucket"
-	" AND o.version_id IS NOT DISTINCT FROM p.version_id"
-	" AND o.server = p.server AND o.lease <> $1 AND o.leased_until > $7))"
-	" ORDER BY p.due, p.job_id LIMIT $8 FOR UPDATE OF p SKIP LOCKED)) "
-	"RETURNING j.job_id, j.attempts, j.enqueued_at, j.due, j.thr,"
-	" oss_labels.role_of(j.origin, j.requester, j.requester_name),"
-	" oss_labels.table_gone(j.origin, j.source, j.source_name),"
-	" j.bucket, j.key, j.version_id,"
-	" EXISTS (SELECT FROM oss_labels.image i"
-	" WHERE i.bucket = j.bucket AND i.key = j.key"
-	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
-	" AND i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()"
-	" AND coalesce(i.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
-	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) "))",
-	9, {INT8OID, TIMESTAMPTZOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT8OID,
-	TIMESTAMPTZOID, INT4OID, BOOLOID}
-};
 
 static OssPlan delete_jobs = {
 	"DELETE FROM oss_labels.job WHERE ctid = ANY (ARRAY("
@@ -89,8 +34,16 @@ static OssPlan renew_leases = {
 	3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
 };
 
-static OssPlan list_leases = {
-	"SELECT job_id, lease = $2 FROM oss_labels.job WHERE job_id = ANY ($1)",
+static OssPlan note_jobs = {
+	"UPDATE oss_labels.job SET reason = $3 WHERE ctid = ANY (ARRAY("
+	"SELECT j.ctid FROM oss_labels.job j"
+	" WHERE j.job_id = ANY ($1) AND j.lease = $2 FOR UPDATE SKIP LOCKED))",
+	3, {INT8ARRAYOID, INT8OID, TEXTOID}
+};
+
+static OssPlan list_ours = {
+	"SELECT job_id FROM oss_labels.job"
+	" WHERE job_id = ANY ($1) AND lease = $2",
 	2, {INT8ARRAYOID, INT8OID}
 };
 
@@ -101,27 +54,30 @@ static OssPlan fail_jobs = {
 	" JOIN oss_labels.job j ON j.job_id = u.id"
 	" WHERE j.lease = $1 FOR UPDATE OF j SKIP LOCKED),"
 	" gone AS (DELETE FROM oss_labels.job j USING f WHERE j.ctid = f.tid"
-	" RETURNING j.*, f.*) "
-	"INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr, priority,"
-	" attempts, http_status, requester, source, origin, requester_name,"
-	" source_name, server, bucket, key, version_id, \"sqlstate\", code, message, detail, hint, request_id) "
+	" RETURNING j.*, f.*),"
+	" failed AS (INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr,"
+	" priority, attempts, http_status, requester, source, origin,"
+	" requester_name, source_name, server, bucket, key, version_id,"
+	" \"sqlstate\", code, message, detail, hint, request_id) "
 	"SELECT job_id, enqueued_at, thr, priority, attempts, http_status,"
 	" requester, source, origin, requester_name, source_name, server, bucket,"
 	" key, version_id, sqlstate, code, message, detail, hint, request_id FROM gone "
-	"ON CONFLICT (job_id) DO NOTHING",
+	"ON CONFLICT (job_id) DO NOTHING) "
+	"SELECT job_id FROM gone",
 	9, {INT8OID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static OssPlan put_back_jobs = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
-	" due = b.due, attempts = j.attempts - b.refund, reason = b.reason "
-	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5)"
-	" u(id, due, refund, reason) JOIN oss_labels.job p ON p.job_id = u.id"
+	" due = b.due, attempts = j.attempts - b.refund,"
+	" throttles = b.throttles, reason = coalesce(b.reason, j.reason) "
+	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6)"
+	" u(id, due, refund, throttles, reason) JOIN oss_labels.job p ON p.job_id = u.id"
 	" WHERE p.lease = $1 FOR UPDATE OF p SKIP LOCKED) b "
-	"WHERE j.ctid = b.tid",
-	5, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
-	TEXTARRAYOID}
+	"WHERE j.ctid = b.tid RETURNING j.job_id",
+	6, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	INT4ARRAYOID, TEXTARRAYOID}
 };
 
 /*
@@ -143,24 +99,32 @@ static OssPlan release_dead = {
 
 /*
  * Mend what a clock that was ahead has left, before a failover or in a dump:
- * nobody puts a job off for a day.  Reads what is not yet due of each lane.
+ * nobody puts a job off for a day.  Looks at those of each lane that are due last.
  */
 static OssPlan mend_times = {
 	"WITH RECURSIVE lane AS ("
-	"(SELECT server, priority FROM oss_labels.job"
-	" ORDER BY server, priority, due, job_id LIMIT 1)"
+	"(SELECT server, bucket, requester, origin, ~priority AS rank"
+	" FROM oss_labels.job"
+	" ORDER BY server, bucket, requester, origin, (~priority), due, job_id LIMIT 1)"
 	" UNION ALL "
 	"SELECT n.* FROM lane l, LATERAL ("
-	"SELECT j.server, j.priority FROM oss_labels.job j"
-	" WHERE (j.server, j.priority) > (l.server, l.priority)"
-	" ORDER BY j.server, j.priority, j.due, j.job_id LIMIT 1) n) "
+	"SELECT j.server, j.bucket, j.requester, j.origin, ~j.priority"
+	" FROM oss_labels.job j"
+	" WHERE (j.server, j.bucket, j.requester, j.origin, (~j.priority))"
+	" > (l.server, l.bucket, l.requester, l.origin, l.rank)"
+	" ORDER BY j.server, j.bucket, j.requester, j.origin, (~j.priority),"
+	" j.due, j.job_id LIMIT 1) n) "
 	"UPDATE oss_labels.job SET due = clock_timestamp(),"
 	" enqueued_at = least(enqueued_at, clock_timestamp()) "
 	"WHERE ctid = ANY (ARRAY("
-	"SELECT f.ctid FROM lane l, LATERAL ("
-	"SELECT j.ctid FROM oss_labels.job j"
-	" WHERE j.server = l.server AND j.priority = l.priority AND j.due > $1"
-	" AND (j.enqueued_at > $1 OR j.due > $2) FOR UPDATE SKIP LOCKED) f))",
+	"SELECT f.ctid FROM oss_labels.job f WHERE f.ctid = ANY (ARRAY("
+	"SELECT d.ctid FROM (SELECT * FROM lane LIMIT 1000) l, LATERAL ("
+	"SELECT j.ctid, j.enqueued_at, j.due FROM oss_labels.job j"
+	" WHERE j.server = l.server AND j.bucket = l.bucket"
+	" AND j.requester = l.requester AND j.origin = l.origin"
+	" AND (~j.priority) = l.rank AND j.due > $1"
+	" ORDER BY j.due DESC, j.job_id DESC LIMIT 1000) d"
+	" WHERE d.enqueued_at > $1 OR d.due > $2)) FOR UPDATE SKIP LOCKED))",
 	2, {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
@@ -232,112 +196,15 @@ string_column(uint64 row, int i)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* List the servers and priorities that have jobs. */
-List *
-oss_job_lanes(void)
+/* Compare places. */
+int
+oss_place_compare(const OssPlace *a, const OssPlace *b)
 {
-	List	   *lanes = NIL;
-
-	oss_statement_execute(&list_lanes, NULL, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		OssLane    *lane = palloc0(sizeof(OssLane));
-		bool		isnull;
-
-		lane->server = string_column(i, 1);
-		lane->priority = DatumGetInt32(column(i, 2, &isnull));
-		lane->first_due = DatumGetTimestampTz(column(i, 3, &isnull));
-		lane->after_due = DT_NOBEGIN;
-		lanes = lappend(lanes, lane);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	return lanes;
-}
-
-/* Return a string in UTF-8. */
-static char *
-utf8(char *value)
-{
-	if (value == NULL)
-		return NULL;
-	return pg_server_to_any(value, strlen(value), PG_UTF8);
-}
-
-/* Make a job of a row of the claim's result. */
-static OssJob *
-make_job(uint64 row, TimestampTz leased_until, MemoryContext parent)
-{
-	MemoryContext context = AllocSetContextCreate(parent, "OSS labels job",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	OssJob	   *job = palloc0(sizeof(OssJob));
-	bool		isnull;
-	Datum		thr;
-
-	job->context = context;
-	job->id = DatumGetInt64(column(row, 1, &isnull));
-	job->attempts = DatumGetInt32(column(row, 2, &isnull));
-	job->enqueued_at = DatumGetTimestampTz(column(row, 3, &isnull));
-	job->due = DatumGetTimestampTz(column(row, 4, &isnull));
-	thr = column(row, 5, &isnull);
-	job->has_thr = !isnull;
-	job->thr = isnull ? 0 : DatumGetFloat8(thr);
-	job->requester = DatumGetObjectId(column(row, 6, &isnull));
-	if (isnull)
-		job->requester = InvalidOid;
-	job->source_gone = DatumGetBool(column(row, 7, &isnull));
-	job->bucket = string_column(row, 8);
-	job->key = string_column(row, 9);
-	job->version_id = string_column(row, 10);
-	job->names_utf8[0] = utf8(job->bucket);
-	job->names_utf8[1] = utf8(job->key);
-	job->names_utf8[2] = utf8(job->version_id);
-	job->covered = DatumGetBool(column(row, 11, &isnull));
-	job->leased_until = leased_until;
-	MemoryContextSwitchTo(old);
-	return job;
-}
-
-/* Order jobs as they are due. */
-static int
-compare_jobs(const ListCell *a, const ListCell *b)
-{
-	const OssJob *x = lfirst(a);
-	const OssJob *y = lfirst(b);
-
-	if (x->due != y->due)
-		return x->due < y->due ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-/* Claim jobs of a lane. */
-List *
-oss_job_claim(OssLane *lane, int n, int64 token, TimestampTz leased_until,
-			  bool alone, MemoryContext parent)
-{
-	Datum		values[] = {
-		Int64GetDatum(token), TimestampTzGetDatum(leased_until),
-		CStringGetTextDatum(lane->server), Int32GetDatum(lane->priority),
-		TimestampTzGetDatum(lane->after_due), Int64GetDatum(lane->after_id),
-		TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(n),
-		BoolGetDatum(!alone)
-	};
-	List	   *jobs = NIL;
-
-	oss_statement_execute(&claim_jobs, values, NULL, SPI_OK_UPDATE_RETURNING);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		jobs = lappend(jobs, make_job(i, leased_until, parent));
-	SPI_freetuptable(SPI_tuptable);
-	list_sort(jobs, compare_jobs);
-	lane->drained = list_length(jobs) < n;
-	if (jobs != NIL)
-	{
-		const OssJob *last = llast(jobs);
-
-		lane->after_due = last->due;
-		lane->after_id = last->id;
-	}
-	return jobs;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	if (a->due != b->due)
+		return a->due < b->due ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
 }
 
 /* Free what a job owns. */
@@ -396,70 +263,112 @@ job_ids(OssJob **jobs, int n)
 
 	oss_column_init(&ids, INT8OID, n);
 	for (int i = 0; i < n; i++)
-		oss_column_add(&ids, Int64GetDatum(jobs[i]->id), false);
+		oss_column_add(&ids, Int64GetDatum(jobs[i]->place.id), false);
 	return oss_column_array(&ids);
 }
 
-/* Return the index of a job by its number. */
+/* Order jobs by their numbers. */
 static int
-job_index(OssJob **jobs, int n, int64 id)
+compare_ids(const void *a, const void *b)
 {
-	for (int i = 0; i < n; i++)
-	{
-		if (jobs[i]->id == id)
-			return i;
-	}
-	elog(ERROR, "job " INT64_FORMAT " was not asked for", id);
+	int64		x = (*(OssJob *const *) a)->place.id;
+	int64		y = (*(OssJob *const *) b)->place.id;
+
+	return x < y ? -1 : x > y;
 }
 
-/* Find out what became of the jobs that could not be deleted. */
-static void
-look_after(OssJob **jobs, int n, int64 token, bool *locked, bool *lost)
+/* Return the job of a number from a sorted array. */
+static OssJob *
+find_job(OssJob **jobs, int n, int64 id)
 {
-	Datum		values[2];
-	bool	   *gone = palloc0(sizeof(bool) * n);
+	OssJob		key = {.place.id = id};
+	OssJob	   *wanted = &key;
+	OssJob	  **found = bsearch(&wanted, jobs, n, sizeof(OssJob *), compare_ids);
+
+	if (found == NULL)
+		elog(ERROR, "job " INT64_FORMAT " was not asked for", id);
+	return *found;
+}
+
+/* Return the numbers in the first column of the result. */
+static List *
+take_ids(OssJob **jobs, int n)
+{
+	List	   *found = NIL;
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
 
-		gone[job_index(jobs, n, DatumGetInt64(column(i, 1, &isnull)))] = true;
+		CHECK_FOR_INTERRUPTS();
+		found = lappend(found, find_job(jobs, n, DatumGetInt64(column(i, 1, &isnull))));
 	}
 	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/* List which jobs are still there and ours; sorts the array. */
+List *
+oss_job_still_ours(OssJob **jobs, int n, int64 token)
+{
+	Datum		values[2];
+
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
 	values[0] = job_ids(jobs, n);
 	values[1] = Int64GetDatum(token);
-	oss_statement_execute(&list_leases, values, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		int			index = job_index(jobs, n,
-									  DatumGetInt64(column(i, 1, &isnull)));
-		bool		ours = DatumGetBool(column(i, 2, &isnull)) && !isnull;
+	oss_statement_execute(&list_ours, values, NULL, SPI_OK_SELECT);
+	return take_ids(jobs, n);
+}
 
-		if (gone[index])
-			continue;
-		locked[index] = ours;
-		lost[index] = !ours;
+/*
+ * Find out which jobs a statement left because somebody has locked them: its
+ * result names those that it did not leave.  The jobs must be sorted.
+ */
+static void
+find_locked(OssJob **jobs, int n, int64 token)
+{
+	bool		all = SPI_processed == n;
+	List	   *done;
+	ListCell   *cell;
+
+	for (int i = 0; i < n; i++)
+		jobs[i]->row_locked = false;
+	if (all)
+	{
+		SPI_freetuptable(SPI_tuptable);
+		return;
 	}
-	pfree(gone);
+	done = take_ids(jobs, n);
+	foreach(cell, oss_job_still_ours(jobs, n, token))
+		((OssJob *) lfirst(cell))->row_locked = true;
+	foreach(cell, done)
+		((OssJob *) lfirst(cell))->row_locked = false;
 }
 
 /* Delete jobs. */
 void
-oss_job_delete(OssJob **jobs, int n, int64 token, bool *locked, bool *lost)
+oss_job_delete(OssJob **jobs, int n, int64 token)
 {
 	Datum		values[2];
 
-	memset(locked, 0, sizeof(bool) * n);
-	memset(lost, 0, sizeof(bool) * n);
 	if (n == 0)
 		return;
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
 	values[0] = job_ids(jobs, n);
 	values[1] = Int64GetDatum(token);
 	oss_statement_execute(&delete_jobs, values, NULL, SPI_OK_DELETE_RETURNING);
-	if (SPI_processed != n)
-		look_after(jobs, n, token, locked, lost);
-	SPI_freetuptable(SPI_tuptable);
+	find_locked(jobs, n, token);
+}
+
+/* Note what jobs in hand are waiting for. */
+void
+oss_job_note(OssJob **jobs, int n, int64 token, const char *reason)
+{
+	Datum		values[] = {
+		job_ids(jobs, n), Int64GetDatum(token), CStringGetTextDatum(reason)
+	};
+
+	oss_statement_execute(&note_jobs, values, NULL, SPI_OK_UPDATE);
 }
 
 /* Prolong the leases of jobs. */
@@ -485,13 +394,14 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 
 	if (n == 0)
 		return;
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
 	for (int i = 0; i < lengthof(types); i++)
 		oss_column_init(&columns[i], types[i], n);
 	for (int i = 0; i < n; i++)
 	{
 		const OssReason *reason = &jobs[i]->reason;
 
-		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->id), false);
+		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->place.id), false);
 		oss_column_add_string(&columns[1],
 							  unpack_sql_state(reason->sqlerrcode));
 		oss_column_add(&columns[2], Int32GetDatum(reason->http_status),
@@ -505,33 +415,39 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 	values[0] = Int64GetDatum(token);
 	for (int i = 0; i < lengthof(types); i++)
 		values[i + 1] = oss_column_array(&columns[i]);
-	oss_statement_execute(&fail_jobs, values, NULL, SPI_OK_INSERT);
+	oss_statement_execute(&fail_jobs, values, NULL, SPI_OK_SELECT);
+	find_locked(jobs, n, token);
 }
 
 /* Put jobs back. */
 void
 oss_job_put_back(OssJob **jobs, int n, int64 token)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, TEXTOID};
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID,
+	TEXTOID};
 	OssColumn	columns[lengthof(types)];
 	Datum		values[lengthof(types) + 1];
 
 	if (n == 0)
 		return;
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
 	for (int i = 0; i < lengthof(types); i++)
 		oss_column_init(&columns[i], types[i], n);
 	for (int i = 0; i < n; i++)
 	{
-		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->id), false);
+		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->place.id), false);
 		oss_column_add(&columns[1], TimestampTzGetDatum(jobs[i]->due), false);
 		oss_column_add(&columns[2], Int32GetDatum(jobs[i]->refund ? 1 : 0),
 					   false);
-		oss_column_add_string(&columns[3], jobs[i]->reason.message);
+		oss_column_add(&columns[3], Int32GetDatum(jobs[i]->throttles), false);
+		oss_column_add_string(&columns[4], jobs[i]->reason.message);
 	}
 	values[0] = Int64GetDatum(token);
 	for (int i = 0; i < lengthof(types); i++)
 		values[i + 1] = oss_column_array(&columns[i]);
-	oss_statement_execute(&put_back_jobs, values, NULL, SPI_OK_UPDATE);
+	oss_statement_execute(&put_back_jobs, values, NULL,
+						  SPI_OK_UPDATE_RETURNING);
+	find_locked(jobs, n, token);
 }
 
 /* Free the leases of processes that are gone or hold nothing. */

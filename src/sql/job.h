@@ -14,8 +14,10 @@
 #include "client/request.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
+#include "nodes/pg_list.h"
+#include "storage/itemptr.h"
 
-struct DrainServer;
+struct DrainLane;
 
 /* What becomes of a job when it is settled. */
 typedef enum OssVerdict
@@ -27,6 +29,26 @@ typedef enum OssVerdict
 	OSS_VERDICT_FAILED,			/* to failed_job */
 	OSS_VERDICT_LATER			/* back into the queue, due at due */
 } OssVerdict;
+
+/* Names what takes turns in the queue; strings in the database's encoding. */
+typedef struct OssLaneKey
+{
+	char	   *server;
+	char	   *bucket;
+	Oid			requester;		/* as in job, with its */
+	int64		origin;
+} OssLaneKey;
+
+/*
+ * A job's place in its lane, in the order of claiming: rank is ~priority, so
+ * that it ascends as the others do and never overflows.
+ */
+typedef struct OssPlace
+{
+	int32		rank;
+	TimestampTz due;
+	int64		id;
+} OssPlace;
 
 /* Why a job failed or was put off; strings in the job's context or static. */
 typedef struct OssReason
@@ -51,16 +73,17 @@ typedef struct OssJob
 {
 	MemoryContext context;
 	dlist_node	node;			/* in one of its server's or the drain's lists */
-	struct DrainServer *server;
+	struct DrainLane *lane;
 	struct OssJob *followers;	/* linked by their own next */
+	int			nfollowers;
 	struct OssJob *next;
 	struct OssJob *same_hash;	/* next in the table of objects */
 	uint32		hash;
 
-	int64		id;
+	OssPlace	place;			/* with its number */
 	int			attempts;
+	int			throttles;		/* in a row */
 	TimestampTz enqueued_at;
-	TimestampTz leased_until;
 	bool		has_thr;
 	double		thr;
 	Oid			requester;		/* InvalidOid: there is no such role */
@@ -68,16 +91,26 @@ typedef struct OssJob
 	char	   *bucket;
 	char	   *key;
 	char	   *version_id;
+	bool		in_utf8;		/* they have such a form */
 	char	   *names_utf8[3];	/* the same three as requests want them */
 	bool		covered;		/* a stored answer serves it already */
 
 	OssServer  *target;			/* pinned; NULL until resolved */
 	OssRequest *request;
 	TimestampTz started_at;
+	int64		sent_at;		/* the same by http_clock_us() */
+	bool		suspect;		/* others are answered, it was throttled: that
+								 * says nothing of the bucket */
 
 	OssVerdict	verdict;
 	bool		stored;			/* OSS_VERDICT_ANSWERED: only to be deleted */
 	bool		storing;		/* by the transaction that is still open */
+	bool		unwanted;		/* its row is gone */
+	bool		row_locked;		/* another transaction has its row in job */
+	int			blocks;			/* tries to settle it that others stood in the
+								 * way of */
+	int64		blocked_until;
+	int64		rest_until;		/* it was throttled */
 	TimestampTz due;			/* of OSS_VERDICT_LATER */
 	bool		refund;			/* OSS_VERDICT_LATER: the attempt is free */
 	OssScope	pause;			/* OSS_VERDICT_LATER: what is to be paused,
@@ -85,16 +118,23 @@ typedef struct OssJob
 	OssReason	reason;
 } OssJob;
 
-/* A server and priority that has jobs, and how far claiming got. */
-typedef struct OssLane
+/* A lane that has jobs, and its first one's rank. */
+typedef struct OssLaneHead
 {
-	char	   *server;
-	int32		priority;
-	TimestampTz first_due;		/* of any job in it */
-	TimestampTz after_due;		/* claim what comes after this */
-	int64		after_id;
-	bool		drained;		/* the last claim found less than wanted */
-} OssLane;
+	OssLaneKey	key;
+	Oid			role;			/* who the requester is, InvalidOid: nobody */
+	int32		rank;
+} OssLaneHead;
+
+/* A job that was looked at. */
+typedef struct OssSeen
+{
+	ItemPointerData tid;
+	OssPlace	place;
+	bool		free;			/* it may be claimed, if it is due */
+	char	   *key;			/* if they were asked for */
+	char	   *version_id;
+} OssSeen;
 
 /* A pause; NULL and InvalidOid mean any. */
 typedef struct OssPause
@@ -109,17 +149,41 @@ typedef struct OssPause
 /* in holder.c: number of the process as lease holder, of its pid and start. */
 extern int64 oss_lease_token(void);
 
-/* List the servers and priorities that have jobs; returns OssLanes. */
-extern List *oss_job_lanes(void);
+/* Compare places: negative when a comes first. */
+extern int	oss_place_compare(const OssPlace *a, const OssPlace *b);
+
+/* in job_claim.c: list up to n lanes that have jobs, after one or from the
+ * first; returns OssLaneHeads in their order. */
+extern List *oss_job_lanes(const OssLaneKey *after, int n);
 
 /*
- * Claim up to n due jobs of a lane, in order, advancing it.  Returns OssJobs
- * in contexts below parent, leased with token until leased_until.  Unless we
- * are alone, leaves what other processes have leased a job for.
+ * in job_claim.c: look at the next n jobs of a lane after a place, of rank
+ * most_rank at most.  Unless we are alone, one whose object another process is
+ * asking for is not free.  with_names fills key and version_id.  Returns an
+ * array and its length.
  */
-extern List *oss_job_claim(OssLane *lane, int n, int64 token,
-						   TimestampTz leased_until, bool alone,
+extern OssSeen *oss_job_look(const OssLaneKey *lane, const OssPlace *after,
+							 int32 most_rank, int n, bool alone,
+							 bool with_names, int *nseen);
+
+/*
+ * in job_claim.c: claim jobs that were looked at, but those that somebody was
+ * faster with or has locked.  Returns OssJobs in contexts below parent, in the
+ * order of claiming, leased with token until leased_until.
+ */
+extern List *oss_job_claim(const OssLaneKey *lane, const OssSeen *seen, int n,
+						   int64 token, TimestampTz leased_until,
 						   MemoryContext parent);
+
+/*
+ * in job_claim.c: count an attempt for a job that can't be claimed at all
+ * because of an error, and put it off; the last one fails it.
+ */
+extern void oss_job_charge(int64 id, int most_attempts, int64 token,
+						   const ErrorData *error);
+
+/* List which of the jobs are still there and leased with token. */
+extern List *oss_job_still_ours(OssJob **jobs, int n, int64 token);
 
 /* Free what a job owns. */
 extern void oss_job_free(OssJob *job);
@@ -131,22 +195,23 @@ extern void oss_job_set_reason(OssJob *job, const OssReason *reason);
 extern void oss_job_set_failure(OssJob *job, const OssFailure *failure);
 
 /*
- * Delete jobs.  Those that somebody else has locked, or that are not ours any
- * more, are left: returns in locked which of them (by index) are still ours
- * and locked, and in lost which another process has taken over.
+ * Delete jobs.  Those that somebody else has locked are left, and row_locked is
+ * set; those that are not ours any more are left, too.  Sorts the array.
  */
-extern void oss_job_delete(OssJob **jobs, int n, int64 token, bool *locked,
-						   bool *lost);
+extern void oss_job_delete(OssJob **jobs, int n, int64 token);
 
 /* Prolong the leases of jobs. */
 extern void oss_job_renew(OssJob **jobs, int n, int64 token,
 						  TimestampTz leased_until);
 
-/* Move jobs with their reasons to failed_job. */
+/* Move jobs with their reasons to failed_job, but those that are locked. */
 extern void oss_job_fail(OssJob **jobs, int n, int64 token);
 
-/* Put jobs back, due at their due. */
+/* Put jobs back, due at their due, but those that are locked. */
 extern void oss_job_put_back(OssJob **jobs, int n, int64 token);
+
+/* Note for the view what jobs in hand are waiting for. */
+extern void oss_job_note(OssJob **jobs, int n, int64 token, const char *reason);
 
 /*
  * Free the leases of processes that are gone, of sessions that were cancelled,

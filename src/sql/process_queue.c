@@ -120,7 +120,7 @@ drain_all(OssDrain *drain)
 		oss_drain_network(drain, due < 0 ? 1000 : Min(due, 1000));
 		if (oss_drain_tables_due(drain) == 0)
 			take_turn(drain);
-		if (!oss_drain_busy(drain))
+		if (!oss_drain_busy(drain) && !oss_drain_awaits(drain))
 			break;
 		if (GetCurrentTimestamp() >= report_at)
 		{

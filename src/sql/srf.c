@@ -9,9 +9,9 @@
 #include "postgres.h"
 
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sql/srf.h"
+#include "sql/utf8.h"
 #include "utils/builtins.h"
 
 /* Begin the result of a set-returning function. */
@@ -61,18 +61,11 @@ oss_text_or_null(const char *s, bool *isnull)
 	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
 }
 
-/*
- * Return a text Datum as UTF-8.  In SQL_ASCII any bytes may be there: they are
- * taken for UTF-8, and whoever takes them looks whether they are.
- */
+/* Return a text Datum as UTF-8. */
 char *
 oss_utf8_datum(Datum text_datum)
 {
-	char	   *string = TextDatumGetCString(text_datum);
-
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
-		return string;
-	return pg_server_to_any(string, strlen(string), PG_UTF8);
+	return oss_utf8(TextDatumGetCString(text_datum));
 }
 
 /* Return a text argument as UTF-8, NULL for NULL. */

@@ -25,6 +25,7 @@
 #include "sql/store.h"
 #include "sql/subtransaction.h"
 #include "sql/tag_stored.h"
+#include "sql/utf8.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"
@@ -102,13 +103,6 @@ stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
 	return true;
 }
 
-/* Return a string in UTF-8, NULL for NULL. */
-static char *
-in_utf8(const char *s)
-{
-	return s == NULL ? NULL : oss_utf8_datum(CStringGetTextDatum(s));
-}
-
 /* Is an interval less than none? */
 static bool
 is_negative(Interval *interval)
@@ -127,9 +121,9 @@ stored_check_wish(const OssWish *wish)
 	OssLabelsSpec spec = {0};
 	const OssFailure *failure;
 
-	spec.bucket = in_utf8(wish->bucket);
-	spec.key = in_utf8(wish->key);
-	spec.version_id = in_utf8(wish->version_id);
+	spec.bucket = oss_utf8(wish->bucket);
+	spec.key = oss_utf8(wish->key);
+	spec.version_id = oss_utf8(wish->version_id);
 	spec.has_thr = wish->has_thr;
 	spec.thr = wish->thr;
 	failure = oss_spec_failure(&spec);

@@ -14,9 +14,9 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sql/statement.h"
+#include "sql/utf8.h"
 #include "sql/watch.h"
 #include "sql/watch_condition.h"
 #include "utils/acl.h"
@@ -126,8 +126,7 @@ check_constants(const char *bucket, bool has_thr, double thr)
 	const OssFailure *failure;
 
 	/* what belongs to a row is not known here: legal ones stand for it */
-	spec.bucket = bucket ? pg_server_to_any(bucket, strlen(bucket), PG_UTF8) :
-		"bucket";
+	spec.bucket = bucket ? oss_utf8(bucket) : "bucket";
 	spec.key = "key";
 	spec.has_thr = has_thr;
 	spec.thr = thr;

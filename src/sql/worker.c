@@ -201,7 +201,7 @@ static bool
 lock_tables(void)
 {
 	static const char *const tables[] = {"job", "failed_job", "halted",
-	"image", "image_label"};
+	"image", "image_label", "known_label"};
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
 	for (int i = 0; i < lengthof(tables); i++)
@@ -405,19 +405,19 @@ let_go(OssDrain *drain, long ms)
 	oss_drain_stop(drain);
 	do
 	{
-		if (drain->nfinished > 0)
+		if (drain->nfinished > 0 || drain->nblocked > 0)
 			turn_on_tables(drain);
 		if (drain->in_flight == 0)
 			break;
 		oss_drain_network(drain, 50);
 	} while (GetCurrentTimestamp() < end);
 	oss_drain_cancel(drain);
-	while (drain->nfinished > 0 && tries > 0)
+	while (oss_drain_busy(drain) && tries > 0)
 	{
-		int			before = drain->nfinished;
+		int			before = drain->nfinished + drain->nblocked;
 
 		turn_on_tables(drain);
-		if (drain->nfinished >= before)
+		if (drain->nfinished + drain->nblocked >= before)
 			tries--;
 	}
 	flush();
@@ -555,8 +555,7 @@ recover(OssDrain *drain)
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (errors >= MOST_ERRORS &&
-		(ShutdownRequestPending ||
-		 (drain->nfinished == 0 && drain->in_flight == 0)))
+		(ShutdownRequestPending || !oss_drain_holds_answers(drain)))
 		proc_exit(1);
 	turn_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										  Min(1000L << Min(errors, 5), 30000));

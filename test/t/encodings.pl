@@ -79,5 +79,37 @@ is(answer('sql_ascii', "SELECT error_code, error_message LIKE '%oss://everykey/?
 	'sql_ascii: the same of try_detect is a row');
 is($oss->count('requests_total'), 0, 'nothing was sent');
 
+# A watched table takes any bytes; the job of those that have no UTF-8 form
+# fails by itself, and all others are tagged, whoever drains the queue.
+my %bad = (euc_cn => ["E'\\xa2\\xa1.jpg'", 'NotInUtf8|22P05'], sql_ascii => ["E'\\xff.jpg'", 'InvalidObjectName|22023']);
+foreach my $encoding (sort keys %bad)
+{
+	my ($bytes, $failure) = @{ $bad{$encoding} };
+
+	$oss->control('/reset');
+	answer($encoding, 'CREATE TABLE picture (id int, bucket text, key text);'
+		  . " SELECT oss_labels.watch('picture', 'key', bucket_column => 'bucket');"
+		  . " INSERT INTO picture VALUES (1, 'everykey', 'good1'), (2, 'everykey', $bytes), (3, $bytes, 'good'),"
+		  . " (4, 'everykey', 'good2'), (5, 'tenlabels', 'good3')");
+	is(answer($encoding, 'CALL oss_labels.process_queue()'), '', "$encoding: the queue is drained");
+	is(answer($encoding, 'SELECT count(*) FROM oss_labels.image'), 3, "$encoding: the good ones are tagged");
+	is(answer($encoding, 'SELECT count(*) FROM oss_labels.job'), 0, "$encoding: no job is left");
+	is(answer($encoding, 'SELECT code, "sqlstate" FROM oss_labels.failed_job WHERE bucket = \'everykey\''), $failure,
+		"$encoding: the bad key has failed");
+	is(answer($encoding, 'SELECT count(*) FROM oss_labels.failed_job'), 2, "$encoding: so has the bad bucket");
+	is($oss->count('label_requests'), 3, "$encoding: three requests");
+}
+
+# A row that can't be made into a job for another reason.
+$oss->control('/reset');
+answer('euc_cn', "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN IF NEW.lease IS NOT NULL AND NEW.key = 'poison'"
+	  . " THEN RAISE 'not this one'; END IF; RETURN NEW; END \$\$;"
+	  . ' CREATE TRIGGER refuse BEFORE UPDATE ON oss_labels.job FOR EACH ROW EXECUTE FUNCTION refuse();'
+	  . " SELECT oss_labels.enqueue('everykey', k) FROM unnest('{a1,a2,poison,a3,a4}'::text[]) k");
+is(answer('euc_cn', 'CALL oss_labels.process_queue()'), '', 'a row that cannot be claimed: the queue is drained');
+is(answer('euc_cn', "SELECT count(*) FROM oss_labels.image WHERE key LIKE 'a_'"), 4, 'a row that cannot be claimed: the others are tagged');
+is(answer('euc_cn', 'SELECT key, attempts, reason FROM oss_labels.job'), 'poison|1|not this one',
+	'a row that cannot be claimed: it is charged, and put off');
+
 $node->stop;
 done_testing();

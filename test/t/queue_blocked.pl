@@ -1,0 +1,136 @@
+# Rows that open transactions have locked, in any way: what is answered for them
+# is kept and stored when they end, once; all others go on as fast as alone.
+
+use strict;
+use warnings;
+
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib 'test/perl';
+use QueueTest;
+
+my $test = QueueTest->new;
+my $node = $test->{node};
+my $oss = $test->{oss};
+
+# Run SQL in a transaction that stays open; returns what end() wants.
+sub hold
+{
+	my ($sql) = @_;
+	my ($in, $out) = ("BEGIN; $sql;\n\\echo held\n", '');
+	my $session = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, '2>&1');
+	$session->pump until $out =~ /held$/m;
+	unlike($out, qr/ERROR/, "held: $sql");
+	return { in => \$in, session => $session };
+}
+
+sub end
+{
+	my ($hold, $how) = @_;
+	${ $hold->{in} } = "$how;\n\\q\n";
+	$hold->{session}->finish;
+	return;
+}
+
+sub stored_of
+{
+	my ($prefix) = @_;
+	return "SELECT count(*) FROM oss_labels.image WHERE key LIKE '$prefix%'";
+}
+
+# Seconds to drain so many jobs, while so many others stay.
+sub drain
+{
+	my ($prefix, $n, $stay) = @_;
+	my $begun = time;
+	$test->enqueue($n, $prefix);
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job", $stay), "$prefix: all others are done");
+	return time - $begun;
+}
+
+$test->enqueue(600, 'old');
+ok($test->wait_empty, 'tagged before');
+$oss->fault(kind => 'delay', delay => 20);
+$test->sql("CREATE TABLE label_note (key text)");
+drain('warm', 4000, 0);
+my $alone = drain('alone', 4000, 0);
+
+# What a transaction does, the images that it is about, and whether it is undone.
+my @locks = (
+	[ 'eight', 8, "SELECT count(*) FROM oss_labels.image WHERE key ~ '^old[1-8]\$' FOR UPDATE" =~ s/count\(\*\)/key/r, 'ROLLBACK' ],
+	[ 'share', 3, "SELECT key FROM oss_labels.image WHERE key ~ '^old(9|10|11)\$' FOR SHARE", 'ROLLBACK' ],
+	[ 'deleted', 3, "DELETE FROM oss_labels.image WHERE key ~ '^old(12|13|14)\$'", 'ROLLBACK' ],
+	[ 'forgotten', 2, "SELECT oss_labels.forget('tenlabels', 'old' || i) FROM generate_series(15, 16) i", 'COMMIT' ],
+	[ 'tagged', 12, "SELECT count(*) FROM generate_series(17, 28) i, LATERAL oss_labels.tag('tenlabels', 'new' || i)", 'COMMIT' ],
+	[ 'inserted', 2, "INSERT INTO oss_labels.image (bucket, key, tagged_at, label_count, response)"
+		  . " SELECT 'tenlabels', 'new' || i, '2020-01-01', 0, '{}' FROM generate_series(29, 30) i", 'ROLLBACK' ],
+	[ 'labels', 2, "SELECT l.image_id FROM oss_labels.image_label l JOIN oss_labels.image i USING (image_id) WHERE i.key ~ '^old(31|32)\$' FOR UPDATE OF l", 'ROLLBACK' ],
+	[ 'five hundred', 500, "SELECT key FROM oss_labels.image WHERE key ~ '^old' AND substr(key, 4)::int BETWEEN 33 AND 532 FOR UPDATE", 'ROLLBACK' ],
+);
+my %first = (eight => 1, share => 9, deleted => 12, forgotten => 15, tagged => 17, inserted => 29, labels => 31, 'five hundred' => 33);
+foreach my $lock (@locks)
+{
+	my ($name, $n, $sql, $how) = @$lock;
+	my ($from, $to) = ($first{$name}, $first{$name} + $n - 1);
+	my $kind = $sql =~ /'new'/ ? 'new' : 'old';
+	my $prefix = 'beside_' . substr($name, 0, 4);
+	my $before = $test->count;
+	my $hold = hold($sql);
+	$before += 12 if $name eq 'tagged';
+
+	$test->sql("SELECT count(oss_labels.enqueue('tenlabels', '$kind' || g, thr => 0)) FROM generate_series($from, $to) g");
+	my $took = drain($prefix, 4000, $n);
+	cmp_ok($took, '<', 1.5 * $alone + 0.7, sprintf '%s: they took %.2f s, alone %.2f s', $name, $took, $alone);
+	is($test->sql(stored_of($prefix)), 4000, "$name: they are stored");
+	if ($name eq 'eight')
+	{
+		ok($test->wait_sql("SELECT last_trouble LIKE '%another transaction%' FROM oss_labels.queue"), "$name: the view says what waits");
+		like($test->log, qr/answers that other transactions have locked out/, "$name: and the log");
+	}
+	end($hold, $how);
+	my $begun = time;
+	ok($test->wait_empty(seconds => 10), sprintf '%s: let go, the rest is stored', $name);
+	cmp_ok(time - $begun, '<', 3 * OssServer::patience(), "$name: within seconds");
+	is($test->count - $before, 4000 + $n, "$name: each was paid for once");
+	is($test->sql("SELECT count(*) FROM oss_labels.image WHERE thr = 0 AND key IN (SELECT '$kind' || g FROM generate_series($from, $to) g)"),
+		$n, "$name: the answers are stored");
+}
+is($test->sql("SELECT count(*) FROM oss_labels.failed_job"), 0, 'no job failed');
+
+# ---- the worker goes on when nothing is in the way any more ----
+
+$test->enqueue(20, 'after');
+ok($test->wait_empty(seconds => 10), 'afterwards: new jobs are done');
+
+# ---- rows of jobs ----
+
+$oss->fault(kind => 'delay', delay => 600, prefix => 'row');
+$test->enqueue(5, 'row');
+ok($oss->wait_count(label_in_flight => 5), 'rows of jobs: in flight');
+my $hold = hold("SELECT job_id FROM oss_labels.job WHERE key LIKE 'row%' FOR UPDATE");
+my $took = drain('beside_row', 4000, 5);
+cmp_ok($took, '<', 1.5 * $alone + 0.7, sprintf 'rows of jobs: others took %.2f s, alone %.2f s', $took, $alone);
+end($hold, 'ROLLBACK');
+ok($test->wait_empty(seconds => 10), 'rows of jobs: let go, they are done');
+
+# ---- the row of a job that fails ----
+
+$oss->control('/reset');
+$oss->fault(kind => 'error', code => 'NoSuchKey', prefix => 'fails', delay => 600);
+$test->enqueue(1, 'fails');
+ok($oss->wait_count(label_in_flight => 1), 'a job that fails: in flight');
+$hold = hold("SELECT job_id FROM oss_labels.job WHERE key LIKE 'fails%' FOR UPDATE");
+ok($oss->wait_counted(code_NoSuchKey => 1), 'a job that fails: refused');
+drain('beside_fails', 50, 1);
+end($hold, 'ROLLBACK');
+ok($test->wait_empty(seconds => 10), 'a job that fails: let go, it is gone');
+is($test->sql("SELECT count(*) FROM oss_labels.failed_job WHERE key = 'fails1'"), 1, 'a job that fails: it has failed');
+is($test->count('code_NoSuchKey'), 1, 'a job that fails: it was asked for once');
+
+$node->stop;
+done_testing;
