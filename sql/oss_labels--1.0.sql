@@ -926,7 +926,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_presign';
 REVOKE ALL ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) IS
-'A URL with which anybody can GET the object for a while; sends no request. expires: 1 second to 7 days. process: basic image operations such as image/resize,w_200, or a style; label and other AI actions are refused, for the holder of the URL could spend money with them. NULL for a NULL bucket, key or expires. Errors: 22023 bad argument, and those of detect() for server and credentials. Needs EXECUTE and USAGE on the server. The URL is a secret while it lives.';
+'A URL with which anybody can GET the object for a while; sends no request. expires: 1 second to 7 days. process: basic image operations such as image/resize,w_200, or a style; label and other AI actions are refused, for the holder of the URL could spend money with them. Signed with this machine''s time, corrected by what a request to the server or check_server() has learned before. NULL for a NULL bucket, key or expires. Errors: 22023 bad argument, and those of detect() for server and credentials. Needs EXECUTE and USAGE on the server. The URL is a secret while it lives.';
 
 CREATE FUNCTION oss_labels.check_server(
 	server name DEFAULT NULL,

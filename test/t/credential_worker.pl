@@ -58,5 +58,6 @@ ok( $node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.image',
 	'in the outage, beside changes of roles');
 is($server->count('key'), $asked, 'in the outage: the source is not asked');
 is($test->psql_ok('SELECT count(*) FROM oss_labels.halted'), 0, 'in the outage: nothing is paused');
+is($test->psql_ok($test->detect_sql), 't', 'in the outage: a new session has the key of the worker');
 
 done_testing();
