@@ -402,6 +402,19 @@ COMMENT ON COLUMN oss_labels.failed_job.hint IS 'the next step; null without one
 COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the last answer, for the service''s support';
 COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to be forgotten';
 
+/*
+ * Not dumped: a copy of the database has the OID of another one, a restored dump
+ * has its own.  Without a key, for a publication FOR ALL TABLES.
+ */
+CREATE TABLE oss_labels.own_database (database oid NOT NULL);
+ALTER TABLE oss_labels.own_database REPLICA IDENTITY FULL;
+REVOKE ALL ON oss_labels.own_database FROM PUBLIC;
+INSERT INTO oss_labels.own_database
+SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database();
+
+COMMENT ON TABLE oss_labels.own_database IS 'Internal: in which databases this queue has run. In another one it is a copy, whose jobs wait for resume()';
+COMMENT ON COLUMN oss_labels.own_database.database IS 'OID of the database';
+
 /* Its name comes before job's, for pg_restore to have it first. */
 CREATE TABLE oss_labels.halted
 (

@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "sql/database_copy.h"
 #include "sql/drain.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
@@ -184,6 +185,25 @@ drain_or_give_back(OssDrain *drain)
 	PG_END_TRY();
 }
 
+/* Raise 55000 where the jobs came with the database when it was copied. */
+static void
+refuse_copy(void)
+{
+	OssStatementState state;
+	bool		copy;
+
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	copy = oss_database_is_copy();
+	oss_statement_end(&state);
+	commit();
+	if (copy)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the jobs came with the database when it was copied"),
+				 errdetail("The database that it was copied from has them, too: each image would be paid for twice."),
+				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
+}
+
 /* Leave process_queue() by an error or the end of the session. */
 static void
 leave(int code, Datum arg)
@@ -213,6 +233,7 @@ oss_process_queue(PG_FUNCTION_ARGS)
 	{
 		/* the snapshot of CALL is from before what others have claimed */
 		commit();
+		refuse_copy();
 		drain_or_give_back(drain);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);

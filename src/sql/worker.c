@@ -28,6 +28,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "sql/database_copy.h"
 #include "sql/drain.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
@@ -71,6 +72,9 @@ static OssSlot *slot = NULL;
 static OssSlotState state_at_exit = OSS_SLOT_FAILED;
 static TimestampTz next_start = 0;
 static bool left_pending = false;
+
+/* The queue is paused as it was copied with the database. */
+static bool is_copy = false;
 
 /* Errors since the last turn that went well. */
 static int	errors = 0;
@@ -298,12 +302,24 @@ with_tables(void (*work) (OssDrain *), OssDrain *drain)
 	return presence;
 }
 
+/* Find out whether the jobs came with the database when it was copied. */
+static void
+look_for_copy(OssDrain *drain)
+{
+	OssStatementState state;
+
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	is_copy = oss_database_is_copy();
+	oss_statement_end(&state);
+}
+
 /* Free what processes held that are gone: what came before us was one. */
 static void
 take_over(OssDrain *drain)
 {
 	OssStatementState state;
 
+	look_for_copy(drain);
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) oss_job_release_dead(oss_lease_token());
 	oss_statement_end(&state);
@@ -445,7 +461,7 @@ leave_when_idle(OssDrain *drain)
 	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS);
 	pgstat_report_stat(true);
 	left_pending = drain->next_due != 0;
-	leave(OSS_SLOT_IDLE,
+	leave(is_copy ? OSS_SLOT_COPY : OSS_SLOT_IDLE,
 		  drain->next_due != 0 ? Min(drain->next_due, look) : look);
 }
 
@@ -504,6 +520,15 @@ leave_when_told(OssDrain *drain)
 	}
 }
 
+/* Something was enqueued or resumed. */
+static void
+wake(OssDrain *drain)
+{
+	oss_drain_wake(drain);
+	if (is_copy && with_tables(look_for_copy, drain) == PRESENT && !is_copy)
+		show(OSS_SLOT_RUNNING);
+}
+
 /* Claim, call and settle for ever. */
 static void
 run(OssDrain *drain)
@@ -513,7 +538,7 @@ run(OssDrain *drain)
 		reload();
 		leave_when_told(drain);
 		if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
-			oss_drain_wake(drain);
+			wake(drain);
 		oss_drain_network(drain, network_ms(drain));
 		if (oss_drain_tables_due(drain) != 0 ||
 			GetCurrentTimestamp() < turn_at)
@@ -600,7 +625,7 @@ start(Oid dbid)
 		if (ShutdownRequestPending)
 			leave(OSS_SLOT_IDLE, 0);
 	}
-	show(OSS_SLOT_RUNNING);
+	show(is_copy ? OSS_SLOT_COPY : OSS_SLOT_RUNNING);
 }
 
 /* The worker's main. */

@@ -142,8 +142,27 @@ in_flight(3, 'template');
 $node->safe_psql('template1', 'CREATE DATABASE copy TEMPLATE postgres');
 answer();
 ok($test->wait_empty, 'CREATE DATABASE TEMPLATE with requests in flight');
+ok($test->wait_worker('copy of another database%', 'copy'), 'a copy: the view says so');
+$requests = $test->count;
+like($test->sql('SELECT paused FROM oss_labels.queue', 'copy'), qr/resume\(\) accepts them/, 'a copy: its queue is paused');
+like($test->sql_error('CALL oss_labels.process_queue()', 'copy'), qr/55000.*HINT:  SELECT oss_labels\.resume/s,
+	'a copy: process_queue is refused');
+$test->enqueue(1, 'of its own', 'copy');
+is($test->count, $requests, 'a copy: nothing was requested');
+$test->sql('CREATE DATABASE copy2 TEMPLATE copy; ALTER DATABASE copy2 SET oss_labels.worker = off');
+$test->sql('SELECT oss_labels.resume()', 'copy');
 ok( $test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'copy'),
-	'a copied database has a worker of its own');
+	'a copied database has a worker of its own, once resumed');
+ok($test->wait_worker('idle%', 'copy'), 'a copy: no longer one');
+is($test->count, $requests + 4, 'a copy: then its jobs were requested');
+like($test->sql_error('CALL oss_labels.process_queue()', 'copy2'), qr/55000/, 'a copy of a copy: refused too');
+$test->sql('DROP DATABASE copy2');
+
+# a copy without jobs works at once
+$test->sql('CREATE DATABASE empty TEMPLATE postgres');
+$test->enqueue(1, 'own', 'empty');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => 'empty'), 'a copy without jobs works at once');
+$test->sql('DROP DATABASE empty');
 $test->sql('DROP DATABASE copy');
 $test->log;
 $test->sql('CREATE DATABASE from_template0 TEMPLATE template0');
@@ -163,7 +182,9 @@ $begun = time;
 $test->sql('CREATE DATABASE child');
 kill 'CONT', $launcher;
 cmp_ok(time - $begun, '<', 10 * OssServer::patience(), 'CREATE DATABASE does not wait for the worker in template1');
-ok($oss->wait_count(label_in_flight => 6), 'both have a worker: what is in a template is copied');
+ok($test->wait_worker('copy of another database%', 'child'), 'what is in a template is copied, and waits');
+$test->sql('SELECT oss_labels.resume()', 'child');
+ok($oss->wait_count(label_in_flight => 6), 'both have a worker');
 answer();
 $test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database IN ('template1', 'child')");
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => $_), "the queue of $_ is done")

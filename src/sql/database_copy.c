@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ * database_copy.c
+ *	  Finding out that this database is a copy of another, whose jobs are
+ *	  queued in both.
+ *
+ * CREATE DATABASE ... TEMPLATE copies the queue.  Each image would be paid for
+ * twice, so the queue of a copy is paused until resume() accepts the jobs.  The
+ * table own_database says in which databases the extension was made or has run:
+ * it is not dumped, so that a restored dump is no copy, and neither pg_upgrade nor
+ * renaming or moving a database changes its OID.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "sql/database_copy.h"
+#include "sql/statement.h"
+
+/* Jobs of the copy itself come after those that it was made with. */
+static OssPlan find_copy = {
+	"SELECT j.origin <> oss_labels.origin() FROM oss_labels.job j"
+	" WHERE NOT EXISTS (SELECT FROM oss_labels.own_database WHERE database = $1)"
+	" ORDER BY j.job_id LIMIT 1",
+	1, {OIDOID}
+};
+
+static OssPlan own_database = {
+	"INSERT INTO oss_labels.own_database (database) SELECT $1"
+	" WHERE NOT EXISTS (SELECT FROM oss_labels.own_database WHERE database = $1)",
+	1, {OIDOID}
+};
+
+static OssPlan pause_copy = {
+	"INSERT INTO oss_labels.halted (server, automatic, \"sqlstate\", reason, seen) "
+	"VALUES (NULL, false, '55000', 'these jobs came with the database when it"
+	" was copied; SELECT oss_labels.resume() accepts them', 'copy') "
+	"ON CONFLICT DO NOTHING",
+	0, {0}
+};
+
+static OssPlan is_paused = {
+	"SELECT FROM oss_labels.halted WHERE server IS NULL AND seen = 'copy' LIMIT 1",
+	0, {0}
+};
+
+/* Has this database been copied with jobs, and nobody has seen it yet? */
+static bool
+is_new_copy(Datum database)
+{
+	bool		copy = false;
+
+	oss_statement_execute(&find_copy, &database, NULL, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		copy = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return copy;
+}
+
+/* Pause the queue of a copy; true while its jobs are not accepted. */
+bool
+oss_database_is_copy(void)
+{
+	Datum		database = ObjectIdGetDatum(MyDatabaseId);
+	bool		paused;
+
+	if (is_new_copy(database))
+	{
+		oss_statement_execute(&pause_copy, NULL, NULL, SPI_OK_INSERT);
+		ereport(LOG,
+				(errmsg("oss_labels leaves the jobs alone that came with the database when it was copied"),
+				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
+	}
+	oss_statement_execute(&own_database, &database, NULL, SPI_OK_INSERT);
+	oss_statement_execute(&is_paused, NULL, NULL, SPI_OK_SELECT);
+	paused = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return paused;
+}
