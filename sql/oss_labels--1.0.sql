@@ -403,7 +403,7 @@ COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the l
 COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to be forgotten';
 
 /*
- * Not dumped: a copy of the database has the OID of another one, a restored dump
+ * Its rows are not dumped: a copy of the database has the OID of another one, a restored dump
  * has its own.  Without a key, for a publication FOR ALL TABLES.
  */
 CREATE TABLE oss_labels.own_database (database oid NOT NULL);
@@ -562,6 +562,7 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.failed_job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.halted', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.own_database', 'WHERE false');
 
 CREATE FUNCTION oss_labels.may_prioritize()
 	RETURNS boolean
