@@ -403,17 +403,17 @@ COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the l
 COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to be forgotten';
 
 /*
- * Its rows are not dumped: a copy of the database has the OID of another one, a restored dump
- * has its own.  Without a key, for a publication FOR ALL TABLES.
+ * A copy of the database has the function as it was made in another one; a
+ * restored dump makes its own, and pg_upgrade keeps the database's OID.
  */
-CREATE TABLE oss_labels.own_database (database oid NOT NULL);
-ALTER TABLE oss_labels.own_database REPLICA IDENTITY FULL;
-REVOKE ALL ON oss_labels.own_database FROM PUBLIC;
-INSERT INTO oss_labels.own_database
-SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database();
+DO $$
+BEGIN
+	EXECUTE pg_catalog.format('CREATE FUNCTION oss_labels.own_database() RETURNS oid'
+		' LANGUAGE sql STABLE PARALLEL SAFE RETURN %s::pg_catalog.oid',
+		(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()));
+END $$;
 
-COMMENT ON TABLE oss_labels.own_database IS 'Internal: in which databases this queue has run. In another one it is a copy, whose jobs wait for resume()';
-COMMENT ON COLUMN oss_labels.own_database.database IS 'OID of the database';
+COMMENT ON FUNCTION oss_labels.own_database() IS 'Internal: OID of the database in which the extension was made. Another one is a copy, whose jobs wait for resume()';
 
 /* Its name comes before job's, for pg_restore to have it first. */
 CREATE TABLE oss_labels.halted
@@ -562,7 +562,6 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.failed_job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.halted', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.own_database', 'WHERE false');
 
 CREATE FUNCTION oss_labels.may_prioritize()
 	RETURNS boolean

@@ -4,10 +4,10 @@
  *	  queued in both.
  *
  * CREATE DATABASE ... TEMPLATE copies the queue.  Each image would be paid for
- * twice, so the queue of a copy is paused until resume() accepts the jobs.  The
- * table own_database says in which databases the extension was made or has run:
- * it is not dumped, so that a restored dump is no copy, and neither pg_upgrade nor
- * renaming or moving a database changes its OID.
+ * twice, so the queue of a copy is paused until resume() accepts the jobs, which
+ * are this database's from then on.  The function own_database() tells in which
+ * database the extension was made: a restored dump makes its own, and neither
+ * pg_upgrade nor renaming or moving a database changes its OID.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,14 +20,15 @@
 /* Jobs of the copy itself come after those that it was made with. */
 static OssPlan find_copy = {
 	"SELECT j.origin <> oss_labels.origin() FROM oss_labels.job j"
-	" WHERE NOT EXISTS (SELECT FROM oss_labels.own_database WHERE database = $1)"
-	" ORDER BY j.job_id LIMIT 1",
+	" WHERE oss_labels.own_database() <> $1 ORDER BY j.job_id LIMIT 1",
 	1, {OIDOID}
 };
 
-static OssPlan own_database = {
-	"INSERT INTO oss_labels.own_database (database) SELECT $1"
-	" WHERE NOT EXISTS (SELECT FROM oss_labels.own_database WHERE database = $1)",
+/* In a copy, OIDs mean what they meant in the database that was copied. */
+static OssPlan accept_jobs = {
+	"UPDATE oss_labels.job SET origin = oss_labels.origin()"
+	" WHERE oss_labels.own_database() <> $1 AND origin <> oss_labels.origin()"
+	" AND origin & -4294967296 = oss_labels.origin() & -4294967296",
 	1, {OIDOID}
 };
 
@@ -76,9 +77,17 @@ oss_database_is_copy(void)
 				(errmsg("oss_labels leaves the jobs alone that came with the database when it was copied"),
 				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
 	}
-	oss_statement_execute(&own_database, &database, NULL, SPI_OK_INSERT);
 	oss_statement_execute(&is_paused, NULL, NULL, SPI_OK_SELECT);
 	paused = SPI_processed > 0;
 	SPI_freetuptable(SPI_tuptable);
 	return paused;
+}
+
+/* Take the jobs of a copy for its own. */
+void
+oss_database_accept_copy(void)
+{
+	Datum		database = ObjectIdGetDatum(MyDatabaseId);
+
+	oss_statement_execute(&accept_jobs, &database, NULL, SPI_OK_UPDATE);
 }

@@ -18,4 +18,7 @@
  */
 extern bool oss_database_is_copy(void);
 
+/* Take the jobs of a copy for its own, likewise. */
+extern void oss_database_accept_copy(void);
+
 #endif							/* OSS_DATABASE_COPY_H */

@@ -11,6 +11,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "sql/priority.h"
+#include "sql/database_copy.h"
 #include "sql/shared.h"
 #include "sql/statement.h"
 #include "utils/acl.h"
@@ -88,6 +89,19 @@ oss_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Accept the jobs that came with the database when it was copied. */
+static void
+accept_copy(void)
+{
+	OssStatementState state;
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_database_accept_copy();
+	oss_statement_end(&state);
+	SPI_finish();
+}
+
 /* oss_labels.resume(server) */
 Datum
 oss_resume(PG_FUNCTION_ARGS)
@@ -105,6 +119,8 @@ oss_resume(PG_FUNCTION_ARGS)
 		serverid = get_foreign_server_oid(name, true);
 	}
 	(void) execute(&delete_pause, &value, &null, SPI_OK_DELETE);
+	if (null == 'n')
+		accept_copy();
 
 	/* pauses outlive their server */
 	if (null == 'n' || OidIsValid(serverid))
