@@ -17,6 +17,7 @@
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "compat.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "sql/bulk.h"
 #include "utils/memutils.h"
@@ -136,6 +137,7 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 {
 	Relation	index = index_open(oid, RowExclusiveLock);
 	IndexInfo  *info = BuildIndexInfo(index);
+	EState	   *estate = info->ii_Expressions == NIL ? NULL : CreateExecutorState();
 
 	/* CREATE INDEX CONCURRENTLY has made it since we looked; it waits for us */
 	if (!info->ii_ReadyForInserts)
@@ -145,7 +147,13 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 		Datum		values[INDEX_MAX_KEYS];
 		bool		nulls[INDEX_MAX_KEYS];
 
-		for (int k = 0; k < info->ii_NumIndexAttrs; k++)
+		if (info->ii_Expressions != NIL)
+		{
+			ResetPerTupleExprContext(estate);
+			GetPerTupleExprContext(estate)->ecxt_scantuple = slots[i];
+			FormIndexDatum(info, slots[i], estate, values, nulls);
+		}
+		for (int k = 0; info->ii_Expressions == NIL && k < info->ii_NumIndexAttrs; k++)
 		{
 			int			column = info->ii_IndexAttrNumbers[k] - 1;
 
@@ -156,6 +164,8 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 					 UNIQUE_CHECK_NO, false, info);
 	}
 	oss_index_insert_cleanup(index, info);
+	if (estate)
+		FreeExecutorState(estate);
 	index_close(index, NoLock);
 }
 

@@ -75,7 +75,7 @@ static OssPlan claim_jobs = {
 	" attempts = j.attempts + 1 "
 	"WHERE j.ctid = ANY (ARRAY("
 	"SELECT p.ctid FROM oss_labels.job p WHERE p.ctid = ANY ($3)"
-	" AND (p.leased_until IS NULL OR p.leased_until <= $4) AND p.due <= $4"
+	" AND (p.leased_until IS NULL OR p.leased_until <= $4)"
 	" FOR UPDATE OF p SKIP LOCKED)) "
 	"RETURNING j.job_id, j.attempts, j.enqueued_at, j.due, j.thr,"
 	" oss_labels.role_of(j.origin, j.requester, j.requester_name),"
