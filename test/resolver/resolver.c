@@ -136,7 +136,7 @@ epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 #define MAX_LIFETIME_CONN 314
 
 int
-curl_easy_setopt(void *easy, int option, ...)
+curl_easy_setopt(void *easy, int option,...)
 {
 	static int	(*real) (void *, int,...);
 	va_list		args;
