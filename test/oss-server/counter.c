@@ -306,12 +306,49 @@ counter_end(const request *r, bool completed, bool abandoned,
 	pthread_mutex_unlock(&lock);
 }
 
+/* Append one counter to a list. */
+static void
+list_one(buffer *out, bool json, const char *name, uint64_t value)
+{
+	if (!json)
+		buffer_printf(out, "%s %llu\n", name, (unsigned long long) value);
+	else
+		buffer_printf(out, "%s\"%s\":%llu", out->len > 1 ? "," : "", name,
+					  (unsigned long long) value);
+}
+
+/* Append how many objects of a bucket were asked for, and how often. */
+static void
+list_key_counts(buffer *out, const char *bucket)
+{
+	uint64_t	distinct = 0;
+	uint64_t	repeated = 0;
+	uint64_t	most = 0;
+
+	for (size_t i = 0; i < keys_size; i++)
+	{
+		const key_count *k = keys[i];
+
+		if (k == NULL || strcmp(bucket, k->bucket) != 0)
+			continue;
+		distinct++;
+		repeated += k->count > 1;
+		if (k->count > most)
+			most = k->count;
+	}
+	list_one(out, false, "keys_distinct", distinct);
+	list_one(out, false, "keys_repeated", repeated);
+	list_one(out, false, "key_most", most);
+}
+
 /* Append the counts of a bucket and a requester. */
 void
 counter_tally(buffer *out, const char *bucket, const char *requester)
 {
 	pthread_mutex_lock(&lock);
 	tally_list(out, bucket, requester);
+	if (requester[0] == '\0')
+		list_key_counts(out, bucket);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -325,17 +362,6 @@ counter_labels_in_flight(void)
 	n = (int) t.label_in_flight;
 	pthread_mutex_unlock(&lock);
 	return n;
-}
-
-/* Append one counter to a list. */
-static void
-list_one(buffer *out, bool json, const char *name, uint64_t value)
-{
-	if (!json)
-		buffer_printf(out, "%s %llu\n", name, (unsigned long long) value);
-	else
-		buffer_printf(out, "%s\"%s\":%llu", out->len > 1 ? "," : "", name,
-					  (unsigned long long) value);
 }
 
 /* Append all counters. */

@@ -103,7 +103,30 @@ sub enqueue
 	my ($self, $n, $prefix, $database) = @_;
 	$prefix //= 'k';
 	return $self->sql("SELECT count(oss_labels.enqueue('tenlabels',"
-		  . " '$prefix' || g)) FROM generate_series(1, $n) g", $database);
+		  . " '$prefix' || g, server => 'oss')) FROM generate_series(1, $n) g", $database);
+}
+
+# Make a role that may enqueue, with an AccessKey of its own on these servers,
+# whose id is the role's name.
+sub role
+{
+	my ($self, $role, @servers) = @_;
+	@servers = ('oss') unless @servers;
+	$self->{oss}->set(credential => id => $role, secret => "secret-of-$role");
+	return $self->sql("CREATE ROLE $role; CALL oss_labels.grant_paying('$role');"
+		  . " GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.flow_status TO $role;"
+		  . " GRANT SELECT ON oss_labels.queue, oss_labels.job, oss_labels.failed_job, oss_labels.halted TO $role;"
+		  . join '', map { "GRANT USAGE ON FOREIGN SERVER $_ TO $role;"
+			  . " CREATE USER MAPPING FOR $role SERVER $_"
+			  . " OPTIONS (access_key_id '$role', access_key_secret 'secret-of-$role');" } @servers);
+}
+
+# Make a bucket in which every key has ten labels; further settings as of the
+# stand-in's /bucket.
+sub bucket
+{
+	my ($self, $name, %setting) = @_;
+	return $self->{oss}->set(bucket => name => $name, image => 'examplebucket/example.jpg', labels => 10, %setting);
 }
 
 # The pid of a database's worker, or ''.
@@ -177,15 +200,16 @@ sub kill_postmaster
 	return;
 }
 
-# Images that have exactly their ten labels, and images that do not.
+# Images (of a bucket) that have exactly their ten labels, and images that do not.
 sub stored
 {
-	my ($self) = @_;
+	my ($self, $bucket) = @_;
+	my $where = defined $bucket ? "WHERE i.bucket = '$bucket'" : '';
 	return $self->sql("SELECT count(*) FILTER (WHERE n = 10 AND label_count = 10),"
 		  . " count(*) FILTER (WHERE n <> 10 OR label_count <> 10)"
 		  . " FROM (SELECT i.label_count, count(l.image_id) AS n"
 		  . " FROM oss_labels.image i LEFT JOIN oss_labels.image_label l"
-		  . " USING (image_id) GROUP BY i.image_id) s");
+		  . " USING (image_id) $where GROUP BY i.image_id) s");
 }
 
 1;

@@ -2,6 +2,9 @@
 # the stand-in knows.  In the end the books must balance: what was enqueued is
 # stored or failed, what the stand-in counted is what the tables say, every
 # failure has its SQLSTATE and code; and memory and the queue's size stay flat.
+# All of it beside the trouble of a neighbour (see Trouble), which changes none of
+# these figures; in the long form it begins half-way, and the images a second of
+# both halves are compared.
 #
 # OSS_SOAK_JOBS=1000000, as test/soak sets it, is the long form.
 
@@ -16,6 +19,7 @@ use Time::HiRes qw(time);
 
 use lib 'test/perl';
 use QueueTest;
+use Trouble;
 
 my $jobs = $ENV{OSS_SOAK_JOBS} // 4000;
 my $attempts = $jobs < 100_000 ? 2 : 5;
@@ -110,19 +114,17 @@ ANALYZE todo;
 CREATE TABLE sample (at timestamptz DEFAULT clock_timestamp(), enqueued bigint, waiting bigint, stored bigint,
 	failed bigint, table_bytes bigint, index_bytes bigint, private_kb bigint);
 
--- Enqueue everything, never so much that the queue could only grow; write down
+-- Enqueue everything up to a number, never so much that the queue could only grow; write down
 -- what one snapshot shows each time another part is in.
-CREATE PROCEDURE soak(most bigint) LANGUAGE plpgsql AS \$\$
+CREATE PROCEDURE soak(most bigint, enqueued bigint, total bigint) LANGUAGE plpgsql AS \$\$
 DECLARE
-	total bigint := (SELECT count(*) FROM todo);
-	enqueued bigint := 0;
-	part bigint := greatest(total / 50, 500);
-	next_sample bigint := part;
+	part bigint := greatest((SELECT count(*) FROM todo) / 50, 500);
+	next_sample bigint := enqueued + part;
 BEGIN
 	LOOP
-		IF enqueued < total AND (SELECT count(*) FROM oss_labels.job) < most / 2 THEN
+		IF enqueued < total AND (SELECT count(*) FROM oss_labels.job WHERE bucket = 'soak') < most / 2 THEN
 			PERFORM oss_labels.enqueue('soak', key, server => server)
-				FROM todo WHERE n > enqueued AND n <= enqueued + most / 2;
+				FROM todo WHERE n > enqueued AND n <= least(enqueued + most / 2, total);
 			enqueued := least(enqueued + most / 2, total);
 			COMMIT;
 		END IF;
@@ -131,29 +133,65 @@ BEGIN
 		IF enqueued >= next_sample THEN
 			next_sample := enqueued + part;
 			INSERT INTO sample (enqueued, waiting, stored, failed, table_bytes, index_bytes, private_kb)
-				SELECT enqueued, (SELECT count(*) FROM oss_labels.job),
-					(SELECT count(*) FROM oss_labels.image), (SELECT count(*) FROM oss_labels.failed_job),
+				SELECT enqueued, (SELECT count(*) FROM oss_labels.job WHERE bucket = 'soak'),
+					(SELECT count(*) FROM oss_labels.image WHERE bucket = 'soak'),
+					(SELECT count(*) FROM oss_labels.failed_job WHERE bucket = 'soak'),
 					pg_table_size('oss_labels.job'), pg_indexes_size('oss_labels.job'),
 					(SELECT substring(pg_read_file('/proc/' || pid || '/status') FROM 'RssAnon:\\s+(\\d+)')::bigint
 					 FROM oss_labels.worker WHERE database = current_database());
 			COMMIT;
 		END IF;
-		EXIT WHEN enqueued = total AND NOT EXISTS (SELECT FROM oss_labels.job);
+		EXIT WHEN enqueued = total AND NOT EXISTS (SELECT FROM oss_labels.job WHERE bucket = 'soak');
 		PERFORM pg_sleep(0.02);
 	END LOOP;
 END \$\$;
 SQL
 my $total = $test->sql('SELECT count(*) FROM todo');
 $oss->control('/reset?what=counters');
-my $begun = time;
-$test->sql('CALL soak(' . ($jobs < 100_000 ? 1000 : 20_000) . ')');
-my $took = time - $begun;
+my $trouble = Trouble->new($test);
+my ($done, $took, $asked) = (0, 0, 0);
+
+# Do a part of all jobs; returns jobs a second, and requests a job.
+sub soak
+{
+	my ($part) = @_;
+	my $upto = int($total * $part);
+	my $begun = time;
+	# what stands still must not do so for ever
+	$test->sql("SET statement_timeout = '@{[ $jobs < 100_000 ? 150 * OssServer::patience() : 36_000 ]}s';"
+		  . " CALL soak(@{[ $jobs < 100_000 ? 1000 : 20_000 ]}, $done, $upto)");
+	my $seconds = time - $begun;
+	my $requests = $oss->tally(bucket => 'soak')->{label_requests};
+	my @figures = (($upto - $done) / $seconds, ($requests - $asked) / ($upto - $done));
+	($done, $asked, $took) = ($upto, $requests, $took + $seconds);
+	return @figures;
+}
+if ($jobs < 100_000)
+{
+	$trouble->begin;
+	soak(1);
+}
+else
+{
+	# what happens only so many times happens in the first part
+	soak(0.2);
+	my @alone = soak(0.6);
+	$trouble->begin;
+	my @beside = soak(1);
+	note sprintf 'alone %.0f jobs a second and %.4f requests a job, beside trouble %.0f and %.4f', @alone, @beside;
+	cmp_ok($beside[0], '>=', 0.9 * $alone[0], 'beside trouble: as fast as alone');
+	cmp_ok(abs($beside[1] / $alone[1] - 1), '<=', 0.1, 'beside trouble: as many requests as alone');
+}
+ok($trouble->end, "the neighbour's jobs come to their ends, too");
+my %neighbour = $trouble->asked;
+note join ', ', map { "$_: $neighbour{$_}{label_requests} requests, $neighbour{$_}{throttled} throttled" } sort keys %neighbour;
 $oss->wait_count(label_in_flight => 0);
 
 # ---- the books ----
 
 my ($stored, $failed) = split /\|/,
-  $test->sql('SELECT (SELECT count(*) FROM oss_labels.image), (SELECT count(*) FROM oss_labels.failed_job)');
+  $test->sql("SELECT (SELECT count(*) FROM oss_labels.image WHERE bucket = 'soak'),"
+	  . " (SELECT count(*) FROM oss_labels.failed_job WHERE bucket = 'soak')");
 is($stored + $failed, $total, "$total jobs: $stored stored, $failed failed, none lost");
 is($test->sql('SELECT count(*) FROM sample WHERE waiting + stored + failed <> enqueued'),
 	0, 'and so at every moment in between');
@@ -169,9 +207,9 @@ is($test->sql('SELECT count(*) FROM oss_labels.image i WHERE label_count <>'
 
 # What became of each kind, by the tables and by the stand-in.
 my (%end, %attempts, %requests, %hits);
-for my $row (split /\n/, $test->sql("SELECT split_part(key, '/', 1), count(*), count(*), 'stored' FROM oss_labels.image GROUP BY 1"
+for my $row (split /\n/, $test->sql("SELECT split_part(key, '/', 1), count(*), count(*), 'stored' FROM oss_labels.image WHERE bucket = 'soak' GROUP BY 1"
 	  . " UNION ALL SELECT split_part(key, '/', 1), count(*), sum(attempts), 'failed with ' || \"sqlstate\" || ' ' || code"
-	  . " FROM oss_labels.failed_job GROUP BY 1, \"sqlstate\", code"))
+	  . " FROM oss_labels.failed_job WHERE bucket = 'soak' GROUP BY 1, \"sqlstate\", code"))
 {
 	my ($name, $n, $sum, $told) = split /\|/, $row;
 	$end{$name}{$told} = $n;
@@ -212,7 +250,7 @@ for my $name (sort(keys %kind), 'plain')
 is($oss->count('connections_refused'), $times, 'refuse: it happened');
 my $sum = 0;
 $sum += $_ for values %requests;
-is($oss->count('label_requests'), $sum, "$sum requests in all");
+is($oss->tally(bucket => 'soak')->{label_requests}, $sum, "$sum requests in all");
 
 # ---- what must not grow ----
 

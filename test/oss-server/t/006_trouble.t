@@ -196,6 +196,7 @@ sub counts
 }
 is(counts(bucket => 'everykey'), '4 4 2 2 0 0 0', 'of the bucket with a sick object');
 is(counts(bucket => 'tenlabels'), '5 5 4 0 0 1 0', 'of another');
+is(join(' ', @{ $oss->tally(bucket => 'everykey') }{qw(keys_distinct keys_repeated key_most)}), '3 1 2', 'its objects');
 is(counts(requester => 'testid'), '7 7 5 2 0 0 0', 'of a requester');
 is(counts(requester => 'second'), '3 3 1 0 1 1 0', 'of another');
 is(counts(bucket => 'tenlabels', requester => 'second'), '2 2 1 0 0 1 0', 'of one in the other');
