@@ -269,6 +269,7 @@ note_answer(OssJob *job, const OssFailure *failure, int64 now)
 		return;
 	bucket->held = 0;
 	bucket->held_until = bucket->open_at = 0;
+	oss_drain_hear(bucket, now);
 	if (failure && failure->retry == OSS_RETRY_THROTTLED)
 		return;
 	bucket->barren = 0;

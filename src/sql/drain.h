@@ -76,6 +76,9 @@ typedef struct DrainBucket
 	int64		allowance_at;	/* when they were asked */
 	int64		open_at;		/* nothing may start before */
 
+	int64		heard_at;		/* its last answer */
+	int			heard;			/* answers since it was silent for a while */
+
 	int			held;			/* times in a row that it wasn't reached */
 	int64		held_until;
 
@@ -264,8 +267,9 @@ extern int64 oss_drain_open_at(DrainLane *lane, int64 now);
 /* in drain_lane.c: give back what is ready beyond what the rates let start. */
 extern void oss_drain_shrink(OssDrain *drain);
 
-/* in drain_lane.c: count an answer. */
+/* in drain_lane.c: count an answer; note that a bucket gave any. */
 extern void oss_drain_count_answer(DrainServer *server, int64 now);
+extern void oss_drain_hear(DrainBucket *bucket, int64 now);
 
 /* in drain_lane.c: something after a place is due at a time. */
 extern void oss_drain_look_again(DrainLane *lane, const OssPlace *place,

@@ -31,6 +31,9 @@
 #define LEAST_LOOK_MS 50L
 #define LOOK_MS 500L
 
+/* A bucket that has not answered for so long may be silent for long. */
+#define SILENT_US 1000000
+
 /* For how long we believe what the rates said. */
 #define ALLOWANCE_US 20000
 
@@ -205,6 +208,33 @@ wait_at_most(long *ms, int64 when, int64 now)
 	*ms = *ms < 0 ? wait : Min(*ms, wait);
 }
 
+/* Note that a bucket answered. */
+void
+oss_drain_hear(DrainBucket *bucket, int64 now)
+{
+	if (now - bucket->heard_at > SILENT_US)
+		bucket->heard = 0;
+	bucket->heard_at = now;
+	bucket->heard++;
+}
+
+/*
+ * Return how many more a bucket may have in flight.  While it is silent it takes
+ * half of what others leave, or requests that hang would take all; each answer
+ * lets it take one more.
+ */
+static int
+silent_room(const DrainBucket *bucket, int64 now)
+{
+	const DrainServer *server = bucket->server;
+	int			others = server->in_flight - bucket->in_flight;
+	int			most = Max((server->max_concurrency - others + 1) / 2, 1);
+
+	if (now - bucket->heard_at <= SILENT_US)
+		most += Min(bucket->heard, server->max_concurrency);
+	return Max(most - bucket->in_flight, 0);
+}
+
 /* May a bucket start one more?  Otherwise lowers *ms, the time to wait. */
 static bool
 may_start(DrainLane *lane, int64 now, long *ms)
@@ -219,6 +249,8 @@ may_start(DrainLane *lane, int64 now, long *ms)
 			return false;
 		bucket->open_at = Max(bucket->open_at, bucket->held_until);
 	}
+	if (silent_room(bucket, now) == 0)
+		return false;
 	if (bucket->open_at <= now)
 	{
 		long		wait = oss_flow_wait(job->target, job->names_utf8[0]);
@@ -288,12 +320,17 @@ reserve(DrainServer *server, int64 now)
 	return (int) Min(Max(rate, LEAST_READY), MOST_READY);
 }
 
-/* Return how many of a bucket's requests the rates let start within a second. */
+/*
+ * Return how many of a bucket's requests may start within a second, as far as
+ * its rates and its silence tell.
+ */
 static int
 allowance(DrainBucket *bucket, int64 now)
 {
 	OssServer  *target = bucket->server->target;
 
+	if (now - bucket->heard_at > SILENT_US)
+		return silent_room(bucket, now);
 	if (target == NULL || bucket->name_utf8 == NULL)
 		return bucket->server->max_concurrency;
 	if (now - bucket->allowance_at >= ALLOWANCE_US)
