@@ -148,6 +148,16 @@ if (!$long)
 	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE bucket = 'desert'", '0'),
 		'the limit is lifted: the bucket is drained');
 	is($oss->tally(bucket => 'desert')->{label_requests}, $sick_each - $failed, 'by a request for each image');
+
+	# a bucket that never answers does not take all that may be in flight
+	$oss->fault(kind => 'hang', bucket => 'swamp');
+	$test->bucket('swamp');
+	enqueue_as(ann => 'swamp', 300);
+	ok($oss->wait_count(label_in_flight => 32), 'a bucket that never answers has half of the slots');
+	$test->enqueue(300, 'beside');
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE bucket = 'tenlabels'", '0', seconds => 20),
+		'and another is drained');
+	is($oss->tally(bucket => 'swamp')->{label_requests}, 32, 'while it is asked no more');
 }
 else
 {
