@@ -182,7 +182,7 @@ ok($test->wait_worker('off%'), 'the worker is off');
 	$in = "SET statement_timeout = '@{[ 500 * OssServer::patience() ]}ms'; CALL oss_labels.process_queue(); \\echo cancelled\n";
 	$session->pump until $out =~ /^cancelled/m;
 	like($out, qr/statement timeout/, 'process_queue: cancelled');
-	is($test->sql('SELECT count(*) FROM oss_labels.job WHERE lease IS NOT NULL'), '10', 'process_queue cancelled: leases are left');
+	is($test->sql('SELECT count(*) FROM oss_labels.job WHERE lease IS NOT NULL'), '0', 'process_queue cancelled: no lease is left');
 	$oss->control('/unfault');
 	my ($status, $stdout, $stderr) = $node->psql('postgres', 'CALL oss_labels.process_queue(5)');
 	like($stderr, qr/tagged 5 images, 0 failed/, 'process_queue cancelled: another session goes on');
