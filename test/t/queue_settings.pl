@@ -85,10 +85,11 @@ $test->log;
 my $before = $test->count;
 {
 	# what we ask ourselves is not to suffer from it
-	local $ENV{PGOPTIONS} = join ' ', map { "-c $_" } 'exit_on_error=off', 'temp_file_limit=-1', 'work_mem=4MB', 'session_replication_role=origin', 'statement_timeout=0', 'lock_timeout=0',
+	local $ENV{PGOPTIONS} = join ' ', map { "-c $_" } 'exit_on_error=off', 'temp_file_limit=-1', 'work_mem=4MB', 'max_parallel_workers_per_gather=0', 'session_replication_role=origin', 'statement_timeout=0', 'lock_timeout=0',
 	  'default_transaction_read_only=off', 'idle_session_timeout=0', 'idle_in_transaction_session_timeout=0',
 	  'default_transaction_isolation=read\ committed', 'role=none', 'client_connection_check_interval=0', 'default_transaction_deferrable=off',
-	  'synchronous_commit=on', ($known{transaction_timeout} ? 'transaction_timeout=0' : ());
+	  'synchronous_commit=on', ($known{transaction_timeout} ? 'transaction_timeout=0' : ()),
+	  ($known{debug_parallel_query} ? 'debug_parallel_query=off' : 'force_parallel_mode=off');
 	ok(renew_worker(), 'nasty settings: another worker');
 	$test->enqueue(3000, 'nasty');
 	ok($test->wait_sql($left, '0'), 'nasty settings: drained');
