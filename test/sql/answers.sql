@@ -50,7 +50,9 @@
 \set many `[ "$OSS_TEST_FLAVOUR" = valgrind ] && echo 500 || echo 20000`
 \setenv MANY :many
 \! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET "/fault?kind=labels&variant=many&bytes=$MANY" >/dev/null
+SET oss_labels.max_response_size = '8MB';
 SELECT count(*) = :many AS all, count(label_name) = :many AS named FROM oss_labels.detect('examplebucket', 'example.jpg');
+RESET oss_labels.max_response_size;
 \! $OSS_CONTROL GET /reset >/dev/null; $OSS_CONTROL GET '/fault?kind=labels&variant=deep&bytes=100000' >/dev/null
 SELECT error_code FROM oss_labels.try_detect('examplebucket', 'example.jpg');
 \! $OSS_CONTROL GET '/count?name=label_requests'
