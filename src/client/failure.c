@@ -10,6 +10,7 @@
 #include "client/failure.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "protocol/error_json.h"
 
 /* Longest wait that an answer can ask for. */
 #define MAX_DELAY_MS	(60 * 1000L)
@@ -138,6 +139,7 @@ oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
 	if (answer->status / 100 == 2)
 		return oss_failure_rule("NotLabels");
 	if (!oss_error_xml_parse(answer->body, answer->body_len, xml) &&
+		!oss_error_json_parse(answer->body, answer->body_len, xml) &&
 		answer->oss_err[0] != '\0')
 		oss_error_xml_parse_base64(answer->oss_err, strlen(answer->oss_err), xml);
 	return find_rule(answer->status, xml->code,

@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <expat.h>
 #include <openssl/evp.h>
@@ -206,6 +207,23 @@ on_text(void *data, const XML_Char *s, int n)
 	}
 }
 
+/* Keep the text of a field by its name, in any case of letters, once. */
+void
+oss_error_keep(OssErrorXml *error, const char *name, const char *text,
+			   size_t len)
+{
+	Reader		reader = {.error = error};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+	{
+		if (strcasecmp(name, fields[i].element) != 0 ||
+			place_of(&reader, &fields[i])[0] != '\0')
+			continue;
+		reader.field = &fields[i];
+		on_text(&reader, text, (int) len);
+	}
+}
+
 /* Handle a document type declaration: no service sends one. */
 static void XMLCALL
 on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
@@ -218,8 +236,8 @@ on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
  * Find IMM's request id, the last word of an error that IMM gave through OSS:
  * "<IMM code>, <IMM text> <IMM request id>" (reference 6.3).
  */
-static void
-find_imm_request_id(OssErrorXml *error)
+void
+oss_error_finish(OssErrorXml *error)
 {
 	const char *last = strrchr(error->message, ' ');
 	size_t		len;
@@ -262,7 +280,7 @@ oss_error_xml_parse(const char *body, size_t len, OssErrorXml *error)
 		memset(error, 0, sizeof(*error));
 		return false;
 	}
-	find_imm_request_id(error);
+	oss_error_finish(error);
 	return true;
 }
 

@@ -46,4 +46,14 @@ extern bool oss_error_xml_parse(const char *body, size_t len,
 extern bool oss_error_xml_parse_base64(const char *text, size_t len,
 									   OssErrorXml *error);
 
+/*
+ * For error_json.c: keep len bytes of UTF-8 as the field of that name (in any
+ * case of letters), unless it has a value; len at most OSS_ERROR_FIELD_MAX.
+ */
+extern void oss_error_keep(OssErrorXml *error, const char *name,
+						   const char *text, size_t len);
+
+/* For error_json.c: find in the fields what they say together. */
+extern void oss_error_finish(OssErrorXml *error);
+
 #endif							/* OSS_ERROR_XML_H */

@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 
 #include "fuzz.h"
-#include "protocol/error_xml.h"
+#include "protocol/error_json.h"
 
 /* Check that a field can stand in a message. */
 static void
@@ -58,6 +58,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	promise(memcmp(&plain, &decoded, sizeof(plain)) == 0);
 	accepted = oss_error_xml_parse_base64((const char *) data, size,
 										  &decoded);
+	check_error(accepted, &decoded);
+	accepted = oss_error_json_parse((const char *) data, size, &decoded);
 	check_error(accepted, &decoded);
 	free(base64);
 	return 0;

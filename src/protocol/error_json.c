@@ -1,0 +1,261 @@
+/*-------------------------------------------------------------------------
+ * error_json.c
+ *	  Read a JSON document with which a gateway explains a refusal.
+ *
+ * The text comes from the network and goes into error messages: nesting is
+ * bounded, nothing is allocated, and what is kept goes through the same field
+ * as the text of the XML form.
+ *-------------------------------------------------------------------------
+ */
+#include "protocol/error_json.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define DEPTH_MAX	32			/* of objects and arrays; real ones have 2 */
+
+/*
+ * Where the reader stands.  p is at what is read next, end behind the last
+ * byte.
+ */
+typedef struct Reader
+{
+	const char *p;
+	const char *end;
+	OssErrorXml *error;
+} Reader;
+
+/* A string that is being read, cut to its size and NUL-terminated. */
+typedef struct Value
+{
+	char		text[OSS_ERROR_FIELD_MAX];
+	size_t		len;
+} Value;
+
+static bool read_value(Reader *reader, int depth, bool keep);
+
+/* Skip white space; returns the next byte, '\0' at the end. */
+static char
+next(Reader *reader)
+{
+	while (reader->p < reader->end && strchr(" \t\r\n", *reader->p) != NULL &&
+		   *reader->p != '\0')
+		reader->p++;
+	return reader->p < reader->end ? *reader->p : '\0';
+}
+
+/* Skip a punctuation mark if it comes next. */
+static bool
+accept(Reader *reader, char c)
+{
+	if (next(reader) != c)
+		return false;
+	reader->p++;
+	return true;
+}
+
+/* Append bytes that belong together, unless they do not fit. */
+static void
+add(Value *value, const char *bytes, size_t len)
+{
+	if (value->len + len >= sizeof(value->text))
+		return;
+	memcpy(value->text + value->len, bytes, len);
+	value->len += len;
+	value->text[value->len] = '\0';
+}
+
+/* Return the value of a hexadecimal digit, or -1. */
+static int
+hex(char c)
+{
+	const char *digits = "0123456789abcdef";
+	const char *found = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
+
+	return found == NULL ? -1 : (int) (found - digits);
+}
+
+/*
+ * Read the four digits of a \u escape; false if there are none.  Halves of
+ * pairs become a question mark each, as they say nothing alone.
+ */
+static bool
+read_unicode(Reader *reader, Value *value)
+{
+	unsigned int code = 0;
+	char		utf8[3];
+
+	if (reader->end - reader->p < 4)
+		return false;
+	for (int i = 0; i < 4; i++)
+	{
+		int			digit = hex(*reader->p++);
+
+		if (digit < 0)
+			return false;
+		code = code << 4 | (unsigned int) digit;
+	}
+	if (code == 0 || (code >= 0xD800 && code <= 0xDFFF))
+		code = '?';
+	if (code < 0x80)
+	{
+		utf8[0] = (char) code;
+		add(value, utf8, 1);
+	}
+	else if (code < 0x800)
+	{
+		utf8[0] = (char) (0xC0 | code >> 6);
+		utf8[1] = (char) (0x80 | (code & 0x3F));
+		add(value, utf8, 2);
+	}
+	else
+	{
+		utf8[0] = (char) (0xE0 | code >> 12);
+		utf8[1] = (char) (0x80 | (code >> 6 & 0x3F));
+		utf8[2] = (char) (0x80 | (code & 0x3F));
+		add(value, utf8, 3);
+	}
+	return true;
+}
+
+/* Read what stands behind a backslash. */
+static bool
+read_escape(Reader *reader, Value *value)
+{
+	char		c;
+
+	if (reader->p == reader->end)
+		return false;
+	c = *reader->p++;
+	if (c == 'u')
+		return read_unicode(reader, value);
+	if (c == '\0' || strchr("\"\\/bfnrt", c) == NULL)
+		return false;
+	if (strchr("bfnrt", c) != NULL)
+		c = ' ';
+	add(value, &c, 1);
+	return true;
+}
+
+/* Read a string, whose quote comes next. */
+static bool
+read_string(Reader *reader, Value *value)
+{
+	value->len = 0;
+	value->text[0] = '\0';
+	if (!accept(reader, '"'))
+		return false;
+	while (reader->p < reader->end && *reader->p != '"')
+	{
+		const char *from = reader->p++;
+
+		if (*from == '\\')
+		{
+			if (!read_escape(reader, value))
+				return false;
+			continue;
+		}
+		/* the bytes of one character stay together */
+		while (reader->p < reader->end && ((unsigned char) *reader->p & 0xC0) == 0x80)
+			reader->p++;
+		if (*from != '\0')
+			add(value, from, (size_t) (reader->p - from));
+	}
+	return accept(reader, '"');
+}
+
+/* Skip a number or a word. */
+static bool
+skip_word(Reader *reader)
+{
+	const char *from = reader->p;
+
+	while (reader->p < reader->end && *reader->p != '\0' &&
+		   strchr("+-.0123456789aeflnrstuE", *reader->p) != NULL)
+		reader->p++;
+	return reader->p > from;
+}
+
+/*
+ * Read the members of an object, whose brace was read; keep says whether they
+ * are those of the error.
+ */
+static bool
+read_members(Reader *reader, int depth, bool keep)
+{
+	if (accept(reader, '}'))
+		return true;
+	do
+	{
+		Value		name;
+		Value		text;
+		char		c;
+
+		if (!read_string(reader, &name) || !accept(reader, ':'))
+			return false;
+		c = next(reader);
+		if (c == '"')
+		{
+			if (!read_string(reader, &text))
+				return false;
+			if (keep)
+				oss_error_keep(reader->error, name.text, text.text, text.len);
+		}
+		else if (!read_value(reader, depth,
+							 depth == 1 && strcasecmp(name.text, "Error") == 0))
+			return false;
+	} while (accept(reader, ','));
+	return accept(reader, '}');
+}
+
+/* Read the elements of an array, whose bracket was read. */
+static bool
+read_elements(Reader *reader, int depth)
+{
+	if (accept(reader, ']'))
+		return true;
+	do
+	{
+		if (!read_value(reader, depth, false))
+			return false;
+	} while (accept(reader, ','));
+	return accept(reader, ']');
+}
+
+/* Read any value within depth others; keep: its members are the error's. */
+static bool
+read_value(Reader *reader, int depth, bool keep)
+{
+	Value		text;
+	char		c = next(reader);
+
+	if (depth >= DEPTH_MAX)
+		return false;
+	if (c == '"')
+		return read_string(reader, &text);
+	if (accept(reader, '{'))
+		return read_members(reader, depth + 1, keep);
+	if (accept(reader, '['))
+		return read_elements(reader, depth + 1);
+	return skip_word(reader);
+}
+
+/* Read a body into *error. */
+bool
+oss_error_json_parse(const char *body, size_t len, OssErrorXml *error)
+{
+	Reader		reader = {.p = body,.end = body + len,.error = error};
+	bool		ok;
+
+	memset(error, 0, sizeof(*error));
+	ok = next(&reader) == '{' && read_value(&reader, 0, true) &&
+		next(&reader) == '\0' && reader.p == reader.end &&
+		(error->code[0] != '\0' || error->ec[0] != '\0' || error->message[0] != '\0');
+	if (!ok)
+	{
+		memset(error, 0, sizeof(*error));
+		return false;
+	}
+	oss_error_finish(error);
+	return true;
+}
