@@ -250,4 +250,25 @@ my ($short) = PostgreSQL::Test::Utils::slurp_file('README.md') =~ /^\| SQLSTATE 
 my %all = map { $_->{sqlstate} => 1 } @table;
 is(join(' ', grep { $short !~ /^\|[^|]*\b$_\b/m } sort keys %all), '', 'README: what to think of each SQLSTATE');
 
+# ---- refusals in JSON ----
+
+$t->server(mapping => { access_key_id => 'testid', access_key_secret => 'testsecret' });
+for my $form (qw(json json-error))
+{
+	$t->fault;
+	$oss->control("/errors?xml=$form");
+	for my $case (
+		[ 'InvalidAccessKeyId', 'access key id' ],
+		[ 'AccessDenied', 'denied' ],
+		[ 'NoSuchKey', 'does not exist' ])
+	{
+		my ($code, $word) = @$case;
+		$t->fault(kind => 'error', code => $code);
+		my (undef, $err) = $t->psql(OssTest::detect_sql() . ';');
+		like($err, qr/$word.*DETAIL:.*Code $code/s, "$form: $code is read");
+	}
+	$oss->control('/errors?xml=plain');
+	$t->fault;
+}
+
 done_testing();

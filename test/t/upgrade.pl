@@ -67,6 +67,9 @@ sub difference
 {
 	my ($left, $right) = @_;
 	my %count;
+
+	# each database's own OID
+	s/RETURN \(\d+\)::oid/RETURN its own/g for $left, $right;
 	$count{$_}++ for split /\n\n/, $left;
 	$count{$_}-- for split /\n\n/, $right;
 	return join("\n", map { ($count{$_} > 0 ? '- ' : '+ ') . $_ } sort grep { $count{$_} } keys %count);
