@@ -67,7 +67,8 @@ $test->sql("SELECT oss_labels.pause('busy')");
 $test->reset;
 $oss->fault(kind => 'delay', delay => 30000);
 enqueue(300, 'hangs', 'oss');
-ok($oss->wait_count(label_in_flight => 64), 'one server hangs');
+# a bucket that is silent leaves half of the slots to others
+ok($oss->wait_count(label_in_flight => 32), 'one server hangs');
 as_fast_as_ever('fast');
 
 # ---- one server is gone, the other goes on, and nothing is lost ----
