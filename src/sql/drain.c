@@ -483,7 +483,7 @@ oss_drain_tables_due(OssDrain *drain)
 		ms = sooner(ms, ms_until(drain->lanes_at, now));
 	if (drain->claim_at != 0)
 		ms = sooner(ms, ms_until(drain->claim_at, now));
-	if (drain->nready > 0)
+	if (drain->nready + drain->nresting > 0)
 		ms = sooner(ms, ms_until(drain->check_at, now));
 	ms = sooner(ms, ms_until(drain->scan_at, now));
 	if (busy)

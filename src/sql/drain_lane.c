@@ -34,6 +34,9 @@
 /* A bucket that has not answered for so long may be silent for long. */
 #define SILENT_US 1000000
 
+/* What may not start for longer than that is given back. */
+#define HELD_MS 1000L
+
 /* For how long we believe what the rates said. */
 #define ALLOWANCE_US 20000
 
@@ -341,9 +344,21 @@ allowance(DrainBucket *bucket, int64 now)
 	return bucket->allowance;
 }
 
+/* May nothing of a bucket start for a while, as it is held or out of reach? */
+static bool
+is_held(const DrainBucket *bucket)
+{
+	const DrainServer *server = bucket->server;
+
+	return bucket->held > 0 ||
+		(server->target && bucket->name_utf8 &&
+		 oss_flow_wait(server->target, bucket->name_utf8) > HELD_MS);
+}
+
 /*
  * Give back what is ready beyond what the rates let start, as when they were
- * lowered since: it would keep others from getting ready.
+ * lowered since, and all of a bucket that is held: it would keep others from
+ * getting ready.
  */
 void
 oss_drain_shrink(OssDrain *drain)
@@ -355,11 +370,18 @@ oss_drain_shrink(OssDrain *drain)
 	{
 		DrainLane  *lane = lfirst(cell);
 		DrainBucket *bucket = lane->bucket;
-		int			most = bucket->nready > LEAST_READY ? allowance(bucket, now) : 0;
+		int			most;
 
-		if (bucket->nready <= LEAST_READY || bucket->nready / 2 <= most)
+		if (lane->nready == 0)
 			continue;
-		while (lane->nready > 0 && bucket->nready > Max(most, LEAST_READY))
+		if (is_held(bucket))
+			most = 0;
+		else if (bucket->nready <= LEAST_READY ||
+				 bucket->nready / 2 <= (most = allowance(bucket, now)))
+			continue;
+		else
+			most = Max(most, LEAST_READY);
+		while (lane->nready > 0 && bucket->nready > most)
 		{
 			OssJob	   *job = dlist_tail_element(OssJob, node, &lane->ready);
 

@@ -162,6 +162,16 @@ oss_drain_hand_out(OssDrain *drain)
 	}
 }
 
+/* Take a job out of the ready or the resting ones. */
+static void
+take_out(OssDrain *drain, OssJob *job)
+{
+	if (job->rest_until != 0)
+		oss_drain_end_rest(drain, job);
+	else
+		oss_drain_unready(drain, job);
+}
+
 /*
  * Drop a ready job that is not wanted any more.  Others that follow it are
  * wanted: one of them takes its place.
@@ -171,7 +181,7 @@ drop_ready(OssDrain *drain, OssJob *job)
 {
 	OssJob	   *next;
 
-	oss_drain_unready(drain, job);
+	take_out(drain, job);
 	oss_drain_forget(drain, job);
 	for (OssJob *follower = job->followers; follower; follower = next)
 	{
@@ -184,11 +194,12 @@ drop_ready(OssDrain *drain, OssJob *job)
 	oss_drain_free_job(job);
 }
 
-/* List the ready jobs. */
+/* List the jobs that are still to be asked for: ready ones and resting ones. */
 static OssJob **
 list_ready(OssDrain *drain)
 {
-	OssJob	  **jobs = palloc(sizeof(OssJob *) * Max(drain->nready, 1));
+	int			most = drain->nready + drain->nresting;
+	OssJob	  **jobs = palloc(sizeof(OssJob *) * Max(most, 1));
 	int			n = 0;
 	ListCell   *cell;
 	dlist_iter	iter;
@@ -198,7 +209,9 @@ list_ready(OssDrain *drain)
 		dlist_foreach(iter, &((DrainLane *) lfirst(cell))->ready)
 			jobs[n++] = dlist_container(OssJob, node, iter.cur);
 	}
-	Assert(n == drain->nready);
+	dlist_foreach(iter, &drain->resting)
+		jobs[n++] = dlist_container(OssJob, node, iter.cur);
+	Assert(n == most);
 	return jobs;
 }
 
@@ -207,7 +220,7 @@ void
 oss_drain_check_ready(OssDrain *drain)
 {
 	int64		now = http_clock_us();
-	int			n = drain->nready;
+	int			n = drain->nready + drain->nresting;
 	OssJob	  **jobs;
 	ListCell   *cell;
 
@@ -234,7 +247,7 @@ oss_drain_obey_pauses(OssDrain *drain)
 {
 	List	   *pauses = oss_pause_list();
 	OssJob	  **jobs = list_ready(drain);
-	int			n = drain->nready;
+	int			n = drain->nready + drain->nresting;
 
 	drain->obey = false;
 	drain->halted = pauses != NIL;
@@ -244,7 +257,7 @@ oss_drain_obey_pauses(OssDrain *drain)
 			continue;
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is given back, as it is paused",
 			 jobs[i]->place.id);
-		oss_drain_unready(drain, jobs[i]);
+		take_out(drain, jobs[i]);
 		oss_drain_give_back(drain, jobs[i]);
 	}
 }

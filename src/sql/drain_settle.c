@@ -14,7 +14,9 @@
 
 #include "client/answer.h"
 #include "client/http.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "sql/drain.h"
 #include "sql/store.h"
 #include "sql/subtransaction.h"
@@ -36,6 +38,9 @@
 
 /* For so long after a wait we look before we write. */
 #define PROBE_US (10 * USECS_PER_SEC)
+
+/* Tries of an answer that can't be stored while others can. */
+#define MOST_ERRORS 20
 
 /* Tries after which the view says what a job waits for, and how often the log. */
 #define TRIES_NOTED 4
@@ -254,6 +259,18 @@ sort_batch(const Batch *batch, Sorted *sorted)
 	}
 }
 
+/*
+ * Have constraints checked by the statements, also those that are deferrable: an
+ * error at the commit would be nobody's in particular.
+ */
+static void
+check_at_once(void)
+{
+	ConstraintsSetStmt *set = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(set);
+}
+
 /* Write a batch. */
 static void
 write_batch(void *arg)
@@ -263,6 +280,7 @@ write_batch(void *arg)
 	Sorted		sorted;
 
 	sort_batch(batch, &sorted);
+	check_at_once();
 	oss_job_delete(sorted.deleted, sorted.ndeleted, drain->token);
 
 	/* half of the work is done: see to those that wait for the rest */
@@ -310,6 +328,24 @@ blames_others(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
 		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/*
+ * May an error be that of one job, such as a trigger's that somebody made on our
+ * tables, whatever SQLSTATE it gave it?
+ */
+static bool
+may_blame_job(const OssDrain *drain, const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return false;
+		default:
+			return drain->patient;
+	}
 }
 
 /* Has somebody locked the row of a job or of one that follows it? */
@@ -414,6 +450,28 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 	oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
 }
 
+/*
+ * Set aside a job that could not be stored and may be alone in that.  It fails
+ * when others could be stored meanwhile, and it could not many times.
+ */
+static void
+step_aside(OssDrain *drain, OssJob *job, const ErrorData *error)
+{
+	if (job->errors++ == 0)
+		job->tagged_before = drain->tagged;
+	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+	if (job->errors == 1)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("oss_labels could not store the answer of job " INT64_FORMAT ": %s",
+						job->place.id, error->message),
+				 errdetail("It is kept and stored later.")));
+	if (job->errors >= MOST_ERRORS && drain->tagged > job->tagged_before)
+		fail_unstorable(drain, job, error);
+	else
+		set_aside(drain, job);
+}
+
 /* Take the error of a job that was written alone. */
 static void
 take_single_error(Batch *batch, ErrorData *error)
@@ -425,6 +483,8 @@ take_single_error(Batch *batch, ErrorData *error)
 		fail_unstorable(drain, job, error);
 	else if (blames_others(error))
 		set_aside(drain, job);
+	else if (may_blame_job(drain, error) && job->verdict == OSS_VERDICT_ANSWERED)
+		step_aside(drain, job, error);
 	else
 	{
 		put_back(drain, job);
@@ -463,6 +523,8 @@ settle_batch(Batch *batch)
 		batch->stop = error;
 		return;
 	}
+	if (!blames_data(error) && !blames_others(error))
+		batch->waits++;
 	if (blames_others(error))
 	{
 		batch->waits++;
@@ -470,7 +532,8 @@ settle_batch(Batch *batch)
 	}
 	if (batch->n == 1)
 		take_single_error(batch, error);
-	else if (blames_data(error) || blames_others(error))
+	else if (blames_data(error) || blames_others(error) ||
+			 may_blame_job(drain, error))
 	{
 		half.waits = batch->waits;
 		half.n = batch->n / 2;

@@ -122,6 +122,7 @@ void
 oss_drain_end_rest(OssDrain *drain, OssJob *job)
 {
 	dlist_delete(&job->node);
+	job->rest_until = 0;
 	drain->nresting--;
 	job->lane->bucket->nresting--;
 }

@@ -109,6 +109,8 @@ typedef struct OssJob
 	bool		row_locked;		/* another transaction has its row in job */
 	int			blocks;			/* tries to settle it that others stood in the
 								 * way of */
+	int			errors;			/* of its own when it was to be stored */
+	int64		tagged_before;	/* images, when there was the first */
 	int64		blocked_until;
 	int64		rest_until;		/* it was throttled */
 	TimestampTz due;			/* of OSS_VERDICT_LATER */
