@@ -40,6 +40,9 @@
 /* Answers in hand that others keep from being stored, at most. */
 #define MOST_BLOCKED 2000
 
+/* For so long after a wait for a lock we look before we write. */
+#define OSS_DRAIN_PROBE_US (10 * USECS_PER_SEC)
+
 /* A server of the queue as this process drains it. */
 typedef struct DrainServer
 {
@@ -319,6 +322,14 @@ extern void oss_drain_learn_of_throttles(OssJob *job);
  */
 extern long oss_drain_end_rests(OssDrain *drain);
 extern void oss_drain_end_rest(OssDrain *drain, OssJob *job);
+
+/*
+ * in drain_blocked.c: set aside a job that can't be stored now; take back those
+ * whose time has come; say what is set aside.
+ */
+extern void oss_drain_set_aside(OssDrain *drain, OssJob *job);
+extern void oss_drain_bring_back(OssDrain *drain, int64 now);
+extern void oss_drain_see_to_blocked(OssDrain *drain);
 
 /* in drain_settle.c: settle what is finished. */
 extern void oss_drain_settle(OssDrain *drain);

@@ -32,19 +32,8 @@
 /* The same for what was locked before. */
 #define MOST_WAITS_AGAIN 4
 
-/* When what others have locked is tried again: first and at the longest. */
-#define BLOCK_FIRST_US 100000
-#define BLOCK_LAST_US 1000000
-
-/* For so long after a wait we look before we write. */
-#define PROBE_US (10 * USECS_PER_SEC)
-
 /* Tries of an answer that can't be stored while others can. */
 #define MOST_ERRORS 20
-
-/* Tries after which the view says what a job waits for, and how often the log. */
-#define TRIES_NOTED 4
-#define LOG_US (INT64CONST(60) * USECS_PER_SEC)
 
 /* Jobs that are settled together, and of each what is stored of it. */
 typedef struct Batch
@@ -117,24 +106,6 @@ note_image(Twins *twins, const Batch *batch, const OssJob *job)
 	return true;
 }
 
-/* Set aside a job that others stand in the way of. */
-static void
-set_aside(OssDrain *drain, OssJob *job)
-{
-	int64		now = http_clock_us();
-	int64		us = BLOCK_FIRST_US;
-
-	for (int i = 0; i < job->blocks && us < BLOCK_LAST_US; i++)
-		us += us / 2;
-	job->blocks++;
-	job->blocked_until = now + Min(us, BLOCK_LAST_US);
-	drain->probe_until = now + PROBE_US;
-	dlist_push_tail(&drain->blocked, &job->node);
-	drain->nblocked++;
-	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " steps aside: another transaction has locked its image or its row",
-		 job->place.id);
-}
-
 /* Put a job back to the finished ones. */
 static void
 put_back(OssDrain *drain, OssJob *job)
@@ -153,7 +124,7 @@ unsettled(Batch *batch)
 	for (int i = 0; i < batch->n; i++)
 	{
 		if (batch->jobs[i]->blocks > 0 && !batch->drain->stopping)
-			set_aside(batch->drain, batch->jobs[i]);
+			oss_drain_set_aside(batch->drain, batch->jobs[i]);
 		else
 			put_back(batch->drain, batch->jobs[i]);
 	}
@@ -393,7 +364,7 @@ settled(Batch *batch)
 		if (is_row_locked(job))
 		{
 			/* perhaps a user is cancelling it: see what became of it later */
-			set_aside(drain, job);
+			oss_drain_set_aside(drain, job);
 			continue;
 		}
 		if (job->verdict == OSS_VERDICT_FAILED)
@@ -469,7 +440,7 @@ step_aside(OssDrain *drain, OssJob *job, const ErrorData *error)
 	if (job->errors >= MOST_ERRORS && drain->tagged > job->tagged_before)
 		fail_unstorable(drain, job, error);
 	else
-		set_aside(drain, job);
+		oss_drain_set_aside(drain, job);
 }
 
 /* Take the error of a job that was written alone. */
@@ -482,7 +453,7 @@ take_single_error(Batch *batch, ErrorData *error)
 	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
 		fail_unstorable(drain, job, error);
 	else if (blames_others(error))
-		set_aside(drain, job);
+		oss_drain_set_aside(drain, job);
 	else if (may_blame_job(drain, error) && job->verdict == OSS_VERDICT_ANSWERED)
 		step_aside(drain, job, error);
 	else
@@ -528,7 +499,7 @@ settle_batch(Batch *batch)
 	if (blames_others(error))
 	{
 		batch->waits++;
-		drain->probe_until = http_clock_us() + PROBE_US;
+		drain->probe_until = http_clock_us() + OSS_DRAIN_PROBE_US;
 	}
 	if (batch->n == 1)
 		take_single_error(batch, error);
@@ -598,83 +569,13 @@ set_aside_blocked(Batch *batch)
 	{
 		if (is_to_store(batch->jobs[i]) && probe.blocked[row++])
 		{
-			set_aside(batch->drain, batch->jobs[i]);
+			oss_drain_set_aside(batch->drain, batch->jobs[i]);
 			continue;
 		}
 		batch->jobs[n] = batch->jobs[i];
 		batch->rows[n++] = batch->rows[i];
 	}
 	batch->n = n;
-}
-
-/* The time has come for what was set aside: it is finished as before. */
-static void
-bring_back(OssDrain *drain, int64 now)
-{
-	dlist_mutable_iter iter;
-
-	if (drain->nblocked == 0 || (now < drain->blocked_due && !drain->stopping))
-		return;
-	dlist_foreach_modify(iter, &drain->blocked)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-
-		if (job->blocked_until > now && !drain->stopping)
-			continue;
-		dlist_delete(&job->node);
-		drain->nblocked--;
-		put_back(drain, job);
-	}
-}
-
-/* Say in the view and in the log what has been waiting for a while. */
-static void
-note_blocked(void *arg)
-{
-	OssDrain   *drain = arg;
-	OssJob	  **jobs = palloc(sizeof(OssJob *) * drain->nblocked);
-	int64		now = http_clock_us();
-	int			n = 0;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &drain->blocked)
-	{
-		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
-
-		if (job->blocks == TRIES_NOTED)
-			jobs[n++] = job;
-	}
-	if (n == 0)
-		return;
-	oss_job_note(jobs, n, drain->token,
-				 "it is answered, and another transaction has locked its row in oss_labels.image or oss_labels.job");
-	if (drain->block_logged_at != 0 && now - drain->block_logged_at < LOG_US)
-		return;
-	drain->block_logged_at = now;
-	ereport(LOG,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg_plural("oss_labels keeps %d answer that other transactions have locked out",
-						   "oss_labels keeps %d answers that other transactions have locked out",
-						   drain->nblocked, drain->nblocked),
-			 errhint("They are stored when those transactions end; other images go on.")));
-}
-
-/* See to what is set aside: what to say of it, and when to try again. */
-static void
-see_to_blocked(OssDrain *drain)
-{
-	dlist_iter	iter;
-	ErrorData  *error;
-
-	if (drain->nblocked == 0)
-		return;
-	drain->blocked_due = PG_INT64_MAX;
-	dlist_foreach(iter, &drain->blocked)
-		drain->blocked_due = Min(drain->blocked_due,
-								 dlist_container(OssJob, node, iter.cur)->blocked_until);
-	error = oss_subtransaction(note_blocked, drain);
-	if (error && is_intervention(error))
-		ReThrowError(error);
 }
 
 /*
@@ -720,7 +621,7 @@ oss_drain_settle(OssDrain *drain)
 
 	if (now < drain->settle_at)
 		return;
-	bring_back(drain, now);
+	oss_drain_bring_back(drain, now);
 	if (drain->nfinished == 0)
 	{
 		drain->settle_troubles = 0;
@@ -732,6 +633,6 @@ oss_drain_settle(OssDrain *drain)
 	settle_apart(&batch);
 	if (batch.stop)
 		take_trouble(drain, batch.stop);
-	see_to_blocked(drain);
+	oss_drain_see_to_blocked(drain);
 	drain->finished_since = http_clock_us();
 }
