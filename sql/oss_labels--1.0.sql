@@ -930,7 +930,7 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 CREATE FUNCTION oss_labels.presign(
 	bucket text,
 	key text,
-	expires interval DEFAULT '15 minutes',
+	expires interval DEFAULT NULL,
 	process text DEFAULT NULL,
 	version_id text DEFAULT NULL,
 	server name DEFAULT NULL)
@@ -939,7 +939,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_presign';
 REVOKE ALL ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) IS
-'A URL with which anybody can GET the object for a while; sends no request. expires: 1 second to 7 days. process: basic image operations such as image/resize,w_200, or a style; label and other AI actions are refused, for the holder of the URL could spend money with them. Signed with this machine''s time, corrected by what a request to the server or check_server() has learned before. NULL for a NULL bucket, key or expires. Errors: 22023 bad argument, and those of detect() for server and credentials. Needs EXECUTE and USAGE on the server. The URL is a secret while it lives.';
+'A URL with which anybody can GET the object for a while; sends no request to OSS. expires: 1 second to 7 days; without it 15 minutes, or as long as the key that signs it lives if that is less. A fetched key that ends sooner is renewed first; if it still does, and expires is given, 22023 says when it ends: OSS refuses a URL whose token has ended. The end of a security_token in the mapping or the environment is not known. process: basic image operations such as image/resize,w_200, or a style; label and other AI actions are refused, for the holder of the URL could spend money with them. Signed with this machine''s time, corrected by what a request to the server or check_server() has learned before. NULL for a NULL bucket or key. Errors: 22023 bad argument, and those of detect() for server and credentials. Needs EXECUTE and USAGE on the server. The URL is a secret while it lives.';
 
 CREATE FUNCTION oss_labels.check_server(
 	server name DEFAULT NULL,

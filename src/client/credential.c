@@ -28,6 +28,9 @@
 /* A key that does not expire is read again from its file after so long. */
 #define REREAD_AFTER			(60 * SECONDS)
 
+/* A key is fetched anew for the sake of a longer life once in so long. */
+#define WANTED_AGAIN			(60 * SECONDS)
+
 /* A difference of clocks that the second of a Date header explains. */
 #define DATE_TOLERANCE			(2 * SECONDS)
 
@@ -185,6 +188,7 @@ remember_failure(CredentialSource *source, const char *detail,
 												source->provider->name));
 	MemoryContextSwitchTo(old);
 	source->failed_at = failed_at;
+	source->wanted_until = 0;
 }
 
 /* End the fetch and remember why it failed. */
@@ -316,6 +320,7 @@ credential_deliver(CredentialSource *source, const char *id,
 	wipe_key(&source->key);
 	source->key = key;
 	source->fetching = NULL;
+	source->wanted_until = 0;
 	credential_cache_store(&source->identity, &source->ticket, &source->key);
 }
 
@@ -483,9 +488,17 @@ take_key(CredentialSource *source, const CredentialCached *cached)
 static bool
 wants_key(const CredentialSource *source, TimestampTz now)
 {
-	return (!key_usable(source, now) || now >= source->key.refresh_at) &&
+	return (!key_usable(source, now) || now >= source->key.refresh_at ||
+			source->wanted_until > credential_ends_at(source)) &&
 		(source->failure == NULL ||
 		 passed(source->failed_at, CREDENTIAL_FAILURE_REMEMBERED, now));
+}
+
+/* Does somebody wait for the key that is fetched? */
+static bool
+wants_now(const CredentialSource *source, TimestampTz now)
+{
+	return !key_usable(source, now) || source->wanted_until != 0;
 }
 
 /*
@@ -497,7 +510,8 @@ look_for_key(CredentialSource *source, TimestampTz now)
 	CredentialAnswer answer;
 	CredentialAdvice advice = credential_cache_ask(&source->identity,
 												   &source->ticket,
-												   !key_usable(source, now),
+												   wants_now(source, now),
+												   source->wanted_until,
 												   &answer);
 
 	if (advice == CREDENTIAL_FETCH)
@@ -524,7 +538,7 @@ look_for_key(CredentialSource *source, TimestampTz now)
 						 answer.failed_at);
 	}
 	else
-		source->waiting = !key_usable(source, now);
+		source->waiting = wants_now(source, now);
 }
 
 /* Ask for credentials. */
@@ -537,6 +551,11 @@ credential_get(CredentialSource *source, OssCredentials *out,
 
 	source->waiting = false;
 	if (source->fetching != NULL || wants_key(source, now))
+		look_for_key(source, now);
+
+	/* another process's key may end too soon, too */
+	if (source->wanted_until != 0 && source->fetching == NULL &&
+		wants_key(source, now))
 		look_for_key(source, now);
 	source->asked_at = now;
 	if (waited && !source->waiting)
@@ -556,6 +575,38 @@ credential_get(CredentialSource *source, OssCredentials *out,
 		return CREDENTIAL_PENDING;
 	*failure = source->failure;
 	return CREDENTIAL_FAILED;
+}
+
+/* Look for a key that lives long enough. */
+void
+credential_want(CredentialSource *source, TimestampTz until)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	source->wanted_until = 0;
+	if (until == 0 || !source->provider->renewable || credential_ends_at(source) >= until)
+		return;
+	if (key_usable(source, now) && !passed(source->wanted_at, WANTED_AGAIN, now))
+		return;
+	source->wanted_until = until;
+	source->wanted_at = now;
+}
+
+/* Is a longer-lived key on its way? */
+bool
+credential_wanted(const CredentialSource *source)
+{
+	return source->wanted_until > credential_ends_at(source) &&
+		(source->fetching != NULL || source->waiting);
+}
+
+/* Return when the key at hand ends. */
+TimestampTz
+credential_ends_at(const CredentialSource *source)
+{
+	if (source->key.id == NULL)
+		return DT_NOBEGIN;
+	return source->key.expires ? source->key.expires_at : DT_NOEND;
 }
 
 /* Forget a key that the service refused. */

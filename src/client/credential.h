@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "protocol/sign.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 /* Bytes of an access key id and of its secret. */
 #define CREDENTIAL_ID_MAX	128
@@ -71,6 +72,18 @@ extern void credential_source_share(CredentialSource *source, Oid mapping,
 extern CredentialState credential_get(CredentialSource *source,
 									  OssCredentials *out,
 									  const struct OssFailure **failure);
+
+/*
+ * Have credential_get() look for a key that lives until then (0: any), unless the one at
+ * hand does, cannot be renewed, or was renewed for that within the last minute.
+ * The old one stays good meanwhile: credential_wanted() says whether it is worth
+ * while to ask again after a turn.
+ */
+extern void credential_want(CredentialSource *source, TimestampTz until);
+extern bool credential_wanted(const CredentialSource *source);
+
+/* Return when the key at hand ends as far as is known, DT_NOEND if never. */
+extern TimestampTz credential_ends_at(const CredentialSource *source);
 
 /*
  * The service refused the key that credential_get() gave with key_id: forget it

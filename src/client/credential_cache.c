@@ -277,7 +277,8 @@ watch_ends(void)
 
 /* Decide for a slot; the table is locked. */
 static CredentialAdvice
-advise(CacheSlot *slot, CredentialTicket *ticket, CredentialAnswer *answer)
+advise(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
+	   CredentialAnswer *answer)
 {
 	int64		now_us = http_clock_us();
 	TimestampTz now = GetCurrentTimestamp();
@@ -290,7 +291,8 @@ advise(CacheSlot *slot, CredentialTicket *ticket, CredentialAnswer *answer)
 	}
 	ticket->number = 0;
 	if (usable &&
-		(slot->version != ticket->version || now < slot->key.refresh_at))
+		(slot->version != ticket->version ||
+		 (now < slot->key.refresh_at && slot->key.expires_at >= until)))
 	{
 		answer->key = slot->key;
 		ticket->version = slot->version;
@@ -315,7 +317,7 @@ advise(CacheSlot *slot, CredentialTicket *ticket, CredentialAnswer *answer)
 /* Ask what to do. */
 CredentialAdvice
 credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
-					 bool wait, CredentialAnswer *answer)
+					 bool wait, TimestampTz until, CredentialAnswer *answer)
 {
 	CredentialAdvice advice = CREDENTIAL_FETCH;
 	CacheSlot  *slot;
@@ -329,7 +331,7 @@ credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
 	LWLockAcquire(table->lock, LW_EXCLUSIVE);
 	slot = find_slot(who, true);
 	if (slot != NULL)
-		advice = advise(slot, ticket, answer);
+		advice = advise(slot, ticket, until, answer);
 	else
 		ticket->number = 0;
 

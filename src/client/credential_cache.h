@@ -51,12 +51,14 @@ typedef struct CredentialAnswer
 } CredentialAnswer;
 
 /*
- * Ask what to do for a key, with no good one at hand or while fetching one.
+ * Ask what to do for a key, with no good one at hand or while fetching one; 0,
+ * or until when the key had by ticket would have to live to be good.
  * With wait, the process's latch is set when that changes, until
  * credential_cache_stop_waiting(); ask again after CREDENTIAL_POLL_MS anyway.
  */
 extern CredentialAdvice credential_cache_ask(const CredentialIdentity *who,
 											 CredentialTicket *ticket, bool wait,
+											 TimestampTz until,
 											 CredentialAnswer *answer);
 extern void credential_cache_stop_waiting(void);
 

@@ -115,6 +115,10 @@ struct CredentialSource
 	CredentialTicket ticket;
 	bool		waiting;		/* for another process's fetch */
 
+	/* what credential_want() asked for */
+	TimestampTz wanted_until;	/* a key that lives so long; 0: any */
+	TimestampTz wanted_at;		/* when a key was fetched anew for that */
+
 	/* the fetch under way */
 	MemoryContext fetch_context;
 	const CredentialProvider *fetching; /* provider, or the one it delegated

@@ -612,7 +612,8 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 	CredentialState state;
 	int64		end = http_now() + server->timeout_ms * INT64CONST(1000);
 
-	while ((state = credential_get(server->source, who, &failure)) == CREDENTIAL_PENDING)
+	while ((state = credential_get(server->source, who, &failure)) == CREDENTIAL_PENDING ||
+		   (credential_wanted(server->source) && http_now() < end))
 	{
 		if (http_now() >= end)
 			oss_failure_throw(oss_failure_make("CredentialsUnavailable",
@@ -624,4 +625,20 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 	}
 	if (state == CREDENTIAL_FAILED)
 		oss_failure_throw(failure);
+}
+
+/* Return the server's credentials for a use of so many seconds. */
+long
+oss_server_credentials_for(OssServer *server, long seconds, OssCredentials *who)
+{
+	TimestampTz ends_at;
+
+	credential_want(server->source,
+					GetCurrentTimestamp() + seconds * USECS_PER_SEC);
+	oss_server_credentials(server, who);
+	credential_want(server->source, 0);
+	ends_at = credential_ends_at(server->source);
+	if (ends_at == DT_NOEND)
+		return -1;
+	return (long) ((ends_at - GetCurrentTimestamp()) / USECS_PER_SEC);
 }

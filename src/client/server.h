@@ -94,9 +94,18 @@ extern Oid	oss_server_oid(const char *name, Oid userid);
 
 /*
  * Return the server's credentials, waiting on the event loop for them to be
- * fetched, for timeout_ms at most.  Errors: 28000 they can't be had; 57014 and so on while waiting.
+ * fetched, for timeout_ms at most.  Errors: 28000 they can't be had; 57014 and
+ * so on while waiting.
  */
 extern void oss_server_credentials(OssServer *server, OssCredentials *who);
+
+/*
+ * The same for a use of so many seconds: a key that ends before is renewed if
+ * that can help.  Returns the whole seconds that the key lives on, -1 when it
+ * is not known to end.
+ */
+extern long oss_server_credentials_for(OssServer *server, long seconds,
+									   OssCredentials *who);
 
 /* The setting oss_labels.server. */
 extern char *oss_server_setting;

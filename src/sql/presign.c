@@ -16,6 +16,9 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_presign);
 
+/* Seconds that a URL lives unless told, if its token does. */
+#define DEFAULT_EXPIRES	900
+
 /* The arguments, in the order of the SQL declaration. */
 enum PresignArgument
 {
@@ -43,6 +46,27 @@ expires_seconds(const Interval *interval)
 	return (long) seconds;
 }
 
+/*
+ * Return the seconds that a URL lives whose key lives for left more, or -1 if
+ * that is not known: the service refuses it when the key's token has ended.
+ */
+static long
+living_seconds(const OssServer *server, long expires, bool told, long left)
+{
+	if (left < 0 || expires <= left)
+		return expires;
+	if (!told && left > 0)
+		return left;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a presigned URL cannot outlive the key that signs it"),
+			 errdetail("The URL is to live for %ld seconds, but the key from source \"%s\" ends in %ld seconds, at %s.",
+					   expires, credential_source_name(server->source), left,
+					   timestamptz_to_str(GetCurrentTimestamp() + left * USECS_PER_SEC)),
+			 errhint("Ask for a shorter expires, or use a user mapping with an access key that does not expire.")));
+	return 0;
+}
+
 /* Raise unless the instruction is one that a URL may carry. */
 static void
 check_process(const char *process)
@@ -67,16 +91,17 @@ oss_labels_presign(PG_FUNCTION_ARGS)
 	OssTarget	target = {.method = "GET"};
 	const OssFailure *failure;
 	OssCredentials who;
-	long		expires;
+	bool		told = !PG_ARGISNULL(PRESIGN_EXPIRES);
+	long		expires = DEFAULT_EXPIRES;
 
-	if (PG_ARGISNULL(PRESIGN_BUCKET) || PG_ARGISNULL(PRESIGN_KEY) ||
-		PG_ARGISNULL(PRESIGN_EXPIRES))
+	if (PG_ARGISNULL(PRESIGN_BUCKET) || PG_ARGISNULL(PRESIGN_KEY))
 		PG_RETURN_NULL();
 	target.bucket = spec.bucket = oss_utf8_argument(fcinfo, PRESIGN_BUCKET);
 	target.key = spec.key = oss_utf8_argument(fcinfo, PRESIGN_KEY);
 	target.version_id = spec.version_id = oss_utf8_argument(fcinfo, PRESIGN_VERSION_ID);
 	target.process = oss_utf8_argument(fcinfo, PRESIGN_PROCESS);
-	expires = expires_seconds(PG_GETARG_INTERVAL_P(PRESIGN_EXPIRES));
+	if (told)
+		expires = expires_seconds(PG_GETARG_INTERVAL_P(PRESIGN_EXPIRES));
 	check_process(target.process);
 	if ((failure = oss_spec_failure(&spec)) != NULL)
 		oss_failure_throw(failure);
@@ -85,7 +110,8 @@ oss_labels_presign(PG_FUNCTION_ARGS)
 
 	/* waiting for credentials may handle an invalidation */
 	oss_server_hold(spec.server);
-	oss_server_credentials(spec.server, &who);
+	expires = living_seconds(spec.server, expires, told,
+							 oss_server_credentials_for(spec.server, expires, &who));
 	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(spec.server, &target, &who,
 													expires)));
 }

@@ -8,9 +8,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use lib 'test/perl';
+use CredentialServer;
 use OssTest qw(literal);
 
-my $t = OssTest->new;
+my $keys = CredentialServer->new;
+my $t = OssTest->new(conf => "oss_labels.metadata_endpoint = '" . $keys->url . "'\n");
 my $oss = $t->{oss};
 my $http = HTTP::Tiny->new(timeout => 10, max_redirect => 0);
 delete @ENV{qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY)};
@@ -64,7 +66,8 @@ opens('a living URL', $short, 200);
 $oss->control('/clock?shift=200');
 opens('a dead URL', $short, 403);
 $oss->control('/clock?shift=0');
-is(presign(q{'examplebucket', 'example.jpg', expires => NULL}), '', 'NULL gives NULL');
+like(presign(q{'examplebucket', 'example.jpg', expires => NULL}), qr/[?&]x-oss-expires=900(&|$)/, 'expires NULL: 15 minutes');
+is(presign(q{NULL, 'example.jpg'}), '', 'NULL bucket gives NULL');
 is(presign(q{'examplebucket', NULL}), '', 'NULL key gives NULL');
 
 # ---- process ----
@@ -111,6 +114,87 @@ opens('a bucket whose requester pays', presign(q{'payerbucket', 'example.jpg'}),
 like(($t->psql(q{CREATE SERVER inward FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou-internal')}))[1],
 	qr/22023.*HINT:  Write region 'cn-hangzhou', endpoint 'https:\/\/oss-cn-hangzhou-internal/s, 'an internal region is refused');
 $t->server;
+
+# ---- a URL never outlives its token ----
+
+# Key number i, from 1 on, lives for the i-th of these seconds; the last for all
+# further ones.
+sub keys_living
+{
+	my (@lives) = @_;
+	$t->server(mapping => { credential_source => 'ecs_ram_role', role_name => 'TestRole' });
+	$keys->reset_counts;
+	for my $i (1 .. 9)
+	{
+		my $life = $lives[$i - 1] // $lives[-1];
+		$oss->control("/credential?id=STS.$i&secret=secret-$i&token=token-$i&expires_in=$life");
+	}
+	$keys->issue(id => 'STS.%d', secret => 'secret-%d', token => 'token-%d', lifetime => $lives[0]);
+	return;
+}
+
+sub lives { return $_[0] =~ /[?&]x-oss-expires=(\d+)/ ? $1 : 0 }
+
+# Open a URL in the last seconds of the life that it promises.
+sub opens_to_the_end
+{
+	my ($name, $url) = @_;
+	$oss->control('/clock?shift=' . (lives($url) - 3));
+	opens("$name, at the end of its life", $url, 200, $bytes);
+	$oss->control('/clock?shift=0');
+	return;
+}
+
+# A command that tells the source of keys something in the middle of a session.
+sub meanwhile
+{
+	my ($what, $how) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir . '/tell.pl';
+	append_to_file($file, 'use lib "test/perl"; use CredentialServer; CredentialServer::control({ port => ' . $keys->port
+		  . " }, '$what', {" . join(', ', map { "'$_' => '$how->{$_}'" } sort keys %$how) . '});');
+	return "perl $file";
+}
+
+my $call = q{oss_labels.presign('examplebucket', 'example.jpg'};
+keys_living(200);
+my ($out, $err) = $t->psql("SELECT $call, '7 days');");
+like($err, qr/22023: a presigned URL cannot outlive the key/, 'a key of 200 s, 7 days: refused');
+like($err, qr/DETAIL:  The URL is to live for 604800 seconds, but the key from source "ecs_ram_role" ends in 19\d seconds, at 20\d\d-/, 'when the key ends');
+like($err, qr/HINT:  Ask for a shorter expires, or use a user mapping with an access key that does not expire/, 'and what to do');
+is($keys->count('key'), 1, 'a key that has just been fetched is not fetched again');
+
+keys_living(200);
+$url = presign(q{'examplebucket', 'example.jpg'});
+ok(lives($url) > 180 && lives($url) <= 200, 'without expires, the URL lives as long as its key: ' . lives($url));
+opens_to_the_end('without expires', $url);
+
+keys_living(3600);
+$url = presign(q{'examplebucket', 'example.jpg', '55 minutes'});
+is(lives($url), 3300, 'a key of an hour, 55 minutes: as asked');
+opens_to_the_end('55 minutes', $url);
+is($keys->count('key'), 1, 'by one fetch');
+
+# a key that is at hand and ends too soon is fetched anew, once in a minute
+keys_living(1000, 7200);
+($out, $err) = $t->psql("SELECT $call);\n\\! " . meanwhile(issue => { id => 'STS.%d', secret => 'secret-%d', token => 'token-%d', lifetime => 7200 })
+	. "\nSELECT $call, '90 minutes');\nSELECT $call, '100 minutes');\nSELECT $call, '3 hours');\nSELECT $call, '4 hours');");
+my @urls = grep { /^http/ } split /\n/, $out;
+is(join(' ', map { lives($_) } @urls), '900 5400 6000', 'a key that ends too soon is renewed, and is enough for what follows');
+like($urls[0] . $urls[1], qr/STS\.1.*STS\.2/s, 'by another key');
+opens_to_the_end('a renewed key', $urls[2]);
+is(() = $err =~ /22023/g, 2, 'what no key lives for is refused');
+is($keys->count('key'), 2, 'by one more fetch');
+
+# a source that does not answer: the old key is good for what it lives
+keys_living(1000);
+($out, $err) = $t->psql("SELECT $call);\n\\! " . meanwhile(answer => { kind => 'key', status => 500 })
+	. "\nSELECT $call, '10 minutes');\nSELECT $call, '1 hour');\nSELECT $call, '1 hour');\nSELECT $call);");
+@urls = grep { /^http/ } split /\n/, $out;
+is(join(' ', map { lives($_) } @urls), '900 600 900', 'no renewal: what the key at hand lives for');
+is(() = $err =~ /22023/g, 2, 'and no more');
+cmp_ok($keys->count('key'), '<=', 3, 'a renewal that fails is tried again once, and not by the next call');
+$keys->answer('key');
+$t->server(mapping => { access_key_id => 'testid', access_key_secret => 'testsecret' });
 
 # a clock that was found to be off counts for URLs too
 $oss->control('/clock?shift=5000');
