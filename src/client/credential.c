@@ -584,12 +584,18 @@ credential_want(CredentialSource *source, TimestampTz until)
 	TimestampTz now = GetCurrentTimestamp();
 
 	source->wanted_until = 0;
-	if (until == 0 || !source->provider->renewable || credential_ends_at(source) >= until)
+	if (until == 0 || !source->provider->renewable ||
+		credential_ends_at(source) >= until)
 		return;
-	if (key_usable(source, now) && !passed(source->wanted_at, WANTED_AGAIN, now))
-		return;
+	if (key_usable(source, now))
+	{
+		if (!passed(source->wanted_at, WANTED_AGAIN, now))
+			return;
+		source->wanted_at = now;
+		elog(DEBUG1, "renewing credentials from source \"%s\" for a use that they do not live for",
+			 source->provider->name);
+	}
 	source->wanted_until = until;
-	source->wanted_at = now;
 }
 
 /* Is a longer-lived key on its way? */

@@ -74,10 +74,10 @@ extern CredentialState credential_get(CredentialSource *source,
 									  const struct OssFailure **failure);
 
 /*
- * Have credential_get() look for a key that lives until then (0: any), unless the one at
- * hand does, cannot be renewed, or was renewed for that within the last minute.
- * The old one stays good meanwhile: credential_wanted() says whether it is worth
- * while to ask again after a turn.
+ * Have credential_get() look for a key that lives until then (0: any), unless
+ * the one at hand does, cannot be renewed, or was renewed for that within the
+ * last minute.  The old one stays good meanwhile: credential_wanted() says
+ * whether it is worth while to ask again after a turn.
  */
 extern void credential_want(CredentialSource *source, TimestampTz until);
 extern bool credential_wanted(const CredentialSource *source);
