@@ -133,8 +133,11 @@ judge(OssDrain *drain, OssJob *job)
 	const OssFailure *failure;
 	ErrorData  *error;
 
-	if (job->covered || job->source_gone)
+	if (job->covered)
 		job->verdict = OSS_VERDICT_DONE;
+	else if (job->source_gone)
+		fail_early(job, ERRCODE_UNDEFINED_TABLE, "SourceGone",
+				   "the watched table that the job came from was dropped");
 	else if (job->attempts > oss_job_attempts)
 		fail_early(job, ERRCODE_SYSTEM_ERROR, "ProcessDied",
 				   "the process that had the job died each time");

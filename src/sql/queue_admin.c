@@ -43,7 +43,11 @@ static OssPlan retry_jobs = {
 	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
 	" AND ($6 OR pg_has_role($5,"
 	" oss_labels.role_of(origin, requester, requester_name), 'USAGE'))"
-	" RETURNING requester, source, origin, requester_name, source_name,"
+	/* who retries wants the image, whether its table is there or not */
+	" RETURNING requester,"
+	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source END, origin,"
+	" requester_name,"
+	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source_name END,"
 	" server, bucket, key, thr, version_id,"
 	" CASE WHEN $7 THEN priority ELSE least(priority, 0) END) "
 	"INSERT INTO oss_labels.job"

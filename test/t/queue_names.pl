@@ -129,8 +129,14 @@ $test->reset;
 $test->sql('CALL oss_labels.process_queue()');
 is($test->sql("SELECT string_agg(key, ',' ORDER BY key) FROM oss_labels.image"), 'alice2,mine,odd2', 'what no dropped table or role wanted is tagged');
 is($test->sql("SELECT string_agg(key || ' ' || coalesce(code, ''), ',' ORDER BY key) FROM oss_labels.failed_job"),
-	'alice3 ,bob1 RequesterGone', 'a dropped role is not who has its name now');
+	'alice1 SourceGone,alice3 ,bob1 RequesterGone,photo2 SourceGone',
+	'a dropped role is not who has its name now, and a dropped table loses no job without a trace');
 is($test->count, 3, 'nothing else is paid for');
 is($test->sql('SET ROLE bob; SELECT oss_labels.retry_failed()'), '0', 'nor may he retry it');
+is($test->sql("SELECT oss_labels.retry_failed(code => 'SourceGone')"), '2', 'what a dropped table wanted can be retried');
+$test->sql('CALL oss_labels.process_queue()');
+is($test->sql("SELECT string_agg(key, ',' ORDER BY key) FROM oss_labels.image WHERE key IN ('alice1', 'photo2')"),
+	'alice1,photo2', 'and is tagged then');
+is($test->count, 5, 'with one request each');
 
 done_testing;
