@@ -876,7 +876,14 @@ CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 		GROUP BY l.server, l.bucket
 	)
 	SELECT b.server, b.bucket, b.queued, b.in_flight, b.deferred, p.paused,
-		b.failed, b.oldest, b.last_trouble, s.images_per_second,
+		b.failed, b.oldest,
+		CASE WHEN b.jobs > 0 THEN nullif(pg_catalog.concat_ws('; ',
+			CASE WHEN s.held_until IS NOT NULL THEN pg_catalog.format('held until %s, as the service asked',
+					pg_catalog.date_trunc('second', s.held_until))
+				WHEN s.slowed_down THEN pg_catalog.format('throttled: at most %s requests a second now',
+					pg_catalog.round(s.requests_per_second_now::numeric, 1)) END,
+			b.last_trouble), '') END AS last_trouble,
+		s.images_per_second,
 		CASE WHEN s.images_per_second > 0 THEN
 			pg_catalog.make_interval(secs => b.jobs / s.images_per_second)
 		END AS eta
@@ -884,7 +891,7 @@ CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 	LEFT JOIN pauses p ON p.server = b.server AND p.bucket = b.bucket
 	LEFT JOIN LATERAL oss_labels.flow_status(b.server, b.bucket) s ON true;
 
-COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, and for which role if only one''s jobs are, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off), images_per_second (of the bucket, over the last ten seconds), eta (until its jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
+COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, and for which role if only one''s jobs are, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off, or the bucket is held or slowed down now), images_per_second (of the bucket, over the last ten seconds), eta (until its jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
 COMMENT ON COLUMN oss_labels.queue.server IS 'name of the foreign server';
 COMMENT ON COLUMN oss_labels.queue.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.queue.queued IS 'jobs that are due';
@@ -893,7 +900,7 @@ COMMENT ON COLUMN oss_labels.queue.deferred IS 'jobs that are due later';
 COMMENT ON COLUMN oss_labels.queue.paused IS 'why they are paused, or some role''s of them; null: they are not';
 COMMENT ON COLUMN oss_labels.queue.failed IS 'jobs in failed_job';
 COMMENT ON COLUMN oss_labels.queue.oldest IS 'when the oldest job was enqueued';
-COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were put off; null: none was';
+COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were put off, or the bucket is held or slowed down now; null: nothing of the kind';
 COMMENT ON COLUMN oss_labels.queue.images_per_second IS 'of the bucket, over the last ten seconds';
 COMMENT ON COLUMN oss_labels.queue.eta IS 'until the bucket''s jobs are done at that rate; null: unknown';
 

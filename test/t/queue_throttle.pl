@@ -84,6 +84,8 @@ $test->reset;
 $oss->fault(kind => 'error', code => 'QpsLimitExceeded', bucket => 'tenlabels');
 enqueue('tenlabels', 'never', 20);
 ok($oss->wait_counted(code_QpsLimitExceeded => 10), 'a bucket: throttled');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.queue WHERE bucket = 'tenlabels' AND last_trouble LIKE '%throttled%'", 1, seconds => 5),
+	'a bucket: the view says so within seconds');
 $test->sql("SELECT count(oss_labels.enqueue('everykey', 'healthy' || g)) FROM generate_series(1, 2000) g");
 $begun = time;
 ok($test->wait_sql(stored_of('everykey', 'healthy'), 2000, seconds => 5 + 3 * $alone), 'a bucket: the other goes on');
@@ -95,15 +97,15 @@ cmp_ok(time - $begun, '<', 5 * OssServer::patience(), 'a bucket: and at once');
 is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), 0, 'a bucket: no job has failed yet');
 ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.queue WHERE bucket = 'tenlabels' AND last_trouble IS NOT NULL"),
 	'a bucket: the view says why it stands');
-# a worker that begins knows nothing of what the bucket answered before
+# All jobs are aged, in nobody's hands: of some only, one a second would be tried.
+# A worker that begins knows nothing of what the bucket answered before.
+$test->sql("SELECT oss_labels.pause('oss')");
 $test->sql('SELECT pg_terminate_backend(' . $test->worker_pid . ', 10000)');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job WHERE leased_until IS NOT NULL', 0), 'a bucket: paused, its jobs are given back');
 age("bucket = 'tenlabels'");
-TODO:
-{
-	local $TODO = 'after the worker began anew they were seen to wait on';
-	ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.failed_job WHERE bucket = 'tenlabels' AND code = 'QpsLimitExceeded'", undef, seconds => 20),
-		'a bucket: its jobs fail in the end');
-}
+$test->sql("SELECT oss_labels.resume('oss')");
+ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.failed_job WHERE bucket = 'tenlabels' AND code = 'QpsLimitExceeded'", undef, seconds => 20),
+	'a bucket: its jobs fail in the end');
 $oss->control('/reset?what=faults');
 $test->sql("DELETE FROM oss_labels.failed_job; SELECT oss_labels.resume('oss')");
 ok($test->wait_empty, 'a bucket: when it answers again, the rest is done');
@@ -119,12 +121,27 @@ is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), 0, 'a slow bucket: 
 # ---- one answer that asks for an hour ----
 
 $test->reset;
+
+# a worker mentions a bucket once a minute; another one does at once
+$test->sql('SELECT pg_terminate_backend(' . $test->worker_pid . ', 10000)');
 $oss->fault(kind => 'error', code => 'Busy', status => 429, header => 'Retry-After: 3600', key => 'one', times => 1);
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'one')");
 ok($oss->wait_counted(status_429 => 1), 'an hour: asked for');
+my $held = "SELECT count(*) FROM oss_labels.queue WHERE bucket = 'tenlabels' AND last_trouble LIKE 'held until %'";
+ok($test->wait_sql($held, 1, seconds => 5), 'an hour: the view says until when the bucket is held');
+like($test->log, qr/throttled in bucket "tenlabels" of server "oss": [^\n]*\n[^\n]*DETAIL: [^\n]*429/, 'an hour: so does the log');
+$test->sql("CREATE ROLE mine; CREATE ROLE other; GRANT USAGE ON SCHEMA oss_labels TO mine, other; GRANT SELECT ON oss_labels.queue TO mine, other;"
+	  . " GRANT EXECUTE ON FUNCTION oss_labels.flow_status TO mine, other; GRANT USAGE ON FOREIGN SERVER oss TO mine, other;"
+	  . " UPDATE oss_labels.job SET requester = 'mine'::regrole, requester_name = 'mine'");
+is($test->sql("SET ROLE mine; $held"), 1, 'an hour: to whose jobs wait');
+is($test->sql('SET ROLE other; SELECT count(*) FROM oss_labels.queue'), 0, 'an hour: to nobody else');
+$test->sql("UPDATE oss_labels.job SET requester = 'postgres'::regrole, requester_name = 'postgres'");
 enqueue('everykey', 'meanwhile', 100);
 ok($test->wait_sql(stored_of('everykey', 'meanwhile'), 100), 'an hour: another bucket goes on');
+is($test->sql("SELECT count(*) FROM oss_labels.queue WHERE bucket <> 'tenlabels' AND last_trouble IS NOT NULL"), 0,
+	'an hour: and has no trouble in the view');
 $test->sql("SELECT oss_labels.resume('oss')");
+is($test->sql($held), 0, 'an hour: resume() takes it from the view');
 ok($test->wait_empty(seconds => 20), 'an hour: resume() ends it');
 
 $node->stop;
