@@ -300,10 +300,22 @@ cache_refresh(void)
 	checked = seen;
 }
 
-/* Is a server still as the catalogs have it? */
+/*
+ * Is a server still as the catalogs have it?  A commit is visible before its
+ * messages of invalidation are sent, and wakes the worker in between, so that
+ * waiting for the messages is not enough: once a transaction nothing is taken
+ * from caches.
+ */
 bool
 oss_server_is_current(const OssServer *server)
 {
+	static TimestampTz looked_at = 0;
+
+	if (server->cached && looked_at != GetCurrentTransactionStartTimestamp())
+	{
+		InvalidateSystemCaches();
+		looked_at = GetCurrentTransactionStartTimestamp();
+	}
 	cache_refresh();
 	return server->cached;
 }

@@ -122,6 +122,21 @@ $oss->control('/unfault');
 ok($test->wait_empty, 'a mapping changed in flight: it goes on');
 is(failed(), '0', 'a mapping changed in flight: no job failed');
 
+# again and again: the change is visible before the worker is told of it, and
+# what the worker asks for between must not be paused for the new key's sake
+my $held_up = 0;
+for my $round (1 .. 60)
+{
+	$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'wrong')");
+	enqueue(1, "again$round", 'oss');
+	$test->wait_sql('SELECT count(*) FROM oss_labels.halted', 1, seconds => 10) or last;
+	$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
+	next if $test->wait_empty(seconds => 10);
+	$held_up++;
+	last;
+}
+is($held_up, 0, 'a mapping changed sixty times: it goes on each time');
+
 # one role is refused while another's pause is being written
 $test->reset;
 $test->sql("CREATE ROLE second; GRANT USAGE ON SCHEMA oss_labels TO second;"
