@@ -21,6 +21,12 @@
 #define THROTTLE_FIRST_MS 250.0
 #define THROTTLE_LAST_MS 3000.0
 
+/*
+ * The first throttles of a job may all be of one second of the service, in which
+ * others had used up the rate: they do not tell whether it is about the object.
+ */
+#define TELLING_THROTTLES 3
+
 /* After its first throttles a job rests in hand, if few others of the bucket do. */
 #define RESTED_THROTTLES 4
 #define MOST_RESTING 8
@@ -173,7 +179,8 @@ oss_drain_take_throttle(OssDrain *drain, OssJob *job,
 	{
 		/* of itself it says less of the bucket than of the object */
 		bucket->answered -= bucket->answered / 64;
-		bucket->relenting -= bucket->relenting / 8;
+		if (job->throttles > TELLING_THROTTLES)
+			bucket->relenting -= bucket->relenting / 8;
 	}
 	if (failure->delay_ms > 0 && !job->suspect)
 		oss_flow_hold(job->target, job->names_utf8[0], failure->delay_ms);
