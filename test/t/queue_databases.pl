@@ -117,6 +117,8 @@ $oss->control('/unfault');
 $test->sql('ALTER SYSTEM SET oss_labels.max_workers = 1');
 $node->reload;
 drained('capped', map { $_ == $with[2] ? 'renamed' : "d$_" } @with);
+# Workers that were started before the cap are to be gone.
+ok($test->wait_sql(q{SELECT count(*) FROM oss_labels.worker WHERE pid IS NOT NULL AND state = 'running'}, '0', database => 'another'), 'capped: all ended');
 $oss->fault(kind => 'delay', delay => 20000 * OssServer::patience());
 $test->enqueue(1, 'holds', 'd1');
 ok($oss->wait_count(label_in_flight => 1), 'capped: one works');
