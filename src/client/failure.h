@@ -83,7 +83,7 @@ typedef struct OssFailureRule
 	const char *hint;
 } OssFailureRule;
 
-/* The table and its length, for the README's copy and its test. */
+/* The table and its length, for the copy in sql/README.md and its test. */
 extern const OssFailureRule oss_failure_rules[];
 extern const int oss_failure_rule_count;
 

@@ -3,7 +3,7 @@
  *	  THE error table: every code of the service and every trouble of the
  *	  network with its SQLSTATE, retry class and hint.
  *
- * The README prints the same table; test/t/errors.pl keeps the two equal.
+ * sql/README.md prints the same table; test/t/errors.pl compares the two.
  * Sources: protocol reference 4.2 (retry), 6.2 (codes), 6.3 (IMM).
  *-------------------------------------------------------------------------
  */

@@ -1,4 +1,4 @@
-# The README's section on credentials: each snippet is run as it stands and
+# The reference's section on credentials (sql/README.md): each snippet is run as it stands and
 # gives labels, its table names every option, its warnings are true.
 
 use strict;
@@ -12,8 +12,8 @@ use lib 'test/perl';
 use CredentialServer;
 use CredentialTest;
 
-my ($section) = slurp_file('README.md') =~ /^## Credentials\n(.*?)^## /ms;
-ok($section, 'README.md has a section on credentials');
+my ($section) = slurp_file('sql/README.md') =~ /^## Credentials\n(.*?)^## /ms;
+ok($section, 'sql/README.md has a section on credentials');
 my @snippets = $section =~ /^```sql\n(.*?)^```/msg;
 is(scalar @snippets, 6, 'it has six snippets');
 

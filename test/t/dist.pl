@@ -31,7 +31,9 @@ unlink "$name.zip";
 
 my @top = map { s{.*/}{}r } glob "$dir/oss_labels*";
 is("@top", $name, 'with one directory');
-for my $file (qw(META.json Makefile oss_labels.control README.md CHANGELOG.md LICENSE),
+for my $file (qw(META.json Makefile oss_labels.control README.md CHANGELOG.md LICENSE sql/README.md
+	src/README.md src/protocol/README.md test/README.md test/oss-server/README.md test/demo/session.svg
+	test/demo/page.png),
 	$version =~ s{^(\d+\.\d+)\..*}{sql/oss_labels--$1.sql}r)
 {
 	is(-f "$dir/$name/$file" ? slurp_file("$dir/$name/$file") : undef, slurp_file($file), "with $file");

@@ -1,6 +1,6 @@
 # Every row of the error table on demand: SQLSTATE, retries (requests counted),
 # message and hint; the codes of the protocol's tables against a list of our own;
-# every trouble of the network; the README's copy of the table.
+# every trouble of the network; the reference's copy of the table.
 
 use strict;
 use warnings;
@@ -230,25 +230,25 @@ $t->server(mapping => { credential_source => 'environment' });
 is_rule($t->detect, (grep { $_->{code} eq 'CredentialsUnavailable' } @table)[0], 'no credentials');
 is($t->requests, 0, 'no request for bad arguments or without credentials');
 
-# ---- the README's copy ----
+# ---- the reference's copy ----
 
-sub readme_has
+sub reference_has
 {
 	my ($table) = @_;
 	local %ENV = (%ENV, PGHOST => $t->{node}->host, PGPORT => $t->{node}->port, PGDATABASE => 'postgres');
 	my $printed = `test/readme-tables $table`;
 	is($?, 0, "test/readme-tables $table");
 	cmp_ok(length $printed, '>', 200, "test/readme-tables $table prints");
-	ok(index(PostgreSQL::Test::Utils::slurp_file('README.md'), $printed) >= 0,
-		"README has the table of $table, as test/readme-tables prints it");
+	ok(index(PostgreSQL::Test::Utils::slurp_file('sql/README.md'), $printed) >= 0,
+		"sql/README.md has the table of $table, as test/readme-tables prints it");
 	return;
 }
-readme_has($_) for qw(errors settings);
+reference_has($_) for qw(errors settings);
 
 # the short table names each SQLSTATE
-my ($short) = PostgreSQL::Test::Utils::slurp_file('README.md') =~ /^\| SQLSTATE \|[^\n]*\n(.*?)\n\n/ms;
+my ($short) = PostgreSQL::Test::Utils::slurp_file('sql/README.md') =~ /^\| SQLSTATE \|[^\n]*\n(.*?)\n\n/ms;
 my %all = map { $_->{sqlstate} => 1 } @table;
-is(join(' ', grep { $short !~ /^\|[^|]*\b$_\b/m } sort keys %all), '', 'README: what to think of each SQLSTATE');
+is(join(' ', grep { $short !~ /^\|[^|]*\b$_\b/m } sort keys %all), '', 'sql/README.md: causes of each SQLSTATE');
 
 # ---- refusals in JSON ----
 

@@ -1,10 +1,14 @@
-# The README is true: its snippets run in order, as one session in one database,
-# and print what it shows; names, signatures, links and commands on it exist, and
-# nothing is missing.  The section on credentials has credential_readme.pl.
+# The documents are true: the snippets of README.md and sql/README.md run in
+# order, as one session in one database, and print what is shown; signatures,
+# tables of functions, settings and options, names, links, commands and files in
+# every document exist, and nothing is missing.  The section on credentials has
+# credential_readme.pl.
 
 use strict;
 use warnings;
 
+use File::Find;
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,7 +21,19 @@ my $node = PostgreSQL::Test::Cluster->new('readme');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'oss_labels'");
 $node->start;
-my $readme = slurp_file('README.md');
+
+# All documents, by their path.
+my %document;
+find(
+	sub {
+		$File::Find::prune = 1 if -d && /^(?:\.git|\.build|node_modules|tmp_check.*)$/;
+		$document{ $File::Find::name =~ s{^\./}{}r } = slurp_file($_) if -f && /\.md$/;
+	},
+	'.');
+my ($readme, $reference) = @document{ 'README.md', 'sql/README.md' };
+ok($document{$_}, "$_ exists")
+  for qw(README.md sql/README.md src/README.md src/protocol/README.md test/README.md test/oss-server/README.md);
+cmp_ok(scalar(() = $readme =~ /\n/g), '<=', 400, 'README.md has at most 400 lines');
 
 # ---- snippets ----
 
@@ -31,7 +47,7 @@ sub localized
 	return $sql;
 }
 
-# Make a pattern of what the README shows: white space and rules may differ in
+# Make a pattern of what a document shows: white space and rules may differ in
 # length, … stands for anything on its line, and what depends on time for any
 # number.
 sub pattern_of
@@ -53,37 +69,52 @@ sub plain
 }
 
 # What the reader has before a section, beside what the sections before left.
-my %before = ('Labels at work' =>
+my %before = ('Use labels' =>
 	  sub { system('test/demo/images', $oss->{data} . '/image-demo') == 0 or die });
 
-my ($run, $compared) = (0, 0);
-for my $text (split /^(?=## )/m, $readme)
+# Run a document's snippets.
+sub run_snippets
 {
-	my ($section) = $text =~ /^## ([^\n]+)/ or next;
-	next if $section eq 'Credentials';
-	$before{$section}->() if $before{$section};
-	while ($text =~ /^```sql\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?/msg)
+	my ($file) = @_;
+	my ($run, $compared) = (0, 0);
+	my $apart = '';
+	for my $text (split /^(?=## )/m, $document{$file})
 	{
-		my ($sql, $shown) = ($1, $2);
-		my $title = "$section: " . ($sql =~ s/\n.*//sr);
-		my $printed = '';
-		my $ok = IPC::Run::run(
-			[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
-			'<', \localized($sql), '>&', \$printed);
-		$run++;
-		ok($ok, "runs: $title") or diag($printed);
-		next unless defined $shown;
-		my $seen = join "\n", map { plain($_) } split /\n/, $printed;
-		my $pattern = pattern_of($shown);
-		$compared++;
-		like($seen, qr/(?:\A|\n\n)$pattern\s*\z/, "prints what is shown: $title") or diag($printed);
+		my ($section) = $text =~ /^## ([^\n]+)/ or next;
+		$apart = $text if $section eq 'Credentials';
+		next if $section eq 'Credentials';
+		$before{$section}->() if $before{$section};
+		while ($text =~ /^```sql\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?/msg)
+		{
+			my ($sql, $shown) = ($1, $2);
+			my $title = "$file, $section: " . ($sql =~ s/\n.*//sr);
+			my $printed = '';
+			my $ok = IPC::Run::run(
+				[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
+				'<', \localized($sql), '>&', \$printed);
+			$run++;
+			ok($ok, "runs: $title") or diag($printed);
+			next unless defined $shown;
+			my $seen = join "\n", map { plain($_) } split /\n/, $printed;
+			my $pattern = pattern_of($shown);
+			$compared++;
+			like($seen, qr/(?:\A|\n\n)$pattern\s*\z/, "prints what is shown: $title") or diag($printed);
+		}
 	}
+	my $all = () = $document{$file} =~ /^```sql$/mg;
+	is($run + (() = $apart =~ /^```sql$/mg), $all, "$file: no snippet is passed over");
+	is($compared, scalar(() = $document{$file} =~ /^```text$/mg), "$file: nor anything that is shown");
+	cmp_ok($run, '>', 5, "$file has snippets");
+	return;
 }
-my $all = () = $readme =~ /^```sql$/mg;
-my ($credentials) = $readme =~ /^## Credentials\n(.*?)^## /ms;
-is($run + (() = $credentials =~ /^```sql$/mg), $all, 'no snippet is passed over');
-is($compared, scalar(() = $readme =~ /^```text$/mg), 'nor anything that is shown');
+run_snippets($_) for qw(README.md sql/README.md);
 is($oss->count('status_403'), 0, 'no request was refused');
+for my $file (sort keys %document)
+{
+	unlike($document{$file}, qr/^```sql$/m, "$file: has no snippet that is not run")
+	  unless $file eq 'README.md' || $file eq 'sql/README.md';
+	ok(eval { decode_json($_) }, "$file: is JSON: " . substr($_, 0, 30)) for $document{$file} =~ /^```json\n(.*?)^```/msg;
+}
 
 # ---- the picture of a session ----
 
@@ -106,60 +137,136 @@ $pictured =~ s/\xc2\xa0/ /g;
 
 # ---- names ----
 
-my %known = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', q{
+# Return a query's lines.
+sub lines { return split /\n/, $node->safe_psql('postgres', $_[0]) }
+
+# Return the names in the first column of the table below a heading.
+sub listed
+{
+	my ($file, $head) = @_;
+	my ($table) = $document{$file} =~ /^\| \Q$head\E \|.*\n\|[-|]+\n((?:\|.*\n)+)/m;
+	return map { /`([\w.]+)`/g } map { (split /\|/)[1] } split /\n/, $table // '';
+}
+
+my %known = map { $_ => 1 } lines(q{
 	SELECT proname FROM pg_proc WHERE pronamespace = 'oss_labels'::regnamespace
 	UNION SELECT relname FROM pg_class WHERE relnamespace = 'oss_labels'::regnamespace
 	UNION SELECT typname FROM pg_type WHERE typnamespace = 'oss_labels'::regnamespace
 	UNION SELECT substr(name, 12) FROM pg_settings WHERE name LIKE 'oss\_labels.%'});
-my %named = map { $_ => 1 } $readme =~ m{(?<!/)\boss_labels\.(\w+)}g;
-is(join(' ', grep { !$known{$_} } sort keys %named), '', 'every name of oss_labels on it exists');
-
-my @public = split /\n/, $node->safe_psql('postgres', q{
-	SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'oss_labels'::regnamespace
-	AND obj_description(oid, 'pg_proc') !~ 'Internal'
-	ORDER BY 1});
-cmp_ok(@public, '>', 30, 'there are functions for users');
-is(join(' ', grep { $readme !~ /\b$_\b/ } @public), '', 'every function for users is on it');
-
-my %arguments = map { split /=/ } split /\n/, $node->safe_psql('postgres', q{
-	SELECT proname || '=' || array_to_string(proargnames, ', ') FROM pg_proc
-	WHERE pronamespace = 'oss_labels'::regnamespace AND proargnames IS NOT NULL});
-my $signatures = 0;
-while ($readme =~ /(\w+)\(((?:\w+(?: DEFAULT [^,)]+)?, )+\w+)(?:, …)?\)/g)
+for my $file (sort keys %document)
 {
-	my ($function, $shown) = ($1, $2);
-	next unless $arguments{$function} and $shown !~ /\d,|, \d/;
-	$shown =~ s/ DEFAULT [^,)]+//g;
-	$signatures++;
-	is(substr($arguments{$function}, 0, length $shown), $shown, "$function(): its arguments");
+	my %named = map { $_ => 1 } $document{$file} =~ m{(?<![/\w])\boss_labels\.(\w+)}g;
+	delete @named{qw(c control so conf)};
+	is(join(' ', grep { !$known{$_} } sort keys %named), '', "$file: every name of oss_labels exists");
 }
-cmp_ok($signatures, '>', 5, 'there are signatures');
-my ($declared) = $readme =~ /^oss_labels\.detect(\(bucket text.*?\)\n +RETURNS TABLE \(.*?\))\n/ms;
-is( ($declared // '') =~ s/\s+/ /gr,
-	$node->safe_psql('postgres', q{SELECT '(' || replace(regexp_replace(pg_get_function_arguments(oid), '::[a-z ]+', '', 'g')
-		|| ') RETURNS ' || replace(pg_get_function_result(oid), 'TABLE(', 'TABLE ('), 'double precision', 'float8')
-		FROM pg_proc WHERE oid = 'oss_labels.detect'::regproc}),
-	'detect(): its arguments and result, with their types');
 
-# ---- links and commands ----
+my @public = lines(q{SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'oss_labels'::regnamespace
+	AND obj_description(oid, 'pg_proc') !~ 'Internal' ORDER BY 1});
+my @relations = lines(q{SELECT relname FROM pg_class WHERE relnamespace = 'oss_labels'::regnamespace
+	AND relkind IN ('r', 'v') ORDER BY 1});
+my @shown = grep { $_ ne 'viewer' } @relations;
+cmp_ok(@public, '>', 30, 'there are functions for users');
+is(join(' ', sort(listed('README.md', 'name'))), join(' ', sort(@public, @shown)),
+	'README.md lists all functions, views and tables for users, each once, and nothing else');
+is(join(' ', sort(listed('sql/README.md', 'name'))), join(' ', sort @relations),
+	'sql/README.md lists all views and tables, and nothing else');
+
+# a declaration begins a line of a block without a language, and ends before the next one
+my ($functions) = $reference =~ /^## Functions\n(.*?)^## /ms;
+my %declared;
+for my $block ($functions =~ /^```\n(.*?)^```$/msg)
+{
+	for my $text (split /^(?=oss_labels\.)/m, $block)
+	{
+		my ($name) = $text =~ /^oss_labels\.(\w+)/;
+		$declared{$name} = $text =~ s/\s+/ /gr =~ s/ $//r;
+	}
+}
+my %catalog = map { split /=/, $_, 2 } lines(q{
+	SELECT proname || '=oss_labels.' || proname
+		|| replace(replace(replace(replace(
+			'(' || regexp_replace(pg_get_function_arguments(oid), '::[a-z ]+(?=[,]|$)', '', 'g') || ')'
+			|| coalesce(' RETURNS ' || pg_get_function_result(oid), ''),
+			'TABLE(', 'TABLE ('), 'double precision', 'float8'), 'timestamp with time zone', 'timestamptz'),
+			'SETOF oss_labels.', 'SETOF oss_labels.')
+	FROM pg_proc WHERE pronamespace = 'oss_labels'::regnamespace});
+is($declared{$_}, $catalog{$_}, "sql/README.md: declaration of $_") for @public;
+is(join(' ', sort keys %declared), "@public", 'sql/README.md declares the functions for users, and nothing else');
+
+# ---- settings and options ----
+
+# errors.pl compares the reference's table of settings, credential_readme.pl that of user mappings
+my %default = map { split /=/, $_, 2 } lines(q{LOAD 'oss_labels';
+	SELECT name || '=' || CASE WHEN boot_val = '' THEN 'empty' ELSE current_setting(name) END
+	FROM pg_settings WHERE name LIKE 'oss\_labels.%'});
+my %brief = $readme =~ /^\| `(oss_labels\.\w+)` \| (.*?) \|/mg;
+is_deeply(\%brief, \%default, 'README.md: all settings, with their defaults');
+
+my ($known_options) = slurp_file('src/client/server_option.c') =~ /server_options\[\] = \{(.*?)\n\};/s;
+my @options = sort $known_options =~ /\{"(\w+)"/g;
+is(join(' ', sort(listed('sql/README.md', 'option of `CREATE SERVER`'))), "@options",
+	'sql/README.md: all options of servers, and nothing else');
+my ($paragraph) = $readme =~ /^(Options of `CREATE SERVER`.*?)Options of `CREATE USER/ms;
+is(join(' ', sort(grep { /_|^[a-z]+$/ } $paragraph =~ /`(\w+)`/g)), "@options", 'README.md: all options of servers');
+
+# ---- links, commands, files ----
 
 # Make the anchor that a forge gives a heading.
 sub anchor { return lc($_[0]) =~ s/[^\w\- ]//gr =~ tr/ /-/r }
 
-for my $target ($readme =~ /\]\(([^)\s]+)\)/g)
+# Resolve a path in a document; it is relative to that document.
+sub resolved
 {
-	my ($file, $anchor) = split /#/, $target;
-	my $there = $file eq '' || -e $file;
-	$there = grep { anchor($_) eq $anchor } slurp_file($file || 'README.md') =~ /^##+ (.+)$/mg
-	  if $there && defined $anchor;
-	ok($there, "link to $target");
+	my ($file, $path) = @_;
+	my @parts = $file =~ m{/} ? split(m{/}, $file =~ s{/[^/]*$}{}r) : ();
+	for my $part (split m{/}, $path)
+	{
+		if ($part eq '..') { pop @parts; }
+		elsif ($part ne '.') { push @parts, $part; }
+	}
+	return join '/', @parts;
 }
+
+# Find a file or test that a document names by its path, or by that below src/
+# or test/, perhaps without its ending.
+sub exists_somewhere
+{
+	my ($file, $path) = @_;
+	for my $base ($path, resolved($file, $path), "src/$path", "test/$path")
+	{
+		return 1 if -e $base || grep { -e "$base.$_" } qw(sql spec pl c);
+	}
+	return grep { -e } glob "src/$path*";
+}
+
+# Leave out what stands in blocks of code.
+sub prose { return $_[0] =~ s/^```.*?^```$//msgr }
+
 my $makefile = slurp_file('Makefile');
-my %goals = map { $_ => 1 } map { split ' ' } $makefile =~ /^([a-z][a-z \-]*):(?!=)/mg;
-for my $goal ($readme =~ /\bmake ([a-z]+)\b(?=`| {2,}|$| &&|,)/mg)
+my %goals = map { $_ => 1 } qw(install installcheck), map { split ' ' } $makefile =~ /^([a-z][a-z \-]*):(?!=)/mg;
+for my $file (sort keys %document)
 {
-	ok($goals{$goal} || $goal eq 'install' || $goal eq 'installcheck', "make $goal");
+	my $prose = prose($document{$file});
+	my %headings = map { anchor($_) => 1 } $prose =~ /^#+ (.+)$/mg;
+	for my $target ($prose =~ /\]\(([^)\s]+)\)/g)
+	{
+		next if $target =~ m{^https://};
+		my ($path, $anchor) = split /#/, $target;
+		my $to = $path eq '' ? $file : resolved($file, $path);
+		my $there = -e $to;
+		$there = grep { anchor($_) eq $anchor } prose(slurp_file($to)) =~ /^#+ (.+)$/mg
+		  if $there && defined $anchor;
+		ok($there, "$file: link to $target");
+	}
+	for my $goal ($document{$file} =~ /\bmake ([a-z]+)\b(?=`| {2,}|$| &&|,)/mg)
+	{
+		ok($goals{$goal}, "$file: make $goal");
+	}
+	for my $path ($document{$file} =~ m{(?<![\w/.])((?:src|test|sql|specs|unit|t|client|protocol)/[\w/.\-]+\w)}g)
+	{
+		next if $path =~ /NAME|FILE|OLD|\.o$|\.build/;
+		ok(exists_somewhere($file, $path), "$file: $path exists");
+	}
 }
-ok(-e $_, "$_ exists") for grep { !/NAME/ } $readme =~ m{\b((?:src|test)/[\w/.\-]+\.(?:c|h|pl))\b}g;
 
 done_testing();
