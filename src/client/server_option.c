@@ -77,20 +77,75 @@ read_region(OssServer *server, const char *name, const char *value)
 	server->region = MemoryContextStrdup(server->context, value);
 }
 
+/* Return the endpoint that a value with a path begins with, or NULL. */
+static char *
+without_path(const char *value)
+{
+	const char *scheme_end = strstr(value, "://");
+	const char *host = scheme_end != NULL ? scheme_end + 3 : value;
+	char	   *text = pnstrdup(value, host - value + strcspn(host, "/?#\\"));
+	OssEndpoint endpoint;
+	const char *own;
+
+	if (oss_endpoint_parse(text, &endpoint) != NULL)
+		return NULL;
+	own = oss_endpoint_behind_bucket(&endpoint);
+	return own != NULL ? psprintf("https://%s", own) : text;
+}
+
 static void
 read_endpoint(OssServer *server, const char *name, const char *value)
 {
 	const char *problem = oss_endpoint_parse(value, &server->endpoint);
+	const char *right;
 
-	if (problem != NULL)
+	if (problem == NULL)
+		return;
+	right = without_path(value);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+
+	/* user information may be a password */
+			 errmsg("invalid value for option \"%s\": \"%s\"", name,
+					strchr(value, '@') == NULL ? value : "..."),
+			 errdetail_internal("%s", oss_sentence(problem)),
+			 right != NULL ?
+			 errhint("Write \"%s\"; bucket and key are arguments of each call.", right) :
+			 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\"; plain http is for loopback addresses only.")));
+}
+
+/*
+ * Refuse an endpoint that has a bucket before it, where another would be put
+ * before that or the bucket taken for part of the key, and one that is no more
+ * than a region.
+ */
+static void
+check_endpoint(const OssServer *server, const char *value)
+{
+	const OssEndpoint *endpoint = &server->endpoint;
+	const char *own = oss_endpoint_behind_bucket(endpoint);
+	size_t		len = strlen(server->region);
+
+	if (own != NULL && server->addressing != OSS_CNAME)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-
-		/* user information may be a password */
-				 errmsg("invalid value for option \"%s\": \"%s\"", name,
-						strchr(value, '@') == NULL ? value : "..."),
-				 errdetail_internal("%s", oss_sentence(problem)),
-				 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\"; plain http is for loopback addresses only.")));
+				 errmsg("invalid value for option \"%s\": \"%s\"", "endpoint", value),
+				 errdetail("The endpoint has a bucket in it, \"%.*s\".",
+						   (int) (own - endpoint->host - 1), endpoint->host),
+				 errhint("Write \"https://%s\"; the bucket is an argument of each call.", own)));
+	if (strchr(endpoint->host, '.') != NULL || endpoint->is_ip)
+		return;
+	if (oss_is_endpoint_label(endpoint->host) ||
+		(strncmp(endpoint->host, server->region, len) == 0 &&
+		 (endpoint->host[len] == '\0' ||
+		  strcmp(endpoint->host + len, "-internal") == 0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", "endpoint", value),
+				 errdetail("The endpoint has no domain."),
+				 errhint("Write \"https://%s%s.aliyuncs.com\".",
+						 strncmp(endpoint->host, "oss-", 4) == 0 ? "" : "oss-",
+						 endpoint->host)));
 }
 
 static void
@@ -198,6 +253,7 @@ void
 server_options_read(OssServer *server, List *options)
 {
 	bool		addressed = false;
+	const char *endpoint = NULL;
 	ListCell   *cell;
 
 	server->product = "oss";
@@ -214,6 +270,8 @@ server_options_read(OssServer *server, List *options)
 			reader(server, option->defname, defGetString(option));
 		if (strcmp(option->defname, "addressing") == 0)
 			addressed = true;
+		if (strcmp(option->defname, "endpoint") == 0)
+			endpoint = defGetString(option);
 	}
 	if (server->region == NULL)
 		ereport(ERROR,
@@ -227,6 +285,8 @@ server_options_read(OssServer *server, List *options)
 	if (!addressed)
 		server->addressing = server->endpoint.is_ip || server->endpoint.is_loopback ?
 			OSS_PATH : OSS_VIRTUAL_HOST;
+	if (endpoint != NULL)
+		check_endpoint(server, endpoint);
 }
 
 /* Return the best match of name among the options of a catalog, or NULL. */

@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -250,7 +251,7 @@ ends_in_number(const char *host)
 	label = label != NULL ? label + 1 : host;
 	if (label[0] == '0' && label[1] == 'x')
 		return label[2 + strspn(label + 2, "0123456789abcdef")] == '\0';
-	return label[strspn(label, "0123456789")] == '\0';
+	return label[0] != '\0' && label[strspn(label, "0123456789")] == '\0';
 }
 
 /* Does a host name consist of legal labels? */
@@ -300,11 +301,16 @@ note_literal(OssEndpoint *endpoint)
 		is_localhost(endpoint->host);
 }
 
-/* Read the host; returns what is wrong with it. */
+/*
+ * Read the host; returns what is wrong with it.  The dot that ends an absolute
+ * name is left out: no certificate has it, nor does the Host that is signed for.
+ */
 static const char *
 parse_host(const char *text, size_t len, bool bracketed,
 		   OssEndpoint *endpoint)
 {
+	if (len > 1 && text[len - 1] == '.' && !bracketed)
+		len--;
 	if (len == 0)
 		return "the endpoint has no host";
 	if (!lower_host(text, len, endpoint))
@@ -445,6 +451,58 @@ oss_endpoint_of_region(const char *region, OssEndpoint *endpoint)
 	endpoint->port = HTTPS_PORT;
 	snprintf(endpoint->host, sizeof(endpoint->host), "oss-%s.aliyuncs.com",
 			 region);
+}
+
+/* Does a label begin as the id of a region does, such as cn-hangzhou? */
+static bool
+begins_like_region(const char *label)
+{
+	return label[0] >= 'a' && label[0] <= 'z' &&
+		label[1] >= 'a' && label[1] <= 'z' && label[2] == '-';
+}
+
+/* Is a label, or what begins with it, the last one of an endpoint of OSS? */
+bool
+oss_is_endpoint_label(const char *label)
+{
+	return strncmp(label, "oss-", 4) == 0 &&
+		(begins_like_region(label + 4) ||
+		 strncmp(label + 4, "accelerate", 10) == 0);
+}
+
+/* Return where the label before end begins in a host. */
+static const char *
+label_before(const char *host, const char *end)
+{
+	while (end > host && end[-1] != '.')
+		end--;
+	return end;
+}
+
+/* Return where OSS's own endpoint begins in a host, behind a bucket, or NULL. */
+const char *
+oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
+{
+	static const char domain[] = ".aliyuncs.com";
+	const char *host = endpoint->host;
+	const char *end = host + strlen(host);
+	const char *own;
+
+	if (end - host < (ptrdiff_t) sizeof(domain) ||
+		strcmp(end - sizeof(domain) + 1, domain) != 0)
+		return NULL;
+	own = label_before(host, end - sizeof(domain) + 1);
+	if (strncmp(own, "oss.", 4) == 0 && own > host)
+	{
+		/* dual-stack endpoints are cn-hangzhou.oss.aliyuncs.com */
+		const char *region = label_before(host, own - 1);
+
+		if (begins_like_region(region))
+			own = region;
+	}
+	else if (!oss_is_endpoint_label(own))
+		return NULL;
+	return own > host ? own : NULL;
 }
 
 /* ---------- URLs (1.8) ---------- */

@@ -65,11 +65,25 @@ extern const char *oss_version_id_problem(const char *version_id);
  * Parse "[scheme://]host[:port][/]" into *endpoint; no scheme means https.
  * Returns NULL, or what is wrong (user info, path, query, bad port, bad host
  * label, unknown scheme); *endpoint is then undefined.  An IPv6 address stands
- * in brackets.  Numeric forms that a resolver would take for an address
+ * in brackets.  A dot at the end of the host is left out.  Numeric forms that a resolver would take for an address
  * ("127.1", "0x7f000001") are refused.  http is accepted here for loopback
  * hosts only: a signed request in clear text can be replayed for 15 minutes.
  */
 extern const char *oss_endpoint_parse(const char *text, OssEndpoint *endpoint);
+
+/*
+ * Return where OSS's own endpoint begins in the host when something stands
+ * before it that can only be a bucket, as in bucket.oss-cn-hangzhou.aliyuncs.com,
+ * else NULL.  Endpoints of other kinds, such as CloudBox's, have names before
+ * them that are theirs.
+ */
+extern const char *oss_endpoint_behind_bucket(const OssEndpoint *endpoint);
+
+/*
+ * Does a label begin as those of OSS's endpoints do, oss-cn-hangzhou or
+ * oss-accelerate?
+ */
+extern bool oss_is_endpoint_label(const char *label);
 
 /*
  * Set *endpoint to the public one of a legal region,

@@ -23,6 +23,22 @@ CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', m
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', max_requests_per_second 'NaN');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', requester_pays 'maybe');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', ca_file 'relative.pem');
+
+-- endpoints with a bucket in them, as consoles and SDKs show them, and half ones
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.oss-cn-hangzhou.aliyuncs.com');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'Examplebucket.OSS-cn-hangzhou-internal.aliyuncs.com.:443', addressing 'path');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.oss-accelerate.aliyuncs.com', addressing 'virtual');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.cn-hangzhou.oss.aliyuncs.com');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://oss-cn-hangzhou.aliyuncs.com/examplebucket');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.oss-cn-hangzhou.aliyuncs.com/example.jpg?x-oss-process=image');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'oss-cn-hangzhou');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://cn-hangzhou-internal');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.oss-cn-hangzhou.aliyuncs.com', addressing 'cname');
+ALTER SERVER s OPTIONS (DROP addressing);
+ALTER SERVER s OPTIONS (SET endpoint 'https://oss-cn-hangzhou.aliyuncs.com', DROP addressing);
+ALTER SERVER s OPTIONS (SET endpoint 'https://examplebucket.oss-cn-hangzhou.aliyuncs.com');
+ALTER SERVER s OPTIONS (SET endpoint 'https://cb-1.cn-hangzhou.oss-cloudbox.aliyuncs.com');
+DROP SERVER s;
 CREATE FOREIGN DATA WRAPPER w VALIDATOR oss_labels.validator OPTIONS (region 'cn-hangzhou');
 
 -- a legal one with everything

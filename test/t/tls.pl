@@ -60,6 +60,8 @@ $t->server($t->https);
 ok($t->detect->{rows}, 'the good one is accepted');
 $t->server($t->https('localhost'));
 ok($t->detect->{rows}, 'by name as well');
+$t->server($t->https('localhost.'));
+ok($t->detect->{rows}, 'and by an absolute one, whose dot neither certificate nor signature has');
 
 # ---- no switch ----
 

@@ -262,6 +262,78 @@ check_endpoints(void)
 				   "https://localhost:1/buc/k%20y");
 }
 
+/* A dot at the end is no part of the name. */
+static void
+check_absolute_names(void)
+{
+	check_endpoint("https://oss-cn-hangzhou.aliyuncs.com.",
+				   "oss-cn-hangzhou.aliyuncs.com", 443, false, false,
+				   "https://oss-cn-hangzhou.aliyuncs.com/buc/k%20y");
+	check_endpoint("photos.example.com.:8443/",
+				   "photos.example.com", 8443, false, false,
+				   "https://photos.example.com:8443/buc/k%20y");
+	check_endpoint("http://LOCALHOST.:9000", "localhost", 9000, false, true,
+				   "http://localhost:9000/buc/k%20y");
+	check_endpoint("http://127.0.0.1.", "127.0.0.1", 80, true, true,
+				   "http://127.0.0.1/buc/k%20y");
+}
+
+/* A bucket before one of OSS's endpoints is told from what is part of it. */
+static void
+check_buckets_in_endpoints(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *own;
+	}			cases[] = {
+		{"buc.oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou.aliyuncs.com"},
+		{"https://Buc.OSS-cn-hangzhou-internal.aliyuncs.com./",
+		"oss-cn-hangzhou-internal.aliyuncs.com"},
+		{"oss-cn.oss-us-west-1.aliyuncs.com:443", "oss-us-west-1.aliyuncs.com"},
+		{"buc.oss-accelerate.aliyuncs.com", "oss-accelerate.aliyuncs.com"},
+		{"buc.oss-accelerate-overseas.aliyuncs.com",
+		"oss-accelerate-overseas.aliyuncs.com"},
+		{"buc.oss-rg-china-mainland.aliyuncs.com",
+		"oss-rg-china-mainland.aliyuncs.com"},
+		{"buc.oss-cn-north-2-gov-1.aliyuncs.com",
+		"oss-cn-north-2-gov-1.aliyuncs.com"},
+		{"s3.oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou.aliyuncs.com"},
+		{"a.buc.oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou.aliyuncs.com"},
+		{"buc.cn-hangzhou.oss.aliyuncs.com", "cn-hangzhou.oss.aliyuncs.com"},
+		{"buc.oss.aliyuncs.com", "oss.aliyuncs.com"},
+		{"oss-cn-hangzhou.aliyuncs.com", NULL},
+		{"oss-cn-hangzhou-internal.aliyuncs.com", NULL},
+		{"vpc100-oss-cn-hangzhou.aliyuncs.com", NULL},
+		{"oss-accelerate.aliyuncs.com", NULL},
+		{"oss.aliyuncs.com", NULL},
+		{"aliyuncs.com", NULL},
+		{"cn-hangzhou.oss.aliyuncs.com", NULL},
+		{"ep-1.oss.cn-hangzhou.privatelink.aliyuncs.com", NULL},
+		{"cb-1.cn-hangzhou.oss-cloudbox.aliyuncs.com", NULL},
+		{"cn-hangzhou-j-internal.oss-data-acc.aliyuncs.com", NULL},
+		{"ap-1-2.oss-cn-hangzhou.oss-accesspoint.aliyuncs.com", NULL},
+		{"buc.oss-cn-hangzhou.aliyuncs.com.example.com", NULL},
+		{"buc.oss-cn-hangzhou.notaliyuncs.com", NULL},
+		{"photos.example.com", NULL},
+		{"127.0.0.1", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		OssEndpoint endpoint;
+
+		is_text(oss_endpoint_parse(cases[i].text, &endpoint), NULL,
+				cases[i].text);
+		is_text(oss_endpoint_behind_bucket(&endpoint), cases[i].own,
+				"  its endpoint behind a bucket");
+	}
+	ok(oss_is_endpoint_label("oss-cn-hangzhou") &&
+	   oss_is_endpoint_label("oss-accelerate") &&
+	   !oss_is_endpoint_label("oss") && !oss_is_endpoint_label("oss-proxy") &&
+	   !oss_is_endpoint_label("cn-hangzhou"), "labels of endpoints");
+}
+
 /* An endpoint and a word of the refusal. */
 typedef struct Refusal
 {
@@ -309,7 +381,9 @@ check_bad_endpoints(void)
 		{"0x7f000001", "neither"}, {"0x7f.1", "neither"},
 		{"127.0.0.0x1", "neither"}, {"1.2.3.4.5", "neither"},
 		{"256.1.1.1", "neither"}, {"0177.0.0.01", "neither"},
-		{"127.0.0.1.", "neither"}, {"example.0x", "neither"},
+		{"127.1.", "neither"}, {"example.0x", "neither"},
+		{"127.0.0.1..", "legal host"}, {"example.com..", "legal host"},
+		{".", "legal host"}, {"http://example.com.", "loopback"},
 		{"exa mple.com", "legal host"}, {"example..com", "legal host"},
 		{".example.com", "legal host"}, {"-a.example.com", "legal host"},
 		{"a-.example.com", "legal host"}, {"a_b.example.com", "legal host"},
@@ -400,6 +474,8 @@ main(void)
 	check_region();
 	check_version_id();
 	check_endpoints();
+	check_absolute_names();
+	check_buckets_in_endpoints();
 	check_bad_endpoints();
 	check_host_length();
 	check_urls();
