@@ -957,7 +957,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_check_server';
 REVOKE ALL ON FUNCTION oss_labels.check_server(name, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.check_server(name, text, text) IS
-'The doctor: one row a check (server, options, mapping, credentials, dns, tcp, tls, clock; with a bucket signature and bucket; with a key also key and labels), with a hint where something is wrong. Spends nothing unless a key is given, then one labels request. Stops where the next check could not work. Shows no secret. Needs EXECUTE and USAGE on the server.';
+'The doctor: one row a check (server, options, mapping, credentials, dns, tcp, tls, clock; with a bucket signature and bucket; with a key also key and labels), with a hint where something is wrong. ok is null where the check cannot tell: without a key, an object named .oss_labels-check is asked for by HEAD, which a policy for a prefix denies, and which a bucket with mirroring asks its origin for. Spends nothing unless a key is given, then one labels request. Stops where the next check could not work. Shows no secret. Needs EXECUTE and USAGE on the server.';
 
 CREATE FUNCTION oss_labels.error_table()
 RETURNS TABLE (

@@ -39,10 +39,13 @@ oss_probe(OssServer *server, const OssTarget *target,
 	if (answer->end != HTTP_ANSWERED || answer->status / 100 != 2)
 	{
 		const OssFailureRule *rule = oss_failure_classify(answer, &xml);
+		OssFailure *made;
 
 		if (server->addressing == OSS_CNAME)
 			rule = oss_failure_on_cname(rule);
-		*failure = oss_failure_describe(rule, answer, &xml, "an answer");
+		made = oss_failure_describe(rule, answer, &xml, "an answer");
+		made->scope = rule->scope;
+		*failure = made;
 	}
 	return answer;
 }

@@ -58,6 +58,20 @@ report(Patient *p, const char *check, bool ok, const char *detail,
 	oss_result_add(&p->result, values, nulls);
 }
 
+/* Report that a check could not tell. */
+static void
+report_unknown(Patient *p, const char *check, const char *detail,
+			   const char *hint)
+{
+	Datum		values[CHECK_COLUMNS] = {0};
+	bool		nulls[CHECK_COLUMNS] = {false, true, false, false};
+
+	values[0] = CStringGetTextDatum(check);
+	values[2] = CStringGetTextDatum(detail);
+	values[3] = CStringGetTextDatum(hint);
+	oss_result_add(&p->result, values, nulls);
+}
+
 /* Report a failed request; returns false. */
 static bool
 report_failure(Patient *p, const char *check, const OssFailure *failure)
@@ -231,39 +245,76 @@ check_network(Patient *p)
 	return true;
 }
 
-/*
- * Report whether the signature is accepted and the bucket is there.  A HEAD of
- * an object tells both: what is refused for its signature never gets as far as
- * the bucket, nor what misses its bucket as far as the key.
- */
+/* Is the signature, or what it needs, the reason of a failure? */
 static bool
-check_bucket(Patient *p)
+blames_signature(const OssFailure *failure)
 {
-	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,.key = PROBE_KEY};
-	const OssFailure *failure;
+	return failure->http_status == 0 || failure->retry == OSS_RETRY_CLOCK ||
+		strcmp(failure->code, "InvalidArgument") == 0 ||
+		failure->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+}
 
-	oss_probe(p->server, &target, &p->who, &failure);
-	if (failure != NULL && (failure->http_status == 0 ||
-							failure->retry == OSS_RETRY_CLOCK ||
-							strcmp(failure->code, "InvalidArgument") == 0 ||
-							failure->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION))
-		return report_failure(p, "signature", failure);
-	report(p, "signature", true, "accepted", NULL);
-	if (failure != NULL && strcmp(failure->code, "NoSuchKey") != 0)
+/* Is an object the reason of a failure, and its bucket in order? */
+static bool
+blames_object(const OssFailure *failure)
+{
+	return strcmp(failure->code, "MirrorFailed") == 0 ||
+		(failure->scope == OSS_SCOPE_IMAGE &&
+		 (failure->sqlerrcode == ERRCODE_NO_DATA_FOUND ||
+		  failure->sqlerrcode == ERRCODE_DATA_EXCEPTION ||
+		  failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE));
+}
+
+/* Is an object refused, but perhaps not all of its bucket? */
+static bool
+is_denial(const OssFailure *failure)
+{
+	return failure->scope == OSS_SCOPE_DENIAL &&
+		failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+}
+
+/* Report on the bucket what the refusal of an object, or its lack, tells. */
+static bool
+report_bucket(Patient *p, const OssFailure *failure)
+{
+	bool		denied = failure != NULL && is_denial(failure);
+
+	if (failure != NULL && !denied && !blames_object(failure))
 		return report_failure(p, "bucket", failure);
-	report(p, "bucket", true,
-		   psprintf("\"%s\" is in region %s", p->bucket, p->server->region), NULL);
+	if (denied && p->key == NULL)
+	{
+		report_unknown(p, "bucket",
+					   psprintf("cannot tell: access to \"%s\" in \"%s\" is denied, which says nothing of other keys\n%s",
+								PROBE_KEY, p->bucket, failure->detail),
+					   "Give a key that the role may read: a policy may be for a prefix.");
+		return true;
+	}
+	report(p, "bucket", true, denied ? psprintf("\"%s\" is there", p->bucket) :
+		   psprintf("\"%s\" is in region %s", p->bucket, p->server->region),
+		   NULL);
 	return true;
 }
 
-/* Report whether the key can be read. */
+/*
+ * Report whether the signature is accepted, the bucket is there and the key can
+ * be read.  A HEAD of an object tells all: what is refused for its signature
+ * never gets as far as the bucket, nor what misses its bucket as far as the key.
+ * The object is the key given, which policies allow and a bucket with mirroring
+ * has or gets anyway; without one, an object that hardly exists.
+ */
 static bool
-check_key(Patient *p)
+check_object(Patient *p)
 {
-	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,.key = p->key};
+	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,
+	.key = p->key != NULL ? p->key : PROBE_KEY};
 	const OssFailure *failure;
 	const HttpAnswer *a = oss_probe(p->server, &target, &p->who, &failure);
 
+	if (failure != NULL && blames_signature(failure))
+		return report_failure(p, "signature", failure);
+	report(p, "signature", true, "accepted", NULL);
+	if (!report_bucket(p, failure) || p->key == NULL)
+		return false;
 	if (failure != NULL)
 		return report_failure(p, "key", failure);
 	report(p, "key", true, psprintf("readable, %s", a->content_type), NULL);
@@ -321,8 +372,7 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 	if (p.bucket == NULL)
 		report(&p, "bucket", true, "not checked",
 			   "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
-	else if (check_names(&p) && check_bucket(&p) && p.key != NULL &&
-			 check_key(&p))
+	else if (check_names(&p) && check_object(&p))
 		check_labels(&p);
 	return (Datum) 0;
 }

@@ -17,7 +17,7 @@ sub check
 {
 	my ($arguments) = @_;
 	return map { [ split /\x1f/, $_, -1 ] } split /\x1e/,
-	  $t->ok("SELECT string_agg(concat_ws(E'\\x1f', check_name, ok, coalesce(detail, ''), coalesce(hint, '')), E'\\x1e')"
+	  $t->ok("SELECT string_agg(concat_ws(E'\\x1f', check_name, CASE WHEN ok THEN 't' WHEN NOT ok THEN 'f' ELSE '' END, coalesce(detail, ''), coalesce(hint, '')), E'\\x1e')"
 		  . ' FROM oss_labels.check_server(' . ($arguments // q{'oss', 'examplebucket', 'example.jpg'}) . ')');
 }
 
@@ -111,6 +111,80 @@ sick('a bad bucket', 'arguments', qr/bucket/i, q{'oss', 'Bad'});
 $t->fault;
 check(q{'oss', 'examplebucket', 'nosuch.jpg'});
 is($t->requests, 0, 'a key that is not there is not paid for');
+
+# ---- accounts, policies, endpoints ----
+
+sub find { my ($name, @found) = @_; return (grep { $_->[0] eq $name } @found)[0] // [ $name, 'no row', '', '' ] }
+sub oks { return join ' ', map { "$_->[0]:" . ($_->[1] || '?') } grep { $_->[0] =~ /^(signature|bucket|key|labels)$/ } @_ }
+
+# As whom the next checks ask, and how that key and the bucket are.
+sub as_alice
+{
+	my ($alice, $bucket) = @_;
+	$t->fault;
+	$oss->control('/bucket?name=bucket-a&image=examplebucket/example.jpg' . ($bucket // ''));
+	$oss->control('/credential?id=aliceid&secret=alicesecret' . ($alice // ''));
+	$t->server(mapping => { access_key_id => 'aliceid', access_key_secret => 'alicesecret' });
+	return;
+}
+
+# a policy for a prefix
+my @with_key = (q{'oss', 'bucket-a', 'photos/beach.jpg'});
+my @without_key = (q{'oss', 'bucket-a'});
+as_alice('&allow=bucket-a/photos/');
+is(oks(check(@with_key)), 'signature:t bucket:t key:t labels:t', 'a policy for a prefix: the key within it');
+is($t->requests, 1, 'a policy for a prefix: one paid request');
+@found = check(@without_key);
+is(oks(@found), 'signature:t bucket:?', 'a policy for a prefix, without a key: neither sick nor healthy');
+like(find('bucket', @found)->[2], qr/^cannot tell/, 'without a key: it says so');
+like(find('bucket', @found)->[3], qr/Give a key/, 'without a key: and what would tell');
+is($t->ok("SELECT bool_and(ok) FROM oss_labels.check_server(@without_key)"), 't', 'without a key: nothing is found to be wrong');
+is(oks(sick('a key outside of the prefix', 'key', qr/access denied/, q{'oss', 'bucket-a', 'beach.jpg'})),
+	'signature:t bucket:t key:f', 'a key outside of the prefix: the bucket is there');
+as_alice('&deny_get=1');
+is(oks(check(@without_key)), 'signature:t bucket:?', 'no right to anything, without a key: cannot tell');
+sick('no right to anything', 'key', qr/access denied/, @with_key);
+as_alice('&deny_imm=1');
+sick('a right to read only', 'labels', qr/access denied/, @with_key);
+
+# what concerns the whole bucket or account is no matter of the key
+for my $case (
+	[ 'public endpoint', undef, '&refuse=PublicEndpointForbidden', qr/public endpoint/, qr/internal endpoint.*addressing 'cname'/ ],
+	[ 'overdue payment', '&refuse=InDebt', undef, qr/overdue/, qr/bills/ ],
+	[ "the owner's overdue payment", undef, '&refuse=InDebt', qr/overdue/, qr/bills/ ],
+	[ 'disabled account', '&refuse=UserDisable', undef, qr/account is disabled/, qr/bills/ ],
+	[ 'disabled bucket', undef, '&refuse=BucketDisable', qr/bucket is disabled/, qr/bills/ ])
+{
+	my ($name, $alice, $bucket, $detail, $hint) = @$case;
+	as_alice($alice, $bucket);
+	for my $arguments (\@with_key, \@without_key)
+	{
+		@found = sick($name, 'bucket', $detail, @$arguments);
+		like(find('bucket', @found)->[3], $hint, "$name: the next step");
+	}
+	is($t->requests, 0, "$name: nothing is paid for");
+}
+as_alice();
+$oss->control('/bucket?name=bucket-a&image=examplebucket/example.jpg');
+
+# a key that is there but cannot be had says that its bucket is in order
+$oss->fault(kind => 'error', code => 'MirrorFailed', scope => 'any');
+is(oks(sick('a mirror whose origin is down', 'key', qr/mirror/, @with_key)), 'signature:t bucket:t key:f', 'a mirror: the bucket is there');
+is(oks(check(@without_key)), 'signature:t bucket:t', 'a mirror, without a key: the bucket is there');
+$oss->control('/unfault');
+
+# a custom domain is one bucket's
+$oss->control('/bucket?name=bucket-b&image=examplebucket/example.jpg');
+$oss->control('/cname?host=localhost&bucket=bucket-a');
+$t->server(endpoint => 'http://localhost:' . $oss->http_port, addressing => 'cname');
+is(oks(check(@with_key)), 'signature:t bucket:t key:t labels:t', "a custom domain: its own bucket");
+$oss->control('/reset?what=counters');
+for my $arguments (q{'oss', 'bucket-b', 'a.jpg'}, q{'oss', 'bucket-b'})
+{
+	@found = sick('a second bucket at a custom domain', 'signature', qr/custom domain is another bucket's/, $arguments);
+	like(find('signature', @found)->[3], qr/belongs to one bucket/, 'a second bucket at a custom domain: what to look at');
+}
+is($t->requests, 0, 'a second bucket at a custom domain: nothing is paid for');
 
 # ---- where the time went ----
 
