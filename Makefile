@@ -6,7 +6,7 @@
 EXTENSION = oss_labels
 MODULE_big = oss_labels
 DATA = $(sort $(wildcard sql/oss_labels--*.sql))
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 OUR_HEADERS = $(wildcard src/*.h src/*/*.h)
 
 # Without IPC::Run the TAP tests cannot run; the others can.

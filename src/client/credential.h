@@ -16,7 +16,7 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 

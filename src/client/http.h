@@ -13,7 +13,7 @@
 
 #include "postgres.h"
 
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 
 /* Which addresses a transfer may connect to (design section 4). */
 typedef enum HttpReach

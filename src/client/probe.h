@@ -10,7 +10,7 @@
 #define OSS_PROBE_H
 
 #include "client/failure.h"
-#include "client/signing.h"
+#include "client/signed_request.h"
 
 /*
  * Send one request and wait for its end.  who NULL sends it unsigned.  The

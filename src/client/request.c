@@ -11,9 +11,9 @@
  */
 #include "postgres.h"
 
-#include "client/flow.h"
+#include "client/rate_limit.h"
 #include "client/request_state.h"
-#include "client/signing.h"
+#include "client/signed_request.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"

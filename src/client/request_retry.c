@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "client/request_state.h"
-#include "client/signing.h"
+#include "client/signed_request.h"
 #include "common/pg_prng.h"
 
 /* Full jitter over min(base * 2^n, cap), as the SDKs do (reference 4.2). */

@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "client/credential.h"
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 #include "protocol/uri.h"
 
 #define OSS_WRAPPER_NAME "oss_labels"

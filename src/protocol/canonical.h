@@ -2,13 +2,13 @@
  * canonical.h
  *	  The canonical request, the text whose hash is signed.
  *
- * Ground floor, and private to it: sign.c is the only caller.
+ * Ground floor, and private to it: signature_v4.c is the only caller.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CANONICAL_H
 #define OSS_CANONICAL_H
 
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 
 /* What was built; valid until the next build or wipe. */
 typedef struct OssCanonical

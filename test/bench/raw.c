@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 #include "protocol/uri.h"
 
 #define REGION "cn-hangzhou"

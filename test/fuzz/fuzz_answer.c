@@ -7,8 +7,8 @@
 
 #include <math.h>
 
-#include "client/answer.h"
-#include "sql/detect.h"
+#include "client/labels_response.h"
+#include "call/detect.h"
 #include "utils/builtins.h"
 
 static char *body;

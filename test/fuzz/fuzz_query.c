@@ -6,7 +6,7 @@
 #include "backend.h"
 
 /* what is fuzzed is static there */
-#include "sql/label_query.c"
+#include "search/label_query.c"
 
 /* Check a tree against what its structs promise. */
 static void

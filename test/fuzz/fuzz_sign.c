@@ -8,7 +8,7 @@
  *-------------------------------------------------------------------------
  */
 #include "fuzz.h"
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 #include "protocol/uri.h"
 
 #define FIELDS_MAX	64

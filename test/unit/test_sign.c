@@ -5,7 +5,7 @@
  *-------------------------------------------------------------------------
  */
 
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 #include "tap.h"
 #include "scarce.h"
 

@@ -8,7 +8,7 @@
 #include <openssl/sha.h>
 #include <stdlib.h>
 
-#include "protocol/sign.h"
+#include "protocol/signature_v4.h"
 #include "protocol/uri.h"
 #include "tap.h"
 #include "scarce.h"

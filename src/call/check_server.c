@@ -1,0 +1,406 @@
+/*-------------------------------------------------------------------------
+ * check_server.c
+ *	  check_server(): what works between here and the labels, step by step;
+ *	  error_table(): what can go wrong.
+ *
+ * The checks go from the catalogs to the paid action, and stop where the next
+ * one could not work.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "call/detect.h"
+#include "client/labels_response.h"
+#include "client/probe.h"
+#include "client/signed_request.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "spi/subtransaction.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_check_server);
+PG_FUNCTION_INFO_V1(oss_labels_error_table);
+
+#define CHECK_COLUMNS	4
+#define ERROR_COLUMNS	11
+
+/* Seconds of clock difference that the service takes. */
+#define MAX_SKEW_SECONDS	900
+
+/* An object that hardly exists: asking for it tells of its bucket. */
+#define PROBE_KEY	".oss_labels-check"
+
+/* A patient: what is being checked, and where the findings go. */
+typedef struct Patient
+{
+	OssResult	result;
+	const char *name;			/* of the server; NULL: the one to be found */
+	const char *step;			/* of resolve(), for its error */
+	OssServer  *server;
+	OssCredentials who;			/* copies: other requests of the process may
+								 * renew the server's meanwhile */
+	char	   *bucket;
+	char	   *key;
+} Patient;
+
+/* Report a finding. */
+static void
+report(Patient *p, const char *check, bool ok, const char *detail,
+	   const char *hint)
+{
+	Datum		values[CHECK_COLUMNS];
+	bool		nulls[CHECK_COLUMNS] = {false};
+
+	values[0] = CStringGetTextDatum(check);
+	values[1] = BoolGetDatum(ok);
+	values[2] = oss_text_or_null(detail, &nulls[2]);
+	values[3] = oss_text_or_null(hint, &nulls[3]);
+	oss_result_add(&p->result, values, nulls);
+}
+
+/* Report that a check could not tell. */
+static void
+report_unknown(Patient *p, const char *check, const char *detail,
+			   const char *hint)
+{
+	Datum		values[CHECK_COLUMNS] = {0};
+	bool		nulls[CHECK_COLUMNS] = {false, true, false, false};
+
+	values[0] = CStringGetTextDatum(check);
+	values[2] = CStringGetTextDatum(detail);
+	values[3] = CStringGetTextDatum(hint);
+	oss_result_add(&p->result, values, nulls);
+}
+
+/* Report a failed request; returns false. */
+static bool
+report_failure(Patient *p, const char *check, const OssFailure *failure)
+{
+	report(p, check, false,
+		   failure->detail != NULL && failure->detail[0] != '\0' ?
+		   psprintf("%s\n%s", failure->message, failure->detail) :
+		   failure->message, failure->hint);
+	return false;
+}
+
+/* Overwrite credentials whose memory goes. */
+static void
+on_credentials_reset(void *arg)
+{
+	OssCredentials *who = arg;
+
+	explicit_bzero(unconstify(char *, who->secret), strlen(who->secret));
+	if (who->token != NULL)
+		explicit_bzero(unconstify(char *, who->token), strlen(who->token));
+}
+
+/* Return copies of credentials that are overwritten when their memory goes. */
+static OssCredentials
+copy_credentials(const OssCredentials *who)
+{
+	OssCredentials *copy = palloc(sizeof(*copy));
+	MemoryContextCallback *reset = palloc(sizeof(*reset));
+
+	copy->key_id = pstrdup(who->key_id);
+	copy->secret = pstrdup(who->secret);
+	copy->token = who->token != NULL ? pstrdup(who->token) : NULL;
+	reset->func = on_credentials_reset;
+	reset->arg = copy;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, reset);
+	return *copy;
+}
+
+/* Resolve the server, and the credentials with it. */
+static void
+resolve(void *arg)
+{
+	Patient    *p = arg;
+	OssCredentials who;
+
+	p->step = "server";
+	oss_server_oid(p->name, GetUserId());
+	p->step = "mapping";
+	p->server = oss_server_get(p->name, GetUserId());
+	oss_server_hold(p->server);
+	p->step = "credentials";
+	oss_server_credentials(p->server, &who);
+	p->who = copy_credentials(&who);
+}
+
+/* Is an error a finding?  A cancel, a conflict or a bug is none. */
+static bool
+is_finding(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_INTERNAL_ERROR:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
+ * Run resolve() and turn its error into a finding.  Catalogs are read, so it
+ * takes a subtransaction to catch the error.
+ */
+static bool
+check_catalogs(Patient *p)
+{
+	ErrorData  *error = oss_subtransaction(resolve, p);
+
+	if (error == NULL)
+		return true;
+	if (!is_finding(error))
+		ReThrowError(error);
+	report(p, p->step, false,
+		   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
+		   error->message, error->hint);
+	return false;
+}
+
+/* Report what the catalogs say. */
+static void
+report_catalogs(Patient *p)
+{
+	static const char *const addressing[] = {"virtual", "path", "cname"};
+	const OssServer *s = p->server;
+
+	report(p, "server", true, psprintf("\"%s\"", s->name), NULL);
+	report(p, "options", true,
+		   psprintf("region %s, endpoint %s://%s:%d, addressing %s", s->region,
+					s->endpoint.https ? "https" : "http", s->endpoint.host,
+					s->endpoint.port, addressing[s->addressing]), NULL);
+	report(p, "mapping", true,
+		   psprintf("of %s", s->public_mapping ? "PUBLIC" :
+					psprintf("role \"%s\"", GetUserNameFromId(s->userid, false))),
+		   NULL);
+	report(p, "credentials", true,
+		   psprintf("source %s", credential_source_name(s->source)), NULL);
+}
+
+/* Report how far an unsigned request got; returns whether it got there. */
+static bool
+report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
+{
+	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
+		return report_failure(p, "dns", failure);
+	report(p, "dns", true, psprintf("%s is %s, %lld ms", p->server->endpoint.host,
+									a->address[0] ? a->address : "known",
+									(long long) (a->dns_us / 1000)), NULL);
+	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
+		(a->end == HTTP_TIMEOUT && !a->connected))
+		return report_failure(p, "tcp", failure);
+	report(p, "tcp", true, a->new_connection ?
+		   psprintf("connected in %lld ms",
+					(long long) (Max(a->connect_us - a->dns_us, 0) / 1000)) :
+		   "a connection was open already", NULL);
+	if (a->end == HTTP_TLS || a->end == HTTP_CERTIFICATE ||
+		(a->end == HTTP_TIMEOUT && a->sent_us == 0))
+		return report_failure(p, "tls", failure);
+	report(p, "tls", true, p->server->endpoint.https ?
+		   "certificate accepted" : "not used: plain http on loopback", NULL);
+	if (a->end != HTTP_ANSWERED)
+		return report_failure(p, "answer", failure);
+	return true;
+}
+
+/* Report the difference of the clocks, and reckon with it from now on. */
+static void
+report_clock(Patient *p, const HttpAnswer *a)
+{
+	time_t		theirs = http_parse_date(a->date);
+	long		skew;
+
+	if (theirs == (time_t) -1)
+	{
+		report(p, "clock", false, "the answer has no Date",
+			   "Check that the endpoint is OSS itself and no proxy answers in its place.");
+		return;
+	}
+	skew = (long) (time(NULL) - theirs);
+	if (labs(skew) >= MAX_SKEW_SECONDS)
+		oss_correct_clock(p->server, a->date);
+	report(p, "clock", labs(skew) < MAX_SKEW_SECONDS,
+		   psprintf("ours differs by %ld s, %d s are tolerated", skew,
+					MAX_SKEW_SECONDS),
+		   labs(skew) < MAX_SKEW_SECONDS ? NULL :
+		   "Requests reckon with it, but let NTP set the clock of the database server.");
+}
+
+/* Report on network and clock with one unsigned request. */
+static bool
+check_network(Patient *p)
+{
+	OssTarget	target = {.method = "GET"};
+	const OssFailure *failure;
+	const HttpAnswer *answer = oss_probe(p->server, &target, NULL, &failure);
+
+	if (!report_network(p, answer, failure))
+		return false;
+	report_clock(p, answer);
+	return true;
+}
+
+/* Is the signature, or what it needs, the reason of a failure? */
+static bool
+blames_signature(const OssFailure *failure)
+{
+	return failure->http_status == 0 || failure->retry == OSS_RETRY_CLOCK ||
+		strcmp(failure->code, "InvalidArgument") == 0 ||
+		failure->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+}
+
+/* Is an object the reason of a failure, and its bucket in order? */
+static bool
+blames_object(const OssFailure *failure)
+{
+	return strcmp(failure->code, "MirrorFailed") == 0 ||
+		(failure->scope == OSS_SCOPE_IMAGE &&
+		 (failure->sqlerrcode == ERRCODE_NO_DATA_FOUND ||
+		  failure->sqlerrcode == ERRCODE_DATA_EXCEPTION ||
+		  failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE));
+}
+
+/* Is an object refused, but perhaps not all of its bucket? */
+static bool
+is_denial(const OssFailure *failure)
+{
+	return failure->scope == OSS_SCOPE_DENIAL &&
+		failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+}
+
+/* Report on the bucket what the refusal of an object, or its lack, tells. */
+static bool
+report_bucket(Patient *p, const OssFailure *failure)
+{
+	bool		denied = failure != NULL && is_denial(failure);
+
+	if (failure != NULL && !denied && !blames_object(failure))
+		return report_failure(p, "bucket", failure);
+	if (denied && p->key == NULL)
+	{
+		report_unknown(p, "bucket",
+					   psprintf("cannot tell: access to \"%s\" in \"%s\" is denied, which says nothing of other keys\n%s",
+								PROBE_KEY, p->bucket, failure->detail),
+					   "Give a key that the role may read: a policy may be for a prefix.");
+		return true;
+	}
+	report(p, "bucket", true, denied ? psprintf("\"%s\" is there", p->bucket) :
+		   psprintf("\"%s\" is in region %s", p->bucket, p->server->region),
+		   NULL);
+	return true;
+}
+
+/*
+ * Report whether the signature is accepted, the bucket is there and the key can
+ * be read.  A HEAD of an object tells all: what is refused for its signature
+ * never gets as far as the bucket, nor what misses its bucket as far as the key.
+ * The object is the key given, which policies allow and a bucket with mirroring
+ * has or gets anyway; without one, an object that hardly exists.
+ */
+static bool
+check_object(Patient *p)
+{
+	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,
+	.key = p->key != NULL ? p->key : PROBE_KEY};
+	const OssFailure *failure;
+	const HttpAnswer *a = oss_probe(p->server, &target, &p->who, &failure);
+
+	if (failure != NULL && blames_signature(failure))
+		return report_failure(p, "signature", failure);
+	report(p, "signature", true, "accepted", NULL);
+	if (!report_bucket(p, failure) || p->key == NULL)
+		return false;
+	if (failure != NULL)
+		return report_failure(p, "key", failure);
+	report(p, "key", true, psprintf("readable, %s", a->content_type), NULL);
+	return true;
+}
+
+/* Report whether the paid action answers. */
+static void
+check_labels(Patient *p)
+{
+	OssLabelsSpec spec = {.server = p->server,.bucket = p->bucket,.key = p->key};
+	OssGroup   *group;
+	OssRequest *request = detect_run(&spec, &group);
+	const OssFailure *failure;
+	OssLabel   *labels;
+	Jsonb	   *answer = NULL;
+
+	if ((failure = oss_request_failure(request)) == NULL)
+		answer = oss_answer_parse(request, &failure);
+	if (failure != NULL)
+		report_failure(p, "labels", failure);
+	else
+		report(p, "labels", true,
+			   psprintf("%d labels; this check cost %d paid request",
+						oss_answer_labels(answer, false, &labels),
+						oss_request_attempts(request)), NULL);
+	oss_group_free(group);
+}
+
+/* Check the names given; returns false when there is nothing to ask for. */
+static bool
+check_names(Patient *p)
+{
+	OssLabelsSpec spec = {.bucket = p->bucket,.key = p->key ? p->key : PROBE_KEY};
+	const OssFailure *failure = oss_spec_failure(&spec);
+
+	return failure == NULL || report_failure(p, "arguments", failure);
+}
+
+/* check_server(server, bucket, key) */
+Datum
+oss_labels_check_server(PG_FUNCTION_ARGS)
+{
+	Patient		p = {0};
+
+	p.result = oss_result_begin(fcinfo);
+	p.bucket = oss_utf8_argument(fcinfo, 1);
+	p.key = oss_utf8_argument(fcinfo, 2);
+	p.name = oss_name_argument(fcinfo, 0);
+	if (!check_catalogs(&p))
+		return (Datum) 0;
+	report_catalogs(&p);
+	if (!check_network(&p))
+		return (Datum) 0;
+	if (p.bucket == NULL)
+		report(&p, "bucket", true, "not checked",
+			   "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
+	else if (check_names(&p) && check_object(&p))
+		check_labels(&p);
+	return (Datum) 0;
+}
+
+/* error_table() */
+Datum
+oss_labels_error_table(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+
+	for (int i = 0; i < oss_failure_rule_count; i++)
+	{
+		const OssFailureRule *rule = &oss_failure_rules[i];
+		Datum		values[ERROR_COLUMNS];
+		bool		nulls[ERROR_COLUMNS] = {false};
+
+		values[0] = Int32GetDatum(i + 1);
+		values[1] = oss_text_or_null(oss_failure_status_name(rule), &nulls[1]);
+		values[2] = oss_text_or_null(rule->code, &nulls[2]);
+		values[3] = oss_text_or_null(rule->ec, &nulls[3]);
+		values[4] = oss_text_or_null(rule->text, &nulls[4]);
+		values[5] = CStringGetTextDatum(unpack_sql_state(rule->sqlerrcode));
+		values[6] = CStringGetTextDatum(oss_retry_name(rule->retry));
+		values[7] = BoolGetDatum(oss_scope_is_setup(rule->scope));
+		values[8] = CStringGetTextDatum(rule->message);
+		values[9] = oss_text_or_null(rule->hint, &nulls[9]);
+		values[10] = CStringGetTextDatum(oss_scope_name(rule->scope));
+		oss_result_add(&result, values, nulls);
+	}
+	return (Datum) 0;
+}

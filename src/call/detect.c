@@ -1,0 +1,252 @@
+/*-------------------------------------------------------------------------
+ * detect.c
+ *	  detect(), try_detect() and detect_json(): one request, its rows.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "call/detect.h"
+#include "client/labels_response.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_detect);
+PG_FUNCTION_INFO_V1(oss_labels_try_detect);
+PG_FUNCTION_INFO_V1(oss_labels_detect_json);
+
+/* Turn SQL arguments into a spec. */
+bool
+detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
+{
+	memset(spec, 0, sizeof(*spec));
+	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
+		return false;
+	spec->bucket = oss_utf8_datum(args[DETECT_BUCKET]);
+	spec->key = oss_utf8_datum(args[DETECT_KEY]);
+	spec->has_thr = !nulls[DETECT_THR];
+	if (spec->has_thr)
+		spec->thr = DatumGetFloat8(args[DETECT_THR]);
+	if (!nulls[DETECT_VERSION_ID])
+		spec->version_id = oss_utf8_datum(args[DETECT_VERSION_ID]);
+	spec->server = oss_server_get(nulls[DETECT_SERVER] ? NULL :
+								  NameStr(*DatumGetName(args[DETECT_SERVER])),
+								  GetUserId());
+	return true;
+}
+
+/* Make room for rows. */
+static DetectRows *
+make_rows(int nrows, bool is_try)
+{
+	DetectRows *rows = palloc(sizeof(DetectRows));
+
+	rows->nrows = nrows;
+	rows->ncolumns = is_try ? TRY_DETECT_COLUMNS : DETECT_COLUMNS;
+	rows->values = palloc0(sizeof(Datum) * Max(nrows, 1) * rows->ncolumns);
+	rows->nulls = palloc0(sizeof(bool) * Max(nrows, 1) * rows->ncolumns);
+	return rows;
+}
+
+/* Set one column of a row. */
+static void
+put(Datum *value, bool *null, Datum datum, bool present)
+{
+	*null = !present;
+	*value = present ? datum : (Datum) 0;
+}
+
+/* Set the seven columns of a label. */
+static void
+put_label(Datum *values, bool *nulls, const OssLabel *label)
+{
+	put(&values[0], &nulls[0], PointerGetDatum(label->name), label->name != NULL);
+	put(&values[1], &nulls[1], PointerGetDatum(label->parent), label->parent != NULL);
+	put(&values[2], &nulls[2], Int32GetDatum(label->level), label->has_level);
+	put(&values[3], &nulls[3], Float8GetDatum(label->confidence), label->has_confidence);
+	put(&values[4], &nulls[4], Float8GetDatum(label->centric), label->has_centric);
+	put(&values[5], &nulls[5], PointerGetDatum(label->language), label->language != NULL);
+	put(&values[6], &nulls[6], JsonbPGetDatum(label->raw), true);
+}
+
+/* Set the four columns that try_detect() has besides. */
+static void
+put_outcome(Datum *values, bool *nulls, int status, const char *code,
+			const char *message, const char *request_id)
+{
+	put(&values[0], &nulls[0], Int32GetDatum(status), status != 0);
+	values[1] = oss_text_or_null(code, &nulls[1]);
+	values[2] = oss_text_or_null(message, &nulls[2]);
+	values[3] = oss_text_or_null(request_id, &nulls[3]);
+}
+
+/* Make the rows of a failure. */
+DetectRows *
+detect_failure_rows(const OssFailure *failure, bool is_try)
+{
+	DetectRows *rows;
+	char	   *message;
+
+	if (!is_try || oss_scope_is_setup(failure->scope))
+		oss_failure_throw(failure);
+	rows = make_rows(1, true);
+	memset(rows->nulls, true, DETECT_COLUMNS);
+	message = failure->detail != NULL && failure->detail[0] != '\0' ?
+		psprintf("%s\n%s", failure->message, failure->detail) :
+		pstrdup(failure->message);
+	put_outcome(rows->values + DETECT_COLUMNS, rows->nulls + DETECT_COLUMNS,
+				failure->http_status, failure->code, message,
+				failure->request_id);
+	return rows;
+}
+
+/* Make the rows of a finished request. */
+DetectRows *
+detect_rows(const OssRequest *request, bool is_try)
+{
+	const OssFailure *failure = oss_request_failure(request);
+	const char *request_id = oss_request_id(request);
+	Jsonb	   *answer = NULL;
+	OssLabel   *labels;
+	DetectRows *rows;
+	int			n;
+
+	if (failure == NULL)
+		answer = oss_answer_parse(request, &failure);
+	if (failure != NULL)
+		return detect_failure_rows(failure, is_try);
+	n = oss_answer_labels(answer, true, &labels);
+	rows = make_rows(n, is_try);
+	for (int i = 0; i < n; i++)
+	{
+		Datum	   *values = rows->values + i * rows->ncolumns;
+		bool	   *nulls = rows->nulls + i * rows->ncolumns;
+
+		put_label(values, nulls, &labels[i]);
+		if (is_try)
+			put_outcome(values + DETECT_COLUMNS, nulls + DETECT_COLUMNS, 200,
+						NULL, NULL, request_id[0] ? request_id : NULL);
+	}
+	return rows;
+}
+
+/* Make the rows of a stored answer. */
+DetectRows *
+detect_document_rows(const Jsonb *answer, double least)
+{
+	OssLabel   *labels;
+	int			n = oss_answer_labels(answer, true, &labels);
+	DetectRows *rows = make_rows(n, false);
+
+	rows->nrows = 0;
+	for (int i = 0; i < n; i++)
+	{
+		int			first = rows->nrows * rows->ncolumns;
+
+		if (labels[i].has_confidence && labels[i].confidence < least)
+			continue;
+		put_label(rows->values + first, rows->nulls + first, &labels[i]);
+		rows->nrows++;
+	}
+	return rows;
+}
+
+/* Copy a call's arguments into arrays. */
+static void
+call_arguments(FunctionCallInfo fcinfo, Datum *args, bool *nulls)
+{
+	for (int i = 0; i < DETECT_ARGUMENTS; i++)
+	{
+		args[i] = fcinfo->args[i].value;
+		nulls[i] = fcinfo->args[i].isnull;
+	}
+}
+
+/* Add rows to the result of a function. */
+void
+detect_add_rows(const OssResult *result, const DetectRows *rows)
+{
+	for (int i = 0; i < rows->nrows; i++)
+		oss_result_add(result, rows->values + i * rows->ncolumns,
+					   rows->nulls + i * rows->ncolumns);
+}
+
+/* Send one request and wait for its end. */
+OssRequest *
+detect_run(const OssLabelsSpec *spec, OssGroup **group)
+{
+	OssRequest *request;
+
+	*group = oss_group_create(CurrentMemoryContext);
+	oss_request_await(oss_request_start(*group, spec, NULL));
+
+	/* the wait also ends when somebody sets our latch */
+	do
+		request = oss_group_wait(*group, -1);
+	while (request == NULL);
+	return request;
+}
+
+/* Return the labels of one image as a set. */
+static Datum
+detect(FunctionCallInfo fcinfo, bool is_try)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	Datum		args[DETECT_ARGUMENTS];
+	bool		nulls[DETECT_ARGUMENTS];
+	OssLabelsSpec spec;
+	const OssFailure *failure;
+	OssGroup   *group = NULL;
+	DetectRows *rows;
+
+	call_arguments(fcinfo, args, nulls);
+	if (!detect_spec(args, nulls, &spec))
+		return (Datum) 0;
+	failure = oss_spec_failure(&spec);
+	rows = failure != NULL ? detect_failure_rows(failure, is_try) :
+		detect_rows(detect_run(&spec, &group), is_try);
+	detect_add_rows(&result, rows);
+	if (group != NULL)
+		oss_group_free(group);
+	return (Datum) 0;
+}
+
+/* detect(bucket, key, thr, version_id, server) */
+Datum
+oss_labels_detect(PG_FUNCTION_ARGS)
+{
+	return detect(fcinfo, false);
+}
+
+/* try_detect(bucket, key, thr, version_id, server) */
+Datum
+oss_labels_try_detect(PG_FUNCTION_ARGS)
+{
+	return detect(fcinfo, true);
+}
+
+/* detect_json(bucket, key, thr, version_id, server) */
+Datum
+oss_labels_detect_json(PG_FUNCTION_ARGS)
+{
+	Datum		args[DETECT_ARGUMENTS];
+	bool		nulls[DETECT_ARGUMENTS];
+	OssLabelsSpec spec;
+	const OssFailure *failure;
+	OssGroup   *group;
+	OssRequest *request;
+	Jsonb	   *answer = NULL;
+
+	call_arguments(fcinfo, args, nulls);
+	if (!detect_spec(args, nulls, &spec))
+		PG_RETURN_NULL();
+	if ((failure = oss_spec_failure(&spec)) != NULL)
+		oss_failure_throw(failure);
+	request = detect_run(&spec, &group);
+	if ((failure = oss_request_failure(request)) == NULL)
+		answer = oss_answer_parse(request, &failure);
+	if (failure != NULL)
+		oss_failure_throw(failure);
+	oss_group_free(group);
+	PG_RETURN_JSONB_P(answer);
+}

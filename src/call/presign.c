@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ * presign.c
+ *	  presign(): a URL with which a browser can show an image for a while.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/request.h"
+#include "client/signed_request.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "protocol/image_labels.h"
+#include "spi/result_rows.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_presign);
+
+/* Seconds that a URL lives unless told, if its token does. */
+#define DEFAULT_EXPIRES	900
+
+/* The arguments, in the order of the SQL declaration. */
+enum PresignArgument
+{
+	PRESIGN_BUCKET,
+	PRESIGN_KEY,
+	PRESIGN_EXPIRES,
+	PRESIGN_PROCESS,
+	PRESIGN_VERSION_ID,
+	PRESIGN_SERVER
+};
+
+/* Return the seconds of an interval; raise unless the service takes them. */
+static long
+expires_seconds(const Interval *interval)
+{
+	double		seconds;
+
+	seconds = interval->time / 1000000.0 + interval->day * 86400.0 +
+		interval->month * 30.0 * 86400.0;
+	if (seconds < 1 || seconds > OSS_EXPIRES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid lifetime of a presigned URL"),
+				 errdetail("Valid is 1 second to 7 days.")));
+	return (long) seconds;
+}
+
+/*
+ * Return the seconds that a URL lives whose key lives for left more, or -1 if
+ * that is not known: the service refuses it when the key's token has ended.
+ */
+static long
+living_seconds(const OssServer *server, long expires, bool told, long left)
+{
+	if (left < 0 || expires <= left)
+		return expires;
+	if (!told && left > 0)
+		return left;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a presigned URL cannot outlive the key that signs it"),
+			 errdetail("The URL is to live for %ld seconds, but the key from source \"%s\" ends in %ld seconds, at %s.",
+					   expires, credential_source_name(server->source), left,
+					   timestamptz_to_str(GetCurrentTimestamp() + left * USECS_PER_SEC)),
+			 errhint("Ask for a shorter expires, or use a user mapping with an access key that does not expire.")));
+	return 0;
+}
+
+/* Raise unless the instruction is one that a URL may carry. */
+static void
+check_process(const char *process)
+{
+	const char *problem = NULL;
+
+	if (process != NULL)
+		problem = oss_process_presign_problem(process);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a presigned URL cannot carry this process instruction"),
+				 errdetail_internal("%s", oss_sentence(problem)),
+				 errhint("Basic image operations are possible, such as \"image/resize,w_200\".")));
+}
+
+/* presign(bucket, key, expires, process, version_id, server) */
+Datum
+oss_labels_presign(PG_FUNCTION_ARGS)
+{
+	OssLabelsSpec spec = {0};
+	OssTarget	target = {.method = "GET"};
+	const OssFailure *failure;
+	OssCredentials who;
+	bool		told = !PG_ARGISNULL(PRESIGN_EXPIRES);
+	long		expires = DEFAULT_EXPIRES;
+
+	if (PG_ARGISNULL(PRESIGN_BUCKET) || PG_ARGISNULL(PRESIGN_KEY))
+		PG_RETURN_NULL();
+	target.bucket = spec.bucket = oss_utf8_argument(fcinfo, PRESIGN_BUCKET);
+	target.key = spec.key = oss_utf8_argument(fcinfo, PRESIGN_KEY);
+	target.version_id = spec.version_id = oss_utf8_argument(fcinfo, PRESIGN_VERSION_ID);
+	target.process = oss_utf8_argument(fcinfo, PRESIGN_PROCESS);
+	if (told)
+		expires = expires_seconds(PG_GETARG_INTERVAL_P(PRESIGN_EXPIRES));
+	check_process(target.process);
+	if ((failure = oss_spec_failure(&spec)) != NULL)
+		oss_failure_throw(failure);
+	spec.server = oss_server_get(oss_name_argument(fcinfo, PRESIGN_SERVER),
+								 GetUserId());
+
+	/* waiting for credentials may handle an invalidation */
+	oss_server_hold(spec.server);
+	expires = living_seconds(spec.server, expires, told,
+							 oss_server_credentials_for(spec.server, expires, &who));
+	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(spec.server, &target, &who,
+													expires)));
+}

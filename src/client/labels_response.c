@@ -1,0 +1,236 @@
+/*-------------------------------------------------------------------------
+ * labels_response.c
+ *	  Turn the body of an answer into jsonb and labels.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "client/labels_response.h"
+#include "compat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+/*
+ * Name the trouble of a body that jsonb does not take; NULL when the error is
+ * not about the body.
+ */
+static const char *
+code_of_error(int sqlerrcode)
+{
+	if (sqlerrcode == ERRCODE_UNTRANSLATABLE_CHARACTER)
+		return "AnswerEncoding";
+	if (sqlerrcode == ERRCODE_CHARACTER_NOT_IN_REPERTOIRE)
+		return "AnswerNotUtf8";
+
+	/* not JSON, a number beyond all bounds, nested too deeply */
+	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		return "NotLabels";
+	return NULL;
+}
+
+/* Name the thing asked for in the failure of an answer that came. */
+static const OssFailure *
+answer_failure(const OssRequest *request, const char *code, const char *detail)
+{
+	OssFailure *failure = oss_failure_make(code, detail,
+										   oss_request_what(request));
+
+	failure->http_status = 200;
+	failure->request_id = pstrdup(oss_request_id(request));
+	return failure;
+}
+
+/*
+ * Parse a body.  The error is caught without a subtransaction: conversion and
+ * jsonb's input function take no locks and hold nothing but memory.
+ */
+static Jsonb *
+parse_body(const OssRequest *request, const char *body, size_t len,
+		   const OssFailure **failure)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	uint32		interrupts = InterruptHoldoffCount;
+	uint32		cancels = QueryCancelHoldoffCount;
+	Jsonb	   *volatile answer = NULL;
+
+	PG_TRY();
+	{
+		char	   *string = pg_any_to_server(body, (int) len, PG_UTF8);
+
+		answer = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+													CStringGetDatum(string)));
+	}
+	PG_CATCH();
+	{
+		const char *code;
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		code = code_of_error(geterrcode());
+		if (code == NULL)
+			PG_RE_THROW();
+
+		/* an ERROR sets these to 0, which is right at top level only */
+		InterruptHoldoffCount = interrupts;
+		QueryCancelHoldoffCount = cancels;
+		error = CopyErrorData();
+		FlushErrorState();
+		*failure = answer_failure(request, code,
+								  error->detail ? error->detail : error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	return answer;
+}
+
+/* Find a field of an object; NULL when it is absent. */
+static JsonbValue *
+field(JsonbContainer *object, const char *name, JsonbValue *out)
+{
+	return getKeyJsonValueFromContainer(object, name, strlen(name), out);
+}
+
+/*
+ * Is this an answer of image/labels?  An ignored action would give the image
+ * itself with status 200, a proxy its own page (reference 7.4); and IMM's own
+ * error document has a RequestId too, beside its Code (6.1).
+ */
+static bool
+is_labels_document(Jsonb *answer)
+{
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(answer))
+		return false;
+	if (field(&answer->root, "Labels", &value) != NULL)
+		return value.type == jbvNull ||
+			(value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data));
+	return field(&answer->root, "Code", &value) == NULL &&
+		field(&answer->root, "RequestId", &value) != NULL &&
+		value.type == jbvString;
+}
+
+/* Parse the body of a finished request. */
+Jsonb *
+oss_answer_parse(const OssRequest *request, const OssFailure **failure)
+{
+	size_t		len;
+	const char *body = oss_request_body(request, &len);
+	Jsonb	   *answer;
+
+	*failure = NULL;
+	if (len == 0 || memchr(body, '\0', len) != NULL)
+	{
+		*failure = answer_failure(request, "NotLabels", len == 0 ?
+								  "The answer is empty." :
+								  "The answer holds NUL bytes.");
+		return NULL;
+	}
+	answer = parse_body(request, body, len, failure);
+	if (answer != NULL && !is_labels_document(answer))
+	{
+		*failure = answer_failure(request, "NotLabels",
+								  "The answer is JSON without Labels.");
+		return NULL;
+	}
+	return answer;
+}
+
+/* Return a field as text, NULL unless it is a string. */
+static text *
+text_field(JsonbContainer *object, const char *name)
+{
+	JsonbValue	value;
+
+	if (field(object, name, &value) == NULL || value.type != jbvString)
+		return NULL;
+	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
+}
+
+/* Read a field as a finite number; returns false unless it is one. */
+static bool
+double_field(JsonbContainer *object, const char *name, double *out)
+{
+	JsonbValue	value;
+	Datum		number;
+
+	if (field(object, name, &value) == NULL || value.type != jbvNumeric)
+		return false;
+
+	/* float8in() of the digits would raise what a double can't hold */
+	number = DirectFunctionCall1(numeric_float8_no_overflow,
+								 NumericGetDatum(value.val.numeric));
+	*out = DatumGetFloat8(number);
+	return !isinf(*out) && !isnan(*out);
+}
+
+/* Read a field as a whole number of 32 bits; returns false unless it is one. */
+static bool
+int_field(JsonbContainer *object, const char *name, int32 *out)
+{
+	double		number;
+
+	if (!double_field(object, name, &number) || number != floor(number) ||
+		number < PG_INT32_MIN || number > PG_INT32_MAX)
+		return false;
+	*out = (int32) number;
+	return true;
+}
+
+/* Read one label. */
+static void
+read_label(JsonbValue *value, bool with_raw, OssLabel *label)
+{
+	JsonbContainer *object = value->val.binary.data;
+
+	label->name = text_field(object, "LabelName");
+	label->parent = text_field(object, "ParentLabelName");
+	label->language = text_field(object, "Language");
+	label->has_level = int_field(object, "LabelLevel", &label->level);
+	label->has_confidence = double_field(object, "LabelConfidence",
+										 &label->confidence);
+	label->has_centric = double_field(object, "CentricScore", &label->centric);
+	label->raw = with_raw ? JsonbValueToJsonb(value) : NULL;
+}
+
+/* Find the array of labels; NULL when there is none. */
+static JsonbContainer *
+labels_array(const Jsonb *answer)
+{
+	JsonbValue	value;
+
+	if (field(unconstify(JsonbContainer *, &answer->root), "Labels", &value) == NULL ||
+		value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
+		return NULL;
+	return value.val.binary.data;
+}
+
+/* Read the labels of a parsed answer. */
+int
+oss_answer_labels(const Jsonb *answer, bool with_raw, OssLabel **labels)
+{
+	JsonbContainer *array = labels_array(answer);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			n = 0;
+
+	*labels = NULL;
+	if (array == NULL || JsonContainerSize(array) == 0)
+		return 0;
+	*labels = palloc0(sizeof(OssLabel) * JsonContainerSize(array));
+	it = JsonbIteratorInit(array);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		/* what is no object is no label; raw answers still show it */
+		if (token == WJB_ELEM && value.type == jbvBinary &&
+			JsonContainerIsObject(value.val.binary.data))
+			read_label(&value, with_raw, &(*labels)[n++]);
+	}
+	return n;
+}

@@ -1,0 +1,540 @@
+/*-------------------------------------------------------------------------
+ * rate_limit.c
+ *	  The gate before each request.
+ *
+ * Two limits on the rate.  A server's max_requests_per_second is exact: requests
+ * are due evenly, and none goes much before it is due.  What a bucket's throttles
+ * tell is found by additive increase and multiplicative decrease, and followed
+ * by even pacing.
+ *
+ * One slot is locked at a time: what a bucket's slot gave is given back when the
+ * server's refuses.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <math.h>
+
+#include "client/http.h"
+#include "client/http_loop.h"
+#include "client/rate_limit.h"
+#include "client/rate_table.h"
+#include "miscadmin.h"
+
+#define SECOND INT64CONST(1000000)
+
+/*
+ * n requests take a little more than a second, for not all take the same time to
+ * the service, which counts when they arrive.  One that is late may be made up
+ * for by SLACK: n + 1 in a row take WINDOW - SLACK at least.
+ */
+#define WINDOW (SECOND + 50000)
+#define SLACK 20000
+
+#define TENTH (SECOND / 10)
+#define TENTHS FLOW_TENTHS
+
+/* A throttle lowers the rate to this share of what went through. */
+#define DECREASE 0.95
+/* Throttles within this time are answers to the same excess. */
+#define EPOCH (SECOND * 3 / 10)
+/* Share of the rate at the last decrease that is added in a second. */
+#define INCREASE 0.03
+/* Without throttles for so long, the limit seems gone: double each second. */
+#define QUIET (3 * SECOND)
+/* Without throttles for so long there is none. */
+#define FORGET (60 * SECOND)
+
+/* Return the bytes of shared memory. */
+Size
+oss_flow_shared_size(void)
+{
+	return flow_table_size();
+}
+
+/* Attach to the shared table. */
+void
+oss_flow_shared_start(void)
+{
+	flow_table_start();
+}
+
+/* Count answers of the present, forgetting those of ten seconds ago. */
+static void
+turn_tenths(FlowSlot *slot, int64 now)
+{
+	int64		tenth = now / TENTH;
+
+	/* who waited for the lock has an older now than who was before */
+	if (tenth <= slot->tenth)
+		return;
+	if (tenth - slot->tenth >= TENTHS)
+		memset(slot->answered, 0, sizeof(slot->answered));
+	else
+		for (int64 t = slot->tenth + 1; t <= tenth; t++)
+			slot->answered[t % TENTHS] = 0;
+	slot->tenth = tenth;
+}
+
+/* Return the answers within the last n tenths of a second. */
+static double
+answers_within(FlowSlot *slot, int64 now, int n)
+{
+	double		sum = 0;
+
+	turn_tenths(slot, now);
+	for (int i = 0; i < n; i++)
+		sum += slot->answered[(slot->tenth - i + TENTHS) % TENTHS];
+	return sum;
+}
+
+/* Return the answers of about the last second. */
+static double
+answers_of_second(FlowSlot *slot, int64 now)
+{
+	double		with_present = answers_within(slot, now, 10);
+	uint16		present = slot->answered[slot->tenth % TENTHS];
+	uint16		eleventh = slot->answered[(slot->tenth - 10 + TENTHS) % TENTHS];
+
+	return Max(with_present, with_present - present + eleventh);
+}
+
+/* Return in how many us as many requests may be made as a limit says. */
+static int64
+window_of(double limit)
+{
+	return limit < 1 ? (int64) (WINDOW / limit) : WINDOW;
+}
+
+/* Return how many requests that are. */
+static int64
+requests_of(double limit)
+{
+	return (int64) Min(Max(floor(limit), 1), 1e6);
+}
+
+/*
+ * Take over a limit that was altered, as if as much as the one before allowed
+ * had been sent just now.  What was read before ALTER SERVER and is still in
+ * use, by a long query, follows the new limit: with one limit each, the two
+ * would undo each other's and nothing would ever start.
+ */
+static void
+follow_limit(FlowSlot *slot, const OssServer *server, int64 now)
+{
+	double		limit = server->max_requests_per_second;
+
+	if (limit != slot->limit &&
+		(slot->limit < 0 || server->current_at > slot->read_at))
+	{
+		if (slot->limit >= 0 && limit > 0)
+			slot->next_at = now + window_of(limit);
+		slot->limit = limit;
+	}
+	slot->read_at = Max(slot->read_at, server->current_at);
+}
+
+/*
+ * Lock a server's slot, its limit being that of the newest options.  Those who
+ * have no slot share one, which lets through one request a window.  *again
+ * tells whether the options were read again since the last time.
+ */
+static FlowSlot *
+lock_server(const OssServer *server, int64 now, bool *again)
+{
+	FlowSlot   *slot = flow_slot_lock(server->serverid, "", true, now);
+
+	*again = slot->read_at != 0 && server->read_at > slot->read_at;
+	if (!flow_slot_is_spare(slot))
+		follow_limit(slot, server, now);
+	return slot;
+}
+
+/* Return the limit that a server is under. */
+static double
+limit_of(const FlowSlot *slot, const OssServer *server)
+{
+	return flow_slot_is_spare(slot) ? server->max_requests_per_second :
+		slot->limit;
+}
+
+/* Return for how many us a server's limit says to wait. */
+static int64
+exact_wait(const FlowSlot *slot, double limit, int64 now)
+{
+	if (limit <= 0)
+		return 0;
+	return Max(slot->next_at - SLACK - now, 0);
+}
+
+/* Note a request under a server's limit. */
+static void
+exact_sent(FlowSlot *slot, double limit, int64 now)
+{
+	int64		n = flow_slot_is_spare(slot) ? 1 : requests_of(limit);
+
+	if (limit <= 0)
+		return;
+	slot->next_at = Max(slot->next_at, now) + (window_of(limit) + n - 1) / n;
+	slot->busy_until = Max(slot->busy_until, now + window_of(limit) + SLACK);
+}
+
+/* Let the rate grow with time. */
+static void
+grow(FlowSlot *slot, int64 now)
+{
+	double		seconds = (double) (now - slot->tokens_at) / SECOND;
+
+	slot->tokens_at = now;
+	if (seconds <= 0)
+		return;
+	if (now - slot->throttled_at < QUIET)
+		slot->rate += slot->last_rate * INCREASE * seconds;
+	else if (answers_within(slot, now, 10) > slot->rate / 2)
+		slot->rate *= exp2(Min(seconds, 1));
+	slot->tokens = Min(slot->tokens + slot->rate * seconds,
+					   Max(slot->rate / 50, 1));
+	if (slot->rate > 1e5 || now - slot->throttled_at > FORGET)
+		slot->rate = 0;
+}
+
+/* Return for how many us a bucket's hold and rate say to wait. */
+static int64
+paced_wait(FlowSlot *slot, int64 now)
+{
+	if (slot->held_until > now)
+		return slot->held_until - now;
+	if (slot->rate > 0)
+		grow(slot, now);
+	if (slot->rate == 0 || slot->tokens >= 1)
+		return 0;
+	return (int64) ((1 - slot->tokens) / slot->rate * SECOND) + 1;
+}
+
+/* Lower the rate, once for each excess. */
+static void
+throttle(FlowSlot *slot, int64 now)
+{
+	double		through = Max(answers_of_second(slot, now), 1);
+
+	slot->throttled++;
+	slot->throttled_at = now;
+	slot->busy_until = Max(slot->busy_until, now + FORGET);
+	if (slot->rate > 0 && now - slot->decreased_at < EPOCH)
+		return;
+	slot->guessed = slot->rate == 0;
+	if (slot->rate > 0)
+		through = Min(slot->rate, through * 1.1);
+	slot->last_rate = through;
+	slot->rate = Max(through * DECREASE, 0.2);
+
+	/* before the first one, most of a second's worth went out at once */
+	slot->tokens = slot->guessed ? slot->rate * -0.8 : Min(slot->tokens, 0);
+	slot->tokens_at = now;
+	slot->decreased_at = now;
+}
+
+/* Count an answer. */
+static void
+count_answer(FlowSlot *slot, int64 now)
+{
+	turn_tenths(slot, now);
+	if (slot->answered[slot->tenth % TENTHS] < PG_UINT16_MAX)
+		slot->answered[slot->tenth % TENTHS]++;
+	if (slot->rate > 0 && slot->guessed && now - slot->decreased_at < SECOND)
+	{
+		slot->last_rate = Max(slot->last_rate, answers_of_second(slot, now));
+		slot->rate = Max(slot->rate, slot->last_rate * DECREASE);
+	}
+}
+
+/* Take a bucket's leave to send; returns for how many us to wait, 0: taken. */
+static int64
+take_paced(Oid serverid, const char *bucket, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, bucket, true, now);
+	int64		wait = paced_wait(slot, now);
+
+	if (wait == 0 && slot->rate > 0)
+		slot->tokens -= 1;
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Give it back. */
+static void
+give_paced(Oid serverid, const char *bucket, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, bucket, false, now);
+
+	if (slot == NULL)
+		return;
+	if (slot->rate > 0)
+		slot->tokens += 1;
+	flow_slot_unlock(slot);
+}
+
+/* Take a server's leave to send; returns for how many us to wait, 0: taken. */
+static int64
+take_exact(const OssServer *server, int64 now)
+{
+	bool		again;
+	FlowSlot   *slot = lock_server(server, now, &again);
+	double		limit = limit_of(slot, server);
+	int64		wait = exact_wait(slot, limit, now);
+
+	if (wait == 0)
+		exact_sent(slot, limit, now);
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Return us as ms, not less. */
+static long
+ms_of(int64 us)
+{
+	return (long) ((us + 999) / 1000);
+}
+
+/*
+ * Without shared memory nobody tells this process of ALTER SERVER and the like
+ * (see worker/database_ddl.c): it ends holds when the options were read
+ * again.
+ */
+static void
+heed_options(const OssServer *server, int64 now)
+{
+	FlowSlot   *slot;
+	bool		again;
+
+	if (flow_table_is_shared())
+		return;
+	slot = lock_server(server, now, &again);
+	flow_slot_unlock(slot);
+	if (again)
+		oss_flow_resume(server->serverid, NULL);
+}
+
+/* Ask to send one request now. */
+long
+oss_flow_try_start(OssServer *server, const char *bucket)
+{
+	int64		now;
+	int64		wait;
+
+	if (server->in_flight >= server->max_concurrency ||
+		http_in_flight() >= http_loop_connections())
+		return OSS_FLOW_WAIT_FOR_END;
+	now = http_clock_us();
+	heed_options(server, now);
+	wait = take_paced(server->serverid, bucket, now);
+	if (wait == 0)
+	{
+		wait = take_exact(server, now);
+		if (wait > 0)
+			give_paced(server->serverid, bucket, now);
+	}
+	if (wait > 0)
+		return Min(ms_of(wait), OSS_FLOW_LOOK_MS);
+	server->in_flight++;
+	return 0;
+}
+
+/* Tell the end of a request. */
+void
+oss_flow_end(OssServer *server, const char *bucket, OssFlowOutcome outcome)
+{
+	int64		now = http_clock_us();
+	FlowSlot   *slot;
+
+	Assert(server->in_flight > 0);
+	server->in_flight--;
+	if (outcome == OSS_FLOW_LOST)
+		return;
+	slot = flow_slot_lock(server->serverid, bucket, true, now);
+	if (outcome == OSS_FLOW_THROTTLED)
+		throttle(slot, now);
+	else
+		count_answer(slot, now);
+	flow_slot_unlock(slot);
+}
+
+/* Let nothing of a bucket start for a while. */
+void
+oss_flow_hold(OssServer *server, const char *bucket, long ms)
+{
+	int64		now = http_clock_us();
+	int64		until = now + Min(ms, OSS_FLOW_MOST_HOLD_MS) * 1000;
+	FlowSlot   *slot = flow_slot_lock(server->serverid, bucket, true, now);
+
+	slot->held_until = Max(slot->held_until, until);
+	slot->busy_until = Max(slot->busy_until, until);
+	flow_slot_unlock(slot);
+}
+
+/* End holds, and forget what throttles taught. */
+void
+oss_flow_resume(Oid serverid, const char *bucket)
+{
+	for (int i = 0; i < FLOW_SLOTS; i++)
+	{
+		FlowSlot   *slot = flow_slot_lock_nth(i);
+
+		if (slot == NULL)
+			return;
+		if (slot->dbid == MyDatabaseId &&
+			(slot->serverid == serverid || !OidIsValid(serverid)) &&
+			(bucket == NULL || strcmp(slot->bucket, bucket) == 0))
+		{
+			slot->held_until = 0;
+			slot->rate = 0;
+		}
+		flow_slot_unlock(slot);
+	}
+}
+
+/* Return for how many us a bucket's hold and rate let nothing start. */
+static int64
+bucket_wait(Oid serverid, const char *bucket, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, bucket, false, now);
+	int64		wait;
+
+	if (slot == NULL)
+		return 0;
+	wait = paced_wait(slot, now);
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Return for how many us a server's limit lets nothing start. */
+static int64
+server_wait(const OssServer *server, int64 now)
+{
+	bool		again;
+	FlowSlot   *slot = lock_server(server, now, &again);
+	int64		wait = exact_wait(slot, limit_of(slot, server), now);
+
+	flow_slot_unlock(slot);
+	return wait;
+}
+
+/* Return for how many ms nothing may start. */
+long
+oss_flow_wait(OssServer *server, const char *bucket)
+{
+	int64		now = http_clock_us();
+	int64		wait;
+
+	heed_options(server, now);
+	wait = server_wait(server, now);
+	if (bucket != NULL)
+		wait = Max(wait, bucket_wait(server->serverid, bucket, now));
+	return ms_of(wait);
+}
+
+/* Return how many requests start within ms at a rate, after a wait. */
+static double
+requests_within(double rate, int64 wait_us, long ms)
+{
+	if (wait_us > ms * INT64CONST(1000))
+		return 0;
+	return rate > 0 ? Max(rate * ms / 1000, 1) : INT_MAX;
+}
+
+/* Estimate how many requests may start within the next ms. */
+int
+oss_flow_allowance(OssServer *server, const char *bucket, long ms)
+{
+	int64		now = http_clock_us();
+	bool		again;
+	FlowSlot   *slot = lock_server(server, now, &again);
+	double		limit = limit_of(slot, server);
+	double		most = requests_within(limit, exact_wait(slot, limit, now), ms);
+
+	flow_slot_unlock(slot);
+	if (bucket == NULL)
+		return (int) most;
+	slot = flow_slot_lock(server->serverid, bucket, false, now);
+	if (slot != NULL)
+	{
+		int64		wait = paced_wait(slot, now);
+
+		most = Min(most, requests_within(slot->rate, wait, ms));
+		flow_slot_unlock(slot);
+	}
+	return (int) most;
+}
+
+/*
+ * Return the answers a second over the last ten seconds, or since the first of
+ * them when that is later.
+ */
+static double
+answer_rate(FlowSlot *slot, int64 now)
+{
+	double		sum = answers_within(slot, now, TENTHS);
+	int			age = TENTHS;
+
+	while (age > 10 &&
+		   slot->answered[(slot->tenth - (age - 1) + TENTHS) % TENTHS] == 0)
+		age--;
+	return sum * 10 / age;
+}
+
+/* Fill in what a bucket's slot says. */
+static void
+report_slot(FlowSlot *slot, OssFlowReport *report, int64 now)
+{
+	(void) paced_wait(slot, now);
+	report->serverid = slot->serverid;
+	strlcpy(report->bucket, slot->bucket, sizeof(report->bucket));
+	report->answers_per_second = answer_rate(slot, now);
+	report->requests_per_second = slot->rate;
+	report->slowed_down = slot->rate > 0;
+	report->throttled = slot->throttled;
+	report->held_ms = ms_of(Max(slot->held_until - now, 0));
+}
+
+/* Return a server's limit, 0 when it has none. */
+static double
+known_limit(Oid serverid, int64 now)
+{
+	FlowSlot   *slot = flow_slot_lock(serverid, "", false, now);
+	double		limit;
+
+	if (slot == NULL)
+		return 0;
+	limit = Max(slot->limit, 0);
+	flow_slot_unlock(slot);
+	return limit;
+}
+
+/* Describe the next bucket of this database. */
+bool
+oss_flow_report(int *at, OssFlowReport *report)
+{
+	int64		now = http_clock_us();
+
+	while (*at < FLOW_SLOTS)
+	{
+		FlowSlot   *slot = flow_slot_lock_nth((*at)++);
+		bool		ours;
+		double		limit;
+
+		if (slot == NULL)
+			return false;
+		ours = slot->dbid == MyDatabaseId && slot->bucket[0] != '\0';
+		if (ours)
+			report_slot(slot, report, now);
+		flow_slot_unlock(slot);
+		if (!ours)
+			continue;
+		limit = known_limit(report->serverid, now);
+		if (limit > 0 && (!report->slowed_down || limit < report->requests_per_second))
+			report->requests_per_second = limit;
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,192 @@
+/*-------------------------------------------------------------------------
+ * rate_table.c
+ *	  Slots for servers and their buckets, in shared memory if the library is
+ *	  preloaded, else in the process's own.
+ *
+ * The slots are in sets; the hash of who wants one says in which.  A set's
+ * spinlock guards its slots.  Under it is nothing but arithmetic on one slot and
+ * a look at each slot of the set.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/rate_table.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+
+#define SETS 64
+#define WAYS (FLOW_SLOTS / SETS)
+
+/*
+ * A set.  hashes are those of the slots' owners, 0 for a free slot.  The spare
+ * slot comes last.
+ */
+typedef struct FlowSet
+{
+	slock_t		mutex;
+	uint32		hashes[WAYS];
+	FlowSlot	slots[WAYS + 1];
+} FlowSet;
+
+static FlowSet *sets = NULL;
+static bool shared = false;
+
+/* Make a table in memory that is all zero. */
+static void
+init_sets(FlowSet *new_sets)
+{
+	for (int i = 0; i < SETS; i++)
+	{
+		SpinLockInit(&new_sets[i].mutex);
+		new_sets[i].slots[WAYS].limit = -1;
+	}
+}
+
+/* Return the bytes of shared memory. */
+Size
+flow_table_size(void)
+{
+	return MAXALIGN(sizeof(FlowSet) * SETS);
+}
+
+/* Attach to the shared table. */
+void
+flow_table_start(void)
+{
+	bool		found;
+
+	sets = ShmemInitStruct("oss_labels flow", sizeof(FlowSet) * SETS, &found);
+	shared = true;
+	if (!found)
+	{
+		memset(sets, 0, sizeof(FlowSet) * SETS);
+		init_sets(sets);
+	}
+}
+
+/* Do all processes have the same table? */
+bool
+flow_table_is_shared(void)
+{
+	return shared;
+}
+
+/* Return the set that a slot is in. */
+static FlowSet *
+set_of(const FlowSlot *slot)
+{
+	return &sets[((const char *) slot - (const char *) sets) / sizeof(FlowSet)];
+}
+
+/* Compute the hash of a server or bucket, never 0. */
+static uint32
+hash_of(Oid serverid, const char *bucket)
+{
+	uint32		hash = hash_combine(murmurhash32(MyDatabaseId),
+									murmurhash32(serverid));
+
+	hash = hash_combine(hash, hash_bytes((const unsigned char *) bucket,
+										 strnlen(bucket, OSS_BUCKET_MAX)));
+	return Max(hash, 1);
+}
+
+/* Is a slot that of a server or bucket? */
+static bool
+is_of(const FlowSlot *slot, Oid serverid, const char *bucket)
+{
+	return slot->serverid == serverid && slot->dbid == MyDatabaseId &&
+		strncmp(slot->bucket, bucket, OSS_BUCKET_MAX) == 0;
+}
+
+/*
+ * Give a slot to a server or bucket.  It may have sent something a moment ago
+ * when the spare slot was all there was for it, so that it waits as that one
+ * would.
+ */
+static void
+take_slot(FlowSlot *slot, Oid serverid, const char *bucket)
+{
+	memset(slot, 0, sizeof(FlowSlot));
+	slot->dbid = MyDatabaseId;
+	slot->serverid = serverid;
+	strlcpy(slot->bucket, bucket, sizeof(slot->bucket));
+	slot->limit = -1;
+	slot->next_at = set_of(slot)->slots[WAYS].next_at;
+}
+
+/* Find a slot in a locked set; returns NULL when there is none, and no other. */
+static FlowSlot *
+find_slot(FlowSet *set, uint32 hash, Oid serverid, const char *bucket,
+		  bool create, int64 now)
+{
+	int			oldest = -1;
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		FlowSlot   *slot = &set->slots[i];
+
+		if (set->hashes[i] == hash && is_of(slot, serverid, bucket))
+			return slot;
+		if (create && slot->busy_until <= now &&
+			(oldest < 0 || slot->used_at < set->slots[oldest].used_at))
+			oldest = i;
+	}
+	if (oldest < 0)
+		return NULL;
+	take_slot(&set->slots[oldest], serverid, bucket);
+	set->hashes[oldest] = hash;
+	return &set->slots[oldest];
+}
+
+/* Lock and return the slot of a server or bucket. */
+FlowSlot *
+flow_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
+{
+	static FlowSet own[SETS];
+	uint32		hash = hash_of(serverid, bucket);
+	FlowSet    *set;
+	FlowSlot   *slot;
+
+	if (sets == NULL)
+	{
+		init_sets(own);
+		sets = own;
+	}
+	set = &sets[hash % SETS];
+	SpinLockAcquire(&set->mutex);
+	slot = find_slot(set, hash, serverid, bucket, create, now);
+	if (slot != NULL)
+		slot->used_at = now;
+	else if (create)
+		slot = &set->slots[WAYS];
+	else
+		SpinLockRelease(&set->mutex);
+	return slot;
+}
+
+/* Is it the slot of those who have none? */
+bool
+flow_slot_is_spare(const FlowSlot *slot)
+{
+	return slot == &set_of(slot)->slots[WAYS];
+}
+
+/* Lock and return the slot of a number. */
+FlowSlot *
+flow_slot_lock_nth(int n)
+{
+	Assert(n >= 0 && n < FLOW_SLOTS);
+	if (sets == NULL)
+		return NULL;
+	SpinLockAcquire(&sets[n / WAYS].mutex);
+	return &sets[n / WAYS].slots[n % WAYS];
+}
+
+/* Unlock a slot. */
+void
+flow_slot_unlock(FlowSlot *slot)
+{
+	SpinLockRelease(&set_of(slot)->mutex);
+}

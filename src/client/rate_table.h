@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ * rate_table.h
+ *	  The table in which processes share what they know of the rates of
+ *	  servers and of their buckets.
+ *
+ * Middle floor; for rate_limit.c alone.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_FLOW_TABLE_H
+#define OSS_FLOW_TABLE_H
+
+#include "postgres.h"
+
+#include "protocol/uri.h"
+
+/* Slots of the table, which every database of the cluster shares. */
+#define FLOW_SLOTS	4096
+
+/* Answers are counted by tenths of a second, for ten seconds. */
+#define FLOW_TENTHS 100
+
+/*
+ * What is known of a server (bucket "") or of one of its buckets.  A server's
+ * slot has the limit of its options, a bucket's what throttles taught.  Times
+ * are http_clock_us()'s, the same in all processes.
+ */
+typedef struct FlowSlot
+{
+	Oid			dbid;			/* InvalidOid: free, or the set's spare */
+	Oid			serverid;
+	char		bucket[OSS_BUCKET_MAX + 1];
+	int64		used_at;
+	int64		busy_until;		/* must not be forgotten before */
+
+	double		limit;			/* -1: nothing was asked yet, 0: none */
+	int64		read_at;		/* of the options that were seen last */
+	int64		next_at;		/* when the next request is due, evenly */
+
+	double		rate;			/* found by throttles, 0: none */
+	double		last_rate;		/* before the last decrease */
+	double		tokens;
+	int64		tokens_at;
+	int64		decreased_at;
+	bool		guessed;		/* the first decrease: too few answers had
+								 * come to know the rate */
+	int64		throttled_at;
+	int64		held_until;
+	int64		throttled;
+
+	int64		tenth;			/* number of the current one */
+	uint16		answered[FLOW_TENTHS];
+} FlowSlot;
+
+/*
+ * Lock and return the slot of a server (bucket "") or bucket of this database.
+ * Without one it gets a free one, or that of whom nobody has used longest and
+ * that is not busy.  When all are busy the spare one is returned, which is
+ * everybody's who has none.  With create false NULL is returned instead, and
+ * nothing is locked.  Never throws.
+ */
+extern FlowSlot *flow_slot_lock(Oid serverid, const char *bucket, bool create,
+								int64 now);
+
+/* Is it the slot of those who have none? */
+extern bool flow_slot_is_spare(const FlowSlot *slot);
+
+/*
+ * Lock and return the slot of a number below FLOW_SLOTS, used or not.  Returns
+ * NULL when nothing was asked for yet.
+ */
+extern FlowSlot *flow_slot_lock_nth(int n);
+
+/* Unlock a slot. */
+extern void flow_slot_unlock(FlowSlot *slot);
+
+/* Do all processes have the same table? */
+extern bool flow_table_is_shared(void);
+
+/* Bytes of shared memory, and its start. */
+extern Size flow_table_size(void);
+extern void flow_table_start(void);
+
+#endif							/* OSS_FLOW_TABLE_H */

@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ * signed_request.c
+ *	  Sign requests to a server.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/clock.h"
+#include "client/signed_request.h"
+#include "utils/timestamp.h"
+
+/* sha256, date, token, payer, authorization */
+#define MAX_HEADERS		5
+/* process, version, payer */
+#define MAX_PARAMETERS	3
+
+/*
+ * The request being signed.  The fields point into the target, the credentials
+ * and this struct.
+ */
+typedef struct Signing
+{
+	OssToSign	what;
+	OssField	headers[MAX_HEADERS];
+	OssField	query[MAX_PARAMETERS];
+} Signing;
+
+/* Return the service's time as we know it. */
+static time_t
+service_now(const OssServer *server)
+{
+	return timestamptz_to_time_t(GetCurrentTimestamp() +
+								 oss_clock_offset_ms(server->serverid) * 1000);
+}
+
+/* Set a server's clock offset from a date of its. */
+bool
+oss_correct_clock(const OssServer *server, const char *date)
+{
+	time_t		theirs = http_parse_date(date);
+
+	if (theirs == (time_t) -1)
+		return false;
+	oss_clock_set_offset_ms(server->serverid,
+							(time_t_to_timestamptz(theirs) -
+							 GetCurrentTimestamp()) / 1000);
+	return true;
+}
+
+/* Raise that memory is short. */
+static void
+out_of_memory(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("could not sign a request"),
+			 errdetail("Out of memory, or libcrypto failed.")));
+}
+
+/* Begin with what header and URL form have in common. */
+static void
+begin(Signing *signing, const OssServer *server, const OssTarget *target)
+{
+	OssToSign  *what = &signing->what;
+
+	memset(signing, 0, sizeof(*signing));
+	what->method = target->method;
+	what->bucket = target->bucket;
+	what->key = target->key;
+	what->region = server->region;
+	what->product = server->product;
+	what->headers = signing->headers;
+	what->query = signing->query;
+	oss_timestamp(service_now(server), what->timestamp);
+	if (target->process != NULL)
+		signing->query[what->nquery++] = oss_field("x-oss-process", target->process);
+	if (target->version_id != NULL)
+		signing->query[what->nquery++] = oss_field("versionId", target->version_id);
+}
+
+/* Add a header. */
+static void
+add_header(Signing *signing, const char *name, const char *value)
+{
+	signing->headers[signing->what.nheaders++] = oss_field(name, value);
+}
+
+/* Add the headers of the header form, the signature among them. */
+static bool
+sign(Signing *signing, OssServer *server, const OssCredentials *who,
+	 OssText *authorization)
+{
+	add_header(signing, "x-oss-content-sha256", "UNSIGNED-PAYLOAD");
+	add_header(signing, "x-oss-date", signing->what.timestamp);
+	if (who->token != NULL)
+		add_header(signing, "x-oss-security-token", who->token);
+	if (server->requester_pays)
+		add_header(signing, "x-oss-request-payer", "requester");
+	oss_text_reset(authorization);
+	if (!oss_sign_header(authorization, &signing->what, who,
+						 &server->signing_key))
+		return false;
+	add_header(signing, "Authorization", authorization->data);
+	return true;
+}
+
+/* Fill in the spec of a request. */
+void
+oss_signed_spec(OssServer *server, const OssTarget *target,
+				const OssCredentials *who, HttpSpec *spec)
+{
+	static Signing signing;
+	static OssText url = {0};
+	static OssText authorization = {0};
+
+	begin(&signing, server, target);
+	if (who != NULL && !sign(&signing, server, who, &authorization))
+		out_of_memory();
+	oss_text_reset(&url);
+	oss_object_url(&url, &server->endpoint, server->addressing,
+				   target->bucket, target->key);
+	if (signing.what.nquery > 0)
+		oss_text_adds(&url, "?");
+	oss_query_string(&url, signing.what.query, signing.what.nquery);
+	if (url.failed)
+		out_of_memory();
+
+	memset(spec, 0, sizeof(*spec));
+	spec->method = target->method;
+	spec->url = url.data;
+	spec->headers = signing.headers;
+	spec->nheaders = signing.what.nheaders;
+	spec->ca_file = server->ca_file;
+	spec->connect_timeout_ms = server->connect_timeout_ms;
+	spec->reach = HTTP_REACH_OSS;
+	spec->allow_http = !server->endpoint.https;
+}
+
+/* Return a presigned URL. */
+char *
+oss_signed_url(OssServer *server, const OssTarget *target,
+			   const OssCredentials *who, long expires)
+{
+	static OssText url = {0};
+	Signing		signing;
+	char	   *copy;
+
+	begin(&signing, server, target);
+	if (server->requester_pays)
+		signing.query[signing.what.nquery++] =
+			oss_field("x-oss-request-payer", "requester");
+	oss_text_reset(&url);
+	oss_object_url(&url, &server->endpoint, server->addressing,
+				   target->bucket, target->key);
+	oss_text_adds(&url, "?");
+	if (url.failed ||
+		!oss_sign_query(&url, &signing.what, who, expires, &server->signing_key) ||
+		url.failed)
+		out_of_memory();
+	copy = pstrdup(url.data);
+	oss_text_wipe(&url);
+	return copy;
+}

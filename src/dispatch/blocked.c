@@ -1,0 +1,121 @@
+/*-------------------------------------------------------------------------
+ * blocked.c
+ *	  Draining the queue: answers that can't be stored now, as another
+ *	  transaction has locked something, or as they are refused.
+ *
+ * They are set aside and tried again soon, while all others go on.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/http.h"
+#include "dispatch/dispatch.h"
+#include "spi/subtransaction.h"
+#include "utils/timestamp.h"
+
+/* When what others have locked is tried again: first and at the longest. */
+#define BLOCK_FIRST_US 100000
+#define BLOCK_LAST_US 1000000
+
+/* Tries after which the view says what a job waits for, and how often the log. */
+#define TRIES_NOTED 4
+#define LOG_US (INT64CONST(60) * USECS_PER_SEC)
+
+/* Set aside a job that others stand in the way of. */
+void
+oss_drain_set_aside(OssDrain *drain, OssJob *job)
+{
+	int64		now = http_clock_us();
+	int64		us = BLOCK_FIRST_US;
+
+	for (int i = 0; i < job->blocks && us < BLOCK_LAST_US; i++)
+		us += us / 2;
+	job->blocks++;
+	job->blocked_until = now + Min(us, BLOCK_LAST_US);
+	drain->probe_until = now + OSS_DRAIN_PROBE_US;
+	dlist_push_tail(&drain->blocked, &job->node);
+	drain->nblocked++;
+	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " steps aside: it could not be stored now",
+		 job->place.id);
+}
+
+/* The time has come for what was set aside: it is finished as before. */
+void
+oss_drain_bring_back(OssDrain *drain, int64 now)
+{
+	dlist_mutable_iter iter;
+
+	if (drain->nblocked == 0 || (now < drain->blocked_due && !drain->stopping))
+		return;
+	dlist_foreach_modify(iter, &drain->blocked)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->blocked_until > now && !drain->stopping)
+			continue;
+		dlist_delete(&job->node);
+		drain->nblocked--;
+		dlist_push_tail(&drain->finished, &job->node);
+		drain->nfinished++;
+	}
+}
+
+/* Tell the view about jobs that were set aside; returns how many there are. */
+static int
+note_jobs(OssDrain *drain, bool refused, const char *reason)
+{
+	OssJob	  **jobs = palloc(sizeof(OssJob *) * drain->nblocked);
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &drain->blocked)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->blocks == TRIES_NOTED && (job->errors > 0) == refused)
+			jobs[n++] = job;
+	}
+	if (n > 0)
+		oss_job_note(jobs, n, drain->token, reason);
+	return n;
+}
+
+/* Say in the view and in the log what has been waiting for a while. */
+static void
+note_blocked(void *arg)
+{
+	OssDrain   *drain = arg;
+	int64		now = http_clock_us();
+
+	(void) note_jobs(drain, true,
+					 "it is answered, and the answer could not be stored: the server's log says why");
+	if (note_jobs(drain, false,
+				  "it is answered, and another transaction has locked its row in oss_labels.image or oss_labels.job") == 0 ||
+		(drain->block_logged_at != 0 && now - drain->block_logged_at < LOG_US))
+		return;
+	drain->block_logged_at = now;
+	ereport(LOG,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg_plural("oss_labels keeps %d answer that other transactions have locked out",
+						   "oss_labels keeps %d answers that other transactions have locked out",
+						   drain->nblocked, drain->nblocked),
+			 errhint("They are stored when those transactions end; other images go on.")));
+}
+
+/* See to what is set aside: what to say of it, and when to try again. */
+void
+oss_drain_see_to_blocked(OssDrain *drain)
+{
+	dlist_iter	iter;
+	ErrorData  *error;
+
+	if (drain->nblocked == 0)
+		return;
+	drain->blocked_due = PG_INT64_MAX;
+	dlist_foreach(iter, &drain->blocked)
+		drain->blocked_due = Min(drain->blocked_due,
+								 dlist_container(OssJob, node, iter.cur)->blocked_until);
+	error = oss_subtransaction(note_blocked, drain);
+	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+}

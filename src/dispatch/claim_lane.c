@@ -1,0 +1,470 @@
+/*-------------------------------------------------------------------------
+ * claim_lane.c
+ *	  Draining the queue, the side of the tables: one claim of one lane.
+ *
+ * What a claim looks at is bounded, and the lane goes on where it stopped.  An
+ * error of a job is that job's: a claim that fails is made again in halves.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/http.h"
+#include "dispatch/dispatch.h"
+#include "spi/subtransaction.h"
+#include "store/store.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Jobs that one statement looks at. */
+#define LEAST_SEEN 16
+#define MOST_SEEN 2048
+
+/* With so many answers locked out, we look for locks before we ask. */
+#define MANY_BLOCKED 500
+
+/* Keep an error as the job's reason. */
+static void
+keep_error(OssJob *job, const ErrorData *error)
+{
+	OssReason	reason = {
+		.sqlerrcode = error->sqlerrcode,
+		.code = NULL,
+		.message = error->message,
+		.detail = error->detail,
+		.hint = error->hint
+	};
+
+	oss_job_set_reason(job, &reason);
+}
+
+/* Fail a job before any request. */
+static void
+fail_early(OssJob *job, int sqlerrcode, const char *code, const char *message)
+{
+	OssReason	reason = {
+		.sqlerrcode = sqlerrcode,
+		.code = code,
+		.message = message
+	};
+
+	oss_job_set_reason(job, &reason);
+	job->verdict = OSS_VERDICT_FAILED;
+}
+
+/* Find the server and mapping of a job's requester, and keep it. */
+static void
+find_target(void *arg)
+{
+	OssJob	   *job = arg;
+
+	job->target = oss_server_get(job->lane->bucket->server->name, job->requester);
+	oss_server_pin(job->target);
+}
+
+/*
+ * Find the server and mapping of a job's requester, whose rights are checked
+ * anew.  Returns the error when that fails.
+ */
+static ErrorData *
+resolve(OssJob *job)
+{
+	ErrorData  *error = oss_subtransaction(find_target, job);
+
+	if (error != NULL)
+		job->target = NULL;
+	return error;
+}
+
+/*
+ * Take what resolve() raised.  Rights that are missing are the requester's
+ * own; otherwise something is not set up, which can be mended.
+ */
+static void
+take_error(OssJob *job, ErrorData *error)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	keep_error(job, error);
+	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		job->verdict = OSS_VERDICT_FAILED;
+	else
+	{
+		job->verdict = OSS_VERDICT_LATER;
+		job->due = GetCurrentTimestamp();
+		job->pause = OSS_SCOPE_REQUESTER;
+		job->refund = true;
+	}
+	FreeErrorData(error);
+}
+
+/* Keep a server's limits, which may have been altered, and a bucket's name. */
+static void
+keep_limits(OssDrain *drain, OssJob *job)
+{
+	DrainBucket *bucket = job->lane->bucket;
+	DrainServer *server = bucket->server;
+
+	if (bucket->name_utf8 == NULL)
+		bucket->name_utf8 = MemoryContextStrdup(drain->context,
+												job->names_utf8[0]);
+	if (server->target == job->target)
+		return;
+	oss_server_pin(job->target);
+	if (server->target)
+		oss_server_unpin(server->target);
+	server->target = job->target;
+	server->max_concurrency = job->target->max_concurrency;
+}
+
+/*
+ * Find a job's server, or its verdict when it has one before any request; it
+ * counts only when the transaction commits.
+ */
+static void
+judge(OssDrain *drain, OssJob *job)
+{
+	OssLabelsSpec spec = {
+		.bucket = job->names_utf8[0],
+		.key = job->names_utf8[1],
+		.version_id = job->names_utf8[2],
+		.has_thr = job->has_thr,
+		.thr = job->thr
+	};
+	const OssFailure *failure;
+	ErrorData  *error;
+
+	if (job->covered)
+		job->verdict = OSS_VERDICT_DONE;
+	else if (job->source_gone)
+		fail_early(job, ERRCODE_UNDEFINED_TABLE, "SourceGone",
+				   "the watched table that the job came from was dropped");
+	else if (job->attempts > oss_job_attempts)
+		fail_early(job, ERRCODE_SYSTEM_ERROR, "ProcessDied",
+				   "the process that had the job died each time");
+	else if (!OidIsValid(job->requester))
+		fail_early(job, ERRCODE_UNDEFINED_OBJECT, "RequesterGone",
+				   "the role that enqueued the job does not exist");
+	else if (!job->in_utf8)
+		fail_early(job, ERRCODE_UNTRANSLATABLE_CHARACTER, "NotInUtf8",
+				   "bucket, key or version has characters that UTF-8 does not have");
+	else if ((failure = oss_spec_failure(&spec)) != NULL)
+		fail_early(job, failure->sqlerrcode, failure->code, failure->message);
+	else if ((error = resolve(job)) != NULL)
+		take_error(job, error);
+	else
+		keep_limits(drain, job);
+}
+
+/* One claim, as a subtransaction does it. */
+typedef struct Claim
+{
+	OssDrain   *drain;
+	DrainLane  *lane;
+	OssLaneKey	key;
+	bool		alone;
+	int32		most_rank;		/* look no farther */
+	int			most_seen;
+	OssSeen    *seen;
+	int			nseen;
+	OssSeen    *taken;			/* of these, those to be claimed */
+	int			ntaken;
+	List	   *jobs;
+} Claim;
+
+/* Look at jobs. */
+static void
+look(void *arg)
+{
+	Claim	   *claim = arg;
+
+	claim->seen = oss_job_look(&claim->key, &claim->lane->place,
+							   claim->most_rank, claim->most_seen,
+							   claim->alone, claim->drain->nfull > 0,
+							   &claim->nseen);
+}
+
+/* Claim jobs, and judge them. */
+static void
+take(void *arg)
+{
+	Claim	   *claim = arg;
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													LEASE_MS);
+	ListCell   *cell;
+
+	claim->jobs = oss_job_claim(&claim->key, claim->taken, claim->ntaken,
+								claim->drain->token, until,
+								claim->drain->context);
+	foreach(cell, claim->jobs)
+	{
+		OssJob	   *job = lfirst(cell);
+
+		job->lane = claim->lane;
+		job->hash = oss_drain_object_hash(job);
+		judge(claim->drain, job);
+	}
+}
+
+/* Free what a claim made that failed. */
+static void
+drop_jobs(Claim *claim)
+{
+	ListCell   *cell;
+
+	foreach(cell, claim->jobs)
+		oss_job_free(lfirst(cell));
+	claim->jobs = NIL;
+}
+
+/* What charging a job needs. */
+typedef struct Charge
+{
+	OssDrain   *drain;
+	int64		id;
+	ErrorData  *error;
+} Charge;
+
+/* Charge a job that can't be claimed. */
+static void
+charge(void *arg)
+{
+	Charge	   *c = arg;
+
+	oss_job_charge(c->id, oss_job_attempts, c->drain->token, c->error);
+}
+
+/*
+ * Take an error of a claim.  It is that of one job: it is charged, and when not
+ * even that can be done, it stays where it is and others go on.
+ */
+static void
+take_claim_error(OssDrain *drain, int64 id, ErrorData *error)
+{
+	Charge		c = {.drain = drain,.id = id,.error = error};
+	ErrorData  *second = oss_subtransaction(charge, &c);
+
+	if (second && ERRCODE_TO_CATEGORY(second->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(second);
+	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("oss_labels could not claim job " INT64_FORMAT ": %s",
+					id, error->message)));
+}
+
+/* Claim what was taken, in halves when there is an error, down to one job. */
+static void
+claim_taken(Claim *claim)
+{
+	ErrorData  *error;
+	OssSeen    *taken = claim->taken;
+	int			n = claim->ntaken;
+	List	   *first;
+
+	if (n == 0)
+		return;
+	error = oss_subtransaction(take, claim);
+	if (error == NULL)
+		return;
+	drop_jobs(claim);
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	if (n == 1)
+	{
+		take_claim_error(claim->drain, taken->place.id, error);
+		return;
+	}
+	claim->ntaken = n / 2;
+	claim_taken(claim);
+	first = claim->jobs;
+	claim->jobs = NIL;
+	claim->taken = taken + n / 2;
+	claim->ntaken = n - n / 2;
+	claim_taken(claim);
+	claim->jobs = list_concat(first, claim->jobs);
+}
+
+/*
+ * Choose up to n of the jobs that were seen, and advance the lane over what was
+ * looked at.  All of one priority that comes after a job that is not due is not
+ * due either: the lane goes on with the next priority.
+ */
+static void
+choose(Claim *claim, int n)
+{
+	DrainLane  *lane = claim->lane;
+	TimestampTz now = GetCurrentTimestamp();
+	int			i;
+
+	claim->taken = palloc(sizeof(OssSeen) * Max(claim->nseen, 1));
+	for (i = 0; i < claim->nseen && claim->ntaken < n; i++)
+	{
+		OssSeen    *seen = &claim->seen[i];
+
+		if (oss_place_compare(&seen->place, &lane->place) <= 0)
+			continue;
+		if (seen->place.due > now)
+		{
+			oss_drain_look_again(lane, &lane->place, seen->place.due);
+			lane->place.rank = seen->place.rank;
+			lane->place.due = DT_NOEND;
+			lane->place.id = PG_INT64_MAX;
+			continue;
+		}
+		if (seen->free && !oss_drain_is_crowded(claim->drain, lane, seen))
+			claim->taken[claim->ntaken++] = *seen;
+		lane->place = seen->place;
+	}
+	lane->head = Max(lane->head, lane->place.rank);
+	if (i == claim->nseen && claim->nseen < claim->most_seen)
+	{
+		/* nothing is left so far as we looked */
+		if (claim->most_rank == PG_INT32_MAX)
+			lane->drained = true;
+		else
+			lane->head = Max(lane->head, claim->most_rank + 1);
+	}
+}
+
+/* What a look for locks needs. */
+typedef struct LockLook
+{
+	int			n;
+	OssJob	  **jobs;
+	OssStoreRow *rows;
+	bool	   *blocked;
+} LockLook;
+
+/* Look whether answers could be stored. */
+static void
+look_for_locks(void *arg)
+{
+	LockLook   *lk = arg;
+
+	oss_store_probe(lk->rows, lk->n, lk->blocked);
+}
+
+/*
+ * Put off jobs whose answers could not be stored now: with many such answers in
+ * hand, no more are paid for.
+ */
+static void
+put_off_blocked(Claim *claim)
+{
+	int			most = list_length(claim->jobs);
+	LockLook	lk = {
+		.jobs = palloc(sizeof(OssJob *) * Max(most, 1)),
+		.rows = palloc0(sizeof(OssStoreRow) * Max(most, 1)),
+		.blocked = palloc0(sizeof(bool) * Max(most, 1))
+	};
+	ErrorData  *error;
+	ListCell   *cell;
+
+	foreach(cell, claim->jobs)
+	{
+		OssJob	   *job = lfirst(cell);
+
+		if (job->verdict != OSS_VERDICT_NONE)
+			continue;
+		lk.rows[lk.n].bucket = job->bucket;
+		lk.rows[lk.n].key = job->key;
+		lk.rows[lk.n].version_id = job->version_id;
+		lk.jobs[lk.n++] = job;
+	}
+	error = oss_subtransaction(look_for_locks, &lk);
+	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	for (int i = 0; error == NULL && i < lk.n; i++)
+	{
+		OssReason	reason = {
+			.sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE,
+			.message = "another transaction has locked its row in oss_labels.image"
+		};
+
+		if (!lk.blocked[i])
+			continue;
+		oss_job_set_reason(lk.jobs[i], &reason);
+		lk.jobs[i]->verdict = OSS_VERDICT_LATER;
+		lk.jobs[i]->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+		lk.jobs[i]->refund = true;
+	}
+}
+
+/* Keep what was claimed. */
+static void
+keep_claimed(Claim *claim, const OssPlace *before)
+{
+	OssDrain   *drain = claim->drain;
+	ListCell   *cell;
+
+	if (!oss_drain_busy(drain) && dlist_is_empty(&drain->claimed))
+		drain->renew_at = http_clock_us() + LEASE_MS * INT64CONST(1000) / 3;
+	foreach(cell, claim->jobs)
+	{
+		OssJob	   *job = lfirst(cell);
+
+		dlist_push_tail(&drain->claimed, &job->node);
+		claim->lane->njobs++;
+	}
+	drain->budget -= list_length(claim->jobs);
+
+	/* somebody has locked some */
+	if (list_length(claim->jobs) < claim->ntaken)
+		oss_drain_look_again(claim->lane, before,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
+}
+
+/*
+ * Claim up to n jobs of a lane, of a rank up to most_rank.  Returns how many
+ * were looked at; *nclaimed of them are to be asked for.
+ */
+int
+oss_drain_claim_lane(OssDrain *drain, DrainLane *lane, int n, int32 most_rank,
+					 bool alone, int *nclaimed)
+{
+	Claim		claim = {
+		.drain = drain,
+		.lane = lane,
+		.key.server = lane->bucket->server->name,
+		.key.bucket = lane->bucket->name,
+		.key.requester = lane->requester,
+		.key.origin = lane->origin,
+		.alone = alone,
+		.most_rank = most_rank,
+		.most_seen = Min(Max(n, LEAST_SEEN), MOST_SEEN)
+	};
+	OssPlace	before = lane->place;
+	ErrorData  *error = oss_subtransaction(look, &claim);
+	ListCell   *cell;
+
+	lane->turn = ++drain->turns;
+	if (error)
+	{
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+		strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("oss_labels could not look at the jobs of bucket \"%s\": %s",
+						lane->bucket->name, error->message)));
+		lane->drained = true;
+		return 1;
+	}
+	lane->empty = claim.nseen == 0 && before.rank == PG_INT32_MIN &&
+		before.due == DT_NOBEGIN && most_rank == PG_INT32_MAX;
+	choose(&claim, n);
+	claim_taken(&claim);
+	if (drain->nblocked >= MANY_BLOCKED)
+		put_off_blocked(&claim);
+	keep_claimed(&claim, &before);
+	foreach(cell, claim.jobs)
+	{
+		if (((OssJob *) lfirst(cell))->verdict == OSS_VERDICT_NONE)
+			(*nclaimed)++;
+	}
+	if (claim.nseen > 0)
+		elog(DEBUG1, "oss_labels: claimed %d of %d jobs looked at in bucket \"%s\" of server \"%s\"",
+			 list_length(claim.jobs), claim.nseen, lane->bucket->name,
+			 lane->bucket->server->name);
+	return claim.nseen;
+}

@@ -1,0 +1,487 @@
+/*-------------------------------------------------------------------------
+ * lane.c
+ *	  Draining the queue: servers, buckets and lanes, and who goes next.
+ *
+ * A lane has the jobs of one server, bucket and requester.  The job of the
+ * highest priority goes next; among equals the lane that has the fewest in
+ * flight, and among those the one that was served longest ago.  What a bucket's
+ * rates or its endpoint hold up holds up its own lanes only.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/http.h"
+#include "client/rate_limit.h"
+#include "dispatch/dispatch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Ready jobs of a server, besides as many as it has slots. */
+#define LEAST_READY 4
+#define MOST_READY 2048
+
+/* So many seconds' answers are kept ready. */
+#define READY_SECONDS 0.25
+
+/* Answers are counted by such windows; the first moments of one say little. */
+#define WINDOW_US 250000
+#define MOMENT_US 50000
+
+/* How often a lane is looked at that waits for its rates. */
+#define LEAST_LOOK_MS 50L
+#define LOOK_MS 500L
+
+/* A bucket that has not answered for so long may be silent for long. */
+#define SILENT_US 1000000
+
+/* What may not start for longer than that is given back. */
+#define HELD_MS 1000L
+
+/* For how long we believe what the rates said. */
+#define ALLOWANCE_US 20000
+
+/* Return the server of a name, making it when it is new. */
+static DrainServer *
+get_server(OssDrain *drain, const char *name)
+{
+	ListCell   *cell;
+	DrainServer *server;
+
+	foreach(cell, drain->servers)
+	{
+		server = lfirst(cell);
+		if (strcmp(server->name, name) == 0)
+			return server;
+	}
+	server = palloc0(sizeof(DrainServer));
+	server->name = pstrdup(name);
+	server->max_concurrency = 16;
+	dlist_init(&server->lanes);
+	drain->servers = lappend(drain->servers, server);
+	return server;
+}
+
+/* Return the bucket of a name, making it when it is new. */
+static DrainBucket *
+get_bucket(OssDrain *drain, DrainServer *server, const char *name)
+{
+	ListCell   *cell;
+	DrainBucket *bucket;
+
+	foreach(cell, drain->buckets)
+	{
+		bucket = lfirst(cell);
+		if (bucket->server == server && strcmp(bucket->name, name) == 0)
+			return bucket;
+	}
+	bucket = palloc0(sizeof(DrainBucket));
+	bucket->server = server;
+	bucket->name = pstrdup(name);
+	bucket->relenting = 1;
+	drain->buckets = lappend(drain->buckets, bucket);
+	return bucket;
+}
+
+/* Find a lane, or make it. */
+DrainLane *
+oss_drain_lane(OssDrain *drain, const OssLaneKey *key, bool create)
+{
+	ListCell   *cell;
+	DrainLane  *lane;
+	MemoryContext old;
+
+	foreach(cell, drain->lanes)
+	{
+		lane = lfirst(cell);
+		if (lane->requester == key->requester && lane->origin == key->origin &&
+			strcmp(lane->bucket->name, key->bucket) == 0 &&
+			strcmp(lane->bucket->server->name, key->server) == 0)
+			return lane;
+	}
+	if (!create)
+		return NULL;
+	old = MemoryContextSwitchTo(drain->context);
+	lane = palloc0(sizeof(DrainLane));
+	lane->bucket = get_bucket(drain, get_server(drain, key->server), key->bucket);
+	lane->bucket->nlanes++;
+	lane->requester = key->requester;
+	lane->origin = key->origin;
+	lane->place.rank = PG_INT32_MIN;
+	lane->place.due = DT_NOBEGIN;
+	dlist_init(&lane->ready);
+	drain->lanes = lappend(drain->lanes, lane);
+	MemoryContextSwitchTo(old);
+	return lane;
+}
+
+/* Free lanes that have no jobs, and buckets of which there is nothing to know. */
+void
+oss_drain_sweep(OssDrain *drain)
+{
+	ListCell   *cell;
+
+	foreach(cell, drain->lanes)
+	{
+		DrainLane  *lane = lfirst(cell);
+
+		if (lane->njobs > 0 || !(lane->empty || lane->paused))
+			continue;
+		lane->bucket->nlanes--;
+		drain->lanes = foreach_delete_current(drain->lanes, cell);
+		pfree(lane);
+	}
+	foreach(cell, drain->buckets)
+	{
+		DrainBucket *bucket = lfirst(cell);
+
+		if (bucket->nlanes > 0 || bucket->held > 0 ||
+			(bucket->answered > 0 && list_length(drain->buckets) < 1000))
+			continue;
+		drain->buckets = foreach_delete_current(drain->buckets, cell);
+		pfree(bucket->name);
+		if (bucket->name_utf8)
+			pfree(bucket->name_utf8);
+		pfree(bucket);
+	}
+}
+
+/* Put a job among its lane's ready ones. */
+void
+oss_drain_make_ready(OssDrain *drain, OssJob *job)
+{
+	DrainLane  *lane = job->lane;
+	DrainServer *server = lane->bucket->server;
+	dlist_node *before = dlist_is_empty(&lane->ready) ? NULL :
+	dlist_tail_node(&lane->ready);
+
+	if (lane->nready++ == 0)
+		dlist_push_tail(&server->lanes, &lane->node);
+	while (before &&
+		   oss_place_compare(&dlist_container(OssJob, node, before)->place,
+							 &job->place) > 0)
+		before = dlist_has_prev(&lane->ready, before) ?
+			dlist_prev_node(&lane->ready, before) : NULL;
+	if (before)
+		dlist_insert_after(before, &job->node);
+	else
+		dlist_push_head(&lane->ready, &job->node);
+	lane->bucket->nready++;
+	server->nready++;
+	drain->nready++;
+}
+
+/* Take a job out of its lane's ready ones. */
+void
+oss_drain_unready(OssDrain *drain, OssJob *job)
+{
+	DrainLane  *lane = job->lane;
+
+	Assert(lane->nready > 0);
+	dlist_delete(&job->node);
+	if (--lane->nready == 0)
+		dlist_delete(&lane->node);
+	lane->bucket->nready--;
+	lane->bucket->server->nready--;
+	drain->nready--;
+}
+
+/* Return the rank of a lane's first ready job. */
+static int32
+ready_rank(DrainLane *lane)
+{
+	return dlist_head_element(OssJob, node, &lane->ready)->place.rank;
+}
+
+/* Does a lane go before another? */
+static bool
+goes_before(DrainLane *a, DrainLane *b)
+{
+	int32		x = ready_rank(a);
+	int32		y = ready_rank(b);
+
+	return x != y ? x < y : a->in_flight < b->in_flight;
+}
+
+/* Lower *ms (-1: never) to when a time comes. */
+static void
+wait_at_most(long *ms, int64 when, int64 now)
+{
+	long		wait = Max((when - now + 999) / 1000, 1);
+
+	*ms = *ms < 0 ? wait : Min(*ms, wait);
+}
+
+/* Note that a bucket answered. */
+void
+oss_drain_hear(DrainBucket *bucket, int64 now)
+{
+	if (now - bucket->heard_at > SILENT_US)
+		bucket->heard = 0;
+	bucket->heard_at = now;
+	bucket->heard++;
+}
+
+/*
+ * Return how many more a bucket may have in flight.  While it is silent it takes
+ * half of what others leave, or requests that hang would take all; each answer
+ * lets it take one more.
+ */
+static int
+silent_room(const DrainBucket *bucket, int64 now)
+{
+	const DrainServer *server = bucket->server;
+	int			others = server->in_flight - bucket->in_flight;
+	int			most = Max((server->max_concurrency - others + 1) / 2, 1);
+
+	if (now - bucket->heard_at <= SILENT_US)
+		most += Min(bucket->heard, server->max_concurrency);
+	return Max(most - bucket->in_flight, 0);
+}
+
+/* May a bucket start one more?  Otherwise lowers *ms, the time to wait. */
+static bool
+may_start(DrainLane *lane, int64 now, long *ms)
+{
+	DrainBucket *bucket = lane->bucket;
+	OssJob	   *job = dlist_head_element(OssJob, node, &lane->ready);
+
+	if (bucket->held > 0)
+	{
+		/* one is enough to find out whether the endpoint is back */
+		if (bucket->in_flight > 0)
+			return false;
+		bucket->open_at = Max(bucket->open_at, bucket->held_until);
+	}
+	if (silent_room(bucket, now) == 0)
+		return false;
+	if (bucket->open_at <= now)
+	{
+		long		wait = oss_flow_wait(job->target, job->names_utf8[0]);
+
+		if (wait == 0)
+			return true;
+		bucket->open_at = now + Min(wait, OSS_FLOW_LOOK_MS) * INT64CONST(1000);
+	}
+	wait_at_most(ms, bucket->open_at, now);
+	return false;
+}
+
+/* Return the job of a server that is to be started next. */
+OssJob *
+oss_drain_next_ready(DrainServer *server, int64 now, long *ms)
+{
+	DrainLane  *best = NULL;
+	dlist_iter	iter;
+
+	if (server->pausing || server->in_flight >= server->max_concurrency)
+		return NULL;
+	dlist_foreach(iter, &server->lanes)
+	{
+		DrainLane  *lane = dlist_container(DrainLane, node, iter.cur);
+
+		if ((best == NULL || goes_before(lane, best)) &&
+			may_start(lane, now, ms))
+			best = lane;
+	}
+	if (best == NULL)
+		return NULL;
+	dlist_delete(&best->node);
+	dlist_push_tail(&server->lanes, &best->node);
+	return dlist_head_element(OssJob, node, &best->ready);
+}
+
+/* Go on to the next window when it is time. */
+static void
+turn_window(DrainServer *server, int64 now)
+{
+	int64		age = now - server->window_at;
+
+	if (age < WINDOW_US)
+		return;
+	server->last_rate = server->answers * 1e6 / age;
+	server->answers = 0;
+	server->window_at = now;
+}
+
+/* Count an answer. */
+void
+oss_drain_count_answer(DrainServer *server, int64 now)
+{
+	turn_window(server, now);
+	server->answers++;
+}
+
+/* Return how many jobs a server wants ready, besides those in flight. */
+static int
+reserve(DrainServer *server, int64 now)
+{
+	double		rate;
+
+	turn_window(server, now);
+	rate = server->answers * 1e6 / Max(now - server->window_at, MOMENT_US);
+	rate = Max(rate, server->last_rate) * READY_SECONDS;
+	return (int) Min(Max(rate, LEAST_READY), MOST_READY);
+}
+
+/*
+ * Return how many of a bucket's requests may start within a second, as far as
+ * its rates and its silence tell.
+ */
+static int
+allowance(DrainBucket *bucket, int64 now)
+{
+	OssServer  *target = bucket->server->target;
+
+	if (now - bucket->heard_at > SILENT_US)
+		return silent_room(bucket, now);
+	if (target == NULL || bucket->name_utf8 == NULL)
+		return bucket->server->max_concurrency;
+	if (now - bucket->allowance_at >= ALLOWANCE_US)
+	{
+		bucket->allowance = oss_flow_allowance(target, bucket->name_utf8, 1000);
+		bucket->allowance_at = now;
+	}
+	return bucket->allowance;
+}
+
+/* May nothing of a bucket start for a while, as it is held or out of reach? */
+static bool
+is_held(const DrainBucket *bucket)
+{
+	const DrainServer *server = bucket->server;
+
+	return bucket->held > 0 ||
+		(server->target && bucket->name_utf8 &&
+		 oss_flow_wait(server->target, bucket->name_utf8) > HELD_MS);
+}
+
+/*
+ * Give back what is ready beyond what the rates let start, as when they were
+ * lowered since, and all of a bucket that is held: it would keep others from
+ * getting ready.
+ */
+void
+oss_drain_shrink(OssDrain *drain)
+{
+	int64		now = http_clock_us();
+	ListCell   *cell;
+
+	foreach(cell, drain->lanes)
+	{
+		DrainLane  *lane = lfirst(cell);
+		DrainBucket *bucket = lane->bucket;
+		int			most;
+
+		if (lane->nready == 0)
+			continue;
+		if (is_held(bucket))
+			most = 0;
+		else if (bucket->nready <= LEAST_READY ||
+				 bucket->nready / 2 <= (most = allowance(bucket, now)))
+			continue;
+		else
+			most = Max(most, LEAST_READY);
+		while (lane->nready > 0 && bucket->nready > most)
+		{
+			OssJob	   *job = dlist_tail_element(OssJob, node, &lane->ready);
+
+			oss_drain_unready(drain, job);
+			oss_drain_give_back(drain, job);
+		}
+	}
+}
+
+/* Does a lane have a job that goes before all that are ready? */
+static bool
+is_ahead(const DrainLane *lane)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lane->bucket->server->lanes)
+	{
+		if (ready_rank(dlist_container(DrainLane, node, iter.cur)) <= lane->head)
+			return false;
+	}
+	return true;
+}
+
+/* Return how many jobs a lane may claim now. */
+int
+oss_drain_room(DrainLane *lane, int64 now)
+{
+	DrainBucket *bucket = lane->bucket;
+	DrainServer *server = bucket->server;
+	int			slots = server->max_concurrency - server->in_flight;
+	int			ready = bucket->nready + bucket->nclaimed;
+	int			room = Max(slots, 0) + reserve(server, now) - server->nready -
+	server->nclaimed;
+	int			allowed;
+
+	if (bucket->held > 0)
+		return bucket->held_until > now ? 0 :
+			Max(1 - ready - bucket->in_flight, 0);
+	allowed = allowance(bucket, now);
+	room = Min(room, allowed - ready);
+	if (room <= 0 && allowed > 0 && server->nready > 0 &&
+		bucket->nclaimed == 0 && is_ahead(lane))
+		room = Min(allowed, LEAST_READY);
+	return Max(room, 0);
+}
+
+/*
+ * Return when a lane may claim that may not now, as far as time tells; until
+ * answers come, a while.
+ */
+int64
+oss_drain_open_at(DrainLane *lane, int64 now)
+{
+	DrainBucket *bucket = lane->bucket;
+	long		ms = LOOK_MS;
+
+	if (bucket->held > 0 && bucket->held_until > now)
+		return bucket->held_until;
+	if (bucket->server->target && bucket->name_utf8)
+		ms = oss_flow_wait(bucket->server->target, bucket->name_utf8) / 2;
+	return now + Min(Max(ms, LEAST_LOOK_MS), LOOK_MS) * INT64CONST(1000);
+}
+
+/* Note that something after a place is due at a time. */
+void
+oss_drain_look_again(DrainLane *lane, const OssPlace *place, TimestampTz at)
+{
+	if (lane->again_at == 0 || oss_place_compare(place, &lane->again) < 0)
+		lane->again = *place;
+	lane->again_at = lane->again_at == 0 ? at : Min(lane->again_at, at);
+}
+
+/* Free a job. */
+void
+oss_drain_free_job(OssJob *job)
+{
+	job->lane->njobs--;
+	oss_job_free(job);
+}
+
+/* Does a pause concern a lane? */
+static bool
+concerns(const OssPause *pause, const DrainLane *lane, Oid role)
+{
+	return (pause->server == NULL ||
+			strcmp(pause->server, lane->bucket->server->name) == 0) &&
+		(!OidIsValid(pause->requester) || pause->requester == role) &&
+		(pause->bucket == NULL || strcmp(pause->bucket, lane->bucket->name) == 0);
+}
+
+/* Is one of the pauses a lane's? */
+bool
+oss_drain_is_paused(List *pauses, const DrainLane *lane, Oid role)
+{
+	ListCell   *cell;
+
+	foreach(cell, pauses)
+	{
+		if (concerns(lfirst(cell), lane, role))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ * pause.c
+ *	  Draining the queue, the side of the tables: pausing what is not set up.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dispatch/dispatch.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "queue/identity.h"
+#include "utils/acl.h"
+
+/*
+ * Tell of a pause.  What the service said of a job's object goes into the log,
+ * and to who may see the job; process_queue() runs everybody's.
+ */
+static void
+announce_pause(const OssJob *job, const OssPause *pause, const char *details)
+{
+	Oid			caller = GetOuterUserId();
+	bool		worker = MyBgworkerEntry != NULL;
+	bool		open;
+
+	open = worker || oss_sees_all(caller) ||
+		has_privs_of_role(caller, job->requester);
+
+	ereport(worker ? LOG : NOTICE,
+			(errmsg("oss_labels pauses server \"%s\"%s%s: %s",
+					pause->server, open && pause->bucket ? " for bucket " : "",
+					open && pause->bucket ? pause->bucket : "",
+					open ? details : "another role's jobs cannot be done"),
+			 errhint("It goes on when the server or its user mapping is altered, or with oss_labels.resume().")));
+}
+
+/*
+ * Pause what a job's failure says is not set up.  Whoever has jobs that are
+ * paused sees the reason, so that a pause of everybody's names no object.
+ */
+void
+oss_drain_pause(OssJob *job)
+{
+	OssPause	pause = {.server = job->lane->bucket->server->name};
+	char	   *details = psprintf("%s%s%s", job->reason.message,
+								   job->reason.detail ? ": " : "",
+								   job->reason.detail ? job->reason.detail : "");
+
+	pause.sqlerrcode = job->reason.sqlerrcode;
+	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
+		pause.bucket = job->bucket;
+
+	/* a server that is not there is missing for everybody */
+	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&
+		OidIsValid(get_foreign_server_oid(pause.server, true)))
+		pause.requester = job->requester;
+	pause.reason = details;
+	if (job->reason.summary && !OidIsValid(pause.requester))
+		pause.reason = psprintf("%s (%s)", job->reason.summary, job->reason.code);
+	if (oss_pause_add(&pause))
+		announce_pause(job, &pause, details);
+}

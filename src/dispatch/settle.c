@@ -1,0 +1,638 @@
+/*-------------------------------------------------------------------------
+ * settle.c
+ *	  Draining the queue, the side of the tables: settling.
+ *
+ * What was paid for is not lost: an answer that can't be stored now is kept
+ * and tried again, and one that can't be stored at all loses nothing but
+ * itself.  Labels are stored in the transaction that deletes the job.
+ *
+ * No transaction of others is waited for.  What one has locked is set aside,
+ * and looked at again soon, while all others go on.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/http.h"
+#include "client/labels_response.h"
+#include "commands/trigger.h"
+#include "dispatch/dispatch.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "spi/subtransaction.h"
+#include "store/store.h"
+#include "utils/timestamp.h"
+
+/* Answers that one turn stores at most, and jobs that it settles. */
+#define MOST_STORED 1024
+#define MOST_SETTLED 8192
+
+/* Waits for a lock in one turn, each as long as LOCK_TIMEOUT says. */
+#define MOST_WAITS 24
+
+/* The same for what was locked before. */
+#define MOST_WAITS_AGAIN 4
+
+/* Tries of an answer that can't be stored while others can. */
+#define MOST_ERRORS 20
+
+/* Jobs that are settled together, and of each what is stored of it. */
+typedef struct Batch
+{
+	OssDrain   *drain;
+	int			n;
+	OssJob	  **jobs;
+	OssStoreRow *rows;
+	int			waits;			/* for locks, and how many there may be */
+	int			most_waits;
+	bool		trouble;		/* nothing can be stored in this turn */
+	ErrorData  *stop;			/* somebody stops us */
+} Batch;
+
+/* Is a job's answer to be stored? */
+static bool
+is_to_store(const OssJob *job)
+{
+	return job->verdict == OSS_VERDICT_ANSWERED && !job->stored;
+}
+
+/* Make the row to be stored of an answer; false when it is of no use. */
+static bool
+make_row(OssJob *job, OssStoreRow *row)
+{
+	const OssFailure *failure;
+
+	row->response = oss_answer_parse(job->request, &failure);
+	if (row->response == NULL)
+	{
+		oss_job_set_failure(job, failure);
+		return false;
+	}
+	row->bucket = job->bucket;
+	row->key = job->key;
+	row->version_id = job->version_id;
+	row->has_thr = job->has_thr;
+	row->thr = job->thr;
+	row->tagged_at = job->started_at;
+	row->request_id = oss_request_id(job->request);
+	return true;
+}
+
+
+/* Objects of a batch: the hash of each is in one of these lists. */
+#define TWINS 2048
+
+typedef struct Twins
+{
+	int			first[TWINS];	/* index + 1 */
+	int		   *next;
+} Twins;
+
+/* Note the image of the job that is put at an index; false if it is there. */
+static bool
+note_image(Twins *twins, const Batch *batch, const OssJob *job)
+{
+	int		   *slot = &twins->first[job->hash % TWINS];
+
+	for (int i = *slot; i > 0; i = twins->next[i - 1])
+	{
+		const OssJob *other = batch->jobs[i - 1];
+
+		if (other->hash == job->hash && strcmp(other->key, job->key) == 0 &&
+			strcmp(other->bucket, job->bucket) == 0)
+			return false;
+	}
+	twins->next[batch->n] = *slot;
+	*slot = batch->n + 1;
+	return true;
+}
+
+/* Put a job back to the finished ones. */
+static void
+put_back(OssDrain *drain, OssJob *job)
+{
+	dlist_push_tail(&drain->finished, &job->node);
+	drain->nfinished++;
+}
+
+/*
+ * Put the jobs of a batch that was not written back.  Those that others have
+ * locked before must not be tried in each turn.
+ */
+static void
+unsettled(Batch *batch)
+{
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (batch->jobs[i]->blocks > 0 && !batch->drain->stopping)
+			oss_drain_set_aside(batch->drain, batch->jobs[i]);
+		else
+			put_back(batch->drain, batch->jobs[i]);
+	}
+}
+
+/*
+ * Move a finished job into the batch; false when there is no room for it now.
+ * Of two answers for one image the second waits for the next turn.
+ */
+static bool
+collect_job(Batch *batch, Twins *twins, OssJob *job, int *nstored)
+{
+	OssDrain   *drain = batch->drain;
+
+	if (is_to_store(job))
+	{
+		if (*nstored >= MOST_STORED || !note_image(twins, batch, job))
+			return false;
+		if (!make_row(job, &batch->rows[batch->n]))
+		{
+			twins->first[job->hash % TWINS] = twins->next[batch->n];
+			dlist_delete(&job->node);
+			drain->nfinished--;
+			oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+			return true;
+		}
+		(*nstored)++;
+	}
+	dlist_delete(&job->node);
+	drain->nfinished--;
+	batch->jobs[batch->n++] = job;
+	return true;
+}
+
+/* Collect what is finished into a batch. */
+static void
+collect(OssDrain *drain, Batch *batch)
+{
+	int			room = Min(drain->nfinished, MOST_SETTLED);
+	Twins	   *twins = palloc0(sizeof(Twins));
+	int			nstored = 0;
+	dlist_mutable_iter iter;
+
+	memset(batch, 0, sizeof(Batch));
+	batch->drain = drain;
+	batch->jobs = palloc(sizeof(OssJob *) * Max(room, 1));
+	batch->rows = palloc(sizeof(OssStoreRow) * Max(room, 1));
+	twins->next = palloc(sizeof(int) * Max(room, 1));
+	dlist_foreach_modify(iter, &drain->finished)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (room-- == 0)
+			break;
+		(void) collect_job(batch, twins, job, &nstored);
+	}
+}
+
+/* The statements' arrays of jobs. */
+typedef struct Sorted
+{
+	int			ndeleted;
+	OssJob	  **deleted;		/* with their followers */
+	int			nfailed;
+	OssJob	  **failed;
+	int			nlater;
+	OssJob	  **later;
+	int			nrows;
+	OssStoreRow *rows;
+} Sorted;
+
+/* Sort the jobs of a batch by what is to be done with them. */
+static void
+sort_batch(const Batch *batch, Sorted *sorted)
+{
+	int			n = batch->n;
+	int			most = n;
+
+	for (int i = 0; i < n; i++)
+		most += batch->jobs[i]->nfollowers;
+	sorted->ndeleted = sorted->nfailed = sorted->nlater = sorted->nrows = 0;
+	sorted->deleted = palloc(sizeof(OssJob *) * most);
+	sorted->failed = palloc(sizeof(OssJob *) * n);
+	sorted->later = palloc(sizeof(OssJob *) * n);
+	sorted->rows = palloc(sizeof(OssStoreRow) * n);
+	for (int i = 0; i < n; i++)
+	{
+		OssJob	   *job = batch->jobs[i];
+
+		if (is_to_store(job))
+			sorted->rows[sorted->nrows++] = batch->rows[i];
+		if (job->verdict == OSS_VERDICT_FAILED)
+			sorted->failed[sorted->nfailed++] = job;
+		else if (job->verdict == OSS_VERDICT_LATER)
+			sorted->later[sorted->nlater++] = job;
+		else
+		{
+			Assert(job->verdict != OSS_VERDICT_NONE);
+			sorted->deleted[sorted->ndeleted++] = job;
+			for (OssJob *j = job->followers; j; j = j->next)
+				sorted->deleted[sorted->ndeleted++] = j;
+		}
+	}
+}
+
+/*
+ * Have constraints checked by the statements, also those that are deferrable: an
+ * error at the commit would be nobody's in particular.
+ */
+static void
+check_at_once(void)
+{
+	ConstraintsSetStmt *set = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(set);
+}
+
+/* Write a batch. */
+static void
+write_batch(void *arg)
+{
+	Batch	   *batch = arg;
+	OssDrain   *drain = batch->drain;
+	Sorted		sorted;
+
+	sort_batch(batch, &sorted);
+	check_at_once();
+	oss_job_delete(sorted.deleted, sorted.ndeleted, drain->token);
+
+	/* half of the work is done: see to those that wait for the rest */
+	oss_drain_glance(drain);
+	oss_store_write(sorted.rows, sorted.nrows);
+	oss_job_fail(sorted.failed, sorted.nfailed, drain->token);
+	oss_job_put_back(sorted.later, sorted.nlater, drain->token);
+	for (int i = 0; i < sorted.nlater; i++)
+	{
+		OssJob	   *job = sorted.later[i];
+
+		if (job->pause == OSS_SCOPE_IMAGE)
+			continue;
+
+		/* what was refused as it is no longer says nothing of what it is */
+		if (job->target == NULL || oss_server_is_current(job->target))
+			oss_drain_pause(job);
+		drain->obey = true;
+	}
+}
+
+/* Is an error the fault of what is stored, not of the moment? */
+static bool
+blames_data(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_PLPGSQL_ERROR:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_TRIGGERED_ACTION_EXCEPTION:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Is an error that another transaction has something that is to be written? */
+static bool
+blames_others(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/*
+ * May an error be that of one job, such as a trigger's that somebody made on our
+ * tables, whatever SQLSTATE it gave it?
+ */
+static bool
+may_blame_job(const OssDrain *drain, const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return false;
+		default:
+			return drain->patient;
+	}
+}
+
+/* Has somebody locked the row of a job or of one that follows it? */
+static bool
+is_row_locked(const OssJob *job)
+{
+	if (job->row_locked)
+		return true;
+	for (const OssJob *j = job->followers; j; j = j->next)
+	{
+		if (j->row_locked)
+			return true;
+	}
+	return false;
+}
+
+/* A job is put back into the table: its lane will come to it when it is due. */
+static void
+note_later(OssDrain *drain, OssJob *job)
+{
+	OssPlace	before = job->place;
+
+	before.due = job->due;
+	before.id--;
+	oss_drain_look_again(job->lane, &before, job->due);
+	if (job->refund)
+		drain->budget++;
+}
+
+/* Move the jobs of a batch that was written to the settled ones. */
+static void
+settled(Batch *batch)
+{
+	OssDrain   *drain = batch->drain;
+
+	drain->settle_troubles = 0;
+	for (int i = 0; i < batch->n; i++)
+	{
+		OssJob	   *job = batch->jobs[i];
+
+		if (is_to_store(job))
+			drain->tagged++;
+		job->storing = !job->stored;
+		job->stored = true;
+		if (is_row_locked(job))
+		{
+			/* perhaps a user is cancelling it: see what became of it later */
+			oss_drain_set_aside(drain, job);
+			continue;
+		}
+		if (job->verdict == OSS_VERDICT_FAILED)
+			drain->failed++;
+		if (job->verdict == OSS_VERDICT_LATER)
+			note_later(drain, job);
+		dlist_push_tail(&drain->settled, &job->node);
+	}
+}
+
+/* Is an error that somebody stops us? */
+static bool
+is_intervention(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+/*
+ * Take an error that concerns everything: keep the answers and try again a
+ * little later, or let the caller know.
+ */
+static void
+take_trouble(OssDrain *drain, ErrorData *error)
+{
+	int64		ms = INT64CONST(500) << Min(drain->settle_troubles, 6);
+
+	if (!drain->patient || is_intervention(error))
+		ReThrowError(error);
+	drain->settle_troubles++;
+	drain->settle_at = http_clock_us() + ms * 1000;
+	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("oss_labels could not store its answers: %s",
+					error->message),
+			 errdetail("They are kept and stored later.")));
+}
+
+/* Fail a job whose answer can't be stored. */
+static void
+fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
+{
+	OssReason	reason = {
+		.sqlerrcode = error->sqlerrcode,
+		.http_status = 200,
+		.code = "NotStored",
+		.message = error->message,
+		.detail = error->detail,
+		.hint = error->hint,
+		.request_id = job->request ? oss_request_id(job->request) : NULL
+	};
+
+	oss_job_set_reason(job, &reason);
+	oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+}
+
+/*
+ * Set aside a job that could not be stored and may be alone in that.  It fails
+ * when others could be stored meanwhile, and it could not many times.
+ */
+static void
+step_aside(OssDrain *drain, OssJob *job, const ErrorData *error)
+{
+	if (job->errors++ == 0)
+		job->tagged_before = drain->tagged;
+	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+	if (job->errors == 1)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("oss_labels could not store the answer of job " INT64_FORMAT ": %s",
+						job->place.id, error->message),
+				 errdetail("It is kept and stored later.")));
+	if (job->errors >= MOST_ERRORS && drain->tagged > job->tagged_before)
+		fail_unstorable(drain, job, error);
+	else
+		oss_drain_set_aside(drain, job);
+}
+
+/* Take the error of a job that was written alone. */
+static void
+take_single_error(Batch *batch, ErrorData *error)
+{
+	OssDrain   *drain = batch->drain;
+	OssJob	   *job = batch->jobs[0];
+
+	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
+		fail_unstorable(drain, job, error);
+	else if (blames_others(error))
+		oss_drain_set_aside(drain, job);
+	else if (may_blame_job(drain, error) && job->verdict == OSS_VERDICT_ANSWERED)
+		step_aside(drain, job, error);
+	else
+	{
+		put_back(drain, job);
+		batch->trouble = true;
+		take_trouble(drain, error);
+	}
+}
+
+/*
+ * Write a batch; when that fails for what one of its jobs holds, or because
+ * others have locked something, in halves, down to the job.
+ */
+static void
+settle_batch(Batch *batch)
+{
+	OssDrain   *drain = batch->drain;
+	Batch		half = *batch;
+	ErrorData  *error;
+
+	if (batch->n == 0)
+		return;
+	if (batch->stop || batch->trouble || batch->waits >= batch->most_waits)
+	{
+		unsettled(batch);
+		return;
+	}
+	error = oss_subtransaction(write_batch, batch);
+	if (error == NULL)
+	{
+		settled(batch);
+		return;
+	}
+	if (is_intervention(error))
+	{
+		unsettled(batch);
+		batch->stop = error;
+		return;
+	}
+	if (!blames_data(error) && !blames_others(error))
+		batch->waits++;
+	if (blames_others(error))
+	{
+		batch->waits++;
+		drain->probe_until = http_clock_us() + OSS_DRAIN_PROBE_US;
+	}
+	if (batch->n == 1)
+		take_single_error(batch, error);
+	else if (blames_data(error) || blames_others(error) ||
+			 may_blame_job(drain, error))
+	{
+		half.waits = batch->waits;
+		half.n = batch->n / 2;
+		settle_batch(&half);
+		half.jobs += half.n;
+		half.rows += half.n;
+		half.n = batch->n - batch->n / 2;
+		settle_batch(&half);
+		batch->waits = half.waits;
+		batch->trouble = half.trouble;
+		batch->stop = half.stop;
+	}
+	else
+	{
+		unsettled(batch);
+		batch->trouble = true;
+		take_trouble(drain, error);
+	}
+}
+
+/* The answers of a batch, and which of them could not be stored now. */
+typedef struct Probe
+{
+	int			n;
+	OssStoreRow *rows;
+	bool	   *blocked;
+} Probe;
+
+/* Look whether answers could be stored. */
+static void
+look_for_locks(void *arg)
+{
+	Probe	   *probe = arg;
+
+	oss_store_probe(probe->rows, probe->n, probe->blocked);
+}
+
+/* Set aside what could not be stored without waiting. */
+static void
+set_aside_blocked(Batch *batch)
+{
+	Probe		probe = {
+		.rows = palloc(sizeof(OssStoreRow) * Max(batch->n, 1)),
+		.blocked = palloc0(sizeof(bool) * Max(batch->n, 1))
+	};
+	ErrorData  *error;
+	int			n = 0;
+	int			row = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (is_to_store(batch->jobs[i]))
+			probe.rows[probe.n++] = batch->rows[i];
+	}
+	error = oss_subtransaction(look_for_locks, &probe);
+	if (error)
+	{
+		batch->stop = is_intervention(error) ? error : NULL;
+		return;
+	}
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (is_to_store(batch->jobs[i]) && probe.blocked[row++])
+		{
+			oss_drain_set_aside(batch->drain, batch->jobs[i]);
+			continue;
+		}
+		batch->jobs[n] = batch->jobs[i];
+		batch->rows[n++] = batch->rows[i];
+	}
+	batch->n = n;
+}
+
+/*
+ * Write a batch, and apart from the rest what others have locked before: it may
+ * be locked in a way that is not looked for.
+ */
+static void
+settle_apart(Batch *batch)
+{
+	Batch		again = *batch;
+	int			n = 0;
+
+	again.n = 0;
+	again.jobs = palloc(sizeof(OssJob *) * Max(batch->n, 1));
+	again.rows = palloc(sizeof(OssStoreRow) * Max(batch->n, 1));
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (batch->jobs[i]->blocks > 0)
+		{
+			again.jobs[again.n] = batch->jobs[i];
+			again.rows[again.n++] = batch->rows[i];
+			continue;
+		}
+		batch->jobs[n] = batch->jobs[i];
+		batch->rows[n++] = batch->rows[i];
+	}
+	batch->n = n;
+	batch->most_waits = MOST_WAITS;
+	settle_batch(batch);
+	again.most_waits = MOST_WAITS_AGAIN;
+	again.stop = batch->stop;
+	again.trouble = batch->trouble;
+	settle_batch(&again);
+	batch->stop = again.stop;
+}
+
+/* Settle what is finished. */
+void
+oss_drain_settle(OssDrain *drain)
+{
+	int64		now = http_clock_us();
+	Batch		batch;
+
+	if (now < drain->settle_at)
+		return;
+	oss_drain_bring_back(drain, now);
+	if (drain->nfinished == 0)
+	{
+		drain->settle_troubles = 0;
+		return;
+	}
+	collect(drain, &batch);
+	if (drain->probe_until > now)
+		set_aside_blocked(&batch);
+	settle_apart(&batch);
+	if (batch.stop)
+		take_trouble(drain, batch.stop);
+	oss_drain_see_to_blocked(drain);
+	drain->finished_since = http_clock_us();
+}

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ * oss_labels.c
+ *	  Entry of the module: its settings and its hooks.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/request.h"
+#include "client/server.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "pipeline/pipeline.h"
+#include "queue/worker_slot.h"
+#include "utils/guc.h"
+#include "worker/worker.h"
+
+OSS_MODULE_MAGIC("oss_labels", OSS_LABELS_VERSION);
+
+void		_PG_init(void);
+
+/* Define the settings of requests. */
+static void
+define_request_settings(void)
+{
+	DefineCustomStringVariable("oss_labels.server",
+							   "Foreign server that requests go to when the argument server is NULL.",
+							   "Empty: the only server of the foreign-data wrapper oss_labels.",
+							   &oss_server_setting, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.max_response_size",
+							"Largest answer that is accepted.",
+							"A labels document has a few kilobytes.",
+							&oss_max_response_kb, 1024, 16, 1024 * 1024,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("oss_labels.metadata_endpoint",
+							   "Address of the metadata service for credential_source 'ecs_ram_role'.",
+							   NULL,
+							   &oss_metadata_endpoint, OSS_METADATA_ENDPOINT,
+							   PGC_SUSET, GUC_SUPERUSER_ONLY,
+							   credential_metadata_endpoint_check, NULL, NULL);
+}
+
+/* Define the settings of the pipeline. */
+static void
+define_pipeline_settings(void)
+{
+	DefineCustomBoolVariable("oss_labels.pipeline",
+							 "Keeps many requests in flight in queries that join with detect(), try_detect() or tag().",
+							 "Off: the ordinary plan, one request at a time.",
+							 &oss_pipeline_enabled, true,
+							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.concurrency",
+							"Requests that one query may have in flight.",
+							"The server's option max_concurrency limits all queries of a session together.",
+							&oss_pipeline_concurrency, 16, 1, 1000,
+							PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+}
+
+/* Load the module. */
+void
+_PG_init(void)
+{
+	define_request_settings();
+	define_pipeline_settings();
+	oss_shared_init();
+	oss_launcher_init();
+	oss_ddl_init();
+	MarkGUCPrefixReserved("oss_labels");
+	oss_pipeline_init();
+}

@@ -1,0 +1,99 @@
+/*-------------------------------------------------------------------------
+ * explain.c
+ *	  What EXPLAIN says of a pipeline node.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/explain.h"
+#include "compat.h"
+#include "nodes/makefuncs.h"
+#include "pipeline/node.h"
+#include "pipeline/plan.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+/* Return the name of a join, or NULL for an inner one. */
+static const char *
+join_name(JoinType jointype)
+{
+	switch (jointype)
+	{
+		case JOIN_LEFT:
+			return "Left";
+		case JOIN_SEMI:
+			return "Semi";
+		case JOIN_ANTI:
+			return "Anti";
+		default:
+			return NULL;
+	}
+}
+
+/* Print an expression of the node as SQL. */
+static void
+explain_expression(const char *label, Node *expr, CustomScanState *css,
+				   List *ancestors, ExplainState *es)
+{
+	List	   *context = set_deparse_context_plan(es->deparse_cxt,
+												   css->ss.ps.plan, ancestors);
+	bool		prefix = list_length(es->rtable) > 1 || es->verbose;
+
+	ExplainPropertyText(label,
+						deparse_expression(expr, context, prefix, false), es);
+}
+
+/* Print what the plan says. */
+static void
+explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
+{
+	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
+	FuncExpr   *call = list_nth_node(FuncExpr, cscan->custom_exprs,
+									 OSS_PLAN_CALL);
+	const char *join = join_name(state->jointype);
+
+	ExplainPropertyText("Function",
+						quote_qualified_identifier(get_namespace_name(get_func_namespace(call->funcid)),
+												   get_func_name(call->funcid)),
+						es);
+	if (es->verbose)
+		explain_expression("Function Call", (Node *) call, &state->css,
+						   ancestors, es);
+	if (join != NULL)
+		ExplainPropertyText("Join Type", join, es);
+	if (state->match_clauses != NIL)
+		explain_expression("Join Filter",
+						   (Node *) make_ands_explicit(state->match_clauses),
+						   &state->css, ancestors, es);
+	ExplainPropertyInteger("Concurrency", NULL,
+						   pipeline_concurrency(state->window.member), es);
+}
+
+/* Print what has been done. */
+static void
+explain_counters(PipelineState *state, ExplainState *es)
+{
+	const PipelineMember *member = state->window.member;
+	const OssCounters *counters = oss_group_counters(member->group);
+
+	ExplainPropertyInteger("Requests", NULL, counters->requests, es);
+	ExplainPropertyInteger("Coalesced", NULL, member->coalesced, es);
+	ExplainPropertyInteger("Retries", NULL, counters->retries, es);
+	ExplainPropertyInteger("Throttled", NULL, counters->throttled, es);
+	ExplainPropertyInteger("Most in Flight", NULL, counters->most_in_flight, es);
+	ExplainPropertyInteger("Bytes Received", NULL, counters->bytes_received, es);
+	ExplainPropertyInteger("Started but not Delivered", NULL,
+						   pipeline_undelivered(member), es);
+}
+
+/* Print a node's properties and counters. */
+void
+oss_pipeline_explain(CustomScanState *css, List *ancestors, ExplainState *es)
+{
+	PipelineState *state = (PipelineState *) css;
+
+	explain_plan(state, ancestors, es);
+	if (es->analyze)
+		explain_counters(state, es);
+}

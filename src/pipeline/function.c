@@ -1,0 +1,170 @@
+/*-------------------------------------------------------------------------
+ * function.c
+ *	  Which functions the pipeline stands in for, and what the planner is
+ *	  told about them.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/optimizer.h"
+#include "pipeline/pipeline.h"
+#include "store/tag_stored.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
+
+/* Labels that an image has, and a call's cost in operators, as in the script. */
+#define TYPICAL_LABELS	10
+#define CALL_COST		1000000
+
+/* What is remembered of one function; stale when funcid is InvalidOid. */
+typedef struct KnownFunction
+{
+	Oid			funcid;
+	bool		ours;
+} KnownFunction;
+
+/* The C symbols, in the order of OssFunction. */
+static const char *const symbols[] = {
+	"oss_labels_detect", "oss_labels_try_detect", "oss_labels_tag"
+};
+
+static KnownFunction known[lengthof(symbols)];
+
+PG_FUNCTION_INFO_V1(oss_labels_detect_support);
+
+/* Forget what is known: some function changed. */
+static void
+on_function_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(known, 0, sizeof(known));
+}
+
+/* Register for changes of functions, once per process. */
+static void
+watch_functions(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
+	watching = true;
+}
+
+/* Return the place in symbols of a C function's symbol, or -1. */
+static int
+find_symbol(HeapTuple proc)
+{
+	bool		isnull;
+	Datum		source = SysCacheGetAttr(PROCOID, proc,
+										 Anum_pg_proc_prosrc, &isnull);
+	char	   *symbol;
+
+	if (isnull)
+		return -1;
+	symbol = TextDatumGetCString(source);
+	for (int i = 0; i < lengthof(symbols); i++)
+	{
+		if (strcmp(symbol, symbols[i]) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * Does a function look as the extension's script made it?  What runs as
+ * another role or with other settings needs the function manager's help, so
+ * it takes the ordinary plan.
+ */
+static bool
+is_as_defined(HeapTuple proc, OssFunction which)
+{
+	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(proc);
+	bool		no_settings;
+
+	(void) SysCacheGetAttr(PROCOID, proc, Anum_pg_proc_proconfig, &no_settings);
+	return no_settings && form->proretset && !form->prosecdef &&
+		form->pronargs == (which == OSS_TAG ? TAG_ARGUMENTS : DETECT_ARGUMENTS);
+}
+
+/* Does a function belong to the extension? */
+static bool
+is_member(Oid funcid)
+{
+	Oid			extension = get_extension_oid("oss_labels", true);
+
+	return OidIsValid(extension) &&
+		getExtensionOfObject(ProcedureRelationId, funcid) == extension;
+}
+
+/* Is a function the extension's own detect, try_detect or tag? */
+bool
+oss_pipeline_function(Oid funcid, OssFunction *which)
+{
+	HeapTuple	proc;
+	bool		candidate;
+	int			i;
+
+	for (i = 0; i < lengthof(symbols); i++)
+	{
+		if (known[i].funcid == funcid && OidIsValid(funcid))
+		{
+			*which = (OssFunction) i;
+			return known[i].ours;
+		}
+	}
+
+	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	if (!HeapTupleIsValid(proc))
+		return false;
+	i = -1;
+	if (((Form_pg_proc) GETSTRUCT(proc))->prolang == ClanguageId)
+		i = find_symbol(proc);
+	candidate = i >= 0 && is_as_defined(proc, (OssFunction) i);
+	ReleaseSysCache(proc);
+	if (!candidate)
+		return false;
+
+	watch_functions();
+	known[i].ours = is_member(funcid);
+	known[i].funcid = funcid;
+	*which = (OssFunction) i;
+	return known[i].ours;
+}
+
+/*
+ * Planner support function of detect, try_detect and tag.
+ *
+ * That the planner calls it, before any join is planned, is what it is for: the
+ * call loads the library and with it the hooks, so that the first query of a
+ * session is pipelined too.
+ */
+Datum
+oss_labels_detect_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+
+	if (IsA(request, SupportRequestRows))
+	{
+		((SupportRequestRows *) request)->rows = TYPICAL_LABELS;
+		PG_RETURN_POINTER(request);
+	}
+	if (IsA(request, SupportRequestCost))
+	{
+		SupportRequestCost *cost = (SupportRequestCost *) request;
+
+		cost->startup = 0;
+		cost->per_tuple = CALL_COST * cpu_operator_cost;
+		PG_RETURN_POINTER(request);
+	}
+	PG_RETURN_POINTER(NULL);
+}

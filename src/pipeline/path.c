@@ -1,0 +1,476 @@
+/*-------------------------------------------------------------------------
+ * path.c
+ *	  The planner's side of the pipeline: where it is offered, at what cost.
+ *
+ * The path is offered beside the nested loops that the planner made for the
+ * same join, and takes their place.  Whatever is unusual is not offered and
+ * keeps its nested loop, which gives the same rows one request at a time.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_proc.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/restrictinfo.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/plan.h"
+
+/*
+ * What a call costs in the pipeline, as a part of what it costs in a nested
+ * loop.  It does not fall with the number in flight: a call costs money too,
+ * and cheap conditions must go before it whatever the settings.  A pipeline
+ * that another join restarts for each of its rows can't look ahead beyond one
+ * round: each restart costs a part of a call more.
+ */
+#define CALL_SHARE			0.5
+#define RESTART_SHARE		0.25
+
+/* Memory that an answer takes while it is kept for equal requests. */
+#define ANSWER_BYTES		8192.0
+
+/* What each relation that is joined before the call is thought to save. */
+#define JOIN_FIRST_BONUS	0.02
+
+bool		oss_pipeline_enabled = true;
+
+static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
+static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
+
+static const CustomPathMethods path_methods = {
+	.CustomName = OSS_PIPELINE_NAME,
+	.PlanCustomPath = oss_pipeline_plan
+};
+
+/*
+ * Charge the whole call to each rescan of a function with lateral arguments.
+ *
+ * The planner counts a function's cost as paid once and its rescans as nearly
+ * free, which holds only for arguments that stay the same.  Without this a
+ * join that drops most images would be put after the requests for all.
+ */
+static void
+charge_rescans(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (path->pathtype == T_FunctionScan)
+			path->startup_cost = 0;
+	}
+}
+
+/* Hook: a base relation has its paths. */
+static void
+on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
+				RangeTblEntry *rte)
+{
+	OssFunction which;
+
+	if (prev_rel_pathlist_hook)
+		prev_rel_pathlist_hook(root, rel, rti, rte);
+	if (!bms_is_empty(rel->lateral_relids) &&
+		oss_pipeline_call(root, rel, &which) != NULL)
+		charge_rescans(rel);
+}
+
+/*
+ * Are all variables of some expressions at hand when the join is made: columns
+ * of the function, things that the outer path returns, or columns of
+ * relations that a nested loop above gives as parameters?
+ */
+static bool
+variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
+				  Relids required_outer)
+{
+	List	   *variables = pull_var_clause((Node *) exprs,
+											PVC_RECURSE_AGGREGATES |
+											PVC_RECURSE_WINDOWFUNCS |
+											PVC_INCLUDE_PLACEHOLDERS);
+	ListCell   *lc;
+
+	foreach(lc, variables)
+	{
+		Var		   *var = (Var *) lfirst(lc);
+
+		if (list_member(outer_path->pathtarget->exprs, var))
+			continue;
+		if (!IsA(var, Var))
+			return false;
+		if (var->varno == innerrel->relid)
+		{
+			if (var->varattno < InvalidAttrNumber)
+				return false;
+		}
+		else if (!bms_is_member(var->varno, required_outer))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Can a call's arguments be computed ahead of their row's turn?  Volatile ones
+ * must not be; sublinks are plans, which can't be run where an error must be
+ * put off.
+ */
+static bool
+arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path,
+			  Relids required_outer)
+{
+	return list_length(call->args) >= DETECT_ARGUMENTS &&
+		!contain_volatile_functions((Node *) call->args) &&
+		!contain_subplans((Node *) call->args) &&
+		variables_at_hand(call->args, innerrel, outer_path, required_outer);
+}
+
+/* Is there a condition that depends on nothing in the row? */
+static bool
+has_pseudoconstant(List *clauses)
+{
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		if (lfirst_node(RestrictInfo, lc)->pseudoconstant)
+			return true;
+	}
+	return false;
+}
+
+/* Can the pipeline apply all that the join is to compute and to check? */
+static bool
+join_fits(RelOptInfo *joinrel, RelOptInfo *innerrel, Path *outer_path,
+		  List *clauses, Relids required_outer)
+{
+	if (has_pseudoconstant(innerrel->baserestrictinfo) ||
+		(!OSS_CUSTOM_JOIN_IS_GATED && has_pseudoconstant(clauses)))
+		return false;
+	return variables_at_hand(joinrel->reltarget->exprs, innerrel, outer_path,
+							 NULL) &&
+		variables_at_hand(get_actual_clauses(innerrel->baserestrictinfo),
+						  innerrel, outer_path, required_outer) &&
+		variables_at_hand(extract_actual_clauses(clauses, false), innerrel,
+						  outer_path, required_outer);
+}
+
+/* Return how many images the relations of a call's arguments can name. */
+static double
+estimate_distinct(PlannerInfo *root, Relids relids)
+{
+	double		images = 1;
+	int			relid = -1;
+
+	while ((relid = bms_next_member(relids, relid)) >= 0)
+	{
+		/* outer joins have members too, from PostgreSQL 16 on */
+		if (root->simple_rel_array[relid] != NULL)
+			images *= root->simple_rel_array[relid]->rows;
+	}
+	return images;
+}
+
+/*
+ * Estimate the number of requests.  Equal ones are one as long as the answers
+ * fit into work_mem, so that joins may repeat images; where they all fit, a
+ * join that comes first can only save some.
+ */
+static double
+estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
+{
+	Relids		relids = bms_intersect(pull_varnos(root, (Node *) call->args),
+									   outer_path->parent->relids);
+	double		images = estimate_distinct(root, relids);
+	int			others = (bms_num_members(outer_path->parent->relids) -
+						  bms_num_members(relids));
+
+	if (images > work_mem * 1024.0 / ANSWER_BYTES)
+		return outer_path->rows;
+	images = Min(images, outer_path->rows);
+	return images * (1 - JOIN_FIRST_BONUS * Min(others, 10));
+}
+
+/* Set rows and costs of a path. */
+static void
+cost_pipeline(PlannerInfo *root, CustomPath *cpath, FuncExpr *call,
+			  Path *outer_path, Path *call_path, List *clauses)
+{
+	Path	   *path = &cpath->path;
+	QualCost	quals;
+	double		calls;
+
+	path->rows = path->param_info ? path->param_info->ppi_rows :
+		path->parent->rows;
+	cost_qual_eval(&quals, clauses, root);
+	calls = estimate_requests(root, call, outer_path) * CALL_SHARE;
+	if (PATH_REQ_OUTER(path) != NULL)
+		calls += RESTART_SHARE;
+	path->startup_cost = outer_path->startup_cost + quals.startup +
+		path->pathtarget->cost.startup;
+	path->total_cost = path->startup_cost +
+		(outer_path->total_cost - outer_path->startup_cost) +
+		calls * call_path->total_cost +
+		outer_path->rows * call_path->rows * (cpu_tuple_cost + quals.per_tuple) +
+		path->rows * path->pathtarget->cost.per_tuple;
+	oss_path_copy_disabled(path, outer_path);
+}
+
+/* Return the path that scans a function. */
+static Path *
+function_path(RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, rel->pathlist)
+	{
+		if (((Path *) lfirst(lc))->pathtype == T_FunctionScan)
+			return (Path *) lfirst(lc);
+	}
+	return NULL;
+}
+
+/*
+ * Return for which relations' rows a join with an outer path would have to be
+ * restarted.  Sets *sensible to whether the planner would want that.
+ */
+static Relids
+find_required_outer(Path *outer_path, Path *call_path,
+					JoinPathExtraData *extra, bool *sensible)
+{
+	Relids		required;
+
+	required = calc_nestloop_required_outer(outer_path->parent->relids,
+											PATH_REQ_OUTER(outer_path),
+											call_path->parent->relids,
+											PATH_REQ_OUTER(call_path));
+	*sensible = bms_is_empty(required) ||
+		bms_overlap(required, extra->param_source_rels);
+	return required;
+}
+
+/* Make the path for one outer path, or return NULL when it does not fit. */
+static CustomPath *
+make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
+		  Path *call_path, JoinType jointype, JoinPathExtraData *extra)
+{
+	OssFunction which;
+	FuncExpr   *call = oss_pipeline_call(root, call_path->parent, &which);
+	List	   *clauses = extra->restrictlist;
+	bool		sensible;
+	Relids		required_outer = find_required_outer(outer_path, call_path,
+													 extra, &sensible);
+	CustomPath *cpath = makeNode(CustomPath);
+
+	if (!sensible ||
+		!arguments_fit(call, call_path->parent, outer_path, required_outer))
+		return NULL;
+	cpath->path.pathtype = T_CustomScan;
+	cpath->path.parent = joinrel;
+	cpath->path.pathtarget = joinrel->reltarget;
+	cpath->path.param_info = get_joinrel_parampathinfo(root, joinrel,
+													   outer_path, call_path,
+													   extra->sjinfo,
+													   required_outer,
+													   &clauses);
+	if (!join_fits(joinrel, call_path->parent, outer_path, clauses,
+				   required_outer))
+		return NULL;
+	cpath->path.pathkeys = build_join_pathkeys(root, joinrel, jointype,
+											   outer_path->pathkeys);
+	cpath->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	cpath->custom_paths = list_make1(outer_path);
+	cpath->custom_private = list_make4(makeInteger(which),
+									   makeInteger(jointype),
+									   makeInteger(call_path->parent->relid),
+									   clauses);
+	cpath->methods = &path_methods;
+	oss_path_set_restrictinfo(cpath, clauses);
+	cost_pipeline(root, cpath, call, outer_path, call_path, clauses);
+	return cpath;
+}
+
+/* Is a path a nested loop over two relations? */
+static bool
+is_nested_loop(Path *path, RelOptInfo *outerrel, RelOptInfo *innerrel)
+{
+	return IsA(path, NestPath) &&
+		((JoinPath *) path)->outerjoinpath->parent == outerrel &&
+		((JoinPath *) path)->innerjoinpath->parent == innerrel;
+}
+
+/*
+ * Put the pipeline in the place of the nested loops over the same relations.
+ * They are removed, not outbid: with a Memoize in between they can seem
+ * cheaper, by a guess of how many images are equal, of which the pipeline
+ * too requests only one.
+ */
+static void
+replace_nested_loops(RelOptInfo *joinrel, RelOptInfo *outerrel,
+					 RelOptInfo *innerrel, List *paths)
+{
+	ListCell   *lc;
+
+	foreach(lc, joinrel->pathlist)
+	{
+		if (is_nested_loop(lfirst(lc), outerrel, innerrel))
+			joinrel->pathlist = foreach_delete_current(joinrel->pathlist, lc);
+	}
+	foreach(lc, paths)
+		add_path(joinrel, lfirst(lc));
+}
+
+/*
+ * Is a join one that the pipeline can make, once its details fit?  Arguments
+ * may come from other relations too: a nested loop above then gives them as
+ * parameters and restarts the pipeline for each.
+ */
+static bool
+join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
+			 JoinType jointype)
+{
+	if (jointype != JOIN_INNER && jointype != JOIN_LEFT &&
+		jointype != JOIN_SEMI && jointype != JOIN_ANTI)
+		return false;
+	return joinrel->reloptkind == RELOPT_JOINREL &&
+		bms_overlap(innerrel->lateral_relids, outerrel->relids);
+}
+
+/* Offer the pipeline over each outer path, if it fits over all of them. */
+static void
+offer(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+	  RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
+{
+	Path	   *call_path = function_path(innerrel);
+	List	   *paths = NIL;
+	ListCell   *lc;
+
+	if (call_path == NULL)
+		return;
+	foreach(lc, outerrel->pathlist)
+	{
+		Path	   *outer_path = lfirst(lc);
+		CustomPath *path;
+
+		if (bms_overlap(PATH_REQ_OUTER(outer_path), innerrel->relids))
+			continue;
+		path = make_path(root, joinrel, outer_path, call_path, jointype, extra);
+		if (path != NULL)
+			paths = lappend(paths, path);
+	}
+	if (paths != NIL)
+		replace_nested_loops(joinrel, outerrel, innerrel, paths);
+}
+
+/* Does a joined relation get rows from detect, try_detect or tag? */
+static bool
+contains_call(PlannerInfo *root, RelOptInfo *rel)
+{
+	OssFunction which;
+	int			relid = -1;
+
+	if (rel->reloptkind != RELOPT_JOINREL)
+		return false;
+	while ((relid = bms_next_member(rel->relids, relid)) >= 0)
+	{
+		/* outer joins have members too, from PostgreSQL 16 on */
+		RelOptInfo *base = root->simple_rel_array[relid];
+
+		if (base != NULL && oss_pipeline_call(root, base, &which) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Does a join read its inner side again and again, from a Materialize? */
+static bool
+rereads_inner(Path *path)
+{
+	if (IsA(path, NestPath))
+		return PATH_REQ_OUTER(((JoinPath *) path)->innerjoinpath) == NULL;
+	return IsA(path, MergePath) && ((MergePath *) path)->materialize_inner;
+}
+
+/*
+ * Let joins that read requests' rows again and again from their inner side pay
+ * for all of them before the first row.
+ *
+ * So it is: the first outer row needs the whole inner side.  The planner
+ * spreads that cost over the rows, and a LIMIT makes it believe to pay for a
+ * part of them only.  Joins the other way round, which such a path may have
+ * driven out, get another chance.
+ */
+static void
+charge_inner_side(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+				  RelOptInfo *innerrel, JoinType jointype,
+				  JoinPathExtraData *extra)
+{
+	static bool trying_again = false;
+	bool		charged = false;
+	ListCell   *lc;
+
+	foreach(lc, joinrel->pathlist)
+	{
+		Path	   *path = lfirst(lc);
+		Path	   *inner;
+
+		if (!rereads_inner(path))
+			continue;
+		inner = ((JoinPath *) path)->innerjoinpath;
+		if (inner->parent != innerrel)
+			continue;
+		path->startup_cost = Min(path->total_cost,
+								 Max(path->startup_cost, inner->total_cost));
+		charged = true;
+	}
+	if (!charged || trying_again || jointype != JOIN_INNER)
+		return;
+	trying_again = true;
+	PG_TRY();
+	{
+		add_paths_to_joinrel(root, joinrel, innerrel, outerrel, JOIN_INNER,
+							 extra->sjinfo, extra->restrictlist);
+	}
+	PG_FINALLY();
+	{
+		trying_again = false;
+	}
+	PG_END_TRY();
+}
+
+/* Hook: a join of two relations has its paths. */
+static void
+on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+				 RelOptInfo *innerrel, JoinType jointype,
+				 JoinPathExtraData *extra)
+{
+	OssFunction which;
+
+	if (prev_join_pathlist_hook)
+		prev_join_pathlist_hook(root, joinrel, outerrel, innerrel, jointype,
+								extra);
+	if (oss_pipeline_enabled &&
+		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
+		oss_pipeline_call(root, innerrel, &which) != NULL)
+		offer(root, joinrel, outerrel, innerrel, jointype, extra);
+	else if (oss_pipeline_enabled && contains_call(root, innerrel))
+		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
+}
+
+/* Chain the planner hooks and register the node. */
+void
+oss_pipeline_init(void)
+{
+	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
+	prev_rel_pathlist_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = on_rel_pathlist;
+	prev_join_pathlist_hook = set_join_pathlist_hook;
+	set_join_pathlist_hook = on_join_pathlist;
+}

@@ -1,0 +1,555 @@
+/*-------------------------------------------------------------------------
+ * request_table.c
+ *	  The answers of one query, shared by all pipeline nodes in it.
+ *
+ * A query is an EState.  Its answers are found by what was asked: function,
+ * server, bucket, key, threshold and version.  An answer is under way, then
+ * done; the first node that gives it out turns it into rows and lets go of the
+ * request.  Without references it waits in a list, least recently used first,
+ * until work_mem is needed for others.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pipeline/request_table.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* What an answer that nobody has read yet is counted as. */
+#define UNREAD_BYTES	(16 * 1024)
+
+/* Answers that may wait for their rows' turn, as a multiple of concurrency. */
+#define WINDOW_FACTOR	2
+
+int			oss_pipeline_concurrency = 16;
+
+/* What was asked, as bytes that are equal when the requests are. */
+typedef struct AnswerKey
+{
+	uint32		hash;
+	int			len;
+	const char *bytes;
+} AnswerKey;
+
+/*
+ * A request and what came of it.  request is set until the rows are made from
+ * it; then labels.tuples is.  kept: it has no references and node is in the
+ * query's list, counted with bytes.
+ */
+struct PipelineAnswer
+{
+	MemoryContext context;
+	PipelineQuery *query;
+	PipelineMember *starter;
+	OssFunction which;
+	AnswerKey	key;
+	OssRequest *request;
+	PipelineLabels labels;
+	OssWish    *wish;			/* to be kept for it when it is there, or NULL */
+	TimestampTz asked_at;
+	bool		delivered;
+	bool		outstanding;	/* counted so by its starter */
+	int			references;
+	bool		kept;
+	Size		bytes;
+	dlist_node	node;
+};
+
+/* A place in the hash table. */
+typedef struct AnswerSlot
+{
+	AnswerKey	key;
+	PipelineAnswer *answer;
+	char		status;
+} AnswerSlot;
+
+#define SH_PREFIX answers
+#define SH_ELEMENT_TYPE AnswerSlot
+#define SH_KEY_TYPE AnswerKey
+#define SH_KEY key
+#define SH_HASH_KEY(table, key) ((key).hash)
+#define SH_EQUAL(table, a, b) \
+	((a).len == (b).len && memcmp((a).bytes, (b).bytes, (a).len) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/*
+ * The answers of the nodes of one EState.  kept_bytes is the sum of the bytes
+ * of the answers in kept.
+ */
+struct PipelineQuery
+{
+	dlist_node	node;
+	MemoryContextCallback reset;
+	MemoryContext context;
+	EState	   *estate;
+	int			concurrency;
+	List	   *members;
+	struct answers_hash *answers;
+	dlist_head	kept;
+	Size		kept_bytes;
+};
+
+static dlist_head queries = DLIST_STATIC_INIT(queries);
+
+/* Forget a query whose memory goes. */
+static void
+on_query_reset(void *arg)
+{
+	dlist_delete(&((PipelineQuery *) arg)->node);
+}
+
+/* Return the query that runs in an EState, or NULL. */
+static PipelineQuery *
+find_query(EState *estate)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &queries)
+	{
+		PipelineQuery *query = dlist_container(PipelineQuery, node, iter.cur);
+
+		if (query->estate == estate)
+			return query;
+	}
+	return NULL;
+}
+
+/* Make a query without members. */
+static PipelineQuery *
+make_query(EState *estate)
+{
+	MemoryContext context = AllocSetContextCreate(estate->es_query_cxt,
+												  "OSS labels pipeline",
+												  ALLOCSET_DEFAULT_SIZES);
+	PipelineQuery *query = MemoryContextAllocZero(context,
+												  sizeof(PipelineQuery));
+
+	query->context = context;
+	query->estate = estate;
+	query->concurrency = oss_pipeline_concurrency;
+	query->answers = answers_create(context, 64, NULL);
+	dlist_init(&query->kept);
+	dlist_push_tail(&queries, &query->node);
+	query->reset.func = on_query_reset;
+	query->reset.arg = query;
+	MemoryContextRegisterResetCallback(context, &query->reset);
+	return query;
+}
+
+/* Join the query that runs in an EState. */
+PipelineMember *
+pipeline_join(EState *estate)
+{
+	PipelineQuery *query = find_query(estate);
+	PipelineMember *member;
+	MemoryContext old;
+
+	if (query == NULL)
+		query = make_query(estate);
+	old = MemoryContextSwitchTo(query->context);
+	member = palloc0(sizeof(PipelineMember));
+	member->query = query;
+	member->group = oss_group_create(query->context);
+	query->members = lappend(query->members, member);
+	MemoryContextSwitchTo(old);
+	return member;
+}
+
+/* Leave the query. */
+void
+pipeline_leave(PipelineMember *member)
+{
+	PipelineQuery *query = member->query;
+
+	query->members = list_delete_ptr(query->members, member);
+	if (query->members == NIL)
+		MemoryContextDelete(query->context);
+}
+
+/* Return how many requests the query may have in flight. */
+int
+pipeline_concurrency(const PipelineMember *member)
+{
+	return member->query->concurrency;
+}
+
+/* Count the query's requests that are not finished. */
+static int
+count_unfinished(const PipelineQuery *query)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, query->members)
+		n += oss_group_counters(((PipelineMember *) lfirst(lc))->group)->unfinished;
+	return n;
+}
+
+/*
+ * Return how many of the query's requests a member may have unfinished: an
+ * equal part, so that a node does not starve the one that reads from it.
+ */
+static int
+share(const PipelineMember *member)
+{
+	int			running = 0;
+	ListCell   *lc;
+
+	foreach(lc, member->query->members)
+	{
+		if (((PipelineMember *) lfirst(lc))->running)
+			running++;
+	}
+	return Max(1, member->query->concurrency / Max(running, 1));
+}
+
+/* May the member start a request ahead of the row whose turn it is? */
+bool
+pipeline_may_start(const PipelineMember *member)
+{
+	int			concurrency = member->query->concurrency;
+
+	return member->started < 2 * member->delivered + 1 &&
+		member->outstanding < WINDOW_FACTOR * concurrency &&
+		oss_group_counters(member->group)->unfinished < share(member) &&
+		count_unfinished(member->query) < concurrency;
+}
+
+/* Write what a request asks for as bytes, in CurrentMemoryContext. */
+static AnswerKey
+make_key(OssFunction which, const OssLabelsSpec *spec)
+{
+	StringInfoData bytes;
+	AnswerKey	key;
+
+	initStringInfo(&bytes);
+	appendBinaryStringInfo(&bytes, (const char *) &which, sizeof(which));
+	appendBinaryStringInfo(&bytes, (const char *) &spec->server,
+						   sizeof(spec->server));
+	appendStringInfoChar(&bytes, spec->has_thr);
+	if (spec->has_thr)
+		appendBinaryStringInfo(&bytes, (const char *) &spec->thr,
+							   sizeof(spec->thr));
+	appendStringInfoChar(&bytes, spec->version_id != NULL);
+	if (spec->version_id != NULL)
+		appendBinaryStringInfo(&bytes, spec->version_id,
+							   strlen(spec->version_id) + 1);
+	appendBinaryStringInfo(&bytes, spec->bucket, strlen(spec->bucket) + 1);
+	appendBinaryStringInfo(&bytes, spec->key, strlen(spec->key));
+	key.bytes = bytes.data;
+	key.len = bytes.len;
+	key.hash = hash_bytes((const unsigned char *) bytes.data, bytes.len);
+	return key;
+}
+
+/* Take an answer out of the list of those without references. */
+static void
+unkeep(PipelineAnswer *answer)
+{
+	if (!answer->kept)
+		return;
+	dlist_delete(&answer->node);
+	answer->query->kept_bytes -= answer->bytes;
+	answer->kept = false;
+}
+
+/* Was an answer's request sent, and none of its rows given out? */
+static bool
+is_undelivered(const PipelineAnswer *answer)
+{
+	return !answer->delivered &&
+		(answer->request == NULL || oss_request_attempts(answer->request) > 0);
+}
+
+/* Count the requests that a member sent and did not deliver. */
+int64
+pipeline_undelivered(const PipelineMember *member)
+{
+	struct answers_hash *answers = member->query->answers;
+	answers_iterator iterator;
+	AnswerSlot *slot;
+	int64		n = member->lost;
+
+	answers_start_iterate(answers, &iterator);
+	while ((slot = answers_iterate(answers, &iterator)) != NULL)
+	{
+		if (slot->answer->starter == member && is_undelivered(slot->answer))
+			n++;
+	}
+	return n;
+}
+
+/* Free an answer, cancelling its request when it is under way. */
+static void
+forget(PipelineAnswer *answer)
+{
+	if (is_undelivered(answer))
+		answer->starter->lost++;
+	unkeep(answer);
+	answers_delete(answer->query->answers, answer->key);
+	if (answer->request != NULL)
+		oss_request_free(answer->request);
+	MemoryContextDelete(answer->context);
+}
+
+/* Find the answer of a request. */
+PipelineAnswer *
+pipeline_find(PipelineMember *member, OssFunction which,
+			  const OssLabelsSpec *spec)
+{
+	AnswerKey	key = make_key(which, spec);
+	AnswerSlot *slot = answers_lookup(member->query->answers, key);
+
+	pfree(unconstify(char *, key.bytes));
+	if (slot == NULL)
+		return NULL;
+	unkeep(slot->answer);
+	slot->answer->references++;
+	member->coalesced++;
+	return slot->answer;
+}
+
+/* Copy a wish into CurrentMemoryContext. */
+static OssWish *
+copy_wish(const OssWish *wish)
+{
+	OssWish    *copy = palloc(sizeof(OssWish));
+
+	*copy = *wish;
+	copy->bucket = pstrdup(wish->bucket);
+	copy->key = pstrdup(wish->key);
+	if (wish->version_id != NULL)
+		copy->version_id = pstrdup(wish->version_id);
+	copy->max_age = NULL;
+	return copy;
+}
+
+/* Start a request. */
+PipelineAnswer *
+pipeline_start(PipelineMember *member, OssFunction which,
+			   const OssLabelsSpec *spec, const OssWish *wish)
+{
+	PipelineQuery *query = member->query;
+	MemoryContext context = AllocSetContextCreate(query->context,
+												  "OSS labels answer",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	PipelineAnswer *answer = palloc0(sizeof(PipelineAnswer));
+	bool		found;
+
+	answer->context = context;
+	answer->query = query;
+	answer->starter = member;
+	answer->which = which;
+	answer->key = make_key(which, spec);
+	if (wish != NULL)
+		answer->wish = copy_wish(wish);
+	answer->asked_at = GetCurrentTimestamp();
+	answer->request = oss_request_start(member->group, spec, answer);
+	MemoryContextSwitchTo(old);
+	answers_insert(query->answers, answer->key, &found)->answer = answer;
+	Assert(!found);
+	answer->references = 1;
+	answer->outstanding = true;
+	member->outstanding++;
+	member->started++;
+	return answer;
+}
+
+/* Is an answer there, or a failure? */
+bool
+pipeline_done(const PipelineAnswer *answer)
+{
+	return answer->request == NULL || oss_request_done(answer->request);
+}
+
+/* Take a finished request: note its answer as one to be kept, if it is. */
+static int
+take(OssRequest *request, OssArrival *arrivals, int n)
+{
+	PipelineAnswer *answer = oss_request_tag(request);
+
+	if (answer->wish == NULL)
+		return n;
+	arrivals[n].wish = answer->wish;
+	arrivals[n].request = request;
+	arrivals[n].asked_at = answer->asked_at;
+	return n + 1;
+}
+
+/*
+ * Take the finished requests of a group, waiting up to timeout_ms for the
+ * first, and keep the answers of tag(), many at a time.
+ */
+static void
+take_finished(OssGroup *group, long timeout_ms)
+{
+	OssArrival	arrivals[64];
+	OssRequest *request = oss_group_wait(group, timeout_ms);
+	int			n = 0;
+
+	while (request != NULL)
+	{
+		n = take(request, arrivals, n);
+		if (n == lengthof(arrivals))
+		{
+			stored_keep(arrivals, n);
+			n = 0;
+		}
+		request = oss_group_next(group);
+	}
+	if (n > 0)
+		stored_keep(arrivals, n);
+}
+
+/*
+ * Drive the network without waiting.  Whether a request is done is asked of
+ * the request itself, so those that the group returns need no more than to be
+ * taken.
+ */
+void
+pipeline_poll(PipelineMember *member)
+{
+	take_finished(member->group, 0);
+}
+
+/* Drive the network until something changed. */
+void
+pipeline_wait(const PipelineAnswer *answer)
+{
+	oss_request_await(answer->request);
+	take_finished(answer->starter->group, -1);
+}
+
+/* Wait until the query has less in flight than it may. */
+void
+pipeline_wait_turn(PipelineMember *member)
+{
+	PipelineQuery *query = member->query;
+
+	while (count_unfinished(query) >= query->concurrency)
+	{
+		ListCell   *lc;
+
+		foreach(lc, query->members)
+		{
+			OssGroup   *group = ((PipelineMember *) lfirst(lc))->group;
+
+			if (oss_group_counters(group)->unfinished > 0)
+			{
+				oss_group_await(group);
+				take_finished(group, -1);
+				break;
+			}
+		}
+	}
+}
+
+/* Copy rows into tuples in CurrentMemoryContext. */
+static void
+form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
+{
+	labels->tuples = palloc(sizeof(MinimalTuple) * Max(rows->nrows, 1));
+	labels->n = rows->nrows;
+	for (int i = 0; i < rows->nrows; i++)
+		labels->tuples[i] = oss_form_minimal_tuple(desc,
+												   rows->values + i * rows->ncolumns,
+												   rows->nulls + i * rows->ncolumns);
+}
+
+/* Return the rows of an answer that is done. */
+const PipelineLabels *
+pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
+{
+	MemoryContext work;
+	MemoryContext old;
+	DetectRows *rows;
+
+	if (answer->request == NULL)
+		return &answer->labels;
+	work = AllocSetContextCreate(answer->context, "OSS labels parsing",
+								 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(work);
+	rows = detect_rows(answer->request, answer->which == OSS_TRY_DETECT);
+	MemoryContextSwitchTo(answer->context);
+	form_tuples(&answer->labels, rows, desc);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+	oss_request_free(answer->request);
+	answer->request = NULL;
+	return &answer->labels;
+}
+
+/* Make labels of rows. */
+PipelineLabels *
+pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
+{
+	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
+
+	form_tuples(labels, rows, desc);
+	return labels;
+}
+
+/* Turn a spec's failure into rows, or raise it. */
+PipelineLabels *
+pipeline_failure_labels(const OssFailure *failure, OssFunction which,
+						TupleDesc desc)
+{
+	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
+
+	form_tuples(labels, detect_failure_rows(failure, which == OSS_TRY_DETECT),
+				desc);
+	return labels;
+}
+
+/* Keep an answer without references while there is memory for it. */
+static void
+keep(PipelineAnswer *answer)
+{
+	PipelineQuery *query = answer->query;
+
+	answer->bytes = MemoryContextMemAllocated(answer->context, true) +
+		(answer->request != NULL ? UNREAD_BYTES : 0);
+	answer->kept = true;
+	dlist_push_tail(&query->kept, &answer->node);
+	query->kept_bytes += answer->bytes;
+	while (query->kept_bytes > (Size) work_mem * 1024)
+		forget(dlist_head_element(PipelineAnswer, node, &query->kept));
+}
+
+/* Note that an answer takes no place in its starter's window any more. */
+static void
+settle(PipelineAnswer *answer)
+{
+	if (answer->outstanding)
+		answer->starter->outstanding--;
+	answer->outstanding = false;
+}
+
+/* Drop a reference. */
+void
+pipeline_release(PipelineAnswer *answer, bool delivered)
+{
+	if (delivered && !answer->delivered)
+	{
+		answer->delivered = true;
+		answer->starter->delivered++;
+	}
+	if (delivered || answer->references == 1)
+		settle(answer);
+	if (--answer->references > 0)
+		return;
+	if (pipeline_done(answer))
+		keep(answer);
+	else
+		forget(answer);
+}

@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ * database_copy.c
+ *	  Finding out that this database is a copy of another, whose jobs are
+ *	  queued in both.
+ *
+ * CREATE DATABASE ... TEMPLATE copies the queue.  Each image would be paid for
+ * twice, so the queue of a copy is paused until resume() accepts the jobs, which
+ * are this database's from then on.  The function own_database() tells in which
+ * database the extension was made: a restored dump makes its own, and neither
+ * pg_upgrade nor renaming or moving a database changes its OID.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "queue/database_copy.h"
+#include "spi/statement.h"
+
+/* Jobs of the copy itself come after those that it was made with. */
+static OssPlan find_copy = {
+	"SELECT j.origin <> oss_labels.origin() FROM oss_labels.job j"
+	" WHERE oss_labels.own_database() <> $1 ORDER BY j.job_id LIMIT 1",
+	1, {OIDOID}
+};
+
+/* In a copy, OIDs mean what they meant in the database that was copied. */
+static OssPlan accept_jobs = {
+	"UPDATE oss_labels.job SET origin = oss_labels.origin()"
+	" WHERE oss_labels.own_database() <> $1 AND origin <> oss_labels.origin()"
+	" AND origin & -4294967296 = oss_labels.origin() & -4294967296",
+	1, {OIDOID}
+};
+
+static OssPlan pause_copy = {
+	"INSERT INTO oss_labels.halted (server, automatic, \"sqlstate\", reason, seen) "
+	"VALUES (NULL, false, '55000', 'these jobs came with the database when it"
+	" was copied; SELECT oss_labels.resume() accepts them', 'copy') "
+	"ON CONFLICT DO NOTHING",
+	0, {0}
+};
+
+static OssPlan is_paused = {
+	"SELECT FROM oss_labels.halted WHERE server IS NULL AND seen = 'copy' LIMIT 1",
+	0, {0}
+};
+
+/* Has this database been copied with jobs, and nobody has seen it yet? */
+static bool
+is_new_copy(Datum database)
+{
+	bool		copy = false;
+
+	oss_statement_execute(&find_copy, &database, NULL, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		copy = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return copy;
+}
+
+/* Pause the queue of a copy; true while its jobs are not accepted. */
+bool
+oss_database_is_copy(void)
+{
+	Datum		database = ObjectIdGetDatum(MyDatabaseId);
+	bool		paused;
+
+	if (is_new_copy(database))
+	{
+		oss_statement_execute(&pause_copy, NULL, NULL, SPI_OK_INSERT);
+		ereport(LOG,
+				(errmsg("oss_labels leaves the jobs alone that came with the database when it was copied"),
+				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
+	}
+	oss_statement_execute(&is_paused, NULL, NULL, SPI_OK_SELECT);
+	paused = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return paused;
+}
+
+/* Take the jobs of a copy for its own. */
+void
+oss_database_accept_copy(void)
+{
+	Datum		database = ObjectIdGetDatum(MyDatabaseId);
+
+	oss_statement_execute(&accept_jobs, &database, NULL, SPI_OK_UPDATE);
+}

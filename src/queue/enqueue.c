@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ * enqueue.c
+ *	  oss_labels.enqueue(): one image into the queue.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/request.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "queue/identity.h"
+#include "queue/priority.h"
+#include "queue/worker_slot.h"
+#include "spi/result_rows.h"
+#include "spi/statement.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(oss_enqueue);
+
+static OssPlan insert_job = {
+	"INSERT INTO oss_labels.job "
+	"(requester, server, bucket, key, thr, version_id, priority,"
+	" requester_name, origin) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING job_id",
+	9, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID}
+};
+
+/* Raise 22023 for what could never be asked for. */
+static void
+check_arguments(FunctionCallInfo fcinfo)
+{
+	OssLabelsSpec spec = {0};
+	const OssFailure *failure;
+
+	spec.bucket = oss_utf8_argument(fcinfo, 0);
+	spec.key = oss_utf8_argument(fcinfo, 1);
+	spec.has_thr = !PG_ARGISNULL(2);
+	spec.thr = spec.has_thr ? PG_GETARG_FLOAT8(2) : 0;
+	spec.version_id = oss_utf8_argument(fcinfo, 3);
+	failure = oss_spec_failure(&spec);
+	if (failure)
+		oss_failure_throw(failure);
+}
+
+/* Insert a job; returns its number. */
+static int64
+insert(FunctionCallInfo fcinfo, Datum server)
+{
+	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
+	Datum		values[9];
+	char		nulls[9];
+	bool		isnull;
+	int64		job_id;
+	OssStatementState state;
+
+	oss_arg(values, nulls, 0, ObjectIdGetDatum(GetUserId()), false);
+	oss_arg(values, nulls, 1, server, false);
+	for (int i = 0; i < lengthof(columns); i++)
+		oss_arg(values, nulls, i + 2, PG_GETARG_DATUM(columns[i]),
+				PG_ARGISNULL(columns[i]));
+	if (nulls[6] == 'n')
+		oss_arg(values, nulls, 6, Int32GetDatum(0), false);
+	oss_arg(values, nulls, 7, CStringGetTextDatum(oss_role_name(GetUserId())),
+			false);
+	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
+	oss_statement_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
+	job_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+										 SPI_tuptable->tupdesc, 1, &isnull));
+	oss_statement_end(&state);
+	SPI_finish();
+	return job_id;
+}
+
+/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority) */
+Datum
+oss_enqueue(PG_FUNCTION_ARGS)
+{
+	Oid			serverid;
+	const char *name = NULL;
+	int64		job_id;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	check_arguments(fcinfo);
+	if (!PG_ARGISNULL(5))
+		oss_check_priority(PG_GETARG_INT32(5));
+	if (!PG_ARGISNULL(4))
+		name = NameStr(*PG_GETARG_NAME(4));
+	serverid = oss_server_oid(name, GetUserId());
+	if (name == NULL)
+		name = GetForeignServer(serverid)->servername;
+	job_id = insert(fcinfo, CStringGetTextDatum(name));
+	oss_wake_at_commit();
+	oss_notice_no_worker();
+	PG_RETURN_INT64(job_id);
+}

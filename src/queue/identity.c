@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ * identity.c
+ *	  Who enqueued a job and which table it came from, across dumps.
+ *
+ * A role's or table's OID survives its renaming but means something else in
+ * another cluster or database.  Its name means the same there, and a job must
+ * never run with the rights of a role that merely has the same OID.  As both
+ * are plain values, a dump is restored whatever is missing.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "queue/identity.h"
+#include "spi/statement.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_origin);
+PG_FUNCTION_INFO_V1(oss_labels_role_of);
+PG_FUNCTION_INFO_V1(oss_labels_table_of);
+PG_FUNCTION_INFO_V1(oss_labels_table_gone);
+
+/*
+ * Return the number of this database: its cluster in the upper half, as the view
+ * viewer has it, and its OID in the lower.
+ */
+int64
+oss_origin(void)
+{
+	Datum		hash = DirectFunctionCall2(hashint8extended,
+										   Int64GetDatum((int64) GetSystemIdentifier()),
+										   Int64GetDatum(0));
+
+	return (int64) ((DatumGetUInt64(hash) & ~UINT64CONST(0xFFFFFFFF)) |
+					MyDatabaseId);
+}
+
+/* Is an origin in this cluster, where roles have the OIDs that they had? */
+static bool
+is_our_cluster(int64 origin)
+{
+	return (uint64) origin >> 32 == (uint64) oss_origin() >> 32;
+}
+
+/*
+ * Find the role that a row of the queue means, or InvalidOid when it is gone.
+ * In the cluster of its origin the OID decides, elsewhere the name (NULL:
+ * unknown).
+ */
+static Oid
+role_of(int64 origin, Oid role, const char *name)
+{
+	if (is_our_cluster(origin))
+		return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) ? role :
+			InvalidOid;
+	return name ? get_role_oid(name, true) : InvalidOid;
+}
+
+/* Find a table by its qualified name, whatever a hand has written there. */
+static Oid
+table_named(const char *name)
+{
+	List	   *names;
+	Oid			schema;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &names) ||
+		list_length(names) != 2)
+		return InvalidOid;
+	schema = get_namespace_oid(linitial(names), true);
+	return OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) :
+		InvalidOid;
+}
+
+/*
+ * Find the table that a row of the queue came from.  In the database of its
+ * origin the OID decides while there is such a table, then and elsewhere the
+ * qualified name.
+ */
+Oid
+oss_table_of(int64 origin, Oid table, const char *name)
+{
+	if (origin == oss_origin() &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+		return table;
+	return name ? table_named(name) : InvalidOid;
+}
+
+/* May a role see everybody's jobs? */
+bool
+oss_sees_all(Oid role)
+{
+	return has_privs_of_role(role, ROLE_PG_MONITOR) ||
+		has_privs_of_role(role, oss_extension_owner());
+}
+
+/* Return the name of a role to be kept. */
+char *
+oss_role_name(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name ? name : psprintf("%u", role);
+}
+
+/* Return the qualified name of a table to be kept. */
+char *
+oss_table_name(Oid table)
+{
+	char	   *name = get_rel_name(table);
+	char	   *schema = get_namespace_name(get_rel_namespace(table));
+
+	if (name == NULL || schema == NULL ||
+		get_rel_persistence(table) == RELPERSISTENCE_TEMP)
+		return NULL;
+	return quote_qualified_identifier(schema, name);
+}
+
+/* oss_labels.origin() */
+Datum
+oss_labels_origin(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(oss_origin());
+}
+
+/* Return the name among the arguments (origin, oid, name), or NULL. */
+static char *
+name_argument(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+}
+
+/* oss_labels.role_of(origin, role, name) */
+Datum
+oss_labels_role_of(PG_FUNCTION_ARGS)
+{
+	Oid			role = InvalidOid;
+
+	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+		role = role_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
+					   name_argument(fcinfo));
+	if (!OidIsValid(role))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(role);
+}
+
+/* oss_labels.table_of(origin, source, name) */
+Datum
+oss_labels_table_of(PG_FUNCTION_ARGS)
+{
+	Oid			table = InvalidOid;
+
+	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+		table = oss_table_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
+							 name_argument(fcinfo));
+	if (!OidIsValid(table))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(table);
+}
+
+/*
+ * oss_labels.table_gone(origin, source, name): was the table dropped?  Where
+ * it was never seen, as where a dump was restored without it, nobody knows.
+ */
+Datum
+oss_labels_table_gone(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) ||
+		PG_GETARG_INT64(0) != oss_origin())
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(!OidIsValid(oss_table_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
+											name_argument(fcinfo))));
+}

@@ -1,0 +1,544 @@
+/*-------------------------------------------------------------------------
+ * job.c
+ *	  The statements that claim and settle jobs.
+ *
+ * Whoever waits for the queue must not wait for anybody's transaction: rows
+ * that are locked are skipped, here as in the triggers that cancel.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "queue/identity.h"
+#include "queue/job.h"
+#include "spi/column_array.h"
+#include "spi/statement.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static OssPlan delete_jobs = {
+	"DELETE FROM oss_labels.job WHERE ctid = ANY (ARRAY("
+	"SELECT j.ctid FROM oss_labels.job j"
+	" WHERE j.job_id = ANY ($1) AND j.lease = $2"
+	" FOR UPDATE SKIP LOCKED)) RETURNING job_id",
+	2, {INT8ARRAYOID, INT8OID}
+};
+
+static OssPlan renew_leases = {
+	"UPDATE oss_labels.job SET leased_until = $3 WHERE ctid = ANY (ARRAY("
+	"SELECT j.ctid FROM oss_labels.job j"
+	" WHERE j.job_id = ANY ($1) AND j.lease = $2 FOR UPDATE SKIP LOCKED))",
+	3, {INT8ARRAYOID, INT8OID, TIMESTAMPTZOID}
+};
+
+static OssPlan note_jobs = {
+	"UPDATE oss_labels.job SET reason = $3 WHERE ctid = ANY (ARRAY("
+	"SELECT j.ctid FROM oss_labels.job j"
+	" WHERE j.job_id = ANY ($1) AND j.lease = $2 FOR UPDATE SKIP LOCKED))",
+	3, {INT8ARRAYOID, INT8OID, TEXTOID}
+};
+
+static OssPlan list_ours = {
+	"SELECT job_id FROM oss_labels.job"
+	" WHERE job_id = ANY ($1) AND lease = $2",
+	2, {INT8ARRAYOID, INT8OID}
+};
+
+static OssPlan fail_jobs = {
+	"WITH f AS (SELECT j.ctid AS tid, u.* FROM"
+	" unnest($2, $3, $4, $5, $6, $7, $8, $9)"
+	" u(id, sqlstate, http_status, code, message, detail, hint, request_id)"
+	" JOIN oss_labels.job j ON j.job_id = u.id"
+	" WHERE j.lease = $1 FOR UPDATE OF j SKIP LOCKED),"
+	" gone AS (DELETE FROM oss_labels.job j USING f WHERE j.ctid = f.tid"
+	" RETURNING j.*, f.*),"
+	" failed AS (INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr,"
+	" priority, attempts, http_status, requester, source, origin,"
+	" requester_name, source_name, server, bucket, key, version_id,"
+	" \"sqlstate\", code, message, detail, hint, request_id) "
+	"SELECT job_id, enqueued_at, thr, priority, attempts, http_status,"
+	" requester, source, origin, requester_name, source_name, server, bucket,"
+	" key, version_id, sqlstate, code, message, detail, hint, request_id FROM gone "
+	"ON CONFLICT (job_id) DO NOTHING) "
+	"SELECT job_id FROM gone",
+	9, {INT8OID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+static OssPlan put_back_jobs = {
+	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
+	" due = b.due, attempts = j.attempts - b.refund,"
+	" throttles = b.throttles, reason = coalesce(b.reason, j.reason) "
+	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6)"
+	" u(id, due, refund, throttles, reason) JOIN oss_labels.job p ON p.job_id = u.id"
+	" WHERE p.lease = $1 FOR UPDATE OF p SKIP LOCKED) b "
+	"WHERE j.ctid = b.tid RETURNING j.job_id",
+	6, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	INT4ARRAYOID, TEXTARRAYOID}
+};
+
+/*
+ * Free what dead processes held.  One of these jobs may have killed its
+ * process: spreading them keeps it from taking the same others along each
+ * time.
+ */
+static OssPlan release_dead = {
+	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
+	" due = clock_timestamp()"
+	" + random() * make_interval(secs => least(2 ^ (attempts - 1), 60)),"
+	" reason = 'the process that had it is gone' "
+	"WHERE ctid = ANY (ARRAY("
+	"SELECT d.ctid FROM oss_labels.job d"
+	" WHERE d.lease IS NOT NULL AND oss_labels.lease_holder(d.lease) IS NULL"
+	" ORDER BY d.job_id FOR UPDATE OF d SKIP LOCKED))",
+	0, {0}
+};
+
+/*
+ * Mend what a clock that was ahead has left, before a failover or in a dump:
+ * nobody puts a job off for a day.  Looks at those of each lane that are due last.
+ */
+static OssPlan mend_times = {
+	"WITH RECURSIVE lane AS ("
+	"(SELECT server, bucket, requester, origin, ~priority AS rank"
+	" FROM oss_labels.job"
+	" ORDER BY server, bucket, requester, origin, (~priority), due, job_id LIMIT 1)"
+	" UNION ALL "
+	"SELECT n.* FROM lane l, LATERAL ("
+	"SELECT j.server, j.bucket, j.requester, j.origin, ~j.priority"
+	" FROM oss_labels.job j"
+	" WHERE (j.server, j.bucket, j.requester, j.origin, (~j.priority))"
+	" > (l.server, l.bucket, l.requester, l.origin, l.rank)"
+	" ORDER BY j.server, j.bucket, j.requester, j.origin, (~j.priority),"
+	" j.due, j.job_id LIMIT 1) n) "
+	"UPDATE oss_labels.job SET due = clock_timestamp(),"
+	" enqueued_at = least(enqueued_at, clock_timestamp()) "
+	"WHERE ctid = ANY (ARRAY("
+	"SELECT f.ctid FROM oss_labels.job f WHERE f.ctid = ANY (ARRAY("
+	"SELECT d.ctid FROM (SELECT * FROM lane LIMIT 1000) l, LATERAL ("
+	"SELECT j.ctid, j.enqueued_at, j.due FROM oss_labels.job j"
+	" WHERE j.server = l.server AND j.bucket = l.bucket"
+	" AND j.requester = l.requester AND j.origin = l.origin"
+	" AND (~j.priority) = l.rank AND j.due > $1"
+	" ORDER BY j.due DESC, j.job_id DESC LIMIT 1000) d"
+	" WHERE d.enqueued_at > $1 OR d.due > $2)) FOR UPDATE SKIP LOCKED))",
+	2, {TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/*
+ * Free what process_queue() held when it was cancelled and could not give it
+ * back: in this session, or in one that is idle now.  Which of the requests were
+ * sent is not known: all attempts count.
+ */
+static OssPlan release_cancelled = {
+	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
+	" due = clock_timestamp() "
+	"WHERE ctid = ANY (ARRAY("
+	"SELECT d.ctid FROM oss_labels.job d WHERE d.lease IS NOT NULL"
+	" AND (d.lease = $1 OR oss_labels.lease_holder(d.lease) = 'idle')"
+	" ORDER BY d.job_id FOR UPDATE OF d SKIP LOCKED))",
+	1, {INT8OID}
+};
+
+static OssPlan forget_failed = {
+	"DELETE FROM oss_labels.failed_job WHERE job_id IN ("
+	"SELECT f.job_id FROM oss_labels.failed_job f"
+	" WHERE f.failed_at < clock_timestamp() - make_interval(mins => $1)"
+	" ORDER BY f.failed_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+	2, {INT4OID, INT4OID}
+};
+
+static OssPlan list_pauses = {
+	"SELECT server, role, bucket FROM (SELECT *,"
+	" oss_labels.role_of(origin, requester, requester_name) AS role"
+	" FROM oss_labels.halted) p WHERE requester IS NULL OR role IS NOT NULL",
+	0, {0}
+};
+
+static OssPlan add_pause = {
+	"INSERT INTO oss_labels.halted"
+	" (server, requester, requester_name, origin, bucket, automatic,"
+	" \"sqlstate\", reason, seen) "
+	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2)) "
+	"ON CONFLICT DO NOTHING",
+	7, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID}
+};
+
+/* One that somebody is about to take away is not waited for. */
+static OssPlan expire_pauses = {
+	"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.halted p WHERE p.automatic AND ("
+	"p.since NOT BETWEEN clock_timestamp() - make_interval(mins => $1)"
+	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
+	" oss_labels.fingerprint(p.server, p.requester))"
+	" FOR UPDATE OF p SKIP LOCKED))",
+	1, {INT4OID}
+};
+
+/* Return a column of a row of the result. */
+static Datum
+column(uint64 row, int i, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
+						 isnull);
+}
+
+/* Return a text column as a string in CurrentMemoryContext, or NULL. */
+static char *
+string_column(uint64 row, int i)
+{
+	bool		isnull;
+	Datum		value = column(row, i, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Compare places. */
+int
+oss_place_compare(const OssPlace *a, const OssPlace *b)
+{
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	if (a->due != b->due)
+		return a->due < b->due ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* Free what a job owns. */
+void
+oss_job_free(OssJob *job)
+{
+	if (job->request)
+		oss_request_free(job->request);
+	if (job->target)
+		oss_server_unpin(job->target);
+	MemoryContextDelete(job->context);
+}
+
+/* Keep why a job failed. */
+void
+oss_job_set_reason(OssJob *job, const OssReason *reason)
+{
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+
+	job->reason = *reason;
+#define KEEP(field) \
+	if (reason->field) \
+		job->reason.field = pstrdup(reason->field)
+	KEEP(code);
+	KEEP(message);
+	KEEP(detail);
+	KEEP(hint);
+	KEEP(request_id);
+#undef KEEP
+	MemoryContextSwitchTo(old);
+}
+
+/* Keep a failure as the job's reason. */
+void
+oss_job_set_failure(OssJob *job, const OssFailure *failure)
+{
+	OssReason	reason = {
+		.sqlerrcode = failure->sqlerrcode,
+		.http_status = failure->http_status,
+		.code = failure->code,
+		.message = failure->message,
+		.summary = failure->summary,
+		.detail = failure->detail,
+		.hint = failure->hint,
+		.request_id = failure->request_id
+	};
+
+	oss_job_set_reason(job, &reason);
+}
+
+/* Return the numbers of jobs as an array. */
+static Datum
+job_ids(OssJob **jobs, int n)
+{
+	OssColumn	ids;
+
+	oss_column_init(&ids, INT8OID, n);
+	for (int i = 0; i < n; i++)
+		oss_column_add(&ids, Int64GetDatum(jobs[i]->place.id), false);
+	return oss_column_array(&ids);
+}
+
+/* Order jobs by their numbers. */
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = (*(OssJob *const *) a)->place.id;
+	int64		y = (*(OssJob *const *) b)->place.id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Return the job of a number from a sorted array. */
+static OssJob *
+find_job(OssJob **jobs, int n, int64 id)
+{
+	OssJob		key = {.place.id = id};
+	OssJob	   *wanted = &key;
+	OssJob	  **found = bsearch(&wanted, jobs, n, sizeof(OssJob *), compare_ids);
+
+	if (found == NULL)
+		elog(ERROR, "job " INT64_FORMAT " was not asked for", id);
+	return *found;
+}
+
+/* Return the numbers in the first column of the result. */
+static List *
+take_ids(OssJob **jobs, int n)
+{
+	List	   *found = NIL;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		found = lappend(found, find_job(jobs, n, DatumGetInt64(column(i, 1, &isnull))));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/* List which jobs are still there and ours; sorts the array. */
+List *
+oss_job_still_ours(OssJob **jobs, int n, int64 token)
+{
+	Datum		values[2];
+
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
+	values[0] = job_ids(jobs, n);
+	values[1] = Int64GetDatum(token);
+	oss_statement_execute(&list_ours, values, NULL, SPI_OK_SELECT);
+	return take_ids(jobs, n);
+}
+
+/*
+ * Find out which jobs a statement left because somebody has locked them: its
+ * result names those that it did not leave.  The jobs must be sorted.
+ */
+static void
+find_locked(OssJob **jobs, int n, int64 token)
+{
+	bool		all = SPI_processed == n;
+	List	   *done;
+	ListCell   *cell;
+
+	for (int i = 0; i < n; i++)
+		jobs[i]->row_locked = false;
+	if (all)
+	{
+		SPI_freetuptable(SPI_tuptable);
+		return;
+	}
+	done = take_ids(jobs, n);
+	foreach(cell, oss_job_still_ours(jobs, n, token))
+		((OssJob *) lfirst(cell))->row_locked = true;
+	foreach(cell, done)
+		((OssJob *) lfirst(cell))->row_locked = false;
+}
+
+/* Delete jobs. */
+void
+oss_job_delete(OssJob **jobs, int n, int64 token)
+{
+	Datum		values[2];
+
+	if (n == 0)
+		return;
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
+	values[0] = job_ids(jobs, n);
+	values[1] = Int64GetDatum(token);
+	oss_statement_execute(&delete_jobs, values, NULL, SPI_OK_DELETE_RETURNING);
+	find_locked(jobs, n, token);
+}
+
+/* Note what jobs in hand are waiting for. */
+void
+oss_job_note(OssJob **jobs, int n, int64 token, const char *reason)
+{
+	Datum		values[] = {
+		job_ids(jobs, n), Int64GetDatum(token), CStringGetTextDatum(reason)
+	};
+
+	oss_statement_execute(&note_jobs, values, NULL, SPI_OK_UPDATE);
+}
+
+/* Prolong the leases of jobs. */
+void
+oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
+{
+	Datum		values[] = {
+		job_ids(jobs, n), Int64GetDatum(token),
+		TimestampTzGetDatum(leased_until)
+	};
+
+	oss_statement_execute(&renew_leases, values, NULL, SPI_OK_UPDATE);
+}
+
+/* Move jobs to failed_job. */
+void
+oss_job_fail(OssJob **jobs, int n, int64 token)
+{
+	static const Oid types[] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTOID, TEXTOID};
+	OssColumn	columns[lengthof(types)];
+	Datum		values[lengthof(types) + 1];
+
+	if (n == 0)
+		return;
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
+	for (int i = 0; i < lengthof(types); i++)
+		oss_column_init(&columns[i], types[i], n);
+	for (int i = 0; i < n; i++)
+	{
+		const OssReason *reason = &jobs[i]->reason;
+
+		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->place.id), false);
+		oss_column_add_string(&columns[1],
+							  unpack_sql_state(reason->sqlerrcode));
+		oss_column_add(&columns[2], Int32GetDatum(reason->http_status),
+					   reason->http_status == 0);
+		oss_column_add_string(&columns[3], reason->code);
+		oss_column_add_string(&columns[4], reason->message);
+		oss_column_add_string(&columns[5], reason->detail);
+		oss_column_add_string(&columns[6], reason->hint);
+		oss_column_add_string(&columns[7], reason->request_id);
+	}
+	values[0] = Int64GetDatum(token);
+	for (int i = 0; i < lengthof(types); i++)
+		values[i + 1] = oss_column_array(&columns[i]);
+	oss_statement_execute(&fail_jobs, values, NULL, SPI_OK_SELECT);
+	find_locked(jobs, n, token);
+}
+
+/* Put jobs back. */
+void
+oss_job_put_back(OssJob **jobs, int n, int64 token)
+{
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID,
+	TEXTOID};
+	OssColumn	columns[lengthof(types)];
+	Datum		values[lengthof(types) + 1];
+
+	if (n == 0)
+		return;
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
+	for (int i = 0; i < lengthof(types); i++)
+		oss_column_init(&columns[i], types[i], n);
+	for (int i = 0; i < n; i++)
+	{
+		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->place.id), false);
+		oss_column_add(&columns[1], TimestampTzGetDatum(jobs[i]->due), false);
+		oss_column_add(&columns[2], Int32GetDatum(jobs[i]->refund ? 1 : 0),
+					   false);
+		oss_column_add(&columns[3], Int32GetDatum(jobs[i]->throttles), false);
+		oss_column_add_string(&columns[4], jobs[i]->reason.message);
+	}
+	values[0] = Int64GetDatum(token);
+	for (int i = 0; i < lengthof(types); i++)
+		values[i + 1] = oss_column_array(&columns[i]);
+	oss_statement_execute(&put_back_jobs, values, NULL,
+						  SPI_OK_UPDATE_RETURNING);
+	find_locked(jobs, n, token);
+}
+
+/* Free the leases of processes that are gone or hold nothing. */
+uint64
+oss_job_release_dead(int64 token)
+{
+	Datum		value = Int64GetDatum(token);
+	uint64		n;
+
+	oss_statement_execute(&release_cancelled, &value, NULL, SPI_OK_UPDATE);
+	n = SPI_processed;
+	oss_statement_execute(&release_dead, NULL, NULL, SPI_OK_UPDATE);
+	return n + SPI_processed;
+}
+
+/* Let jobs go that are due in a future that a wrong clock has made. */
+uint64
+oss_job_mend_times(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[] = {
+		TimestampTzGetDatum(now + USECS_PER_MINUTE),
+		TimestampTzGetDatum(now + USECS_PER_DAY)
+	};
+
+	oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
+	return SPI_processed;
+}
+
+/* Forget old failed jobs. */
+uint64
+oss_job_forget_failed(int minutes, int n)
+{
+	Datum		values[] = {Int32GetDatum(minutes), Int32GetDatum(n)};
+
+	oss_statement_execute(&forget_failed, values, NULL, SPI_OK_DELETE);
+	return SPI_processed;
+}
+
+/* List the pauses. */
+List *
+oss_pause_list(void)
+{
+	List	   *pauses = NIL;
+
+	oss_statement_execute(&list_pauses, NULL, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		OssPause   *pause = palloc0(sizeof(OssPause));
+		bool		isnull;
+
+		pause->server = string_column(i, 1);
+		pause->requester = DatumGetObjectId(column(i, 2, &isnull));
+		if (isnull)
+			pause->requester = InvalidOid;
+		pause->bucket = string_column(i, 3);
+		pauses = lappend(pauses, pause);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return pauses;
+}
+
+/* Note a pause. */
+bool
+oss_pause_add(const OssPause *pause)
+{
+	bool		one = OidIsValid(pause->requester);
+	Datum		values[7];
+	char		nulls[7];
+
+	oss_arg(values, nulls, 0, pause->server ?
+			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
+	oss_arg(values, nulls, 1, ObjectIdGetDatum(pause->requester), !one);
+	oss_arg(values, nulls, 2, pause->bucket ?
+			CStringGetTextDatum(pause->bucket) : (Datum) 0, !pause->bucket);
+	oss_arg(values, nulls, 3,
+			CStringGetTextDatum(unpack_sql_state(pause->sqlerrcode)), false);
+	oss_arg(values, nulls, 4, CStringGetTextDatum(pause->reason), false);
+	oss_arg(values, nulls, 5, one ?
+			CStringGetTextDatum(oss_role_name(pause->requester)) : (Datum) 0, !one);
+	oss_arg(values, nulls, 6, Int64GetDatum(oss_origin()), false);
+	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
+	return SPI_processed > 0;
+}
+
+/* Delete automatic pauses that have had their time. */
+uint64
+oss_pause_expire(int minutes)
+{
+	Datum		value = Int32GetDatum(minutes);
+
+	oss_statement_execute(&expire_pauses, &value, NULL, SPI_OK_DELETE);
+	return SPI_processed;
+}

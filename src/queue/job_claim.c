@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ * job_claim.c
+ *	  The statements that find and claim jobs.
+ *
+ * A claim looks at jobs in the order of the index, so many and no more, and
+ * then takes those that are to be had: what it costs does not depend on how
+ * many others are deferred, leased or locked.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/utf8.h"
+#include "executor/spi.h"
+#include "protocol/image_labels.h"
+#include "queue/job.h"
+#include "spi/column_array.h"
+#include "spi/statement.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define LANE(a) a "server, " a "bucket, " a "requester, " a "origin"
+#define LANE_ORDER(a) LANE(a) ", (~" a "priority), " a "due, " a "job_id"
+
+/* Walk over the first entry of each lane in the claim index. */
+static OssPlan list_lanes = {
+	"WITH RECURSIVE lane AS ("
+	"(SELECT j.server, j.bucket, j.requester, j.origin, j.requester_name,"
+	" ~j.priority AS rank FROM oss_labels.job j"
+	" WHERE (" LANE("j.") ") > ($1, $2, $3, $4)"
+	" ORDER BY " LANE_ORDER("j.") " LIMIT 1)"
+	" UNION ALL "
+	"SELECT n.* FROM lane l, LATERAL ("
+	"SELECT j.server, j.bucket, j.requester, j.origin, j.requester_name,"
+	" ~j.priority FROM oss_labels.job j"
+	" WHERE (" LANE("j.") ") > (" LANE("l.") ")"
+	" ORDER BY " LANE_ORDER("j.") " LIMIT 1) n) "
+	"SELECT server, bucket, requester, origin, rank,"
+	" oss_labels.role_of(origin, requester, requester_name) FROM lane LIMIT $5",
+	5, {TEXTOID, TEXTOID, OIDOID, INT8OID, INT4OID}
+};
+
+/*
+ * Look at jobs.  What another process is asking for waits for its answer, if
+ * there may be another process.
+ */
+static OssPlan look_at_jobs = {
+	"SELECT p.ctid, ~p.priority, p.due, p.job_id,"
+	" (p.leased_until IS NULL OR p.leased_until <= $8)"
+	" AND (NOT $10 OR NOT EXISTS (SELECT FROM oss_labels.job o"
+	" WHERE o.key = p.key AND o.bucket = p.bucket"
+	" AND o.version_id IS NOT DISTINCT FROM p.version_id"
+	" AND o.server = p.server AND o.lease <> $12 AND o.leased_until > $8)),"
+	" CASE WHEN $11 THEN p.key END, CASE WHEN $11 THEN p.version_id END "
+	"FROM oss_labels.job p"
+	" WHERE p.server = $1 AND p.bucket = $2 AND p.requester = $3"
+	" AND p.origin = $13"
+	" AND ((~p.priority), p.due, p.job_id) > ($4, $5, $6)"
+	" AND (~p.priority) <= $7"
+	" ORDER BY (~p.priority), p.due, p.job_id LIMIT $9",
+	13, {TEXTOID, TEXTOID, OIDOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT4OID,
+	TIMESTAMPTZOID, INT4OID, BOOLOID, BOOLOID, INT8OID, INT8OID}
+};
+
+/*
+ * Claim.  A claim counts the attempt, so that a job that kills the process is
+ * found out.  covered says that an answer asked for since is stored; one
+ * from the future comes from another clock and says nothing.  The
+ * transaction's snapshot is older than the look: until it ends no other row can
+ * get the place of one that was seen.
+ */
+static OssPlan claim_jobs = {
+	"UPDATE oss_labels.job j SET lease = $1, leased_until = $2,"
+	" attempts = j.attempts + 1 "
+	"WHERE j.ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.job p WHERE p.ctid = ANY ($3)"
+	" AND (p.leased_until IS NULL OR p.leased_until <= $4)"
+	" FOR UPDATE OF p SKIP LOCKED)) "
+	"RETURNING j.job_id, j.attempts, j.enqueued_at, j.due, j.thr,"
+	" oss_labels.role_of(j.origin, j.requester, j.requester_name),"
+	" oss_labels.table_gone(j.origin, j.source, j.source_name),"
+	" j.key, j.version_id, ~j.priority, j.throttles,"
+	" EXISTS (SELECT FROM oss_labels.image i"
+	" WHERE i.bucket = j.bucket AND i.key = j.key"
+	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
+	" AND i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()"
+	" AND coalesce(i.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
+	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) "))",
+	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
+};
+
+/* Put off a job that can't be claimed. */
+static OssPlan put_off_job = {
+	"UPDATE oss_labels.job SET attempts = attempts + 1, reason = $2,"
+	" due = clock_timestamp() + make_interval(secs => least(2 ^ attempts, 60)) "
+	"WHERE job_id = $1 AND attempts < $3"
+	" AND (leased_until IS NULL OR leased_until <= clock_timestamp())",
+	3, {INT8OID, TEXTOID, INT4OID}
+};
+
+static OssPlan take_job = {
+	"UPDATE oss_labels.job SET lease = $2 WHERE job_id = $1"
+	" AND (leased_until IS NULL OR leased_until <= clock_timestamp())",
+	2, {INT8OID, INT8OID}
+};
+
+/* Return a column of a row of the result. */
+static Datum
+column(uint64 row, int i, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
+						 isnull);
+}
+
+/* Return a text column as a string in CurrentMemoryContext, or NULL. */
+static char *
+string_column(uint64 row, int i)
+{
+	bool		isnull;
+	Datum		value = column(row, i, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* List lanes that have jobs. */
+List *
+oss_job_lanes(const OssLaneKey *after, int n)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(after ? after->server : ""),
+		CStringGetTextDatum(after ? after->bucket : ""),
+		ObjectIdGetDatum(after ? after->requester : InvalidOid),
+		Int64GetDatum(after ? after->origin : PG_INT64_MIN), Int32GetDatum(n)
+	};
+	List	   *lanes = NIL;
+
+	oss_statement_execute(&list_lanes, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		OssLaneHead *lane = palloc0(sizeof(OssLaneHead));
+		bool		isnull;
+
+		lane->key.server = string_column(i, 1);
+		lane->key.bucket = string_column(i, 2);
+		lane->key.requester = DatumGetObjectId(column(i, 3, &isnull));
+		lane->key.origin = DatumGetInt64(column(i, 4, &isnull));
+		lane->rank = DatumGetInt32(column(i, 5, &isnull));
+		lane->role = DatumGetObjectId(column(i, 6, &isnull));
+		if (isnull)
+			lane->role = InvalidOid;
+		lanes = lappend(lanes, lane);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return lanes;
+}
+
+/* Look at the next jobs of a lane. */
+OssSeen *
+oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
+			 int n, bool alone, bool with_names, int *nseen)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(lane->server), CStringGetTextDatum(lane->bucket),
+		ObjectIdGetDatum(lane->requester), Int32GetDatum(after->rank),
+		TimestampTzGetDatum(after->due), Int64GetDatum(after->id),
+		Int32GetDatum(most_rank), TimestampTzGetDatum(GetCurrentTimestamp()),
+		Int32GetDatum(n), BoolGetDatum(!alone), BoolGetDatum(with_names),
+		Int64GetDatum(oss_lease_token()), Int64GetDatum(lane->origin)
+	};
+	OssSeen    *seen;
+
+	oss_statement_execute(&look_at_jobs, values, NULL, SPI_OK_SELECT);
+	*nseen = (int) SPI_processed;
+	seen = palloc0(sizeof(OssSeen) * Max(*nseen, 1));
+	for (int i = 0; i < *nseen; i++)
+	{
+		bool		isnull;
+
+		seen[i].tid = *(ItemPointer) DatumGetPointer(column(i, 1, &isnull));
+		seen[i].place.rank = DatumGetInt32(column(i, 2, &isnull));
+		seen[i].place.due = DatumGetTimestampTz(column(i, 3, &isnull));
+		seen[i].place.id = DatumGetInt64(column(i, 4, &isnull));
+		seen[i].free = DatumGetBool(column(i, 5, &isnull));
+		seen[i].key = string_column(i, 6);
+		seen[i].version_id = string_column(i, 7);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return seen;
+}
+
+/* Make a job of a row of the claim's result. */
+static OssJob *
+make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "OSS labels job",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OssJob	   *job = palloc0(sizeof(OssJob));
+	bool		isnull;
+	Datum		thr;
+
+	job->context = context;
+	job->place.id = DatumGetInt64(column(row, 1, &isnull));
+	job->attempts = DatumGetInt32(column(row, 2, &isnull));
+	job->enqueued_at = DatumGetTimestampTz(column(row, 3, &isnull));
+	job->place.due = DatumGetTimestampTz(column(row, 4, &isnull));
+	thr = column(row, 5, &isnull);
+	job->has_thr = !isnull;
+	job->thr = isnull ? 0 : DatumGetFloat8(thr);
+	job->requester = DatumGetObjectId(column(row, 6, &isnull));
+	if (isnull)
+		job->requester = InvalidOid;
+	job->source_gone = DatumGetBool(column(row, 7, &isnull));
+	job->bucket = pstrdup(lane->bucket);
+	job->key = string_column(row, 8);
+	job->version_id = string_column(row, 9);
+	job->place.rank = DatumGetInt32(column(row, 10, &isnull));
+	job->throttles = DatumGetInt32(column(row, 11, &isnull));
+	job->covered = DatumGetBool(column(row, 12, &isnull));
+	job->in_utf8 = oss_utf8_try(job->bucket, &job->names_utf8[0]) &&
+		oss_utf8_try(job->key, &job->names_utf8[1]) &&
+		oss_utf8_try(job->version_id, &job->names_utf8[2]);
+	MemoryContextSwitchTo(old);
+	return job;
+}
+
+/* Order jobs by their places. */
+static int
+compare_jobs(const ListCell *a, const ListCell *b)
+{
+	return oss_place_compare(&((const OssJob *) lfirst(a))->place,
+							 &((const OssJob *) lfirst(b))->place);
+}
+
+/* Claim jobs that were looked at. */
+List *
+oss_job_claim(const OssLaneKey *lane, const OssSeen *seen, int n, int64 token,
+			  TimestampTz leased_until, MemoryContext parent)
+{
+	Datum		values[4];
+	OssColumn	tids;
+	List	   *jobs = NIL;
+
+	oss_column_init(&tids, TIDOID, n);
+	for (int i = 0; i < n; i++)
+		oss_column_add(&tids, PointerGetDatum(&seen[i].tid), false);
+	values[0] = Int64GetDatum(token);
+	values[1] = TimestampTzGetDatum(leased_until);
+	values[2] = oss_column_array(&tids);
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
+	oss_statement_execute(&claim_jobs, values, NULL, SPI_OK_UPDATE_RETURNING);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		jobs = lappend(jobs, make_job(i, lane, parent));
+	SPI_freetuptable(SPI_tuptable);
+	list_sort(jobs, compare_jobs);
+	return jobs;
+}
+
+/* Count an attempt for a job that can't be claimed. */
+void
+oss_job_charge(int64 id, int most_attempts, int64 token, const ErrorData *error)
+{
+	Datum		values[] = {
+		Int64GetDatum(id), CStringGetTextDatum(error->message),
+		Int32GetDatum(most_attempts)
+	};
+	OssJob		job = {
+		.place.id = id,
+		.reason = {
+			.sqlerrcode = error->sqlerrcode,
+			.code = "NotClaimed",
+			.message = error->message,
+			.detail = error->detail,
+			.hint = error->hint
+		}
+	};
+	OssJob	   *jobs = &job;
+
+	oss_statement_execute(&put_off_job, values, NULL, SPI_OK_UPDATE);
+	if (SPI_processed > 0)
+		return;
+	values[1] = Int64GetDatum(token);
+	oss_statement_execute(&take_job, values, NULL, SPI_OK_UPDATE);
+	oss_job_fail(&jobs, 1, token);
+}

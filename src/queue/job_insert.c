@@ -1,0 +1,390 @@
+/*-------------------------------------------------------------------------
+ * job_insert.c
+ *	  Insert the images that a watched table's rows name into the queue.
+ *
+ * A subtransaction around an INSERT would catch every error, but each would
+ * take a transaction ID: 65 statements in one transaction overflow what other
+ * sessions' snapshots hold of it, which slows everybody.  So nothing here can
+ * fail but for want of memory or disk.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/sequence.h"
+#include "compat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
+#include "queue/identity.h"
+#include "queue/job_insert.h"
+#include "rewrite/rewriteHandler.h"
+#include "spi/bulk_insert.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Rows that are written at once. */
+#define ROWS 500
+
+/* How long to wait for a lock on the queue. */
+#define LOCK_TRIES 50
+#define LOCK_SLEEP_US 10000
+
+/*
+ * Bytes of a key and a bucket that an index of job takes: twice what OSS
+ * allows, for the limits count bytes of UTF-8 and the server may use another
+ * encoding.  The worker refuses what is longer than allowed.
+ */
+#define MAX_KEY 2046
+#define MAX_BUCKET 255
+
+/* One of the tables that are inserted into. */
+typedef struct Target
+{
+	Relation	relation;
+	OssBulkRow *pattern;		/* what all rows have */
+	OssBulkRow *rows;
+	int			n;
+	int			room;
+	int			job_id;			/* indexes of columns, or -1 */
+	int			bucket;
+	int			key;
+} Target;
+
+struct OssJobInsert
+{
+	MemoryContext context;		/* of the rows not written yet */
+	const OssJobCommon *common;
+	Oid			sequence;
+	Target		job;
+	Target		failed;			/* opened when first needed */
+	uint64		inserted;
+};
+
+/* A column and its value. */
+typedef struct Value
+{
+	const char *column;
+	Datum		value;
+	bool		isnull;
+} Value;
+
+/* Lock a relation of the queue, without waiting long. */
+static bool
+lock_soon(Oid relid)
+{
+	for (int i = 0; i < LOCK_TRIES; i++)
+	{
+		if (ConditionalLockRelationOid(relid, RowExclusiveLock))
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(LOCK_SLEEP_US);
+	}
+	return false;
+}
+
+/* Open a table of the queue for writing. */
+Relation
+oss_queue_open(const char *name, const char **why)
+{
+	Oid			schema = get_namespace_oid("oss_labels", true);
+	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) :
+	InvalidOid;
+	Relation	relation;
+
+	*why = NULL;
+	if (XactReadOnly)
+		*why = "the transaction is read-only";
+	else if (!OidIsValid(relid))
+		*why = "the queue is not there";
+	else if (!lock_soon(relid))
+		*why = "another session has locked the queue";
+	if (*why)
+		return NULL;
+	relation = try_relation_open(relid, NoLock);
+	if (relation && relation->rd_rel->relkind == RELKIND_RELATION)
+		return relation;
+	if (relation)
+		relation_close(relation, NoLock);
+	*why = "the queue is not there";
+	return NULL;
+}
+
+/* Find a column; -1 if there is none. */
+static int
+column_index(Relation relation, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Set a column of the pattern to its default, if that is a constant. */
+static void
+take_default(Target *target, int i)
+{
+	Node	   *node = build_column_default(target->relation, i + 1);
+
+	if (node)
+		node = eval_const_expressions(NULL, node);
+	if (node == NULL || !IsA(node, Const))
+		return;
+	target->pattern->values[i] = ((Const *) node)->constvalue;
+	target->pattern->nulls[i] = ((Const *) node)->constisnull;
+}
+
+/* Set columns of a row; those that the table lacks are left out. */
+static void
+set_values(Relation relation, OssBulkRow *row, const Value *values, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		int			column = column_index(relation, values[i].column);
+
+		if (column < 0)
+			continue;
+		row->values[column] = values[i].value;
+		row->nulls[column] = values[i].isnull;
+	}
+}
+
+/* Return a string as text, or a NULL. */
+static Value
+text_value(const char *column, const char *string)
+{
+	Value		value = {column, (Datum) 0, string == NULL};
+
+	if (string)
+		value.value = CStringGetTextDatum(string);
+	return value;
+}
+
+/* Fill in what all rows of a table have; what is not known has its default. */
+static void
+fill_pattern(Target *target, const OssJobCommon *common)
+{
+	Relation	relation = target->relation;
+	TupleDesc	desc = RelationGetDescr(relation);
+	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
+	Value		values[] = {
+		{"enqueued_at", now}, {"due", now}, {"failed_at", now},
+		{"attempts", Int32GetDatum(0)},
+		{"thr", Float8GetDatum(common->thr), !common->has_thr},
+		{"priority", Int32GetDatum(common->priority)},
+		{"requester", ObjectIdGetDatum(GetUserId())},
+		{"source", ObjectIdGetDatum(common->source)},
+		{"origin", Int64GetDatum(oss_origin())},
+		text_value("requester_name", oss_role_name(GetUserId())),
+		text_value("source_name", oss_table_name(common->source)),
+		text_value("server", common->server)
+	};
+
+	target->pattern = oss_bulk_rows(1, desc->natts);
+	set_values(relation, target->pattern, values, lengthof(values));
+	target->job_id = column_index(relation, "job_id");
+	target->bucket = column_index(relation, "bucket");
+	target->key = column_index(relation, "key");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
+
+		if (column->attnotnull && target->pattern->nulls[i] &&
+			i != target->job_id && i != target->bucket && i != target->key)
+			take_default(target, i);
+	}
+}
+
+/* Open one of the tables. */
+static bool
+open_target(OssJobInsert *insert, Target *target, const char *name,
+			const char **why)
+{
+	target->relation = oss_queue_open(name, why);
+	if (target->relation == NULL)
+		return false;
+	fill_pattern(target, insert->common);
+	if (target->job_id >= 0 && target->bucket >= 0 && target->key >= 0)
+		return true;
+	relation_close(target->relation, NoLock);
+	target->relation = NULL;
+	*why = "the queue is of another version";
+	return false;
+}
+
+/* Begin to insert jobs. */
+OssJobInsert *
+oss_job_insert_begin(const OssJobCommon *common, const char **why)
+{
+	OssJobInsert *insert = palloc0(sizeof(OssJobInsert));
+
+	insert->common = common;
+	insert->sequence = get_relname_relid("job_job_id_seq",
+										 get_namespace_oid("oss_labels", true));
+	if (!OidIsValid(insert->sequence))
+	{
+		*why = "the queue is not there";
+		return NULL;
+	}
+	if (!open_target(insert, &insert->job, "job", why))
+		return NULL;
+	insert->context = AllocSetContextCreate(CurrentMemoryContext,
+											"oss_labels new jobs",
+											ALLOCSET_DEFAULT_SIZES);
+	return insert;
+}
+
+/* Write the rows of both tables. */
+static void
+flush(OssJobInsert *insert)
+{
+	Target	   *targets[] = {&insert->job, &insert->failed};
+	MemoryContext old = MemoryContextSwitchTo(insert->context);
+
+	for (int i = 0; i < lengthof(targets); i++)
+	{
+		if (targets[i]->n > 0)
+			oss_bulk_insert(targets[i]->relation, targets[i]->rows, targets[i]->n);
+		targets[i]->n = 0;
+		targets[i]->room = 0;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(insert->context);
+}
+
+/* Return a text of at most so many bytes. */
+static Datum
+clip(Datum value, int max)
+{
+	char	   *data = VARDATA_ANY(DatumGetPointer(value));
+	int			length = VARSIZE_ANY_EXHDR(DatumGetPointer(value));
+
+	if (length > max)
+		length = pg_mbcliplen(data, length, max);
+	return PointerGetDatum(cstring_to_text_with_len(data, length));
+}
+
+/* Make room for a row and fill it; in the context of the rows. */
+static OssBulkRow *
+add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
+{
+	int			natts = RelationGetDescr(target->relation)->natts;
+	OssBulkRow *row;
+
+	if (target->n == target->room)
+	{
+		/* most statements write one row */
+		OssBulkRow *rows = oss_bulk_rows(target->room == 0 ? 1 : ROWS, natts);
+
+		for (int i = 0; i < target->n; i++)
+			rows[i] = target->rows[i];
+		target->rows = rows;
+		target->room = target->room == 0 ? 1 : ROWS;
+	}
+	row = &target->rows[target->n++];
+	memcpy(row->values, target->pattern->values, sizeof(Datum) * natts);
+	memcpy(row->nulls, target->pattern->nulls, sizeof(bool) * natts);
+	row->values[target->job_id] =
+		Int64GetDatum(nextval_internal(insert->sequence, false));
+	row->nulls[target->job_id] = false;
+	row->values[target->bucket] = clip(bucket, MAX_BUCKET);
+	row->nulls[target->bucket] = false;
+	row->values[target->key] = clip(key, MAX_KEY);
+	row->nulls[target->key] = false;
+	return row;
+}
+
+/* Say that a name is too long. */
+static void
+insert_too_long(OssJobInsert *insert, Datum bucket, Datum key)
+{
+	bool		key_fits = VARSIZE_ANY_EXHDR(DatumGetPointer(key)) <= MAX_KEY;
+	OssRefusal	refusal = {
+		.sqlerrcode = ERRCODE_INVALID_PARAMETER_VALUE,
+		.code = key_fits ? "InvalidBucketName" : "InvalidObjectName",
+		.message = key_fits ? "the name of the bucket is too long" :
+		"the object's key is too long",
+		.detail = key_fits ? "Buckets have names of 3 to 63 characters." :
+		"Keys have at most 1023 bytes; only the beginning of this one is kept."
+	};
+
+	oss_job_insert_failed(insert, bucket, key, &refusal);
+}
+
+/* Insert a job. */
+void
+oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key)
+{
+	MemoryContext old;
+
+	if (VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > MAX_KEY ||
+		VARSIZE_ANY_EXHDR(DatumGetPointer(bucket)) > MAX_BUCKET)
+	{
+		insert_too_long(insert, bucket, key);
+		return;
+	}
+	old = MemoryContextSwitchTo(insert->context);
+	(void) add_row(insert, &insert->job, bucket, key);
+	MemoryContextSwitchTo(old);
+	insert->inserted++;
+	if (insert->job.n == ROWS)
+		flush(insert);
+}
+
+/* Insert a job into failed_job. */
+void
+oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
+					  const OssRefusal *refusal)
+{
+	Target	   *target = &insert->failed;
+	MemoryContext old;
+	const char *why;
+
+	if (target->relation == NULL &&
+		!open_target(insert, target, "failed_job", &why))
+		return;
+	old = MemoryContextSwitchTo(insert->context);
+	{
+		Value		values[] = {
+			text_value("sqlstate", unpack_sql_state(refusal->sqlerrcode)),
+			text_value("code", refusal->code),
+			text_value("message", refusal->message),
+			text_value("detail", refusal->detail),
+			text_value("hint", refusal->hint)
+		};
+
+		set_values(target->relation, add_row(insert, target, bucket, key),
+				   values, lengthof(values));
+	}
+	MemoryContextSwitchTo(old);
+	if (target->n == ROWS)
+		flush(insert);
+}
+
+/* Write what is left. */
+uint64
+oss_job_insert_end(OssJobInsert *insert)
+{
+	uint64		inserted = insert->inserted;
+
+	flush(insert);
+	CommandCounterIncrement();
+	relation_close(insert->job.relation, NoLock);
+	if (insert->failed.relation)
+		relation_close(insert->failed.relation, NoLock);
+	MemoryContextDelete(insert->context);
+	pfree(insert);
+	return inserted;
+}

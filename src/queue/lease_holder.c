@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ * lease_holder.c
+ *	  Who holds a lease, and what an automatic pause depends on: facts that
+ *	  SQL gives to superusers only, while the extension's owner need not be one.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_user_mapping.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "queue/job.h"
+#include "utils/backend_status.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_lease_holder);
+PG_FUNCTION_INFO_V1(oss_labels_fingerprint);
+
+/* Make the number of a lease's holder of its start and pid. */
+static int64
+token_of(TimestampTz start, int pid)
+{
+	int64		days = POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE;
+	int64		epoch = days * SECS_PER_DAY * 1000;
+
+	return (start / 1000 + epoch) * (INT64CONST(1) << 22) + pid;
+}
+
+/* Return this process's number as lease holder. */
+int64
+oss_lease_token(void)
+{
+	return token_of(MyStartTimestamp, MyProcPid);
+}
+
+/* Is a process a session that runs nothing? */
+static bool
+is_idle(const PgBackendStatus *status)
+{
+	return status->st_backendType == B_BACKEND &&
+		(status->st_state == STATE_IDLE ||
+		 status->st_state == STATE_IDLEINTRANSACTION ||
+		 status->st_state == STATE_IDLEINTRANSACTION_ABORTED);
+}
+
+/*
+ * oss_labels.lease_holder(lease): 'idle' for a session that runs nothing,
+ * 'busy' for any other process, NULL when there is none.
+ */
+Datum
+oss_labels_lease_holder(PG_FUNCTION_ARGS)
+{
+	int64		lease = PG_GETARG_INT64(0);
+	int			n = pgstat_fetch_stat_numbackends();
+
+	for (int i = 1; i <= n; i++)
+	{
+		PgBackendStatus *status = &oss_local_beentry(i)->backendStatus;
+
+		if (status->st_procpid > 0 &&
+			token_of(status->st_proc_start_timestamp, status->st_procpid) == lease)
+			PG_RETURN_TEXT_P(cstring_to_text(is_idle(status) ? "idle" : "busy"));
+	}
+	PG_RETURN_NULL();
+}
+
+/* Compute a hash of the user mappings of a server that a pause is about. */
+static uint64
+hash_mappings(Oid serverid, Oid requester)
+{
+	Relation	relation = table_open(UserMappingRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	uint64		hash = 0;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_user_mapping mapping = (Form_pg_user_mapping) GETSTRUCT(tuple);
+		uint32		version[2];
+
+		if (mapping->umserver != serverid ||
+			(OidIsValid(requester) && OidIsValid(mapping->umuser) &&
+			 mapping->umuser != requester))
+			continue;
+		version[0] = mapping->oid;
+		version[1] = HeapTupleHeaderGetRawXmin(tuple->t_data);
+
+		/* a sum, as the order of the rows says nothing */
+		hash += hash_bytes_extended((const unsigned char *) version,
+									sizeof(version), 0);
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return hash;
+}
+
+/*
+ * oss_labels.fingerprint(server, requester): the versions of a server and its
+ * mappings, of all roles when requester is NULL; NULL when there is no server.
+ */
+Datum
+oss_labels_fingerprint(PG_FUNCTION_ARGS)
+{
+	Oid			serverid;
+	HeapTuple	server;
+	TransactionId version;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	serverid = get_foreign_server_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	server = SearchSysCache1(FOREIGNSERVEROID, ObjectIdGetDatum(serverid));
+	if (!HeapTupleIsValid(server))
+		PG_RETURN_NULL();
+	version = HeapTupleHeaderGetRawXmin(server->t_data);
+	ReleaseSysCache(server);
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%u %u " UINT64_FORMAT, serverid, version,
+											  hash_mappings(serverid, PG_ARGISNULL(1) ? InvalidOid :
+															PG_GETARG_OID(1)))));
+}

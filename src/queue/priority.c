@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ * priority.c
+ *	  Who may put jobs before everybody else's: priorities above 0 are granted.
+ *
+ * The right is that to execute oss_labels.may_prioritize(): PostgreSQL keeps,
+ * inherits, follows and dumps it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "queue/priority.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+
+#define PRIORITY_HINT \
+	"The extension's owner grants priorities above 0: CALL oss_labels.grant_priority('role')."
+
+/* May a role use priorities above 0? */
+bool
+oss_may_prioritize(Oid role)
+{
+	List	   *name = list_make2(makeString("oss_labels"),
+								  makeString("may_prioritize"));
+	Oid			marker = LookupFuncName(name, 0, NULL, true);
+
+	return OidIsValid(marker) ?
+		oss_function_aclcheck(marker, role) == ACLCHECK_OK : superuser_arg(role);
+}
+
+/* Raise 42501 for a priority that the caller may not use. */
+void
+oss_check_priority(int32 priority)
+{
+	if (priority > 0 && !oss_may_prioritize(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for priority %d", priority),
+				 errhint(PRIORITY_HINT)));
+}
+
+/* Return the owner of a table. */
+static Oid
+owner_of(Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* Return the priority of jobs that a trigger of a table makes. */
+int32
+oss_table_priority(int32 priority, Oid table)
+{
+	static TimestampTz warned = 0;
+	Oid			owner;
+
+	if (priority <= 0 || oss_may_prioritize(GetUserId()))
+		return priority;
+	owner = owner_of(table);
+	if (OidIsValid(owner) && oss_may_prioritize(owner))
+		return priority;
+	if (warned != GetCurrentTransactionStartTimestamp())
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for priority %d: images are queued with priority 0",
+						priority),
+				 errhint(PRIORITY_HINT)));
+	warned = GetCurrentTransactionStartTimestamp();
+	return 0;
+}

@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ * queue_admin.c
+ *	  Looking after the queue: pause, resume, retry_failed, announce.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/server.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "queue/database_copy.h"
+#include "queue/priority.h"
+#include "queue/worker_slot.h"
+#include "spi/statement.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_pause);
+PG_FUNCTION_INFO_V1(oss_resume);
+PG_FUNCTION_INFO_V1(oss_retry_failed);
+PG_FUNCTION_INFO_V1(oss_announce);
+
+static OssPlan insert_pause = {
+	"INSERT INTO oss_labels.halted (server, automatic, reason) "
+	"VALUES ($1, false, pg_catalog.format('paused by %s', $2)) "
+	"ON CONFLICT DO NOTHING",
+	2, {TEXTOID, TEXTOID}
+};
+
+static OssPlan delete_pause = {
+	"DELETE FROM oss_labels.halted WHERE server IS NOT DISTINCT FROM $1",
+	1, {TEXTOID}
+};
+
+static OssPlan retry_jobs = {
+	"WITH gone AS ("
+	" DELETE FROM oss_labels.failed_job"
+	" WHERE ($1 IS NULL OR server = $1) AND ($2 IS NULL OR bucket = $2)"
+	" AND ($3 IS NULL OR code = $3 OR \"sqlstate\" = $3)"
+	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
+	" AND ($6 OR pg_has_role($5,"
+	" oss_labels.role_of(origin, requester, requester_name), 'USAGE'))"
+	/* who retries wants the image, whether its table is there or not */
+	" RETURNING requester,"
+	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source END, origin,"
+	" requester_name,"
+	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source_name END,"
+	" server, bucket, key, thr, version_id,"
+	" CASE WHEN $7 THEN priority ELSE least(priority, 0) END) "
+	"INSERT INTO oss_labels.job"
+	" (requester, source, origin, requester_name, source_name,"
+	" server, bucket, key, thr, version_id, priority) "
+	"SELECT * FROM gone",
+	7, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID, BOOLOID}
+};
+
+/* Execute a plan as the extension's owner; returns the number of rows. */
+static uint64
+execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+{
+	OssStatementState state;
+	uint64		rows;
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_statement_execute(plan, values, nulls, expect);
+	rows = SPI_processed;
+	oss_statement_end(&state);
+	SPI_finish();
+	oss_wake_at_commit();
+	return rows;
+}
+
+/* oss_labels.pause(server) */
+Datum
+oss_pause(PG_FUNCTION_ARGS)
+{
+	Datum		values[2];
+	char		nulls[2];
+	bool		all = PG_ARGISNULL(0);
+
+	if (!all)
+		(void) GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false);
+	oss_arg(values, nulls, 0,
+			all ? (Datum) 0 : CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))),
+			all);
+	oss_arg(values, nulls, 1,
+			CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), false);
+	(void) execute(&insert_pause, values, nulls, SPI_OK_INSERT);
+	PG_RETURN_VOID();
+}
+
+/* Accept the jobs that came with the database when it was copied. */
+static void
+accept_copy(void)
+{
+	OssStatementState state;
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_database_accept_copy();
+	oss_statement_end(&state);
+	SPI_finish();
+}
+
+/* oss_labels.resume(server) */
+Datum
+oss_resume(PG_FUNCTION_ARGS)
+{
+	Datum		value = (Datum) 0;
+	char		null = 'n';
+	Oid			serverid = InvalidOid;
+
+	if (!PG_ARGISNULL(0))
+	{
+		const char *name = NameStr(*PG_GETARG_NAME(0));
+
+		value = CStringGetTextDatum(name);
+		null = ' ';
+		serverid = get_foreign_server_oid(name, true);
+	}
+	(void) execute(&delete_pause, &value, &null, SPI_OK_DELETE);
+	if (null == 'n')
+		accept_copy();
+
+	/* pauses outlive their server */
+	if (null == 'n' || OidIsValid(serverid))
+		oss_resume_at_commit(serverid);
+	PG_RETURN_VOID();
+}
+
+/* oss_labels.retry_failed(server, bucket, code, younger_than) */
+Datum
+oss_retry_failed(PG_FUNCTION_ARGS)
+{
+	Datum		values[7];
+	char		nulls[7];
+	uint64		rows;
+
+	oss_arg(values, nulls, 0, PG_ARGISNULL(0) ? (Datum) 0 :
+			CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))), PG_ARGISNULL(0));
+	for (int i = 1; i < 4; i++)
+		oss_arg(values, nulls, i, PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+	oss_arg(values, nulls, 4, ObjectIdGetDatum(GetUserId()), false);
+	oss_arg(values, nulls, 5, BoolGetDatum(has_privs_of_role(GetUserId(),
+															 oss_extension_owner())), false);
+	oss_arg(values, nulls, 6, BoolGetDatum(oss_may_prioritize(GetUserId())), false);
+	rows = execute(&retry_jobs, values, nulls, SPI_OK_INSERT);
+	if (rows > 0)
+		oss_notice_no_worker();
+	PG_RETURN_INT64((int64) rows);
+}
+
+/* oss_labels.announce() */
+Datum
+oss_announce(PG_FUNCTION_ARGS)
+{
+	oss_wake_at_commit();
+	PG_RETURN_VOID();
+}

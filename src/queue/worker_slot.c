@@ -1,0 +1,449 @@
+/*-------------------------------------------------------------------------
+ * worker_slot.c
+ *	  One slot per database in shared memory, and the wake-up at commit.
+ *
+ * Locking: oss_shared->lock guards everything but the wake flags, which are
+ * atomic so that a committing transaction writes only when nobody woke the
+ * worker before.  Nothing is done while holding the lock that can wait.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "client/clock.h"
+#include "client/credential_cache.h"
+#include "client/rate_limit.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "queue/worker_slot.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+OssShared  *oss_shared = NULL;
+
+static shmem_request_hook_type previous_request_hook;
+static shmem_startup_hook_type previous_startup_hook;
+
+/* This transaction enqueued something or created the extension. */
+static bool wake_pending = false;
+
+/*
+ * Servers whose holds and learned rates end when this transaction commits;
+ * InvalidOid: all.  In TopTransactionContext.
+ */
+static List *resume_pending = NIL;
+
+/* This transaction made or altered a database. */
+static bool list_pending = false;
+
+/* This transaction set oss_labels.worker for a database or role. */
+static bool recheck_pending = false;
+
+/* Ask for shared memory and a lock. */
+static void
+request_shared_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssShared)),
+									oss_flow_shared_size()));
+	RequestAddinShmemSpace(oss_clock_shared_size());
+	credential_cache_shared_request();
+	RequestNamedLWLockTranche("oss_labels", 1);
+}
+
+/* Attach to the shared memory, initialising it when first. */
+static void
+start_shared_memory(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	oss_shared = ShmemInitStruct("oss_labels", sizeof(OssShared), &found);
+	if (!found)
+	{
+		memset(oss_shared, 0, sizeof(OssShared));
+		pg_atomic_init_u32(&oss_shared->waiting, 0);
+		oss_shared->lock = &GetNamedLWLockTranche("oss_labels")->lock;
+		for (int i = 0; i < OSS_MAX_SLOTS; i++)
+		{
+			pg_atomic_init_u32(&oss_shared->slots[i].wake, 0);
+			pg_atomic_init_u32(&oss_shared->slots[i].recheck, 0);
+		}
+	}
+	oss_flow_shared_start();
+	oss_clock_shared_start();
+	credential_cache_shared_start();
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Return the slot of a database, or NULL. */
+OssSlot *
+oss_slot_find(Oid dbid)
+{
+	/* a session asks for its own database's at each commit that enqueues */
+	static int	last = 0;
+
+	Assert(LWLockHeldByMe(oss_shared->lock));
+	if (oss_shared->slots[last].dbid == dbid)
+		return &oss_shared->slots[last];
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		if (oss_shared->slots[i].dbid == dbid)
+		{
+			last = i;
+			return &oss_shared->slots[i];
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Return when a slot is wanted again by the database that has it, DT_NOBEGIN
+ * when it may not be given to another.
+ */
+static TimestampTz
+wanted_again(OssSlot *slot)
+{
+	if (slot->pid != 0 || slot->held > 0 || slot->foreground > 0 ||
+		pg_atomic_read_u32(&slot->wake) != 0)
+		return DT_NOBEGIN;
+	switch (slot->state)
+	{
+		case OSS_SLOT_ABSENT:
+			return DT_NOEND;
+		case OSS_SLOT_IDLE:
+		case OSS_SLOT_COPY:
+		case OSS_SLOT_DISABLED:
+		case OSS_SLOT_MISMATCH:
+			return slot->start_at;
+		default:
+			return DT_NOBEGIN;
+	}
+}
+
+/*
+ * Take the slot of a database that needs it last: one without the extension, or
+ * where nothing is to be done for the longest time.
+ */
+static OssSlot *
+take_slot(void)
+{
+	OssSlot    *best = NULL;
+	TimestampTz best_at = GetCurrentTimestamp();
+
+	for (int i = 0; i < OSS_MAX_SLOTS && best_at != DT_NOEND; i++)
+	{
+		TimestampTz at = wanted_again(&oss_shared->slots[i]);
+
+		if (at > best_at)
+		{
+			best = &oss_shared->slots[i];
+			best_at = at;
+		}
+	}
+	return best;
+}
+
+/* Return the slot of a database, taking one if it has none. */
+OssSlot *
+oss_slot_make(Oid dbid)
+{
+	OssSlot    *slot = oss_slot_find(dbid);
+
+	Assert(OidIsValid(dbid));
+	if (slot)
+		return slot;
+	slot = oss_slot_find(InvalidOid);
+	if (slot == NULL)
+		slot = take_slot();
+	if (slot == NULL)
+		return NULL;
+	slot->dbid = dbid;
+	slot->held = 0;
+	slot->foreground = 0;
+	slot->failures = 0;
+	slot->pid = 0;
+	slot->latch = NULL;
+	slot->start_at = 0;
+	slot->pending = false;
+	slot->last_error[0] = '\0';
+	pg_atomic_write_u32(&slot->wake, 0);
+	pg_atomic_write_u32(&slot->recheck, 0);
+	oss_slot_set_state(slot, OSS_SLOT_UNKNOWN);
+	return slot;
+}
+
+/* Set a slot's state. */
+void
+oss_slot_set_state(OssSlot *slot, OssSlotState state)
+{
+	/* which process is waited for does not change for how long */
+	if ((slot->state != state || slot->since == 0) &&
+		!(slot->state == OSS_SLOT_CAPPED && state == OSS_SLOT_NO_PROCESS) &&
+		!(slot->state == OSS_SLOT_NO_PROCESS && state == OSS_SLOT_CAPPED))
+		slot->since = GetCurrentTimestamp();
+	slot->state = state;
+}
+
+/* Wake the launcher. */
+void
+oss_wake_launcher(void)
+{
+	if (oss_shared == NULL)
+		return;
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Wake the worker of this database, or the launcher to start one. */
+static void
+wake_worker(void)
+{
+	OssSlot    *slot;
+
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	slot = oss_slot_find(MyDatabaseId);
+	if (slot == NULL)
+	{
+		/* New to us: the launcher must not trust what it saw before. */
+		LWLockRelease(oss_shared->lock);
+		LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+		slot = oss_slot_make(MyDatabaseId);
+	}
+	if (slot == NULL)
+	{
+		/* the launcher finds out which database that was */
+		oss_shared->wake_lost = true;
+		if (oss_shared->launcher_latch)
+			SetLatch(oss_shared->launcher_latch);
+	}
+	else if (pg_atomic_exchange_u32(&slot->wake, 1) == 0)
+	{
+		if (slot->latch)
+			SetLatch(slot->latch);
+		else if (oss_shared->launcher_latch)
+			SetLatch(oss_shared->launcher_latch);
+	}
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Have the launcher list the databases again. */
+static void
+list_databases(void)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	oss_shared->new_databases = true;
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* End holds and learned rates of what this transaction resumed or altered. */
+static void
+resume_flow(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, resume_pending)
+		oss_flow_resume(lfirst_oid(cell), NULL);
+}
+
+/* Have the workers look at their setting again. */
+void
+oss_slots_recheck(void)
+{
+	Assert(LWLockHeldByMeInMode(oss_shared->lock, LW_EXCLUSIVE));
+	for (int i = 0; i < OSS_MAX_SLOTS; i++)
+	{
+		OssSlot    *slot = &oss_shared->slots[i];
+
+		if (!OidIsValid(slot->dbid))
+			continue;
+		pg_atomic_write_u32(&slot->recheck, 1);
+		if (slot->state == OSS_SLOT_DISABLED)
+			slot->start_at = 0;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	if (oss_shared->launcher_latch)
+		SetLatch(oss_shared->launcher_latch);
+}
+
+/* The same with the lock. */
+static void
+recheck(void)
+{
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	oss_slots_recheck();
+	LWLockRelease(oss_shared->lock);
+}
+
+/*
+ * Wake at commit.
+ *
+ * The commit event comes after the transaction left the list of running ones,
+ * so that who is woken sees the row.  Nothing here may throw.  What a prepared
+ * transaction enqueued is announced by COMMIT PREPARED.
+ */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			resume_flow();
+			if (wake_pending && oss_shared)
+				wake_worker();
+			if (list_pending && oss_shared)
+				list_databases();
+			if (recheck_pending && oss_shared)
+				recheck();
+			wake_pending = list_pending = recheck_pending = false;
+			resume_pending = NIL;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			wake_pending = list_pending = recheck_pending = false;
+			resume_pending = NIL;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Remember to wake the worker at commit. */
+void
+oss_wake_at_commit(void)
+{
+	wake_pending = true;
+}
+
+/* Remember to end a server's holds and learned rates, and to wake the worker. */
+void
+oss_resume_at_commit(Oid serverid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	resume_pending = list_append_unique_oid(resume_pending, serverid);
+	MemoryContextSwitchTo(old);
+	wake_pending = true;
+}
+
+/* Remember to have the databases listed at commit. */
+void
+oss_list_databases_at_commit(void)
+{
+	list_pending = true;
+}
+
+/* Remember to have the workers look at their setting again at commit. */
+void
+oss_recheck_at_commit(void)
+{
+	recheck_pending = true;
+}
+
+/* Count this session among those in process_queue(). */
+void
+oss_foreground_count(int change)
+{
+	OssSlot    *slot;
+
+	if (oss_shared == NULL)
+		return;
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	slot = oss_slot_make(MyDatabaseId);
+	if (slot)
+		slot->foreground = Max(slot->foreground + change, 0);
+	LWLockRelease(oss_shared->lock);
+}
+
+/* Is anybody in process_queue()? */
+bool
+oss_foreground_any(void)
+{
+	OssSlot    *slot;
+	bool		any;
+
+	if (oss_shared == NULL)
+		return true;
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	slot = oss_slot_find(MyDatabaseId);
+	any = slot == NULL || slot->foreground > 0;
+	LWLockRelease(oss_shared->lock);
+	return any;
+}
+
+/* Return whether this transaction enqueued something. */
+bool
+oss_wake_pending(void)
+{
+	return wake_pending;
+}
+
+/* Name a state. */
+const char *
+oss_slot_state_name(OssSlotState state)
+{
+	switch (state)
+	{
+		case OSS_SLOT_UNKNOWN:
+			return "not looked at yet";
+		case OSS_SLOT_STARTING:
+			return "starting";
+		case OSS_SLOT_RUNNING:
+			return "running";
+		case OSS_SLOT_IDLE:
+			return "idle, started when needed";
+		case OSS_SLOT_ABSENT:
+			return "no extension";
+		case OSS_SLOT_DISABLED:
+			return "off (oss_labels.worker)";
+		case OSS_SLOT_MISMATCH:
+			return "library and extension differ in version";
+		case OSS_SLOT_FAILED:
+			return "failed, started again later";
+		case OSS_SLOT_NO_PROCESS:
+			return "waiting for max_worker_processes";
+		case OSS_SLOT_CAPPED:
+			return "waiting for oss_labels.max_workers";
+		case OSS_SLOT_COPY:
+			return "copy of another database, its jobs wait for oss_labels.resume()";
+	}
+	return "?";
+}
+
+/* Reserve shared memory and register the callbacks. */
+void
+oss_shared_init(void)
+{
+	RegisterXactCallback(at_transaction_end, NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}
+
+/* Say once per session that no worker will come. */
+void
+oss_notice_no_worker(void)
+{
+	static bool said = false;
+
+	if (oss_shared || said)
+		return;
+	said = true;
+	ereport(NOTICE,
+			(errmsg("the image is queued, but no worker will come for it"),
+			 errdetail("oss_labels is not in shared_preload_libraries."),
+			 errhint("Add it there and restart the server, or run CALL oss_labels.process_queue().")));
+}

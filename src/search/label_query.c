@@ -1,0 +1,504 @@
+/*-------------------------------------------------------------------------
+ * label_query.c
+ *	  The type label_query: reading and writing it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/shortest_dec.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "libpq/pqformat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "search/label_query.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(oss_label_query_in);
+PG_FUNCTION_INFO_V1(oss_label_query_out);
+PG_FUNCTION_INFO_V1(oss_label_query_recv);
+PG_FUNCTION_INFO_V1(oss_label_query_send);
+PG_FUNCTION_INFO_V1(oss_label_query_and);
+PG_FUNCTION_INFO_V1(oss_label_query_or);
+PG_FUNCTION_INFO_V1(oss_label_query_not);
+
+/* What is wrong with a text, and where: at byte at of text. */
+typedef struct LabelQueryProblem
+{
+	const char *text;
+	const char *message;		/* NULL: nothing */
+	int			at;
+} LabelQueryProblem;
+
+/* A text being parsed: p is what comes next. */
+typedef struct Parser
+{
+	const char *p;
+	LabelQueryProblem *problem;
+} Parser;
+
+/* Characters of a text that an error shows on either side of its place. */
+#define MOST_SHOWN	60
+
+static LabelQueryNode *parse_or(Parser *parser);
+
+/* Is this byte white space?  All of these are ASCII in every encoding. */
+static bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* May this byte be part of a name without quotes? */
+static bool
+is_word_byte(char c)
+{
+	return c != '\0' && !is_space(c) && strchr("&|!():\"'", c) == NULL;
+}
+
+/* Skip white space and return what comes next. */
+static char
+peek(Parser *parser)
+{
+	while (is_space(*parser->p))
+		parser->p++;
+	return *parser->p;
+}
+
+/* Note what is wrong at a place, and return NULL. */
+static void *
+refuse(Parser *parser, const char *at, const char *message)
+{
+	parser->problem->message = message;
+	parser->problem->at = at - parser->problem->text;
+	return NULL;
+}
+
+/* Make a node. */
+static LabelQueryNode *
+make_node(LabelQueryKind kind)
+{
+	LabelQueryNode *node = palloc0(sizeof(LabelQueryNode));
+
+	node->kind = kind;
+	return node;
+}
+
+/* Parse a name in quotes. */
+static char *
+parse_quoted(Parser *parser)
+{
+	const char *begin = parser->p;
+	char		quote = *parser->p++;
+	StringInfoData name;
+
+	initStringInfo(&name);
+	for (;;)
+	{
+		int			len = pg_mblen(parser->p);
+
+		if (*parser->p == '\0')
+			return refuse(parser, begin, "unterminated quoted label");
+		if (*parser->p == quote && parser->p[1] != quote)
+			break;
+		if (*parser->p == quote)
+			parser->p++;
+		appendBinaryStringInfo(&name, parser->p, len);
+		parser->p += len;
+	}
+	parser->p++;
+	if (name.len == 0)
+		return refuse(parser, begin, "empty label");
+	return name.data;
+}
+
+/* Parse a name. */
+static char *
+parse_name(Parser *parser)
+{
+	const char *begin;
+	char		c = peek(parser);
+
+	if (c == '"' || c == '\'')
+		return parse_quoted(parser);
+	begin = parser->p;
+	while (is_word_byte(*parser->p))
+		parser->p += pg_mblen(parser->p);
+	if (parser->p == begin)
+		return refuse(parser, begin, c == '\0' ? "label expected at the end" :
+					  "label expected");
+	return pnstrdup(begin, parser->p - begin);
+}
+
+/* Parse a number from 0 to 1 into a term; returns false if there is none. */
+static bool
+parse_number(Parser *parser, double *number)
+{
+	const char *begin = (peek(parser), parser->p);
+	char	   *end;
+
+	if (!(*begin >= '0' && *begin <= '9') && *begin != '.')
+		return false;
+	*number = strtod(begin, &end);
+	if (end == begin || is_word_byte(*end))
+		return false;
+	parser->p = end;
+	return true;
+}
+
+/* Parse what follows a name: its threshold. */
+static bool
+parse_threshold(Parser *parser, LabelQueryNode *term)
+{
+	const char *begin;
+
+	if (peek(parser) != ':')
+		return true;
+	parser->p++;
+	(void) peek(parser);
+	begin = parser->p;
+	if (!parse_number(parser, &term->min))
+		(void) refuse(parser, begin, "confidence expected after \":\"");
+	else if (!(term->min >= 0 && term->min <= 1))
+		(void) refuse(parser, begin, "confidence must be from 0 to 1");
+	else
+		term->has_min = true;
+	return term->has_min;
+}
+
+/* Is the word just read the keyword parent?  parent:0.9 is a label. */
+static bool
+is_parent_keyword(Parser *parser, const char *begin)
+{
+	Parser		ahead = *parser;
+	double		number;
+
+	if (parser->p - begin != strlen("parent") ||
+		strncmp(begin, "parent", strlen("parent")) != 0 || peek(&ahead) != ':')
+		return false;
+	ahead.p++;
+	return !parse_number(&ahead, &number);
+}
+
+/* Parse a term. */
+static LabelQueryNode *
+parse_term(Parser *parser)
+{
+	LabelQueryNode *term = make_node(LABEL_QUERY_TERM);
+	const char *begin = (peek(parser), parser->p);
+
+	term->name = parse_name(parser);
+	if (term->name != NULL && is_parent_keyword(parser, begin))
+	{
+		(void) peek(parser);
+		parser->p++;
+		term->parent = true;
+		term->name = parse_name(parser);
+	}
+	if (term->name == NULL || !parse_threshold(parser, term))
+		return NULL;
+	return term;
+}
+
+/* Parse a factor. */
+static LabelQueryNode *
+parse_factor(Parser *parser)
+{
+	LabelQueryNode *node;
+	LabelQueryNode *arg;
+	const char *begin;
+
+	check_stack_depth();
+	switch (peek(parser))
+	{
+		case '!':
+			parser->p++;
+			arg = parse_factor(parser);
+			if (arg == NULL || arg->kind == LABEL_QUERY_NOT)
+				return arg == NULL ? NULL : linitial(arg->args);
+			node = make_node(LABEL_QUERY_NOT);
+			node->args = list_make1(arg);
+			return node;
+		case '(':
+			begin = parser->p++;
+			node = parse_or(parser);
+			if (node == NULL)
+				return NULL;
+			if (peek(parser) != ')')
+				return *parser->p == '\0' ?
+					refuse(parser, begin, "parenthesis is not closed") :
+					refuse(parser, parser->p, "\"&\", \"|\" or \")\" expected");
+			parser->p++;
+			return node;
+		default:
+			return parse_term(parser);
+	}
+}
+
+/* Parse arguments joined by an operator. */
+static LabelQueryNode *
+parse_joined(Parser *parser, LabelQueryKind kind, char operator,
+			 LabelQueryNode *(*parse_arg) (Parser *))
+{
+	LabelQueryNode *node = make_node(kind);
+
+	for (;;)
+	{
+		LabelQueryNode *arg = parse_arg(parser);
+
+		if (arg == NULL)
+			return NULL;
+		node->args = arg->kind == kind ? list_concat(node->args, arg->args) :
+			lappend(node->args, arg);
+		if (peek(parser) != operator)
+			break;
+		parser->p++;
+	}
+	return list_length(node->args) == 1 ? linitial(node->args) : node;
+}
+
+/* Parse an "and". */
+static LabelQueryNode *
+parse_and(Parser *parser)
+{
+	return parse_joined(parser, LABEL_QUERY_AND, '&', parse_factor);
+}
+
+/* Parse an "or". */
+static LabelQueryNode *
+parse_or(Parser *parser)
+{
+	return parse_joined(parser, LABEL_QUERY_OR, '|', parse_and);
+}
+
+/*
+ * Parse a text.  Returns NULL and sets *problem when it is no query.  Errors:
+ * 54001 when it is nested too deeply.
+ */
+static LabelQueryNode *
+parse(const char *text, LabelQueryProblem *problem)
+{
+	Parser		parser = {text, problem};
+	LabelQueryNode *node;
+
+	problem->text = text;
+	problem->message = NULL;
+	node = parse_or(&parser);
+	if (node != NULL && peek(&parser) != '\0')
+		return refuse(&parser, parser.p, *parser.p == ')' ?
+					  "parenthesis was never opened" : "\"&\" or \"|\" expected");
+	return node;
+}
+
+/* Parse a value of the type. */
+LabelQueryNode *
+label_query_get(const struct varlena *value)
+{
+	LabelQueryProblem problem = {0};
+	LabelQueryNode *node = parse(text_to_cstring((const text *) value),
+								 &problem);
+
+	if (node == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a label query holds \"%s\"", problem.text),
+				 errdetail("%s.", problem.message)));
+	return node;
+}
+
+/*
+ * Write a name, in quotes if it needs them.  What might be a number does after
+ * "parent:", where it would be the threshold of a label "parent".
+ */
+static void
+print_name(StringInfo out, const LabelQueryNode *term)
+{
+	bool		quote = strcmp(term->name, "parent") == 0;
+
+	if (term->parent && strchr(".0123456789", term->name[0]) != NULL)
+		quote = true;
+	for (const char *p = term->name; *p != '\0'; p += pg_mblen(p))
+		quote |= !is_word_byte(*p);
+	if (!quote)
+	{
+		appendStringInfoString(out, term->name);
+		return;
+	}
+	appendStringInfoChar(out, '"');
+	for (const char *p = term->name; *p != '\0'; p += pg_mblen(p))
+	{
+		if (*p == '"')
+			appendStringInfoChar(out, '"');
+		appendBinaryStringInfo(out, p, pg_mblen(p));
+	}
+	appendStringInfoChar(out, '"');
+}
+
+/* Write a least confidence, exactly whatever extra_float_digits is. */
+static void
+print_number(StringInfo out, double number)
+{
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	double_to_shortest_decimal_buf(number, digits);
+	appendStringInfo(out, ":%s", digits);
+}
+
+/* Write a node, in parentheses if it binds weaker than what it is part of. */
+static void
+print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
+{
+	bool		closed = node->kind > outer;
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (closed)
+		appendStringInfoChar(out, '(');
+	if (node->kind == LABEL_QUERY_TERM)
+	{
+		if (node->parent)
+			appendStringInfoString(out, "parent:");
+		print_name(out, node);
+		if (node->has_min)
+			print_number(out, node->min);
+	}
+	foreach(lc, node->args)
+	{
+		if (node->kind == LABEL_QUERY_NOT)
+			appendStringInfoChar(out, '!');
+		else if (foreach_current_index(lc) > 0)
+			appendStringInfoString(out, node->kind == LABEL_QUERY_AND ?
+								   " & " : " | ");
+		print_node(out, lfirst(lc), node->kind);
+	}
+	if (closed)
+		appendStringInfoChar(out, ')');
+}
+
+/* Write a query. */
+static char *
+print(const LabelQueryNode *node)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	print_node(&out, node, LABEL_QUERY_OR);
+	return out.data;
+}
+
+/*
+ * Return the line of a problem, shortened around it, and below it a line with a
+ * caret at its place.
+ */
+static char *
+show_place(const LabelQueryProblem *problem)
+{
+	const char *at = problem->text + problem->at;
+	const char *begin = problem->text;
+	const char *end = at;
+	int			before = 0;
+	int			width = 0;
+
+	for (const char *p = begin; p < at; p += pg_mblen(p))
+	{
+		before = *p == '\n' ? 0 : before + 1;
+		if (before == 0)
+			begin = p + 1;
+	}
+	for (; before > MOST_SHOWN; before--)
+		begin += pg_mblen(begin);
+	for (const char *p = begin; p < at; p += pg_mblen(p))
+		width += Max(pg_dsplen(p), 0);
+	for (int i = 0; i < MOST_SHOWN && *end != '\0' && *end != '\n'; i++)
+		end += pg_mblen(end);
+	return psprintf("%.*s\n%*s^", (int) (end - begin), begin, width, "");
+}
+
+/* Make a value from a text that somebody gave. */
+static Datum
+make_value(const char *text, Node *escontext)
+{
+	LabelQueryProblem problem = {0};
+	LabelQueryNode *node = parse(text, &problem);
+
+	if (node == NULL)
+		oss_ereturn(escontext, (Datum) 0,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("syntax error in label query at character %d: %s",
+							pg_mbstrlen_with_len(text, problem.at) + 1,
+							problem.message),
+					 errdetail("Here:\n%s", show_place(&problem)),
+					 errhint("Labels are joined with & | ! and parentheses, as in: Beach & (Sunset | \"Blue Sky\":0.9) & !parent:Person")));
+	return CStringGetTextDatum(print(node));
+}
+
+/* The type's input function. */
+Datum
+oss_label_query_in(PG_FUNCTION_ARGS)
+{
+	return make_value(PG_GETARG_CSTRING(0), fcinfo->context);
+}
+
+/* The type's output function. */
+Datum
+oss_label_query_out(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_CSTRING(TextDatumGetCString(PG_GETARG_DATUM(0)));
+}
+
+/* The type's binary input function. */
+Datum
+oss_label_query_recv(PG_FUNCTION_ARGS)
+{
+	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
+	int			len;
+
+	return make_value(pq_getmsgtext(message, message->len - message->cursor,
+									&len), NULL);
+}
+
+/* The type's binary output function. */
+Datum
+oss_label_query_send(PG_FUNCTION_ARGS)
+{
+	StringInfoData message;
+	text	   *value = PG_GETARG_TEXT_PP(0);
+
+	pq_begintypsend(&message);
+	pq_sendtext(&message, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	PG_RETURN_BYTEA_P(pq_endtypsend(&message));
+}
+
+/* Join two queries. */
+static Datum
+join_queries(FunctionCallInfo fcinfo, const char *operator)
+{
+	return make_value(psprintf("(%s) %s (%s)",
+							   TextDatumGetCString(PG_GETARG_DATUM(0)), operator,
+							   TextDatumGetCString(PG_GETARG_DATUM(1))), NULL);
+}
+
+/* label_query && label_query */
+Datum
+oss_label_query_and(PG_FUNCTION_ARGS)
+{
+	return join_queries(fcinfo, "&");
+}
+
+/* label_query || label_query */
+Datum
+oss_label_query_or(PG_FUNCTION_ARGS)
+{
+	return join_queries(fcinfo, "|");
+}
+
+/* !! label_query */
+Datum
+oss_label_query_not(PG_FUNCTION_ARGS)
+{
+	return make_value(psprintf("!(%s)", TextDatumGetCString(PG_GETARG_DATUM(0))),
+					  NULL);
+}

@@ -1,0 +1,470 @@
+/*-------------------------------------------------------------------------
+ * related.c
+ *	  rank_images(): stored images whose labels are most like given ones.
+ *
+ * The images of the labels that weigh most are read, for each label the most
+ * confident ones first, until enough were read.  Those that promise most are
+ * then compared exactly, with all their labels.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/binaryheap.h"
+#include "search/related_rank.h"
+#include "search/stored_image.h"
+#include "spi/column_array.h"
+#include "spi/result_rows.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_rank_images);
+
+/* Rows of labels read for each candidate, and of one label at most. */
+#define ROWS_PER_CANDIDATE	40
+#define LIST_PER_CANDIDATE	15
+
+/* Candidates at most, however many rows are asked for. */
+#define MOST_CANDIDATES		100000
+
+#define READ_RARITIES \
+	"SELECT label_name, rarity FROM oss_labels.label_rarity()"
+
+/* The images with some labels, as they are called in the store. */
+#define READ_LISTS \
+	"SELECT w.n, p.image_id, p.label_confidence " \
+	"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY AS w (name, most, n) " \
+	"CROSS JOIN LATERAL (SELECT w.name AS stored WHERE NOT EXISTS (" \
+	"SELECT FROM oss_labels.label_alias a WHERE a.alias_name = w.name) " \
+	"UNION ALL SELECT a.alias_name FROM oss_labels.label_alias a " \
+	"WHERE a.label_name = w.name) s " \
+	"CROSS JOIN LATERAL ((SELECT x.image_id, x.label_confidence " \
+	"FROM oss_labels.image_label x WHERE x.label_name = s.stored " \
+	"ORDER BY x.label_confidence DESC LIMIT w.most) UNION ALL " \
+	"(SELECT c.image_id, c.label_confidence " \
+	"FROM oss_labels.label_correction c WHERE c.label_name = s.stored AND c.added " \
+	"ORDER BY c.label_confidence DESC LIMIT w.most)) p"
+
+#define READ_PARTS \
+	"SELECT image_id, label_name, label_confidence, centric_score " \
+	"FROM oss_labels.effective_label WHERE image_id = ANY ($1)"
+
+/* A label that images have, after the house rules. */
+typedef struct KnownLabel
+{
+	char	   *name;
+	int			number;
+	double		rarity;
+	double		wanted;			/* with rarity; 0: not wished for */
+	char		status;
+} KnownLabel;
+
+#define SH_PREFIX labels
+#define SH_ELEMENT_TYPE KnownLabel
+#define SH_KEY_TYPE char *
+#define SH_KEY name
+#define SH_HASH_KEY(table, key) \
+	hash_bytes((const unsigned char *) (key), strlen(key))
+#define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* An image that was found, and what its labels promise. */
+typedef struct Candidate
+{
+	int64		image_id;
+	double		promise;
+	char		status;
+} Candidate;
+
+#define SH_PREFIX candidates
+#define SH_ELEMENT_TYPE Candidate
+#define SH_KEY_TYPE int64
+#define SH_KEY image_id
+#define SH_HASH_KEY(table, key) \
+	murmurhash32((uint32) (key) ^ (uint32) ((uint64) (key) >> 32))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/*
+ * A ranking under way.  wanted are the labels that are wished for, best first
+ * once they are sorted; norm is the length of the wish.
+ */
+typedef struct Ranking
+{
+	MemoryContext context;
+	struct labels_hash *labels;
+	KnownLabel **wanted;
+	int			nwanted;
+	double		norm;
+	bool		has_except;
+	int64		except_id;
+	int			most;			/* candidates */
+	struct candidates_hash *candidates;
+	RelatedPart *parts;
+	int64		nparts;
+	int64		room;
+} Ranking;
+
+/* Take a label and its rarity. */
+static void
+take_rarity(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	char	   *name = TextDatumGetCString(slot->tts_values[0]);
+	bool		found;
+	KnownLabel *label = labels_insert(ranking->labels, name, &found);
+
+	label->name = MemoryContextStrdup(ranking->context, name);
+	label->number = ranking->labels->members;
+	label->rarity = DatumGetFloat8(slot->tts_values[1]);
+	label->wanted = 0;
+}
+
+/* Return what an argument holds, an array; nothing when it is NULL. */
+static Datum *
+elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
+		 char align, bool **nulls, int *n)
+{
+	Datum	   *values;
+
+	*n = 0;
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, by_value, align,
+					  &values, nulls, n);
+	return values;
+}
+
+/* Wish for a label; of equal ones the one that weighs most counts. */
+static void
+want(Ranking *ranking, const char *name, double weight)
+{
+	KnownLabel *label = labels_lookup(ranking->labels, unconstify(char *, name));
+
+	if (!isfinite(weight))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the weight of a label must be a finite number")));
+	if (label == NULL || weight == 0)
+		return;
+	if (label->wanted == 0)
+		ranking->wanted[ranking->nwanted++] = label;
+	else
+		weight = Max(weight, label->wanted);
+	label->wanted = weight;
+}
+
+/*
+ * Multiply what is wished for with rarity.  A cosine does not depend on the
+ * wish's length, so that the greatest weight is made 1 and nothing overflows.
+ */
+static void
+scale_wish(Ranking *ranking)
+{
+	double		greatest = 0;
+	double		square = 0;
+
+	for (int i = 0; i < ranking->nwanted; i++)
+		greatest = Max(greatest, fabs(ranking->wanted[i]->wanted));
+	for (int i = 0; i < ranking->nwanted; i++)
+	{
+		KnownLabel *label = ranking->wanted[i];
+
+		label->wanted = label->wanted / greatest * label->rarity;
+		square += label->wanted * label->wanted;
+	}
+	ranking->norm = sqrt(square);
+}
+
+/* Read what is wished for. */
+static void
+read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
+{
+	int			nnames;
+	int			nweights;
+	bool	   *no_name;
+	bool	   *no_weight;
+	Datum	   *names = elements(fcinfo, 0, TEXTOID, -1, false, TYPALIGN_INT,
+								 &no_name, &nnames);
+	Datum	   *weights = elements(fcinfo, 1, FLOAT8OID, sizeof(float8),
+								   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &no_weight,
+								   &nweights);
+
+	ranking->wanted = palloc(sizeof(KnownLabel *) * Max(nnames, 1));
+	for (int i = 0; i < Min(nnames, nweights); i++)
+	{
+		if (!no_name[i] && !no_weight[i])
+			want(ranking, TextDatumGetCString(names[i]), DatumGetFloat8(weights[i]));
+	}
+	scale_wish(ranking);
+}
+
+/* Order labels by what an image gains by them, most first. */
+static int
+compare_gains(const void *a, const void *b)
+{
+	const KnownLabel *left = *(KnownLabel *const *) a;
+	const KnownLabel *right = *(KnownLabel *const *) b;
+	double		left_gain = left->wanted * left->rarity;
+	double		right_gain = right->wanted * right->rarity;
+
+	if (left_gain != right_gain)
+		return left_gain > right_gain ? -1 : 1;
+	return strcmp(left->name, right->name);
+}
+
+/* Return a column of numbers, NaN for null. */
+static double
+number(const TupleTableSlot *slot, int i)
+{
+	return slot->tts_isnull[i] ? get_float8_nan() : DatumGetFloat8(slot->tts_values[i]);
+}
+
+/* Take an image with a label. */
+static void
+take_candidate(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	const KnownLabel *label = ranking->wanted[DatumGetInt64(slot->tts_values[0]) - 1];
+	int64		image_id = DatumGetInt64(slot->tts_values[1]);
+	double		confidence = number(slot, 2);
+	Candidate  *candidate;
+	bool		found;
+
+	if (ranking->has_except && image_id == ranking->except_id)
+		return;
+	candidate = candidates_insert(ranking->candidates, image_id, &found);
+	if (!found)
+		candidate->promise = 0;
+	candidate->promise += label->wanted * label->rarity * (isnan(confidence) ? 0.5 : confidence);
+}
+
+/*
+ * Find candidates.  How many images a label has is told from its rarity, so
+ * that the rows read stay within bounds.
+ */
+static void
+find_candidates(Ranking *ranking, double images)
+{
+	OssArguments arguments = {0};
+	OssColumn	names;
+	OssColumn	most;
+	double		left = (double) ROWS_PER_CANDIDATE * ranking->most;
+
+	qsort(ranking->wanted, ranking->nwanted, sizeof(KnownLabel *), compare_gains);
+	oss_column_init(&names, TEXTOID, 32);
+	oss_column_init(&most, INT8OID, 32);
+	for (int i = 0; i < ranking->nwanted && left > 0; i++)
+	{
+		const KnownLabel *label = ranking->wanted[i];
+		double		list = Min(left, (double) LIST_PER_CANDIDATE * ranking->most);
+
+		if (label->wanted <= 0)
+			break;
+		oss_column_add_string(&names, label->name);
+		oss_column_add(&most, Int64GetDatum((int64) ceil(list)), false);
+		left -= Min(list, images / expm1(label->rarity));
+	}
+	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&names));
+	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&most));
+	oss_read(READ_LISTS, &arguments, take_candidate, ranking);
+}
+
+/* Order candidates by promise, the worst as the greatest. */
+static int
+compare_candidates(Datum a, Datum b, void *arg)
+{
+	const Candidate *left = (const Candidate *) DatumGetPointer(a);
+	const Candidate *right = (const Candidate *) DatumGetPointer(b);
+
+	if (left->promise != right->promise)
+		return left->promise < right->promise ? 1 : -1;
+	return left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
+}
+
+/*
+ * Put the candidates that promise most into an array of room for them; returns
+ * how many there are.
+ */
+static int
+best_candidates(const Ranking *ranking, Datum *best, int most)
+{
+	binaryheap *heap = binaryheap_allocate(most, compare_candidates, NULL);
+	candidates_iterator iterator;
+	Candidate  *candidate;
+	int			n = 0;
+
+	candidates_start_iterate(ranking->candidates, &iterator);
+	while ((candidate = candidates_iterate(ranking->candidates, &iterator)) != NULL)
+	{
+		Datum		datum = PointerGetDatum(candidate);
+
+		if (n < most)
+		{
+			binaryheap_add(heap, datum);
+			n++;
+		}
+		else if (compare_candidates(datum, binaryheap_first(heap), NULL) < 0)
+			binaryheap_replace_first(heap, datum);
+	}
+	for (int i = 0; i < n; i++)
+		best[i] = binaryheap_remove_first(heap);
+	return n;
+}
+
+/* Return the ids of the candidates that promise most, as an array. */
+static Datum
+best_ids(const Ranking *ranking)
+{
+	int			most = Max(Min(ranking->most, ranking->candidates->members), 1);
+	Datum	   *best = palloc(sizeof(Datum) * most);
+	int			n = best_candidates(ranking, best, most);
+	OssColumn	ids;
+
+	oss_column_init(&ids, INT8OID, n);
+	for (int i = 0; i < n; i++)
+	{
+		const Candidate *candidate = (Candidate *) DatumGetPointer(best[i]);
+
+		oss_column_add(&ids, Int64GetDatum(candidate->image_id), false);
+	}
+	return oss_column_array(&ids);
+}
+
+/* Take a label of a candidate. */
+static void
+take_part(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	const KnownLabel *label = labels_lookup(ranking->labels,
+											TextDatumGetCString(slot->tts_values[1]));
+	RelatedPart *part;
+
+	if (label == NULL)
+		return;
+	if (ranking->nparts == ranking->room)
+	{
+		ranking->room *= 2;
+		ranking->parts = repalloc_huge(ranking->parts,
+									   sizeof(RelatedPart) * ranking->room);
+	}
+	part = &ranking->parts[ranking->nparts++];
+	part->image_id = DatumGetInt64(slot->tts_values[0]);
+	part->label = label->number;
+	part->weight = related_weight(number(slot, 2), number(slot, 3)) * label->rarity;
+	part->wanted = label->wanted;
+}
+
+/* Read the labels of the candidates that promise most. */
+static void
+read_parts(Ranking *ranking)
+{
+	OssArguments arguments = {0};
+
+	ranking->room = 8192;
+	ranking->parts = palloc(sizeof(RelatedPart) * ranking->room);
+	oss_add_argument(&arguments, INT8ARRAYOID, best_ids(ranking));
+	oss_read(READ_PARTS, &arguments, take_part, ranking);
+}
+
+/* Begin a ranking with the labels that there are. */
+static void
+begin(Ranking *ranking, FunctionCallInfo fcinfo)
+{
+	OssArguments arguments = {0};
+
+	ranking->context = CurrentMemoryContext;
+	ranking->labels = labels_create(ranking->context, 4096, NULL);
+	ranking->candidates = candidates_create(ranking->context, 4096, NULL);
+	ranking->has_except = !PG_ARGISNULL(2);
+	if (ranking->has_except)
+		ranking->except_id = PG_GETARG_INT64(2);
+	oss_read(READ_RARITIES, &arguments, take_rarity, ranking);
+}
+
+/* Return an estimate of how many images there are. */
+static double
+count_images(void)
+{
+	OssArguments arguments = {0};
+	bool		isnull;
+
+	oss_read("SELECT greatest(reltuples, 1)::float8 FROM pg_class "
+			 "WHERE oid = 'oss_labels.image'::regclass", &arguments, NULL, NULL);
+	return DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0],
+										SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* Read and check how many rows are asked for; NULL is what was compared. */
+static int
+max_rows_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(3))
+		return PG_INT32_MAX;
+	if (PG_GETARG_INT32(3) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_rows must not be negative")));
+	return PG_GETARG_INT32(3);
+}
+
+/* Read and check how alike images may be; NULL is any. */
+static double
+max_likeness_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(4))
+		return 2;
+	if (!(PG_GETARG_FLOAT8(4) >= 0 && PG_GETARG_FLOAT8(4) <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_likeness must be a number from 0 to 1")));
+	return PG_GETARG_FLOAT8(4);
+}
+
+/*
+ * rank_images(names, weights, except_id, max_rows, max_likeness, candidates)
+ */
+Datum
+oss_labels_rank_images(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	int			max_rows = max_rows_argument(fcinfo);
+	double		max_likeness = max_likeness_argument(fcinfo);
+	Ranking		ranking = {0};
+	RelatedImage *images;
+	int			n;
+
+	ranking.most = PG_ARGISNULL(5) ? 0 : Max(PG_GETARG_INT32(5), 0);
+	if (!PG_ARGISNULL(3))
+		ranking.most = Max(ranking.most, Min(max_rows, MOST_CANDIDATES / 2) * 2);
+	SPI_connect();
+	begin(&ranking, fcinfo);
+	read_wish(fcinfo, &ranking);
+	find_candidates(&ranking, count_images());
+	read_parts(&ranking);
+	images = related_make_images(ranking.parts, ranking.nparts, ranking.norm, &n);
+	n = related_rank(images, n, max_rows, max_likeness);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2];
+		bool		nulls[] = {false, false};
+
+		values[0] = Int64GetDatum(images[i].image_id);
+		values[1] = Float8GetDatum(images[i].score);
+		oss_result_add(&result, values, nulls);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}

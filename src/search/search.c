@@ -1,0 +1,253 @@
+/*-------------------------------------------------------------------------
+ * search.c
+ *	  Evaluate a label_query: over all stored images, or over one.
+ *
+ * Over all images each label's images are read as a set, and the sets are
+ * combined.  When one part of a conjunction has few images, only those are
+ * looked at instead, with all their labels.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "search/search_read.h"
+#include "utils/float.h"
+
+/* Look at single images when one part of a conjunction has at most these. */
+#define FEW_IMAGES	1000
+
+/* A set, or with absent all images but those in it (whose scores mean nothing). */
+typedef struct Part
+{
+	ImageSet	set;
+	bool		absent;
+} Part;
+
+static Part evaluate(const LabelQueryNode *node);
+
+/* Return all images but those in a set, without scores. */
+static ImageSet
+others(const ImageSet *set)
+{
+	ImageSet	all = read_universe();
+
+	return image_set_minus(&all, set);
+}
+
+/* Evaluate a "not": what it finds has no score. */
+static Part
+evaluate_not(const LabelQueryNode *node)
+{
+	Part		part = evaluate(linitial(node->args));
+
+	part.absent = !part.absent;
+	for (int64 i = 0; i < part.set.n; i++)
+		part.set.hits[i].score = get_float8_nan();
+	return part;
+}
+
+/* Evaluate an "and". */
+static Part
+evaluate_and(const LabelQueryNode *node)
+{
+	Part		result = {.absent = true};
+	ListCell   *lc;
+
+	foreach(lc, node->args)
+	{
+		Part		part = evaluate(lfirst(lc));
+
+		if (result.absent && part.absent)
+			result.set = image_set_or(&result.set, &part.set);
+		else if (result.absent)
+			result.set = image_set_minus(&part.set, &result.set);
+		else if (part.absent)
+			result.set = image_set_minus(&result.set, &part.set);
+		else
+			result.set = image_set_and(&result.set, &part.set);
+		result.absent &= part.absent;
+	}
+	return result;
+}
+
+/* Evaluate an "or". */
+static Part
+evaluate_or(const LabelQueryNode *node)
+{
+	Part		result = {.absent = false};
+	ListCell   *lc;
+
+	foreach(lc, node->args)
+	{
+		Part		part = evaluate(lfirst(lc));
+
+		if (part.absent)
+			part.set = others(&part.set);
+		result.set = image_set_or(&result.set, &part.set);
+	}
+	return result;
+}
+
+/* Evaluate a node over all images. */
+static Part
+evaluate(const LabelQueryNode *node)
+{
+	Part		part = {.absent = false};
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	switch (node->kind)
+	{
+		case LABEL_QUERY_NOT:
+			return evaluate_not(node);
+		case LABEL_QUERY_AND:
+			return evaluate_and(node);
+		case LABEL_QUERY_OR:
+			return evaluate_or(node);
+		case LABEL_QUERY_TERM:
+			part.set = read_term(node);
+	}
+	return part;
+}
+
+/* Does an image have a term's label?  Sets *score when it does. */
+static bool
+term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	*score = get_float8_nan();
+	foreach(lc, image->labels)
+	{
+		const ReadLabel *label = lfirst(lc);
+		const char *name = term->parent ? label->parent : label->name;
+
+		if (name == NULL || strcmp(name, term->name) != 0 ||
+			(term->has_min && !(label->confidence >= term->min)))
+			continue;
+		found = true;
+		*score = score_or(*score, label->confidence);
+	}
+	return found;
+}
+
+/* Does an image meet a query?  Sets *score when it does. */
+static bool
+image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
+{
+	bool		is_and = node->kind == LABEL_QUERY_AND;
+	bool		found = is_and;
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (node->kind == LABEL_QUERY_TERM)
+		return term_matches(node, image, score);
+	*score = get_float8_nan();
+	foreach(lc, node->args)
+	{
+		double		part_score;
+		bool		part = image_matches(lfirst(lc), image, &part_score);
+
+		if (node->kind == LABEL_QUERY_NOT)
+			return !part;
+		if (is_and && !part)
+			return false;
+		if (part)
+			*score = is_and ? score_and(*score, part_score) :
+				score_or(*score, part_score);
+		found |= part;
+	}
+	return found;
+}
+
+/* Count the label rows of a part up to a limit; -1 when it is not a sum. */
+static int64
+count_part(const LabelQueryNode *node, int64 limit)
+{
+	int64		sum = 0;
+	ListCell   *lc;
+
+	if (node->kind == LABEL_QUERY_TERM)
+		return count_term(node, limit);
+	if (node->kind != LABEL_QUERY_OR)
+		return -1;
+	foreach(lc, node->args)
+	{
+		int64		n = count_part(lfirst(lc), limit);
+
+		if (n < 0)
+			return -1;
+		sum += n;
+	}
+	return sum;
+}
+
+/* Return a part of a conjunction that few images meet, or NULL. */
+static const LabelQueryNode *
+find_few(const LabelQueryNode *query)
+{
+	ListCell   *lc;
+
+	if (query->kind != LABEL_QUERY_AND)
+		return NULL;
+	foreach(lc, query->args)
+	{
+		int64		n = count_part(lfirst(lc), FEW_IMAGES + 1);
+
+		if (n >= 0 && n <= FEW_IMAGES)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+/* Find the images of a set that meet a query. */
+static ImageSet
+filter(const LabelQueryNode *query, const ImageSet *candidates)
+{
+	int64	   *ids = palloc(sizeof(int64) * Max(candidates->n, 1));
+	ImageSetBuilder found;
+	ListCell   *lc;
+
+	for (int64 i = 0; i < candidates->n; i++)
+		ids[i] = candidates->hits[i].image_id;
+	image_set_begin(&found);
+	foreach(lc, read_images(ids, candidates->n))
+	{
+		const ReadImage *image = lfirst(lc);
+		double		score;
+
+		if (image_matches(query, image, &score))
+			image_set_add(&found, image->image_id, score);
+	}
+	return image_set_finish(&found);
+}
+
+/* Find the images that meet a query. */
+ImageSet
+search_images(const LabelQueryNode *query)
+{
+	const LabelQueryNode *few = find_few(query);
+	Part		part;
+
+	if (few != NULL)
+	{
+		part = evaluate(few);
+		return filter(query, &part.set);
+	}
+	part = evaluate(query);
+	return part.absent ? others(&part.set) : part.set;
+}
+
+/* Does one image meet a query? */
+bool
+search_one(const LabelQueryNode *query, int64 image_id)
+{
+	List	   *images = read_images(&image_id, 1);
+	double		score;
+
+	return images != NIL && image_matches(query, linitial(images), &score);
+}

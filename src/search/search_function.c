@@ -1,0 +1,247 @@
+/*-------------------------------------------------------------------------
+ * search_function.c
+ *	  search(), search_ids() and the operator @@.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/stratnum.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
+#include "search/search.h"
+#include "search/stored_image.h"
+#include "spi/column_array.h"
+#include "spi/result_rows.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_search);
+PG_FUNCTION_INFO_V1(oss_labels_search_ids);
+PG_FUNCTION_INFO_V1(oss_labels_image_matches);
+PG_FUNCTION_INFO_V1(oss_labels_image_matches_support);
+
+/* The images in the order of the arrays. */
+#define READ_HITS \
+	"SELECT i.bucket, i.key, i.version_id, u.score, i.image_id " \
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) " \
+	"WITH ORDINALITY AS u (image_id, score, n) " \
+	"JOIN oss_labels.image i " \
+	"ON i.image_id OPERATOR(pg_catalog.=) u.image_id ORDER BY u.n"
+
+/*
+ * The query that was parsed last: what fn_extra of @@ points to.  Text and query
+ * are in context, which is reset for another one.
+ */
+typedef struct Parsed
+{
+	MemoryContext context;
+	struct varlena *text;		/* NULL: there is none */
+	LabelQueryNode *query;
+} Parsed;
+
+/* Order by score, best first, those without last. */
+static int
+compare_scores(const void *a, const void *b)
+{
+	const ImageHit *left = a;
+	const ImageHit *right = b;
+
+	if (isnan(left->score) || isnan(right->score) || left->score == right->score)
+	{
+		int			missing = isnan(left->score) - isnan(right->score);
+
+		return missing != 0 ? missing :
+			left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
+	}
+	return left->score > right->score ? -1 : 1;
+}
+
+/* Put a row into the result. */
+static void
+take_image(TupleTableSlot *slot, void *store)
+{
+	tuplestore_puttupleslot(store, slot);
+}
+
+/* Return the rows of images in a given order. */
+static void
+return_hits(const OssResult *result, const ImageHit *hits, int64 n)
+{
+	OssArguments arguments = {0};
+	OssColumn	ids;
+	OssColumn	scores;
+
+	oss_column_init(&ids, INT8OID, n);
+	oss_column_init(&scores, FLOAT8OID, n);
+	for (int64 i = 0; i < n; i++)
+	{
+		oss_column_add(&ids, Int64GetDatum(hits[i].image_id), false);
+		oss_column_add(&scores, Float8GetDatum(hits[i].score),
+					   isnan(hits[i].score));
+	}
+	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&ids));
+	oss_add_argument(&arguments, FLOAT8ARRAYOID, oss_column_array(&scores));
+	oss_read(READ_HITS, &arguments, take_image, result->store);
+}
+
+/* search(query, max_rows) */
+Datum
+oss_labels_search(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	ImageSet	set;
+	int64		n = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT64(1);
+
+	if (n < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_rows must not be negative")));
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	SPI_connect();
+	set = search_images(label_query_get(PG_GETARG_VARLENA_P(0)));
+	qsort(set.hits, set.n, sizeof(ImageHit), compare_scores);
+	return_hits(&result, set.hits, Min(n, set.n));
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* search_ids(query) */
+Datum
+oss_labels_search_ids(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ImageSet	set;
+	OssColumn	ids;
+	Datum		array;
+
+	SPI_connect();
+	set = search_images(label_query_get(PG_GETARG_VARLENA_P(0)));
+	oss_column_init(&ids, INT8OID, set.n);
+	for (int64 i = 0; i < set.n; i++)
+		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);
+	MemoryContextSwitchTo(caller);
+	array = oss_column_array(&ids);
+	SPI_finish();
+	return array;
+}
+
+/* Return the parsed query of a call, parsing it if it is another one. */
+static const LabelQueryNode *
+parsed_query(FunctionCallInfo fcinfo)
+{
+	struct varlena *value = PG_GETARG_VARLENA_PP(1);
+	Parsed	   *parsed = fcinfo->flinfo->fn_extra;
+	struct varlena *text;
+	MemoryContext old;
+
+	if (parsed == NULL)
+	{
+		parsed = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
+										sizeof(Parsed));
+		parsed->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
+												"label query",
+												ALLOCSET_SMALL_SIZES);
+		fcinfo->flinfo->fn_extra = parsed;
+	}
+	if (parsed->text != NULL &&
+		VARSIZE_ANY_EXHDR(value) == VARSIZE_ANY_EXHDR(parsed->text) &&
+		memcmp(VARDATA_ANY(value), VARDATA_ANY(parsed->text),
+			   VARSIZE_ANY_EXHDR(value)) == 0)
+		return parsed->query;
+	parsed->text = NULL;
+	MemoryContextReset(parsed->context);
+	old = MemoryContextSwitchTo(parsed->context);
+	text = (struct varlena *)
+		cstring_to_text_with_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	parsed->query = label_query_get(text);
+	parsed->text = text;
+	MemoryContextSwitchTo(old);
+	return parsed->query;
+}
+
+/* image_matches(image_id, query), and the operator @@ */
+Datum
+oss_labels_image_matches(PG_FUNCTION_ARGS)
+{
+	const LabelQueryNode *query = parsed_query(fcinfo);
+	bool		found;
+
+	SPI_connect();
+	found = search_one(query, PG_GETARG_INT64(0));
+	SPI_finish();
+	PG_RETURN_BOOL(found);
+}
+
+/* Return the function search_ids(), which is our neighbour. */
+static Oid
+search_ids_oid(Oid neighbour, Oid query_type)
+{
+	char	   *schema = get_namespace_name(get_func_namespace(neighbour));
+
+	return LookupFuncName(list_make2(makeString(schema), makeString("search_ids")),
+						  1, &query_type, true);
+}
+
+/*
+ * Turn "image_id @@ query" into "image_id = ANY (search_ids(query))" for an
+ * index on image_id.
+ */
+static List *
+index_condition(SupportRequestIndexCondition *request)
+{
+	List	   *args;
+	Expr	   *query;
+	Oid			search_ids;
+	ScalarArrayOpExpr *any;
+
+	if (request->indexarg != 0 || request->opfamily != INTEGER_BTREE_FAM_OID)
+		return NIL;
+	if (IsA(request->node, OpExpr))
+		args = ((OpExpr *) request->node)->args;
+	else
+		args = ((FuncExpr *) request->node)->args;
+	query = lsecond(args);
+	if (!is_pseudo_constant_for_index(request->root, (Node *) query,
+									  request->index))
+		return NIL;
+	search_ids = search_ids_oid(request->funcid, exprType((Node *) query));
+	if (!OidIsValid(search_ids))
+		return NIL;
+	any = makeNode(ScalarArrayOpExpr);
+	any->opno = get_opfamily_member(request->opfamily, INT8OID, INT8OID,
+									BTEqualStrategyNumber);
+	any->opfuncid = F_INT8EQ;
+	any->useOr = true;
+	any->args = list_make2(linitial(args),
+						   makeFuncExpr(search_ids, INT8ARRAYOID,
+										list_make1(query), InvalidOid,
+										InvalidOid, COERCE_EXPLICIT_CALL));
+	any->location = -1;
+	request->lossy = false;
+	return list_make1(any);
+}
+
+/* Planner support function of image_matches(). */
+Datum
+oss_labels_image_matches_support(PG_FUNCTION_ARGS)
+{
+	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+
+	if (!IsA(request, SupportRequestIndexCondition))
+		PG_RETURN_POINTER(NULL);
+	PG_RETURN_POINTER(index_condition((SupportRequestIndexCondition *) request));
+}

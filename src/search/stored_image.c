@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ * stored_image.c
+ *	  Read many rows by SQL.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "nodes/params.h"
+#include "search/stored_image.h"
+#include "tcop/dest.h"
+
+/* Gives each row to a function. */
+typedef struct Receiver
+{
+	DestReceiver pub;
+	OssTakeRow	take;
+	void	   *arg;
+} Receiver;
+
+/* DestReceiver methods that need not do anything. */
+static void
+startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+nothing(DestReceiver *self)
+{
+}
+
+/* DestReceiver method: give a row on. */
+static bool
+receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	Receiver   *receiver = (Receiver *) self;
+
+	slot_getallattrs(slot);
+	receiver->take(slot, receiver->arg);
+	return true;
+}
+
+/* Append a parameter. */
+void
+oss_add_argument(OssArguments *arguments, Oid type, Datum value)
+{
+	Assert(arguments->n < lengthof(arguments->types));
+	arguments->types[arguments->n] = type;
+	arguments->values[arguments->n++] = value;
+}
+
+/* Run a SELECT. */
+void
+oss_read(const char *query, const OssArguments *arguments, OssTakeRow take,
+		 void *arg)
+{
+	Receiver	receiver = {{receive, startup, nothing, nothing, DestTuplestore}};
+	SPIExecuteOptions options = {0};
+	int			result;
+
+	receiver.take = take;
+	receiver.arg = arg;
+	options.read_only = true;
+	options.dest = take == NULL ? NULL : &receiver.pub;
+	options.params = makeParamList(arguments->n);
+	for (int i = 0; i < arguments->n; i++)
+	{
+		options.params->params[i].value = arguments->values[i];
+		options.params->params[i].isnull = false;
+		options.params->params[i].pflags = PARAM_FLAG_CONST;
+		options.params->params[i].ptype = arguments->types[i];
+	}
+	result = SPI_execute_extended(query, &options);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not read labels: %s", SPI_result_code_string(result));
+}

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ * result_rows.c
+ *	  Arguments and results of SQL functions.
+ *
+ * Sets are returned in materialize mode, never row by row: a request must have
+ * ended, and its handles be free, before the executor may abandon the function.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/utf8.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "spi/result_rows.h"
+#include "utils/builtins.h"
+
+/* Begin the result of a set-returning function. */
+OssResult
+oss_result_begin(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	OssResult	result;
+	MemoryContext old;
+
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
+		(rsinfo->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+
+	/* the caller has looked it up already; doing so again costs 1 us a call */
+	if (rsinfo->expectedDesc != NULL)
+		result.desc = CreateTupleDescCopy(rsinfo->expectedDesc);
+	else if (get_call_result_type(fcinfo, NULL, &result.desc) != TYPEFUNC_COMPOSITE)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("return type must be a row type")));
+	result.store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
+										 false, work_mem);
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = result.store;
+	rsinfo->setDesc = result.desc;
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+/* Add a row. */
+void
+oss_result_add(const OssResult *result, Datum *values, bool *nulls)
+{
+	tuplestore_putvalues(result->store, result->desc, values, nulls);
+}
+
+/* Return a C string as text. */
+Datum
+oss_text_or_null(const char *s, bool *isnull)
+{
+	*isnull = s == NULL;
+	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
+}
+
+/* Return a text Datum as UTF-8. */
+char *
+oss_utf8_datum(Datum text_datum)
+{
+	return oss_utf8(TextDatumGetCString(text_datum));
+}
+
+/* Return a text argument as UTF-8, NULL for NULL. */
+char *
+oss_utf8_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : oss_utf8_datum(PG_GETARG_DATUM(n));
+}
+
+/* Return a name argument, NULL for NULL. */
+char *
+oss_name_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : NameStr(*PG_GETARG_NAME(n));
+}

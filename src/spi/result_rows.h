@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ * result_rows.h
+ *	  Arguments and results of SQL functions: text as UTF-8, sets in
+ *	  materialize mode.
+ *
+ * Top floor.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_SRF_H
+#define OSS_SRF_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/tuplestore.h"
+
+/* A result under construction; both live in the per-query memory. */
+typedef struct OssResult
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} OssResult;
+
+/*
+ * Begin the result of a function declared with RETURNS TABLE.  Like core's
+ * InitMaterializedSRF(), whose name and flags changed within PostgreSQL 15.
+ * Errors: 0A000 when the caller can't take a set.
+ */
+extern OssResult oss_result_begin(FunctionCallInfo fcinfo);
+
+/* Add a row. */
+extern void oss_result_add(const OssResult *result, Datum *values, bool *nulls);
+
+/*
+ * Return a text argument as UTF-8, NULL for NULL.  Errors: 22021, 22P05 for
+ * what UTF-8 can't hold.
+ */
+extern char *oss_utf8_argument(FunctionCallInfo fcinfo, int n);
+
+/* The same for a Datum that is not NULL. */
+extern char *oss_utf8_datum(Datum text_datum);
+
+/* Return a name argument, NULL for NULL. */
+extern char *oss_name_argument(FunctionCallInfo fcinfo, int n);
+
+/* Return a C string as a text Datum; NULL sets *isnull. */
+extern Datum oss_text_or_null(const char *s, bool *isnull);
+
+#endif							/* OSS_SRF_H */

@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ * store_probe.c
+ *	  Find out who would have to be waited for to store answers.
+ *
+ * INSERT ... ON CONFLICT has no SKIP LOCKED, and what another transaction has
+ * inserted and not committed is seen by no statement: the unique index is read
+ * with a snapshot that shows it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "executor/tuptable.h"
+#include "store/store.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* Columns that name an image. */
+#define NAMES 3
+
+/* What a probe needs for each image. */
+typedef struct Probe
+{
+	Relation	image;
+	Oid			index;
+	TupleTableSlot *slot;
+	AttrNumber	columns[NAMES];
+} Probe;
+
+/* Return the unique index on the columns that name an image, or InvalidOid. */
+static Oid
+find_index(const Probe *probe)
+{
+	Oid			found = InvalidOid;
+	List	   *indexes = RelationGetIndexList(probe->image);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_index->indisunique && index->rd_index->indisvalid &&
+			index->rd_index->indnkeyatts == NAMES &&
+			memcmp(index->rd_index->indkey.values, probe->columns,
+				   sizeof(probe->columns)) == 0)
+			found = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* Make the keys of a scan for an image. */
+static void
+make_keys(const Probe *probe, const OssStoreRow *row, ScanKeyData *keys)
+{
+	const char *names[NAMES] = {row->bucket, row->key, row->version_id};
+
+	for (int i = 0; i < NAMES; i++)
+	{
+		int			flags = names[i] ? 0 : SK_ISNULL | SK_SEARCHNULL;
+		Oid			collation = TupleDescAttr(RelationGetDescr(probe->image),
+											  probe->columns[i] - 1)->attcollation;
+
+		ScanKeyEntryInitialize(&keys[i], flags, probe->columns[i],
+							   names[i] ? BTEqualStrategyNumber : InvalidStrategy,
+							   InvalidOid, collation,
+							   names[i] ? F_TEXTEQ : InvalidOid,
+							   names[i] ? CStringGetTextDatum(names[i]) : (Datum) 0);
+	}
+}
+
+/* Has another transaction locked a row that all can see? */
+static bool
+is_locked(const Probe *probe, HeapTuple tuple)
+{
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(probe->image, &tuple->t_self,
+										  GetActiveSnapshot(), probe->slot,
+										  GetCurrentCommandId(true),
+										  LockTupleNoKeyExclusive, LockWaitSkip,
+										  0, &failure);
+
+	ExecClearTuple(probe->slot);
+	return result == TM_WouldBlock;
+}
+
+/* Would writing an answer wait for another transaction? */
+static bool
+is_blocked(const Probe *probe, const OssStoreRow *row)
+{
+	ScanKeyData keys[NAMES];
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		blocked = false;
+
+	InitDirtySnapshot(dirty);
+	make_keys(probe, row, keys);
+	scan = systable_beginscan(probe->image, probe->index, true, &dirty, NAMES,
+							  keys);
+	while (!blocked && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		blocked = TransactionIdIsValid(dirty.xmin) ||
+			TransactionIdIsValid(dirty.xmax) || is_locked(probe, tuple);
+	systable_endscan(scan);
+	return blocked;
+}
+
+/* Find out which answers could not be written without waiting. */
+void
+oss_store_probe(const OssStoreRow *rows, int n, bool *blocked)
+{
+	static const char *const names[NAMES] = {"bucket", "key", "version_id"};
+	Oid			schema = get_namespace_oid("oss_labels", false);
+	Oid			relid = get_relname_relid("image", schema);
+	Probe		probe;
+
+	memset(blocked, 0, sizeof(bool) * n);
+	probe.image = table_open(relid, RowExclusiveLock);
+	for (int i = 0; i < NAMES; i++)
+		probe.columns[i] = get_attnum(relid, names[i]);
+	probe.index = find_index(&probe);
+	probe.slot = table_slot_create(probe.image, NULL);
+	for (int i = 0; i < n && OidIsValid(probe.index); i++)
+		blocked[i] = is_blocked(&probe, &rows[i]);
+	ExecDropSingleTupleTableSlot(probe.slot);
+	table_close(probe.image, NoLock);
+}

@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ * tag.c
+ *	  tag(), labels_of() and import_labels(): labels that stay.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/labels_response.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "protocol/image_labels.h"
+#include "spi/statement.h"
+#include "store/tag_stored.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_tag);
+PG_FUNCTION_INFO_V1(oss_labels_labels_of);
+PG_FUNCTION_INFO_V1(oss_labels_import_labels);
+
+/* Ask the service, and keep the answer unless somebody else is about to. */
+static DetectRows *
+ask(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
+{
+	OssArrival	arrival = {
+		.wish = wish,
+		.asked_at = GetCurrentTimestamp()
+	};
+	OssGroup   *group;
+	OssLabelsSpec spec;
+	DetectRows *rows;
+
+	(void) detect_spec(args, nulls, &spec);
+	arrival.request = detect_run(&spec, &group);
+	if (keep)
+		stored_keep(&arrival, 1);
+	rows = detect_rows(arrival.request, false);
+	oss_group_free(group);
+	return rows;
+}
+
+/* tag(bucket, key, thr, version_id, server, max_age) */
+Datum
+oss_labels_tag(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	Datum		args[TAG_ARGUMENTS];
+	bool		nulls[TAG_ARGUMENTS];
+	OssWish		wish;
+	DetectRows *rows;
+
+	for (int i = 0; i < TAG_ARGUMENTS; i++)
+	{
+		args[i] = fcinfo->args[i].value;
+		nulls[i] = fcinfo->args[i].isnull;
+	}
+	if (!stored_wish(args, nulls, &wish))
+		return (Datum) 0;
+	stored_check_wish(&wish);
+	rows = stored_find(&wish);
+	if (rows == NULL)
+	{
+		bool		locked = stored_lock(&wish, true);
+
+		/* somebody else may have asked meanwhile */
+		rows = stored_find(&wish);
+		if (rows == NULL)
+			rows = ask(args, nulls, &wish, locked);
+	}
+	detect_add_rows(&result, rows);
+	return (Datum) 0;
+}
+
+/* Read the stored answer of an image with the caller's rights, or NULL. */
+static Jsonb *
+read_answer(FunctionCallInfo fcinfo)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	static SPIPlanPtr plan = NULL;
+	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(3)};
+	const char	nulls[] = {' ', ' ', PG_ARGISNULL(3) ? 'n' : ' '};
+	Jsonb	   *answer = NULL;
+
+	SPI_connect();
+	if (plan == NULL)
+	{
+		plan = SPI_prepare("SELECT response FROM oss_labels.image "
+						   "WHERE bucket OPERATOR(pg_catalog.=) $1 "
+						   "AND key OPERATOR(pg_catalog.=) $2 "
+						   "AND (version_id OPERATOR(pg_catalog.=) $3 "
+						   "OR (version_id IS NULL AND $3 IS NULL))", 3, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare to read stored answers");
+	}
+	if (SPI_execute_plan(plan, values, nulls, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read stored answers");
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+		Datum		response = SPI_getbinval(SPI_tuptable->vals[0],
+											 SPI_tuptable->tupdesc, 1, &isnull);
+
+		MemoryContextSwitchTo(caller);
+		answer = DatumGetJsonbPCopy(response);
+	}
+	SPI_finish();
+	return answer;
+}
+
+/* labels_of(bucket, key, thr, version_id) */
+Datum
+oss_labels_labels_of(PG_FUNCTION_ARGS)
+{
+	OssResult	result = oss_result_begin(fcinfo);
+	double		least = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2);
+	Jsonb	   *answer;
+
+	if (!oss_thr_valid(least))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("thr must be a number from 0 to 1")));
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	answer = read_answer(fcinfo);
+	if (answer != NULL)
+		detect_add_rows(&result, detect_document_rows(answer, least));
+	return (Datum) 0;
+}
+
+/* Return a field of an object, or NULL. */
+static JsonbValue *
+field(const Jsonb *object, const char *name, JsonbValue *value)
+{
+	if (!JB_ROOT_IS_OBJECT(object))
+		return NULL;
+	return getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &object->root),
+										name, strlen(name), value);
+}
+
+/* Return a field that holds an object or array, or NULL. */
+static Jsonb *
+container_field(const Jsonb *object, const char *name)
+{
+	JsonbValue	value;
+
+	if (field(object, name, &value) == NULL || value.type != jbvBinary)
+		return NULL;
+	return JsonbValueToJsonb(&value);
+}
+
+/* Has an object a field that holds an array? */
+static bool
+has_array(const Jsonb *object, const char *name)
+{
+	const Jsonb *array = container_field(object, name);
+
+	return array != NULL && JB_ROOT_IS_ARRAY(array);
+}
+
+/*
+ * Return a document with Labels: it is one, or holds one as "body" does for the
+ * SDKs, or is imm/tagimage's with Tags, which stay in it.  NULL: it is none.
+ */
+static Jsonb *
+labels_document(Jsonb *document)
+{
+	static OssPlan convert = {
+		"SELECT $1 OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('Labels', "
+		"coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls("
+		"pg_catalog.jsonb_build_object("
+		"'LabelName', t.value OPERATOR(pg_catalog.->) 'TagName', "
+		"'ParentLabelName', t.value OPERATOR(pg_catalog.->) 'ParentTagName', "
+		"'LabelLevel', t.value OPERATOR(pg_catalog.->) 'TagLevel', "
+		"'LabelConfidence', t.value OPERATOR(pg_catalog.->) 'TagConfidence')) "
+		"ORDER BY t.ordinality), '[]')) "
+		"FROM pg_catalog.jsonb_array_elements($1 OPERATOR(pg_catalog.->) 'Tags') "
+		"WITH ORDINALITY t WHERE pg_catalog.jsonb_typeof(t.value) "
+		"OPERATOR(pg_catalog.=) 'object'",
+		1, {JSONBOID}
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	Jsonb	   *body = container_field(document, "body");
+	Datum		value;
+	bool		isnull;
+
+	if (body != NULL && !has_array(document, "Labels"))
+		document = body;
+	if (has_array(document, "Labels"))
+		return document;
+	if (!has_array(document, "Tags"))
+		return NULL;
+	value = JsonbPGetDatum(document);
+	SPI_connect();
+	oss_statement_execute(&convert, &value, NULL, SPI_OK_SELECT);
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	MemoryContextSwitchTo(caller);
+	document = DatumGetJsonbPCopy(value);
+	SPI_finish();
+	return document;
+}
+
+/* Raise 22023 for confidences that are not on the service's scale. */
+static void
+check_confidences(Jsonb *document)
+{
+	OssLabel   *labels;
+	int			n = oss_answer_labels(document, false, &labels);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (labels[i].has_confidence &&
+			!(labels[i].confidence >= 0 && labels[i].confidence <= 1))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("document has a confidence of %g", labels[i].confidence),
+					 errdetail("A confidence is a number from 0 to 1.")));
+	}
+}
+
+/* Take bucket and key from a document's "oss://bucket/key", where missing. */
+static void
+read_uri(const Jsonb *document, OssWish *wish)
+{
+	JsonbValue	value;
+	char	   *uri;
+	char	   *slash;
+
+	if (field(document, "ImageUri", &value) == NULL || value.type != jbvString)
+		return;
+	uri = pnstrdup(value.val.string.val, value.val.string.len);
+	if (strncmp(uri, "oss://", 6) != 0 || (slash = strchr(uri + 6, '/')) == NULL)
+		return;
+	if (wish->bucket == NULL)
+		wish->bucket = pnstrdup(uri + 6, slash - uri - 6);
+	if (wish->key == NULL)
+		wish->key = slash + 1;
+}
+
+/* Return a text argument, or NULL. */
+static char *
+string_argument(FunctionCallInfo fcinfo, int i)
+{
+	return PG_ARGISNULL(i) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(i));
+}
+
+/*
+ * Return when a document was made, now for NULL.  Clocks differ by a little; a
+ * time beyond that would make the labels younger than any to come.
+ */
+static TimestampTz
+import_time(FunctionCallInfo fcinfo, int i)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz given = PG_ARGISNULL(i) ? now : PG_GETARG_TIMESTAMPTZ(i);
+
+	if (given > now && given - now > USECS_PER_MINUTE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tagged_at must not be in the future"),
+				 errhint("Give the time at which the service was asked, or NULL for now.")));
+	return Min(now, given);
+}
+
+/* import_labels(document, bucket, key, thr, version_id, tagged_at) */
+Datum
+oss_labels_import_labels(PG_FUNCTION_ARGS)
+{
+	OssWish		wish = {0};
+	Jsonb	   *document;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	document = labels_document(PG_GETARG_JSONB_P(0));
+	if (document == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("document holds neither Labels nor Tags"),
+				 errhint("Give the answer of image/labels, of DetectImageLabels or of imm/tagimage.")));
+	check_confidences(document);
+	wish.bucket = string_argument(fcinfo, 1);
+	wish.key = string_argument(fcinfo, 2);
+	read_uri(document, &wish);
+	if (wish.bucket == NULL || wish.key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("bucket and key must be given"),
+				 errdetail("The document has no ImageUri of the form oss://bucket/key.")));
+	wish.has_thr = !PG_ARGISNULL(3);
+	wish.thr = wish.has_thr ? PG_GETARG_FLOAT8(3) : 0;
+	wish.version_id = string_argument(fcinfo, 4);
+	stored_check_wish(&wish);
+	PG_RETURN_BOOL(stored_keep_document(&wish, document, import_time(fcinfo, 5)));
+}

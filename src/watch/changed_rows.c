@@ -1,0 +1,614 @@
+/*-------------------------------------------------------------------------
+ * changed_rows.c
+ *	  Enqueue and cancel the images that the rows of a statement name.
+ *
+ * Old and new rows of an UPDATE are read side by side, which finds most that
+ * are as they were.  What is left is compared as two bags, some thousand rows
+ * at a time: rows that swap their keys name nothing new.  Nothing depends on
+ * the two tables' having the same order but how much is left.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/request.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "executor/executor.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "queue/job_cancel.h"
+#include "queue/job_insert.h"
+#include "queue/priority.h"
+#include "queue/worker_slot.h"
+#include "spi/subtransaction.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "watch/changed_rows.h"
+#include "watch/watch_condition.h"
+
+/* Rows that are compared at once. */
+#define WINDOW 5000
+
+/* What a row names. */
+typedef struct Pair
+{
+	uint32		hash;
+	Datum		bucket;			/* text, not compressed or out of line */
+	Datum		key;
+} Pair;
+
+/* Pairs of a window. */
+typedef struct Bag
+{
+	int			n;
+	Pair		pairs[WINDOW];
+} Bag;
+
+/* The old or the new rows of a call. */
+typedef struct Side
+{
+	Tuplestorestate *store;		/* NULL: slot is the only row, or NULL */
+	TupleTableSlot *slot;
+	int64		n;				/* rows that were read */
+	uint8	   *verdicts;		/* of the condition; NULL: all count */
+	OssRowVerdict verdict;		/* of the row that was read */
+	bool		present;		/* it has a bucket and a key */
+	Pair		pair;
+} Side;
+
+/* A call in work. */
+typedef struct Work
+{
+	OssWatch   *watch;
+	TriggerData *call;
+	OssConditionCall condition;
+	bool		broken;			/* the condition cannot be prepared */
+	OssJobCommon common;
+	OssJobInsert *insert;		/* opened when first needed */
+	OssJobCancel *cancel;		/* the same */
+	const char *why;			/* why nothing can be inserted */
+	uint64		refused;		/* rows whose condition failed */
+	MemoryContext window;
+	Side		old;
+	Side		new;
+	Bag		   *removed;
+	Bag		   *added;
+} Work;
+
+/* Say that a statement's images are not queued: one warning a statement. */
+static void
+warn(TriggerData *call, const char *why, const char *hint)
+{
+	static Oid	last_trigger = InvalidOid;
+	static TimestampTz last_statement = 0;
+
+	/* a row trigger is called for each row, any in a function's loop */
+	if (last_trigger == call->tg_trigger->tgoid &&
+		last_statement == GetCurrentStatementStartTimestamp())
+		return;
+	last_trigger = call->tg_trigger->tgoid;
+	last_statement = GetCurrentStatementStartTimestamp();
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("images of table \"%s\" were not queued: %s",
+					RelationGetRelationName(call->tg_relation), why),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* Return a value of a type of text as text. */
+static Datum
+as_text(Datum value, Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case NAMEOID:
+			return DirectFunctionCall1(name_text, value);
+		case BPCHAROID:
+			return DirectFunctionCall1(rtrim1, value);
+		default:
+			return PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+	}
+}
+
+/* Read a column as text; false when it is null. */
+static bool
+read_text(TupleTableSlot *slot, AttrNumber column, Datum *result)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	if (!isnull)
+		*result = as_text(value, TupleDescAttr(slot->tts_tupleDescriptor,
+											   column - 1)->atttypid);
+	return !isnull;
+}
+
+/* Is a column the same in both rows, as they are stored? */
+static bool
+column_is_same(const Side *old, const Side *new, AttrNumber column)
+{
+	const FormData_pg_attribute *attribute =
+	TupleDescAttr(old->slot->tts_tupleDescriptor, column - 1);
+	bool		old_null;
+	bool		new_null;
+	Datum		old_value = slot_getattr(old->slot, column, &old_null);
+	Datum		new_value = slot_getattr(new->slot, column, &new_null);
+
+	if (old_null || new_null)
+		return old_null && new_null;
+	return datumIsEqual(old_value, new_value, attribute->attbyval,
+						attribute->attlen);
+}
+
+/* Read the next row into the slot; false at the end. */
+static bool
+next_row(Side *side)
+{
+	if (side->store == NULL && side->n > 0)
+		return false;
+	if (side->store &&
+		!tuplestore_gettupleslot(side->store, true, false, side->slot))
+		return false;
+	side->verdict = side->verdicts ? side->verdicts[side->n] : OSS_ROW_YES;
+	side->n++;
+	return side->slot != NULL;
+}
+
+/* Read what a row names into the window. */
+static void
+read_pair(const Work *work, Side *side)
+{
+	const OssWatch *watch = work->watch;
+	MemoryContext old = MemoryContextSwitchTo(work->window);
+	Pair	   *pair = &side->pair;
+
+	if (watch->bucket)
+		pair->bucket = CStringGetTextDatum(watch->bucket);
+	side->present = (watch->bucket != NULL ||
+					 read_text(side->slot, watch->bucket_column, &pair->bucket)) &&
+		read_text(side->slot, watch->key_column, &pair->key);
+
+	/* the slot's next row takes the place of this one */
+	if (side->present)
+	{
+		if (watch->bucket == NULL)
+			pair->bucket = datumCopy(pair->bucket, false, -1);
+		pair->key = datumCopy(pair->key, false, -1);
+		pair->hash = hash_bytes((unsigned char *) VARDATA_ANY(DatumGetPointer(pair->key)),
+								VARSIZE_ANY_EXHDR(DatumGetPointer(pair->key)));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Begin to read a side. */
+static void
+rewind_side(Side *side)
+{
+	side->n = 0;
+	if (side->store == NULL)
+		return;
+	tuplestore_select_read_pointer(side->store,
+								   tuplestore_alloc_read_pointer(side->store,
+																 EXEC_FLAG_REWIND));
+	tuplestore_rescan(side->store);
+}
+
+/* Compare two texts by their bytes. */
+static int
+compare_text(Datum a, Datum b)
+{
+	int			a_length = VARSIZE_ANY_EXHDR(DatumGetPointer(a));
+	int			b_length = VARSIZE_ANY_EXHDR(DatumGetPointer(b));
+	int			result = memcmp(VARDATA_ANY(DatumGetPointer(a)),
+								VARDATA_ANY(DatumGetPointer(b)),
+								Min(a_length, b_length));
+
+	return result != 0 ? result : a_length - b_length;
+}
+
+/* Compare two pairs, in any order that is one. */
+static int
+compare_pairs(const void *x, const void *y)
+{
+	const Pair *a = x;
+	const Pair *b = y;
+	int			result;
+
+	if (a->hash != b->hash)
+		return a->hash < b->hash ? -1 : 1;
+	result = compare_text(a->key, b->key);
+	return result != 0 ? result : compare_text(a->bucket, b->bucket);
+}
+
+/* Find the server that NULL stands for; in a subtransaction. */
+static void
+choose_server(void *arg)
+{
+	Work	   *work = arg;
+
+	work->common.server =
+		GetForeignServer(oss_server_oid(NULL, GetUserId()))->servername;
+}
+
+/* Return whether jobs can be inserted; says why not, once a call. */
+static bool
+can_insert(Work *work)
+{
+	if (work->insert == NULL && work->why == NULL)
+	{
+		ErrorData  *error = NULL;
+
+		work->common.server = work->watch->server;
+		work->common.priority = oss_table_priority(work->watch->priority,
+												   work->watch->source);
+		if (work->common.server == NULL)
+			error = oss_subtransaction(choose_server, work);
+		if (error == NULL)
+			work->insert = oss_job_insert_begin(&work->common, &work->why);
+		else if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+		else
+			work->why = error->message;
+		if (work->insert == NULL)
+			warn(work->call, work->why, NULL);
+	}
+	return work->insert != NULL;
+}
+
+/* Enqueue what a new row names. */
+static void
+enqueue(Work *work, const Pair *pair)
+{
+	if (can_insert(work))
+		oss_job_insert(work->insert, pair->bucket, pair->key);
+}
+
+/* Put what a row names into failed_job, as its condition failed. */
+static void
+refuse(Work *work, const Pair *pair)
+{
+	const ErrorData *error = work->condition.error;
+	OssRefusal	refusal = {
+		.sqlerrcode = error->sqlerrcode,
+		.code = "ConditionFailed",
+		.message = "the condition of the watched table could not be evaluated",
+		.detail = error->message,
+		.hint = "Call oss_labels.watch() with a condition that works; oss_labels.retry_failed(code => 'ConditionFailed') queues the images whatever it says."
+	};
+
+	work->refused++;
+	if (can_insert(work))
+		oss_job_insert_failed(work->insert, pair->bucket, pair->key, &refusal);
+}
+
+/* Cancel what an old row named. */
+static void
+cancel(Work *work, const Pair *pair)
+{
+	if (work->cancel == NULL)
+		work->cancel = oss_job_cancel_begin(work->watch->source);
+	if (work->cancel)
+		oss_job_cancel(work->cancel, pair->bucket, pair->key);
+}
+
+/* Serve what is in one of the window's bags and not in the other. */
+static void
+end_window(Work *work)
+{
+	Bag		   *removed = work->removed;
+	Bag		   *added = work->added;
+	int			i = 0;
+	int			j = 0;
+
+	qsort(removed->pairs, removed->n, sizeof(Pair), compare_pairs);
+	qsort(added->pairs, added->n, sizeof(Pair), compare_pairs);
+	while (i < removed->n || j < added->n)
+	{
+		int			order = i == removed->n ? 1 : j == added->n ? -1 :
+		compare_pairs(&removed->pairs[i], &added->pairs[j]);
+
+		if (order < 0)
+			cancel(work, &removed->pairs[i]);
+		else if (order > 0)
+			enqueue(work, &added->pairs[j]);
+		if (order <= 0)
+			i++;
+		if (order >= 0)
+			j++;
+	}
+	removed->n = added->n = 0;
+}
+
+/* Take what an old and a new row name into the window. */
+static void
+take_both(Work *work)
+{
+	Side	   *old = &work->old;
+	Side	   *new = &work->new;
+	bool		same = old->present && new->present &&
+	compare_pairs(&old->pair, &new->pair) == 0;
+	bool		was = old->present && old->verdict == OSS_ROW_YES;
+	bool		is = new->present && new->verdict == OSS_ROW_YES;
+
+	if (same && old->verdict == new->verdict)
+		return;
+	if (new->present && new->verdict == OSS_ROW_ERROR && !(same && was))
+		refuse(work, &new->pair);
+	if (same && (was == is || new->verdict == OSS_ROW_ERROR))
+		return;
+	if (was)
+		work->removed->pairs[work->removed->n++] = old->pair;
+	if (is)
+		work->added->pairs[work->added->n++] = new->pair;
+}
+
+/* Is what decides on the images of an old and a new row the same? */
+static bool
+row_is_same(const Work *work, const Bitmapset *read)
+{
+	int			column = -1;
+
+	if (!column_is_same(&work->old, &work->new, work->watch->key_column) ||
+		(work->watch->bucket_column != 0 &&
+		 !column_is_same(&work->old, &work->new, work->watch->bucket_column)))
+		return false;
+	while ((column = bms_next_member(read, column)) >= 0)
+	{
+		if (!column_is_same(&work->old, &work->new, column))
+			return false;
+	}
+	return true;
+}
+
+/* Does a statement leave all that decides as it was, as its rows show? */
+static bool
+rows_are_same(Work *work)
+{
+	bool		same = true;
+
+	rewind_side(&work->old);
+	rewind_side(&work->new);
+	while (same)
+	{
+		bool		old = next_row(&work->old);
+
+		CHECK_FOR_INTERRUPTS();
+		if (next_row(&work->new) != old)
+			return false;
+		if (!old)
+			break;
+		same = row_is_same(work, work->watch->read);
+	}
+	return same;
+}
+
+/* Serve an UPDATE. */
+static void
+serve_update(Work *work)
+{
+	bool		old = true;
+	bool		new = true;
+	bool		compare = work->old.verdicts == NULL && work->new.verdicts == NULL;
+
+	work->removed = palloc(sizeof(Bag));
+	work->added = palloc(sizeof(Bag));
+	work->removed->n = work->added->n = 0;
+	rewind_side(&work->old);
+	rewind_side(&work->new);
+	while (old || new)
+	{
+		CHECK_FOR_INTERRUPTS();
+		old = old && next_row(&work->old);
+		new = new && next_row(&work->new);
+		if (compare && old && new && row_is_same(work, NULL))
+			continue;
+		work->old.present = work->new.present = false;
+		if (old)
+			read_pair(work, &work->old);
+		if (new)
+			read_pair(work, &work->new);
+		take_both(work);
+		if (work->removed->n == WINDOW || work->added->n == WINDOW)
+		{
+			end_window(work);
+			MemoryContextReset(work->window);
+		}
+	}
+	end_window(work);
+}
+
+/* Serve an INSERT or a DELETE. */
+static void
+serve_one_side(Work *work, Side *side)
+{
+	rewind_side(side);
+	while (next_row(side))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (side->verdict == OSS_ROW_NO)
+			continue;
+		read_pair(work, side);
+		if (side->present)
+		{
+			if (side == &work->old)
+			{
+				if (side->verdict == OSS_ROW_YES)
+					cancel(work, &side->pair);
+			}
+			else if (side->verdict == OSS_ROW_YES)
+				enqueue(work, &side->pair);
+			else
+				refuse(work, &side->pair);
+		}
+		if (side->n % WINDOW == 0)
+			MemoryContextReset(work->window);
+	}
+}
+
+/* Evaluate the condition for the rows of a side. */
+static void
+evaluate(Work *work, Side *side)
+{
+	int64		n;
+
+	if (work->watch->condition == NULL || (side->store == NULL && side->slot == NULL))
+		return;
+	n = side->store ? tuplestore_tuple_count(side->store) : 1;
+	if (work->broken)
+	{
+		side->verdicts = palloc_extended(Max(n, 1), MCXT_ALLOC_HUGE);
+		memset(side->verdicts, OSS_ROW_ERROR, n);
+	}
+	else if (side->store)
+		side->verdicts = oss_condition_rows(&work->condition, side->store, n);
+	else
+	{
+		side->verdicts = palloc(1);
+		side->verdicts[0] = oss_condition_row(&work->condition, side->slot);
+	}
+}
+
+/*
+ * Can an UPDATE not have changed what decides?  Not by its SET list; and no
+ * BEFORE trigger, the table's or a child's, can have done it.
+ */
+static bool
+update_misses(const Work *work)
+{
+	const OssWatch *watch = work->watch;
+	Relation	relation = work->call->tg_relation;
+	Bitmapset  *decides = bms_copy(watch->read);
+	int			column = -1;
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION ||
+		relation->rd_rel->relhassubclass ||
+		relation->trigdesc->trig_update_before_row)
+		return false;
+	decides = bms_add_member(decides, watch->key_column);
+	if (watch->bucket_column != 0)
+		decides = bms_add_member(decides, watch->bucket_column);
+	while ((column = bms_next_member(decides, column)) >= 0)
+	{
+		if (bms_is_member(column - FirstLowInvalidHeapAttributeNumber,
+						  work->call->tg_updatedcols))
+			return false;
+	}
+	return true;
+}
+
+/* Find the old and the new rows of a call. */
+static void
+find_sides(Work *work)
+{
+	TriggerData *call = work->call;
+	TriggerEvent event = call->tg_event;
+	TupleDesc	desc = RelationGetDescr(call->tg_relation);
+
+	if (TRIGGER_FIRED_FOR_ROW(event))
+	{
+		if (TRIGGER_FIRED_BY_UPDATE(event))
+			work->new.slot = call->tg_newslot;
+		else if (TRIGGER_FIRED_BY_INSERT(event))
+			work->new.slot = call->tg_trigslot;
+		if (!TRIGGER_FIRED_BY_INSERT(event))
+			work->old.slot = call->tg_trigslot;
+		return;
+	}
+	if (!TRIGGER_FIRED_BY_DELETE(event))
+		work->new.store = call->tg_newtable;
+	if (!TRIGGER_FIRED_BY_INSERT(event))
+		work->old.store = call->tg_oldtable;
+	if (work->new.store)
+		work->new.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	if (work->old.store)
+		work->old.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+}
+
+/* Serve the rows of a call. */
+static void
+serve_rows(Work *work)
+{
+	bool		update = TRIGGER_FIRED_BY_UPDATE(work->call->tg_event);
+
+	if (work->watch->condition)
+		work->broken = !oss_condition_prepare(&work->condition);
+	if (update && TRIGGER_FIRED_FOR_STATEMENT(work->call->tg_event) &&
+		update_misses(work))
+		return;
+	find_sides(work);
+	if (update && work->watch->condition && rows_are_same(work))
+		return;
+	evaluate(work, &work->old);
+	evaluate(work, &work->new);
+	if (update)
+		serve_update(work);
+	else if (TRIGGER_FIRED_BY_INSERT(work->call->tg_event))
+		serve_one_side(work, &work->new);
+	else
+		serve_one_side(work, &work->old);
+}
+
+/* End what was begun. */
+static void
+end_work(Work *work)
+{
+	if (work->insert && oss_job_insert_end(work->insert) > 0)
+	{
+		oss_wake_at_commit();
+		oss_notice_no_worker();
+	}
+	if (work->cancel)
+		oss_job_cancel_end(work->cancel);
+	if (TRIGGER_FIRED_FOR_ROW(work->call->tg_event))
+		return;
+	if (work->new.slot)
+		ExecDropSingleTupleTableSlot(work->new.slot);
+	if (work->old.slot)
+		ExecDropSingleTupleTableSlot(work->old.slot);
+}
+
+/* Serve a trigger. */
+void
+oss_watch_serve(OssWatch *watch, TriggerData *call)
+{
+	Work		work = {
+		.watch = watch,
+		.call = call,
+		.condition = {.watch = watch,.trigger = call},
+		.common = {
+			.has_thr = watch->has_thr,
+			.thr = watch->thr,
+			.source = watch->source
+		}
+	};
+
+	if (watch->problem && !TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))
+	{
+		warn(call, watch->problem,
+			 "Call oss_labels.watch() again, or oss_labels.unwatch(); drop a trigger that was made by hand.");
+		return;
+	}
+	work.window = AllocSetContextCreate(CurrentMemoryContext,
+										"oss_labels rows",
+										ALLOCSET_DEFAULT_SIZES);
+	if (TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))
+	{
+		work.cancel = oss_job_cancel_begin(watch->source);
+		if (work.cancel)
+			oss_job_cancel_all(work.cancel);
+	}
+	else
+		serve_rows(&work);
+	if (work.refused > 0)
+		warn(call, psprintf("its condition fails: %s",
+							work.condition.error->message),
+			 "The images are in oss_labels.failed_job. Call oss_labels.watch() with a condition that works.");
+	end_work(&work);
+	MemoryContextDelete(work.window);
+}

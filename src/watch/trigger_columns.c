@@ -1,0 +1,416 @@
+/*-------------------------------------------------------------------------
+ * trigger_columns.c
+ *	  What a trigger that enqueues was told, and where its columns are now.
+ *
+ * watch() gives its triggers the names of that time, and the number of a row of
+ * oss_labels.watched, which says what became of the columns.  Triggers made by
+ * hand, and those of a table that was restored alone, have names only.
+ *
+ * Rights: nothing of a user's runs as the extension's owner.  Columns must be
+ * of a built-in type of text, so that reading them calls nobody's function, and
+ * conditions are evaluated as the role that changes the table.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "common/string.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "watch/trigger_columns.h"
+
+/* How the trigger for logical replication is called, then a name of its own. */
+#define REPLICA_TRIGGER "oss_labels_replica"
+
+static HTAB *watches = NULL;
+
+/* Mark what depends on a relation; called by the relation cache. */
+static void
+on_relation_change(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	OssWatch   *watch;
+
+	hash_seq_init(&status, watches);
+	while ((watch = hash_seq_search(&status)) != NULL)
+	{
+		if (relid == InvalidOid || watch->relation == relid ||
+			watch->source == relid)
+			watch->stale = true;
+	}
+}
+
+/* Mark all when a server was renamed. */
+static void
+on_server_change(Datum arg, int cache, uint32 hash)
+{
+	on_relation_change(arg, InvalidOid);
+}
+
+/* Make the table of watches. */
+static void
+make_table(void)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(OssWatch);
+	watches = hash_create("oss_labels watches", 16, &control,
+						  HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_server_change, (Datum) 0);
+}
+
+/* Free what a watch holds but itself. */
+static void
+forget(OssWatch *watch)
+{
+	SPIPlanPtr *plans[] = {&watch->find_new, &watch->find_old, &watch->find_row};
+
+	for (int i = 0; i < lengthof(plans); i++)
+	{
+		SPIPlanPtr	plan = *plans[i];
+
+		if (plan)
+			SPI_freeplan(plan);
+		*plans[i] = NULL;
+	}
+	if (watch->context)
+		MemoryContextDelete(watch->context);
+	watch->context = NULL;
+}
+
+/* Drop every watch that is stale and not in use. */
+static void
+purge(void)
+{
+	HASH_SEQ_STATUS status;
+	OssWatch   *watch;
+
+	hash_seq_init(&status, watches);
+	while ((watch = hash_seq_search(&status)) != NULL)
+	{
+		if (!watch->stale || watch->busy > 0)
+			continue;
+		forget(watch);
+		hash_search(watches, &watch->trigger, HASH_REMOVE, NULL);
+	}
+}
+
+/* Return what is wrong with a column that shall name a bucket or key. */
+char *
+oss_watch_column_problem(Relation relation, AttrNumber column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation),
+												column - 1);
+
+	if (attribute->attgenerated == 'v')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of \"%s\" is a virtual generated column",
+						NameStr(attribute->attname),
+						RelationGetRelationName(relation)),
+				 errdetail("Triggers do not see its value."),
+				 errhint("Make it a STORED generated column.")));
+	switch (getBaseType(attribute->atttypid))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+			return NULL;
+		default:
+			return psprintf("column \"%s\" of \"%s\" is of type %s, not text",
+							NameStr(attribute->attname),
+							RelationGetRelationName(relation),
+							format_type_be(attribute->atttypid));
+	}
+}
+
+/* Does a trigger serve logical replication only? */
+bool
+oss_watch_is_replica(const Trigger *trigger)
+{
+	return strncmp(trigger->tgname, REPLICA_TRIGGER,
+				   strlen(REPLICA_TRIGGER)) == 0;
+}
+
+/* Return the value of an argument. */
+static const char *
+argument(const Trigger *trigger, const char *name)
+{
+	for (int i = 0; i + 1 < trigger->tgnargs; i += 2)
+	{
+		if (strcmp(trigger->tgargs[i], name) == 0)
+			return trigger->tgargs[i + 1];
+	}
+	return NULL;
+}
+
+/* Raise 22023 for an argument of a trigger. */
+static void
+bad_argument(const Trigger *trigger, const char *name, const char *value)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("trigger \"%s\" has a bad argument: '%s', '%s'",
+					trigger->tgname, name, value),
+			 errhint("Arguments are pairs of name and value: key_column, bucket_column or bucket, thr, server, priority, condition.")));
+}
+
+/* Take one pair of a trigger's arguments. */
+static void
+take_argument(OssWatch *watch, const Trigger *trigger,
+			  const char *name, const char *value)
+{
+	char	   *end;
+
+	if (strcmp(name, "key_column") == 0 || strcmp(name, "bucket_column") == 0 ||
+		strcmp(name, "watch") == 0)
+		return;
+	if (strcmp(name, "bucket") == 0)
+		watch->bucket = value;
+	else if (strcmp(name, "server") == 0)
+		watch->server = value;
+	else if (strcmp(name, "condition") == 0)
+		watch->condition = value;
+	else if (strcmp(name, "priority") == 0)
+	{
+		errno = 0;
+		watch->priority = strtoint(value, &end, 10);
+		if (*value == '\0' || *end != '\0' || errno != 0)
+			bad_argument(trigger, name, value);
+	}
+	else if (strcmp(name, "thr") == 0)
+	{
+		watch->thr = strtod(value, &end);
+		watch->has_thr = true;
+		if (*value == '\0' || *end != '\0' ||
+			!(watch->thr >= 0 && watch->thr <= 1))
+			bad_argument(trigger, name, value);
+	}
+	else
+		bad_argument(trigger, name, value);
+}
+
+/* Read a trigger's arguments. */
+static void
+read_arguments(OssWatch *watch, const Trigger *trigger)
+{
+	if (trigger->tgnargs % 2 != 0)
+		bad_argument(trigger, trigger->tgargs[trigger->tgnargs - 1], "");
+	for (int i = 0; i < trigger->tgnargs; i += 2)
+		take_argument(watch, trigger, trigger->tgargs[i],
+					  pstrdup(trigger->tgargs[i + 1]));
+	if (argument(trigger, "key_column") == NULL ||
+		(watch->bucket == NULL) == (argument(trigger, "bucket_column") == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" needs key_column, and either bucket_column or bucket",
+						trigger->tgname)));
+}
+
+/* Find the parent of a trigger that is a clone, and the relation of both. */
+static Oid
+parent_trigger(Oid trigger, Oid *relation)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			parent = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		*relation = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+		parent = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parent;
+}
+
+/* Return the table that a trigger was made on: not a clone's. */
+static Oid
+source_of(Relation relation, const Trigger *trigger)
+{
+	Oid			source = RelationGetRelid(relation);
+	Oid			next = trigger->tgisclone ? trigger->tgoid : InvalidOid;
+
+	while (OidIsValid(next))
+		next = parent_trigger(next, &source);
+	return source;
+}
+
+/*
+ * In a logical replication worker a partition fires its own trigger and the
+ * clones of its ancestors': the one of the nearest table is to serve.
+ */
+static bool
+is_shadowed(Relation relation, const Trigger *trigger, Oid source)
+{
+	const TriggerDesc *all = relation->trigdesc;
+	List	   *ancestors;
+
+	if (!trigger->tgisclone || !oss_watch_is_replica(trigger))
+		return false;
+	ancestors = get_partition_ancestors(RelationGetRelid(relation));
+	for (int i = 0; i < all->numtriggers; i++)
+	{
+		const Trigger *other = &all->triggers[i];
+		ListCell   *cell;
+		Oid			other_source;
+
+		if (other->tgoid == trigger->tgoid || !oss_watch_is_replica(other) ||
+			other->tgfoid != trigger->tgfoid)
+			continue;
+		other_source = source_of(relation, other);
+		if (other_source == RelationGetRelid(relation))
+			return true;
+		foreach(cell, ancestors)
+		{
+			if (lfirst_oid(cell) == source)
+				break;
+			if (lfirst_oid(cell) == other_source)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Give the numbers of a partition's columns instead of its ancestor's. */
+static void
+map_columns(OssWatched *watched, Oid relid)
+{
+	if (watched->relation == relid)
+		return;
+	for (int i = 0; i < watched->ncolumns; i++)
+	{
+		if (watched->columns[i] != 0)
+			watched->columns[i] =
+				get_attnum(relid, get_attname(watched->relation,
+											  watched->columns[i], false));
+	}
+	watched->relation = relid;
+}
+
+/* Find out what the names of a trigger mean now. */
+static OssWatched *
+find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
+{
+	const char *number = argument(trigger, "watch");
+	OssWatched *watched = number ? oss_watched_read(number) : NULL;
+
+	if (watched && watched->relation == watch->source)
+		watch->server = watched->server;
+	else
+		watched = oss_watched_now(RelationGetRelid(relation));
+	map_columns(watched, RelationGetRelid(relation));
+	return watched;
+}
+
+/* Return the number of a column that an argument names; 0 and a problem. */
+static AttrNumber
+find_column(OssWatch *watch, Relation relation, const char *name)
+{
+	const OssWatched *watched = watch->watched;
+	AttrNumber	column;
+
+	for (int i = 0; i < watched->ncolumns; i++)
+	{
+		char	   *problem;
+
+		if (strcmp(watched->names[i], name) != 0)
+			continue;
+		column = watched->columns[i];
+		problem = column > 0 ? oss_watch_column_problem(relation, column) :
+			psprintf("its column that was \"%s\" was dropped", name);
+		if (problem == NULL)
+			return column;
+		watch->problem = problem;
+		return 0;
+	}
+
+	/* the virtual ones are not among what is watched */
+	column = get_attnum(RelationGetRelid(relation), name);
+	watch->problem = column > 0 ? oss_watch_column_problem(relation, column) :
+		NULL;
+	if (watch->problem == NULL)
+		watch->problem = psprintf("it has no column \"%s\"", name);
+	return 0;
+}
+
+/* Fill a new watch. */
+static void
+fill(OssWatch *watch, TriggerData *call)
+{
+	Relation	relation = call->tg_relation;
+	const Trigger *trigger = call->tg_trigger;
+	const char *bucket_column = argument(trigger, "bucket_column");
+	Oid			id = watch->trigger;
+	MemoryContext old;
+
+	memset(watch, 0, sizeof(OssWatch));
+	watch->trigger = id;
+	watch->stale = true;		/* until it is complete */
+	watch->relation = RelationGetRelid(relation);
+	watch->context = AllocSetContextCreate(CacheMemoryContext,
+										   "oss_labels watch",
+										   ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(watch->context);
+	read_arguments(watch, trigger);
+	watch->source = source_of(relation, trigger);
+	watch->shadowed = is_shadowed(relation, trigger, watch->source);
+	watch->watched = find_watched(watch, relation, trigger);
+	watch->key_column = find_column(watch, relation,
+									argument(trigger, "key_column"));
+	if (bucket_column)
+		watch->bucket_column = find_column(watch, relation, bucket_column);
+	if (RelationUsesLocalBuffers(relation))
+		watch->problem = "it is a temporary table";
+	MemoryContextSwitchTo(old);
+	watch->stale = false;
+}
+
+/* Return the watch of the trigger that is called. */
+OssWatch *
+oss_watch_enter(TriggerData *call)
+{
+	OssWatch   *watch;
+	bool		found;
+
+	if (watches == NULL)
+		make_table();
+	watch = hash_search(watches, &call->tg_trigger->tgoid, HASH_FIND, NULL);
+	if (watch == NULL || watch->stale)
+	{
+		purge();
+		watch = hash_search(watches, &call->tg_trigger->tgoid, HASH_ENTER,
+							&found);
+		if (!found || watch->busy == 0)
+			fill(watch, call);
+	}
+	watch->busy++;
+	return watch;
+}
+
+/* The call is over. */
+void
+oss_watch_leave(OssWatch *watch)
+{
+	watch->busy--;
+}

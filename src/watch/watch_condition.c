@@ -1,0 +1,389 @@
+/*-------------------------------------------------------------------------
+ * watch_condition.c
+ *	  Evaluate the condition of a watched table.
+ *
+ * The text of a condition never changes.  It is put over a subquery that calls
+ * the table and its columns what they were called when it was written, so that
+ * it follows what is renamed.  A whole statement's rows are evaluated at once;
+ * when one of them raises an error, each is tried alone.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "spi/subtransaction.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/portal.h"
+#include "utils/queryenvironment.h"
+#include "utils/rel.h"
+#include "watch/watch_condition.h"
+
+/* Rows of a result that are fetched at once. */
+#define CHUNK 10000
+
+/* After so many rows with errors, the rest is taken to have them, too. */
+#define MAX_ERRORS 100
+
+/* What the steps that run in a subtransaction work on. */
+typedef struct Step
+{
+	OssConditionCall *call;
+	Relation	relation;
+	SPIPlanPtr	plan;
+	Datum		row;			/* of find_row */
+	int64		n;
+	uint8	   *verdicts;
+} Step;
+
+/* Where a condition reads columns: see note_columns(). */
+typedef struct ReadColumns
+{
+	const OssWatched *watched;
+	Bitmapset  *columns;
+	int			depth;
+} ReadColumns;
+
+/* Is an error the application's rather than the condition's? */
+static bool
+is_passed_on(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_SYSTEM_ERROR ||
+		category == ERRCODE_TRANSACTION_ROLLBACK;
+}
+
+/* Run a step with the search path of conditions; false and the error. */
+static bool
+run_step(void (*function) (void *), Step *step)
+{
+	ErrorData  *error = oss_subtransaction(function, step);
+
+	if (error == NULL)
+		return true;
+	if (is_passed_on(error))
+		ReThrowError(error);
+	if (step->call->error == NULL)
+		step->call->error = error;
+	else
+		FreeErrorData(error);
+	return false;
+}
+
+/* Pin the search path; undone by AtEOXact_GUC() or the subtransaction's end. */
+static int
+pin_search_path(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/* Append the table with the names of old, FROM what has those of today. */
+static void
+append_rows(StringInfo sql, const OssWatched *watched, Relation relation,
+			const char *from)
+{
+	const char *separator = "";
+
+	appendStringInfoString(sql, "(SELECT ");
+	for (int i = 0; i < watched->ncolumns; i++)
+	{
+		FormData_pg_attribute *column;
+
+		if (watched->columns[i] == 0)
+			continue;
+		column = TupleDescAttr(RelationGetDescr(relation),
+							   watched->columns[i] - 1);
+		appendStringInfo(sql, "%soss_labels_row.%s AS ", separator,
+						 quote_identifier(NameStr(column->attname)));
+		appendStringInfoString(sql, quote_identifier(watched->names[i]));
+		separator = ", ";
+	}
+	appendStringInfo(sql, " FROM %s oss_labels_row) AS %s", from,
+					 quote_identifier(watched->table_name));
+}
+
+/* Prepare a plan that gives a boolean for each row, and keep it. */
+static SPIPlanPtr
+prepare(const OssWatched *watched, Relation relation, const char *condition,
+		const char *from, int nargs)
+{
+	Oid			rowtype = RelationGetForm(relation)->reltype;
+	StringInfoData sql;
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	/* the line's end ends a comment */
+	appendStringInfo(&sql, "SELECT CASE WHEN (%s\n) THEN true ELSE false END FROM ",
+					 condition);
+	append_rows(&sql, watched, relation, from);
+	plan = SPI_prepare(sql.data, nargs, &rowtype);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a condition: %s",
+			 SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* Note the columns that an expression reads of the table with the old names. */
+static bool
+note_columns(Node *node, ReadColumns *read)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		bool		result;
+
+		read->depth++;
+		result = query_tree_walker((Query *) node, note_columns, read, 0);
+		read->depth--;
+		return result;
+	}
+	if (IsA(node, Var))
+	{
+		const Var  *var = (Var *) node;
+		int			seen = 0;
+
+		if (var->varlevelsup != read->depth || var->varno != 1)
+			return false;
+		for (int i = 0; i < read->watched->ncolumns; i++)
+		{
+			/* the subquery lacks what was dropped; 0 is the whole row */
+			if (read->watched->columns[i] != 0 &&
+				(++seen == var->varattno || var->varattno == 0))
+				read->columns = bms_add_member(read->columns,
+											   read->watched->columns[i]);
+		}
+		return false;
+	}
+	return expression_tree_walker(node, note_columns, read);
+}
+
+/* Return the columns that a plan's condition reads. */
+static Bitmapset *
+columns_of(SPIPlanPtr plan, const OssWatched *watched)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	ReadColumns read = {.watched = watched};
+
+	(void) note_columns((Node *) linitial_node(Query, source->query_list)->targetList,
+						&read);
+	return read.columns;
+}
+
+/* Step: prepare the plans of a watch. */
+static void
+prepare_step(void *arg)
+{
+	Step	   *step = arg;
+	OssWatch   *watch = step->call->watch;
+	TriggerData *trigger = step->call->trigger;
+	Relation	relation = trigger->tg_relation;
+	SPIPlanPtr	plans[3] = {NULL, NULL, NULL};
+	const char *from[] = {trigger->tg_trigger->tgnewtable,
+	trigger->tg_trigger->tgoldtable, "(SELECT ($1).*)"};
+	int			level;
+	MemoryContext old;
+
+	SPI_connect();
+	SPI_register_trigger_data(trigger);
+	level = pin_search_path();
+	for (int i = 0; i < lengthof(plans); i++)
+	{
+		if (from[i] == NULL)
+			continue;
+		plans[i] = prepare(watch->watched, relation, watch->condition,
+						   i == 2 ? from[i] : quote_identifier(from[i]),
+						   i == 2 ? 1 : 0);
+	}
+	old = MemoryContextSwitchTo(watch->context);
+	watch->read = bms_copy(columns_of(plans[2], watch->watched));
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < lengthof(plans); i++)
+	{
+		if (plans[i])
+			SPI_keepplan(plans[i]);
+	}
+	watch->find_new = plans[0];
+	watch->find_old = plans[1];
+	watch->find_row = plans[2];
+	AtEOXact_GUC(false, level);
+	SPI_finish();
+}
+
+/* Prepare the condition of a watch. */
+bool
+oss_condition_prepare(OssConditionCall *call)
+{
+	Step		step = {.call = call};
+
+	return call->watch->find_row != NULL || run_step(prepare_step, &step);
+}
+
+/* Step: evaluate the rows of a transition table. */
+static void
+rows_step(void *arg)
+{
+	Step	   *step = arg;
+	int64		n = 0;
+	Portal		portal;
+	int			level;
+
+	SPI_connect();
+	SPI_register_trigger_data(step->call->trigger);
+	level = pin_search_path();
+	portal = SPI_cursor_open(NULL, step->plan, NULL, NULL, false);
+	for (;;)
+	{
+		SPI_cursor_fetch(portal, true, CHUNK);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 i = 0; i < SPI_processed && n < step->n; i++)
+		{
+			bool		isnull;
+
+			step->verdicts[n++] =
+				DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i],
+										   SPI_tuptable->tupdesc, 1, &isnull)) ?
+				OSS_ROW_YES : OSS_ROW_NO;
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	AtEOXact_GUC(false, level);
+	SPI_finish();
+	if (n != step->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("the condition does not give one value for each row")));
+}
+
+/* Step: evaluate one row. */
+static void
+row_step(void *arg)
+{
+	Step	   *step = arg;
+	int			level;
+	bool		isnull;
+
+	SPI_connect();
+	level = pin_search_path();
+	if (SPI_execute_plan(step->call->watch->find_row, &step->row, NULL, false,
+						 0) != SPI_OK_SELECT || SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("the condition does not give one value for each row")));
+	*step->verdicts = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
+												 SPI_tuptable->tupdesc, 1,
+												 &isnull)) ?
+		OSS_ROW_YES : OSS_ROW_NO;
+	AtEOXact_GUC(false, level);
+	SPI_finish();
+}
+
+/* Evaluate a prepared condition for one row. */
+OssRowVerdict
+oss_condition_row(OssConditionCall *call, TupleTableSlot *slot)
+{
+	uint8		verdict = OSS_ROW_NO;
+	Step		step = {
+		.call = call,
+		.row = ExecFetchSlotHeapTupleDatum(slot),
+		.verdicts = &verdict
+	};
+
+	if (!run_step(row_step, &step))
+		verdict = OSS_ROW_ERROR;
+	pfree(DatumGetPointer(step.row));
+	return verdict;
+}
+
+/* Evaluate each row of a transition table alone. */
+static void
+rows_one_by_one(OssConditionCall *call, Tuplestorestate *rows, int64 n,
+				uint8 *verdicts)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(call->trigger->tg_relation),
+													&TTSOpsMinimalTuple);
+	int			pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+	int			errors = 0;
+
+	tuplestore_select_read_pointer(rows, pointer);
+	tuplestore_rescan(rows);
+	for (int64 i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		verdicts[i] = OSS_ROW_ERROR;
+		/* what is evaluated may move the read pointer */
+		tuplestore_select_read_pointer(rows, pointer);
+		if (errors < MAX_ERRORS &&
+			tuplestore_gettupleslot(rows, true, false, slot))
+			verdicts[i] = oss_condition_row(call, slot);
+		errors += verdicts[i] == OSS_ROW_ERROR;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* Evaluate a prepared condition for the rows of a transition table. */
+uint8 *
+oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows, int64 n)
+{
+	uint8	   *verdicts = palloc_extended(Max(n, 1),
+										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	Step		step = {
+		.call = call,
+		.plan = rows == call->trigger->tg_newtable ? call->watch->find_new :
+		call->watch->find_old,
+		.n = n,
+		.verdicts = verdicts
+	};
+	ErrorData  *before = call->error;
+
+	if (run_step(rows_step, &step))
+		return verdicts;
+	call->error = before;
+	rows_one_by_one(call, rows, n, verdicts);
+	return verdicts;
+}
+
+/* Raise what is wrong with a condition. */
+void
+oss_condition_check(Oid relid, const char *condition)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	OssWatched *watched = oss_watched_now(relid);
+	EphemeralNamedRelationData rows = {{0}};
+	StringInfoData sql;
+	int			level;
+
+	SPI_connect();
+	level = pin_search_path();
+	rows.md.name = OSS_WATCH_NEW;
+	rows.md.reliddesc = relid;
+	rows.md.enrtype = ENR_NAMED_TUPLESTORE;
+	SPI_register_relation(&rows);
+
+	/* WHERE refuses what is no condition on one row, in words that fit */
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT FROM ");
+	append_rows(&sql, watched, relation, OSS_WATCH_NEW);
+	appendStringInfo(&sql, " WHERE (%s\n)", condition);
+	if (SPI_prepare(sql.data, 0, NULL) == NULL)
+		elog(ERROR, "could not prepare a condition: %s",
+			 SPI_result_code_string(SPI_result));
+	(void) prepare(watched, relation, condition, OSS_WATCH_NEW, 0);
+	AtEOXact_GUC(false, level);
+	SPI_finish();
+	table_close(relation, AccessShareLock);
+}

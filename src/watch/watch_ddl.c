@@ -1,0 +1,167 @@
+/*-------------------------------------------------------------------------
+ * watch_ddl.c
+ *	  DDL that the queue follows, by an event trigger.
+ *
+ * ALTER SERVER ... RENAME: jobs, failed jobs, pauses and watched tables name
+ * the server.  ALTER TABLE ... ENABLE TRIGGER: it has the trigger for logical
+ * replication fire for everybody but logical replication.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "queue/worker_slot.h"
+#include "spi/statement.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "watch/trigger_columns.h"
+
+PG_FUNCTION_INFO_V1(oss_follow_ddl);
+
+/* Old name and new one. */
+static OssPlan rename_server[] = {
+	/* a pause of a server that is gone must not become another's */
+	{"DELETE FROM oss_labels.halted WHERE server = $2 AND $1 IS NOT NULL",
+	2, {TEXTOID, TEXTOID}},
+	{"UPDATE oss_labels.halted SET server = $2 WHERE server = $1",
+	2, {TEXTOID, TEXTOID}},
+	{"UPDATE oss_labels.watched SET server = $2 WHERE server = $1",
+	2, {TEXTOID, TEXTOID}},
+	{"UPDATE oss_labels.failed_job SET server = $2 WHERE server = $1",
+	2, {TEXTOID, TEXTOID}},
+	{"UPDATE oss_labels.job SET server = $2 WHERE server = $1",
+	2, {TEXTOID, TEXTOID}}
+};
+
+/* Follow a server's new name. */
+static void
+follow_server(const char *old, const char *new)
+{
+	Datum		values[] = {CStringGetTextDatum(old), CStringGetTextDatum(new)};
+	OssStatementState state;
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	for (int i = 0; i < lengthof(rename_server); i++)
+		oss_statement_execute(&rename_server[i], values, NULL,
+							  i == 0 ? SPI_OK_DELETE : SPI_OK_UPDATE);
+	oss_statement_end(&state);
+	SPI_finish();
+	oss_wake_at_commit();
+}
+
+/* Does a command of ALTER TABLE enable triggers? */
+static bool
+enables_triggers(const AlterTableStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst(cell);
+
+		if (command->subtype == AT_EnableTrig ||
+			command->subtype == AT_EnableTrigAll ||
+			command->subtype == AT_EnableTrigUser)
+			return true;
+	}
+	return false;
+}
+
+/* Is it watch()'s trigger for logical replication, enabled as others are? */
+static bool
+is_to_be_mended(Form_pg_trigger form)
+{
+	Trigger		trigger = {.tgname = NameStr(form->tgname)};
+	char	   *function;
+
+	if (form->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
+		!oss_watch_is_replica(&trigger))
+		return false;
+	function = get_func_name(form->tgfoid);
+	return function && strcmp(function, "enqueue_trigger") == 0 &&
+		get_func_namespace(form->tgfoid) == get_namespace_oid("oss_labels", true);
+}
+
+/* Have the triggers for logical replication fire there, and only there. */
+static void
+mend_triggers(Oid relid)
+{
+	Relation	catalog = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		mended = false;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		HeapTuple	copy;
+
+		if (!is_to_be_mended((Form_pg_trigger) GETSTRUCT(tuple)))
+			continue;
+		copy = heap_copytuple(tuple);
+		((Form_pg_trigger) GETSTRUCT(copy))->tgenabled = TRIGGER_FIRES_ON_REPLICA;
+		CatalogTupleUpdate(catalog, &copy->t_self, copy);
+		heap_freetuple(copy);
+		mended = true;
+	}
+	systable_endscan(scan);
+	table_close(catalog, RowExclusiveLock);
+	if (mended)
+		CacheInvalidateRelcacheByRelid(relid);
+}
+
+/* Follow ALTER TABLE ... ENABLE TRIGGER, which reaches partitions, too. */
+static void
+follow_table(const AlterTableStmt *statement)
+{
+	Oid			relid;
+	List	   *relids;
+	ListCell   *cell;
+
+	if (!enables_triggers(statement))
+		return;
+	relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	relids = find_all_inheritors(relid, NoLock, NULL);
+	foreach(cell, relids)
+		mend_triggers(lfirst_oid(cell));
+}
+
+/* oss_labels.follow_ddl() */
+Datum
+oss_follow_ddl(PG_FUNCTION_ARGS)
+{
+	Node	   *statement;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("oss_labels.follow_ddl() must be called by an event trigger")));
+	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (statement && IsA(statement, RenameStmt) &&
+		((RenameStmt *) statement)->renameType == OBJECT_FOREIGN_SERVER)
+		follow_server(strVal(((RenameStmt *) statement)->object),
+					  ((RenameStmt *) statement)->newname);
+	else if (statement && IsA(statement, AlterTableStmt))
+		follow_table((AlterTableStmt *) statement);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,237 @@
+/*-------------------------------------------------------------------------
+ * watch_define.c
+ *	  What watch() and unwatch() need of C: checks, and oss_labels.watched.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "client/request.h"
+#include "client/utf8.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "spi/statement.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "watch/trigger_columns.h"
+#include "watch/watch_condition.h"
+
+PG_FUNCTION_INFO_V1(oss_check_watch);
+PG_FUNCTION_INFO_V1(oss_forget_watch);
+
+/* Bytes of the number of a watch. */
+#define NUMBER_BYTES 6
+
+static OssPlan insert_watched = {
+	"INSERT INTO oss_labels.watched (watch, columns, names, server) "
+	"VALUES ($1, $2::text::oss_labels.watched_columns, $3, $4)",
+	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID}
+};
+
+/* what belongs to tables that were dropped goes, too */
+static OssPlan delete_watched = {
+	"DELETE FROM oss_labels.watched WHERE ctid = ANY (ARRAY("
+	"SELECT w.ctid FROM oss_labels.watched w "
+	"WHERE coalesce(oss_labels.watched_table(w.columns) = $1, true) "
+	"FOR UPDATE SKIP LOCKED))",
+	1, {REGCLASSOID}
+};
+
+/* Run a statement as the extension's owner. */
+static void
+run_as_owner(OssPlan *plan, Datum *values, int expect)
+{
+	OssStatementState state;
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_statement_execute(plan, values, NULL, expect);
+	oss_statement_end(&state);
+	SPI_finish();
+}
+
+/* Raise what is wrong with a kind of relation. */
+static void
+check_kind(Relation relation)
+{
+	const char *name = RelationGetRelationName(relation);
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION &&
+		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", name),
+				 errhint("Views and foreign tables have no transition tables: watch the table itself, or call oss_labels.enqueue().")));
+	if (RelationUsesLocalBuffers(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("temporary table \"%s\" cannot be watched", name),
+				 errdetail("The worker would find no such table after the session."),
+				 errhint("Call oss_labels.enqueue() for its rows.")));
+	if (!oss_class_ownercheck(RelationGetRelid(relation), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+}
+
+/* Raise what is wrong with a column. */
+static void
+check_column(Relation relation, const char *name)
+{
+	AttrNumber	column = get_attnum(RelationGetRelid(relation), name);
+	const char *problem;
+
+	if (column <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						name, RelationGetRelationName(relation))));
+	problem = oss_watch_column_problem(relation, column);
+	if (problem)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s", problem),
+				 errhint("Buckets and keys are taken from columns of type text or varchar; a STORED generated column can make one.")));
+}
+
+/* Raise what is wrong with a relation that shall be watched. */
+static void
+check_relation(Oid relid, const char *key_column, const char *bucket_column)
+{
+	Relation	relation = try_table_open(relid, AccessShareLock);
+
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	check_kind(relation);
+	check_column(relation, key_column);
+	if (bucket_column)
+		check_column(relation, bucket_column);
+	table_close(relation, AccessShareLock);
+}
+
+/* Raise 22023 for a bucket or threshold that could never be asked for. */
+static void
+check_constants(const char *bucket, bool has_thr, double thr)
+{
+	OssLabelsSpec spec = {0};
+	const OssFailure *failure;
+
+	/* what belongs to a row is not known here: legal ones stand for it */
+	spec.bucket = bucket ? oss_utf8(bucket) : "bucket";
+	spec.key = "key";
+	spec.has_thr = has_thr;
+	spec.thr = thr;
+	failure = oss_spec_failure(&spec);
+	if (failure)
+		oss_failure_throw(failure);
+}
+
+/* Return strings as an array of text. */
+static Datum
+text_array(const char **strings, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		elements[i] = CStringGetTextDatum(strings[i]);
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/* Remember a table as it is now; returns the number of the watch. */
+static char *
+remember(Oid relid, const char *server)
+{
+	OssWatched *watched = oss_watched_now(relid);
+	int			n = watched->ncolumns;
+	const char **names = palloc(sizeof(char *) * (n + 2));
+	char		bytes[NUMBER_BYTES];
+	char	   *number = palloc0(NUMBER_BYTES * 2 + 1);
+	Datum		values[4];
+
+	/*
+	 * Triggers are named after it, and a partition may get one of any other
+	 * table's, from another database, too.
+	 */
+	if (!pg_strong_random(bytes, NUMBER_BYTES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	(void) hex_encode(bytes, NUMBER_BYTES, number);
+	names[0] = get_namespace_name(get_rel_namespace(relid));
+	names[1] = watched->table_name;
+	memcpy(names + 2, watched->names, sizeof(char *) * n);
+	values[0] = CStringGetTextDatum(number);
+	values[1] = text_array(names, n + 2);
+	values[2] = text_array(names + 1, n + 1);
+	values[3] = CStringGetTextDatum(server);
+	run_as_owner(&insert_watched, values, SPI_OK_INSERT);
+	return number;
+}
+
+/* Return the names of the server and the watch as a row. */
+static Datum
+make_result(FunctionCallInfo fcinfo, const char *server, const char *number)
+{
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	Name		name = palloc0(sizeof(NameData));
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	namestrcpy(name, server);
+	values[0] = NameGetDatum(name);
+	values[1] = CStringGetTextDatum(number);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values,
+											 nulls));
+}
+
+/*
+ * oss_labels.check_watch(relation, key_column, bucket_column, bucket, thr,
+ * server, condition)
+ */
+Datum
+oss_check_watch(PG_FUNCTION_ARGS)
+{
+	const char *server = NULL;
+	Oid			relid;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("relation and key_column must not be null")));
+	relid = PG_GETARG_OID(0);
+	check_relation(relid, NameStr(*PG_GETARG_NAME(1)),
+				   PG_ARGISNULL(2) ? NULL : NameStr(*PG_GETARG_NAME(2)));
+	check_constants(PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
+					!PG_ARGISNULL(4), PG_ARGISNULL(4) ? 0 : PG_GETARG_FLOAT8(4));
+	if (!PG_ARGISNULL(5))
+		server = NameStr(*PG_GETARG_NAME(5));
+	server = GetForeignServer(oss_server_oid(server, GetUserId()))->servername;
+	if (!PG_ARGISNULL(6))
+		oss_condition_check(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
+	PG_RETURN_DATUM(make_result(fcinfo, server, remember(relid, server)));
+}
+
+/* oss_labels.forget_watch(relation) */
+Datum
+oss_forget_watch(PG_FUNCTION_ARGS)
+{
+	Datum		relation = PG_GETARG_DATUM(0);
+	char	   *name = get_rel_name(DatumGetObjectId(relation));
+
+	if (name && !oss_class_ownercheck(DatumGetObjectId(relation), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
+	run_as_owner(&delete_watched, &relation, SPI_OK_DELETE);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,343 @@
+/*-------------------------------------------------------------------------
+ * database_ddl.c
+ *	  DDL that workers must not stand in the way of.
+ *
+ * Commands that want nobody in a database have its worker stopped first, and
+ * nobody starts another until they are over, however they end.  DROP EXTENSION
+ * needs no such thing, for workers hold no locks: it only lets the worker know
+ * when it commits.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "client/credential_cache.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "queue/worker_slot.h"
+#include "spi/wait_event.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+#include "worker/worker.h"
+
+/* How long to wait for a worker to end; the command then finds out itself. */
+#define STOP_MS 5000
+
+static ProcessUtility_hook_type previous_utility;
+static object_access_hook_type previous_access;
+
+/* Return the template of CREATE DATABASE. */
+static const char *
+template_of(const CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg)
+			return defGetString(option);
+	}
+	return "template1";
+}
+
+/* Does ALTER DATABASE move the database, which nobody may be in for? */
+static bool
+moves_database(const AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Return the database that a command wants nobody in, or NULL. */
+static const char *
+wanted_database(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return ((DropdbStmt *) statement)->dbname;
+		case T_CreatedbStmt:
+			return template_of((CreatedbStmt *) statement);
+		case T_AlterDatabaseStmt:
+			return moves_database((AlterDatabaseStmt *) statement) ?
+				((AlterDatabaseStmt *) statement)->dbname : NULL;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				return ((RenameStmt *) statement)->subname;
+			return NULL;
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * Give up a slot that nobody but a hold has used: the database may be a
+ * template, or gone by now.  The launcher makes it again if it is neither.
+ */
+static void
+forget_unused(OssSlot *slot)
+{
+	if (slot->held > 0 || slot->pid != 0 || slot->state != OSS_SLOT_UNKNOWN ||
+		pg_atomic_read_u32(&slot->wake) != 0)
+		return;
+	slot->dbid = InvalidOid;
+	oss_shared->new_databases = true;
+}
+
+/* Let workers start in a database, or not. */
+static void
+hold(Oid dbid, int change)
+{
+	OssSlot    *slot;
+
+	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	slot = oss_slot_make(dbid);
+	if (slot)
+	{
+		slot->held = Max(slot->held + change, 0);
+		forget_unused(slot);
+	}
+	LWLockRelease(oss_shared->lock);
+	if (change < 0)
+		oss_wake_launcher();
+}
+
+/* Undo the hold, when the command ends in an error or the session. */
+static void
+release(int code, Datum dbid)
+{
+	hold(DatumGetObjectId(dbid), -1);
+}
+
+/* Tell a database's worker to end; true when there is none. */
+static bool
+stop_worker(Oid dbid)
+{
+	OssSlot    *slot;
+	bool		gone;
+
+	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	slot = oss_slot_find(dbid);
+	gone = slot == NULL ||
+		(slot->pid == 0 && slot->state != OSS_SLOT_STARTING);
+	if (!gone && slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(oss_shared->lock);
+	return gone;
+}
+
+/* Stop a database's worker and wait for its end. */
+static void
+wait_for_stop(Oid dbid)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  STOP_MS);
+
+	while (!stop_worker(dbid) && GetCurrentTimestamp() < end)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 20, oss_queue_wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * Return the server of a command that may change what it was paused or held
+ * for, or NULL.
+ */
+static const char *
+resumed_server(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CreateUserMappingStmt:
+			return ((CreateUserMappingStmt *) statement)->servername;
+		case T_AlterUserMappingStmt:
+			return ((AlterUserMappingStmt *) statement)->servername;
+		case T_AlterForeignServerStmt:
+			return ((AlterForeignServerStmt *) statement)->servername;
+		default:
+			return NULL;
+	}
+}
+
+/* Resume a server, if there is one of the name, at commit. */
+static void
+resume_server(const char *name)
+{
+	Oid			serverid = get_foreign_server_oid(name, true);
+
+	if (OidIsValid(serverid))
+		oss_resume_at_commit(serverid);
+}
+
+/* Is it our setting that is set or reset? */
+static bool
+sets_worker(const VariableSetStmt *statement)
+{
+	return statement->kind == VAR_RESET_ALL ||
+		(statement->name &&
+		 pg_strcasecmp(statement->name, "oss_labels.worker") == 0);
+}
+
+/* Is the table of jobs copied to, as when a dump is restored? */
+static bool
+fills_queue(const CopyStmt *statement)
+{
+	return statement->is_from && statement->relation &&
+		statement->relation->schemaname &&
+		strcmp(statement->relation->schemaname, "oss_labels") == 0 &&
+		strcmp(statement->relation->relname, "job") == 0;
+}
+
+/* Note what a command changes for the launcher or a worker, at commit. */
+static void
+note_command(Node *statement)
+{
+	const char *server = resumed_server(statement);
+
+	if (server)
+		resume_server(server);
+	switch (nodeTag(statement))
+	{
+		case T_CreatedbStmt:
+		case T_AlterDatabaseStmt:
+			oss_list_databases_at_commit();
+			break;
+		case T_AlterDatabaseSetStmt:
+			if (sets_worker(((AlterDatabaseSetStmt *) statement)->setstmt))
+				oss_recheck_at_commit();
+			break;
+		case T_AlterRoleSetStmt:
+			if (sets_worker(((AlterRoleSetStmt *) statement)->setstmt))
+				oss_recheck_at_commit();
+			break;
+		case T_CopyStmt:
+			if (fills_queue((CopyStmt *) statement))
+				oss_wake_at_commit();
+			break;
+		default:
+			break;
+	}
+}
+
+/* Does a command commit what was prepared, here or in another session? */
+static bool
+commits_prepared(Node *statement)
+{
+	return oss_shared && IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
+/* Run the next hook or the command itself. */
+static void
+run_command(PlannedStmt *planned, const char *query, bool read_only,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *environment, DestReceiver *dest,
+			QueryCompletion *completion)
+{
+	if (previous_utility)
+		previous_utility(planned, query, read_only, context, params,
+						 environment, dest, completion);
+	else
+		standard_ProcessUtility(planned, query, read_only, context, params,
+								environment, dest, completion);
+}
+
+/*
+ * Return the database that nobody may be in during a command, if the user may
+ * run it; InvalidOid otherwise.
+ */
+static Oid
+database_to_leave(Node *statement, ProcessUtilityContext context)
+{
+	const char *name = wanted_database(statement);
+	Oid			dbid;
+
+	if (name == NULL || oss_shared == NULL ||
+		context != PROCESS_UTILITY_TOPLEVEL)
+		return InvalidOid;
+	dbid = get_database_oid(name, true);
+	if (OidIsValid(dbid) && !oss_database_ownercheck(dbid, GetUserId()))
+		return InvalidOid;
+	return dbid;
+}
+
+/* Keep workers out of a database during commands that want nobody in it. */
+static void
+on_utility(PlannedStmt *planned, const char *query, bool read_only,
+		   ProcessUtilityContext context, ParamListInfo params,
+		   QueryEnvironment *environment, DestReceiver *dest,
+		   QueryCompletion *completion)
+{
+	Node	   *statement = planned->utilityStmt;
+	bool		prepared = commits_prepared(statement);
+	Oid			dbid = database_to_leave(statement, context);
+
+	note_command(statement);
+	if (!OidIsValid(dbid))
+	{
+		run_command(planned, query, read_only, context, params, environment,
+					dest, completion);
+
+		/* nothing tells what it enqueued, but the worker can look */
+		if (prepared && OidIsValid(get_extension_oid("oss_labels", true)))
+			oss_wake_at_commit();
+		return;
+	}
+	hold(dbid, 1);
+	PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	{
+		wait_for_stop(dbid);
+		run_command(planned, query, read_only, context, params, environment,
+					dest, completion);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	hold(dbid, -1);
+}
+
+/* Let the worker and the cache of keys know of what is dropped, at commit. */
+static void
+on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (previous_access)
+		previous_access(access, class, object, sub, arg);
+	if (access == OAT_DROP && class == ExtensionRelationId && oss_shared &&
+		object == get_extension_oid("oss_labels", true))
+		oss_wake_at_commit();
+	if (access == OAT_DROP)
+		credential_cache_dropped(class, object);
+}
+
+/* Watch over DDL. */
+void
+oss_ddl_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = on_utility;
+	previous_access = object_access_hook;
+	object_access_hook = on_access;
+}
