@@ -246,9 +246,9 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.image_label', '');
  */
 
 /*
- * Who enqueued a job and which table it came from: an OID, the name at that
- * time, and the database in which the OID means anything.  Plain values, so
- * that a dump is restored whatever the target lacks.
+ * Who enqueued a job, which table it came from and which server it is for: an
+ * OID, the name at that time, and the database in which the OID means anything.
+ * Plain values, so that a dump is restored whatever the target lacks.
  */
 
 CREATE FUNCTION oss_labels.origin()
@@ -278,6 +278,13 @@ CREATE FUNCTION oss_labels.table_gone(origin bigint, source oid, name text)
 	AS 'MODULE_PATHNAME', 'oss_labels_table_gone';
 
 COMMENT ON FUNCTION oss_labels.table_gone(bigint, oid, text) IS 'Internal: whether the table that a row of the queue came from was dropped since, in the database that the row was written in';
+
+CREATE FUNCTION oss_labels.server_of(origin bigint, server_id oid, name text)
+	RETURNS text
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_server_of';
+
+COMMENT ON FUNCTION oss_labels.server_of(bigint, oid, text) IS 'Internal: present name of the foreign server that a row of the queue means: by its OID in the database that the row was written in, by its name elsewhere or when it was made anew';
 
 CREATE FUNCTION oss_labels.lease_holder(lease bigint)
 	RETURNS text
@@ -310,6 +317,7 @@ CREATE TABLE oss_labels.job
 	requester_name text,
 	source_name text,
 	server text NOT NULL,
+	server_id oid NOT NULL DEFAULT 0,
 	bucket text NOT NULL,
 	key text NOT NULL,
 	version_id text,
@@ -322,7 +330,7 @@ CREATE TABLE oss_labels.job
 	toast.autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX job_claim_idx ON oss_labels.job
-	(server, bucket, requester, origin, (~priority), due, job_id);
+	(server, server_id, bucket, requester, origin, (~priority), due, job_id);
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 
 COMMENT ON TABLE oss_labels.job IS 'One row per object waiting to be tagged or being tagged. A success deletes it, a failure moves it to failed_job. Filled by enqueue() and by the triggers of watch()';
@@ -340,7 +348,8 @@ COMMENT ON COLUMN oss_labels.job.source IS 'OID of the watched table it came fro
 COMMENT ON COLUMN oss_labels.job.origin IS 'the database it was enqueued in, where the OIDs count; in another, such as a restored dump, the names do';
 COMMENT ON COLUMN oss_labels.job.requester_name IS 'name of the role when it enqueued';
 COMMENT ON COLUMN oss_labels.job.source_name IS 'qualified name of the table at that time; null: temporary or none';
-COMMENT ON COLUMN oss_labels.job.server IS 'name of the foreign server that is asked';
+COMMENT ON COLUMN oss_labels.job.server IS 'name of the foreign server that is asked, when it was enqueued or renamed since';
+COMMENT ON COLUMN oss_labels.job.server_id IS 'OID of that server, which keeps it in its origin, whatever it is called; 0: by name';
 COMMENT ON COLUMN oss_labels.job.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.job.version_id IS 'version to ask for; null: the current one';
@@ -364,6 +373,7 @@ CREATE TABLE oss_labels.failed_job
 	requester_name text,
 	source_name text,
 	server text NOT NULL,
+	server_id oid NOT NULL DEFAULT 0,
 	bucket text NOT NULL,
 	key text NOT NULL,
 	version_id text,
@@ -391,6 +401,7 @@ COMMENT ON COLUMN oss_labels.failed_job.origin IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.requester_name IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.source_name IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.server IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.server_id IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.bucket IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.key IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.version_id IS 'as it was in job';
@@ -419,6 +430,7 @@ COMMENT ON FUNCTION oss_labels.own_database() IS 'Internal: OID of the database 
 CREATE TABLE oss_labels.halted
 (
 	server text,
+	server_id oid NOT NULL DEFAULT 0,
 	requester oid,
 	requester_name text,
 	origin bigint NOT NULL DEFAULT oss_labels.origin(),
@@ -436,6 +448,7 @@ ALTER TABLE oss_labels.halted REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE oss_labels.halted IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
 COMMENT ON COLUMN oss_labels.halted.server IS 'name of the foreign server; null: the whole database';
+COMMENT ON COLUMN oss_labels.halted.server_id IS 'as in job';
 COMMENT ON COLUMN oss_labels.halted.requester IS 'OID of the role whose jobs only are meant; null: everybody''s';
 COMMENT ON COLUMN oss_labels.halted.requester_name IS 'name of that role at that time';
 COMMENT ON COLUMN oss_labels.halted.origin IS 'as in job';
@@ -459,6 +472,9 @@ GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.halted TO pg_m
 
 CREATE VIEW oss_labels.viewer AS
 	SELECT pg_catalog.hashint8extended(c.system_identifier, 0) & -4294967296 AS cluster,
+		pg_catalog.hashint8extended(c.system_identifier, 0) & -4294967296
+			| (SELECT d.oid::bigint FROM pg_catalog.pg_database d
+			WHERE d.datname = pg_catalog.current_database()) AS origin,
 		pg_catalog.pg_has_role('pg_monitor', 'USAGE') OR pg_catalog.pg_has_role(
 			(SELECT r.relowner FROM pg_catalog.pg_class r
 			WHERE r.oid = 'oss_labels.job'::pg_catalog.regclass), 'USAGE') AS sees_all
@@ -467,6 +483,7 @@ CREATE VIEW oss_labels.viewer AS
 
 COMMENT ON VIEW oss_labels.viewer IS 'Internal: for views of what is the caller''s own';
 COMMENT ON COLUMN oss_labels.viewer.cluster IS 'the upper half of the origins of this cluster';
+COMMENT ON COLUMN oss_labels.viewer.origin IS 'the origin that is this database';
 COMMENT ON COLUMN oss_labels.viewer.sees_all IS 'the caller has pg_monitor or is the extension''s owner';
 
 CREATE VIEW oss_labels.own_job WITH (security_barrier = true) AS
@@ -474,8 +491,10 @@ CREATE VIEW oss_labels.own_job WITH (security_barrier = true) AS
 		CASE WHEN j.origin & -4294967296 = v.cluster
 			THEN pg_catalog.pg_get_userbyid(j.requester)::text
 			ELSE j.requester_name END AS requester,
-		j.source_name AS source, j.server, j.bucket, j.key, j.version_id, j.reason
-	FROM oss_labels.job j, oss_labels.viewer v
+		j.source_name AS source, coalesce(s.srvname::text, j.server) AS server,
+		j.bucket, j.key, j.version_id, j.reason
+	FROM oss_labels.job j CROSS JOIN oss_labels.viewer v
+	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = j.server_id AND j.origin = v.origin
 	WHERE v.sees_all OR pg_catalog.pg_has_role(
 		CASE WHEN j.origin & -4294967296 = v.cluster THEN j.requester
 			ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(j.requester_name)) END, 'USAGE');
@@ -487,9 +506,11 @@ CREATE VIEW oss_labels.own_failed_job WITH (security_barrier = true) AS
 		CASE WHEN f.origin & -4294967296 = v.cluster
 			THEN pg_catalog.pg_get_userbyid(f.requester)::text
 			ELSE f.requester_name END AS requester,
-		f.source_name AS source, f.server, f.bucket, f.key, f.version_id,
+		f.source_name AS source, coalesce(s.srvname::text, f.server) AS server,
+		f.bucket, f.key, f.version_id,
 		f."sqlstate", f.code, f.message, f.detail, f.hint, f.request_id
-	FROM oss_labels.failed_job f, oss_labels.viewer v
+	FROM oss_labels.failed_job f CROSS JOIN oss_labels.viewer v
+	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = f.server_id AND f.origin = v.origin
 	WHERE v.sees_all OR pg_catalog.pg_has_role(
 		CASE WHEN f.origin & -4294967296 = v.cluster THEN f.requester
 			ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(f.requester_name)) END, 'USAGE');
@@ -497,19 +518,20 @@ CREATE VIEW oss_labels.own_failed_job WITH (security_barrier = true) AS
 COMMENT ON VIEW oss_labels.own_failed_job IS 'Rows of failed_job that roles of the caller''s enqueued; for pg_monitor and the extension''s owner all';
 
 CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
-	SELECT h.server,
+	SELECT coalesce(s.srvname::text, h.server) AS server,
 		CASE WHEN h.origin & -4294967296 = v.cluster
 			THEN pg_catalog.pg_get_userbyid(h.requester)::text
 			ELSE h.requester_name END AS requester,
 		h.bucket, h.automatic, h.since, h."sqlstate", h.reason
-	FROM oss_labels.halted h, oss_labels.viewer v
+	FROM oss_labels.halted h CROSS JOIN oss_labels.viewer v
+	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = h.server_id AND h.origin = v.origin
 	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
 			CASE WHEN h.origin & -4294967296 = v.cluster THEN h.requester
 				ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(h.requester_name)) END, 'USAGE')
 		ELSE h.server IS NULL
-			OR EXISTS (SELECT FROM oss_labels.own_job j WHERE j.server = h.server
+			OR EXISTS (SELECT FROM oss_labels.own_job j WHERE j.server = coalesce(s.srvname::text, h.server)
 				AND (h.bucket IS NULL OR j.bucket = h.bucket))
-			OR EXISTS (SELECT FROM oss_labels.own_failed_job f WHERE f.server = h.server
+			OR EXISTS (SELECT FROM oss_labels.own_failed_job f WHERE f.server = coalesce(s.srvname::text, h.server)
 				AND (h.bucket IS NULL OR f.bucket = h.bucket)) END;
 
 COMMENT ON VIEW oss_labels.own_pause IS 'Rows of halted that hold up jobs of the caller''s, the whole database''s always; for pg_monitor and the extension''s owner all';
@@ -522,7 +544,7 @@ COMMENT ON COLUMN oss_labels.own_job.priority IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.attempts IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.requester IS 'name of the role that enqueued it';
 COMMENT ON COLUMN oss_labels.own_job.source IS 'the watched table it came from, as it was called then; null: temporary or none';
-COMMENT ON COLUMN oss_labels.own_job.server IS 'as in job';
+COMMENT ON COLUMN oss_labels.own_job.server IS 'present name of the foreign server';
 COMMENT ON COLUMN oss_labels.own_job.bucket IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.key IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.version_id IS 'as in job';
@@ -536,7 +558,7 @@ COMMENT ON COLUMN oss_labels.own_failed_job.attempts IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.http_status IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.requester IS 'name of the role that enqueued it';
 COMMENT ON COLUMN oss_labels.own_failed_job.source IS 'the watched table it came from, as it was called then; null: temporary or none';
-COMMENT ON COLUMN oss_labels.own_failed_job.server IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.server IS 'present name of the foreign server';
 COMMENT ON COLUMN oss_labels.own_failed_job.bucket IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.key IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.version_id IS 'as in failed_job';
@@ -546,7 +568,7 @@ COMMENT ON COLUMN oss_labels.own_failed_job.message IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.detail IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.hint IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.request_id IS 'as in failed_job';
-COMMENT ON COLUMN oss_labels.own_pause.server IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause.server IS 'present name of the foreign server; null: the whole database';
 COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs only are meant; null: everybody''s';
 COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in halted';
 COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in halted';
@@ -629,7 +651,9 @@ CREATE TABLE oss_labels.watched
 	watch text NOT NULL,
 	columns oss_labels.watched_columns NOT NULL,
 	names text[] NOT NULL,
-	server text NOT NULL
+	server text NOT NULL,
+	server_id oid NOT NULL DEFAULT 0,
+	origin bigint NOT NULL DEFAULT oss_labels.origin()
 );
 
 /* As image_label, for a publication FOR ALL TABLES. */
@@ -639,7 +663,9 @@ COMMENT ON TABLE oss_labels.watched IS 'What watch() remembers of each table, so
 COMMENT ON COLUMN oss_labels.watched.watch IS 'number of the watch, an argument of its triggers';
 COMMENT ON COLUMN oss_labels.watched.columns IS 'the table and its columns, by their present names';
 COMMENT ON COLUMN oss_labels.watched.names IS 'what table and columns were called when it was watched: the names that its condition uses';
-COMMENT ON COLUMN oss_labels.watched.server IS 'present name of the foreign server';
+COMMENT ON COLUMN oss_labels.watched.server IS 'name of the foreign server, when it was watched or renamed since';
+COMMENT ON COLUMN oss_labels.watched.server_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.watched.origin IS 'as in job';
 
 REVOKE ALL ON oss_labels.watched FROM PUBLIC;
 GRANT SELECT ON oss_labels.watched TO pg_monitor;
@@ -768,7 +794,7 @@ CREATE FUNCTION oss_labels.follow_ddl()
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_follow_ddl';
 
-COMMENT ON FUNCTION oss_labels.follow_ddl() IS 'Internal: gives jobs, failed jobs, pauses and watched tables a server''s new name, and keeps the triggers of watched tables for logical replication when triggers are enabled';
+COMMENT ON FUNCTION oss_labels.follow_ddl() IS 'Internal: gives jobs, failed jobs, pauses and watched tables a server''s new name where nobody has locked them (elsewhere its OID keeps them), and keeps the triggers of watched tables for logical replication when triggers are enabled';
 
 CREATE EVENT TRIGGER oss_labels_follow_ddl ON ddl_command_end
 	WHEN TAG IN ('ALTER SERVER', 'ALTER TABLE')

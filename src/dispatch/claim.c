@@ -137,9 +137,9 @@ list_lanes(OssDrain *drain)
 		DrainLane  *lane;
 
 		if (drain->only_server &&
-			strcmp(drain->only_server, head->key.server) != 0)
+			strcmp(drain->only_server, head->server) != 0)
 			continue;
-		lane = oss_drain_lane(drain, &head->key,
+		lane = oss_drain_lane(drain, head,
 							  list_length(drain->lanes) < MOST_LANES);
 		if (lane == NULL)
 			continue;
@@ -322,6 +322,7 @@ oss_drain_claim(OssDrain *drain)
 		return;
 	}
 	reopen_lanes(drain, again);
+	oss_drain_follow_servers(drain);
 	if (list)
 		list_lanes(drain);
 	mark_paused(drain, oss_pause_list());

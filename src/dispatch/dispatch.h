@@ -46,7 +46,8 @@
 /* A server of the queue as this process drains it. */
 typedef struct DrainServer
 {
-	char	   *name;
+	Oid			serverid;		/* InvalidOid: there is none of the name */
+	char	   *name;			/* at present */
 	dlist_head	lanes;			/* those with ready jobs, least recently
 								 * served first */
 	int			nready;
@@ -102,6 +103,8 @@ typedef struct DrainLane
 {
 	dlist_node	node;			/* in its server's lanes, while any is ready */
 	DrainBucket *bucket;
+	char	   *server;			/* as in job, these four */
+	Oid			server_id;
 	Oid			requester;
 	int64		origin;
 	Oid			role;			/* who that is here */
@@ -249,9 +252,12 @@ extern int	oss_job_attempts;
 extern int	oss_failed_job_retention;
 
 /* in lane.c: find a lane or make it; free lanes that nobody needs. */
-extern DrainLane *oss_drain_lane(OssDrain *drain, const OssLaneKey *key,
+extern DrainLane *oss_drain_lane(OssDrain *drain, const OssLaneHead *head,
 								 bool create);
 extern void oss_drain_sweep(OssDrain *drain);
+
+/* in lane.c: find out what the servers are called now. */
+extern void oss_drain_follow_servers(OssDrain *drain);
 
 /* in lane.c: a job gets ready in its place; it is not ready any more. */
 extern void oss_drain_make_ready(OssDrain *drain, OssJob *job);

@@ -13,6 +13,7 @@
 #include "client/http.h"
 #include "client/rate_limit.h"
 #include "dispatch/dispatch.h"
+#include "foreign/foreign.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -40,6 +41,28 @@
 /* For how long we believe what the rates said. */
 #define ALLOWANCE_US 20000
 
+/* Find out what the servers are called now, or which one has the name. */
+void
+oss_drain_follow_servers(OssDrain *drain)
+{
+	ListCell   *cell;
+
+	foreach(cell, drain->servers)
+	{
+		DrainServer *server = lfirst(cell);
+		ForeignServer *found = GetForeignServerExtended(server->serverid,
+														FSV_MISSING_OK);
+
+		if (found == NULL)
+			server->serverid = get_foreign_server_oid(server->name, true);
+		else if (strcmp(server->name, found->servername) != 0)
+		{
+			pfree(server->name);
+			server->name = MemoryContextStrdup(drain->context, found->servername);
+		}
+	}
+}
+
 /* Return the server of a name, making it when it is new. */
 static DrainServer *
 get_server(OssDrain *drain, const char *name)
@@ -55,6 +78,7 @@ get_server(OssDrain *drain, const char *name)
 	}
 	server = palloc0(sizeof(DrainServer));
 	server->name = pstrdup(name);
+	server->serverid = get_foreign_server_oid(name, true);
 	server->max_concurrency = 16;
 	dlist_init(&server->lanes);
 	drain->servers = lappend(drain->servers, server);
@@ -84,8 +108,9 @@ get_bucket(OssDrain *drain, DrainServer *server, const char *name)
 
 /* Find a lane, or make it. */
 DrainLane *
-oss_drain_lane(OssDrain *drain, const OssLaneKey *key, bool create)
+oss_drain_lane(OssDrain *drain, const OssLaneHead *head, bool create)
 {
+	const OssLaneKey *key = &head->key;
 	ListCell   *cell;
 	DrainLane  *lane;
 	MemoryContext old;
@@ -94,16 +119,19 @@ oss_drain_lane(OssDrain *drain, const OssLaneKey *key, bool create)
 	{
 		lane = lfirst(cell);
 		if (lane->requester == key->requester && lane->origin == key->origin &&
+			lane->server_id == key->server_id &&
 			strcmp(lane->bucket->name, key->bucket) == 0 &&
-			strcmp(lane->bucket->server->name, key->server) == 0)
+			strcmp(lane->server, key->server) == 0)
 			return lane;
 	}
 	if (!create)
 		return NULL;
 	old = MemoryContextSwitchTo(drain->context);
 	lane = palloc0(sizeof(DrainLane));
-	lane->bucket = get_bucket(drain, get_server(drain, key->server), key->bucket);
+	lane->bucket = get_bucket(drain, get_server(drain, head->server), key->bucket);
 	lane->bucket->nlanes++;
+	lane->server = pstrdup(key->server);
+	lane->server_id = key->server_id;
 	lane->requester = key->requester;
 	lane->origin = key->origin;
 	lane->place.rank = PG_INT32_MIN;
@@ -128,6 +156,7 @@ oss_drain_sweep(OssDrain *drain)
 			continue;
 		lane->bucket->nlanes--;
 		drain->lanes = foreach_delete_current(drain->lanes, cell);
+		pfree(lane->server);
 		pfree(lane);
 	}
 	foreach(cell, drain->buckets)

@@ -22,10 +22,10 @@ PG_FUNCTION_INFO_V1(oss_enqueue);
 static OssPlan insert_job = {
 	"INSERT INTO oss_labels.job "
 	"(requester, server, bucket, key, thr, version_id, priority,"
-	" requester_name, origin) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING job_id",
-	9, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
-	TEXTOID, INT8OID}
+	" requester_name, origin, server_id) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING job_id",
+	10, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID, OIDOID}
 };
 
 /* Raise 22023 for what could never be asked for. */
@@ -47,17 +47,17 @@ check_arguments(FunctionCallInfo fcinfo)
 
 /* Insert a job; returns its number. */
 static int64
-insert(FunctionCallInfo fcinfo, Datum server)
+insert(FunctionCallInfo fcinfo, const ForeignServer *server)
 {
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
-	Datum		values[9];
-	char		nulls[9];
+	Datum		values[10];
+	char		nulls[10];
 	bool		isnull;
 	int64		job_id;
 	OssStatementState state;
 
 	oss_arg(values, nulls, 0, ObjectIdGetDatum(GetUserId()), false);
-	oss_arg(values, nulls, 1, server, false);
+	oss_arg(values, nulls, 1, CStringGetTextDatum(server->servername), false);
 	for (int i = 0; i < lengthof(columns); i++)
 		oss_arg(values, nulls, i + 2, PG_GETARG_DATUM(columns[i]),
 				PG_ARGISNULL(columns[i]));
@@ -66,6 +66,7 @@ insert(FunctionCallInfo fcinfo, Datum server)
 	oss_arg(values, nulls, 7, CStringGetTextDatum(oss_role_name(GetUserId())),
 			false);
 	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
+	oss_arg(values, nulls, 9, ObjectIdGetDatum(server->serverid), false);
 
 	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
@@ -81,7 +82,6 @@ insert(FunctionCallInfo fcinfo, Datum server)
 Datum
 oss_enqueue(PG_FUNCTION_ARGS)
 {
-	Oid			serverid;
 	const char *name = NULL;
 	int64		job_id;
 
@@ -92,10 +92,7 @@ oss_enqueue(PG_FUNCTION_ARGS)
 		oss_check_priority(PG_GETARG_INT32(5));
 	if (!PG_ARGISNULL(4))
 		name = NameStr(*PG_GETARG_NAME(4));
-	serverid = oss_server_oid(name, GetUserId());
-	if (name == NULL)
-		name = GetForeignServer(serverid)->servername;
-	job_id = insert(fcinfo, CStringGetTextDatum(name));
+	job_id = insert(fcinfo, GetForeignServer(oss_server_oid(name, GetUserId())));
 	oss_wake_at_commit();
 	oss_notice_no_worker();
 	PG_RETURN_INT64(job_id);

@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  * identity.c
- *	  Who enqueued a job and which table it came from, across dumps.
+ *	  Who enqueued a job, which table it came from and which server it is for,
+ *	  across dumps.
  *
- * A role's or table's OID survives its renaming but means something else in
+ * An object's OID survives its renaming but means something else in
  * another cluster or database.  Its name means the same there, and a job must
- * never run with the rights of a role that merely has the same OID.  As both
+ * never run with the rights of a role that merely has the same OID.  As all
  * are plain values, a dump is restored whatever is missing.
  *-------------------------------------------------------------------------
  */
@@ -15,6 +16,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "queue/identity.h"
 #include "spi/statement.h"
@@ -27,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_origin);
 PG_FUNCTION_INFO_V1(oss_labels_role_of);
+PG_FUNCTION_INFO_V1(oss_labels_server_of);
 PG_FUNCTION_INFO_V1(oss_labels_table_of);
 PG_FUNCTION_INFO_V1(oss_labels_table_gone);
 
@@ -93,6 +96,21 @@ oss_table_of(int64 origin, Oid table, const char *name)
 		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
 		return table;
 	return name ? table_named(name) : InvalidOid;
+}
+
+/*
+ * Find the present name of the server that a row of the queue means.  In the
+ * database of its origin the OID decides while there is such a server, then and
+ * elsewhere the name.
+ */
+const char *
+oss_server_of(int64 origin, Oid server, const char *name)
+{
+	ForeignServer *found = NULL;
+
+	if (OidIsValid(server) && origin == oss_origin())
+		found = GetForeignServerExtended(server, FSV_MISSING_OK);
+	return found ? found->servername : name;
 }
 
 /* May a role see everybody's jobs? */
@@ -165,6 +183,19 @@ oss_labels_table_of(PG_FUNCTION_ARGS)
 	if (!OidIsValid(table))
 		PG_RETURN_NULL();
 	PG_RETURN_OID(table);
+}
+
+/* oss_labels.server_of(origin, server_id, name) */
+Datum
+oss_labels_server_of(PG_FUNCTION_ARGS)
+{
+	const char *name = name_argument(fcinfo);
+
+	if (name && !PG_ARGISNULL(0) && !PG_ARGISNULL(1))
+		name = oss_server_of(PG_GETARG_INT64(0), PG_GETARG_OID(1), name);
+	if (name == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(name));
 }
 
 /*

@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * identity.h
- *	  Who enqueued a job and which table it came from, across dumps.
+ *	  Who enqueued a job, which table it came from and which server it is for,
+ *	  across dumps.
  *
  * Top floor.  A row of the queue keeps an OID, the name that it had then, and
  * the origin: the database in which the OID means anything.
@@ -30,5 +31,11 @@ extern char *oss_table_name(Oid table);
  * unknown.
  */
 extern Oid	oss_table_of(int64 origin, Oid table, const char *name);
+
+/*
+ * Find the present name of the server that a row of the queue means; server
+ * InvalidOid: it has no OID.
+ */
+extern const char *oss_server_of(int64 origin, Oid server, const char *name);
 
 #endif							/* OSS_IDENTITY_H */

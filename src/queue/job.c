@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "queue/identity.h"
 #include "queue/job.h"
@@ -57,11 +58,11 @@ static OssPlan fail_jobs = {
 	" RETURNING j.*, f.*),"
 	" failed AS (INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr,"
 	" priority, attempts, http_status, requester, source, origin,"
-	" requester_name, source_name, server, bucket, key, version_id,"
+	" requester_name, source_name, server, server_id, bucket, key, version_id,"
 	" \"sqlstate\", code, message, detail, hint, request_id) "
 	"SELECT job_id, enqueued_at, thr, priority, attempts, http_status,"
-	" requester, source, origin, requester_name, source_name, server, bucket,"
-	" key, version_id, sqlstate, code, message, detail, hint, request_id FROM gone "
+	" requester, source, origin, requester_name, source_name, server, server_id,"
+	" bucket, key, version_id, sqlstate, code, message, detail, hint, request_id FROM gone "
 	"ON CONFLICT (job_id) DO NOTHING) "
 	"SELECT job_id FROM gone",
 	9, {INT8OID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
@@ -103,16 +104,17 @@ static OssPlan release_dead = {
  */
 static OssPlan mend_times = {
 	"WITH RECURSIVE lane AS ("
-	"(SELECT server, bucket, requester, origin, ~priority AS rank"
+	"(SELECT server, server_id, bucket, requester, origin, ~priority AS rank"
 	" FROM oss_labels.job"
-	" ORDER BY server, bucket, requester, origin, (~priority), due, job_id LIMIT 1)"
+	" ORDER BY server, server_id, bucket, requester, origin, (~priority), due,"
+	" job_id LIMIT 1)"
 	" UNION ALL "
 	"SELECT n.* FROM lane l, LATERAL ("
-	"SELECT j.server, j.bucket, j.requester, j.origin, ~j.priority"
+	"SELECT j.server, j.server_id, j.bucket, j.requester, j.origin, ~j.priority"
 	" FROM oss_labels.job j"
-	" WHERE (j.server, j.bucket, j.requester, j.origin, (~j.priority))"
-	" > (l.server, l.bucket, l.requester, l.origin, l.rank)"
-	" ORDER BY j.server, j.bucket, j.requester, j.origin, (~j.priority),"
+	" WHERE (j.server, j.server_id, j.bucket, j.requester, j.origin, (~j.priority))"
+	" > (l.server, l.server_id, l.bucket, l.requester, l.origin, l.rank)"
+	" ORDER BY j.server, j.server_id, j.bucket, j.requester, j.origin, (~j.priority),"
 	" j.due, j.job_id LIMIT 1) n) "
 	"UPDATE oss_labels.job SET due = clock_timestamp(),"
 	" enqueued_at = least(enqueued_at, clock_timestamp()) "
@@ -120,7 +122,8 @@ static OssPlan mend_times = {
 	"SELECT f.ctid FROM oss_labels.job f WHERE f.ctid = ANY (ARRAY("
 	"SELECT d.ctid FROM (SELECT * FROM lane LIMIT 1000) l, LATERAL ("
 	"SELECT j.ctid, j.enqueued_at, j.due FROM oss_labels.job j"
-	" WHERE j.server = l.server AND j.bucket = l.bucket"
+	" WHERE j.server = l.server AND j.server_id = l.server_id"
+	" AND j.bucket = l.bucket"
 	" AND j.requester = l.requester AND j.origin = l.origin"
 	" AND (~j.priority) = l.rank AND j.due > $1"
 	" ORDER BY j.due DESC, j.job_id DESC LIMIT 1000) d"
@@ -152,7 +155,8 @@ static OssPlan forget_failed = {
 };
 
 static OssPlan list_pauses = {
-	"SELECT server, role, bucket FROM (SELECT *,"
+	"SELECT oss_labels.server_of(origin, server_id, server), role, bucket"
+	" FROM (SELECT *,"
 	" oss_labels.role_of(origin, requester, requester_name) AS role"
 	" FROM oss_labels.halted) p WHERE requester IS NULL OR role IS NOT NULL",
 	0, {0}
@@ -161,10 +165,10 @@ static OssPlan list_pauses = {
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.halted"
 	" (server, requester, requester_name, origin, bucket, automatic,"
-	" \"sqlstate\", reason, seen) "
-	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2)) "
+	" \"sqlstate\", reason, seen, server_id) "
+	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8) "
 	"ON CONFLICT DO NOTHING",
-	7, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID}
+	8, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID}
 };
 
 /* One that somebody is about to take away is not waited for. */
@@ -173,7 +177,8 @@ static OssPlan expire_pauses = {
 	"SELECT p.ctid FROM oss_labels.halted p WHERE p.automatic AND ("
 	"p.since NOT BETWEEN clock_timestamp() - make_interval(mins => $1)"
 	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
-	" oss_labels.fingerprint(p.server, p.requester))"
+	" oss_labels.fingerprint(oss_labels.server_of(p.origin, p.server_id, p.server),"
+	" p.requester))"
 	" FOR UPDATE OF p SKIP LOCKED))",
 	1, {INT4OID}
 };
@@ -515,8 +520,8 @@ bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);
-	Datum		values[7];
-	char		nulls[7];
+	Datum		values[8];
+	char		nulls[8];
 
 	oss_arg(values, nulls, 0, pause->server ?
 			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
@@ -529,6 +534,9 @@ oss_pause_add(const OssPause *pause)
 	oss_arg(values, nulls, 5, one ?
 			CStringGetTextDatum(oss_role_name(pause->requester)) : (Datum) 0, !one);
 	oss_arg(values, nulls, 6, Int64GetDatum(oss_origin()), false);
+	oss_arg(values, nulls, 7, ObjectIdGetDatum(pause->server ?
+											   get_foreign_server_oid(pause->server, true) : InvalidOid),
+			false);
 	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
 	return SPI_processed > 0;
 }

@@ -33,9 +33,10 @@ typedef enum OssVerdict
 /* Names what takes turns in the queue; strings in the database's encoding. */
 typedef struct OssLaneKey
 {
-	char	   *server;
+	char	   *server;			/* as in job, all of them */
+	Oid			server_id;
 	char	   *bucket;
-	Oid			requester;		/* as in job, with its */
+	Oid			requester;
 	int64		origin;
 } OssLaneKey;
 
@@ -124,6 +125,7 @@ typedef struct OssJob
 typedef struct OssLaneHead
 {
 	OssLaneKey	key;
+	const char *server;			/* its present name */
 	Oid			role;			/* who the requester is, InvalidOid: nobody */
 	int32		rank;
 } OssLaneHead;

@@ -13,6 +13,7 @@
 #include "client/utf8.h"
 #include "executor/spi.h"
 #include "protocol/image_labels.h"
+#include "queue/identity.h"
 #include "queue/job.h"
 #include "spi/column_array.h"
 #include "spi/statement.h"
@@ -20,25 +21,25 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define LANE(a) a "server, " a "bucket, " a "requester, " a "origin"
+#define LANE(a) a "server, " a "server_id, " a "bucket, " a "requester, " a "origin"
 #define LANE_ORDER(a) LANE(a) ", (~" a "priority), " a "due, " a "job_id"
 
 /* Walk over the first entry of each lane in the claim index. */
 static OssPlan list_lanes = {
 	"WITH RECURSIVE lane AS ("
-	"(SELECT j.server, j.bucket, j.requester, j.origin, j.requester_name,"
+	"(SELECT " LANE("j.") ", j.requester_name,"
 	" ~j.priority AS rank FROM oss_labels.job j"
-	" WHERE (" LANE("j.") ") > ($1, $2, $3, $4)"
+	" WHERE (" LANE("j.") ") > ($1, $2, $3, $4, $5)"
 	" ORDER BY " LANE_ORDER("j.") " LIMIT 1)"
 	" UNION ALL "
 	"SELECT n.* FROM lane l, LATERAL ("
-	"SELECT j.server, j.bucket, j.requester, j.origin, j.requester_name,"
+	"SELECT " LANE("j.") ", j.requester_name,"
 	" ~j.priority FROM oss_labels.job j"
 	" WHERE (" LANE("j.") ") > (" LANE("l.") ")"
 	" ORDER BY " LANE_ORDER("j.") " LIMIT 1) n) "
-	"SELECT server, bucket, requester, origin, rank,"
-	" oss_labels.role_of(origin, requester, requester_name) FROM lane LIMIT $5",
-	5, {TEXTOID, TEXTOID, OIDOID, INT8OID, INT4OID}
+	"SELECT " LANE("") ", rank,"
+	" oss_labels.role_of(origin, requester, requester_name) FROM lane LIMIT $6",
+	6, {TEXTOID, OIDOID, TEXTOID, OIDOID, INT8OID, INT4OID}
 };
 
 /*
@@ -51,16 +52,18 @@ static OssPlan look_at_jobs = {
 	" AND (NOT $10 OR NOT EXISTS (SELECT FROM oss_labels.job o"
 	" WHERE o.key = p.key AND o.bucket = p.bucket"
 	" AND o.version_id IS NOT DISTINCT FROM p.version_id"
-	" AND o.server = p.server AND o.lease <> $12 AND o.leased_until > $8)),"
+	" AND (o.server = p.server OR"
+	" (o.server_id = p.server_id AND o.origin = p.origin AND p.server_id <> 0))"
+	" AND o.lease <> $12 AND o.leased_until > $8)),"
 	" CASE WHEN $11 THEN p.key END, CASE WHEN $11 THEN p.version_id END "
 	"FROM oss_labels.job p"
 	" WHERE p.server = $1 AND p.bucket = $2 AND p.requester = $3"
-	" AND p.origin = $13"
+	" AND p.origin = $13 AND p.server_id = $14"
 	" AND ((~p.priority), p.due, p.job_id) > ($4, $5, $6)"
 	" AND (~p.priority) <= $7"
 	" ORDER BY (~p.priority), p.due, p.job_id LIMIT $9",
-	13, {TEXTOID, TEXTOID, OIDOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT4OID,
-	TIMESTAMPTZOID, INT4OID, BOOLOID, BOOLOID, INT8OID, INT8OID}
+	14, {TEXTOID, TEXTOID, OIDOID, INT4OID, TIMESTAMPTZOID, INT8OID, INT4OID,
+	TIMESTAMPTZOID, INT4OID, BOOLOID, BOOLOID, INT8OID, INT8OID, OIDOID}
 };
 
 /*
@@ -129,6 +132,7 @@ oss_job_lanes(const OssLaneKey *after, int n)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(after ? after->server : ""),
+		ObjectIdGetDatum(after ? after->server_id : InvalidOid),
 		CStringGetTextDatum(after ? after->bucket : ""),
 		ObjectIdGetDatum(after ? after->requester : InvalidOid),
 		Int64GetDatum(after ? after->origin : PG_INT64_MIN), Int32GetDatum(n)
@@ -142,13 +146,16 @@ oss_job_lanes(const OssLaneKey *after, int n)
 		bool		isnull;
 
 		lane->key.server = string_column(i, 1);
-		lane->key.bucket = string_column(i, 2);
-		lane->key.requester = DatumGetObjectId(column(i, 3, &isnull));
-		lane->key.origin = DatumGetInt64(column(i, 4, &isnull));
-		lane->rank = DatumGetInt32(column(i, 5, &isnull));
-		lane->role = DatumGetObjectId(column(i, 6, &isnull));
+		lane->key.server_id = DatumGetObjectId(column(i, 2, &isnull));
+		lane->key.bucket = string_column(i, 3);
+		lane->key.requester = DatumGetObjectId(column(i, 4, &isnull));
+		lane->key.origin = DatumGetInt64(column(i, 5, &isnull));
+		lane->rank = DatumGetInt32(column(i, 6, &isnull));
+		lane->role = DatumGetObjectId(column(i, 7, &isnull));
 		if (isnull)
 			lane->role = InvalidOid;
+		lane->server = oss_server_of(lane->key.origin, lane->key.server_id,
+									 lane->key.server);
 		lanes = lappend(lanes, lane);
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -166,7 +173,8 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 		TimestampTzGetDatum(after->due), Int64GetDatum(after->id),
 		Int32GetDatum(most_rank), TimestampTzGetDatum(GetCurrentTimestamp()),
 		Int32GetDatum(n), BoolGetDatum(!alone), BoolGetDatum(with_names),
-		Int64GetDatum(oss_lease_token()), Int64GetDatum(lane->origin)
+		Int64GetDatum(oss_lease_token()), Int64GetDatum(lane->origin),
+		ObjectIdGetDatum(lane->server_id)
 	};
 	OssSeen    *seen;
 

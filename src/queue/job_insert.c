@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "compat.h"
+#include "foreign/foreign.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
@@ -189,7 +190,8 @@ fill_pattern(Target *target, const OssJobCommon *common)
 		{"origin", Int64GetDatum(oss_origin())},
 		text_value("requester_name", oss_role_name(GetUserId())),
 		text_value("source_name", oss_table_name(common->source)),
-		text_value("server", common->server)
+		text_value("server", common->server),
+		{"server_id", ObjectIdGetDatum(get_foreign_server_oid(common->server, true))}
 	};
 
 	target->pattern = oss_bulk_rows(1, desc->natts);

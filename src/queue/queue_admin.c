@@ -24,21 +24,23 @@ PG_FUNCTION_INFO_V1(oss_retry_failed);
 PG_FUNCTION_INFO_V1(oss_announce);
 
 static OssPlan insert_pause = {
-	"INSERT INTO oss_labels.halted (server, automatic, reason) "
-	"VALUES ($1, false, pg_catalog.format('paused by %s', $2)) "
+	"INSERT INTO oss_labels.halted (server, automatic, reason, server_id) "
+	"VALUES ($1, false, pg_catalog.format('paused by %s', $2), $3) "
 	"ON CONFLICT DO NOTHING",
-	2, {TEXTOID, TEXTOID}
+	3, {TEXTOID, TEXTOID, OIDOID}
 };
 
 static OssPlan delete_pause = {
-	"DELETE FROM oss_labels.halted WHERE server IS NOT DISTINCT FROM $1",
+	"DELETE FROM oss_labels.halted"
+	" WHERE oss_labels.server_of(origin, server_id, server) IS NOT DISTINCT FROM $1",
 	1, {TEXTOID}
 };
 
 static OssPlan retry_jobs = {
 	"WITH gone AS ("
 	" DELETE FROM oss_labels.failed_job"
-	" WHERE ($1 IS NULL OR server = $1) AND ($2 IS NULL OR bucket = $2)"
+	" WHERE ($1 IS NULL OR oss_labels.server_of(origin, server_id, server) = $1)"
+	" AND ($2 IS NULL OR bucket = $2)"
 	" AND ($3 IS NULL OR code = $3 OR \"sqlstate\" = $3)"
 	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
 	" AND ($6 OR pg_has_role($5,"
@@ -48,11 +50,11 @@ static OssPlan retry_jobs = {
 	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source END, origin,"
 	" requester_name,"
 	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source_name END,"
-	" server, bucket, key, thr, version_id,"
+	" server, server_id, bucket, key, thr, version_id,"
 	" CASE WHEN $7 THEN priority ELSE least(priority, 0) END) "
 	"INSERT INTO oss_labels.job"
 	" (requester, source, origin, requester_name, source_name,"
-	" server, bucket, key, thr, version_id, priority) "
+	" server, server_id, bucket, key, thr, version_id, priority) "
 	"SELECT * FROM gone",
 	7, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID, BOOLOID}
 };
@@ -78,17 +80,19 @@ execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 Datum
 oss_pause(PG_FUNCTION_ARGS)
 {
-	Datum		values[2];
-	char		nulls[2];
+	Datum		values[3];
+	char		nulls[3];
 	bool		all = PG_ARGISNULL(0);
+	Oid			serverid = InvalidOid;
 
 	if (!all)
-		(void) GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false);
+		serverid = GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false)->serverid;
 	oss_arg(values, nulls, 0,
 			all ? (Datum) 0 : CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))),
 			all);
 	oss_arg(values, nulls, 1,
 			CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), false);
+	oss_arg(values, nulls, 2, ObjectIdGetDatum(serverid), false);
 	(void) execute(&insert_pause, values, nulls, SPI_OK_INSERT);
 	PG_RETURN_VOID();
 }

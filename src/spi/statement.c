@@ -16,6 +16,7 @@
 #include "spi/statement.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 /*
@@ -115,17 +116,33 @@ prepare(OssPlan *plan)
  * Execute a plan, preparing it when it is its first time.  SPI leaves its own
  * memory context as the current one: that is undone.
  */
-void
-oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+static void
+execute(OssPlan *plan, Datum *values, const char *nulls, Snapshot snapshot,
+		int expect)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	if (plan->plan == NULL)
 		prepare(plan);
-	result = SPI_execute_plan(plan->plan, values, nulls, false, 0);
+	result = SPI_execute_snapshot(plan->plan, values, nulls, snapshot,
+								  InvalidSnapshot, false, true, 0);
 	MemoryContextSwitchTo(caller);
 	if (result != expect)
 		elog(ERROR, "unexpected result of \"%s\": %s", plan->sql,
 			 SPI_result_code_string(result));
+}
+
+/* Execute a plan. */
+void
+oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+{
+	execute(plan, values, nulls, InvalidSnapshot, expect);
+}
+
+/* Execute a plan on what is committed now. */
+void
+oss_statement_execute_latest(OssPlan *plan, Datum *values, int expect)
+{
+	execute(plan, values, NULL, GetLatestSnapshot(), expect);
 }

@@ -63,6 +63,12 @@ extern void oss_statement_end(const OssStatementState *state);
 extern void oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls,
 								  int expect);
 
+/*
+ * The same on what is committed now, whatever the transaction's snapshot; no
+ * value is null.
+ */
+extern void oss_statement_execute_latest(OssPlan *plan, Datum *values, int expect);
+
 /* Fill an entry of a SPI call's arrays. */
 static inline void
 oss_arg(Datum *values, char *nulls, int i, Datum value, bool isnull)

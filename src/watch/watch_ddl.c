@@ -2,8 +2,9 @@
  * watch_ddl.c
  *	  DDL that the queue follows, by an event trigger.
  *
- * ALTER SERVER ... RENAME: jobs, failed jobs, pauses and watched tables name
- * the server.  ALTER TABLE ... ENABLE TRIGGER: it has the trigger for logical
+ * ALTER SERVER ... RENAME: jobs, failed jobs, pauses and watched tables have the
+ * server's OID, which keeps them in this database.  Their names are for dumps.
+ * ALTER TABLE ... ENABLE TRIGGER: it has the trigger for logical
  * replication fire for everybody but logical replication.
  *-------------------------------------------------------------------------
  */
@@ -22,6 +23,7 @@
 #include "fmgr.h"
 #include "queue/worker_slot.h"
 #include "spi/statement.h"
+#include "spi/subtransaction.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -31,35 +33,60 @@
 
 PG_FUNCTION_INFO_V1(oss_follow_ddl);
 
-/* Old name and new one. */
+/*
+ * Old name and new one.  What somebody has locked keeps the name that it has,
+ * as what was locked when the server was renamed before did.
+ */
+#define OURS(table) \
+	"WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM oss_labels." table " t" \
+	" WHERE t.server <> $2" \
+	" AND oss_labels.server_of(t.origin, t.server_id, t.server) IN ($1, $2)" \
+	" FOR UPDATE SKIP LOCKED))"
+#define RENAME(table) \
+	{"UPDATE oss_labels." table " SET server = $2 " OURS(table), \
+	2, {TEXTOID, TEXTOID}}
+
 static OssPlan rename_server[] = {
 	/* a pause of a server that is gone must not become another's */
-	{"DELETE FROM oss_labels.halted WHERE server = $2 AND $1 IS NOT NULL",
+	{"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
+		"SELECT h.ctid FROM oss_labels.halted h WHERE h.server = $2"
+		" AND $1 IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s"
+		" WHERE s.oid = h.server_id AND h.origin = oss_labels.origin())"
+		" FOR UPDATE OF h SKIP LOCKED))",
 	2, {TEXTOID, TEXTOID}},
-	{"UPDATE oss_labels.halted SET server = $2 WHERE server = $1",
-	2, {TEXTOID, TEXTOID}},
-	{"UPDATE oss_labels.watched SET server = $2 WHERE server = $1",
-	2, {TEXTOID, TEXTOID}},
-	{"UPDATE oss_labels.failed_job SET server = $2 WHERE server = $1",
-	2, {TEXTOID, TEXTOID}},
-	{"UPDATE oss_labels.job SET server = $2 WHERE server = $1",
-	2, {TEXTOID, TEXTOID}}
+	RENAME("halted"),
+	RENAME("watched"),
+	RENAME("failed_job"),
+	RENAME("job")
 };
 
-/* Follow a server's new name. */
+/* Step: rename a server where it is named. */
 static void
-follow_server(const char *old, const char *new)
+rename_step(void *arg)
 {
-	Datum		values[] = {CStringGetTextDatum(old), CStringGetTextDatum(new)};
 	OssStatementState state;
 
 	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	for (int i = 0; i < lengthof(rename_server); i++)
-		oss_statement_execute(&rename_server[i], values, NULL,
-							  i == 0 ? SPI_OK_DELETE : SPI_OK_UPDATE);
+		oss_statement_execute_latest(&rename_server[i], arg,
+									 i == 0 ? SPI_OK_DELETE : SPI_OK_UPDATE);
 	oss_statement_end(&state);
 	SPI_finish();
+}
+
+/*
+ * Follow a server's new name.  The worker has changed rows since a REPEATABLE
+ * READ transaction's snapshot, and may do so now: that is not to fail the DDL.
+ */
+static void
+follow_server(const char *old, const char *new)
+{
+	Datum		values[] = {CStringGetTextDatum(old), CStringGetTextDatum(new)};
+	ErrorData  *error = oss_subtransaction(rename_step, values);
+
+	if (error && error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE)
+		ReThrowError(error);
 	oss_wake_at_commit();
 }
 

@@ -32,9 +32,9 @@ PG_FUNCTION_INFO_V1(oss_forget_watch);
 #define NUMBER_BYTES 6
 
 static OssPlan insert_watched = {
-	"INSERT INTO oss_labels.watched (watch, columns, names, server) "
-	"VALUES ($1, $2::text::oss_labels.watched_columns, $3, $4)",
-	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID}
+	"INSERT INTO oss_labels.watched (watch, columns, names, server, server_id) "
+	"VALUES ($1, $2::text::oss_labels.watched_columns, $3, $4, $5)",
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, OIDOID}
 };
 
 /* what belongs to tables that were dropped goes, too */
@@ -149,14 +149,14 @@ text_array(const char **strings, int n)
 
 /* Remember a table as it is now; returns the number of the watch. */
 static char *
-remember(Oid relid, const char *server)
+remember(Oid relid, const ForeignServer *server)
 {
 	OssWatched *watched = oss_watched_now(relid);
 	int			n = watched->ncolumns;
 	const char **names = palloc(sizeof(char *) * (n + 2));
 	char		bytes[NUMBER_BYTES];
 	char	   *number = palloc0(NUMBER_BYTES * 2 + 1);
-	Datum		values[4];
+	Datum		values[5];
 
 	/*
 	 * Triggers are named after it, and a partition may get one of any other
@@ -173,7 +173,8 @@ remember(Oid relid, const char *server)
 	values[0] = CStringGetTextDatum(number);
 	values[1] = text_array(names, n + 2);
 	values[2] = text_array(names + 1, n + 1);
-	values[3] = CStringGetTextDatum(server);
+	values[3] = CStringGetTextDatum(server->servername);
+	values[4] = ObjectIdGetDatum(server->serverid);
 	run_as_owner(&insert_watched, values, SPI_OK_INSERT);
 	return number;
 }
@@ -203,7 +204,8 @@ make_result(FunctionCallInfo fcinfo, const char *server, const char *number)
 Datum
 oss_check_watch(PG_FUNCTION_ARGS)
 {
-	const char *server = NULL;
+	const char *name = NULL;
+	const ForeignServer *server;
 	Oid			relid;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -216,11 +218,12 @@ oss_check_watch(PG_FUNCTION_ARGS)
 	check_constants(PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
 					!PG_ARGISNULL(4), PG_ARGISNULL(4) ? 0 : PG_GETARG_FLOAT8(4));
 	if (!PG_ARGISNULL(5))
-		server = NameStr(*PG_GETARG_NAME(5));
-	server = GetForeignServer(oss_server_oid(server, GetUserId()))->servername;
+		name = NameStr(*PG_GETARG_NAME(5));
+	server = GetForeignServer(oss_server_oid(name, GetUserId()));
 	if (!PG_ARGISNULL(6))
 		oss_condition_check(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
-	PG_RETURN_DATUM(make_result(fcinfo, server, remember(relid, server)));
+	PG_RETURN_DATUM(make_result(fcinfo, server->servername,
+								remember(relid, server)));
 }
 
 /* oss_labels.forget_watch(relation) */

@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "queue/identity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -192,21 +193,26 @@ make_watched(const WatchedColumns *value, ArrayType *then, const char *server)
 	return watched;
 }
 
-/* Read a row: watch, columns, names, server. */
+/* Read a row: watch, columns, names, server, server_id, origin. */
 static OssWatched *
 read_row(HeapTuple tuple, TupleDesc desc)
 {
-	Datum		values[4];
-	bool		nulls[4];
+	Datum		values[6];
+	bool		nulls[6];
 
 	if (desc->natts != lengthof(values))
 		return NULL;
 	heap_deform_tuple(tuple, desc, values, nulls);
-	if (nulls[1] || nulls[2] || nulls[3])
-		return NULL;
+	for (int i = 0; i < lengthof(nulls); i++)
+	{
+		if (nulls[i])
+			return NULL;
+	}
 	return make_watched((WatchedColumns *) PG_DETOAST_DATUM(values[1]),
 						DatumGetArrayTypeP(values[2]),
-						TextDatumGetCString(values[3]));
+						oss_server_of(DatumGetInt64(values[5]),
+									  DatumGetObjectId(values[4]),
+									  TextDatumGetCString(values[3])));
 }
 
 /*
