@@ -321,7 +321,10 @@ CREATE TABLE oss_labels.job
 	bucket text NOT NULL,
 	key text NOT NULL,
 	version_id text,
-	reason text
+	reason text,
+	answer jsonb,
+	asked_at timestamptz,
+	asked_id text
 ) WITH (fillfactor = 45,
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
 	autovacuum_vacuum_insert_scale_factor = 0.2,
@@ -354,6 +357,9 @@ COMMENT ON COLUMN oss_labels.job.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.job.version_id IS 'version to ask for; null: the current one';
 COMMENT ON COLUMN oss_labels.job.reason IS 'why it was put off, after a failed attempt';
+COMMENT ON COLUMN oss_labels.job.answer IS 'the service''s answer, when it could not be stored by the process that asked for it: whoever claims the job stores it and asks for nothing';
+COMMENT ON COLUMN oss_labels.job.asked_at IS 'when that answer was asked for';
+COMMENT ON COLUMN oss_labels.job.asked_id IS 'x-oss-request-id of that answer';
 COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'numbers jobs; dumped with them';
 COMMENT ON INDEX oss_labels.job_claim_idx IS 'the order of claiming within a server, bucket and requester';
 COMMENT ON INDEX oss_labels.job_object_idx IS 'finds what a deleted row had enqueued';

@@ -39,6 +39,50 @@ oss_drain_set_aside(OssDrain *drain, OssJob *job)
 		 job->place.id);
 }
 
+/* Keep a job's answer for whoever claims it; false when it is of no use. */
+static bool
+keep_answer(OssJob *job)
+{
+	const OssFailure *failure;
+	MemoryContext old;
+
+	if (job->answer)
+		return true;
+	old = MemoryContextSwitchTo(job->context);
+	job->answer = oss_answer_parse(job->request, &failure);
+	job->asked_id = pstrdup(oss_request_id(job->request));
+	MemoryContextSwitchTo(old);
+	if (job->answer == NULL)
+		oss_job_set_failure(job, failure);
+	return job->answer != NULL;
+}
+
+/*
+ * Leave a job that can't be settled here to another process, which need not ask
+ * for it: the answer is put into its row.  Those that follow it are due a second
+ * later, when it has been claimed: they will follow it again, as will others of
+ * its object, which come after its place.
+ */
+void
+oss_drain_leave(OssDrain *drain, OssJob *job, double ms, const char *message)
+{
+	OssReason	reason = {
+		.message = message ? message :
+		"it is answered, and the answer is stored by who has it next"
+	};
+
+	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_answer(job))
+	{
+		oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+		return;
+	}
+	oss_job_set_reason(job, &reason);
+
+	/* the next claim is charged: an answer may kill who stores it */
+	oss_drain_finish_later(drain, job, ms + 1000, message == NULL);
+	job->due = ms > 0 ? job->due - USECS_PER_SEC : job->place.due;
+}
+
 /* The time has come for what was set aside: it is finished as before. */
 void
 oss_drain_bring_back(OssDrain *drain, int64 now)
@@ -116,6 +160,6 @@ oss_drain_see_to_blocked(OssDrain *drain)
 		drain->blocked_due = Min(drain->blocked_due,
 								 dlist_container(OssJob, node, iter.cur)->blocked_until);
 	error = oss_subtransaction(note_blocked, drain);
-	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
 }

@@ -82,7 +82,7 @@ resolve(OssJob *job)
 static void
 take_error(OssJob *job, ErrorData *error)
 {
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (oss_error_is_interrupt(error))
 		ReThrowError(error);
 	keep_error(job, error);
 	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
@@ -135,6 +135,8 @@ judge(OssDrain *drain, OssJob *job)
 
 	if (job->covered)
 		job->verdict = OSS_VERDICT_DONE;
+	else if (job->answer && job->attempts <= oss_job_attempts)
+		job->verdict = OSS_VERDICT_ANSWERED;
 	else if (job->source_gone)
 		fail_early(job, ERRCODE_UNDEFINED_TABLE, "SourceGone",
 				   "the watched table that the job came from was dropped");
@@ -234,19 +236,23 @@ charge(void *arg)
 }
 
 /*
- * Take an error of a claim.  It is that of one job: it is charged, and when not
- * even that can be done, it stays where it is and others go on.
+ * Take an error of a claim of one job.  It is charged, unless it is not its own,
+ * and when not even that can be done, it stays where it is and others go on.
  */
 static void
-take_claim_error(OssDrain *drain, int64 id, ErrorData *error)
+take_claim_error(OssDrain *drain, const DrainLane *lane, int64 id, ErrorData *error)
 {
 	Charge		c = {.drain = drain,.id = id,.error = error};
-	ErrorData  *second = oss_subtransaction(charge, &c);
+	ErrorData  *second;
 
-	if (second && ERRCODE_TO_CATEGORY(second->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	/* nobody's fault: the lane comes back to it soon */
+	if (oss_error_is_wait(error))
+		return;
+	second = oss_error_is_trouble(error) ? NULL : oss_subtransaction(charge, &c);
+	if (second && oss_error_is_interrupt(second))
 		ReThrowError(second);
 	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
-	ereport(LOG,
+	ereport(oss_drain_log_level(lane->role),
 			(errcode(error->sqlerrcode),
 			 errmsg("oss_labels could not claim job " INT64_FORMAT ": %s",
 					id, error->message)));
@@ -267,11 +273,11 @@ claim_taken(Claim *claim)
 	if (error == NULL)
 		return;
 	drop_jobs(claim);
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (oss_error_is_interrupt(error))
 		ReThrowError(error);
 	if (n == 1)
 	{
-		take_claim_error(claim->drain, taken->place.id, error);
+		take_claim_error(claim->drain, claim->lane, taken->place.id, error);
 		return;
 	}
 	claim->ntaken = n / 2;
@@ -372,7 +378,7 @@ put_off_blocked(Claim *claim)
 		lk.jobs[lk.n++] = job;
 	}
 	error = oss_subtransaction(look_for_locks, &lk);
-	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
 	for (int i = 0; error == NULL && i < lk.n; i++)
 	{
@@ -441,7 +447,7 @@ oss_drain_claim_lane(OssDrain *drain, DrainLane *lane, int n, int32 most_rank,
 	lane->turn = ++drain->turns;
 	if (error)
 	{
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		if (oss_error_is_interrupt(error))
 			ReThrowError(error);
 		strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
 		ereport(LOG,

@@ -155,7 +155,7 @@ finish_followers(OssDrain *drain, OssJob *leader, OssVerdict verdict)
 		}
 		else
 		{
-			job->due = GetCurrentTimestamp();
+			job->due = leader->answer ? leader->due : GetCurrentTimestamp();
 			job->refund = true;
 			to_finished(drain, job, OSS_VERDICT_LATER);
 		}
@@ -521,6 +521,15 @@ oss_drain_stop(OssDrain *drain)
 		oss_drain_end_rest(drain, job);
 		oss_drain_give_back(drain, job);
 	}
+}
+
+/* Leave to others what is answered and could not be stored. */
+void
+oss_drain_leave_all(OssDrain *drain)
+{
+	Assert(drain->stopping && drain->in_flight == 0);
+	drain->leaving = true;
+	drain->settle_at = drain->blocked_due = 0;
 }
 
 /*

@@ -135,6 +135,7 @@ typedef struct OssDrain
 	int64		budget;			/* jobs still to be claimed */
 	bool		patient;		/* keep answers while they can't be stored */
 	bool		stopping;		/* claim nothing more */
+	bool		leaving;		/* and store nothing more */
 
 	List	   *servers;
 	List	   *buckets;
@@ -210,6 +211,12 @@ extern void oss_drain_glance(OssDrain *drain);
 /* For how many ms oss_drain_tables() is not wanted; -1: until woken. */
 extern long oss_drain_tables_due(OssDrain *drain);
 
+/*
+ * Lock the tables that a turn uses, in its transaction; false when some can't be
+ * locked without waiting, or are not there.
+ */
+extern bool oss_drain_lock_tables(void);
+
 /* Settle what is finished and claim as much as can be started soon. */
 extern void oss_drain_tables(OssDrain *drain);
 
@@ -236,6 +243,13 @@ extern bool oss_drain_holds_answers(const OssDrain *drain);
  */
 extern void oss_drain_stop(OssDrain *drain);
 extern void oss_drain_cancel(OssDrain *drain);
+
+/*
+ * A third step, when not all could be stored in time: the next
+ * oss_drain_tables() puts the other answers into the rows of their jobs, where
+ * other processes find them.
+ */
+extern void oss_drain_leave_all(OssDrain *drain);
 
 /* Set a job's verdict, and its followers', and move it to the finished. */
 extern void oss_drain_finish(OssDrain *drain, OssJob *job, OssVerdict verdict);
@@ -330,6 +344,13 @@ extern long oss_drain_end_rests(OssDrain *drain);
 extern void oss_drain_end_rest(OssDrain *drain, OssJob *job);
 
 /*
+ * in blocked.c: leave a job to other processes, due after ms, with its
+ * answer if it has one.  With a message it has lost an attempt.
+ */
+extern void oss_drain_leave(OssDrain *drain, OssJob *job, double ms,
+							const char *message);
+
+/*
  * in blocked.c: set aside a job that can't be stored now; take back those
  * whose time has come; say what is set aside.
  */
@@ -339,6 +360,12 @@ extern void oss_drain_see_to_blocked(OssDrain *drain);
 
 /* in settle.c: settle what is finished. */
 extern void oss_drain_settle(OssDrain *drain);
+
+/*
+ * in pause.c: the level at which to tell of a job: what a session drains of
+ * others is not for its user.
+ */
+extern int	oss_drain_log_level(Oid requester);
 
 /* in pause.c: pause what a job's failure says is not set up, and tell. */
 extern void oss_drain_pause(OssJob *job);

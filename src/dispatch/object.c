@@ -149,7 +149,16 @@ void
 oss_drain_hand_out(OssDrain *drain)
 {
 	dlist_mutable_iter iter;
+	dlist_iter	answered;
 
+	/* what is answered already has followers, whatever the order */
+	dlist_foreach(answered, &drain->claimed)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, answered.cur);
+
+		if (job->verdict == OSS_VERDICT_ANSWERED)
+			remember(drain, job);
+	}
 	dlist_foreach_modify(iter, &drain->claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);

@@ -12,6 +12,25 @@
 #include "queue/identity.h"
 #include "utils/acl.h"
 
+/* May whom we tell of a role's jobs see them? */
+static bool
+may_see(Oid requester)
+{
+	Oid			caller = GetOuterUserId();
+
+	return MyBgworkerEntry != NULL || oss_sees_all(caller) ||
+		(OidIsValid(requester) && has_privs_of_role(caller, requester));
+}
+
+/* Return the level at which to tell of a job. */
+int
+oss_drain_log_level(Oid requester)
+{
+	if (MyBgworkerEntry != NULL)
+		return LOG;
+	return may_see(requester) ? WARNING : LOG_SERVER_ONLY;
+}
+
 /*
  * Tell of a pause.  What the service said of a job's object goes into the log,
  * and to who may see the job; process_queue() runs everybody's.
@@ -19,14 +38,9 @@
 static void
 announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 {
-	Oid			caller = GetOuterUserId();
-	bool		worker = MyBgworkerEntry != NULL;
-	bool		open;
+	bool		open = may_see(job->requester);
 
-	open = worker || oss_sees_all(caller) ||
-		has_privs_of_role(caller, job->requester);
-
-	ereport(worker ? LOG : NOTICE,
+	ereport(MyBgworkerEntry ? LOG : NOTICE,
 			(errmsg("oss_labels pauses server \"%s\"%s%s: %s",
 					pause->server, open && pause->bucket ? " for bucket " : "",
 					open && pause->bucket ? pause->bucket : "",

@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "client/http.h"
 #include "dispatch/dispatch.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -23,7 +24,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -33,12 +33,39 @@ PG_FUNCTION_INFO_V1(oss_wait_for_queue);
 /* How often progress is reported. */
 #define REPORT_MS 5000
 
-/* How often the queue is looked at while waiting for it. */
+/*
+ * How often the queue is looked at while waiting for it, at most; the looks take
+ * one part in WAIT_COST of the time.
+ */
 #define WAIT_MS 100
+#define WAIT_COST 20
 
-/* Jobs of the caller that are not paused. */
+/* Errors of turns in a row after which process_queue() ends, and waits between. */
+#define MOST_ERRORS 5
+#define ERROR_US INT64CONST(100000)
+
+/* Tries to give back what is in hand at the end. */
+#define MOST_TRIES 10
+
+/*
+ * Jobs of the caller that are not paused, by lanes: all of one are one role's
+ * and paused together.
+ */
 static OssPlan any_job = {
-	"SELECT FROM oss_labels.job j WHERE pg_has_role($1, coalesce("
+	"WITH RECURSIVE lane AS ("
+	"(SELECT j.server, j.server_id, j.bucket, j.requester, j.origin,"
+	" j.requester_name FROM oss_labels.job j"
+	" ORDER BY j.server, j.server_id, j.bucket, j.requester, j.origin,"
+	" (~j.priority), j.due, j.job_id LIMIT 1)"
+	" UNION ALL "
+	"SELECT n.* FROM lane l, LATERAL ("
+	"SELECT j.server, j.server_id, j.bucket, j.requester, j.origin,"
+	" j.requester_name FROM oss_labels.job j"
+	" WHERE (j.server, j.server_id, j.bucket, j.requester, j.origin)"
+	" > (l.server, l.server_id, l.bucket, l.requester, l.origin)"
+	" ORDER BY j.server, j.server_id, j.bucket, j.requester, j.origin,"
+	" (~j.priority), j.due, j.job_id LIMIT 1) n) "
+	"SELECT FROM lane j WHERE pg_has_role($1, coalesce("
 	"oss_labels.role_of(j.origin, j.requester, j.requester_name), 0), 'USAGE')"
 	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
 	" WHERE (x.server IS NULL OR"
@@ -97,59 +124,136 @@ turn(void *drain)
 	oss_drain_tables(drain);
 }
 
-/* Do a turn on the tables. */
-static void
+/* Do a turn on the tables; false when they are locked. */
+static bool
 take_turn(OssDrain *drain)
 {
-	/* an error must leave no connection of SPI open, such as a trigger's */
-	ErrorData  *error = oss_subtransaction(turn, drain);
+	ErrorData  *error;
 
+	/* what is left to others needs few of the tables */
+	if (OidIsValid(oss_extension_owner()) && !drain->leaving &&
+		!oss_drain_lock_tables())
+	{
+		commit();
+		return false;
+	}
+
+	/* an error must leave no connection of SPI open, such as a trigger's */
+	error = oss_subtransaction(turn, drain);
 	if (error)
 		ReThrowError(error);
 	commit();
 	oss_drain_commit(drain);
+	return true;
+}
+
+/* Undo a turn that failed. */
+static void
+undo_turn(OssDrain *drain)
+{
+	oss_drain_abort(drain);
+	SPI_rollback();
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactDeferrable = false;
+}
+
+/*
+ * Do a turn; false when it is to be done again: what others lock is waited for,
+ * and any other error but a cancel is taken for one of the moment at first.
+ */
+static bool
+try_turn(OssDrain *drain, int *errors)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		done = take_turn(drain);
+		*errors = 0;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(drain->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		MemoryContextSwitchTo(caller);
+		++*errors;
+		if (oss_error_is_interrupt(error) ||
+			(*errors >= MOST_ERRORS && !oss_error_is_wait(error)))
+			ReThrowError(error);
+		undo_turn(drain);
+		elog(DEBUG1, "oss_labels: a turn failed and is done again: %s",
+			 error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	return done;
 }
 
 /* Drain until there is nothing left to do. */
 static void
 drain_all(OssDrain *drain)
 {
-	TimestampTz report_at;
+	int64		report_at = http_clock_us() + REPORT_MS * INT64CONST(1000);
+	int64		turn_at = 0;
+	int			errors = 0;
 
-	report_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPORT_MS);
 	for (;;)
 	{
+		int64		now = http_clock_us();
 		long		due = oss_drain_tables_due(drain);
 
+		if (due == 0 && turn_at > now)
+			due = (long) ((turn_at - now + 999) / 1000);
 		oss_drain_network(drain, due < 0 ? 1000 : Min(due, 1000));
-		if (oss_drain_tables_due(drain) == 0)
-			take_turn(drain);
-		if (!oss_drain_busy(drain) && !oss_drain_awaits(drain))
+		now = http_clock_us();
+		if (oss_drain_tables_due(drain) == 0 && now >= turn_at)
+			turn_at = try_turn(drain, &errors) ? 0 :
+				now + (ERROR_US << Min(errors, 4));
+		if (turn_at == 0 && !oss_drain_busy(drain) && !oss_drain_awaits(drain))
 			break;
-		if (GetCurrentTimestamp() >= report_at)
+		if (now >= report_at)
 		{
 			report(drain);
-			report_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													REPORT_MS);
+			report_at = now + REPORT_MS * INT64CONST(1000);
 		}
 	}
 }
 
-/* Store the answers that have come and give the other jobs back. */
+/*
+ * Store the answers that have come and give the other jobs back.  What can't be
+ * stored at once is left in the jobs' rows: who cancels does not wait for
+ * somebody else's locks.
+ */
 static void
 settle_rest(OssDrain *drain)
 {
-	oss_drain_abort(drain);
-	SPI_rollback();
-	XactIsoLevel = XACT_READ_COMMITTED;
-
-	/* who cancels does not wait for somebody else's locks */
-	(void) set_config_option("lock_timeout", "200ms", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	undo_turn(drain);
 	drain->patient = true;
 	oss_drain_stop(drain);
 	oss_drain_cancel(drain);
-	take_turn(drain);
+	for (int i = 0; oss_drain_busy(drain) && i < MOST_TRIES; i++)
+	{
+		volatile bool done = false;
+
+		if (i > 0)
+			oss_drain_leave_all(drain);
+		PG_TRY();
+		{
+			done = take_turn(drain);
+		}
+		PG_CATCH();
+		{
+			FlushErrorState();
+			undo_turn(drain);
+		}
+		PG_END_TRY();
+		if (!done)
+			pg_usleep(ERROR_US);
+	}
 }
 
 /*
@@ -263,29 +367,56 @@ queue_has_jobs(void)
 	return any;
 }
 
+/* Return when an interval from now ends, months and days being the calendar's. */
+static int64
+end_of_wait(int64 now, Datum interval)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	Datum		end = DirectFunctionCall2(timestamptz_pl_interval,
+										  TimestampTzGetDatum(start), interval);
+
+	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(end)))
+		return DatumGetTimestampTz(end) < start ? now : PG_INT64_MAX;
+	return now + (DatumGetTimestampTz(end) - start);
+}
+
+/* Return for how long to wait, but not beyond an end. */
+static long
+wait_ms(long ms, int64 end)
+{
+	int64		left = (end - http_clock_us()) / 1000 + 1;
+
+	return (long) Max(Min(ms, left), 1);
+}
+
 /* oss_labels.wait_for_queue(timeout) */
 Datum
 oss_wait_for_queue(PG_FUNCTION_ARGS)
 {
-	TimestampTz end = DT_NOEND;
+	int64		looked_at = http_clock_us();
+	int64		end = PG_INT64_MAX;
 
 	require_commits(fcinfo, "wait_for_queue");
 	if (!PG_ARGISNULL(0))
-		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													  TimestampTzGetDatum(GetCurrentTimestamp()),
-													  PG_GETARG_DATUM(0)));
+		end = end_of_wait(looked_at, PG_GETARG_DATUM(0));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	while (queue_has_jobs())
+	for (;;)
 	{
+		long		ms;
+
+		looked_at = http_clock_us();
+		if (!queue_has_jobs())
+			break;
 		SPI_commit();
 		oss_notice_no_worker();
-		if (GetCurrentTimestamp() >= end)
+		if (http_clock_us() >= end)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
 					 errmsg("the queue did not get empty within the timeout"),
 					 errhint("The views oss_labels.queue and oss_labels.worker show what it is waiting for.")));
+		ms = (long) ((http_clock_us() - looked_at) / 1000) * WAIT_COST;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 WAIT_MS, oss_queue_wait_event());
+						 wait_ms(Max(ms, WAIT_MS), end), oss_queue_wait_event());
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

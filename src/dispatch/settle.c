@@ -35,6 +35,13 @@
 /* Tries of an answer that can't be stored while others can. */
 #define MOST_ERRORS 20
 
+/* The same in process_queue(), which ends; the next try is so much later. */
+#define MOST_FOREGROUND_ERRORS 5
+#define LEFT_MS 60000
+
+/* Turns in a row with trouble of the machine, after which it may be a job's. */
+#define TELLING_TROUBLES 3
+
 /* Jobs that are settled together, and of each what is stored of it. */
 typedef struct Batch
 {
@@ -44,7 +51,11 @@ typedef struct Batch
 	OssStoreRow *rows;
 	int			waits;			/* for locks, and how many there may be */
 	int			most_waits;
+	bool		apart;			/* they could not be stored before */
+	bool		written;		/* some were */
 	bool		trouble;		/* nothing can be stored in this turn */
+	ErrorData  *refusal;		/* trouble of the machine that jobs were set
+								 * aside for */
 	ErrorData  *stop;			/* somebody stops us */
 } Batch;
 
@@ -61,7 +72,8 @@ make_row(OssJob *job, OssStoreRow *row)
 {
 	const OssFailure *failure;
 
-	row->response = oss_answer_parse(job->request, &failure);
+	row->response = job->answer ? job->answer :
+		oss_answer_parse(job->request, &failure);
 	if (row->response == NULL)
 	{
 		oss_job_set_failure(job, failure);
@@ -73,7 +85,7 @@ make_row(OssJob *job, OssStoreRow *row)
 	row->has_thr = job->has_thr;
 	row->thr = job->thr;
 	row->tagged_at = job->started_at;
-	row->request_id = oss_request_id(job->request);
+	row->request_id = job->answer ? job->asked_id : oss_request_id(job->request);
 	return true;
 }
 
@@ -293,30 +305,16 @@ blames_data(const ErrorData *error)
 	}
 }
 
-/* Is an error that another transaction has something that is to be written? */
-static bool
-blames_others(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
-		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-}
-
 /*
  * May an error be that of one job, such as a trigger's that somebody made on our
- * tables, whatever SQLSTATE it gave it?
+ * tables, whatever SQLSTATE it gave it?  Trouble of the machine goes away, or is
+ * some job's after all.
  */
 static bool
-may_blame_job(const OssDrain *drain, const ErrorData *error)
+may_blame_job(const Batch *batch, const ErrorData *error)
 {
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_OPERATOR_INTERVENTION:
-			return false;
-		default:
-			return drain->patient;
-	}
+	return !oss_error_is_trouble(error) || batch->apart ||
+		batch->drain->settle_troubles >= TELLING_TROUBLES;
 }
 
 /* Has somebody locked the row of a job or of one that follows it? */
@@ -375,13 +373,6 @@ settled(Batch *batch)
 	}
 }
 
-/* Is an error that somebody stops us? */
-static bool
-is_intervention(const ErrorData *error)
-{
-	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-}
-
 /*
  * Take an error that concerns everything: keep the answers and try again a
  * little later, or let the caller know.
@@ -391,7 +382,7 @@ take_trouble(OssDrain *drain, ErrorData *error)
 {
 	int64		ms = INT64CONST(500) << Min(drain->settle_troubles, 6);
 
-	if (!drain->patient || is_intervention(error))
+	if (!drain->patient)
 		ReThrowError(error);
 	drain->settle_troubles++;
 	drain->settle_at = http_clock_us() + ms * 1000;
@@ -414,7 +405,7 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 		.message = error->message,
 		.detail = error->detail,
 		.hint = error->hint,
-		.request_id = job->request ? oss_request_id(job->request) : NULL
+		.request_id = job->request ? oss_request_id(job->request) : job->asked_id
 	};
 
 	oss_job_set_reason(job, &reason);
@@ -422,25 +413,33 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 }
 
 /*
- * Set aside a job that could not be stored and may be alone in that.  It fails
- * when others could be stored meanwhile, and it could not many times.
+ * Set aside a job that could not be settled and may be alone in that.  Its answer
+ * is given up when others could be stored meanwhile, and it could not many times.
  */
 static void
 step_aside(OssDrain *drain, OssJob *job, const ErrorData *error)
 {
+	bool		answered = job->verdict == OSS_VERDICT_ANSWERED;
+
 	if (job->errors++ == 0)
 		job->tagged_before = drain->tagged;
 	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
 	if (job->errors == 1)
-		ereport(LOG,
+		ereport(oss_drain_log_level(job->requester),
 				(errcode(error->sqlerrcode),
 				 errmsg("oss_labels could not store the answer of job " INT64_FORMAT ": %s",
 						job->place.id, error->message),
 				 errdetail("It is kept and stored later.")));
-	if (job->errors >= MOST_ERRORS && drain->tagged > job->tagged_before)
+	if (answered && job->errors >= MOST_ERRORS && !oss_error_is_trouble(error) &&
+		drain->tagged > job->tagged_before)
+		fail_unstorable(drain, job, error);
+	else if (drain->patient || job->errors < MOST_FOREGROUND_ERRORS)
+		oss_drain_set_aside(drain, job);
+	else if (answered && job->attempts >= oss_job_attempts &&
+			 !oss_error_is_trouble(error))
 		fail_unstorable(drain, job, error);
 	else
-		oss_drain_set_aside(drain, job);
+		oss_drain_leave(drain, job, LEFT_MS, error->message);
 }
 
 /* Take the error of a job that was written alone. */
@@ -452,10 +451,14 @@ take_single_error(Batch *batch, ErrorData *error)
 
 	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
 		fail_unstorable(drain, job, error);
-	else if (blames_others(error))
+	else if (oss_error_is_wait(error))
 		oss_drain_set_aside(drain, job);
-	else if (may_blame_job(drain, error) && job->verdict == OSS_VERDICT_ANSWERED)
+	else if (may_blame_job(batch, error))
+	{
+		if (oss_error_is_trouble(error))
+			batch->refusal = error;
 		step_aside(drain, job, error);
+	}
 	else
 	{
 		put_back(drain, job);
@@ -486,25 +489,26 @@ settle_batch(Batch *batch)
 	if (error == NULL)
 	{
 		settled(batch);
+		batch->written = true;
 		return;
 	}
-	if (is_intervention(error))
+	if (oss_error_is_interrupt(error))
 	{
 		unsettled(batch);
 		batch->stop = error;
 		return;
 	}
-	if (!blames_data(error) && !blames_others(error))
+	if (!blames_data(error) && !oss_error_is_wait(error))
 		batch->waits++;
-	if (blames_others(error))
+	if (oss_error_is_wait(error))
 	{
 		batch->waits++;
 		drain->probe_until = http_clock_us() + OSS_DRAIN_PROBE_US;
 	}
 	if (batch->n == 1)
 		take_single_error(batch, error);
-	else if (blames_data(error) || blames_others(error) ||
-			 may_blame_job(drain, error))
+	else if (blames_data(error) || oss_error_is_wait(error) ||
+			 may_blame_job(batch, error))
 	{
 		half.waits = batch->waits;
 		half.n = batch->n / 2;
@@ -514,7 +518,9 @@ settle_batch(Batch *batch)
 		half.n = batch->n - batch->n / 2;
 		settle_batch(&half);
 		batch->waits = half.waits;
+		batch->written = half.written;
 		batch->trouble = half.trouble;
+		batch->refusal = half.refusal;
 		batch->stop = half.stop;
 	}
 	else
@@ -562,7 +568,7 @@ set_aside_blocked(Batch *batch)
 	error = oss_subtransaction(look_for_locks, &probe);
 	if (error)
 	{
-		batch->stop = is_intervention(error) ? error : NULL;
+		batch->stop = oss_error_is_interrupt(error) ? error : NULL;
 		return;
 	}
 	for (int i = 0; i < batch->n; i++)
@@ -605,11 +611,35 @@ settle_apart(Batch *batch)
 	batch->n = n;
 	batch->most_waits = MOST_WAITS;
 	settle_batch(batch);
+	again.apart = true;
 	again.most_waits = MOST_WAITS_AGAIN;
+	again.written = batch->written;
+	again.refusal = batch->refusal;
 	again.stop = batch->stop;
 	again.trouble = batch->trouble;
 	settle_batch(&again);
+	batch->written = again.written;
+	batch->trouble = again.trouble;
+	batch->refusal = again.refusal;
 	batch->stop = again.stop;
+}
+
+/* Leave all answers that are not stored to others. */
+static void
+leave_all(OssDrain *drain)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &drain->finished)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (!is_to_store(job))
+			continue;
+		dlist_delete(&job->node);
+		drain->nfinished--;
+		oss_drain_leave(drain, job, 0, NULL);
+	}
 }
 
 /* Settle what is finished. */
@@ -622,6 +652,8 @@ oss_drain_settle(OssDrain *drain)
 	if (now < drain->settle_at)
 		return;
 	oss_drain_bring_back(drain, now);
+	if (drain->leaving)
+		leave_all(drain);
 	if (drain->nfinished == 0)
 	{
 		drain->settle_troubles = 0;
@@ -632,7 +664,9 @@ oss_drain_settle(OssDrain *drain)
 		set_aside_blocked(&batch);
 	settle_apart(&batch);
 	if (batch.stop)
-		take_trouble(drain, batch.stop);
+		ReThrowError(batch.stop);
+	if (batch.refusal && !batch.written && !batch.trouble)
+		take_trouble(drain, batch.refusal);
 	oss_drain_see_to_blocked(drain);
 	drain->finished_since = http_clock_us();
 }

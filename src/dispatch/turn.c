@@ -6,11 +6,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "client/http.h"
 #include "dispatch/dispatch.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
+#include "storage/lmgr.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -119,6 +122,25 @@ tidy(OssDrain *drain)
 	if (oss_failed_job_retention > 0 &&
 		oss_job_forget_failed(oss_failed_job_retention, 1000) == 1000)
 		drain->tidy_at = now;
+}
+
+/* Lock the tables that a turn uses. */
+bool
+oss_drain_lock_tables(void)
+{
+	static const char *const tables[] = {"job", "failed_job", "halted",
+	"image", "image_label", "known_label"};
+	Oid			schema = get_namespace_oid("oss_labels", true);
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		Oid			table = get_relname_relid(tables[i], schema);
+
+		if (!OidIsValid(table) ||
+			!ConditionalLockRelationOid(table, RowExclusiveLock))
+			return false;
+	}
+	return true;
 }
 
 /* Settle what is finished and claim as much as can be started soon. */

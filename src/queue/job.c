@@ -72,13 +72,15 @@ static OssPlan fail_jobs = {
 static OssPlan put_back_jobs = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
 	" due = b.due, attempts = j.attempts - b.refund,"
-	" throttles = b.throttles, reason = coalesce(b.reason, j.reason) "
-	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6)"
-	" u(id, due, refund, throttles, reason) JOIN oss_labels.job p ON p.job_id = u.id"
+	" throttles = b.throttles, reason = coalesce(b.reason, j.reason),"
+	" answer = b.answer, asked_at = b.asked_at, asked_id = b.asked_id "
+	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)"
+	" u(id, due, refund, throttles, reason, answer, asked_at, asked_id)"
+	" JOIN oss_labels.job p ON p.job_id = u.id"
 	" WHERE p.lease = $1 FOR UPDATE OF p SKIP LOCKED) b "
 	"WHERE j.ctid = b.tid RETURNING j.job_id",
-	6, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
-	INT4ARRAYOID, TEXTARRAYOID}
+	9, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}
 };
 
 /*
@@ -429,7 +431,7 @@ void
 oss_job_put_back(OssJob **jobs, int n, int64 token)
 {
 	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID,
-	TEXTOID};
+	TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID};
 	OssColumn	columns[lengthof(types)];
 	Datum		values[lengthof(types) + 1];
 
@@ -446,6 +448,11 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 					   false);
 		oss_column_add(&columns[3], Int32GetDatum(jobs[i]->throttles), false);
 		oss_column_add_string(&columns[4], jobs[i]->reason.message);
+		oss_column_add(&columns[5], PointerGetDatum(jobs[i]->answer),
+					   jobs[i]->answer == NULL);
+		oss_column_add(&columns[6], TimestampTzGetDatum(jobs[i]->started_at),
+					   jobs[i]->answer == NULL);
+		oss_column_add_string(&columns[7], jobs[i]->asked_id);
 	}
 	values[0] = Int64GetDatum(token);
 	for (int i = 0; i < lengthof(types); i++)

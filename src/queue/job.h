@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "client/labels_response.h"
 #include "client/request.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
@@ -95,6 +96,9 @@ typedef struct OssJob
 	bool		in_utf8;		/* they have such a form */
 	char	   *names_utf8[3];	/* the same three as requests want them */
 	bool		covered;		/* a stored answer serves it already */
+	Jsonb	   *answer;			/* which another process left in the table, or
+								 * is to be left there; NULL: none */
+	char	   *asked_id;		/* its request's */
 
 	OssServer  *target;			/* pinned; NULL until resolved */
 	OssRequest *request;

@@ -89,7 +89,8 @@ static OssPlan claim_jobs = {
 	" AND i.version_id IS NOT DISTINCT FROM j.version_id"
 	" AND i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()"
 	" AND coalesce(i.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
-	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) "))",
+	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")),"
+	" j.answer, j.asked_at, j.asked_id",
 	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
@@ -207,6 +208,7 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	OssJob	   *job = palloc0(sizeof(OssJob));
 	bool		isnull;
 	Datum		thr;
+	Datum		answer;
 
 	job->context = context;
 	job->place.id = DatumGetInt64(column(row, 1, &isnull));
@@ -226,6 +228,13 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	job->place.rank = DatumGetInt32(column(row, 10, &isnull));
 	job->throttles = DatumGetInt32(column(row, 11, &isnull));
 	job->covered = DatumGetBool(column(row, 12, &isnull));
+	answer = column(row, 13, &isnull);
+	if (!isnull)
+	{
+		job->answer = DatumGetJsonbPCopy(answer);
+		job->started_at = DatumGetTimestampTz(column(row, 14, &isnull));
+		job->asked_id = string_column(row, 15);
+	}
 	job->in_utf8 = oss_utf8_try(job->bucket, &job->names_utf8[0]) &&
 		oss_utf8_try(job->key, &job->names_utf8[1]) &&
 		oss_utf8_try(job->version_id, &job->names_utf8[2]);

@@ -42,3 +42,57 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 	CurrentResourceOwner = owner;
 	return error;
 }
+
+/* Was an error raised by a function of the server? */
+static bool
+is_raised_by(const ErrorData *error, const char *function)
+{
+	return error->funcname && strcmp(error->funcname, function) == 0;
+}
+
+/* Was an error raised by a statement of a procedural language? */
+static bool
+is_raised_by_language(const ErrorData *error)
+{
+	static const char *const files[] = {"pl_exec.c", "plpy_", "plperl", "pltcl", "plv8"};
+
+	for (int i = 0; error->filename && i < lengthof(files); i++)
+	{
+		if (strncmp(error->filename, files[i], strlen(files[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Is an error that somebody stops this process, or the statement's time is up? */
+bool
+oss_error_is_interrupt(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
+		is_raised_by(error, "ProcessInterrupts");
+}
+
+/* Is an error that another transaction has something for too long? */
+bool
+oss_error_is_wait(const ErrorData *error)
+{
+	return (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE &&
+			is_raised_by(error, "ProcessInterrupts")) ||
+		(error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED &&
+		 is_raised_by(error, "DeadLockReport"));
+}
+
+/* Is an error nobody's who writes rows? */
+bool
+oss_error_is_trouble(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return !is_raised_by_language(error);
+		default:
+			return false;
+	}
+}

@@ -130,8 +130,12 @@ oss_store_probe(const OssStoreRow *rows, int n, bool *blocked)
 		probe.columns[i] = get_attnum(relid, names[i]);
 	probe.index = find_index(&probe);
 	probe.slot = table_slot_create(probe.image, NULL);
+
+	/* a procedure has none between its statements */
+	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < n && OidIsValid(probe.index); i++)
 		blocked[i] = is_blocked(&probe, &rows[i]);
+	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(probe.slot);
 	table_close(probe.image, NoLock);
 }

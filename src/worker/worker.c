@@ -201,25 +201,6 @@ extension_version(void)
 	return version;
 }
 
-/* Try to lock the tables that a turn uses. */
-static bool
-lock_tables(void)
-{
-	static const char *const tables[] = {"job", "failed_job", "halted",
-	"image", "image_label", "known_label"};
-	Oid			schema = get_namespace_oid("oss_labels", true);
-
-	for (int i = 0; i < lengthof(tables); i++)
-	{
-		Oid			table = get_relname_relid(tables[i], schema);
-
-		if (!OidIsValid(table) ||
-			!ConditionalLockRelationOid(table, RowExclusiveLock))
-			return false;
-	}
-	return true;
-}
-
 /* Look for the extension and lock its tables. */
 static Presence
 look_for_extension(void)
@@ -240,7 +221,7 @@ look_for_extension(void)
 		warned = true;
 		return MISMATCH;
 	}
-	return lock_tables() ? PRESENT : LOCKED;
+	return oss_drain_lock_tables() ? PRESENT : LOCKED;
 }
 
 /* Begin a transaction. */
@@ -436,6 +417,11 @@ let_go(OssDrain *drain, long ms)
 		turn_on_tables(drain);
 		if (drain->nfinished + drain->nblocked >= before)
 			tries--;
+	}
+	if (drain->nfinished > 0 || drain->nblocked > 0)
+	{
+		oss_drain_leave_all(drain);
+		turn_on_tables(drain);
 	}
 	flush();
 }

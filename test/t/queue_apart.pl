@@ -30,7 +30,7 @@ my %when = (
 	row => 'TRIGGER refuse AFTER INSERT OR UPDATE ON oss_labels.image',
 	deferred => 'CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON oss_labels.image DEFERRABLE INITIALLY DEFERRED'
 );
-for my $case ([ 'deferred', 'P0001' ], [ 'deferred', '42501' ], map { [ 'row', $_ ] } qw(42501 55000 XX000 42P01 28000 40001))
+for my $case ([ 'deferred', 'P0001' ], [ 'deferred', '42501' ], map { [ 'row', $_ ] } qw(42501 55000 XX000 42P01 28000 40001 40P01 53100 53300 55P03 57014 57P01 58030))
 {
 	my ($when, $sqlstate) = @$case;
 	my $name = "$when $sqlstate";
