@@ -256,6 +256,22 @@ settle_rest(OssDrain *drain)
 	}
 }
 
+/* The same after an error, which is to be raised whatever becomes of this. */
+static void
+try_to_settle_rest(OssDrain *drain)
+{
+	PG_TRY();
+	{
+		settle_rest(drain);
+	}
+	PG_CATCH();
+	{
+		/* the leases are freed by whoever claims next */
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
 /*
  * Drain.  On an error, a cancel or a time-out nothing is lost that was paid for,
  * and what is given back has lost an attempt only if its request was sent.
@@ -276,16 +292,7 @@ drain_or_give_back(OssDrain *drain)
 		MemoryContextSwitchTo(drain->context);
 		error = CopyErrorData();
 		FlushErrorState();
-		PG_TRY();
-		{
-			settle_rest(drain);
-		}
-		PG_CATCH();
-		{
-			/* the leases are freed by whoever claims next */
-			FlushErrorState();
-		}
-		PG_END_TRY();
+		try_to_settle_rest(drain);
 		MemoryContextSwitchTo(caller);
 		ReThrowError(error);
 	}

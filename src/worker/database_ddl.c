@@ -284,7 +284,28 @@ database_to_leave(Node *statement, ProcessUtilityContext context)
 	return dbid;
 }
 
-/* Keep workers out of a database during commands that want nobody in it. */
+/*
+ * Keep workers out of a database while something runs.  Not inlined: compilers
+ * would fear for the caller's variables.
+ */
+static pg_noinline void
+run_without_workers(Oid dbid, PlannedStmt *planned, const char *query,
+					bool read_only, ProcessUtilityContext context,
+					ParamListInfo params, QueryEnvironment *environment,
+					DestReceiver *dest, QueryCompletion *completion)
+{
+	hold(dbid, 1);
+	PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	{
+		wait_for_stop(dbid);
+		run_command(planned, query, read_only, context, params, environment,
+					dest, completion);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	hold(dbid, -1);
+}
+
+/* Run a command, without workers in the database that it wants nobody in. */
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		   ProcessUtilityContext context, ParamListInfo params,
@@ -296,25 +317,16 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 	Oid			dbid = database_to_leave(statement, context);
 
 	note_command(statement);
-	if (!OidIsValid(dbid))
-	{
+	if (OidIsValid(dbid))
+		run_without_workers(dbid, planned, query, read_only, context, params,
+							environment, dest, completion);
+	else
 		run_command(planned, query, read_only, context, params, environment,
 					dest, completion);
 
-		/* nothing tells what it enqueued, but the worker can look */
-		if (prepared && OidIsValid(get_extension_oid("oss_labels", true)))
-			oss_wake_at_commit();
-		return;
-	}
-	hold(dbid, 1);
-	PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
-	{
-		wait_for_stop(dbid);
-		run_command(planned, query, read_only, context, params, environment,
-					dest, completion);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
-	hold(dbid, -1);
+	/* nothing tells what it enqueued, but the worker can look */
+	if (prepared && OidIsValid(get_extension_oid("oss_labels", true)))
+		oss_wake_at_commit();
 }
 
 /* Let the worker and the cache of keys know of what is dropped, at commit. */
