@@ -668,7 +668,7 @@ deliver_from_environment(CredentialSource *source, const char *id_name,
 	return true;
 }
 
-/* Give the key of the environment of the database server (reference 5.1). */
+/* Give the key of the environment of the database server (protocol/README.md 5.1). */
 static void
 environment_step(CredentialSource *source)
 {

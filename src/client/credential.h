@@ -2,7 +2,7 @@
  * credential.h
  *	  Where access keys come from, and the cache of those that expire.
  *
- * Middle floor.  Protocol reference section 5; design section 4.
+ * Middle floor.  protocol/README.md 5.
  *
  * A source is made from the options of a user mapping.  credential_get()
  * answers at once when it has a key that is fresh enough; otherwise a fetch

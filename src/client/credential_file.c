@@ -3,7 +3,7 @@
  *	  Credentials from a profile of the configuration file of the Alibaba
  *	  Cloud CLI (JSON) or of the SDKs (INI).
  *
- * Reference 5.2.  A profile either holds a key or says how to get one, which
+ * protocol/README.md 5.2.  A profile either holds a key or says how to get one, which
  * is then left to another provider.  Nothing of a file's contents is ever
  * shown.
  *-------------------------------------------------------------------------

@@ -3,7 +3,7 @@
  *	  Credentials of a RAM role for an OIDC token, by AssumeRoleWithOIDC of
  *	  STS (RRSA on ACK).
  *
- * Reference 5.2.  The token's file is read at each fetch, because the cluster
+ * protocol/README.md 5.2.  The token's file is read at each fetch, because the cluster
  * replaces it.
  *-------------------------------------------------------------------------
  */

@@ -18,7 +18,7 @@
 #define NAME_MAX_LEN	64
 #define ARN_MAX			512
 #define URL_MAX			2048
-#define DURATION_MIN	900		/* seconds; reference 5.2, OIDC */
+#define DURATION_MIN	900		/* seconds; protocol/README.md 5.2 */
 #define DURATION_MAX	43200
 
 /*

@@ -3,7 +3,7 @@
  *	  Credentials from a URL that gives them out, such as that of a helper
  *	  process of the machine.
  *
- * Reference 5.2.  The URL may hold a secret: it is never shown.
+ * protocol/README.md 5.2.  The URL may hold a secret: it is never shown.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

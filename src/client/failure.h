@@ -4,7 +4,7 @@
  *	  of the service and every trouble of the network its SQLSTATE, its retry
  *	  class and its hint.
  *
- * Middle floor.  Rules: protocol reference 4.2, 6.2 and 6.3.
+ * Middle floor.  Rules: protocol/README.md 4.2, 6.2 and 6.3.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FAILURE_H

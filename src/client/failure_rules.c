@@ -4,7 +4,7 @@
  *	  network with its SQLSTATE, retry class and hint.
  *
  * sql/README.md prints the same table; test/t/errors.pl compares the two.
- * Sources: protocol reference 4.2 (retry), 6.2 (codes), 6.3 (IMM).
+ * Sources: protocol/README.md 4.2 (retry), 6.2 (codes) and 6.3 (IMM).
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -26,7 +26,7 @@
 /* Bytes of answer headers accepted: real ones have under two thousand. */
 #define MAX_HEADER_BYTES	(64 * 1024)
 
-/* Servers close connections after 50 to 60 s of idling (reference 8, 19). */
+/* Servers close connections after 50 to 60 s of idling (protocol/README.md 4.1). */
 #define MAX_IDLE_SECONDS	45L
 
 /* Connections are not used for longer, for addresses change. */

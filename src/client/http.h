@@ -15,7 +15,7 @@
 
 #include "protocol/signature_v4.h"
 
-/* Which addresses a transfer may connect to (design section 4). */
+/* Which addresses a transfer may connect to (protocol/README.md 4.5). */
 typedef enum HttpReach
 {
 	HTTP_REACH_OSS,				/* anything but link-local and metadata */

@@ -97,7 +97,7 @@ field(JsonbContainer *object, const char *name, JsonbValue *out)
 
 /*
  * Is this an answer of image/labels?  An ignored action would give the image
- * itself with status 200, a proxy its own page (reference 7.4); and IMM's own
+ * itself with status 200, a proxy its own page (protocol/README.md 7.4); and IMM's own
  * error document has a RequestId too, beside its Code (6.1).
  */
 static bool

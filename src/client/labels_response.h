@@ -2,7 +2,7 @@
  * labels_response.h
  *	  Turn the body of an answer into jsonb and labels.
  *
- * Middle floor.  Protocol reference 7.2 to 7.4: fields in any order, missing,
+ * Middle floor.  protocol/README.md 7.2 to 7.4: fields in any order, missing,
  * null or of another type give NULL, never an error and never a wrong label.
  *-------------------------------------------------------------------------
  */

@@ -2,7 +2,7 @@
  * rate_limit.h
  *	  How fast and how many at a time: the gate before each request.
  *
- * Middle floor.  Design section 8.  A server's max_requests_per_second holds
+ * Middle floor.  A server's max_requests_per_second holds
  * over all its buckets.  What the service tells, by throttling or by asking to
  * wait, is about a bucket: its account's limits are found by each bucket for
  * itself, as its share.  Both belong to a server of a database: every process

@@ -13,7 +13,7 @@
 #include "client/signed_request.h"
 #include "common/pg_prng.h"
 
-/* Full jitter over min(base * 2^n, cap), as the SDKs do (reference 4.2). */
+/* Full jitter over min(base * 2^n, cap), as the SDKs do (protocol/README.md 4.2). */
 #define BACKOFF_BASE_MS		200.0
 #define BACKOFF_CAP_MS		20000.0
 

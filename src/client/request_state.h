@@ -79,7 +79,7 @@ extern bool oss_too_late(const OssRequest *request, int64 when);
 
 /*
  * Decide after a failed attempt, whose rule is set, whether to send another;
- * *due says when, 0 at once.  Does not throw.  Protocol reference 4.2.
+ * *due says when, 0 at once.  Does not throw.  protocol/README.md 4.2.
  */
 extern bool oss_retry(OssRequest *request, const HttpAnswer *answer,
 					  int64 *due);

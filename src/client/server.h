@@ -3,7 +3,7 @@
  *	  Foreign servers and user mappings of the wrapper oss_labels: their
  *	  options, and the resolved pair that requests go to.
  *
- * Middle floor.  Design section 4.
+ * Middle floor.  For users: sql/README.md, "Servers".
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SERVER_H

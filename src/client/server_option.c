@@ -281,7 +281,7 @@ server_options_read(OssServer *server, List *options)
 	if (server->endpoint.host[0] == '\0')
 		oss_endpoint_of_region(server->region, &server->endpoint);
 
-	/* reference 4.4: the SDKs take an IP for a path-style endpoint */
+	/* protocol/README.md 4.4: the SDKs take an IP for a path-style endpoint */
 	if (!addressed)
 		server->addressing = server->endpoint.is_ip || server->endpoint.is_loopback ?
 			OSS_PATH : OSS_VIRTUAL_HOST;

@@ -2,7 +2,7 @@
  * signed_request.h
  *	  Requests to a server, signed: as an HTTP transfer's spec or as a URL.
  *
- * Middle floor.  Protocol reference 1 and 2.
+ * Middle floor.  protocol/README.md 1 and 2.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SIGNING_H

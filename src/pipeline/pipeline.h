@@ -3,7 +3,7 @@
  *	  Many images in one query: the plan node that keeps label requests in
  *	  flight while it returns joined rows in outer order.
  *
- * Top floor.  Design section 6.
+ * Top floor.  src/README.md, "The life of a request".
  *
  * The planner's side (path.c) offers the node for a join whose inner
  * side is one call of detect, try_detect or tag.  The executor's side

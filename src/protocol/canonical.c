@@ -2,7 +2,7 @@
  * canonical.c
  *	  The canonical request, the text whose hash is signed.
  *
- * Rules: protocol reference sections 1.3 to 1.6 and 2; what a function
+ * Rules: README.md 1.3 to 1.6 and 2; what a function
  * implements is named by the number of its section there.
  *
  * A request is signed each time it is made, so nothing is allocated in steady

@@ -234,7 +234,7 @@ on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
 
 /*
  * Find IMM's request id, the last word of an error that IMM gave through OSS:
- * "<IMM code>, <IMM text> <IMM request id>" (reference 6.3).
+ * "<IMM code>, <IMM text> <IMM request id>" (README.md 6.3).
  */
 void
 oss_error_finish(OssErrorXml *error)

@@ -3,7 +3,7 @@
  *	  The image/labels action: how it is asked for, and which process
  *	  instructions would spend money.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: protocol reference 7.1.
+ * Ground floor: no PostgreSQL, no curl.  Rules: README.md 7.1.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMAGE_LABELS_H

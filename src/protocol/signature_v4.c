@@ -2,7 +2,7 @@
  * signature_v4.c
  *	  OSS Signature Version 4, in the request header and in the URL.
  *
- * Rules: protocol reference sections 1.7 and 2; canonical.c builds what is
+ * Rules: README.md 1.7 and 2; canonical.c builds what is
  * signed.
  *
  * libcrypto's algorithms are looked up once and the buffers are kept, so that

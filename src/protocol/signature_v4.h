@@ -3,7 +3,7 @@
  *	  OSS Signature Version 4, in the request header and in the URL.
  *
  * Ground floor: no PostgreSQL, no curl; libcrypto does the hashing.  Rules:
- * protocol reference sections 1 and 2; vectors: v4-vectors.json.
+ * README.md 1 and 2; vectors: test/unit/v4-vectors.json.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SIGN_H
@@ -46,7 +46,7 @@ typedef struct OssCredentials
  * request.  headers are those that will be sent; query everything that will
  * stand behind '?', without the x-oss-* parameters that the URL form adds.
  * additional lists header names to sign besides the obligatory ones; names
- * that are absent or signed anyway are ignored (reference 1.6).
+ * that are absent or signed anyway are ignored (README.md 1.6).
  */
 typedef struct OssToSign
 {

@@ -3,8 +3,8 @@
  *	  Names and addresses as OSS spells them: escaping, endpoints, buckets,
  *	  keys, regions.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: protocol reference 1.4, 1.5,
- * 1.8 and 4.4.
+ * Ground floor: no PostgreSQL, no curl.  Rules: README.md 1.4, 1.5, 1.8
+ * and 4.4.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_URI_H
@@ -41,7 +41,7 @@ typedef struct OssEndpoint
 
 /*
  * Append n bytes percent-escaped: A-Z a-z 0-9 - _ . ~ stay, and '/' when
- * keep_slash; every other byte becomes %XX in upper case (reference 1.4).
+ * keep_slash; every other byte becomes %XX in upper case (README.md 1.4).
  */
 extern void oss_escape(OssText *out, const char *bytes, size_t n,
 					   bool keep_slash);
@@ -95,7 +95,7 @@ extern void oss_endpoint_of_region(const char *region, OssEndpoint *endpoint);
  * Append the URL of an object without its query: scheme, host as addressing
  * says, port unless default, escaped key.  bucket or key may be NULL (service
  * or bucket request).  An IP literal has no names below it, so that virtual
- * hosts are addressed by path there (reference 1.8).
+ * hosts are addressed by path there (README.md 1.8).
  */
 extern void oss_object_url(OssText *out, const OssEndpoint *endpoint,
 						   OssAddressing addressing,

@@ -2,7 +2,7 @@
  * label_query.h
  *	  The type label_query: which labels an image must have.
  *
- * Top floor.  Design section 7.
+ * Top floor.  For users: sql/README.md, "Search rules".
  *
  *		query  = or
  *		or     = and { "|" and }

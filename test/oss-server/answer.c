@@ -2,8 +2,8 @@
  * answer.c
  *	  Fill the answer of a request: errors as the service words them, headers.
  *
- * The table is table 6.2 of the protocol reference.  ECs stand only where a
- * document or an SDK's test gives them.
+ * The table of errors has the codes that the service documents.  ECs stand only
+ * where a document or an SDK's test gives them.
  */
 #include "answer.h"
 

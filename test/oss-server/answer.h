@@ -20,7 +20,7 @@ typedef enum xml_style
 	XML_NONE					/* no body */
 } xml_style;
 
-/* A row of table 6.2 of the protocol reference. */
+/* A row of the table of errors. */
 typedef struct service_error
 {
 	const char *code;

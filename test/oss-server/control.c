@@ -78,7 +78,7 @@ copy_param(call *c, const char *name, char *field, size_t size)
 	return snprintf(field, size, "%s", param(c, name)) < (int) size;
 }
 
-/* Copy the code of a parameter; false when table 6.2 does not have it. */
+/* Copy the code of a parameter; false when the table of errors does not have it. */
 static bool
 copy_code(call *c, const char *name, char *field, size_t size)
 {
@@ -478,7 +478,7 @@ do_errors(call *c)
 	buffer_puts(&c->out, "ok\n");
 }
 
-/* List the codes of table 6.2. */
+/* List the codes of the table of errors. */
 static void
 do_codes(call *c)
 {

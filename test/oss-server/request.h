@@ -101,7 +101,7 @@ extern text request_header(const request *r, const char *name);
 
 /*
  * Parse the request's target and Host into path, query, style, bucket and
- * key (protocol section 8.1, items 1 and 2).  Headers must be there already.
+ * key (src/protocol/README.md 8, items 1 and 2).  Headers must be there already.
  */
 extern void request_parse(request *r);
 extern void request_free(request *r);

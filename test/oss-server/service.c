@@ -2,7 +2,7 @@
  * service.c
  *	  What the service answers to a request, before any fault is applied.
  *
- * The order of checks is that of protocol section 8.1.
+ * The order of checks is that of src/protocol/README.md 8.
  */
 #include "service.h"
 

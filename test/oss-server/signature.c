@@ -1,8 +1,8 @@
 /*
  * signature.c
- *	  Signature V4 as a server checks it (protocol sections 1, 2 and 8.1).
+ *	  Signature V4 as a server checks it (src/protocol/README.md 1, 2 and 8).
  *
- * Written from the words of the protocol reference, apart from the signer it
+ * Written from the words of that page, apart from the signer it
  * checks: nothing here may ever be shared with the extension.
  */
 #include "signature.h"
@@ -450,7 +450,7 @@ canonical_headers(request *r, claim *c, buffer *out)
 	free(items);
 }
 
-/* Append the canonical request of section 1.3. */
+/* Append the canonical request: src/protocol/README.md 1.3. */
 static void
 canonical_request(request *r, claim *c, buffer *out)
 {
@@ -474,7 +474,7 @@ canonical_request(request *r, claim *c, buffer *out)
 	buffer_puts(out, "\n" PAYLOAD);
 }
 
-/* Append the string to sign of section 1.7. */
+/* Append the string to sign: src/protocol/README.md 1.7. */
 static void
 string_to_sign(claim *c, const buffer *creq, buffer *out)
 {

@@ -1,6 +1,6 @@
 /*
  * signature.h
- *	  Signature V4 as a server checks it (protocol sections 1, 2 and 8.1).
+ *	  Signature V4 as a server checks it (src/protocol/README.md 1, 2 and 8).
  */
 #ifndef STANDIN_SIGNATURE_H
 #define STANDIN_SIGNATURE_H

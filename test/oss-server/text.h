@@ -38,7 +38,7 @@ extern void buffer_printf(buffer *b, const char *fmt,...)
 extern void buffer_reset(buffer *b);
 extern void buffer_free(buffer *b);
 
-/* Append data percent-escaped as section 1.4 of the protocol says. */
+/* Append data percent-escaped as src/protocol/README.md 1.4 says. */
 extern void buffer_escape(buffer *b, text t, bool keep_slash);
 
 /* Append data with &, <, >, " and ' as XML entities. */

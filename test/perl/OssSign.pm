@@ -1,5 +1,5 @@
-# Signature V4 of OSS in Perl, for tests only.  Written from the protocol
-# reference, independent of the extension's signer and of the stand-in's check.
+# Signature V4 of OSS in Perl, for tests only.  Written from the README of
+# src/protocol, independent of the extension's signer and of the stand-in's check.
 package OssSign;
 
 use strict;

@@ -234,7 +234,7 @@ sub exists_somewhere
 	my ($file, $path) = @_;
 	for my $base ($path, resolved($file, $path), "src/$path", "test/$path")
 	{
-		return 1 if -e $base || grep { -e "$base.$_" } qw(sql spec pl c);
+		return 1 if -e $base || grep { -e "$base.$_" } qw(sql spec pl t c);
 	}
 	return grep { -e } glob "src/$path*";
 }
@@ -242,6 +242,7 @@ sub exists_somewhere
 # Leave out what stands in blocks of code.
 sub prose { return $_[0] =~ s/^```.*?^```$//msgr }
 
+my $folders = join '|', qw(src sql test), map { s{.*/}{}r } grep { -d } glob 'src/* test/*';
 my $makefile = slurp_file('Makefile');
 my %goals = map { $_ => 1 } qw(install installcheck), map { split ' ' } $makefile =~ /^([a-z][a-z \-]*):(?!=)/mg;
 for my $file (sort keys %document)
@@ -262,10 +263,36 @@ for my $file (sort keys %document)
 	{
 		ok($goals{$goal}, "$file: make $goal");
 	}
-	for my $path ($document{$file} =~ m{(?<![\w/.])((?:src|test|sql|specs|unit|t|client|protocol)/[\w/.\-]+\w)}g)
+	for my $path ($document{$file} =~ m{(?<![\w/.])((?:$folders)/[\w/.\-]+\w)}g)
 	{
 		next if $path =~ /NAME|FILE|OLD|\.o$|\.build/;
 		ok(exists_somewhere($file, $path), "$file: $path exists");
+	}
+}
+
+# ---- the architecture, and what comments cite ----
+
+my $architecture = $document{'src/README.md'};
+my ($lower) = slurp_file('test/floors') =~ /^lower="(.*)"$/m;
+my ($upper) = slurp_file('test/floors') =~ /^upper="(.*)"$/m;
+is(join(' ', listed('src/README.md', 'room')), "$lower $upper", 'src/README.md: the rooms, in the order of test/floors');
+
+my %source;
+find({ no_chdir => 1, wanted => sub { $source{$_} = slurp_file($_) if /\.(?:[chly]|pl|pm|t|sh|sql)$/ && !/\.build/ } }, 'src', 'test', 'sql');
+my %word = map { $_ => 1 } map { /\b(\w+)\b/g } @source{ grep { /^(?:src|sql)/ } keys %source };
+is(join(' ', grep { !$word{$_} } $architecture =~ /`(\w+)\(\)`/g), '', 'src/README.md: every function that it names exists');
+
+my %section = map { $_ => 1 } $document{'src/protocol/README.md'} =~ /^##+ (\d+(?:\.\d+)?)/mg;
+for my $file (sort keys %source)
+{
+	next if $file eq 'test/t/readme.pl';
+	my $text = $source{$file} =~ s/\n[ \t]*(?:\*|#|--)?[ \t]*/ /gr;
+	ok($text !~ /\bdesign section|\bprotocol (?:reference|section)|\(reference \d|\breference \d+\.\d/i,
+		"$file cites nothing outside of the repository")
+	  if $text =~ /design section|reference|protocol section/i;
+	while ($text =~ m{README\.md,? ((?:\d+(?:\.\d+)?(?:, | and | to )?)+)}g)
+	{
+		ok($section{$_}, "$file: src/protocol/README.md has a section $_") for split /, | and | to /, $1;
 	}
 }
 

@@ -7,7 +7,7 @@
 #include "tap.h"
 #include "scarce.h"
 
-/* Every byte is escaped as the table of reference 1.4 says. */
+/* Every byte is escaped as src/protocol/README.md 1.4 says. */
 static void
 check_escape(void)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * test_vectors.c
- *	  The signer against the vectors of official SDKs (v4-vectors.json; the
- *	  protocol reference, section 3, names where each comes from).
+ *	  The signer against the vectors of official SDKs (v4-vectors.json,
+ *	  which names where each comes from; src/protocol/README.md 3).
  *-------------------------------------------------------------------------
  */
 #include <jansson.h>
