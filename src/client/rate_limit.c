@@ -7,6 +7,9 @@
  * tell is found by additive increase and multiplicative decrease, and followed
  * by even pacing.
  *
+ * A throttle that comes again and again for one object, as others are answered,
+ * is not about the rate.
+ *
  * One slot is locked at a time: what a bucket's slot gave is given back when the
  * server's refuses.
  *-------------------------------------------------------------------------
@@ -19,6 +22,7 @@
 #include "client/http.h"
 #include "client/http_loop.h"
 #include "client/rate_limit.h"
+#include "client/rate_object.h"
 #include "client/rate_table.h"
 #include "miscadmin.h"
 
@@ -180,6 +184,14 @@ exact_sent(FlowSlot *slot, double limit, int64 now)
 	slot->busy_until = Max(slot->busy_until, now + window_of(limit) + SLACK);
 }
 
+/* Forget what throttles taught. */
+static void
+forget_rate(FlowSlot *slot)
+{
+	slot->rate = 0;
+	slot->taught = slot->blamed = 0;
+}
+
 /* Let the rate grow with time. */
 static void
 grow(FlowSlot *slot, int64 now)
@@ -196,7 +208,7 @@ grow(FlowSlot *slot, int64 now)
 	slot->tokens = Min(slot->tokens + slot->rate * seconds,
 					   Max(slot->rate / 50, 1));
 	if (slot->rate > 1e5 || now - slot->throttled_at > FORGET)
-		slot->rate = 0;
+		forget_rate(slot);
 }
 
 /* Return for how many us a bucket's hold and rate say to wait. */
@@ -212,15 +224,24 @@ paced_wait(FlowSlot *slot, int64 now)
 	return (int64) ((1 - slot->tokens) / slot->rate * SECOND) + 1;
 }
 
+/*
+ * Forget a rate that was found by throttles of some objects, as is seen once
+ * others are answered.
+ */
+static void
+forget_blamed(FlowSlot *slot, int64 now)
+{
+	if (slot->rate > 0 && flow_object_all_blamed(slot) &&
+		answers_within(slot, now, TENTHS) > 0)
+		forget_rate(slot);
+}
+
 /* Lower the rate, once for each excess. */
 static void
-throttle(FlowSlot *slot, int64 now)
+lower_rate(FlowSlot *slot, int64 now)
 {
 	double		through = Max(answers_of_second(slot, now), 1);
 
-	slot->throttled++;
-	slot->throttled_at = now;
-	slot->busy_until = Max(slot->busy_until, now + FORGET);
 	if (slot->rate > 0 && now - slot->decreased_at < EPOCH)
 		return;
 	slot->guessed = slot->rate == 0;
@@ -235,10 +256,30 @@ throttle(FlowSlot *slot, int64 now)
 	slot->decreased_at = now;
 }
 
+/* Take a throttle of an object. */
+static void
+throttle(FlowSlot *slot, uint32 object, int64 now)
+{
+	bool		blamed = flow_object_throttled(slot, object);
+
+	slot->throttled++;
+
+	/* while nothing is answered, who knows */
+	if (!blamed || answers_within(slot, now, TENTHS) == 0)
+	{
+		slot->throttled_at = now;
+		slot->busy_until = Max(slot->busy_until, now + FORGET);
+	}
+	if (!blamed)
+		lower_rate(slot, now);
+	forget_blamed(slot, now);
+}
+
 /* Count an answer. */
 static void
-count_answer(FlowSlot *slot, int64 now)
+count_answer(FlowSlot *slot, uint32 object, int64 now)
 {
+	flow_object_answered(slot, object);
 	turn_tenths(slot, now);
 	if (slot->answered[slot->tenth % TENTHS] < PG_UINT16_MAX)
 		slot->answered[slot->tenth % TENTHS]++;
@@ -247,6 +288,7 @@ count_answer(FlowSlot *slot, int64 now)
 		slot->last_rate = Max(slot->last_rate, answers_of_second(slot, now));
 		slot->rate = Max(slot->rate, slot->last_rate * DECREASE);
 	}
+	forget_blamed(slot, now);
 }
 
 /* Take a bucket's leave to send; returns for how many us to wait, 0: taken. */
@@ -343,20 +385,23 @@ oss_flow_try_start(OssServer *server, const char *bucket)
 
 /* Tell the end of a request. */
 void
-oss_flow_end(OssServer *server, const char *bucket, OssFlowOutcome outcome)
+oss_flow_end(OssServer *server, const char *bucket, const char *key,
+			 OssFlowOutcome outcome)
 {
 	int64		now = http_clock_us();
+	uint32		object;
 	FlowSlot   *slot;
 
 	Assert(server->in_flight > 0);
 	server->in_flight--;
 	if (outcome == OSS_FLOW_LOST)
 		return;
+	object = flow_object_hash(key);
 	slot = flow_slot_lock(server->serverid, bucket, true, now);
 	if (outcome == OSS_FLOW_THROTTLED)
-		throttle(slot, now);
+		throttle(slot, object, now);
 	else
-		count_answer(slot, now);
+		count_answer(slot, object, now);
 	flow_slot_unlock(slot);
 }
 
@@ -388,7 +433,7 @@ oss_flow_resume(Oid serverid, const char *bucket)
 			(bucket == NULL || strcmp(slot->bucket, bucket) == 0))
 		{
 			slot->held_until = 0;
-			slot->rate = 0;
+			forget_rate(slot);
 		}
 		flow_slot_unlock(slot);
 	}

@@ -60,7 +60,7 @@ extern long oss_flow_try_start(OssServer *server, const char *bucket);
 
 /* Tell the end of a request that oss_flow_try_start() let through. */
 extern void oss_flow_end(OssServer *server, const char *bucket,
-						 OssFlowOutcome outcome);
+						 const char *key, OssFlowOutcome outcome);
 
 /*
  * Let nothing of a bucket start for ms, at most OSS_FLOW_MOST_HOLD_MS, because

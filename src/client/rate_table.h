@@ -19,6 +19,9 @@
 /* Answers are counted by tenths of a second, for ten seconds. */
 #define FLOW_TENTHS 100
 
+/* Objects of a bucket that are remembered for having been throttled. */
+#define FLOW_OBJECTS 64
+
 /*
  * What is known of a server (bucket "") or of one of its buckets.  A server's
  * slot has the limit of its options, a bucket's what throttles taught.  Times
@@ -46,6 +49,10 @@ typedef struct FlowSlot
 	int64		throttled_at;
 	int64		held_until;
 	int64		throttled;
+
+	uint32		objects[FLOW_OBJECTS];	/* see rate_object.c */
+	int			taught;			/* throttles that made the rate what it is */
+	int			blamed;			/* of those, on their objects */
 
 	int64		tenth;			/* number of the current one */
 	uint16		answered[FLOW_TENTHS];

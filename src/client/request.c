@@ -63,7 +63,7 @@ leave_flight(OssRequest *request, OssFlowOutcome outcome)
 {
 	request->group->counters.in_flight--;
 	oss_access_end(request->access);
-	oss_flow_end(request->server, request->bucket, outcome);
+	oss_flow_end(request->server, request->bucket, request->key, outcome);
 }
 
 /*
@@ -279,7 +279,8 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(caller);
-		oss_flow_end(request->server, request->bucket, OSS_FLOW_LOST);
+		oss_flow_end(request->server, request->bucket, request->key,
+					 OSS_FLOW_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
 

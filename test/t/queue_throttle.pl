@@ -78,6 +78,20 @@ ok($test->wait_sql(stored_of('everykey', 'fine'), 1989, seconds => 30 + 5 * $alo
 $test->sql("DELETE FROM oss_labels.job; DELETE FROM oss_labels.failed_job");
 ok($test->wait_empty, 'many objects: deleted');
 
+# ---- one object that a session asks for again and again ----
+
+$test->reset;
+$oss->fault(kind => 'error', code => 'QpsLimitExceeded', key => 'poison');
+my $calls = PostgreSQL::Test::Utils::tempdir . '/calls.sql';
+append_to_file($calls, "SELECT count(*) FROM oss_labels.try_detect('everykey', 'poison');\n" x 500);
+my $stubborn = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', $calls ], '>', '/dev/null', '2>', '/dev/null');
+ok($oss->wait_counted(code_QpsLimitExceeded => 4), "a session's object: throttled again and again");
+enqueue('everykey', 'session', 2000);
+ok($test->wait_sql(stored_of('everykey', 'session'), 2000, seconds => 10 + 3 * $alone), "a session's object: the queue goes on");
+is($test->sql("SELECT slowed_down FROM oss_labels.flow_status() WHERE bucket = 'everykey'"), 'f', "a session's object: the bucket is not slowed down");
+$stubborn->kill_kill;
+cmp_ok($oss->count('code_QpsLimitExceeded'), '>', 4, "a session's object: it was throttled meanwhile");
+
 # ---- a bucket that answers nothing, and one that answers five a second ----
 
 $test->reset;

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ * rate_object.c
+ *	  Objects of a bucket that are throttled whatever the rate.
+ *
+ * An element of a slot's objects is the hash of an object but for its last bits,
+ * which count its throttles in a row; 0 is free.  An object's place is found by
+ * its hash, and another one takes it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/rate_object.h"
+#include "common/hashfn.h"
+
+/* Throttles in a row that may be of the rate; then the object is to blame. */
+#define TELLING_THROTTLES 2u
+
+#define COUNT_MASK 3u
+
+/* Name an object. */
+uint32
+flow_object_hash(const char *key)
+{
+	return hash_bytes((const unsigned char *) key, (int) strlen(key));
+}
+
+/* Return the place of an object in a slot. */
+static uint32 *
+place_of(FlowSlot *slot, uint32 object)
+{
+	return &slot->objects[(object / (COUNT_MASK + 1)) % FLOW_OBJECTS];
+}
+
+/* Does a place have an object? */
+static bool
+has(const uint32 *place, uint32 object)
+{
+	return ((*place ^ object) & ~COUNT_MASK) == 0;
+}
+
+/* Note a throttle. */
+bool
+flow_object_throttled(FlowSlot *slot, uint32 object)
+{
+	uint32	   *place = place_of(slot, object);
+
+	if (!has(place, object))
+		*place = object & ~COUNT_MASK;
+	switch (*place & COUNT_MASK)
+	{
+		case TELLING_THROTTLES:
+			slot->blamed += TELLING_THROTTLES;
+			(*place)++;
+			return true;
+		case TELLING_THROTTLES + 1:
+			return true;
+		default:
+			slot->taught++;
+			(*place)++;
+			return false;
+	}
+}
+
+/* Note an answer. */
+void
+flow_object_answered(FlowSlot *slot, uint32 object)
+{
+	uint32	   *place = place_of(slot, object);
+
+	if (!has(place, object))
+		return;
+	if ((*place & COUNT_MASK) > TELLING_THROTTLES)
+		slot->blamed -= Min(slot->blamed, (int) TELLING_THROTTLES);
+	*place = 0;
+}
+
+/* Were nearly all throttles those of such objects? */
+bool
+flow_object_all_blamed(const FlowSlot *slot)
+{
+	return slot->blamed > 0 && slot->blamed * 4 >= slot->taught * 3;
+}
