@@ -278,7 +278,7 @@ refuse_all(OssAccess *access, const OssFailureRule *rule, OssScope scope,
 	access->refused = rule;
 	access->scope = scope;
 	if (code[0] == '\0')
-		code = rule->code != NULL ? rule->code : "AccessDenied";
+		code = rule->code;
 	strlcpy(access->code, code, sizeof(access->code));
 }
 

@@ -146,6 +146,17 @@ oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
 					 xml->ec[0] ? xml->ec : answer->ec, xml->message);
 }
 
+/* May the body of an answer with status 200 be a labels document? */
+bool
+oss_failure_may_be_labels(const HttpAnswer *answer)
+{
+	const char *begin = answer->body + strspn(answer->body, " \t\r\n");
+
+	return *begin == '{' &&
+		(memmem(answer->body, answer->body_len, "\"Labels\"", 8) != NULL ||
+		 memmem(answer->body, answer->body_len, "\"RequestId\"", 11) != NULL);
+}
+
 /* Return the ms from a service's now, else from ours, to a date of its. */
 static long
 ms_until(const char *date, const char *now)

@@ -95,6 +95,13 @@ extern const int oss_failure_rule_count;
 extern const OssFailureRule *oss_failure_classify(const HttpAnswer *answer,
 												  OssErrorXml *xml);
 
+/*
+ * May the body of an answer with status 200 be a labels document, at a glance?
+ * The page of a proxy is none, nor is the image itself, which is what a CDN
+ * gives that drops parameters.  Whoever reads the answer looks closer.
+ */
+extern bool oss_failure_may_be_labels(const HttpAnswer *answer);
+
 /* Name the statuses that a rule speaks of: 404, 5xx; NULL for any. */
 extern const char *oss_failure_status_name(const OssFailureRule *rule);
 

@@ -52,6 +52,7 @@
 #define HINT_FORMAT "The service takes JPEG and PNG images of at most 20 MB, 30000 pixels a side and 250 million pixels."
 #define HINT_IMM "Create an IMM project in the bucket's region and attach the bucket to it."
 #define HINT_LACKS "Check the key; if no image of the bucket is found, create an IMM project in the bucket's region and attach the bucket to it."
+#define HINT_UNKNOWN "Look the Code up in the documentation of OSS; oss_labels.check_server() shows how far a request gets, and whether a proxy answers in the place of OSS."
 #define HINT_PROXY "Check that the endpoint is OSS itself and no proxy or CDN answers in its place."
 
 const OssFailureRule oss_failure_rules[] = {
@@ -78,7 +79,7 @@ const OssFailureRule oss_failure_rules[] = {
 	"the connection broke before the answer was complete", HINT_LATER},
 	{0, "TransportError", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, TRANSIENT, IMAGE,
 	"the answer was not HTTP", HINT_PROXY},
-	{0, "AnswerTooLarge", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, NEVER, IMAGE,
+	{0, "AnswerTooLarge", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, NEVER, DENIAL,
 		"the answer is too large",
 	"A labels document has a few kilobytes; oss_labels.max_response_size sets the most that is accepted. " HINT_PROXY},
 	{0, "OutOfMemory", NULL, NULL, ERRCODE_OUT_OF_MEMORY, TRANSIENT, IMAGE,
@@ -90,7 +91,7 @@ const OssFailureRule oss_failure_rules[] = {
 	"Raise the server's option max_requests_per_second or timeout_ms; oss_labels.flow_status() shows what slows it down."},
 
 	/* answers with status 200 that are of no use */
-	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, IMAGE,
+	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, DENIAL,
 	"the answer is not a labels document", HINT_PROXY},
 	{0, "AnswerEncoding", NULL, NULL, ERRCODE_UNTRANSLATABLE_CHARACTER, NEVER, IMAGE,
 		"the answer has characters that this database cannot hold",
@@ -252,10 +253,10 @@ const OssFailureRule oss_failure_rules[] = {
 	"the KMS key of the object does not exist", NULL},
 	{0, "InvalidArgument", NULL, "version id", ARGUMENT, NEVER, IMAGE,
 	"the version id is not valid", NULL},
-	{0, "InvalidArgument", NULL, NULL, ARGUMENT, NEVER, IMAGE,
-	"the service refuses an argument", NULL},
-	{0, "MissingArgument", NULL, NULL, ARGUMENT, NEVER, IMAGE,
-	"the service misses an argument", NULL},
+	{0, "InvalidArgument", NULL, NULL, ARGUMENT, NEVER, DENIAL,
+	"the service refuses an argument", HINT_UNKNOWN},
+	{0, "MissingArgument", NULL, NULL, ARGUMENT, NEVER, DENIAL,
+	"the service misses an argument", HINT_UNKNOWN},
 	{0, "InvalidBucketName", NULL, NULL, ARGUMENT, NEVER, IMAGE, "the bucket's name is not valid",
 	"A bucket's name has 3 to 63 lower-case letters, digits and hyphens."},
 	{0, "InvalidObjectName", NULL, NULL, ARGUMENT, NEVER, IMAGE, "the key is not valid",
@@ -264,7 +265,7 @@ const OssFailureRule oss_failure_rules[] = {
 	"the service refuses the action", NULL},
 	{0, "BadRequest", NULL, NULL, ARGUMENT, TRANSIENT, IMAGE,
 	"the service does not understand the request", NULL},
-	{0, "NotImplemented", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, NEVER, IMAGE,
+	{0, "NotImplemented", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, NEVER, DENIAL,
 	"the service does not implement what is asked", HINT_PROXY},
 	{0, "OperationNotSupported", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, NEVER, IMAGE,
 	"the object does not support the operation", NULL},
@@ -393,23 +394,23 @@ const OssFailureRule oss_failure_rules[] = {
 	"the bucket may not be used at the public endpoint", HINT_PUBLIC},
 
 	/* codes nobody has told us of, by their status */
-	{3, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, IMAGE,
+	{3, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, DENIAL,
 	"the answer is a redirect, which is never followed", HINT_PROXY},
 	{401, NULL, NULL, NULL, WHO, CREDENTIALS, REQUESTER,
 	"the service wants other credentials", HINT_KEYS},
 	{403, NULL, NULL, NULL, DENIED, NEVER, DENIAL,
 	"access denied", HINT_POLICY},
-	{404, NULL, NULL, NULL, MISSING, NEVER, IMAGE,
-	"not found", NULL},
+	{404, NULL, NULL, NULL, MISSING, NEVER, DENIAL,
+	"not found", HINT_PROXY},
 	{408, NULL, NULL, NULL, LOST, TRANSIENT, IMAGE,
 	"the service waited in vain for the request", HINT_LATER},
 	{429, NULL, NULL, NULL, BUSY, THROTTLED, IMAGE,
 	"the service is asked too often", HINT_SLOWER},
-	{4, NULL, NULL, NULL, ARGUMENT, NEVER, IMAGE,
-	"the service refuses the request", NULL},
+	{4, NULL, NULL, NULL, ARGUMENT, NEVER, DENIAL,
+	"the service refuses the request", HINT_UNKNOWN},
 	{5, NULL, NULL, NULL, SERVICE, TRANSIENT, IMAGE,
 	"the service failed", HINT_LATER},
-	{0, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, IMAGE,
+	{0, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, NEVER, DENIAL,
 	"the service gave an answer of no known kind", HINT_PROXY},
 };
 

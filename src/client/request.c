@@ -318,9 +318,17 @@ refuse(OssRequest *request)
 static void
 judge(OssRequest *request)
 {
+	const char *code = request->xml.code;
+	char		status[16];
+
+	if (code[0] == '\0' && request->rule->code == NULL)
+	{
+		snprintf(status, sizeof(status), "HTTP%d",
+				 http_answer(request->transfer)->status);
+		code = status;
+	}
 	request->scope = oss_access_failure(request->access, request->key,
-										request->rule, request->xml.code,
-										request);
+										request->rule, code, request);
 }
 
 /* Begin a request's time unless it has begun. */
@@ -492,6 +500,25 @@ oss_group_await(OssGroup *group)
 	}
 }
 
+/* Take an answer with status 200. */
+static void
+take_document(OssRequest *request, const HttpAnswer *answer)
+{
+	request->rule = NULL;
+	if (oss_failure_may_be_labels(answer))
+		oss_access_labels(request->access, request->key);
+	else
+	{
+		request->rule = oss_failure_classify(answer, &request->xml);
+		judge(request);
+
+		/* of one alone the reader says what is wrong with it */
+		if (request->scope == OSS_SCOPE_IMAGE)
+			request->rule = NULL;
+	}
+	finish(request);
+}
+
 /* Take the answer of an attempt; must not throw. */
 static void
 on_answer(HttpTransfer *transfer, void *arg)
@@ -506,9 +533,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	{
 		leave_flight(request, OSS_FLOW_ANSWERED);
 		request->server->unreachable = 0;
-		request->rule = NULL;
-		oss_access_labels(request->access, request->key);
-		finish(request);
+		take_document(request, answer);
 		return;
 	}
 	request->rule = oss_failure_classify(answer, &request->xml);

@@ -96,6 +96,35 @@ for my $case (
 	cmp_ok($test->count, '>', 0, "$name: but some");
 }
 
+# ---- what nobody has told us of, and what is no answer of the service's ----
+
+my @strange = (
+	[ 'an unknown code', '22023', { code => 'NotInvented', status => 400, message => 'Not yet.' } ],
+	[ "a proxy's page", '22000', { kind => 'html' } ],
+	[ "a proxy's login", '08P01', { kind => 'redirect', location => 'http://127.0.0.1:1/login' } ],
+	[ "a proxy's refusal", '22023', { kind => 'html', status => 405 } ],
+	[ "a proxy's 404", 'P0002', { kind => 'html', status => 404 } ],
+	[ "a gateway's JSON", '22000', { kind => 'labels', variant => 'neither' } ],
+	[ 'the image itself', '22000', { kind => 'image' } ],
+	[ 'an endless page', '54000', { kind => 'huge', bytes => 2000000 } ]);
+for my $case (@strange)
+{
+	my ($name, $sqlstate, $fault) = @$case;
+	begin();
+	add('bucket-a', 300);
+	$oss->fault(%$fault);
+	my ($out, $err) = try_all();
+	like($err, qr/ERROR:  $sqlstate: .*The same was said of at least 20 images.*HINT:  \S/s, "$name: $sqlstate, and the next step");
+	cmp_ok($test->count, '<=', $few, "$name: few requests");
+}
+
+# one of them is a row, and labels prove that the bucket is in order
+begin();
+add('bucket-a', 300);
+$oss->fault(kind => 'html', every => 3);
+my ($mixed, $no_error) = try_all();
+is($no_error . (() = $mixed =~ /NotLabels/g), '100', "a proxy's page now and then: a row each");
+
 # ---- a policy for a prefix is none for the bucket ----
 
 begin(alice => '&allow=bucket-a/open/');
@@ -201,6 +230,16 @@ enqueue_all('alice');
 ok($test->wait_empty, 'a policy for a prefix: the queue gets empty');
 is(tagged('bucket-a') . ' ' . failed(), '80 60', 'a policy for a prefix: what may be read is tagged, the rest has failed');
 is(pauses(), '', 'a policy for a prefix: nothing is paused');
+
+# an error that is not known yet: the bucket is paused, the other one goes on
+begin();
+add($_, 200) for qw(bucket-a bucket-b);
+$oss->fault(bucket => 'bucket-a', code => 'NotInvented', status => 400);
+enqueue_all('alice');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-b'", '200'), 'an unknown error: the other bucket goes on');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.halted WHERE bucket = 'bucket-a' AND reason LIKE '%NotInvented%'", '1'),
+	'an unknown error: the bucket is paused, and the reason has its code');
+cmp_ok(asked('bucket=bucket-a'), '<=', $few, 'an unknown error: few requests');
 
 # ---- a custom domain belongs to one bucket ----
 
