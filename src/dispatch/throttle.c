@@ -193,8 +193,9 @@ oss_drain_take_throttle(OssDrain *drain, OssJob *job,
 		ms = Max(ms, Min(failure->delay_ms, OSS_FLOW_MOST_HOLD_MS));
 	drain->throttled_until = Max(drain->throttled_until,
 								 http_clock_us() + (int64) (ms * 1000) + AWAIT_US);
+	/* resume() finds in the table what is to rest for longer */
 	if (job->throttles <= RESTED_THROTTLES && !drain->stopping &&
-		bucket->nresting < MOST_RESTING)
+		ms <= 1.5 * THROTTLE_LAST_MS && bucket->nresting < MOST_RESTING)
 		rest(drain, job, ms);
 	else if (charged && job->attempts >= oss_job_attempts)
 		oss_drain_finish(drain, job, OSS_VERDICT_FAILED);

@@ -36,6 +36,16 @@ static OssPlan delete_pause = {
 	1, {TEXTOID}
 };
 
+/* What rests by itself, after a throttle that was about its object. */
+static OssPlan end_rests = {
+	"UPDATE oss_labels.job SET due = clock_timestamp() WHERE ctid = ANY (ARRAY("
+	"SELECT j.ctid FROM oss_labels.job j WHERE j.lease IS NULL"
+	" AND j.throttles > 0 AND j.due > clock_timestamp() AND ($1 IS NULL"
+	" OR oss_labels.server_of(j.origin, j.server_id, j.server) = $1)"
+	" FOR UPDATE SKIP LOCKED))",
+	1, {TEXTOID}
+};
+
 static OssPlan retry_jobs = {
 	"WITH gone AS ("
 	" DELETE FROM oss_labels.failed_job"
@@ -127,6 +137,7 @@ oss_resume(PG_FUNCTION_ARGS)
 		serverid = get_foreign_server_oid(name, true);
 	}
 	(void) execute(&delete_pause, &value, &null, SPI_OK_DELETE);
+	(void) execute(&end_rests, &value, &null, SPI_OK_UPDATE);
 	if (null == 'n')
 		accept_copy();
 

