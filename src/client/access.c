@@ -282,6 +282,22 @@ refuse_all(OssAccess *access, const OssFailureRule *rule, OssScope scope,
 	strlcpy(access->code, code, sizeof(access->code));
 }
 
+/*
+ * Does a failure show that the object could be read and looked at?  Rights come
+ * first: who has none is not told of an object that is not there, archived or
+ * no image.  What nobody has told us of, and what a proxy says, shows nothing.
+ */
+static bool
+proves_access(const OssFailureRule *rule, const char *code)
+{
+	return rule->scope == OSS_SCOPE_IMAGE &&
+		rule->retry == OSS_RETRY_NEVER && code[0] != '\0' &&
+		(rule->code != NULL || rule->ec != NULL) &&
+		(rule->sqlerrcode == ERRCODE_DATA_EXCEPTION ||
+		 rule->sqlerrcode == ERRCODE_NO_DATA_FOUND ||
+		 rule->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+}
+
 /* Note a failed request and return its scope. */
 OssScope
 oss_access_failure(OssAccess *access, const char *key,
@@ -298,10 +314,7 @@ oss_access_failure(OssAccess *access, const char *key,
 		scope == OSS_SCOPE_REQUESTER)
 		refuse_all(access, rule, scope, code, by);
 
-	/* what is said of an image's content is said by who has read it */
-	else if (rule->scope == OSS_SCOPE_IMAGE &&
-			 rule->retry == OSS_RETRY_NEVER && code[0] != '\0' &&
-			 rule->sqlerrcode == ERRCODE_DATA_EXCEPTION)
+	else if (proves_access(rule, code))
 		note_readable(access, key);
 	return scope;
 }

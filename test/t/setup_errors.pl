@@ -141,6 +141,32 @@ add('bucket-a', 50, 'open/x');
 is($err, '', 'a policy for a prefix, one after the other: no error');
 is(() = $out =~ /labels/g, 55, 'one after the other: what may be read is');
 
+# ---- an answer about the object proves access: refusals are counted anew ----
+
+for my $case (
+	[ 'a key that is not there', '/object?bucket=bucket-a&key=%s&delete_marker=1', 'NoSuchKey' ],
+	[ 'an archived object', '/object?bucket=bucket-a&key=%s&archive=1', 'InvalidObjectState' ])
+{
+	my ($name, $state, $code) = @$case;
+	begin(alice => '&allow=bucket-a/open/');
+	$test->sql(q{INSERT INTO work SELECT g, 'bucket-a', CASE WHEN g % 15 = 0 THEN 'open/' ELSE 'closed/' END || g FROM generate_series(1, 150) g});
+	$oss->control(sprintf $state, 'open/' . 15 * $_) for 1 .. 10;
+	my ($out, $err) = try_all('SET oss_labels.concurrency = 1;');
+	is($err, '', "$name among refusals: no error");
+	is(join(' ', map { my $c = $_; scalar(() = $out =~ /$c/g) } $code, 'AccessDenied'), '10 140', "$name among refusals: each is a row");
+	is($test->count, 150, "$name among refusals: one request each");
+}
+begin(alice => '&allow=bucket-a/open/');
+$test->sql(q{INSERT INTO work SELECT g, 'bucket-a', 'closed/' || g FROM generate_series(1, 150) g});
+is(() = (try_all('SET oss_labels.concurrency = 1;'))[1] =~ /ERROR:  42501/g, 1, 'refusals and no other answer: an error');
+
+# two buckets, one after the other in turn: each is counted by itself
+begin(alice => '&allow=bucket-b/');
+$test->sql(q{INSERT INTO work SELECT g, CASE WHEN g % 2 = 0 THEN 'bucket-a' ELSE 'bucket-b' END, 'k' || g FROM generate_series(1, 200) g});
+my ($out2, $err2) = try_all('SET oss_labels.concurrency = 1;');
+like($err2, qr/ERROR:  42501.*bucket-a/s, "another bucket's labels do not hide that one is refused");
+is(asked('bucket=bucket-a'), 20, 'and it costs twenty requests');
+
 # ---- rights that are taken away: not more than what was in flight ----
 
 begin(alice => '&allow=bucket-a/open/&uses=100000');
@@ -220,6 +246,17 @@ cmp_ok($test->count, '<=', 2 * $few, 'an account that owes: few requests');
 $test->sql("SELECT count(oss_labels.enqueue(bucket, key)) FROM work");
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image", '200'), "an account that owes: another role's images are tagged");
 is(failed(), 0, 'an account that owes: no job failed');
+
+# what a role is refused says nothing of another's, whoever asks
+begin(alice => '&deny_get=1');
+add('bucket-a', 15);
+enqueue_all('alice');
+ok($test->wait_empty, 'two who are refused: the worker fails fifteen of one role');
+try_all();
+is($test->count, 30, 'two who are refused: and a session of the same role begins to count by itself');
+is(pauses(), '', 'two who are refused: neither came to twenty');
+$test->sql("SELECT count(oss_labels.enqueue(bucket, key)) FROM work");
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a'", '15'), 'two who are refused: a third is not');
 
 # a policy for a prefix: nothing is paused
 begin(alice => '&allow=bucket-a/open/');
