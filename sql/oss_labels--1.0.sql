@@ -298,7 +298,7 @@ CREATE FUNCTION oss_labels.fingerprint(server text, requester oid)
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'oss_labels_fingerprint';
 
-COMMENT ON FUNCTION oss_labels.fingerprint(text, oid) IS 'Internal: the versions of a server and of its user mappings (of one role and PUBLIC, or of all), whose change ends automatic pauses';
+COMMENT ON FUNCTION oss_labels.fingerprint(text, oid) IS 'Internal: the versions of a server and of its user mappings (of one role and PUBLIC, or of all) and whether its owner and the role are superusers, whose change ends automatic pauses';
 
 CREATE TABLE oss_labels.job
 (

@@ -301,21 +301,27 @@ cache_refresh(void)
 }
 
 /*
- * Is a server still as the catalogs have it?  A commit is visible before its
- * messages of invalidation are sent, and wakes the worker in between, so that
- * waiting for the messages is not enough: once a transaction nothing is taken
- * from caches.
+ * Take nothing from caches that were filled before this transaction.  A commit is
+ * visible before its messages of invalidation are sent, and wakes the worker in
+ * between, so that waiting for the messages is not enough.
  */
-bool
-oss_server_is_current(const OssServer *server)
+void
+oss_server_look_anew(void)
 {
 	static TimestampTz looked_at = 0;
 
-	if (server->cached && looked_at != GetCurrentTransactionStartTimestamp())
-	{
-		InvalidateSystemCaches();
-		looked_at = GetCurrentTransactionStartTimestamp();
-	}
+	if (looked_at == GetCurrentTransactionStartTimestamp())
+		return;
+	InvalidateSystemCaches();
+	looked_at = GetCurrentTransactionStartTimestamp();
+}
+
+/* Is a server still as the catalogs have it? */
+bool
+oss_server_is_current(const OssServer *server)
+{
+	if (server->cached)
+		oss_server_look_anew();
 	cache_refresh();
 	return server->cached;
 }

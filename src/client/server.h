@@ -79,6 +79,12 @@ typedef struct OssServer
  */
 extern OssServer *oss_server_get(const char *name, Oid userid);
 
+/*
+ * Read the catalogs anew, once a transaction, rather than believe caches that a
+ * commit has not reached yet.
+ */
+extern void oss_server_look_anew(void);
+
 /* Is a server still as the catalogs have it?  Needs a transaction. */
 extern bool oss_server_is_current(const OssServer *server);
 

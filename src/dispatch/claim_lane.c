@@ -56,8 +56,12 @@ static void
 find_target(void *arg)
 {
 	OssJob	   *job = arg;
+	const char *server = job->lane->bucket->server->name;
 
-	job->target = oss_server_get(job->lane->bucket->server->name, job->requester);
+	job->usable = false;
+	(void) oss_server_oid(server, job->requester);
+	job->usable = true;
+	job->target = oss_server_get(server, job->requester);
 	oss_server_pin(job->target);
 }
 
@@ -65,8 +69,8 @@ find_target(void *arg)
  * Find the server and mapping of a job's requester, whose rights are checked
  * anew.  Returns the error when that fails.
  */
-static ErrorData *
-resolve(OssJob *job)
+ErrorData *
+oss_drain_resolve(OssJob *job)
 {
 	ErrorData  *error = oss_subtransaction(find_target, job);
 
@@ -76,8 +80,9 @@ resolve(OssJob *job)
 }
 
 /*
- * Take what resolve() raised.  Rights that are missing are the requester's
- * own; otherwise something is not set up, which can be mended.
+ * Take what oss_drain_resolve() raised.  Rights on the server that are missing are the
+ * requester's own; otherwise something is not set up, which can be mended, such
+ * as a mapping that only superusers may use.
  */
 static void
 take_error(OssJob *job, ErrorData *error)
@@ -85,7 +90,7 @@ take_error(OssJob *job, ErrorData *error)
 	if (oss_error_is_interrupt(error))
 		ReThrowError(error);
 	keep_error(job, error);
-	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE && !job->usable)
 		job->verdict = OSS_VERDICT_FAILED;
 	else
 	{
@@ -151,7 +156,7 @@ judge(OssDrain *drain, OssJob *job)
 				   "bucket, key or version has characters that UTF-8 does not have");
 	else if ((failure = oss_spec_failure(&spec)) != NULL)
 		fail_early(job, failure->sqlerrcode, failure->code, failure->message);
-	else if ((error = resolve(job)) != NULL)
+	else if ((error = oss_drain_resolve(job)) != NULL)
 		take_error(job, error);
 	else
 		keep_limits(drain, job);

@@ -323,6 +323,12 @@ extern void oss_drain_obey_pauses(OssDrain *drain);
 extern void oss_drain_claim(OssDrain *drain);
 
 /*
+ * Find the server and mapping of a job's requester.  Returns the error, of which
+ * job->usable says whether it is for want of USAGE, or NULL.
+ */
+extern ErrorData *oss_drain_resolve(OssJob *job);
+
+/*
  * in claim_lane.c: claim up to n jobs of a lane, of a rank up to
  * most_rank.  Returns how many were looked at, and in *nclaimed how many are to
  * be asked for.

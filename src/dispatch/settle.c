@@ -254,6 +254,19 @@ check_at_once(void)
 	AfterTriggerSetState(set);
 }
 
+/*
+ * Was what a job is to be paused for mended meanwhile?  What was refused as it is
+ * no longer says nothing of what it is.
+ */
+static bool
+is_mended(OssJob *job)
+{
+	if (job->target != NULL)
+		return !oss_server_is_current(job->target);
+	oss_server_look_anew();
+	return oss_drain_resolve(job) == NULL;
+}
+
 /* Write a batch. */
 static void
 write_batch(void *arg)
@@ -278,8 +291,7 @@ write_batch(void *arg)
 		if (job->pause == OSS_SCOPE_IMAGE)
 			continue;
 
-		/* what was refused as it is no longer says nothing of what it is */
-		if (job->target == NULL || oss_server_is_current(job->target))
+		if (!is_mended(job))
 			oss_drain_pause(job);
 		drain->obey = true;
 	}

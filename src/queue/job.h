@@ -94,6 +94,7 @@ typedef struct OssJob
 	char	   *key;
 	char	   *version_id;
 	bool		in_utf8;		/* they have such a form */
+	bool		usable;			/* the requester has USAGE on the server */
 	char	   *names_utf8[3];	/* the same three as requests want them */
 	bool		covered;		/* a stored answer serves it already */
 	Jsonb	   *answer;			/* which another process left in the table, or

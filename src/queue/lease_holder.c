@@ -9,6 +9,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -104,7 +105,8 @@ hash_mappings(Oid serverid, Oid requester)
 
 /*
  * oss_labels.fingerprint(server, requester): the versions of a server and its
- * mappings, of all roles when requester is NULL; NULL when there is no server.
+ * mappings, of all roles when requester is NULL, and whether its owner and the
+ * requester are superusers; NULL when there is no server.
  */
 Datum
 oss_labels_fingerprint(PG_FUNCTION_ARGS)
@@ -112,6 +114,8 @@ oss_labels_fingerprint(PG_FUNCTION_ARGS)
 	Oid			serverid;
 	HeapTuple	server;
 	TransactionId version;
+	Oid			requester = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1);
+	bool		owned;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -120,8 +124,11 @@ oss_labels_fingerprint(PG_FUNCTION_ARGS)
 	if (!HeapTupleIsValid(server))
 		PG_RETURN_NULL();
 	version = HeapTupleHeaderGetRawXmin(server->t_data);
+	owned = superuser_arg(((Form_pg_foreign_server) GETSTRUCT(server))->srvowner);
 	ReleaseSysCache(server);
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%u %u " UINT64_FORMAT, serverid, version,
-											  hash_mappings(serverid, PG_ARGISNULL(1) ? InvalidOid :
-															PG_GETARG_OID(1)))));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%u %u " UINT64_FORMAT " %d%d",
+											  serverid, version,
+											  hash_mappings(serverid, requester),
+											  owned,
+											  OidIsValid(requester) && superuser_arg(requester))));
 }

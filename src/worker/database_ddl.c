@@ -163,26 +163,9 @@ wait_for_stop(Oid dbid)
 }
 
 /*
- * Return the server of a command that may change what it was paused or held
- * for, or NULL.
+ * Have a server's holds and pauses ended at commit, if there is one of the name:
+ * the workers compare what they were for with what the catalogs say.
  */
-static const char *
-resumed_server(Node *statement)
-{
-	switch (nodeTag(statement))
-	{
-		case T_CreateUserMappingStmt:
-			return ((CreateUserMappingStmt *) statement)->servername;
-		case T_AlterUserMappingStmt:
-			return ((AlterUserMappingStmt *) statement)->servername;
-		case T_AlterForeignServerStmt:
-			return ((AlterForeignServerStmt *) statement)->servername;
-		default:
-			return NULL;
-	}
-}
-
-/* Resume a server, if there is one of the name, at commit. */
 static void
 resume_server(const char *name)
 {
@@ -190,6 +173,58 @@ resume_server(const char *name)
 
 	if (OidIsValid(serverid))
 		oss_resume_at_commit(serverid);
+}
+
+/* Does ALTER ROLE say who is superuser? */
+static bool
+sets_superuser(const AlterRoleStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "superuser") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Note a command that may mend what a server was paused or held for. */
+static void
+note_repair(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CreateUserMappingStmt:
+			resume_server(((CreateUserMappingStmt *) statement)->servername);
+			break;
+		case T_AlterUserMappingStmt:
+			resume_server(((AlterUserMappingStmt *) statement)->servername);
+			break;
+		case T_DropUserMappingStmt:
+			/* PUBLIC's is used from now on */
+			resume_server(((DropUserMappingStmt *) statement)->servername);
+			break;
+		case T_AlterForeignServerStmt:
+			resume_server(((AlterForeignServerStmt *) statement)->servername);
+			break;
+		case T_AlterOwnerStmt:
+			if (((AlterOwnerStmt *) statement)->objectType == OBJECT_FOREIGN_SERVER)
+				resume_server(strVal(((AlterOwnerStmt *) statement)->object));
+			break;
+		case T_AlterRoleStmt:
+			if (!sets_superuser((AlterRoleStmt *) statement))
+				break;
+			/* FALLTHROUGH */
+		case T_CreateForeignServerStmt:
+		case T_ReassignOwnedStmt:
+		case T_DropOwnedStmt:
+			if (OidIsValid(get_extension_oid("oss_labels", true)))
+				oss_wake_at_commit();
+			break;
+		default:
+			break;
+	}
 }
 
 /* Is it our setting that is set or reset? */
@@ -215,10 +250,7 @@ fills_queue(const CopyStmt *statement)
 static void
 note_command(Node *statement)
 {
-	const char *server = resumed_server(statement);
-
-	if (server)
-		resume_server(server);
+	note_repair(statement);
 	switch (nodeTag(statement))
 	{
 		case T_CreatedbStmt:

@@ -5,7 +5,10 @@ use warnings;
 use lib 'test/perl';
 use QueueTest;
 use Test::More;
+use Time::HiRes qw(time);
 
+# what credential_source 'environment' finds
+@ENV{qw(OSS_ACCESS_KEY_ID OSS_ACCESS_KEY_SECRET)} = qw(testid testsecret);
 my $test = QueueTest->new(name => 'owner', bare => 1, conf => "oss_labels.worker = off\n");
 my $node = $test->{node};
 my $mapping = "CREATE USER MAPPING FOR %s SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');";
@@ -65,5 +68,59 @@ is($test->sql('SELECT count(*) FROM oss_labels.job WHERE lease IS NOT NULL AND a
 ok($test->wait_empty, 'it tags them');
 is($test->count, 8, 'each for one request');
 unlike($test->log, qr/permission denied/, 'no error in the log');
+
+# ---- what only superusers may use, and mappings and owners that change: a pause,
+# ---- which ends at once with what it was for
+
+my $n = 0;
+my $paused = q{SELECT count(*) FROM oss_labels.halted WHERE server = 'own' AND requester = 'app'::regrole};
+
+# Whatever breaks it: all jobs wait, none is asked for nor fails; mended, they go.
+sub pauses
+{
+	my ($name, $break, $mend, $reason) = @_;
+	$test->reset;
+	$test->sql('TRUNCATE oss_labels.job, oss_labels.failed_job, oss_labels.halted');
+	$test->sql($break);
+	$n++;
+	as('app', "SELECT count(oss_labels.enqueue('tenlabels', 'own$n-' || i, server => 'own')) FROM generate_series(1, 100) i");
+	ok($test->wait_sql($paused, '1'), "$name: the server is paused for that role");
+	like($test->sql("SELECT reason FROM oss_labels.halted WHERE server = 'own'"), $reason, "$name: the pause says why");
+	is($test->sql('SELECT count(*) FROM oss_labels.job') . ' ' . $test->sql('SELECT count(*) FROM oss_labels.failed_job'), '100 0', "$name: no job fails");
+	my $asked = $test->count;
+	cmp_ok($asked, '<=', 64, "$name: few requests");
+	my $begun = time;
+	$test->sql($mend);
+	ok($test->wait_empty, "$name: mended, they are done");
+	cmp_ok(time - $begun, '<', 4 * OssServer::patience(), "$name: at once");
+	is($test->sql("SELECT count(*) FROM oss_labels.image WHERE key LIKE 'own$n-%'"), '100', "$name: and tagged");
+	return;
+}
+
+my $endpoint = $test->{oss}->http_endpoint;
+my $machine = q{CREATE USER MAPPING FOR app SERVER own OPTIONS (credential_source 'environment')};
+$test->sql("CREATE SERVER own FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint '$endpoint');"
+	  . "GRANT USAGE ON FOREIGN SERVER own TO app; ALTER ROLE app SUPERUSER; $machine");
+pauses('a role that is superuser no more', 'ALTER ROLE app NOSUPERUSER', 'ALTER ROLE app SUPERUSER', qr/only superusers may use this user mapping/);
+pauses('an owner who is no superuser', 'ALTER SERVER own OWNER TO dba', 'ALTER SERVER own OWNER TO CURRENT_USER', qr/must be owned by a superuser/);
+pauses('an owner, mended by REASSIGN OWNED',
+	'CREATE ROLE late; GRANT USAGE ON FOREIGN DATA WRAPPER oss_labels TO late; ALTER SERVER own OWNER TO late',
+	'REASSIGN OWNED BY late TO CURRENT_USER', qr/must be owned by a superuser/);
+pauses('an owner who is superuser no more',
+	'CREATE ROLE boss SUPERUSER; ALTER SERVER own OWNER TO boss; ALTER ROLE boss NOSUPERUSER',
+	'ALTER ROLE boss SUPERUSER', qr/must be owned by a superuser/);
+$test->sql('ALTER SERVER own OWNER TO CURRENT_USER; ALTER ROLE app NOSUPERUSER; DROP USER MAPPING FOR app SERVER own');
+pauses('a wrong mapping, dropped for that of PUBLIC',
+	q{CREATE USER MAPPING FOR PUBLIC SERVER own OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');
+	CREATE USER MAPPING FOR app SERVER own OPTIONS (access_key_id 'testid', access_key_secret 'wrong')},
+	'DROP USER MAPPING FOR app SERVER own', qr/signature/);
+pauses('no mapping', 'DROP USER MAPPING FOR PUBLIC SERVER own', sprintf($mapping, 'app') =~ s/SERVER oss/SERVER own/r, qr/has no user mapping/);
+
+# who may not use the server at all has no set-up to be mended
+$test->sql('REVOKE USAGE ON FOREIGN SERVER own FROM app');
+$test->reset;
+$test->sql("INSERT INTO oss_labels.job (requester, requester_name, server, bucket, key) SELECT 'app'::regrole, 'app', 'own', 'tenlabels', 'none' || i FROM generate_series(1, 3) i; SELECT oss_labels.announce()");
+ok($test->wait_sql(q{SELECT count(*) FROM oss_labels.failed_job WHERE key LIKE 'none%'}, '3'), 'no USAGE: jobs fail');
+is($test->count, 0, 'no USAGE: without a request');
 
 done_testing;
