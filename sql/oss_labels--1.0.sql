@@ -752,10 +752,11 @@ BEGIN
 		relation, arguments);
 
 	/*
-	 * Fires only in a logical replication worker, which fires no statement
-	 * triggers.  Partitions get a clone of it, whose name must not be one of
+	 * A logical replication worker fires the one for TRUNCATE, too.  What
+	 * follows fires only there, where other statement triggers do not.  Partitions get a clone of it, whose name must not be one of
 	 * theirs.
 	 */
+	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER oss_labels_truncate', relation);
 	EXECUTE format('CREATE TRIGGER oss_labels_replica_%s '
 		'AFTER INSERT OR UPDATE OR DELETE ON %s '
 		'FOR EACH ROW EXECUTE FUNCTION oss_labels.enqueue_trigger(%s)',

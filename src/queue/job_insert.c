@@ -34,7 +34,7 @@
 /* Rows that are written at once. */
 #define ROWS 500
 
-/* How long to wait for a lock on the queue. */
+/* How long a transaction waits for locks on the queue, in all. */
 #define LOCK_TRIES 50
 #define LOCK_SLEEP_US 10000
 
@@ -81,14 +81,24 @@ typedef struct Value
 static bool
 lock_soon(Oid relid)
 {
-	for (int i = 0; i < LOCK_TRIES; i++)
+	static TimestampTz transaction = 0;
+	static int	tries = 0;
+
+	if (transaction != GetCurrentTransactionStartTimestamp())
+	{
+		transaction = GetCurrentTransactionStartTimestamp();
+		tries = 0;
+	}
+	for (;;)
 	{
 		if (ConditionalLockRelationOid(relid, RowExclusiveLock))
 			return true;
+		if (tries == LOCK_TRIES)
+			return false;
+		tries++;
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOCK_SLEEP_US);
 	}
-	return false;
 }
 
 /* Open a table of the queue for writing. */

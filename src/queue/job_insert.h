@@ -36,8 +36,8 @@ typedef struct OssRefusal
 typedef struct OssJobInsert OssJobInsert;
 
 /*
- * Open a table of the queue for writing.  Waits half a second at most for who
- * has locked it.  Returns NULL and why, if it cannot be written to.
+ * Open a table of the queue for writing.  Waits half a second at most in a
+ * transaction for who has locked it.  Returns NULL and why, if it cannot be written to.
  */
 extern Relation oss_queue_open(const char *name, const char **why);
 

@@ -52,11 +52,14 @@ static bool
 nothing_happened(TriggerData *call)
 {
 	/*
-	 * The trigger that serves logical replication must not enqueue what a
-	 * restore or a bulk load with session_replication_role = replica brings,
-	 * nor what ENABLE TRIGGER ALL has it called for.
+	 * The triggers that serve logical replication are not for what a restore
+	 * or a bulk load with session_replication_role = replica does, nor for
+	 * what ENABLE TRIGGER ALL has one called for.
 	 */
-	if (oss_watch_is_replica(call->tg_trigger) && !IsLogicalWorker())
+	if ((oss_watch_is_replica(call->tg_trigger) ||
+		 (TRIGGER_FIRED_BY_TRUNCATE(call->tg_event) &&
+		  SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)) &&
+		!IsLogicalWorker())
 		return true;
 	if (TRIGGER_FIRED_FOR_ROW(call->tg_event) ||
 		TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))

@@ -108,22 +108,28 @@ enables_triggers(const AlterTableStmt *statement)
 	return false;
 }
 
-/* Is it watch()'s trigger for logical replication, enabled as others are? */
-static bool
-is_to_be_mended(Form_pg_trigger form)
+/*
+ * How is a trigger to be enabled that is so as others are?  One of watch()'s
+ * serves logical replication, and one TRUNCATE here and there.
+ */
+static char
+firing(Form_pg_trigger form)
 {
 	Trigger		trigger = {.tgname = NameStr(form->tgname)};
 	char	   *function;
 
-	if (form->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
-		!oss_watch_is_replica(&trigger))
-		return false;
 	function = get_func_name(form->tgfoid);
-	return function && strcmp(function, "enqueue_trigger") == 0 &&
-		get_func_namespace(form->tgfoid) == get_namespace_oid("oss_labels", true);
+	if (form->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
+		function == NULL || strcmp(function, "enqueue_trigger") != 0 ||
+		get_func_namespace(form->tgfoid) != get_namespace_oid("oss_labels", true))
+		return form->tgenabled;
+	if (oss_watch_is_replica(&trigger))
+		return TRIGGER_FIRES_ON_REPLICA;
+	return strcmp(trigger.tgname, "oss_labels_truncate") == 0 ?
+		TRIGGER_FIRES_ALWAYS : form->tgenabled;
 }
 
-/* Have the triggers for logical replication fire there, and only there. */
+/* Have triggers fire where they are to. */
 static void
 mend_triggers(Oid relid)
 {
@@ -140,11 +146,12 @@ mend_triggers(Oid relid)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		HeapTuple	copy;
+		char		enabled = firing((Form_pg_trigger) GETSTRUCT(tuple));
 
-		if (!is_to_be_mended((Form_pg_trigger) GETSTRUCT(tuple)))
+		if (enabled == ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled)
 			continue;
 		copy = heap_copytuple(tuple);
-		((Form_pg_trigger) GETSTRUCT(copy))->tgenabled = TRIGGER_FIRES_ON_REPLICA;
+		((Form_pg_trigger) GETSTRUCT(copy))->tgenabled = enabled;
 		CatalogTupleUpdate(catalog, &copy->t_self, copy);
 		heap_freetuple(copy);
 		mended = true;

@@ -109,6 +109,19 @@ release($lock);
 ok($test->wait_empty(seconds => 120), 'a dead one: so is its own');
 is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'no job failed');
 
+# ---- the whole queue is locked: an application's transaction waits once ----
+
+$test->sql("CREATE TABLE photo (key text); SELECT oss_labels.watch('photo', 'key', bucket => 'tenlabels')");
+my ($in, $out) = ("BEGIN; LOCK oss_labels.job IN SHARE MODE;\n\\echo locked\n", '');
+my $session = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out);
+$session->pump until $out =~ /locked/;
+my $begun = time;
+$test->sql(q{SET client_min_messages = error;
+	DO $$ BEGIN FOR i IN 1..100 LOOP INSERT INTO photo VALUES ('p' || i); END LOOP; END $$});
+cmp_ok(time - $begun, '<', 10, 'a hundred INSERTs in a transaction wait once for who has locked the queue');
+is($test->sql('SELECT count(*) FROM photo'), '100', 'and all rows are there');
+release({ in => \$in, session => $session });
+
 $node->stop;
 $oss->stop;
 done_testing;

@@ -165,6 +165,24 @@ once('after a column was renamed and retyped');
 $publisher->safe_psql('postgres', "UPDATE photo SET key = 'changed' WHERE key ~ '^there'; DELETE FROM whole");
 $publisher->wait_for_catchup('s');
 like($test->sql($jobs), qr/^tenlabels\/here\S+ tenlabels\/whole\S+( tenlabels\/changed)+$/, 'an UPDATE and a DELETE that replication brings');
+# what replication truncates is cancelled, a load's TRUNCATE leaves the queue alone
+foreach my $how ('as it was made', 'enabled again')
+{
+	my $photo = ++$id;
+	$test->sql('DELETE FROM oss_labels.job');
+	$publisher->safe_psql('postgres', "INSERT INTO photo VALUES ($photo, 'cut')");
+	$publisher->wait_for_catchup('s');
+	is($test->sql($jobs), 'tenlabels/cut', "$how: a row is queued");
+	$test->sql("SET session_replication_role = replica; TRUNCATE photo");
+	is($test->sql('SELECT count(*) FROM oss_labels.job'), '1', "$how: a TRUNCATE with session_replication_role = replica cancels nothing");
+	$publisher->safe_psql('postgres', 'TRUNCATE photo');
+	$publisher->wait_for_catchup('s');
+	is($test->sql($jobs), 'none', "$how: a TRUNCATE that replication brings cancels it");
+	$test->sql("INSERT INTO photo VALUES ($photo, 'here')");
+	$test->sql('TRUNCATE photo');
+	is($test->sql($jobs), 'none', "$how: so does one of a session");
+	$test->sql('ALTER TABLE photo DISABLE TRIGGER ALL; ALTER TABLE photo ENABLE TRIGGER ALL');
+}
 $test->sql('ALTER TABLE photo DROP COLUMN key CASCADE');
 $publisher->safe_psql('postgres', 'ALTER TABLE photo DROP COLUMN key; INSERT INTO photo VALUES (2000)');
 $publisher->wait_for_catchup('s');
