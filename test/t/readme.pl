@@ -107,7 +107,24 @@ sub run_snippets
 	cmp_ok($run, '>', 5, "$file has snippets");
 	return;
 }
-run_snippets($_) for qw(README.md sql/README.md);
+run_snippets('README.md');
+
+# the rights that README.md grants to app suffice for a table of its own
+$node->safe_psql('postgres', 'ALTER ROLE app LOGIN; CREATE SCHEMA shop AUTHORIZATION app');
+is( $node->safe_psql('postgres', q{
+	CREATE TABLE shop.product (image_key text);
+	SELECT FROM oss_labels.watch('shop.product', 'image_key', bucket => 'examplebucket');
+	INSERT INTO shop.product VALUES ('photos/garden.png');
+	CALL oss_labels.wait_for_queue('1 min');
+	SELECT count(*) FROM oss_labels.tag('examplebucket', 'photos/garden.png') HAVING count(*) > 0;
+	SELECT count(*) FROM oss_labels.queue;
+	SELECT FROM oss_labels.unwatch('shop.product')}, extra_params => [ '-U', 'app' ]) =~ s/\d+/N/gr,
+	"N\nN", 'README.md: its grants suffice to watch a table');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM oss_labels.failed_job}), 0, 'and its jobs succeed');
+is($oss->count_key('examplebucket', 'photos/garden.png'), 1, 'with one request');
+$node->safe_psql('postgres', q{SELECT oss_labels.forget('examplebucket', 'photos/garden.png')});
+
+run_snippets('sql/README.md');
 is($oss->count('status_403'), 0, 'no request was refused');
 for my $file (sort keys %document)
 {
@@ -115,6 +132,14 @@ for my $file (sort keys %document)
 	  unless $file eq 'README.md' || $file eq 'sql/README.md';
 	ok(eval { decode_json($_) }, "$file: is JSON: " . substr($_, 0, 30)) for $document{$file} =~ /^```json\n(.*?)^```/msg;
 }
+
+# the snippets that tell the stand-in to fail; test/run and make are not run here
+my ($told) = $document{'test/README.md'} =~ /^```perl\n(.*?)^```/ms;
+$oss->control('/reset');
+ok($told && defined eval "$told; 1", 'test/README.md: its Perl runs') or diag $@;
+($told) = $document{'test/README.md'} =~ /^```sh\n(\$OSS_CONTROL.*?)^```/ms;
+my ($answered, $refused) = run_command([ 'test/with-oss', 'bash', '-euc', $told // 'false' ]);
+like($answered, qr/label_requests 0/, 'test/README.md: its commands run') or diag $refused;
 
 # ---- the picture of a session ----
 
