@@ -35,6 +35,7 @@ oss_drain_set_aside(OssDrain *drain, OssJob *job)
 	drain->probe_until = now + OSS_DRAIN_PROBE_US;
 	dlist_push_tail(&drain->blocked, &job->node);
 	drain->nblocked++;
+	job->lane->nblocked++;
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " steps aside: it could not be stored now",
 		 job->place.id);
 }
@@ -99,6 +100,7 @@ oss_drain_bring_back(OssDrain *drain, int64 now)
 			continue;
 		dlist_delete(&job->node);
 		drain->nblocked--;
+		job->lane->nblocked--;
 		dlist_push_tail(&drain->finished, &job->node);
 		drain->nfinished++;
 	}

@@ -187,7 +187,7 @@ next_lane(OssDrain *drain, int64 now, int *n, int32 *most_rank)
 		int			room;
 
 		if (lane->drained || lane->paused ||
-			(room = oss_drain_room(lane, now)) <= 0)
+			(room = oss_drain_room(drain, lane, now)) <= 0)
 			continue;
 		if (best && lane->head != best->head)
 			*most_rank = Min(*most_rank, Max(lane->head, best->head) - 1);
@@ -313,10 +313,11 @@ oss_drain_claim(OssDrain *drain)
 	bool		list = again ||
 	((drain->woken || drain->unseen) && now >= drain->lanes_at);
 	bool		woken = drain->woken;
+	int64		list_us = 0;
 	bool		alone;
 	ListCell   *cell;
 
-	if (drain->settle_troubles > 0 || drain->nblocked >= MOST_BLOCKED)
+	if (drain->settle_troubles > 0)
 	{
 		drain->scan_at = Max(drain->scan_at, now + TROUBLE_US);
 		return;
@@ -324,7 +325,12 @@ oss_drain_claim(OssDrain *drain)
 	reopen_lanes(drain, again);
 	oss_drain_follow_servers(drain);
 	if (list)
+	{
+		int64		begin = http_clock_us();
+
 		list_lanes(drain);
+		list_us = http_clock_us() - begin;
+	}
 	mark_paused(drain, oss_pause_list());
 	drain->woken = false;
 	if (!take_turn(drain, &alone))
@@ -340,7 +346,7 @@ oss_drain_claim(OssDrain *drain)
 		((DrainBucket *) lfirst(cell))->nclaimed = 0;
 	claim_in_turns(drain, alone);
 	if (list)
-		drain->lanes_at = http_clock_us() + (http_clock_us() - now) * COST;
+		drain->lanes_at = http_clock_us() + list_us * COST;
 	else if (woken)
 		drain->unseen = true;
 	if (list)

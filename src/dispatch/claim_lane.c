@@ -19,6 +19,11 @@
 #define LEAST_SEEN 16
 #define MOST_SEEN 2048
 
+/* When what is put off is looked at again: first, last, and one after the other. */
+#define PUT_OFF_FIRST_US INT64CONST(1000000)
+#define PUT_OFF_LAST_US INT64CONST(60000000)
+#define PUT_OFF_STEP_US 500
+
 /* With so many answers locked out, we look for locks before we ask. */
 #define MANY_BLOCKED 500
 
@@ -356,6 +361,21 @@ look_for_locks(void *arg)
 }
 
 /*
+ * Return when a job that is put off is looked at again: each a little later than
+ * the one before, or very many would keep us busy.
+ */
+static TimestampTz
+next_put_off(OssDrain *drain)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	drain->put_off_at = Max(drain->put_off_at + PUT_OFF_STEP_US,
+							now + PUT_OFF_FIRST_US);
+	drain->put_off_at = Min(drain->put_off_at, now + PUT_OFF_LAST_US);
+	return drain->put_off_at;
+}
+
+/*
  * Put off jobs whose answers could not be stored now: with many such answers in
  * hand, no more are paid for.
  */
@@ -396,7 +416,7 @@ put_off_blocked(Claim *claim)
 			continue;
 		oss_job_set_reason(lk.jobs[i], &reason);
 		lk.jobs[i]->verdict = OSS_VERDICT_LATER;
-		lk.jobs[i]->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+		lk.jobs[i]->due = next_put_off(claim->drain);
 		lk.jobs[i]->refund = true;
 	}
 }

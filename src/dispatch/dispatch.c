@@ -423,7 +423,7 @@ wants_jobs(OssDrain *drain, int64 now)
 	ListCell   *cell;
 
 	if (drain->budget <= 0 || drain->settle_troubles > 0 ||
-		drain->nblocked >= MOST_BLOCKED || now < drain->yield_until)
+		now < drain->yield_until)
 		return false;
 	foreach(cell, drain->lanes)
 	{
@@ -432,7 +432,7 @@ wants_jobs(OssDrain *drain, int64 now)
 
 		if (lane->drained || lane->paused)
 			continue;
-		room = oss_drain_room(lane, now);
+		room = oss_drain_room(drain, lane, now);
 		if (room > 0 && room >= lane->bucket->server->nready)
 			return true;
 	}
@@ -477,8 +477,7 @@ oss_drain_tables_due(OssDrain *drain)
 		return 0;
 
 	/* not one turn for each commit of a busy time */
-	if (drain->woken && drain->settle_troubles == 0 &&
-		drain->nblocked < MOST_BLOCKED)
+	if (drain->woken && drain->settle_troubles == 0)
 		ms = sooner(ms, busy ? ms_until(drain->turned_at + WAKE_US, now) : 0);
 	if (drain->unseen)
 		ms = sooner(ms, ms_until(drain->lanes_at, now));

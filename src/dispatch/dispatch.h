@@ -37,8 +37,12 @@
 /* Jobs of one object that wait for one answer, at most. */
 #define MOST_FOLLOWERS 1000
 
-/* Answers in hand that others keep from being stored, at most. */
-#define MOST_BLOCKED 2000
+/*
+ * Answers in hand that others keep from being stored: with that many, no lane
+ * has more than LEAST_BLOCKED.
+ */
+#define MOST_BLOCKED 6000
+#define LEAST_BLOCKED 16
 
 /* For so long after a wait for a lock we look before we write. */
 #define OSS_DRAIN_PROBE_US (10 * USECS_PER_SEC)
@@ -112,6 +116,7 @@ typedef struct DrainLane
 	int			nready;
 	int			in_flight;
 	int			njobs;			/* in hand, wherever they are */
+	int			nblocked;		/* of them */
 
 	OssPlace	place;
 	int32		head;			/* rank of what comes next, or less */
@@ -170,6 +175,7 @@ typedef struct OssDrain
 	int64		clock_offset;	/* of the clock to http_clock_us() */
 	int64		finished_since; /* of the first finished one */
 	int64		blocked_due;	/* next try of the blocked ones */
+	TimestampTz put_off_at;		/* the last job that was put off is due then */
 	int64		probe_until;	/* look for locks before writing */
 	int64		scan_at;		/* next look from the beginning */
 	int64		rescan_at;		/* the soonest, if late and idle */
@@ -284,7 +290,7 @@ extern void oss_drain_unready(OssDrain *drain, OssJob *job);
 extern OssJob *oss_drain_next_ready(DrainServer *server, int64 now, long *ms);
 
 /* in lane.c: how many jobs a lane may claim now, or when it may. */
-extern int	oss_drain_room(DrainLane *lane, int64 now);
+extern int	oss_drain_room(const OssDrain *drain, DrainLane *lane, int64 now);
 extern int64 oss_drain_open_at(DrainLane *lane, int64 now);
 
 /* in lane.c: give back what is ready beyond what the rates let start. */

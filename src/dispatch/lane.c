@@ -434,9 +434,19 @@ is_ahead(const DrainLane *lane)
 	return true;
 }
 
+/*
+ * Has a lane as many answers that can't be stored as it may have?  Each leaves
+ * some room to the others, so that what one meets stops no other.
+ */
+static bool
+is_blocked(const OssDrain *drain, const DrainLane *lane)
+{
+	return lane->nblocked >= Max((MOST_BLOCKED - drain->nblocked) / 2, LEAST_BLOCKED);
+}
+
 /* Return how many jobs a lane may claim now. */
 int
-oss_drain_room(DrainLane *lane, int64 now)
+oss_drain_room(const OssDrain *drain, DrainLane *lane, int64 now)
 {
 	DrainBucket *bucket = lane->bucket;
 	DrainServer *server = bucket->server;
@@ -446,6 +456,8 @@ oss_drain_room(DrainLane *lane, int64 now)
 	server->nclaimed;
 	int			allowed;
 
+	if (is_blocked(drain, lane))
+		return 0;
 	if (bucket->held > 0)
 		return bucket->held_until > now ? 0 :
 			Max(1 - ready - bucket->in_flight, 0);

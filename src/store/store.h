@@ -37,8 +37,9 @@ extern void oss_store_write(const OssStoreRow *rows, int n);
 /*
  * in store_probe.c: find out which of the answers could not be written without
  * waiting for another transaction, which has inserted the image's row and is
- * open, or has deleted or locked it.  Locks the rows of the others.  Within
- * oss_statement_begin(); needs bucket, key and version_id of the rows only.
+ * open, or has deleted or locked it or one of its labels.  Locks the rows of the
+ * others.  Within oss_statement_begin(); needs bucket, key and version_id of the
+ * rows only.
  */
 extern void oss_store_probe(const OssStoreRow *rows, int n, bool *blocked);
 

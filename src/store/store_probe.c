@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -34,6 +35,10 @@ typedef struct Probe
 	Oid			index;
 	TupleTableSlot *slot;
 	AttrNumber	columns[NAMES];
+	AttrNumber	image_id;
+	Relation	label;
+	Oid			label_index;
+	TupleTableSlot *label_slot;
 } Probe;
 
 /* Return the unique index on the columns that name an image, or InvalidOid. */
@@ -81,17 +86,42 @@ make_keys(const Probe *probe, const OssStoreRow *row, ScanKeyData *keys)
 
 /* Has another transaction locked a row that all can see? */
 static bool
-is_locked(const Probe *probe, HeapTuple tuple)
+is_locked(Relation relation, HeapTuple tuple, TupleTableSlot *slot,
+		  LockTupleMode mode)
 {
 	TM_FailureData failure;
-	TM_Result	result = table_tuple_lock(probe->image, &tuple->t_self,
-										  GetActiveSnapshot(), probe->slot,
+	TM_Result	result = table_tuple_lock(relation, &tuple->t_self,
+										  GetActiveSnapshot(), slot,
 										  GetCurrentCommandId(true),
-										  LockTupleNoKeyExclusive, LockWaitSkip,
-										  0, &failure);
+										  mode, LockWaitSkip, 0, &failure);
 
-	ExecClearTuple(probe->slot);
+	ExecClearTuple(slot);
 	return result == TM_WouldBlock;
+}
+
+/* Has another transaction locked one of the labels that are to be replaced? */
+static bool
+labels_are_locked(const Probe *probe, HeapTuple image)
+{
+	bool		isnull;
+	Datum		image_id = heap_getattr(image, probe->image_id,
+										RelationGetDescr(probe->image), &isnull);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		locked = false;
+
+	if (isnull || !OidIsValid(probe->label_index))
+		return false;
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(probe->label), "image_id"),
+				BTEqualStrategyNumber, F_INT8EQ, image_id);
+	scan = systable_beginscan(probe->label, probe->label_index, true,
+							  GetActiveSnapshot(), 1, &key);
+	while (!locked && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		locked = is_locked(probe->label, tuple, probe->label_slot,
+						   LockTupleExclusive);
+	systable_endscan(scan);
+	return locked;
 }
 
 /* Would writing an answer wait for another transaction? */
@@ -110,7 +140,10 @@ is_blocked(const Probe *probe, const OssStoreRow *row)
 							  keys);
 	while (!blocked && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		blocked = TransactionIdIsValid(dirty.xmin) ||
-			TransactionIdIsValid(dirty.xmax) || is_locked(probe, tuple);
+			TransactionIdIsValid(dirty.xmax) ||
+			is_locked(probe->image, tuple, probe->slot,
+					  LockTupleNoKeyExclusive) ||
+			labels_are_locked(probe, tuple);
 	systable_endscan(scan);
 	return blocked;
 }
@@ -126,16 +159,23 @@ oss_store_probe(const OssStoreRow *rows, int n, bool *blocked)
 
 	memset(blocked, 0, sizeof(bool) * n);
 	probe.image = table_open(relid, RowExclusiveLock);
+	probe.label = table_open(get_relname_relid("image_label", schema),
+							 RowExclusiveLock);
 	for (int i = 0; i < NAMES; i++)
 		probe.columns[i] = get_attnum(relid, names[i]);
 	probe.index = find_index(&probe);
 	probe.slot = table_slot_create(probe.image, NULL);
+	probe.image_id = get_attnum(relid, "image_id");
+	probe.label_index = get_relname_relid("image_label_image_id_idx", schema);
+	probe.label_slot = table_slot_create(probe.label, NULL);
 
 	/* a procedure has none between its statements */
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < n && OidIsValid(probe.index); i++)
 		blocked[i] = is_blocked(&probe, &rows[i]);
 	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(probe.label_slot);
 	ExecDropSingleTupleTableSlot(probe.slot);
+	table_close(probe.label, NoLock);
 	table_close(probe.image, NoLock);
 }

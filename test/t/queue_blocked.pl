@@ -132,5 +132,37 @@ ok($test->wait_empty(seconds => 10), 'a job that fails: let go, it is gone');
 is($test->sql("SELECT count(*) FROM oss_labels.failed_job WHERE key = 'fails1'"), 1, 'a job that fails: it has failed');
 is($test->count('code_NoSuchKey'), 1, 'a job that fails: it was asked for once');
 
+# ---- the labels of very many images, and then the images ----
+
+# More than may be in hand: whoever has the rest of the queue must not wait for it.
+$oss->control('/reset');
+$test->bucket('meadow');
+$test->enqueue(7000, 'many');
+ok($test->wait_empty, 'very many: stored');
+for my $table ('image_label', 'image')
+{
+	$oss->control('/reset?what=counters');
+	my $hold = hold("SELECT count(*) FROM (SELECT FROM oss_labels.$table FOR UPDATE) x");
+	$test->enqueue(7000, 'many');
+
+	# by and by it is seen that they can't be stored, and they are not asked for
+	my ($before, $now) = (-1, $test->count);
+	while ($before != $now && $now < 7000)
+	{
+		sleep 1.5 * OssServer::patience();
+		($before, $now) = ($now, $test->count);
+	}
+	cmp_ok($now, '<', 4000, "very many, $table: $now are asked for in vain");
+	$test->sql("SELECT oss_labels.enqueue('meadow', 'alone-$table', server => 'oss')");
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'meadow' AND key = 'alone-$table'", '1', seconds => 3),
+		"very many, $table: one of another bucket is served meanwhile");
+	$test->enqueue(1, "behind-$table");
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'behind-${table}1'", '1', seconds => 10),
+		"very many, $table: and one behind them in their own");
+	end($hold, 'ROLLBACK');
+	ok($test->wait_empty, "very many, $table: let go, they are done");
+	is($test->count, 7002, "very many, $table: each was asked for once");
+}
+
 $node->stop;
 done_testing;
