@@ -9,17 +9,18 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
-#include "miscadmin.h"
 #include "queue/job.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_lease_holder);
@@ -104,6 +105,39 @@ hash_mappings(Oid serverid, Oid requester)
 }
 
 /*
+ * Return a copy of a row of a catalog as it is now, or NULL.  Caches may not know
+ * yet of a commit that the worker was woken for.
+ */
+static HeapTuple
+row_now(Oid catalog, Oid index, AttrNumber column, Oid oid)
+{
+	Relation	relation = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(oid));
+	scan = systable_beginscan(relation, index, true, NULL, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		row = heap_copytuple(row);
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return row;
+}
+
+/* Is a role there, and superuser? */
+static bool
+is_superuser(Oid role)
+{
+	HeapTuple	row = row_now(AuthIdRelationId, AuthIdOidIndexId,
+							  Anum_pg_authid_oid, role);
+
+	return HeapTupleIsValid(row) && ((Form_pg_authid) GETSTRUCT(row))->rolsuper;
+}
+
+/*
  * oss_labels.fingerprint(server, requester): the versions of a server and its
  * mappings, of all roles when requester is NULL, and whether its owner and the
  * requester are superusers; NULL when there is no server.
@@ -113,22 +147,19 @@ oss_labels_fingerprint(PG_FUNCTION_ARGS)
 {
 	Oid			serverid;
 	HeapTuple	server;
-	TransactionId version;
 	Oid			requester = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1);
-	bool		owned;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	serverid = get_foreign_server_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
-	server = SearchSysCache1(FOREIGNSERVEROID, ObjectIdGetDatum(serverid));
+	server = row_now(ForeignServerRelationId, ForeignServerOidIndexId,
+					 Anum_pg_foreign_server_oid, serverid);
 	if (!HeapTupleIsValid(server))
 		PG_RETURN_NULL();
-	version = HeapTupleHeaderGetRawXmin(server->t_data);
-	owned = superuser_arg(((Form_pg_foreign_server) GETSTRUCT(server))->srvowner);
-	ReleaseSysCache(server);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%u %u " UINT64_FORMAT " %d%d",
-											  serverid, version,
+											  serverid,
+											  HeapTupleHeaderGetRawXmin(server->t_data),
 											  hash_mappings(serverid, requester),
-											  owned,
-											  OidIsValid(requester) && superuser_arg(requester))));
+											  is_superuser(((Form_pg_foreign_server) GETSTRUCT(server))->srvowner),
+											  is_superuser(requester))));
 }
