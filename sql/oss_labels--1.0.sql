@@ -16,13 +16,12 @@ RETURNS void
 LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_validator';
 REVOKE ALL ON FUNCTION oss_labels.validator(text[], oid) FROM PUBLIC;
-COMMENT ON FUNCTION oss_labels.validator(text[], oid) IS
-'Internal: checks the options of servers and user mappings of the wrapper oss_labels, called by CREATE and ALTER SERVER and USER MAPPING. Errors: HV00D unknown option (with the nearest valid one), 22023 bad value, 42501 an option for superusers only.';
+COMMENT ON FUNCTION oss_labels.validator(text[], oid) IS 'Internal: checks the options of servers and user mappings';
 
 CREATE FOREIGN DATA WRAPPER oss_labels
 	NO HANDLER VALIDATOR oss_labels.validator;
 COMMENT ON FOREIGN DATA WRAPPER oss_labels IS
-'Endpoints of Alibaba Cloud OSS. USAGE on it is the right to choose endpoints: not for PUBLIC. A server has the options region (required), endpoint, addressing, product, ca_file, connect_timeout_ms, timeout_ms, max_attempts, max_concurrency, max_requests_per_second and requester_pays; a user mapping holds the credentials.';
+	'Alibaba Cloud OSS: a server says where requests go, a user mapping as whom; USAGE on this is the right to choose endpoints';
 
 -- ---------------------------------------------------------------------
 -- 2. Reading labels: each call sends one request, which costs money
@@ -46,7 +45,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_detect';
 REVOKE ALL ON FUNCTION oss_labels.detect(text, text, double precision, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect(text, text, double precision, text, name) IS
-'Labels of an image in OSS, fetched with one paid request. bucket: 3 to 63 of [a-z0-9-]; key: 1 to 1023 bytes of UTF-8; NULL in either gives no rows and no request. thr: least confidence, 0 to 1, NULL for the service''s default of 0.7. version_id: NULL for the current version. server: NULL for the setting oss_labels.server, else the only server. Returns a row a label, none for an image without labels; raw is the label as the service sent it. Errors: 22023 bad argument (no request is sent), 55000 set-up, 42704 no server or mapping, 28000 credentials, 42501 denied, P0002 no such object or bucket, 22000 image or answer of no use, 53400 throttled after all attempts, 08001 and 08006 connection, 58000 the service failed. Needs EXECUTE and USAGE on the server.';
+	'Labels of an image in OSS, fetched with one paid request: a row a label';
 
 CREATE FUNCTION oss_labels.try_detect(
 	bucket text,
@@ -70,7 +69,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_try_detect';
 REVOKE ALL ON FUNCTION oss_labels.try_detect(text, text, double precision, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.try_detect(text, text, double precision, text, name) IS
-'Like detect(), but an error that belongs to the image is one row with NULL labels and error_code set. http_status is NULL when there was no answer; request_id is OSS''s. Errors of the set-up (no server or mapping, credentials, signature, region, certificate, IMM not attached, endpoint unreachable several times in a row) and a bad thr are raised as by detect(). Needs EXECUTE and USAGE on the server.';
+	'Like detect(), but an error that belongs to the image is one row with NULL labels and error_code set';
 
 CREATE FUNCTION oss_labels.detect_json(
 	bucket text,
@@ -83,7 +82,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000
 AS 'MODULE_PATHNAME', 'oss_labels_detect_json';
 REVOKE ALL ON FUNCTION oss_labels.detect_json(text, text, double precision, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect_json(text, text, double precision, text, name) IS
-'The whole answer of the service for an image, as jsonb; NULL for a NULL bucket or key, without a request. Arguments, errors and privileges as detect().';
+	'The whole answer of the service for an image, fetched with one paid request';
 
 -- ---------------------------------------------------------------------
 -- 3. The pipeline: many images in one query
@@ -95,7 +94,7 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_detect_support';
 REVOKE ALL ON FUNCTION oss_labels.detect_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect_support(internal) IS
-'Internal: planner support for detect(), try_detect() and tag(); tells rows and costs, and loads the library that plans their joins as a pipeline of requests.';
+	'Internal: planner support for detect(), try_detect() and tag(): rows, costs, and the pipeline';
 
 ALTER FUNCTION oss_labels.detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
@@ -126,7 +125,8 @@ CREATE TABLE oss_labels.image
 	UNIQUE NULLS NOT DISTINCT (bucket, key, version_id)
 );
 
-COMMENT ON TABLE oss_labels.image IS 'One row per tagged image: bucket, key and version_id (null: the current version) name it; a re-tagging replaces the row''s contents. Written by the worker, process_queue(), tag() and import_labels()';
+COMMENT ON TABLE oss_labels.image IS
+	'One row per tagged image, with the service''s answer; bucket, key and version_id (null: the current version) name it';
 COMMENT ON COLUMN oss_labels.image.image_id IS 'what image_label and label_correction call the image by';
 COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request that brought these labels was made: they show the image as it was then or a moment later';
 COMMENT ON COLUMN oss_labels.image.thr IS 'confidence threshold asked for, 0 to 1; null: the service''s own. Labels stored at a threshold answer every request at a higher one';
@@ -263,14 +263,16 @@ CREATE FUNCTION oss_labels.role_of(origin bigint, role oid, name text)
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_role_of';
 
-COMMENT ON FUNCTION oss_labels.role_of(bigint, oid, text) IS 'Internal: the role that a row of the queue means: by its OID in the cluster that the row was written in, by its name elsewhere; null when there is no such role';
+COMMENT ON FUNCTION oss_labels.role_of(bigint, oid, text) IS
+	'Internal: the role that a row of the queue means, by OID in the cluster it was written in, by name elsewhere';
 
 CREATE FUNCTION oss_labels.table_of(origin bigint, source oid, name text)
 	RETURNS oid
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_table_of';
 
-COMMENT ON FUNCTION oss_labels.table_of(bigint, oid, text) IS 'Internal: the table that a row of the queue came from: by its OID in the database that the row was written in, by its name elsewhere or when it was made anew; null when there is no such table';
+COMMENT ON FUNCTION oss_labels.table_of(bigint, oid, text) IS
+	'Internal: the table that a row of the queue came from, by OID in the database it was written in, by name elsewhere';
 
 CREATE FUNCTION oss_labels.table_gone(origin bigint, source oid, name text)
 	RETURNS boolean
@@ -284,7 +286,7 @@ CREATE FUNCTION oss_labels.server_of(origin bigint, server_id oid, name text)
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_server_of';
 
-COMMENT ON FUNCTION oss_labels.server_of(bigint, oid, text) IS 'Internal: present name of the foreign server that a row of the queue means: by its OID in the database that the row was written in, by its name elsewhere or when it was made anew';
+COMMENT ON FUNCTION oss_labels.server_of(bigint, oid, text) IS 'Internal: the server that a row of the queue means, by OID in the database it was written in, by name elsewhere';
 
 CREATE FUNCTION oss_labels.lease_holder(lease bigint)
 	RETURNS text
@@ -298,7 +300,8 @@ CREATE FUNCTION oss_labels.fingerprint(server text, requester oid)
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'oss_labels_fingerprint';
 
-COMMENT ON FUNCTION oss_labels.fingerprint(text, oid) IS 'Internal: the versions of a server and of its user mappings (of one role and PUBLIC, or of all) and whether its owner and the role are superusers, whose change ends automatic pauses';
+COMMENT ON FUNCTION oss_labels.fingerprint(text, oid) IS
+	'Internal: the versions of a server and of its user mappings, whose change ends automatic pauses';
 
 CREATE TABLE oss_labels.job
 (
@@ -336,7 +339,8 @@ CREATE INDEX job_claim_idx ON oss_labels.job
 	(server, server_id, bucket, requester, origin, (~priority), due, job_id);
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 
-COMMENT ON TABLE oss_labels.job IS 'One row per object waiting to be tagged or being tagged. A success deletes it, a failure moves it to failed_job. Filled by enqueue() and by the triggers of watch()';
+COMMENT ON TABLE oss_labels.job IS
+	'One row per image that waits to be tagged or is being tagged; a success deletes it, a failure moves it to failed_job';
 COMMENT ON COLUMN oss_labels.job.job_id IS 'number of the job, in the order of enqueueing';
 COMMENT ON COLUMN oss_labels.job.enqueued_at IS 'when it was enqueued; a request made later than this, by whichever job, answers it';
 COMMENT ON COLUMN oss_labels.job.due IS 'when it may be tried next';
@@ -605,14 +609,16 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
 	AS 'MODULE_PATHNAME', 'oss_enqueue';
 
-COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS 'Queue an image for tagging as part of the caller''s transaction; returns job.job_id, or null when bucket or key is null. thr: 0 to 1, null for the service''s own; server: null for the setting or the only one; priority: higher ones first, above 0 for roles with grant_priority(). The caller''s user mapping and rights are used later. Errors: 22023 bad argument, 42501 no USAGE on the server or priority not granted, 42704 no such server, 55000 no or no single server. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS
+	'Queue an image for tagging in the caller''s transaction; returns job.job_id';
 
 CREATE FUNCTION oss_labels.enqueue_trigger()
 	RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_enqueue_trigger';
 
-COMMENT ON FUNCTION oss_labels.enqueue_trigger() IS 'Trigger function that queues the images that inserted and updated rows name and cancels those of deleted ones; what watch() installs, and for triggers made by hand. AFTER only; FOR EACH STATEMENT with transition tables, or FOR EACH ROW. Arguments are pairs of name and value: key_column (required), bucket_column or bucket (one is required), thr, server, priority, condition. Errors: 39P01 wrong kind of trigger, 22023 bad argument, 42703 no such column, 42804 column that is no text. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.enqueue_trigger() IS
+	'Trigger function that queues the images of inserted and updated rows and cancels those of deleted ones';
 
 /*
  * What watch() remembers of a table is a value of this type: names in text and
@@ -643,7 +649,8 @@ CREATE TYPE oss_labels.watched_columns
 	STORAGE = extended
 );
 
-COMMENT ON TYPE oss_labels.watched_columns IS 'A table and columns of it, shown by their present names: schema, table, columns. Follows whatever is renamed, and never stands in the way of ALTER TABLE';
+COMMENT ON TYPE oss_labels.watched_columns IS
+	'A table and columns of it, shown by their present names: schema, table, columns';
 
 CREATE FUNCTION oss_labels.watched_table(columns oss_labels.watched_columns)
 	RETURNS regclass
@@ -685,7 +692,8 @@ CREATE FUNCTION oss_labels.check_watch(relation regclass, key_column name,
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_check_watch';
 
-COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text) IS 'Internal: raises what is wrong with the arguments of watch(), remembers the table in watched, and returns the name of the server that is meant and the number of the watch. watch() runs with its caller''s rights, who therefore needs EXECUTE on this, too';
+COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text) IS
+	'Internal: checks the arguments of watch() and remembers the table; watch() runs with its caller''s rights, so the caller needs EXECUTE on this too';
 
 CREATE FUNCTION oss_labels.forget_watch(relation regclass)
 	RETURNS void
@@ -765,7 +773,8 @@ BEGIN
 		relation, checked.watch);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS 'Tag the images that a table names: from now on inserted rows, and rows whose bucket or key changes, are queued when their transaction commits, and deleted ones are cancelled if not requested yet. What is renamed or moved later is followed; the table''s own writes never fail because of it: what cannot be queued is in failed_job or one WARNING. key_column and bucket_column are text columns; bucket: the one bucket of all rows, instead of bucket_column; thr: 0 to 1; server: null for the setting or the only one; priority: higher ones first, above 0 as for enqueue(); condition: SQL expression over the row''s columns, evaluated as the inserting role with search_path pg_catalog, and only rows for which it is true are queued. Watching again replaces. Statements that name a partition directly fire the partition''s triggers: watch it too. Errors: 22023 bad argument, 42P01 no such table, 42809 not a table, 42703 no such column, 42804 column that is no text, 0A000 temporary table or virtual generated column, 42501 not the table''s owner, those of the condition, and those of enqueue. For owners of the table with EXECUTE';
+COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS
+	'Tag the images that a table names, by triggers that queue inserted and changed rows and cancel deleted ones';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)
 	RETURNS void
@@ -789,7 +798,7 @@ BEGIN
 	PERFORM oss_labels.forget_watch(relation);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(). What is queued stays queued. Triggers made by hand are left alone. Errors: 42501 not the table''s owner. For owners of the table with EXECUTE';
+COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(); queued jobs and triggers made by hand stay';
 
 /*
  * Servers are renamed and triggers enabled by DDL that asks nobody.  ALWAYS:
@@ -801,7 +810,8 @@ CREATE FUNCTION oss_labels.follow_ddl()
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_follow_ddl';
 
-COMMENT ON FUNCTION oss_labels.follow_ddl() IS 'Internal: gives jobs, failed jobs, pauses and watched tables a server''s new name where nobody has locked them (elsewhere its OID keeps them), and keeps the triggers of watched tables for logical replication when triggers are enabled';
+COMMENT ON FUNCTION oss_labels.follow_ddl() IS
+	'Internal: event trigger that follows renamed servers and enabled triggers';
 
 CREATE EVENT TRIGGER oss_labels_follow_ddl ON ddl_command_end
 	WHEN TAG IN ('ALTER SERVER', 'ALTER TABLE')
@@ -817,21 +827,24 @@ CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_retry_failed';
 
-COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS 'Queue failed jobs again, with all their attempts; returns how many. Each argument narrows them down: server, bucket, code (the service''s error code or an SQLSTATE), younger_than (failed within that time). Roles retry their own jobs, the extension''s owner all; priorities above 0 become 0 unless granted to the caller. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS
+	'Queue failed jobs again, with all their attempts; returns how many';
 
 CREATE FUNCTION oss_labels.pause(server name DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_pause';
 
-COMMENT ON FUNCTION oss_labels.pause(name) IS 'Let the worker start nothing more for a server, or in the whole database when null; takes effect at commit, what is in flight ends. Errors: 42704 no such server. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.pause(name) IS
+	'Let the worker start nothing more for a server, or in the whole database when null; in effect at commit';
 
 CREATE FUNCTION oss_labels.resume(server name DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_resume';
 
-COMMENT ON FUNCTION oss_labels.resume(name) IS 'Undo pause() for a server, and what the worker paused there by itself; also end, at commit, what throttles taught of its rates and what the service asked to wait. Null undoes pause() for the whole database, ends rates and waits of all servers and leaves their pauses as they are. For roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.resume(name) IS
+	'Undo pause() and automatic pauses of a server, or pause() of the whole database when null; forget learned rates';
 
 -- ---------------------------------------------------------------------
 -- 6. The worker
@@ -842,13 +855,15 @@ CREATE PROCEDURE oss_labels.process_queue(max_jobs bigint DEFAULT NULL,
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'oss_process_queue';
 
-COMMENT ON PROCEDURE oss_labels.process_queue(bigint, name) IS 'Do the worker''s work here and now: tag what is queued and due, up to max_jobs jobs (null: all), for one server or all, committing as it goes and reporting by NOTICE. Each job runs with its requester''s user mapping and rights. Errors: 25001 within a transaction block, 22023 bad argument. For roles with EXECUTE';
+COMMENT ON PROCEDURE oss_labels.process_queue(bigint, name) IS
+	'Do the worker''s work in this session, committing as it goes; sends paid requests';
 
 CREATE PROCEDURE oss_labels.wait_for_queue(timeout interval DEFAULT NULL)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'oss_wait_for_queue';
 
-COMMENT ON PROCEDURE oss_labels.wait_for_queue(interval) IS 'Wait until none of the caller''s jobs is queued or in flight (paused ones are not waited for). Errors: 57014 not within the timeout, 25001 within a transaction block, where it would wait for itself. For roles with EXECUTE';
+COMMENT ON PROCEDURE oss_labels.wait_for_queue(interval) IS
+	'Wait until none of the caller''s jobs is queued or in flight; paused ones are not waited for';
 
 CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 		OUT state text, OUT last_error text, OUT since timestamptz)
@@ -856,7 +871,8 @@ CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_worker_status';
 
-COMMENT ON FUNCTION oss_labels.worker_status() IS 'Internal: what the launcher and the workers are doing, for the view worker; last_error only for pg_monitor and the extension''s owner. For pg_monitor and roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.worker_status() IS
+	'Internal: what the launcher and the workers are doing, for the view worker';
 
 CREATE FUNCTION oss_labels.flow_status(INOUT server text DEFAULT NULL,
 		INOUT bucket text DEFAULT NULL, OUT images_per_second float8,
@@ -866,7 +882,8 @@ CREATE FUNCTION oss_labels.flow_status(INOUT server text DEFAULT NULL,
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 4
 	AS 'MODULE_PATHNAME', 'oss_flow_status';
 
-COMMENT ON FUNCTION oss_labels.flow_status(text, text) IS 'How fast the buckets of this database''s servers are going now, all or those of a server and bucket: images tagged a second over the last ten, the present limit on requests a second (null: none), whether throttles lowered it, throttles since the start, and until when the service asked to wait (null: it did not). Without preloading only this session''s own. Who is neither the extension''s owner nor has pg_monitor must name server and bucket, and have USAGE on the server. See the view queue. For pg_monitor and roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.flow_status(text, text) IS
+	'Images a second, present limit, throttles and waits of this database''s servers and buckets';
 
 CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 	WITH jobs AS (
@@ -924,7 +941,8 @@ CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 	LEFT JOIN pauses p ON p.server = b.server AND p.bucket = b.bucket
 	LEFT JOIN LATERAL oss_labels.flow_status(b.server, b.bucket) s ON true;
 
-COMMENT ON VIEW oss_labels.queue IS 'The queue by server and bucket: queued (due now), in_flight (leased), deferred (due later), paused (why, and for which role if only one''s jobs are, null when not), failed (in failed_job), oldest (when the oldest was enqueued), last_trouble (why jobs were put off, or the bucket is held or slowed down now), images_per_second (of the bucket, over the last ten seconds), eta (until its jobs are done at that rate). Roles see their own jobs, pg_monitor and the owner all';
+COMMENT ON VIEW oss_labels.queue IS
+	'The queue by server and bucket; roles see their own jobs, pg_monitor and the owner all';
 COMMENT ON COLUMN oss_labels.queue.server IS 'name of the foreign server';
 COMMENT ON COLUMN oss_labels.queue.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.queue.queued IS 'jobs that are due';
@@ -940,7 +958,8 @@ COMMENT ON COLUMN oss_labels.queue.eta IS 'until the bucket''s jobs are done at 
 CREATE VIEW oss_labels.worker AS
 	SELECT * FROM oss_labels.worker_status();
 
-COMMENT ON VIEW oss_labels.worker IS 'The launcher (database null) and one row per database: pid (null when not running), state, last error, since when. Without shared_preload_libraries one row that says so';
+COMMENT ON VIEW oss_labels.worker IS
+	'The launcher (database null) and one row per database; without shared_preload_libraries one row that says so';
 COMMENT ON COLUMN oss_labels.worker.pid IS 'process id; null: not running';
 COMMENT ON COLUMN oss_labels.worker.database IS 'name of the database; null: the launcher';
 COMMENT ON COLUMN oss_labels.worker.state IS 'what it does, or why it does not run';
@@ -979,7 +998,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_presign';
 REVOKE ALL ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) IS
-'A URL with which anybody can GET the object for a while; sends no request to OSS. expires: 1 second to 7 days; without it 15 minutes, or as long as the key that signs it lives if that is less. A fetched key that ends sooner is renewed first; if it still does, and expires is given, 22023 says when it ends: OSS refuses a URL whose token has ended. The end of a security_token in the mapping or the environment is not known. process: basic image operations such as image/resize,w_200, or a style; label and other AI actions are refused, for the holder of the URL could spend money with them. Signed with this machine''s time, corrected by what a request to the server or check_server() has learned before. NULL for a NULL bucket or key. Errors: 22023 bad argument, and those of detect() for server and credentials. Needs EXECUTE and USAGE on the server. The URL is a secret while it lives.';
+	'A URL with which anybody can GET the object for a while; sends no request to OSS';
 
 CREATE FUNCTION oss_labels.check_server(
 	server name DEFAULT NULL,
@@ -990,7 +1009,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_check_server';
 REVOKE ALL ON FUNCTION oss_labels.check_server(name, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.check_server(name, text, text) IS
-'The doctor: one row a check (server, options, mapping, credentials, dns, tcp, tls, clock; with a bucket signature and bucket; with a key also key and labels), with a hint where something is wrong. ok is null where the check cannot tell: without a key, an object named .oss_labels-check is asked for by HEAD, which a policy for a prefix denies, and which a bucket with mirroring asks its origin for. Spends nothing unless a key is given, then one labels request. Stops where the next check could not work. Shows no secret. Needs EXECUTE and USAGE on the server.';
+	'The doctor: one row a check, from the catalogs to the labels; one paid request if a key is given';
 
 CREATE FUNCTION oss_labels.error_table()
 RETURNS TABLE (
@@ -1009,7 +1028,7 @@ LANGUAGE c STABLE PARALLEL SAFE ROWS 150
 AS 'MODULE_PATHNAME', 'oss_labels_error_table';
 REVOKE ALL ON FUNCTION oss_labels.error_table() FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.error_table() IS
-'What can go wrong with a request and what becomes of it: the first rule whose http_status, code (OSS''s Code, or a name of our own for troubles of the network; an asterisk ends the beginning of several), ec (beginning of OSS''s EC) and message_has (anything may stand at an asterisk) match gives SQLSTATE, retry class (never, transient, throttled, credentials, clock), whether the set-up is at fault, message, hint and scope: what fails, and what the worker pauses (image and call: nothing; access: what the role asks of the bucket; bucket; requester: the role''s user mapping; server; image or access: access when said of 20 images in a row; account: requester, or access when another bucket has answered). Free; needs EXECUTE.';
+	'What can go wrong with a request, and what becomes of it; the first rule that matches applies';
 
 -- ---------------------------------------------------------------------
 -- 8. Labels at work: all free but tag()
@@ -1039,7 +1058,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 SUPPORT oss_labels.detect_support
 AS 'MODULE_PATHNAME', 'oss_labels_tag';
 COMMENT ON FUNCTION oss_labels.tag(text, text, double precision, text, name, interval) IS
-'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored. They cover it when they were asked for at the same or a lower thr (NULL is the service''s 0.7), for the same version_id (NULL: the current version), and not longer than max_age ago (NULL: ever). Arguments, result and errors as detect(); besides 22023 for a negative max_age, and 25006 in a read-only transaction, as on a standby, when a request would be needed, and 40001 under REPEATABLE READ or SERIALIZABLE when another transaction has stored other labels of the image since the snapshot, before any request. What is stored is written as the extension''s owner and part of the caller''s transaction: a rollback throws away what was paid for. Sessions that tag the same image wait for one another rather than pay twice, and 10 s at most for a worker that is asking for it. Needs EXECUTE, and USAGE on the server when a request is needed. Spends money.';
+	'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored';
 
 CREATE FUNCTION oss_labels.labels_of(
 	bucket text,
@@ -1057,7 +1076,7 @@ RETURNS TABLE (
 LANGUAGE c STABLE PARALLEL SAFE COST 100 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_labels_of';
 COMMENT ON FUNCTION oss_labels.labels_of(text, text, double precision, text) IS
-'Stored labels of an image, as the service sent them; no rows when none are stored. Never sends a request. thr: least confidence, 0 to 1, NULL for all that are stored; version_id: NULL for the current version. Errors: 22023 bad thr. Needs EXECUTE and SELECT on image. Free.';
+	'Stored labels of an image, as the service sent them; free';
 
 CREATE FUNCTION oss_labels.forget(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS boolean
@@ -1071,7 +1090,7 @@ AS $$
 	SELECT EXISTS (SELECT FROM gone)
 $$;
 COMMENT ON FUNCTION oss_labels.forget(text, text, text) IS
-'Delete what is stored of an image: its labels, the service''s answer, and what people corrected. Returns whether there was anything. The next tag() of it pays again. For roles with EXECUTE.';
+	'Delete what is stored of an image: labels, answer and corrections; returns whether there was anything';
 
 CREATE FUNCTION oss_labels.import_labels(
 	document jsonb,
@@ -1084,7 +1103,7 @@ RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME', 'oss_labels_import_labels';
 COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz) IS
-'Store an answer that was paid for elsewhere, instead of paying again. document: the answer of image/labels or of IMM''s DetectImageLabels (also as the SDKs save it, below "body"), or of the older imm/tagimage. bucket, key: NULL takes them from the document''s ImageUri. thr: the threshold it was asked for, NULL for the service''s own; tagged_at: when, NULL for now. Returns whether it was stored: not when what is stored is younger, nor when document is NULL. Errors: 22023 no such document, a confidence not from 0 to 1, no bucket or key, tagged_at in the future, bad argument. Written as the extension''s owner. Free; for roles with EXECUTE.';
+	'Store an answer that was paid for elsewhere, instead of paying again; returns whether it was stored';
 
 -- House rules: applied when labels are read, never by rewriting them
 
@@ -1099,7 +1118,8 @@ ALTER TABLE oss_labels.known_label REPLICA IDENTITY FULL;
 
 CREATE INDEX known_label_label_name_idx ON oss_labels.known_label (label_name);
 
-COMMENT ON TABLE oss_labels.known_label IS 'Every label that was ever stored, with its parents. Filled by a trigger; the same pair may stand here twice, when two transactions learned it at once, for a unique constraint would make them wait for each other';
+COMMENT ON TABLE oss_labels.known_label IS
+	'Every label that was ever stored, with its parents; a pair may stand here twice';
 COMMENT ON COLUMN oss_labels.known_label.label_name IS 'the label as the service or a person named it';
 COMMENT ON COLUMN oss_labels.known_label.parent_label_name IS 'the label above it; null: none';
 COMMENT ON INDEX oss_labels.known_label_label_name_idx IS 'is this label known';
@@ -1175,7 +1195,8 @@ CREATE TABLE oss_labels.label_correction
 );
 CREATE INDEX label_correction_label_name_idx ON oss_labels.label_correction
 	(label_name, label_confidence DESC, image_id);
-COMMENT ON TABLE oss_labels.label_correction IS 'What people said about images: labels they added and labels they took away. It stands against every re-tagging; forget() deletes it. Written by correct()';
+COMMENT ON TABLE oss_labels.label_correction IS
+	'What people said about images: labels they added and removed; written by correct(), deleted by forget()';
 COMMENT ON COLUMN oss_labels.label_correction.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.label_correction.label_name IS 'the label';
 COMMENT ON COLUMN oss_labels.label_correction.parent_label_name IS 'of an added label, the label above it; null: none';
@@ -1249,7 +1270,7 @@ BEGIN
 		corrected_at = excluded.corrected_at;
 END $$;
 COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
-'Say that a stored image has a label (present true) or has not (false), whatever the machine thinks now and later; NULL takes back what was said of it, under all its aliases. Of labels that are read as the same the last word counts. parent_label_name: of an added label. version_id: NULL for the current version. corrected_by: NULL for the session''s user. Errors: 22023 nothing named, P0002 no labels are stored for the image. Free; for roles with EXECUTE.';
+	'Say that a stored image has a label (true) or has not (false), whatever the service answers; null takes it back';
 
 /*
  * The planner orders join_collapse_limit (8) relations at most: beyond that, a
@@ -1272,7 +1293,8 @@ CREATE VIEW oss_labels.effective_name AS
 		GROUP BY n.label_name) k
 	LEFT JOIN oss_labels.label_rule r ON r.label_name = k.label_name
 	WHERE r.hidden IS NOT TRUE;
-COMMENT ON VIEW oss_labels.effective_name IS 'What each stored name is read as: raw_label_name as the service sends it, label_name after aliases, without hidden ones; min_confidence 0 to 1; merged: others are read as the same label. Free';
+COMMENT ON VIEW oss_labels.effective_name IS
+	'What each stored name is read as, after aliases and rules; without hidden ones';
 COMMENT ON COLUMN oss_labels.effective_name.raw_label_name IS 'the name as stored';
 COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that is read instead, or the same';
 COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS '0 to 1: a machine''s label below this does not count';
@@ -1334,7 +1356,8 @@ CREATE VIEW oss_labels.label_effective AS
 		i.tagged_at, i.image_id, e.corrected
 	FROM oss_labels.image i
 	JOIN oss_labels.effective_label e ON e.image_id = i.image_id;
-COMMENT ON VIEW oss_labels.label_effective IS 'Stored labels after the house rules: aliases merged (the most confident row stays), hidden labels and labels below their minimum confidence gone, and people''s corrections applied (corrected: added by a person). What reports read. Joins USING (bucket, key). Free';
+COMMENT ON VIEW oss_labels.label_effective IS
+	'Stored labels after aliases, house rules and corrections; for reports, joins USING (bucket, key)';
 COMMENT ON COLUMN oss_labels.label_effective.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.label_effective.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.label_effective.version_id IS 'version that was asked for; null: the current one at that time';
@@ -1356,7 +1379,8 @@ CREATE VIEW oss_labels.label_rollup AS
 		pg_catalog.avg(e.label_confidence) AS avg_confidence
 	FROM oss_labels.effective_label e
 	GROUP BY GROUPING SETS ((e.parent_label_name), (e.parent_label_name, e.label_name));
-COMMENT ON VIEW oss_labels.label_rollup IS 'Images by parent and child label, after the house rules: a row per parent (total is true, label_name null) and one per label. An image counts once per row. max_confidence and avg_confidence: 0 to 1. Free; reads every stored label';
+COMMENT ON VIEW oss_labels.label_rollup IS
+	'Images by parent and child label, after the house rules: a row per parent (total is true) and one per label';
 COMMENT ON COLUMN oss_labels.label_rollup.parent_label_name IS 'the label above; null: labels without one';
 COMMENT ON COLUMN oss_labels.label_rollup.label_name IS 'the label, after aliases; null: the row of the parent';
 COMMENT ON COLUMN oss_labels.label_rollup.total IS 'this is the row of the parent';
@@ -1387,7 +1411,7 @@ CREATE TYPE oss_labels.label_query (
 	COLLATABLE = true
 );
 COMMENT ON TYPE oss_labels.label_query IS
-'Which labels an image must have: labels joined with & (and), | (or), ! (not) and parentheses. Dog:0.9 asks for a confidence of at least 0.9 (0 to 1), parent:Food for any label below Food; names with spaces or punctuation stand in double or single quotes, a doubled quote is one. Printed in one canonical form, and so compared as text. Errors: 42601 syntax, with its place.';
+	'Which labels an image must have, such as: Beach & (Sunset | Dog:0.9) & !parent:Food';
 COMMENT ON FUNCTION oss_labels.label_query_in(cstring) IS 'Internal: reads a label_query. Errors: 42601';
 COMMENT ON FUNCTION oss_labels.label_query_out(oss_labels.label_query) IS 'Internal: writes a label_query';
 COMMENT ON FUNCTION oss_labels.label_query_recv(internal) IS 'Internal: reads a label_query in binary form, which is its text. Errors: 42601';
@@ -1438,7 +1462,7 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search';
 COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
-'Stored images whose labels, after the house rules, meet a query; best first. score: the least confidence among the labels that a match needs (of alternatives the best one), 0 to 1, NULL when it is only for labels that are absent or have none. max_rows: the best so many, NULL for all. Errors: 22023 negative max_rows. Needs EXECUTE and SELECT on the tables of labels and house rules. Free.';
+	'Stored images whose labels meet a query, after the house rules; best first; free';
 
 CREATE FUNCTION oss_labels.search_ids(query oss_labels.label_query)
 RETURNS bigint[]
@@ -1463,7 +1487,7 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
 COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS
-'Internal: do the labels of a stored image, after the house rules, meet a query? The function of the operator @@. False for an image that is not stored. Free; rights as search()';
+	'Internal: do the labels of a stored image meet a query? The function of the operator @@';
 
 CREATE OPERATOR oss_labels.@@ (
 	LEFTARG = bigint, RIGHTARG = oss_labels.label_query,
@@ -1486,7 +1510,7 @@ BEGIN ATOMIC
 			AND oss_labels.image_matches(i.image_id, matches.query));
 END;
 COMMENT ON FUNCTION oss_labels.matches(text, text, oss_labels.label_query, text) IS
-'Do the labels of an image meet a query? For one image or a few: for many, WHERE (bucket, key) IN (SELECT bucket, key FROM oss_labels.search(query)). version_id: NULL for the current version. False for an image that is not stored. Free; rights as search()';
+	'Do the stored labels of an image meet a query? For many images join with search() instead; free';
 
 -- Albums: rules, with people's pins and exclusions on top
 
@@ -1538,7 +1562,8 @@ CREATE VIEW oss_labels.album_member AS
 	FROM oss_labels.album a
 	JOIN oss_labels.album_pin p ON p.album_id = a.album_id
 	WHERE p.pinned;
-COMMENT ON VIEW oss_labels.album_member IS 'Images in albums, at the moment of the query: those that meet the rule (score as by search()) and those pinned, without those excluded. Restrict it to an album, by album_id or by owner and name: each album''s rule is a search. Free';
+COMMENT ON VIEW oss_labels.album_member IS
+	'Images in albums at the moment of the query; restrict it to an album, for each album''s rule is a search';
 COMMENT ON COLUMN oss_labels.album_member.album_id IS 'album.album_id';
 COMMENT ON COLUMN oss_labels.album_member.name IS 'album.name';
 COMMENT ON COLUMN oss_labels.album_member.owner IS 'album.owner';
@@ -1559,8 +1584,7 @@ BEGIN ATOMIC
 	WHERE coalesce(p.pinned, oss_labels.matches(albums_of.bucket,
 		albums_of.key, a.rule, albums_of.version_id));
 END;
-COMMENT ON FUNCTION oss_labels.albums_of(text, text, text) IS
-'The albums that an image is in; version_id: NULL for the current version. Evaluates the rules on this one image. Free; needs EXECUTE, and SELECT as search() and on album and album_pin.';
+COMMENT ON FUNCTION oss_labels.albums_of(text, text, text) IS 'The albums that an image is in; free';
 
 CREATE FUNCTION oss_labels.pin(
 	album_id bigint,
@@ -1580,7 +1604,7 @@ AS $$
 		pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at;
 $$;
 COMMENT ON FUNCTION oss_labels.pin(bigint, text, text, boolean, text) IS
-'Pin an image to an album (pinned true), keep it out (false), or leave it to the rule again (NULL). pinned_by: NULL for the session''s user. Errors: 23503 no such album, 23502 NULL in album_id, bucket or key. Free; runs with the caller''s rights on album_pin.';
+	'Pin an image to an album (true), keep it out (false), or leave it to the rule again (null)';
 
 -- Recommendation: images like one, or like what somebody looked at
 
@@ -1591,7 +1615,7 @@ RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(label_confidence, 0.5) * (1 + coalesce(centric_score, 0.5)) / 2;
 COMMENT ON FUNCTION oss_labels.label_weight(double precision, double precision) IS
-'How much a label says about its image, 0 to 1: its confidence, halved when it is not prominent (centric_score 0). NULL counts as 0.5. Free; needs EXECUTE.';
+	'How much a label says about its image, 0 to 1: its confidence, halved when it is not prominent';
 
 CREATE FUNCTION oss_labels.label_rarity()
 RETURNS TABLE (label_name text, rarity double precision)
@@ -1639,7 +1663,7 @@ BEGIN
 		GROUP BY n.label_name;
 END $$;
 COMMENT ON FUNCTION oss_labels.label_rarity() IS
-'How rare each label is, after the house rules: ln(1 + images / images with the label). Taken from the statistics that ANALYZE keeps of image_label, or counted while there are few. Free; needs EXECUTE.';
+	'How rare each label is, after the house rules: ln(1 + images / images with the label); free';
 
 CREATE FUNCTION oss_labels.profile_add(internal, text, double precision, double precision, double precision)
 RETURNS internal
@@ -1665,7 +1689,7 @@ CREATE AGGREGATE oss_labels.profile(
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE oss_labels.profile(text, double precision, double precision, double precision) IS
-'What somebody likes, from the labels of what he looked at: an object of labels and their weights, each the sum of weight * label_weight(label_confidence, centric_score). weight: how much a look counts, such as 1 for a view and 5 for a purchase, negative for a dislike; rows with a NULL label or weight are left out. NULL without rows. For images_for(). Free; needs EXECUTE.';
+	'A profile for images_for(): an object of labels and weights, from the labels of images that somebody looked at';
 
 CREATE FUNCTION oss_labels.rank_images(
 	names text[],
@@ -1681,7 +1705,7 @@ SET jit = off
 SET max_parallel_workers_per_gather = 0
 AS 'MODULE_PATHNAME', 'oss_labels_rank_images';
 COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
-'Images by the cosine between their labels and given ones, each weighted by label_weight() and rarity. names, weights: what is wanted; except_id: an image to leave out; max_likeness: as related_images(); candidates: how many images found by index are compared exactly, at least; twice max_rows if that is more, up to 100000. Internal: what related_images() and images_for() are made of. Errors: 22023 a weight that is not finite, negative max_rows, max_likeness not from 0 to 1. Free; rights as search().';
+	'Internal: images by the cosine between their labels and given ones; related_images() and images_for() are made of it';
 
 CREATE FUNCTION oss_labels.related_images(
 	bucket text,
@@ -1709,7 +1733,7 @@ BEGIN ATOMIC
 	ORDER BY r.score DESC, r.image_id;
 END;
 COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision) IS
-'Stored images whose labels are most like those of a stored image; best first. score: cosine of the two images'' labels, 0 to 1, each label weighted by confidence, prominence and rarity. max_rows: at most so many; version_id: NULL for the current version. max_likeness: an image that is more like a better one than this (0 to 1: 1 less their relative distance) is left out as its near-duplicate; NULL keeps all. No rows for an image that is not stored. Errors: 22023 negative max_rows, max_likeness not from 0 to 1. Free; needs EXECUTE, rights as search().';
+	'Stored images whose labels are most like those of a stored image, without near-duplicates; best first; free';
 
 CREATE FUNCTION oss_labels.images_for(
 	profile jsonb,
@@ -1729,7 +1753,7 @@ BEGIN ATOMIC
 	ORDER BY r.score DESC, r.image_id;
 END;
 COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision) IS
-'Stored images that somebody may like, best first. profile: an object of labels and weights, from profile() or from anywhere; score, max_rows and max_likeness as for related_images(). What he has seen is not left out: ask for more rows and leave it out in WHERE. Errors: 22023 profile is no object, a weight is not finite, bad max_rows or max_likeness; 22P02, 22003 a weight is no number or too large. Free; needs EXECUTE, rights as search().';
+	'Stored images that fit a profile, from profile() or from elsewhere; best first; free';
 
 CREATE FUNCTION oss_labels.image_sparsevec(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS text
@@ -1750,7 +1774,7 @@ BEGIN ATOMIC
 		GROUP BY 1) v;
 END;
 COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
-'The labels of a stored image, after the house rules, in the text form of pgvector''s sparsevec: cast it to sparsevec where that extension is. A label''s dimension is made from its name alone, so it is the same in every database; of 268435456 dimensions. NULL for an image that is not stored or has no labels. Free; rights as search().';
+	'The labels of a stored image, after the house rules, in the text form of pgvector''s sparsevec; free';
 
 -- Who may do what: reading is free, paying is not
 
@@ -1776,7 +1800,7 @@ BEGIN
 		'TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_reading(regrole) IS
-'Grant a role all that reads stored labels: views, search, albums, recommendations. Nothing of it can send a request or spend money. Runs with the caller''s rights: for the extension''s owner.';
+	'Grant a role all that reads stored labels; nothing of it can spend money';
 
 CREATE PROCEDURE oss_labels.grant_paying(role regrole)
 LANGUAGE plpgsql
@@ -1788,7 +1812,7 @@ BEGIN
 		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
-'Grant a role the functions that send requests, each of which costs money. The role needs USAGE on a server and a user mapping besides. Runs with the caller''s rights: for the extension''s owner.';
+	'Grant a role the functions that send paid requests; it needs USAGE on a server and a user mapping besides';
 
 CREATE PROCEDURE oss_labels.grant_priority(role regrole)
 LANGUAGE plpgsql
@@ -1798,7 +1822,7 @@ BEGIN
 	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_prioritize TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_priority(regrole) IS
-'Grant a role priorities above 0, that is to have its images tagged before everybody else''s. Runs with the caller''s rights: for the extension''s owner.';
+	'Grant a role priorities above 0: its images are tagged before everybody else''s';
 
 CREATE PROCEDURE oss_labels.revoke_priority(role regrole)
 LANGUAGE plpgsql

@@ -14,9 +14,9 @@ CREATE TEMP VIEW member AS
 SELECT DISTINCT classid::regclass::text COLLATE "C" AS kind FROM member ORDER BY 1;
 SELECT count(*) > 80 AS there_are_some FROM member;
 
--- without a comment that says something
+-- without a comment that says something in one line: the rest is in sql/README.md
 SELECT name FROM member
-WHERE coalesce(obj_description(objid, classid::regclass::name) !~ '^\S.{10,}$', true);
+WHERE coalesce(obj_description(objid, classid::regclass::name) !~ '^\S.{10,149}$', true);
 SELECT c.oid::regclass, a.attname
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 	JOIN pg_attribute a ON a.attrelid = c.oid
