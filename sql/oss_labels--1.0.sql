@@ -450,6 +450,7 @@ CREATE TABLE oss_labels.halted
 	"sqlstate" text,
 	reason text NOT NULL,
 	seen text,
+	lasts interval,
 	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, automatic, origin)
 );
 
@@ -464,7 +465,8 @@ COMMENT ON COLUMN oss_labels.halted.requester_name IS 'name of that role at that
 COMMENT ON COLUMN oss_labels.halted.origin IS 'as in job';
 COMMENT ON COLUMN oss_labels.halted.bucket IS 'only this bucket; null: all';
 COMMENT ON COLUMN oss_labels.halted.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
-COMMENT ON COLUMN oss_labels.halted.since IS 'when it was paused; automatic pauses end after ten minutes';
+COMMENT ON COLUMN oss_labels.halted.since IS 'when it was paused';
+COMMENT ON COLUMN oss_labels.halted.lasts IS 'how long it lasts at most, for automatic pauses';
 COMMENT ON COLUMN oss_labels.halted."sqlstate" IS 'SQLSTATE of the error, of automatic pauses';
 COMMENT ON COLUMN oss_labels.halted.reason IS 'why, as the view queue shows it';
 COMMENT ON COLUMN oss_labels.halted.seen IS 'fingerprint of server and mapping when it was paused';

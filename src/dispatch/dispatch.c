@@ -26,7 +26,13 @@
 #define BACKOFF_FIRST_MS 1000.0
 #define BACKOFF_LAST_MS 600000.0
 
-/* The same for a bucket whose endpoint can't be reached. */
+/*
+ * Jobs in a row whose first requests all came to nothing, after which it is the
+ * service that is not well.
+ */
+#define OUTAGE_LIMIT 100
+
+/* The same for a bucket whose endpoint can't be reached, or is not well. */
 #define HOLD_FIRST_MS 500
 #define HOLD_LAST_MS 30000
 
@@ -192,11 +198,10 @@ oss_drain_give_back(OssDrain *drain, OssJob *job)
 	oss_drain_finish_later(drain, job, 0, true);
 }
 
-/* Let a bucket rest that can't be reached; the job costs no attempt. */
-static void
-hold_bucket(OssDrain *drain, OssJob *job)
+/* Let a bucket rest that can't be reached, or is not well; returns for how long. */
+static double
+hold_bucket(DrainBucket *bucket)
 {
-	DrainBucket *bucket = job->lane->bucket;
 	int64		now = http_clock_us();
 
 	if (bucket->held_until <= now)
@@ -205,11 +210,18 @@ hold_bucket(OssDrain *drain, OssJob *job)
 
 		bucket->held++;
 		bucket->held_until = now + Min(ms, HOLD_LAST_MS) * 1000;
-		elog(DEBUG1, "oss_labels: bucket \"%s\" of server \"%s\" can't be reached, held for " INT64_FORMAT " ms",
+		elog(DEBUG1, "oss_labels: bucket \"%s\" of server \"%s\" can't be used, held for " INT64_FORMAT " ms",
 			 bucket->name, bucket->server->name,
 			 Min(ms, (int64) HOLD_LAST_MS));
 	}
-	oss_drain_finish_later(drain, job, (bucket->held_until - now) / 1000.0, true);
+	return (bucket->held_until - now) / 1000.0;
+}
+
+/* Is it the service that is not well, rather than some images? */
+static bool
+is_unwell(const DrainBucket *bucket)
+{
+	return bucket->fruitless >= OUTAGE_LIMIT;
 }
 
 /* Decide what becomes of a job whose request failed. */
@@ -224,7 +236,7 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 	}
 	job->throttles = 0;
 	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
-		hold_bucket(drain, job);
+		oss_drain_finish_later(drain, job, hold_bucket(job->lane->bucket), true);
 	else if (oss_scope_is_setup(failure->scope) &&
 			 failure->scope != OSS_SCOPE_CALL)
 	{
@@ -240,6 +252,8 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 							 BACKOFF_LAST_MS);
 
 		ms *= 0.5 + pg_prng_double(&pg_global_prng_state);
+		if (is_unwell(job->lane->bucket))
+			ms = Max(ms, hold_bucket(job->lane->bucket));
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " failed and is tried again: %s",
 			 job->place.id, failure->message);
 		oss_drain_finish_later(drain, job, Max(ms, failure->delay_ms), false);
@@ -260,13 +274,29 @@ landed(OssDrain *drain, OssJob *job)
 	lane->bucket->server->in_flight--;
 }
 
+/*
+ * Count the jobs in a row whose requests came to nothing.  One that failed before
+ * may do so for its image's sake.
+ */
+static void
+count_fruitless(OssJob *job, const OssFailure *failure)
+{
+	DrainBucket *bucket = job->lane->bucket;
+
+	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
+		bucket->fruitless = 0;
+	else if (job->attempts == 1)
+		bucket->fruitless++;
+}
+
 /* Note that a bucket was reached, and whether it answered. */
 static void
 note_answer(OssJob *job, const OssFailure *failure, int64 now)
 {
 	DrainBucket *bucket = job->lane->bucket;
 
-	if (failure && failure->http_status == 0)
+	count_fruitless(job, failure);
+	if (failure && (failure->http_status == 0 || is_unwell(bucket)))
 		return;
 	bucket->held = 0;
 	bucket->held_until = bucket->open_at = 0;

@@ -87,7 +87,10 @@ typedef struct DrainBucket
 	int64		heard_at;		/* its last answer */
 	int			heard;			/* answers since it was silent for a while */
 
-	int			held;			/* times in a row that it wasn't reached */
+	int			fruitless;		/* jobs in a row whose first request failed
+								 * for the moment */
+	int			held;			/* times in a row that it wasn't reached, or
+								 * wasn't well */
 	int64		held_until;
 
 	double		answered;		/* share of the last requests that were not

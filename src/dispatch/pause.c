@@ -31,6 +31,15 @@ oss_drain_log_level(Oid requester)
 	return may_see(requester) ? WARNING : LOG_SERVER_ONLY;
 }
 
+/* How long automatic pauses last when nothing changes. */
+#define PAUSE_SECONDS 600
+
+/*
+ * The same while no credentials can be had: to try again costs nothing, and
+ * their source may come back, such as after the machine's start.
+ */
+#define NO_KEY_SECONDS 10
+
 /*
  * Tell of a pause.  What the service said of a job's object goes into the log,
  * and to who may see the job; process_queue() runs everybody's.
@@ -61,6 +70,9 @@ oss_drain_pause(OssJob *job)
 								   job->reason.detail ? job->reason.detail : "");
 
 	pause.sqlerrcode = job->reason.sqlerrcode;
+	pause.seconds = job->reason.code != NULL &&
+		strcmp(job->reason.code, "CredentialsUnavailable") == 0 ?
+		NO_KEY_SECONDS : PAUSE_SECONDS;
 	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
 		pause.bucket = job->bucket;
 

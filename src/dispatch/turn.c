@@ -17,9 +17,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* How long automatic pauses last when nothing changes. */
-#define PAUSE_MINUTES 10
-
 #define TIDY_US INT64CONST(5000000)
 #define RELEASE_US INT64CONST(30000000)
 
@@ -102,7 +99,7 @@ tidy(OssDrain *drain)
 	if (now < drain->tidy_at && !(drain->halted && drain->woken))
 		return;
 	drain->tidy_at = now + TIDY_US;
-	if (oss_pause_expire(PAUSE_MINUTES) > 0)
+	if (oss_pause_expire() > 0)
 		drain->woken = true;
 
 	if (now >= drain->mend_at)

@@ -167,22 +167,23 @@ static OssPlan list_pauses = {
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.halted"
 	" (server, requester, requester_name, origin, bucket, automatic,"
-	" \"sqlstate\", reason, seen, server_id) "
-	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8) "
+	" \"sqlstate\", reason, seen, server_id, lasts) "
+	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8,"
+	" make_interval(secs => $9)) "
 	"ON CONFLICT DO NOTHING",
-	8, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID}
+	9, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID}
 };
 
 /* One that somebody is about to take away is not waited for. */
 static OssPlan expire_pauses = {
 	"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
 	"SELECT p.ctid FROM oss_labels.halted p WHERE p.automatic AND ("
-	"p.since NOT BETWEEN clock_timestamp() - make_interval(mins => $1)"
+	"p.since NOT BETWEEN clock_timestamp() - p.lasts"
 	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
 	" oss_labels.fingerprint(oss_labels.server_of(p.origin, p.server_id, p.server),"
 	" p.requester))"
 	" FOR UPDATE OF p SKIP LOCKED))",
-	1, {INT4OID}
+	0, {0}
 };
 
 /* Return a column of a row of the result. */
@@ -527,8 +528,8 @@ bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);
-	Datum		values[8];
-	char		nulls[8];
+	Datum		values[9];
+	char		nulls[9];
 
 	oss_arg(values, nulls, 0, pause->server ?
 			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
@@ -544,16 +545,15 @@ oss_pause_add(const OssPause *pause)
 	oss_arg(values, nulls, 7, ObjectIdGetDatum(pause->server ?
 											   get_foreign_server_oid(pause->server, true) : InvalidOid),
 			false);
+	oss_arg(values, nulls, 8, Int32GetDatum(pause->seconds), false);
 	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
 	return SPI_processed > 0;
 }
 
 /* Delete automatic pauses that have had their time. */
 uint64
-oss_pause_expire(int minutes)
+oss_pause_expire(void)
 {
-	Datum		value = Int32GetDatum(minutes);
-
-	oss_statement_execute(&expire_pauses, &value, NULL, SPI_OK_DELETE);
+	oss_statement_execute(&expire_pauses, NULL, NULL, SPI_OK_DELETE);
 	return SPI_processed;
 }

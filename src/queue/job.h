@@ -153,6 +153,7 @@ typedef struct OssPause
 	const char *bucket;
 	int			sqlerrcode;
 	const char *reason;
+	int			seconds;		/* that it lasts at most */
 } OssPause;
 
 /* in lease_holder.c: number of the process as lease holder, of its pid and start. */
@@ -244,9 +245,9 @@ extern List *oss_pause_list(void);
 extern bool oss_pause_add(const OssPause *pause);
 
 /*
- * Delete automatic pauses whose server or mapping changed, or that are older
- * than minutes; returns how many.
+ * Delete automatic pauses whose server or mapping changed, or that have had
+ * their time; returns how many.
  */
-extern uint64 oss_pause_expire(int minutes);
+extern uint64 oss_pause_expire(void);
 
 #endif							/* OSS_JOB_H */

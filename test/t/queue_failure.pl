@@ -214,6 +214,20 @@ is($test->sql("SELECT bool_and(b.due > a.due + '1 s' AND b.due < b.at + '3 s'), 
 	't|t', 'failures: for twice as long');
 $test->sql("DROP TRIGGER note ON oss_labels.job; DELETE FROM oss_labels.job WHERE key LIKE 'later%'");
 
+# a service that fails everything for a while
+$test->reset;
+my $stored = $test->sql('SELECT count(*) FROM oss_labels.image');
+$oss->fault(code => 'InternalError');
+enqueue(600, 'outage', 'oss');
+my $until = time + 5;
+ok($oss->wait_counted(code_InternalError => 20), 'an outage: tried');
+sleep 0.1 while time < $until;
+cmp_ok($oss->count('code_InternalError'), '<=', 300, 'an outage: hardly anything is asked for');
+$oss->control('/unfault');
+ok($test->wait_empty, 'an outage: over');
+is(failed(), '0', 'an outage: no job has failed');
+is($test->sql('SELECT count(*) FROM oss_labels.image') - $stored, 600, 'an outage: all is stored');
+
 $test->reset;
 $oss->fault(code => 'InternalError', key => 'flaky1', times => 2);
 enqueue(1, 'flaky', 'oss');
