@@ -307,7 +307,7 @@ note_answer(OssJob *job, const OssFailure *failure, int64 now)
 	bucket->answered += (1 - bucket->answered) / 16;
 	if (job->throttles > 0)
 		bucket->relenting += (1 - bucket->relenting) / 8;
-	oss_drain_count_answer(bucket->server, now);
+	oss_drain_count_answer(bucket, now);
 }
 
 /* Take a finished request. */

@@ -47,6 +47,14 @@
 /* For so long after a wait for a lock we look before we write. */
 #define OSS_DRAIN_PROBE_US (10 * USECS_PER_SEC)
 
+/* Answers, counted by windows. */
+typedef struct DrainRate
+{
+	int64		window_at;
+	int			answers;
+	double		last_rate;		/* answers a second in the window before */
+} DrainRate;
+
 /* A server of the queue as this process drains it. */
 typedef struct DrainServer
 {
@@ -61,11 +69,7 @@ typedef struct DrainServer
 	OssServer  *target;			/* the last job's, pinned; for the rates */
 	bool		pausing;		/* a finished job's pause is to be written:
 								 * start nothing */
-
-	/* answers are counted by windows */
-	int64		window_at;
-	int			answers;
-	double		last_rate;		/* answers a second in the window before */
+	DrainRate	rate;
 } DrainServer;
 
 /* A bucket of a server: what its rates and its endpoint allow. */
@@ -84,6 +88,7 @@ typedef struct DrainBucket
 	int64		allowance_at;	/* when they were asked */
 	int64		open_at;		/* nothing may start before */
 
+	DrainRate	rate;
 	int64		heard_at;		/* its last answer */
 	int			heard;			/* answers since it was silent for a while */
 
@@ -300,7 +305,7 @@ extern int64 oss_drain_open_at(DrainLane *lane, int64 now);
 extern void oss_drain_shrink(OssDrain *drain);
 
 /* in lane.c: count an answer; note that a bucket gave any. */
-extern void oss_drain_count_answer(DrainServer *server, int64 now);
+extern void oss_drain_count_answer(DrainBucket *bucket, int64 now);
 extern void oss_drain_hear(DrainBucket *bucket, int64 now);
 
 /* in lane.c: something after a place is due at a time. */

@@ -321,34 +321,36 @@ oss_drain_next_ready(DrainServer *server, int64 now, long *ms)
 
 /* Go on to the next window when it is time. */
 static void
-turn_window(DrainServer *server, int64 now)
+turn_window(DrainRate *rate, int64 now)
 {
-	int64		age = now - server->window_at;
+	int64		age = now - rate->window_at;
 
 	if (age < WINDOW_US)
 		return;
-	server->last_rate = server->answers * 1e6 / age;
-	server->answers = 0;
-	server->window_at = now;
+	rate->last_rate = rate->answers * 1e6 / age;
+	rate->answers = 0;
+	rate->window_at = now;
 }
 
 /* Count an answer. */
 void
-oss_drain_count_answer(DrainServer *server, int64 now)
+oss_drain_count_answer(DrainBucket *bucket, int64 now)
 {
-	turn_window(server, now);
-	server->answers++;
+	turn_window(&bucket->rate, now);
+	bucket->rate.answers++;
+	turn_window(&bucket->server->rate, now);
+	bucket->server->rate.answers++;
 }
 
-/* Return how many jobs a server wants ready, besides those in flight. */
+/* Return how many jobs are wanted ready, besides those in flight. */
 static int
-reserve(DrainServer *server, int64 now)
+reserve(DrainRate *answers, int64 now)
 {
 	double		rate;
 
-	turn_window(server, now);
-	rate = server->answers * 1e6 / Max(now - server->window_at, MOMENT_US);
-	rate = Max(rate, server->last_rate) * READY_SECONDS;
+	turn_window(answers, now);
+	rate = answers->answers * 1e6 / Max(now - answers->window_at, MOMENT_US);
+	rate = Max(rate, answers->last_rate) * READY_SECONDS;
 	return (int) Min(Max(rate, LEAST_READY), MOST_READY);
 }
 
@@ -452,8 +454,8 @@ oss_drain_room(const OssDrain *drain, DrainLane *lane, int64 now)
 	DrainServer *server = bucket->server;
 	int			slots = server->max_concurrency - server->in_flight;
 	int			ready = bucket->nready + bucket->nclaimed;
-	int			room = Max(slots, 0) + reserve(server, now) - server->nready -
-	server->nclaimed;
+	int			room = Max(slots, 0) + reserve(&server->rate, now) -
+	server->nready - server->nclaimed;
 	int			allowed;
 
 	if (is_blocked(drain, lane))
@@ -463,6 +465,8 @@ oss_drain_room(const OssDrain *drain, DrainLane *lane, int64 now)
 			Max(1 - ready - bucket->in_flight, 0);
 	allowed = allowance(bucket, now);
 	room = Min(room, allowed - ready);
+	/* what waits for a slow bucket would keep others from getting ready */
+	room = Min(room, Max(slots, 0) + reserve(&bucket->rate, now) - ready);
 	if (room <= 0 && allowed > 0 && server->nready > 0 &&
 		bucket->nclaimed == 0 && is_ahead(lane))
 		room = Min(allowed, LEAST_READY);

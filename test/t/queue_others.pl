@@ -149,6 +149,21 @@ if (!$long)
 		'the limit is lifted: the bucket is drained');
 	is($oss->tally(bucket => 'desert')->{label_requests}, $sick_each - $failed, 'by a request for each image');
 
+	# a bucket that answers slowly is claimed as slowly: what waits for it would
+	# keep others from getting ready
+	$oss->fault(kind => 'delay', delay => 1000, bucket => 'marsh');
+	$test->bucket('marsh');
+	$test->sql('SELECT oss_labels.pause()');
+	enqueue_as(@$_, 2000) for [ ann => 'marsh' ], [ bob => 'brook' ];
+	$test->bucket('brook');
+	$test->sql('SELECT oss_labels.resume()');
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE bucket = 'brook'", '0'),
+		'beside a bucket that answers slowly another is drained');
+	my $asked = $oss->tally(bucket => 'marsh')->{label_requests};
+	cmp_ok($asked, '<', 2000, "when the slow one is not done ($asked of 2000 requests)");
+	$test->sql("DELETE FROM oss_labels.job WHERE bucket = 'marsh'");
+	ok($oss->wait_count(label_in_flight => 0), 'and nothing that was deleted is asked for');
+
 	# a bucket that never answers does not take all that may be in flight
 	$oss->fault(kind => 'hang', bucket => 'swamp');
 	$test->bucket('swamp');
