@@ -14,6 +14,7 @@
 #include "client/failure.h"
 #include "client/server_option.h"
 #include "commands/defrem.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -289,6 +290,27 @@ server_options_read(OssServer *server, List *options)
 		check_endpoint(server, endpoint);
 }
 
+/* Return the i-th option of a catalog, or NULL. */
+static const char *
+option_name(int i, Oid catalog)
+{
+	if (catalog != ForeignServerRelationId)
+		return credential_option_name(i);
+	return i < lengthof(server_options) ? server_options[i].name : NULL;
+}
+
+/* Return the names of all options of a catalog. */
+static const char *
+option_names(Oid catalog)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; option_name(i, catalog) != NULL; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", option_name(i, catalog));
+	return names.data;
+}
+
 /* Return the best match of name among the options of a catalog, or NULL. */
 static const char *
 nearest(const char *name, Oid catalog)
@@ -298,13 +320,9 @@ nearest(const char *name, Oid catalog)
 
 	for (int i = 0;; i++)
 	{
-		const char *candidate;
+		const char *candidate = option_name(i, catalog);
 		int			distance;
 
-		if (catalog == ForeignServerRelationId)
-			candidate = i < lengthof(server_options) ? server_options[i].name : NULL;
-		else
-			candidate = credential_option_name(i);
 		if (candidate == NULL)
 			return best;
 		distance = varstr_levenshtein_less_equal(name, strlen(name), candidate,
@@ -359,7 +377,7 @@ refuse_unknown(const char *name, Oid catalog)
 			 errmsg("invalid option \"%s\"", name),
 			 other != NULL ?
 			 errhint("Perhaps you meant the option \"%s\".", other) :
-			 errhint("The README lists the options.")));
+			 errhint("Valid options are: %s.", option_names(catalog))));
 }
 
 /* Check the options of a server as a whole. */

@@ -295,6 +295,24 @@ for my $file (sort keys %document)
 	}
 }
 
+# ---- the ledger names tests that exist ----
+
+my $proofs = 0;
+for my $table ($document{'test/README.md'} =~ /^\|[^\n]*\| proof \|\n\|[-|]+\n((?:\|.*\n)+)/mg)
+{
+	for my $line (split /\n/, $table)
+	{
+		# tests begin what stands between semicolons
+		for my $name (map { /`([a-z][\w\/.\-]+)`/g } map { /^ *((?:`[^` ]+`(?:, | and )?)+)/ } split /; /, (split /\|/, $line)[-1])
+		{
+			next if $name eq 'floors';
+			ok(exists_somewhere('test/README.md', $name =~ m{/} ? $name : "t/$name"), "test/README.md: proof $name exists");
+			$proofs++;
+		}
+	}
+}
+cmp_ok($proofs, '>', 100, 'there are proofs');
+
 # ---- the architecture, and what comments cite ----
 
 my $architecture = $document{'src/README.md'};
