@@ -437,7 +437,7 @@ END $$;
 COMMENT ON FUNCTION oss_labels.own_database() IS 'Internal: OID of the database in which the extension was made. Another one is a copy, whose jobs wait for resume()';
 
 /* Its name comes before job's, for pg_restore to have it first. */
-CREATE TABLE oss_labels.halted
+CREATE TABLE oss_labels.pause
 (
 	server text,
 	server_id oid NOT NULL DEFAULT 0,
@@ -455,21 +455,21 @@ CREATE TABLE oss_labels.halted
 );
 
 /* As image_label, for a publication FOR ALL TABLES. */
-ALTER TABLE oss_labels.halted REPLICA IDENTITY FULL;
+ALTER TABLE oss_labels.pause REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE oss_labels.halted IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
-COMMENT ON COLUMN oss_labels.halted.server IS 'name of the foreign server; null: the whole database';
-COMMENT ON COLUMN oss_labels.halted.server_id IS 'as in job';
-COMMENT ON COLUMN oss_labels.halted.requester IS 'OID of the role whose jobs only are meant; null: everybody''s';
-COMMENT ON COLUMN oss_labels.halted.requester_name IS 'name of that role at that time';
-COMMENT ON COLUMN oss_labels.halted.origin IS 'as in job';
-COMMENT ON COLUMN oss_labels.halted.bucket IS 'only this bucket; null: all';
-COMMENT ON COLUMN oss_labels.halted.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
-COMMENT ON COLUMN oss_labels.halted.since IS 'when it was paused';
-COMMENT ON COLUMN oss_labels.halted.lasts IS 'how long it lasts at most, for automatic pauses';
-COMMENT ON COLUMN oss_labels.halted."sqlstate" IS 'SQLSTATE of the error, of automatic pauses';
-COMMENT ON COLUMN oss_labels.halted.reason IS 'why, as the view queue shows it';
-COMMENT ON COLUMN oss_labels.halted.seen IS 'fingerprint of server and mapping when it was paused';
+COMMENT ON TABLE oss_labels.pause IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
+COMMENT ON COLUMN oss_labels.pause.server IS 'name of the foreign server; null: the whole database';
+COMMENT ON COLUMN oss_labels.pause.server_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.pause.requester IS 'OID of the role whose jobs only are meant; null: everybody''s';
+COMMENT ON COLUMN oss_labels.pause.requester_name IS 'name of that role at that time';
+COMMENT ON COLUMN oss_labels.pause.origin IS 'as in job';
+COMMENT ON COLUMN oss_labels.pause.bucket IS 'only this bucket; null: all';
+COMMENT ON COLUMN oss_labels.pause.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
+COMMENT ON COLUMN oss_labels.pause.since IS 'when it was paused';
+COMMENT ON COLUMN oss_labels.pause.lasts IS 'how long it lasts at most, for automatic pauses';
+COMMENT ON COLUMN oss_labels.pause."sqlstate" IS 'SQLSTATE of the error, of automatic pauses';
+COMMENT ON COLUMN oss_labels.pause.reason IS 'why, as the view queue shows it';
+COMMENT ON COLUMN oss_labels.pause.seen IS 'fingerprint of server and mapping when it was paused';
 
 /*
  * The tables have no row security, which would keep pg_dump from reading them
@@ -479,8 +479,8 @@ COMMENT ON COLUMN oss_labels.halted.seen IS 'fingerprint of server and mapping w
  * caller's, so they find out whose a row is as role_of() does, but with
  * functions of pg_catalog.
  */
-REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.halted FROM PUBLIC;
-GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.halted TO pg_monitor;
+REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.pause FROM PUBLIC;
+GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.pause TO pg_monitor;
 
 CREATE VIEW oss_labels.viewer AS
 	SELECT pg_catalog.hashint8extended(c.system_identifier, 0) & -4294967296 AS cluster,
@@ -535,7 +535,7 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 			THEN pg_catalog.pg_get_userbyid(h.requester)::text
 			ELSE h.requester_name END AS requester,
 		h.bucket, h.automatic, h.since, h."sqlstate", h.reason
-	FROM oss_labels.halted h CROSS JOIN oss_labels.viewer v
+	FROM oss_labels.pause h CROSS JOIN oss_labels.viewer v
 	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = h.server_id AND h.origin = v.origin
 	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
 			CASE WHEN h.origin & -4294967296 = v.cluster THEN h.requester
@@ -595,7 +595,7 @@ GRANT SELECT ON oss_labels.own_job, oss_labels.own_failed_job, oss_labels.own_pa
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.failed_job', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.halted', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.pause', '');
 
 CREATE FUNCTION oss_labels.may_prioritize()
 	RETURNS boolean
@@ -609,7 +609,7 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 		server name DEFAULT NULL, priority integer DEFAULT 0)
 	RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
-	AS 'MODULE_PATHNAME', 'oss_enqueue';
+	AS 'MODULE_PATHNAME', 'oss_labels_enqueue';
 
 COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS
 	'Queue an image for tagging in the caller''s transaction; returns job.job_id';
@@ -617,7 +617,7 @@ COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) 
 CREATE FUNCTION oss_labels.enqueue_trigger()
 	RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_enqueue_trigger';
+	AS 'MODULE_PATHNAME', 'oss_labels_enqueue_trigger';
 
 COMMENT ON FUNCTION oss_labels.enqueue_trigger() IS
 	'Trigger function that queues the images of inserted and updated rows and cancels those of deleted ones';
@@ -692,7 +692,7 @@ CREATE FUNCTION oss_labels.check_watch(relation regclass, key_column name,
 		condition text, OUT watch text)
 	RETURNS record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_check_watch';
+	AS 'MODULE_PATHNAME', 'oss_labels_check_watch';
 
 COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text) IS
 	'Internal: checks the arguments of watch() and remembers the table; watch() runs with its caller''s rights, so the caller needs EXECUTE on this too';
@@ -700,7 +700,7 @@ COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, n
 CREATE FUNCTION oss_labels.forget_watch(relation regclass)
 	RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_forget_watch';
+	AS 'MODULE_PATHNAME', 'oss_labels_forget_watch';
 
 COMMENT ON FUNCTION oss_labels.forget_watch(regclass) IS 'Internal: forgets a table in watched. watch() and unwatch() run with their caller''s rights, who therefore needs EXECUTE on this, too';
 
@@ -810,7 +810,7 @@ COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(); queued jobs a
 CREATE FUNCTION oss_labels.follow_ddl()
 	RETURNS event_trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_follow_ddl';
+	AS 'MODULE_PATHNAME', 'oss_labels_follow_ddl';
 
 COMMENT ON FUNCTION oss_labels.follow_ddl() IS
 	'Internal: event trigger that follows renamed servers and enabled triggers';
@@ -827,7 +827,7 @@ CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 		younger_than interval DEFAULT NULL)
 	RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_retry_failed';
+	AS 'MODULE_PATHNAME', 'oss_labels_retry_failed';
 
 COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS
 	'Queue failed jobs again, with all their attempts; returns how many';
@@ -835,7 +835,7 @@ COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS
 CREATE FUNCTION oss_labels.pause(server name DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_pause';
+	AS 'MODULE_PATHNAME', 'oss_labels_pause';
 
 COMMENT ON FUNCTION oss_labels.pause(name) IS
 	'Let the worker start nothing more for a server, or in the whole database when null; in effect at commit';
@@ -843,7 +843,7 @@ COMMENT ON FUNCTION oss_labels.pause(name) IS
 CREATE FUNCTION oss_labels.resume(server name DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_resume';
+	AS 'MODULE_PATHNAME', 'oss_labels_resume';
 
 COMMENT ON FUNCTION oss_labels.resume(name) IS
 	'Undo pause() and automatic pauses of a server, or pause() of the whole database when null; forget learned rates';
@@ -855,14 +855,14 @@ COMMENT ON FUNCTION oss_labels.resume(name) IS
 CREATE PROCEDURE oss_labels.process_queue(max_jobs bigint DEFAULT NULL,
 		server name DEFAULT NULL)
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'oss_process_queue';
+	AS 'MODULE_PATHNAME', 'oss_labels_process_queue';
 
 COMMENT ON PROCEDURE oss_labels.process_queue(bigint, name) IS
 	'Do the worker''s work in this session, committing as it goes; sends paid requests';
 
 CREATE PROCEDURE oss_labels.wait_for_queue(timeout interval DEFAULT NULL)
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'oss_wait_for_queue';
+	AS 'MODULE_PATHNAME', 'oss_labels_wait_for_queue';
 
 COMMENT ON PROCEDURE oss_labels.wait_for_queue(interval) IS
 	'Wait until none of the caller''s jobs is queued or in flight; paused ones are not waited for';
@@ -871,20 +871,20 @@ CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 		OUT state text, OUT last_error text, OUT since timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL SAFE ROWS 4
-	AS 'MODULE_PATHNAME', 'oss_worker_status';
+	AS 'MODULE_PATHNAME', 'oss_labels_worker_status';
 
 COMMENT ON FUNCTION oss_labels.worker_status() IS
 	'Internal: what the launcher and the workers are doing, for the view worker';
 
-CREATE FUNCTION oss_labels.flow_status(INOUT server text DEFAULT NULL,
+CREATE FUNCTION oss_labels.rate_status(INOUT server text DEFAULT NULL,
 		INOUT bucket text DEFAULT NULL, OUT images_per_second float8,
 		OUT requests_per_second_now float8, OUT slowed_down boolean,
 		OUT throttled bigint, OUT held_until timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 4
-	AS 'MODULE_PATHNAME', 'oss_flow_status';
+	AS 'MODULE_PATHNAME', 'oss_labels_rate_status';
 
-COMMENT ON FUNCTION oss_labels.flow_status(text, text) IS
+COMMENT ON FUNCTION oss_labels.rate_status(text, text) IS
 	'Images a second, present limit, throttles and waits of this database''s servers and buckets';
 
 CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
@@ -941,7 +941,7 @@ CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 		END AS eta
 	FROM buckets b
 	LEFT JOIN pauses p ON p.server = b.server AND p.bucket = b.bucket
-	LEFT JOIN LATERAL oss_labels.flow_status(b.server, b.bucket) s ON true;
+	LEFT JOIN LATERAL oss_labels.rate_status(b.server, b.bucket) s ON true;
 
 COMMENT ON VIEW oss_labels.queue IS
 	'The queue by server and bucket; roles see their own jobs, pg_monitor and the owner all';
@@ -970,13 +970,13 @@ COMMENT ON COLUMN oss_labels.worker.since IS 'when that state began';
 
 REVOKE ALL ON oss_labels.queue, oss_labels.worker FROM PUBLIC;
 GRANT SELECT ON oss_labels.queue, oss_labels.worker TO pg_monitor;
-GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.flow_status(text, text) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.rate_status(text, text) TO pg_monitor;
 GRANT USAGE ON SCHEMA oss_labels TO pg_monitor;
 
 CREATE FUNCTION oss_labels.announce()
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'oss_announce';
+	AS 'MODULE_PATHNAME', 'oss_labels_announce';
 
 COMMENT ON FUNCTION oss_labels.announce() IS 'Tell the launcher at commit that this database has the extension and perhaps work. Internal';
 
@@ -1140,7 +1140,7 @@ CREATE TABLE oss_labels.label_rule
 	hidden boolean NOT NULL DEFAULT false,
 	note text
 );
-COMMENT ON TABLE oss_labels.label_rule IS 'House rules for single labels, applied by label_effective, search() and whatever else reads labels; what is stored stays as it is';
+COMMENT ON TABLE oss_labels.label_rule IS 'House rules for single labels, applied by effective_label, search() and whatever else reads labels; what is stored stays as it is';
 COMMENT ON COLUMN oss_labels.label_rule.label_name IS 'the label, after aliases';
 COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS 'a machine''s label below this does not count; null: every one does';
 COMMENT ON COLUMN oss_labels.label_rule.hidden IS 'never shown';
@@ -1278,7 +1278,7 @@ COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, te
  * The planner orders join_collapse_limit (8) relations at most: beyond that, a
  * join with ten pictures reads all labels that there are.  Hence known_label and
  * label_alias are grouped here (max() takes an alias's one label) and what may
- * take a label away is in a CASE below: label_effective is five relations, and
+ * take a label away is in a CASE below: effective_label is five relations, and
  * leaves room for three tables of the user's.  There, the planner either looks
  * the corrections up for each label or reads them all once, as is cheaper.
  */
@@ -1302,7 +1302,7 @@ COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that is read
 COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS '0 to 1: a machine''s label below this does not count';
 COMMENT ON COLUMN oss_labels.effective_name.merged IS 'others are read as the same label';
 
-CREATE VIEW oss_labels.effective_label AS
+CREATE VIEW oss_labels.effective_image_label AS
 	SELECT l.image_id, n.label_name,
 		coalesce(p.label_name, l.parent_label_name) AS parent_label_name,
 		l.label_level, l.label_confidence, l.centric_score, l.language,
@@ -1341,37 +1341,37 @@ CREATE VIEW oss_labels.effective_label AS
 					AND (coalesce(b.label_confidence, -1), b.label_name)
 						> (coalesce(l.label_confidence, -1), l.label_name))
 			ELSE true END;
-COMMENT ON VIEW oss_labels.effective_label IS 'The rows of label_effective with image_id instead of the image, and the name as stored (raw_label_name). Free';
-COMMENT ON COLUMN oss_labels.effective_label.image_id IS 'image.image_id';
+COMMENT ON VIEW oss_labels.effective_image_label IS 'The rows of effective_label with image_id instead of the image, and the name as stored (raw_label_name). Free';
+COMMENT ON COLUMN oss_labels.effective_image_label.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.effective_image_label.label_name IS 'the label, after aliases';
+COMMENT ON COLUMN oss_labels.effective_image_label.parent_label_name IS 'the label above it, after aliases; null: none';
+COMMENT ON COLUMN oss_labels.effective_image_label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_image_label.label_confidence IS '0 to 1: how sure the service, or who added it, is';
+COMMENT ON COLUMN oss_labels.effective_image_label.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_image_label.language IS 'language of the name as stored; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_image_label.corrected IS 'added by a person';
+COMMENT ON COLUMN oss_labels.effective_image_label.raw_label_name IS 'the name as stored';
+
+CREATE VIEW oss_labels.effective_label AS
+	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
+		e.label_level, e.label_confidence, e.centric_score, e.language,
+		i.tagged_at, i.image_id, e.corrected
+	FROM oss_labels.image i
+	JOIN oss_labels.effective_image_label e ON e.image_id = i.image_id;
+COMMENT ON VIEW oss_labels.effective_label IS
+	'Stored labels after aliases, house rules and corrections; for reports, joins USING (bucket, key)';
+COMMENT ON COLUMN oss_labels.effective_label.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.effective_label.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.effective_label.version_id IS 'version that was asked for; null: the current one at that time';
 COMMENT ON COLUMN oss_labels.effective_label.label_name IS 'the label, after aliases';
 COMMENT ON COLUMN oss_labels.effective_label.parent_label_name IS 'the label above it, after aliases; null: none';
 COMMENT ON COLUMN oss_labels.effective_label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
 COMMENT ON COLUMN oss_labels.effective_label.label_confidence IS '0 to 1: how sure the service, or who added it, is';
 COMMENT ON COLUMN oss_labels.effective_label.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
 COMMENT ON COLUMN oss_labels.effective_label.language IS 'language of the name as stored; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.tagged_at IS 'when the request that brought these labels was made';
+COMMENT ON COLUMN oss_labels.effective_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_label.corrected IS 'added by a person';
-COMMENT ON COLUMN oss_labels.effective_label.raw_label_name IS 'the name as stored';
-
-CREATE VIEW oss_labels.label_effective AS
-	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
-		e.label_level, e.label_confidence, e.centric_score, e.language,
-		i.tagged_at, i.image_id, e.corrected
-	FROM oss_labels.image i
-	JOIN oss_labels.effective_label e ON e.image_id = i.image_id;
-COMMENT ON VIEW oss_labels.label_effective IS
-	'Stored labels after aliases, house rules and corrections; for reports, joins USING (bucket, key)';
-COMMENT ON COLUMN oss_labels.label_effective.bucket IS 'name of the bucket';
-COMMENT ON COLUMN oss_labels.label_effective.key IS 'key of the object';
-COMMENT ON COLUMN oss_labels.label_effective.version_id IS 'version that was asked for; null: the current one at that time';
-COMMENT ON COLUMN oss_labels.label_effective.label_name IS 'the label, after aliases';
-COMMENT ON COLUMN oss_labels.label_effective.parent_label_name IS 'the label above it, after aliases; null: none';
-COMMENT ON COLUMN oss_labels.label_effective.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
-COMMENT ON COLUMN oss_labels.label_effective.label_confidence IS '0 to 1: how sure the service, or who added it, is';
-COMMENT ON COLUMN oss_labels.label_effective.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
-COMMENT ON COLUMN oss_labels.label_effective.language IS 'language of the name as stored; null: added by a person';
-COMMENT ON COLUMN oss_labels.label_effective.tagged_at IS 'when the request that brought these labels was made';
-COMMENT ON COLUMN oss_labels.label_effective.image_id IS 'image.image_id';
-COMMENT ON COLUMN oss_labels.label_effective.corrected IS 'added by a person';
 
 CREATE VIEW oss_labels.label_rollup AS
 	SELECT e.parent_label_name, e.label_name,
@@ -1379,7 +1379,7 @@ CREATE VIEW oss_labels.label_rollup AS
 		pg_catalog.count(DISTINCT e.image_id) AS images,
 		pg_catalog.max(e.label_confidence) AS max_confidence,
 		pg_catalog.avg(e.label_confidence) AS avg_confidence
-	FROM oss_labels.effective_label e
+	FROM oss_labels.effective_image_label e
 	GROUP BY GROUPING SETS ((e.parent_label_name), (e.parent_label_name, e.label_name));
 COMMENT ON VIEW oss_labels.label_rollup IS
 	'Images by parent and child label, after the house rules: a row per parent (total is true) and one per label';
@@ -1395,13 +1395,13 @@ COMMENT ON COLUMN oss_labels.label_rollup.avg_confidence IS '0 to 1: the mean';
 CREATE TYPE oss_labels.label_query;
 
 CREATE FUNCTION oss_labels.label_query_in(cstring) RETURNS oss_labels.label_query
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_in';
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_labels_label_query_in';
 CREATE FUNCTION oss_labels.label_query_out(oss_labels.label_query) RETURNS cstring
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_out';
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_labels_label_query_out';
 CREATE FUNCTION oss_labels.label_query_recv(internal) RETURNS oss_labels.label_query
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_recv';
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_labels_label_query_recv';
 CREATE FUNCTION oss_labels.label_query_send(oss_labels.label_query) RETURNS bytea
-	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_label_query_send';
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'oss_labels_label_query_send';
 
 CREATE TYPE oss_labels.label_query (
 	INPUT = oss_labels.label_query_in,
@@ -1427,15 +1427,15 @@ COMMENT ON CAST (text AS oss_labels.label_query) IS 'reads a label_query';
 CREATE FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query)
 RETURNS oss_labels.label_query
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'oss_label_query_and';
+AS 'MODULE_PATHNAME', 'oss_labels_label_query_and';
 CREATE FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query)
 RETURNS oss_labels.label_query
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'oss_label_query_or';
+AS 'MODULE_PATHNAME', 'oss_labels_label_query_or';
 CREATE FUNCTION oss_labels.label_query_not(oss_labels.label_query)
 RETURNS oss_labels.label_query
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'oss_label_query_not';
+AS 'MODULE_PATHNAME', 'oss_labels_label_query_not';
 COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query) IS 'Internal: both queries, the operator &&. Free; for roles with EXECUTE';
 COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Internal: either query, the operator ||. Free; for roles with EXECUTE';
 COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Internal: not the query, the operator !!. Free; for roles with EXECUTE';
@@ -1723,7 +1723,7 @@ BEGIN ATOMIC
 	FROM (SELECT e.image_id, pg_catalog.array_agg(e.label_name ORDER BY e.label_name) AS names,
 			pg_catalog.array_agg(oss_labels.label_weight(e.label_confidence, e.centric_score)
 				ORDER BY e.label_name) AS weights
-		FROM oss_labels.effective_label e
+		FROM oss_labels.effective_image_label e
 		WHERE e.image_id = ANY (ARRAY(
 			SELECT o.image_id FROM oss_labels.image o
 			WHERE o.bucket = related_images.bucket AND o.key = related_images.key
@@ -1768,7 +1768,7 @@ BEGIN ATOMIC
 				AS dimension,
 			pg_catalog.sum(oss_labels.label_weight(e.label_confidence, e.centric_score))::real
 				AS weight
-		FROM oss_labels.effective_label e
+		FROM oss_labels.effective_image_label e
 		WHERE e.image_id = ANY (ARRAY(
 			SELECT i.image_id FROM oss_labels.image i
 			WHERE i.bucket = image_sparsevec.bucket AND i.key = image_sparsevec.key
@@ -1789,8 +1789,8 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON oss_labels.image, oss_labels.image_label, '
 		'oss_labels.label, oss_labels.known_label, oss_labels.label_rule, '
 		'oss_labels.label_alias, oss_labels.label_correction, '
-		'oss_labels.effective_name, oss_labels.effective_label, '
-		'oss_labels.label_effective, oss_labels.label_rollup, oss_labels.album, '
+		'oss_labels.effective_name, oss_labels.effective_image_label, '
+		'oss_labels.effective_label, oss_labels.label_rollup, oss_labels.album, '
 		'oss_labels.album_pin, oss_labels.album_member TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.labels_of, '
 		'oss_labels.search, oss_labels.search_ids, oss_labels.image_matches, '
@@ -1839,8 +1839,8 @@ COMMENT ON PROCEDURE oss_labels.revoke_priority(regrole) IS
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,
 	oss_labels.label_alias, oss_labels.label_correction,
-	oss_labels.effective_name, oss_labels.effective_label,
-	oss_labels.label_effective, oss_labels.label_rollup,
+	oss_labels.effective_name, oss_labels.effective_image_label,
+	oss_labels.effective_label, oss_labels.label_rollup,
 	oss_labels.album, oss_labels.album_pin, oss_labels.album_member FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.known_label', '');

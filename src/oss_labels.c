@@ -37,7 +37,7 @@ define_request_settings(void)
 							   NULL,
 							   &oss_metadata_endpoint, OSS_METADATA_ENDPOINT,
 							   PGC_SUSET, GUC_SUPERUSER_ONLY,
-							   credential_metadata_endpoint_check, NULL, NULL);
+							   oss_credential_metadata_endpoint_check, NULL, NULL);
 }
 
 /* Define the settings of the pipeline. */
@@ -62,7 +62,7 @@ _PG_init(void)
 {
 	define_request_settings();
 	define_pipeline_settings();
-	oss_shared_init();
+	oss_worker_shmem_init();
 	oss_launcher_init();
 	oss_ddl_init();
 	MarkGUCPrefixReserved("oss_labels");

@@ -35,7 +35,7 @@ typedef struct Patient
 {
 	OssResult	result;
 	const char *name;			/* of the server; NULL: the one to be found */
-	const char *step;			/* of resolve(), for its error */
+	const char *step;			/* of resolve_endpoint(), for its error */
 	OssServer  *server;
 	OssCredentials who;			/* copies: other requests of the process may
 								 * renew the server's meanwhile */
@@ -45,8 +45,8 @@ typedef struct Patient
 
 /* Report a finding. */
 static void
-report(Patient *p, const char *check, bool ok, const char *detail,
-	   const char *hint)
+report_check(Patient *p, const char *check, bool ok, const char *detail,
+			 const char *hint)
 {
 	Datum		values[CHECK_COLUMNS];
 	bool		nulls[CHECK_COLUMNS] = {false};
@@ -76,10 +76,10 @@ report_unknown(Patient *p, const char *check, const char *detail,
 static bool
 report_failure(Patient *p, const char *check, const OssFailure *failure)
 {
-	report(p, check, false,
-		   failure->detail != NULL && failure->detail[0] != '\0' ?
-		   psprintf("%s\n%s", failure->message, failure->detail) :
-		   failure->message, failure->hint);
+	report_check(p, check, false,
+				 failure->detail != NULL && failure->detail[0] != '\0' ?
+				 psprintf("%s\n%s", failure->message, failure->detail) :
+				 failure->message, failure->hint);
 	return false;
 }
 
@@ -112,7 +112,7 @@ copy_credentials(const OssCredentials *who)
 
 /* Resolve the server, and the credentials with it. */
 static void
-resolve(void *arg)
+resolve_endpoint(void *arg)
 {
 	Patient    *p = arg;
 	OssCredentials who;
@@ -121,7 +121,7 @@ resolve(void *arg)
 	oss_server_oid(p->name, GetUserId());
 	p->step = "mapping";
 	p->server = oss_server_get(p->name, GetUserId());
-	oss_server_hold(p->server);
+	oss_server_pin_in_context(p->server);
 	p->step = "credentials";
 	oss_server_credentials(p->server, &who);
 	p->who = copy_credentials(&who);
@@ -144,21 +144,21 @@ is_finding(const ErrorData *error)
 }
 
 /*
- * Run resolve() and turn its error into a finding.  Catalogs are read, so it
+ * Run resolve_endpoint() and turn its error into a finding.  Catalogs are read, so it
  * takes a subtransaction to catch the error.
  */
 static bool
 check_catalogs(Patient *p)
 {
-	ErrorData  *error = oss_subtransaction(resolve, p);
+	ErrorData  *error = oss_subtransaction(resolve_endpoint, p);
 
 	if (error == NULL)
 		return true;
 	if (!is_finding(error))
 		ReThrowError(error);
-	report(p, p->step, false,
-		   error->detail ? psprintf("%s\n%s", error->message, error->detail) :
-		   error->message, error->hint);
+	report_check(p, p->step, false,
+				 error->detail ? psprintf("%s\n%s", error->message, error->detail) :
+				 error->message, error->hint);
 	return false;
 }
 
@@ -169,17 +169,17 @@ report_catalogs(Patient *p)
 	static const char *const addressing[] = {"virtual", "path", "cname"};
 	const OssServer *s = p->server;
 
-	report(p, "server", true, psprintf("\"%s\"", s->name), NULL);
-	report(p, "options", true,
-		   psprintf("region %s, endpoint %s://%s:%d, addressing %s", s->region,
-					s->endpoint.https ? "https" : "http", s->endpoint.host,
-					s->endpoint.port, addressing[s->addressing]), NULL);
-	report(p, "mapping", true,
-		   psprintf("of %s", s->public_mapping ? "PUBLIC" :
-					psprintf("role \"%s\"", GetUserNameFromId(s->userid, false))),
-		   NULL);
-	report(p, "credentials", true,
-		   psprintf("source %s", credential_source_name(s->source)), NULL);
+	report_check(p, "server", true, psprintf("\"%s\"", s->name), NULL);
+	report_check(p, "options", true,
+				 psprintf("region %s, endpoint %s://%s:%d, addressing %s", s->region,
+						  s->endpoint.https ? "https" : "http", s->endpoint.host,
+						  s->endpoint.port, addressing[s->addressing]), NULL);
+	report_check(p, "mapping", true,
+				 psprintf("of %s", s->public_mapping ? "PUBLIC" :
+						  psprintf("role \"%s\"", GetUserNameFromId(s->userid, false))),
+				 NULL);
+	report_check(p, "credentials", true,
+				 psprintf("source %s", oss_credential_source_name(s->source)), NULL);
 }
 
 /* Report how far an unsigned request got; returns whether it got there. */
@@ -188,21 +188,21 @@ report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
 {
 	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
 		return report_failure(p, "dns", failure);
-	report(p, "dns", true, psprintf("%s is %s, %lld ms", p->server->endpoint.host,
-									a->address[0] ? a->address : "known",
-									(long long) (a->dns_us / 1000)), NULL);
+	report_check(p, "dns", true, psprintf("%s is %s, %lld ms", p->server->endpoint.host,
+										  a->address[0] ? a->address : "known",
+										  (long long) (a->dns_us / 1000)), NULL);
 	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
 		(a->end == HTTP_TIMEOUT && !a->connected))
 		return report_failure(p, "tcp", failure);
-	report(p, "tcp", true, a->new_connection ?
-		   psprintf("connected in %lld ms",
-					(long long) (Max(a->connect_us - a->dns_us, 0) / 1000)) :
-		   "a connection was open already", NULL);
+	report_check(p, "tcp", true, a->new_connection ?
+				 psprintf("connected in %lld ms",
+						  (long long) (Max(a->connect_us - a->dns_us, 0) / 1000)) :
+				 "a connection was open already", NULL);
 	if (a->end == HTTP_TLS || a->end == HTTP_CERTIFICATE ||
 		(a->end == HTTP_TIMEOUT && a->sent_us == 0))
 		return report_failure(p, "tls", failure);
-	report(p, "tls", true, p->server->endpoint.https ?
-		   "certificate accepted" : "not used: plain http on loopback", NULL);
+	report_check(p, "tls", true, p->server->endpoint.https ?
+				 "certificate accepted" : "not used: plain http on loopback", NULL);
 	if (a->end != HTTP_ANSWERED)
 		return report_failure(p, "answer", failure);
 	return true;
@@ -212,23 +212,23 @@ report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
 static void
 report_clock(Patient *p, const HttpAnswer *a)
 {
-	time_t		theirs = http_parse_date(a->date);
+	time_t		theirs = oss_http_parse_date(a->date);
 	long		skew;
 
 	if (theirs == (time_t) -1)
 	{
-		report(p, "clock", false, "the answer has no Date",
-			   "Check that the endpoint is OSS itself and no proxy answers in its place.");
+		report_check(p, "clock", false, "the answer has no Date",
+					 "Check that the endpoint is OSS itself and no proxy answers in its place.");
 		return;
 	}
 	skew = (long) (time(NULL) - theirs);
 	if (labs(skew) >= MAX_SKEW_SECONDS)
 		oss_correct_clock(p->server, a->date);
-	report(p, "clock", labs(skew) < MAX_SKEW_SECONDS,
-		   psprintf("ours differs by %ld s, %d s are tolerated", skew,
-					MAX_SKEW_SECONDS),
-		   labs(skew) < MAX_SKEW_SECONDS ? NULL :
-		   "Requests reckon with it, but let NTP set the clock of the database server.");
+	report_check(p, "clock", labs(skew) < MAX_SKEW_SECONDS,
+				 psprintf("ours differs by %ld s, %d s are tolerated", skew,
+						  MAX_SKEW_SECONDS),
+				 labs(skew) < MAX_SKEW_SECONDS ? NULL :
+				 "Requests reckon with it, but let NTP set the clock of the database server.");
 }
 
 /* Report on network and clock with one unsigned request. */
@@ -289,9 +289,9 @@ report_bucket(Patient *p, const OssFailure *failure)
 					   "Give a key that the role may read: a policy may be for a prefix.");
 		return true;
 	}
-	report(p, "bucket", true, denied ? psprintf("\"%s\" is there", p->bucket) :
-		   psprintf("\"%s\" is in region %s", p->bucket, p->server->region),
-		   NULL);
+	report_check(p, "bucket", true, denied ? psprintf("\"%s\" is there", p->bucket) :
+				 psprintf("\"%s\" is in region %s", p->bucket, p->server->region),
+				 NULL);
 	return true;
 }
 
@@ -312,12 +312,12 @@ check_object(Patient *p)
 
 	if (failure != NULL && blames_signature(failure))
 		return report_failure(p, "signature", failure);
-	report(p, "signature", true, "accepted", NULL);
+	report_check(p, "signature", true, "accepted", NULL);
 	if (!report_bucket(p, failure) || p->key == NULL)
 		return false;
 	if (failure != NULL)
 		return report_failure(p, "key", failure);
-	report(p, "key", true, psprintf("readable, %s", a->content_type), NULL);
+	report_check(p, "key", true, psprintf("readable, %s", a->content_type), NULL);
 	return true;
 }
 
@@ -327,20 +327,20 @@ check_labels(Patient *p)
 {
 	OssLabelsSpec spec = {.server = p->server,.bucket = p->bucket,.key = p->key};
 	OssGroup   *group;
-	OssRequest *request = detect_run(&spec, &group);
+	OssRequest *request = oss_detect_run(&spec, &group);
 	const OssFailure *failure;
 	OssLabel   *labels;
 	Jsonb	   *answer = NULL;
 
 	if ((failure = oss_request_failure(request)) == NULL)
-		answer = oss_answer_parse(request, &failure);
+		answer = oss_response_parse(request, &failure);
 	if (failure != NULL)
 		report_failure(p, "labels", failure);
 	else
-		report(p, "labels", true,
-			   psprintf("%d labels; this check cost %d paid request",
-						oss_answer_labels(answer, false, &labels),
-						oss_request_attempts(request)), NULL);
+		report_check(p, "labels", true,
+					 psprintf("%d labels; this check cost %d paid request",
+							  oss_response_labels(answer, false, &labels),
+							  oss_request_attempts(request)), NULL);
 	oss_group_free(group);
 }
 
@@ -370,8 +370,8 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 	if (!check_network(&p))
 		return (Datum) 0;
 	if (p.bucket == NULL)
-		report(&p, "bucket", true, "not checked",
-			   "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
+		report_check(&p, "bucket", true, "not checked",
+					 "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
 	else if (check_names(&p) && check_object(&p))
 		check_labels(&p);
 	return (Datum) 0;

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * detect.c
- *	  detect(), try_detect() and detect_json(): one request, its rows.
+ *	  return_labels(), try_detect() and detect_json(): one request, its rows.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,7 +17,7 @@ PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
 /* Turn SQL arguments into a spec. */
 bool
-detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
+oss_detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 {
 	memset(spec, 0, sizeof(*spec));
 	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
@@ -50,7 +50,7 @@ make_rows(int nrows, bool is_try)
 
 /* Set one column of a row. */
 static void
-put(Datum *value, bool *null, Datum datum, bool present)
+put_column(Datum *value, bool *null, Datum datum, bool present)
 {
 	*null = !present;
 	*value = present ? datum : (Datum) 0;
@@ -60,13 +60,13 @@ put(Datum *value, bool *null, Datum datum, bool present)
 static void
 put_label(Datum *values, bool *nulls, const OssLabel *label)
 {
-	put(&values[0], &nulls[0], PointerGetDatum(label->name), label->name != NULL);
-	put(&values[1], &nulls[1], PointerGetDatum(label->parent), label->parent != NULL);
-	put(&values[2], &nulls[2], Int32GetDatum(label->level), label->has_level);
-	put(&values[3], &nulls[3], Float8GetDatum(label->confidence), label->has_confidence);
-	put(&values[4], &nulls[4], Float8GetDatum(label->centric), label->has_centric);
-	put(&values[5], &nulls[5], PointerGetDatum(label->language), label->language != NULL);
-	put(&values[6], &nulls[6], JsonbPGetDatum(label->raw), true);
+	put_column(&values[0], &nulls[0], PointerGetDatum(label->name), label->name != NULL);
+	put_column(&values[1], &nulls[1], PointerGetDatum(label->parent), label->parent != NULL);
+	put_column(&values[2], &nulls[2], Int32GetDatum(label->level), label->has_level);
+	put_column(&values[3], &nulls[3], Float8GetDatum(label->confidence), label->has_confidence);
+	put_column(&values[4], &nulls[4], Float8GetDatum(label->centric), label->has_centric);
+	put_column(&values[5], &nulls[5], PointerGetDatum(label->language), label->language != NULL);
+	put_column(&values[6], &nulls[6], JsonbPGetDatum(label->raw), true);
 }
 
 /* Set the four columns that try_detect() has besides. */
@@ -74,7 +74,7 @@ static void
 put_outcome(Datum *values, bool *nulls, int status, const char *code,
 			const char *message, const char *request_id)
 {
-	put(&values[0], &nulls[0], Int32GetDatum(status), status != 0);
+	put_column(&values[0], &nulls[0], Int32GetDatum(status), status != 0);
 	values[1] = oss_text_or_null(code, &nulls[1]);
 	values[2] = oss_text_or_null(message, &nulls[2]);
 	values[3] = oss_text_or_null(request_id, &nulls[3]);
@@ -82,7 +82,7 @@ put_outcome(Datum *values, bool *nulls, int status, const char *code,
 
 /* Make the rows of a failure. */
 DetectRows *
-detect_failure_rows(const OssFailure *failure, bool is_try)
+oss_detect_failure_rows(const OssFailure *failure, bool is_try)
 {
 	DetectRows *rows;
 	char	   *message;
@@ -102,7 +102,7 @@ detect_failure_rows(const OssFailure *failure, bool is_try)
 
 /* Make the rows of a finished request. */
 DetectRows *
-detect_rows(const OssRequest *request, bool is_try)
+oss_detect_rows(const OssRequest *request, bool is_try)
 {
 	const OssFailure *failure = oss_request_failure(request);
 	const char *request_id = oss_request_id(request);
@@ -112,10 +112,10 @@ detect_rows(const OssRequest *request, bool is_try)
 	int			n;
 
 	if (failure == NULL)
-		answer = oss_answer_parse(request, &failure);
+		answer = oss_response_parse(request, &failure);
 	if (failure != NULL)
-		return detect_failure_rows(failure, is_try);
-	n = oss_answer_labels(answer, true, &labels);
+		return oss_detect_failure_rows(failure, is_try);
+	n = oss_response_labels(answer, true, &labels);
 	rows = make_rows(n, is_try);
 	for (int i = 0; i < n; i++)
 	{
@@ -132,10 +132,10 @@ detect_rows(const OssRequest *request, bool is_try)
 
 /* Make the rows of a stored answer. */
 DetectRows *
-detect_document_rows(const Jsonb *answer, double least)
+oss_detect_document_rows(const Jsonb *answer, double least)
 {
 	OssLabel   *labels;
-	int			n = oss_answer_labels(answer, true, &labels);
+	int			n = oss_response_labels(answer, true, &labels);
 	DetectRows *rows = make_rows(n, false);
 
 	rows->nrows = 0;
@@ -164,7 +164,7 @@ call_arguments(FunctionCallInfo fcinfo, Datum *args, bool *nulls)
 
 /* Add rows to the result of a function. */
 void
-detect_add_rows(const OssResult *result, const DetectRows *rows)
+oss_detect_add_rows(const OssResult *result, const DetectRows *rows)
 {
 	for (int i = 0; i < rows->nrows; i++)
 		oss_result_add(result, rows->values + i * rows->ncolumns,
@@ -173,7 +173,7 @@ detect_add_rows(const OssResult *result, const DetectRows *rows)
 
 /* Send one request and wait for its end. */
 OssRequest *
-detect_run(const OssLabelsSpec *spec, OssGroup **group)
+oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 {
 	OssRequest *request;
 
@@ -189,7 +189,7 @@ detect_run(const OssLabelsSpec *spec, OssGroup **group)
 
 /* Return the labels of one image as a set. */
 static Datum
-detect(FunctionCallInfo fcinfo, bool is_try)
+return_labels(FunctionCallInfo fcinfo, bool is_try)
 {
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[DETECT_ARGUMENTS];
@@ -200,29 +200,29 @@ detect(FunctionCallInfo fcinfo, bool is_try)
 	DetectRows *rows;
 
 	call_arguments(fcinfo, args, nulls);
-	if (!detect_spec(args, nulls, &spec))
+	if (!oss_detect_spec(args, nulls, &spec))
 		return (Datum) 0;
 	failure = oss_spec_failure(&spec);
-	rows = failure != NULL ? detect_failure_rows(failure, is_try) :
-		detect_rows(detect_run(&spec, &group), is_try);
-	detect_add_rows(&result, rows);
+	rows = failure != NULL ? oss_detect_failure_rows(failure, is_try) :
+		oss_detect_rows(oss_detect_run(&spec, &group), is_try);
+	oss_detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);
 	return (Datum) 0;
 }
 
-/* detect(bucket, key, thr, version_id, server) */
+/* return_labels(bucket, key, thr, version_id, server) */
 Datum
 oss_labels_detect(PG_FUNCTION_ARGS)
 {
-	return detect(fcinfo, false);
+	return return_labels(fcinfo, false);
 }
 
 /* try_detect(bucket, key, thr, version_id, server) */
 Datum
 oss_labels_try_detect(PG_FUNCTION_ARGS)
 {
-	return detect(fcinfo, true);
+	return return_labels(fcinfo, true);
 }
 
 /* detect_json(bucket, key, thr, version_id, server) */
@@ -238,13 +238,13 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	Jsonb	   *answer = NULL;
 
 	call_arguments(fcinfo, args, nulls);
-	if (!detect_spec(args, nulls, &spec))
+	if (!oss_detect_spec(args, nulls, &spec))
 		PG_RETURN_NULL();
 	if ((failure = oss_spec_failure(&spec)) != NULL)
 		oss_failure_throw(failure);
-	request = detect_run(&spec, &group);
+	request = oss_detect_run(&spec, &group);
 	if ((failure = oss_request_failure(request)) == NULL)
-		answer = oss_answer_parse(request, &failure);
+		answer = oss_response_parse(request, &failure);
 	if (failure != NULL)
 		oss_failure_throw(failure);
 	oss_group_free(group);

@@ -47,31 +47,31 @@ typedef struct DetectRows
  * oss_server_get(); 22021, 22P05 for text that UTF-8 can't hold.  Illegal
  * bucket names and so on are oss_spec_failure()'s to find.
  */
-extern bool detect_spec(const Datum *args, const bool *nulls,
-						OssLabelsSpec *spec);
+extern bool oss_detect_spec(const Datum *args, const bool *nulls,
+							OssLabelsSpec *spec);
 
 /*
  * Send one request and wait for its end; *group, in CurrentMemoryContext, owns
  * it.  Errors: those of oss_group_wait().
  */
-extern OssRequest *detect_run(const OssLabelsSpec *spec, OssGroup **group);
+extern OssRequest *oss_detect_run(const OssLabelsSpec *spec, OssGroup **group);
 
 /*
  * Make the rows of a finished request, in CurrentMemoryContext.  A failure is
  * raised, or for try_detect() one row unless it lies in the set-up.
  */
-extern DetectRows *detect_rows(const OssRequest *request, bool is_try);
+extern DetectRows *oss_detect_rows(const OssRequest *request, bool is_try);
 
 /* The same for a failure that came before any request. */
-extern DetectRows *detect_failure_rows(const OssFailure *failure, bool is_try);
+extern DetectRows *oss_detect_failure_rows(const OssFailure *failure, bool is_try);
 
 /*
  * Make the rows of a stored answer, as of detect(): those of labels with a
  * confidence of least or more, or without any.
  */
-extern DetectRows *detect_document_rows(const Jsonb *answer, double least);
+extern DetectRows *oss_detect_document_rows(const Jsonb *answer, double least);
 
 /* Add rows to the result of a function that has these columns. */
-extern void detect_add_rows(const OssResult *result, const DetectRows *rows);
+extern void oss_detect_add_rows(const OssResult *result, const DetectRows *rows);
 
 #endif							/* OSS_DETECT_H */

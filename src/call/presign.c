@@ -61,7 +61,7 @@ living_seconds(const OssServer *server, long expires, bool told, long left)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("a presigned URL cannot outlive the key that signs it"),
 			 errdetail("The URL is to live for %ld seconds, but the key from source \"%s\" ends in %ld seconds, at %s.",
-					   expires, credential_source_name(server->source), left,
+					   expires, oss_credential_source_name(server->source), left,
 					   timestamptz_to_str(GetCurrentTimestamp() + left * USECS_PER_SEC)),
 			 errhint("Ask for a shorter expires, or use a user mapping with an access key that does not expire.")));
 	return 0;
@@ -109,7 +109,7 @@ oss_labels_presign(PG_FUNCTION_ARGS)
 								 GetUserId());
 
 	/* waiting for credentials may handle an invalidation */
-	oss_server_hold(spec.server);
+	oss_server_pin_in_context(spec.server);
 	expires = living_seconds(spec.server, expires, told,
 							 oss_server_credentials_for(spec.server, expires, &who));
 	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(spec.server, &target, &who,

@@ -115,7 +115,7 @@ forget_idle(HTAB *table)
 
 /* Make a server's table of buckets. */
 static HTAB *
-make_table(MemoryContext context)
+make_access_table(MemoryContext context)
 {
 	HASHCTL		ctl = {0};
 
@@ -134,7 +134,7 @@ oss_access_join(OssServer *server, const char *bucket)
 	bool		found;
 
 	if (server->buckets == NULL)
-		server->buckets = make_table(server->context);
+		server->buckets = make_access_table(server->context);
 	if (hash_get_num_entries(server->buckets) > MANY_BUCKETS)
 		forget_idle(server->buckets);
 	access = hash_search(server->buckets, bucket, HASH_ENTER, &found);
@@ -196,7 +196,7 @@ note_readable(OssAccess *access, const char *key)
 
 	access->denied = 0;
 	access->elsewhere = 0;
-	access->proof_until = http_now() + PROOF_US;
+	access->proof_until = oss_http_now() + PROOF_US;
 	if (!knows_directory(access, directory))
 		access->directories[access->ndirectories++ % DIRECTORIES] = directory;
 }
@@ -214,7 +214,7 @@ static bool
 note_denial(OssAccess *access, const char *key)
 {
 	access->elsewhere++;
-	if (!is_proven(access, http_now()) ||
+	if (!is_proven(access, oss_http_now()) ||
 		knows_directory(access, directory_of(key)))
 		access->denied++;
 	return access->denied >= DENIED_LIMIT ||
@@ -227,7 +227,7 @@ another_is_proven(const OssAccess *access)
 {
 	HASH_SEQ_STATUS seq;
 	OssAccess  *other;
-	int64		now = http_now();
+	int64		now = oss_http_now();
 	bool		proven = false;
 
 	hash_seq_init(&seq, access->server->buckets);

@@ -24,7 +24,7 @@ extern OssAccess *oss_access_join(OssServer *server, const char *bucket);
 extern void oss_access_leave(OssAccess *access);
 
 /*
- * Return 0 when a request may start at that time, of http_now(), else for how
+ * Return 0 when a request may start at that time, of oss_http_now(), else for how
  * many ms to wait unless one ends.
  */
 extern long oss_access_wait(OssAccess *access, int64 now);

@@ -4,7 +4,7 @@
  *
  * A fetch is a chain of transfers on the process's event loop.  Nothing but a
  * flag is set when one of them is done; the next step is done in
- * credential_get(), by whichever request asks first.  So a query that is
+ * oss_credential_get(), by whichever request asks first.  So a query that is
  * cancelled leaves a fetch that the next one goes on with, or begins anew when
  * it has been waiting for too long.
  *-------------------------------------------------------------------------
@@ -65,7 +65,7 @@ wipe_on_reset(void *arg)
 
 	/* The fetch's memory, a child, is gone already. */
 	source->fetching = NULL;
-	credential_cache_give_up(&source->identity, &source->ticket);
+	oss_credential_cache_give_up(&source->identity, &source->ticket);
 	wipe_key(&source->key);
 	wipe_string(&source->options.access_key_secret);
 	wipe_string(&source->options.security_token);
@@ -98,17 +98,17 @@ make_source(MemoryContext parent)
 
 /* Make the source that a mapping's options describe. */
 CredentialSource *
-credential_source_make(MemoryContext context, List *options)
+oss_credential_source_make(MemoryContext context, List *options)
 {
 	CredentialSource *source;
 
-	credential_options_check(options);
+	oss_credential_options_check(options);
 	source = make_source(context);
-	credential_options_read(&source->options, source->context, options);
-	source->provider = &credential_static;
+	oss_credential_options_read(&source->options, source->context, options);
+	source->provider = &oss_credential_static;
 	if (source->options.credential_source != NULL)
 		source->provider =
-			credential_provider_by_name(source->options.credential_source);
+			oss_credential_provider_by_name(source->options.credential_source);
 	if (source->provider == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -118,8 +118,8 @@ credential_source_make(MemoryContext context, List *options)
 
 /* Let a source share its keys. */
 void
-credential_source_share(CredentialSource *source, Oid mapping,
-						const uint8 *digest, int64 read_at)
+oss_credential_source_share(CredentialSource *source, Oid mapping,
+							const uint8 *digest, int64 read_at)
 {
 	source->identity.mapping = mapping;
 	source->identity.read_at = source->provider->renewable ? read_at : 0;
@@ -128,14 +128,14 @@ credential_source_share(CredentialSource *source, Oid mapping,
 
 /* Return the source's name. */
 const char *
-credential_source_name(const CredentialSource *source)
+oss_credential_source_name(const CredentialSource *source)
 {
 	return source->provider->name;
 }
 
 /* Give up the fetch under way, if any. */
 static void
-end_fetch(CredentialSource *source)
+end_credential_fetch(CredentialSource *source)
 {
 	source->fetching = NULL;
 	source->transfer = NULL;
@@ -146,7 +146,7 @@ end_fetch(CredentialSource *source)
 
 /* Has a span passed since then, or the clock been set back before it? */
 static bool
-passed(TimestampTz since, int64 span, TimestampTz now)
+time_has_passed(TimestampTz since, int64 span, TimestampTz now)
 {
 	return now - since >= span || now < since;
 }
@@ -193,7 +193,7 @@ remember_failure(CredentialSource *source, const char *detail,
 
 /* End the fetch and remember why it failed. */
 void
-credential_fail(CredentialSource *source, const char *format,...)
+oss_credential_fail(CredentialSource *source, const char *format,...)
 {
 	MemoryContext old;
 	StringInfoData detail;
@@ -221,9 +221,9 @@ credential_fail(CredentialSource *source, const char *format,...)
 	usable = key_usable(source, source->failed_at);
 	if (usable)
 		go_on_with_old_key(source, detail.data);
-	credential_cache_fail(&source->identity, &source->ticket, detail.data,
-						  source->failed_at,
-						  usable ? source->key.refresh_at : 0);
+	oss_credential_cache_fail(&source->identity, &source->ticket, detail.data,
+							  source->failed_at,
+							  usable ? source->key.refresh_at : 0);
 }
 
 /*
@@ -249,12 +249,12 @@ set_lifetime(CredentialKey *key, TimestampTz now, TimestampTz expires_at)
 static const char *
 key_problem(const char *id, const char *secret, const char *token)
 {
-	const char *problem = credential_id_problem(id);
+	const char *problem = oss_credential_id_problem(id);
 
 	if (problem == NULL)
-		problem = credential_secret_problem(secret);
+		problem = oss_credential_secret_problem(secret);
 	if (problem == NULL && token != NULL)
-		problem = credential_token_problem(token);
+		problem = oss_credential_token_problem(token);
 	return problem;
 }
 
@@ -269,7 +269,7 @@ service_time(const CredentialSource *source, TimestampTz now)
 	TimestampTz there;
 
 	if (source->transfer_done)
-		date = http_parse_date(http_answer(source->transfer)->date);
+		date = oss_http_parse_date(oss_http_answer(source->transfer)->date);
 	if (date == (time_t) -1)
 		return now;
 	there = time_t_to_timestamptz(date);
@@ -279,9 +279,9 @@ service_time(const CredentialSource *source, TimestampTz now)
 
 /* End the fetch with a key. */
 void
-credential_deliver(CredentialSource *source, const char *id,
-				   const char *secret, const char *token,
-				   const char *expiration)
+oss_credential_deliver(CredentialSource *source, const char *id,
+					   const char *secret, const char *token,
+					   const char *expiration)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz expires_at = 0;
@@ -294,18 +294,18 @@ credential_deliver(CredentialSource *source, const char *id,
 	problem = key_problem(id, secret, token);
 	if (problem != NULL)
 	{
-		credential_fail(source, "The key is malformed. %s", problem);
+		oss_credential_fail(source, "The key is malformed. %s", problem);
 		return;
 	}
-	if (expires && !credential_expiration(expiration, &expires_at))
+	if (expires && !oss_credential_expiration(expiration, &expires_at))
 	{
-		credential_fail(source, "The time at which the key expires is malformed; a right one is 2030-01-31T12:00:00Z.");
+		oss_credential_fail(source, "The time at which the key expires is malformed; a right one is 2030-01-31T12:00:00Z.");
 		return;
 	}
 	expires_at += now - service_time(source, now);
 	if (expires && expires_at <= now)
 	{
-		credential_fail(source, "The key that was given out has expired already.");
+		oss_credential_fail(source, "The key that was given out has expired already.");
 		return;
 	}
 	key.id = MemoryContextStrdup(source->context, id);
@@ -321,7 +321,7 @@ credential_deliver(CredentialSource *source, const char *id,
 	source->key = key;
 	source->fetching = NULL;
 	source->wanted_until = 0;
-	credential_cache_store(&source->identity, &source->ticket, &source->key);
+	oss_credential_cache_store(&source->identity, &source->ticket, &source->key);
 }
 
 /* Note that the transfer of a step is done. */
@@ -335,21 +335,21 @@ transfer_done(HttpTransfer *transfer, void *arg)
 
 /* Send a step's request. */
 void
-credential_send(CredentialSource *source, const HttpSpec *spec, int next)
+oss_credential_send(CredentialSource *source, const HttpSpec *spec, int next)
 {
 	source->spec = *spec;
 	source->step = next;
 	source->transfer_repeated = false;
 	source->transfer_done = false;
-	source->transfer = http_start(source->fetch_context, spec,
-								  transfer_done, source);
+	source->transfer = oss_http_start(source->fetch_context, spec,
+									  transfer_done, source);
 }
 
 /* Hand the fetch over to another provider. */
 void
-credential_delegate(CredentialSource *source,
-					const CredentialProvider *provider,
-					const CredentialOptions *options)
+oss_credential_delegate(CredentialSource *source,
+						const CredentialProvider *provider,
+						const CredentialOptions *options)
 {
 	source->fetching = provider;
 	source->fetch_options = options;
@@ -361,7 +361,7 @@ credential_delegate(CredentialSource *source,
 static bool
 transfer_worth_repeating(const CredentialSource *source)
 {
-	const HttpAnswer *answer = http_answer(source->transfer);
+	const HttpAnswer *answer = oss_http_answer(source->transfer);
 
 	if (source->transfer_repeated)
 		return false;
@@ -374,7 +374,7 @@ transfer_worth_repeating(const CredentialSource *source)
 static void
 repeat_transfer(CredentialSource *source)
 {
-	credential_send(source, &source->spec, source->step);
+	oss_credential_send(source, &source->spec, source->step);
 	source->transfer_repeated = true;
 }
 
@@ -395,7 +395,7 @@ error_words(const ErrorData *error)
 
 /*
  * Do one step, or begin when there is none.  What is thrown is either a
- * descriptor or memory that can't be had by http_start() or a document that a
+ * descriptor or memory that can't be had by oss_http_start() or a document that a
  * parser refuses: all of it happens in code without side effects, so that
  * nothing needs to be rolled back.
  */
@@ -428,25 +428,25 @@ do_step(CredentialSource *source)
 		if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY ||
 			error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		{
-			end_fetch(source);
-			credential_cache_give_up(&source->identity, &source->ticket);
+			end_credential_fetch(source);
+			oss_credential_cache_give_up(&source->identity, &source->ticket);
 			MemoryContextSwitchTo(old);
 			PG_RE_THROW();
 		}
 		FlushErrorState();
-		credential_fail(source, "%s", error_words(error));
+		oss_credential_fail(source, "%s", error_words(error));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	if (source->fetching == NULL)
-		end_fetch(source);
+		end_credential_fetch(source);
 }
 
 /* Begin a fetch. */
 static void
 begin_fetch(CredentialSource *source)
 {
-	end_fetch(source);
+	end_credential_fetch(source);
 	source->fetching = source->provider;
 	source->fetch_options = &source->options;
 	source->step = 0;
@@ -489,9 +489,9 @@ static bool
 wants_key(const CredentialSource *source, TimestampTz now)
 {
 	return (!key_usable(source, now) || now >= source->key.refresh_at ||
-			source->wanted_until > credential_ends_at(source)) &&
+			source->wanted_until > oss_credential_ends_at(source)) &&
 		(source->failure == NULL ||
-		 passed(source->failed_at, CREDENTIAL_FAILURE_REMEMBERED, now));
+		 time_has_passed(source->failed_at, CREDENTIAL_FAILURE_REMEMBERED, now));
 }
 
 /* Does somebody wait for the key that is fetched? */
@@ -508,11 +508,11 @@ static void
 look_for_key(CredentialSource *source, TimestampTz now)
 {
 	CredentialAnswer answer;
-	CredentialAdvice advice = credential_cache_ask(&source->identity,
-												   &source->ticket,
-												   wants_now(source, now),
-												   source->wanted_until,
-												   &answer);
+	CredentialAdvice advice = oss_credential_cache_ask(&source->identity,
+													   &source->ticket,
+													   wants_now(source, now),
+													   source->wanted_until,
+													   &answer);
 
 	if (advice == CREDENTIAL_FETCH)
 	{
@@ -522,7 +522,7 @@ look_for_key(CredentialSource *source, TimestampTz now)
 			begin_fetch(source);
 		return;
 	}
-	end_fetch(source);
+	end_credential_fetch(source);
 	if (advice == CREDENTIAL_TAKE)
 	{
 		take_key(source, &answer.key);
@@ -543,8 +543,8 @@ look_for_key(CredentialSource *source, TimestampTz now)
 
 /* Ask for credentials. */
 CredentialState
-credential_get(CredentialSource *source, OssCredentials *out,
-			   const OssFailure **failure)
+oss_credential_get(CredentialSource *source, OssCredentials *out,
+				   const OssFailure **failure)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		waited = source->waiting;
@@ -559,7 +559,7 @@ credential_get(CredentialSource *source, OssCredentials *out,
 		look_for_key(source, now);
 	source->asked_at = now;
 	if (waited && !source->waiting)
-		credential_cache_stop_waiting();
+		oss_credential_cache_stop_waiting();
 	else if (source->waiting && !waited)
 		elog(DEBUG1, "waiting for another process that fetches credentials from source \"%s\"",
 			 source->provider->name);
@@ -579,17 +579,17 @@ credential_get(CredentialSource *source, OssCredentials *out,
 
 /* Look for a key that lives long enough. */
 void
-credential_want(CredentialSource *source, TimestampTz until)
+oss_credential_want(CredentialSource *source, TimestampTz until)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	source->wanted_until = 0;
 	if (until == 0 || !source->provider->renewable ||
-		credential_ends_at(source) >= until)
+		oss_credential_ends_at(source) >= until)
 		return;
 	if (key_usable(source, now))
 	{
-		if (!passed(source->wanted_at, WANTED_AGAIN, now))
+		if (!time_has_passed(source->wanted_at, WANTED_AGAIN, now))
 			return;
 		source->wanted_at = now;
 		elog(DEBUG1, "renewing credentials from source \"%s\" for a use that they do not live for",
@@ -600,15 +600,15 @@ credential_want(CredentialSource *source, TimestampTz until)
 
 /* Is a longer-lived key on its way? */
 bool
-credential_wanted(const CredentialSource *source)
+oss_credential_wanted(const CredentialSource *source)
 {
-	return source->wanted_until > credential_ends_at(source) &&
+	return source->wanted_until > oss_credential_ends_at(source) &&
 		(source->fetching != NULL || source->waiting);
 }
 
 /* Return when the key at hand ends. */
 TimestampTz
-credential_ends_at(const CredentialSource *source)
+oss_credential_ends_at(const CredentialSource *source)
 {
 	if (source->key.id == NULL)
 		return DT_NOBEGIN;
@@ -617,7 +617,7 @@ credential_ends_at(const CredentialSource *source)
 
 /* Forget a key that the service refused. */
 bool
-credential_refused(CredentialSource *source, const char *key_id)
+oss_credential_refused(CredentialSource *source, const char *key_id)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -628,9 +628,9 @@ credential_refused(CredentialSource *source, const char *key_id)
 
 	/* Asked again, the source has given the same key again. */
 	if (strcmp(source->refused_id, key_id) == 0 &&
-		!passed(source->refused_at, REFUSAL_REMEMBERED, now))
+		!time_has_passed(source->refused_at, REFUSAL_REMEMBERED, now))
 		return false;
-	if (!credential_cache_refuse(&source->identity, key_id, REFUSAL_REMEMBERED))
+	if (!oss_credential_cache_refuse(&source->identity, key_id, REFUSAL_REMEMBERED))
 		return false;
 	strlcpy(source->refused_id, key_id, sizeof(source->refused_id));
 	source->refused_at = now;
@@ -645,14 +645,14 @@ static_step(CredentialSource *source)
 	const CredentialOptions *options = source->fetch_options;
 
 	if (options->access_key_id == NULL || options->access_key_secret == NULL)
-		credential_fail(source, "The user mapping has no access_key_id and access_key_secret.");
+		oss_credential_fail(source, "The user mapping has no access_key_id and access_key_secret.");
 	else
-		credential_deliver(source, options->access_key_id,
-						   options->access_key_secret,
-						   options->security_token, NULL);
+		oss_credential_deliver(source, options->access_key_id,
+							   options->access_key_secret,
+							   options->security_token, NULL);
 }
 
-const CredentialProvider credential_static = {"static", false, static_step};
+const CredentialProvider oss_credential_static = {"static", false, static_step};
 
 /* Deliver the key of one family of environment variables, if it is there. */
 static bool
@@ -664,7 +664,7 @@ deliver_from_environment(CredentialSource *source, const char *id_name,
 
 	if (id == NULL || secret == NULL)
 		return false;
-	credential_deliver(source, id, secret, getenv(token_name), NULL);
+	oss_credential_deliver(source, id, secret, getenv(token_name), NULL);
 	return true;
 }
 
@@ -678,9 +678,9 @@ environment_step(CredentialSource *source)
 		!deliver_from_environment(source, "ALIBABA_CLOUD_ACCESS_KEY_ID",
 								  "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
 								  "ALIBABA_CLOUD_SECURITY_TOKEN"))
-		credential_fail(source, "The environment of the database server has neither OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET nor ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.");
+		oss_credential_fail(source, "The environment of the database server has neither OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET nor ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.");
 }
 
-const CredentialProvider credential_environment = {
+const CredentialProvider oss_credential_environment = {
 	"environment", false, environment_step
 };

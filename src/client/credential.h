@@ -4,7 +4,7 @@
  *
  * Middle floor.  protocol/README.md 5.
  *
- * A source is made from the options of a user mapping.  credential_get()
+ * A source is made from the options of a user mapping.  oss_credential_get()
  * answers at once when it has a key that is fresh enough; otherwise a fetch
  * runs on the process's event loop and the request waits in its state machine
  * (cancel works, other requests go on).  Secrets are wiped when dropped.
@@ -49,74 +49,74 @@ typedef enum CredentialState
  * validated) describe, in context.  Its secrets are overwritten when that is
  * reset or deleted.  Errors: 22023.
  */
-extern CredentialSource *credential_source_make(MemoryContext context,
-												List *options);
+extern CredentialSource *oss_credential_source_make(MemoryContext context,
+													List *options);
 
 /*
  * Let a source share its keys with the processes that make the same source from
  * the same mapping.  digest is of all that the key depends on, read at the time
- * read_at by http_clock_us(); 0 if a rollback may undo it, then nothing is
+ * read_at by oss_clock_us(); 0 if a rollback may undo it, then nothing is
  * shared.
  */
-extern void credential_source_share(CredentialSource *source, Oid mapping,
-									const uint8 *digest, int64 read_at);
+extern void oss_credential_source_share(CredentialSource *source, Oid mapping,
+										const uint8 *digest, int64 read_at);
 
 /*
  * Ask for credentials.  READY: *out points into the source and is valid until
  * the next call; PENDING: a fetch is under way, here or in another process, and
- * the caller asks again after each http_turn() of CREDENTIAL_POLL_MS at most;
+ * the caller asks again after each oss_http_turn() of CREDENTIAL_POLL_MS at most;
  * FAILED: *failure explains (valid like *out until the next
  * call; it is remembered for a second, so that a thousand requests do not
  * hammer the metadata service).  Never throws but for lack of memory.
  */
-extern CredentialState credential_get(CredentialSource *source,
-									  OssCredentials *out,
-									  const struct OssFailure **failure);
+extern CredentialState oss_credential_get(CredentialSource *source,
+										  OssCredentials *out,
+										  const struct OssFailure **failure);
 
 /*
- * Have credential_get() look for a key that lives until then (0: any), unless
+ * Have oss_credential_get() look for a key that lives until then (0: any), unless
  * the one at hand does, cannot be renewed, or was renewed for that within the
- * last minute.  The old one stays good meanwhile: credential_wanted() says
+ * last minute.  The old one stays good meanwhile: oss_credential_wanted() says
  * whether it is worth while to ask again after a turn.
  */
-extern void credential_want(CredentialSource *source, TimestampTz until);
-extern bool credential_wanted(const CredentialSource *source);
+extern void oss_credential_want(CredentialSource *source, TimestampTz until);
+extern bool oss_credential_wanted(const CredentialSource *source);
 
 /* Return when the key at hand ends as far as is known, DT_NOEND if never. */
-extern TimestampTz credential_ends_at(const CredentialSource *source);
+extern TimestampTz oss_credential_ends_at(const CredentialSource *source);
 
 /*
- * The service refused the key that credential_get() gave with key_id: forget it
+ * The service refused the key that oss_credential_get() gave with key_id: forget it
  * unless a newer one is there already.  Returns whether asking again can give
  * another one (false for static keys).
  */
-extern bool credential_refused(CredentialSource *source, const char *key_id);
+extern bool oss_credential_refused(CredentialSource *source, const char *key_id);
 
 /* Name of the source as in the option, for the doctor: static, environment… */
-extern const char *credential_source_name(const CredentialSource *source);
+extern const char *oss_credential_source_name(const CredentialSource *source);
 
 /*
  * Check one option of a user mapping; called by the validator for names that
  * it knows to belong to credentials.  Errors: 22023, 42501.
  */
-extern void credential_option_check(const char *name, const char *value,
-									bool superuser_defines);
+extern void oss_credential_option_check(const char *name, const char *value,
+										bool superuser_defines);
 
 /* Check a mapping's options together: what excludes or needs what. */
-extern void credential_options_check(List *options);
+extern void oss_credential_options_check(List *options);
 
 /* Name of the i-th option that belongs to credentials; NULL after the last. */
-extern const char *credential_option_name(int i);
+extern const char *oss_credential_option_name(int i);
 
 /* Do a mapping's options use the machine's identity, files or environment? */
-extern bool credential_uses_machine(List *options);
+extern bool oss_credential_uses_machine(List *options);
 
 /*
  * Must the role that uses the mapping be a superuser?  Yes when the source uses
  * the server machine's identity or its files, unless the superuser who defined
  * it said superuser_required 'false' (as postgres_fdw's password_required).
  */
-extern bool credential_needs_superuser(List *options);
+extern bool oss_credential_needs_superuser(List *options);
 
 /*
  * The setting oss_labels.metadata_endpoint (for superusers): where the metadata
@@ -125,7 +125,7 @@ extern bool credential_needs_superuser(List *options);
  */
 #define OSS_METADATA_ENDPOINT	"http://100.100.100.200"
 extern char *oss_metadata_endpoint;
-extern bool credential_metadata_endpoint_check(char **newval, void **extra,
-											   GucSource source);
+extern bool oss_credential_metadata_endpoint_check(char **newval, void **extra,
+												   GucSource source);
 
 #endif							/* OSS_CREDENTIAL_H */

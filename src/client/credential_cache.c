@@ -4,8 +4,8 @@
  *
  * Locking: the table's lock guards all of it; under it is nothing that can fail
  * or wait.  Who waits for somebody's fetch sleeps on the table's condition
- * variable, in http_turn() like for anything else.  Leases are by
- * http_clock_us(), lives of keys and failures by the clock of the day.
+ * variable, in oss_http_turn() like for anything else.  Leases are by
+ * oss_clock_us(), lives of keys and failures by the clock of the day.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -77,7 +77,7 @@ static List *dropped_databases = NIL;
 
 /* Ask for shared memory and a lock. */
 void
-credential_cache_shared_request(void)
+oss_credential_cache_shared_request(void)
 {
 	RequestAddinShmemSpace(MAXALIGN(sizeof(CacheTable)));
 	RequestNamedLWLockTranche(TRANCHE, 1);
@@ -85,7 +85,7 @@ credential_cache_shared_request(void)
 
 /* Attach to the shared table. */
 void
-credential_cache_shared_start(void)
+oss_credential_cache_shared_start(void)
 {
 	bool		found;
 
@@ -124,7 +124,7 @@ is_leased(const CacheSlot *slot, int64 now)
 
 /* Let others fetch. */
 static void
-end_fetch(CacheSlot *slot)
+end_shared_fetch(CacheSlot *slot)
 {
 	slot->fetch = 0;
 	slot->fetcher = 0;
@@ -161,9 +161,9 @@ make_slot(const CredentialIdentity *who, CacheSlot *oldest)
  * table is locked.
  */
 static CacheSlot *
-find_slot(const CredentialIdentity *who, bool make)
+find_key_slot(const CredentialIdentity *who, bool make)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	uint32		endpoint = endpoint_hash();
 	CacheSlot  *oldest = NULL;
 	CacheSlot  *slot = NULL;
@@ -207,7 +207,7 @@ return_tickets(void)
 	LWLockAcquire(table->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SLOTS; i++)
 		if (table->slots[i].fetcher == MyProcPid)
-			end_fetch(&table->slots[i]);
+			end_shared_fetch(&table->slots[i]);
 	LWLockRelease(table->lock);
 }
 
@@ -244,7 +244,7 @@ free_dropped(void)
  * between transactions, too.
  */
 static void
-at_transaction_end(XactEvent event, void *arg)
+drop_keys_at_commit(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -270,17 +270,17 @@ watch_ends(void)
 
 	if (registered)
 		return;
-	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterXactCallback(drop_keys_at_commit, NULL);
 	on_shmem_exit(at_exit, (Datum) 0);
 	registered = true;
 }
 
 /* Decide for a slot; the table is locked. */
 static CredentialAdvice
-advise(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
-	   CredentialAnswer *answer)
+advise_fetch(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
+			 CredentialAnswer *answer)
 {
-	int64		now_us = http_clock_us();
+	int64		now_us = oss_clock_us();
 	TimestampTz now = GetCurrentTimestamp();
 	bool		usable = slot->version != 0 && now < slot->key.expires_at;
 
@@ -316,8 +316,8 @@ advise(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
 
 /* Ask what to do. */
 CredentialAdvice
-credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
-					 bool wait, TimestampTz until, CredentialAnswer *answer)
+oss_credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
+						 bool wait, TimestampTz until, CredentialAnswer *answer)
 {
 	CredentialAdvice advice = CREDENTIAL_FETCH;
 	CacheSlot  *slot;
@@ -329,9 +329,9 @@ credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
 	}
 	watch_ends();
 	LWLockAcquire(table->lock, LW_EXCLUSIVE);
-	slot = find_slot(who, true);
+	slot = find_key_slot(who, true);
 	if (slot != NULL)
-		advice = advise(slot, ticket, until, answer);
+		advice = advise_fetch(slot, ticket, until, answer);
 	else
 		ticket->number = 0;
 
@@ -344,7 +344,7 @@ credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
 
 /* Have the latch left alone. */
 void
-credential_cache_stop_waiting(void)
+oss_credential_cache_stop_waiting(void)
 {
 	ConditionVariableCancelSleep();
 }
@@ -361,7 +361,7 @@ lock_slot(const CredentialIdentity *who)
 	if (!is_shared(who))
 		return NULL;
 	LWLockAcquire(table->lock, LW_EXCLUSIVE);
-	slot = find_slot(who, false);
+	slot = find_key_slot(who, false);
 	if (slot == NULL)
 		LWLockRelease(table->lock);
 	return slot;
@@ -372,7 +372,7 @@ static void
 unlock_slot(CacheSlot *slot, CredentialTicket *ticket)
 {
 	if (slot->fetch != 0 && slot->fetch == ticket->number)
-		end_fetch(slot);
+		end_shared_fetch(slot);
 	ticket->number = 0;
 	LWLockRelease(table->lock);
 }
@@ -382,8 +382,8 @@ unlock_slot(CacheSlot *slot, CredentialTicket *ticket)
  * process reads as fast itself; a new one in there is seen sooner so.
  */
 void
-credential_cache_store(const CredentialIdentity *who, CredentialTicket *ticket,
-					   const CredentialKey *key)
+oss_credential_cache_store(const CredentialIdentity *who, CredentialTicket *ticket,
+						   const CredentialKey *key)
 {
 	CacheSlot  *slot = lock_slot(who);
 
@@ -409,9 +409,9 @@ credential_cache_store(const CredentialIdentity *who, CredentialTicket *ticket,
 
 /* End a fetch with a failure. */
 void
-credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticket,
-					  const char *detail, TimestampTz failed_at,
-					  TimestampTz refresh_at)
+oss_credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticket,
+						  const char *detail, TimestampTz failed_at,
+						  TimestampTz refresh_at)
 {
 	CacheSlot  *slot = lock_slot(who);
 
@@ -429,7 +429,7 @@ credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticket,
 
 /* End a fetch without a result. */
 void
-credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ticket)
+oss_credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ticket)
 {
 	CacheSlot  *slot;
 
@@ -442,8 +442,8 @@ credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ticket
 
 /* Have nobody take a key that was refused. */
 bool
-credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
-						int64 span)
+oss_credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
+							int64 span)
 {
 	CacheSlot  *slot = lock_slot(who);
 	TimestampTz now = GetCurrentTimestamp();
@@ -468,7 +468,7 @@ credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
 
 /* Remember what was dropped. */
 void
-credential_cache_dropped(Oid catalog, Oid object)
+oss_credential_cache_dropped(Oid catalog, Oid object)
 {
 	MemoryContext old;
 

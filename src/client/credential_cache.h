@@ -34,7 +34,7 @@ typedef struct CredentialCached
 	TimestampTz refresh_at;
 } CredentialCached;
 
-/* What credential_cache_ask() says, and what it has filled in. */
+/* What oss_credential_cache_ask() says, and what it has filled in. */
 typedef enum CredentialAdvice
 {
 	CREDENTIAL_FETCH,			/* begin a fetch, or go on with it */
@@ -54,44 +54,44 @@ typedef struct CredentialAnswer
  * Ask what to do for a key, with no good one at hand or while fetching one; 0,
  * or until when the key had by ticket would have to live to be good.
  * With wait, the process's latch is set when that changes, until
- * credential_cache_stop_waiting(); ask again after CREDENTIAL_POLL_MS anyway.
+ * oss_credential_cache_stop_waiting(); ask again after CREDENTIAL_POLL_MS anyway.
  */
-extern CredentialAdvice credential_cache_ask(const CredentialIdentity *who,
-											 CredentialTicket *ticket, bool wait,
-											 TimestampTz until,
-											 CredentialAnswer *answer);
-extern void credential_cache_stop_waiting(void);
+extern CredentialAdvice oss_credential_cache_ask(const CredentialIdentity *who,
+												 CredentialTicket *ticket, bool wait,
+												 TimestampTz until,
+												 CredentialAnswer *answer);
+extern void oss_credential_cache_stop_waiting(void);
 
 /* End the fetch of a ticket, if it has one: with a key, which others take. */
-extern void credential_cache_store(const CredentialIdentity *who,
-								   CredentialTicket *ticket,
-								   const CredentialKey *key);
+extern void oss_credential_cache_store(const CredentialIdentity *who,
+									   CredentialTicket *ticket,
+									   const CredentialKey *key);
 
 /*
  * The same with a failure.  refresh_at is when to try again while the key that
  * ticket has lives on, or 0.
  */
-extern void credential_cache_fail(const CredentialIdentity *who,
-								  CredentialTicket *ticket, const char *detail,
-								  TimestampTz failed_at,
-								  TimestampTz refresh_at);
+extern void oss_credential_cache_fail(const CredentialIdentity *who,
+									  CredentialTicket *ticket, const char *detail,
+									  TimestampTz failed_at,
+									  TimestampTz refresh_at);
 
 /* The same without a result: somebody else may begin. */
-extern void credential_cache_give_up(const CredentialIdentity *who,
-									 CredentialTicket *ticket);
+extern void oss_credential_cache_give_up(const CredentialIdentity *who,
+										 CredentialTicket *ticket);
 
 /*
  * The service refused a key: nobody may take it any more.  Returns false when
  * it had been refused before, and was fetched again within the last span us.
  */
-extern bool credential_cache_refuse(const CredentialIdentity *who,
-									const char *key_id, int64 span);
+extern bool oss_credential_cache_refuse(const CredentialIdentity *who,
+										const char *key_id, int64 span);
 
 /* An object of a catalog was dropped: at commit its keys go. */
-extern void credential_cache_dropped(Oid catalog, Oid object);
+extern void oss_credential_cache_dropped(Oid catalog, Oid object);
 
 /* Ask for shared memory, and start it; from the shared memory hooks. */
-extern void credential_cache_shared_request(void);
-extern void credential_cache_shared_start(void);
+extern void oss_credential_cache_shared_request(void);
+extern void oss_credential_cache_shared_start(void);
 
 #endif							/* OSS_CREDENTIAL_CACHE_H */

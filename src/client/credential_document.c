@@ -54,7 +54,7 @@ read_offset(const char *text, int *seconds)
 
 /* Read a time as RFC 3339 spells it, leaving out the fraction of a second. */
 bool
-credential_expiration(const char *text, TimestampTz *when)
+oss_credential_expiration(const char *text, TimestampTz *when)
 {
 	static const char form[] = "dddd-dd-ddTdd:dd:dd";
 	const char *rest = text + strlen(form);
@@ -75,13 +75,13 @@ credential_expiration(const char *text, TimestampTz *when)
 		rest += 1 + strspn(rest + 1, "0123456789");
 	if (!read_offset(rest, &offset))
 		return false;
-	*when = time_t_to_timestamptz(http_parse_date(text) - offset);
+	*when = time_t_to_timestamptz(oss_http_parse_date(text) - offset);
 	return true;
 }
 
 /* Leave out the byte order mark that some editors write before UTF-8. */
 const char *
-credential_skip_bom(const char *bytes, size_t *len)
+oss_credential_skip_bom(const char *bytes, size_t *len)
 {
 	static const char bom[] = "\xEF\xBB\xBF";
 
@@ -93,7 +93,7 @@ credential_skip_bom(const char *bytes, size_t *len)
 
 /* Read the four digits of an escape \uXXXX at text; -1 when it is none. */
 static int
-read_escape(const char *text)
+read_json_escape(const char *text)
 {
 	int			code = 0;
 
@@ -121,7 +121,7 @@ decode_escapes(char *text)
 
 	while (*text != '\0')
 	{
-		int			code = read_escape(text);
+		int			code = read_json_escape(text);
 		pg_wchar	c = code;
 
 		if (code < 0 || (code > 0 && code < 0x80))
@@ -134,9 +134,9 @@ decode_escapes(char *text)
 		}
 		text += 6;
 		if (is_utf16_surrogate_first(c) &&
-			is_utf16_surrogate_second(Max(read_escape(text), 0)))
+			is_utf16_surrogate_second(Max(read_json_escape(text), 0)))
 		{
-			c = surrogate_pair_to_codepoint(c, read_escape(text));
+			c = surrogate_pair_to_codepoint(c, read_json_escape(text));
 			text += 6;
 		}
 		if (c == 0 || is_utf16_surrogate_first(c) || is_utf16_surrogate_second(c))
@@ -155,12 +155,12 @@ decode_escapes(char *text)
  * ASCII are ever used.
  */
 Jsonb *
-credential_json(const char *bytes, size_t len)
+oss_credential_json(const char *bytes, size_t len)
 {
 	char	   *text;
 	Datum		json;
 
-	bytes = credential_skip_bom(bytes, &len);
+	bytes = oss_credential_skip_bom(bytes, &len);
 	text = pnstrdup(bytes, len);
 	decode_escapes(text);
 	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
@@ -170,7 +170,7 @@ credential_json(const char *bytes, size_t len)
 
 /* Overwrite a parsed document. */
 void
-credential_json_wipe(Jsonb *json)
+oss_credential_json_wipe(Jsonb *json)
 {
 	explicit_bzero(VARDATA(json), VARSIZE(json) - VARHDRSZ);
 }
@@ -186,7 +186,7 @@ json_field(JsonbContainer *object, const char *name)
 
 /* Return a scalar field as text. */
 char *
-credential_json_text(JsonbContainer *object, const char *name)
+oss_credential_json_text(JsonbContainer *object, const char *name)
 {
 	JsonbValue *value = json_field(object, name);
 
@@ -210,7 +210,7 @@ credential_json_text(JsonbContainer *object, const char *name)
 
 /* Return a field that is an object or array. */
 JsonbContainer *
-credential_json_part(JsonbContainer *object, const char *name)
+oss_credential_json_part(JsonbContainer *object, const char *name)
 {
 	JsonbValue *value = json_field(object, name);
 
@@ -226,7 +226,7 @@ credential_json_part(JsonbContainer *object, const char *name)
 static const char *
 error_code(JsonbContainer *object)
 {
-	char	   *code = credential_json_text(object, "Code");
+	char	   *code = oss_credential_json_text(object, "Code");
 
 	if (code == NULL || strlen(code) > CODE_MAX ||
 		strspn(code, "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -243,16 +243,16 @@ fail_status(CredentialSource *source, const char *service,
 	const char *code = NULL;
 
 	size_t		len = answer->body_len;
-	const char *body = credential_skip_bom(answer->body, &len);
+	const char *body = oss_credential_skip_bom(answer->body, &len);
 
 	if (len > 0 && body[0] == '{')
-		code = error_code(&credential_json(body, len)->root);
+		code = error_code(&oss_credential_json(body, len)->root);
 	if (code != NULL)
-		credential_fail(source, "Asking %s failed: status %d, code %s.",
-						service, answer->status, code);
+		oss_credential_fail(source, "Asking %s failed: status %d, code %s.",
+							service, answer->status, code);
 	else
-		credential_fail(source, "Asking %s failed: status %d.",
-						service, answer->status);
+		oss_credential_fail(source, "Asking %s failed: status %d.",
+							service, answer->status);
 }
 
 /* Return what to say of a transfer without an answer. */
@@ -286,13 +286,13 @@ end_words(HttpEnd end)
 
 /* Check that the last step's transfer was answered well. */
 bool
-credential_answered(CredentialSource *source, const char *service)
+oss_credential_answered(CredentialSource *source, const char *service)
 {
-	const HttpAnswer *answer = http_answer(source->transfer);
+	const HttpAnswer *answer = oss_http_answer(source->transfer);
 
 	if (answer->end != HTTP_ANSWERED)
-		credential_fail(source, "Asking %s failed: %s.", service,
-						end_words(answer->end));
+		oss_credential_fail(source, "Asking %s failed: %s.", service,
+							end_words(answer->end));
 	else if (answer->status != 200)
 		fail_status(source, service, answer);
 	else
@@ -313,16 +313,16 @@ deliver_object(CredentialSource *source, const char *service,
 
 	for (int i = 0; i < lengthof(names); i++)
 	{
-		values[i] = credential_json_text(object, names[i]);
+		values[i] = oss_credential_json_text(object, names[i]);
 		if (values[i] == NULL && missing == NULL)
 			missing = names[i];
 	}
 	if (missing != NULL)
-		credential_fail(source, "The answer of %s has no %s.", service,
-						missing);
+		oss_credential_fail(source, "The answer of %s has no %s.", service,
+							missing);
 	else
-		credential_deliver(source, values[0], values[1], values[2],
-						   values[3]);
+		oss_credential_deliver(source, values[0], values[1], values[2],
+							   values[3]);
 	for (int i = 0; i < lengthof(names); i++)
 		if (values[i] != NULL)
 			explicit_bzero(values[i], strlen(values[i]));
@@ -330,26 +330,26 @@ deliver_object(CredentialSource *source, const char *service,
 
 /* Deliver the key in the answer of the last step. */
 void
-credential_deliver_answer(CredentialSource *source, const char *service,
-						  const char *part, bool need_code)
+oss_credential_deliver_answer(CredentialSource *source, const char *service,
+							  const char *part, bool need_code)
 {
 	const HttpAnswer *answer;
 	Jsonb	   *json;
 	JsonbContainer *object;
 	const char *code;
 
-	if (!credential_answered(source, service))
+	if (!oss_credential_answered(source, service))
 		return;
-	answer = http_answer(source->transfer);
-	json = credential_json(answer->body, answer->body_len);
+	answer = oss_http_answer(source->transfer);
+	json = oss_credential_json(answer->body, answer->body_len);
 	explicit_bzero(unconstify(char *, answer->body), answer->body_len);
 	object = part == NULL ? &json->root :
-		credential_json_part(&json->root, part);
+		oss_credential_json_part(&json->root, part);
 	code = error_code(&json->root);
 	if (need_code && (code == NULL || strcmp(code, "Success") != 0))
-		credential_fail(source, "Asking %s failed: code \"%s\" is not Success.",
-						service, code != NULL ? code : "");
+		oss_credential_fail(source, "Asking %s failed: code \"%s\" is not Success.",
+							service, code != NULL ? code : "");
 	else
 		deliver_object(source, service, object);
-	credential_json_wipe(json);
+	oss_credential_json_wipe(json);
 }

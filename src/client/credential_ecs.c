@@ -53,7 +53,7 @@ send_to_metadata(CredentialSource *source, const char *method,
 	spec.max_body = CREDENTIAL_DOCUMENT_MAX;
 	spec.reach = HTTP_REACH_METADATA;
 	spec.allow_http = true;
-	credential_send(source, &spec, next);
+	oss_credential_send(source, &spec, next);
 }
 
 /* Ask for the token of the hardened mode. */
@@ -110,7 +110,7 @@ body_text(const HttpAnswer *answer)
 static void
 take_token(CredentialSource *source)
 {
-	const HttpAnswer *answer = http_answer(source->transfer);
+	const HttpAnswer *answer = oss_http_answer(source->transfer);
 	const CredentialOptions *options = source->fetch_options;
 
 	if (answer->end == HTTP_ANSWERED && answer->status == 200 &&
@@ -118,13 +118,13 @@ take_token(CredentialSource *source)
 	{
 		char	   *token = body_text(answer);
 
-		if (credential_token_problem(token) == NULL)
+		if (oss_credential_token_problem(token) == NULL)
 			source->metadata_token = token;
 	}
 	if (source->metadata_token == NULL &&
-		credential_option_is_true(options->disable_imds_v1))
-		credential_fail(source, "Asking %s for a token failed, and disable_imds_v1 forbids to go on without one.",
-						SERVICE);
+		oss_credential_option_is_true(options->disable_imds_v1))
+		oss_credential_fail(source, "Asking %s for a token failed, and disable_imds_v1 forbids to go on without one.",
+							SERVICE);
 	else
 		ask_key(source, options->role_name);
 }
@@ -134,21 +134,21 @@ static void
 take_role(CredentialSource *source)
 {
 	CredentialOptions found = {0};
-	const HttpAnswer *answer = http_answer(source->transfer);
+	const HttpAnswer *answer = oss_http_answer(source->transfer);
 	const char *ignored;
 
 	if (answer->end == HTTP_ANSWERED && answer->status == 404)
 	{
-		credential_fail(source, "No RAM role is attached to this ECS instance.");
+		oss_credential_fail(source, "No RAM role is attached to this ECS instance.");
 		return;
 	}
-	if (!credential_answered(source, SERVICE))
+	if (!oss_credential_answered(source, SERVICE))
 		return;
 	found.role_name = body_text(answer);
-	if (credential_options_problem(&found, &credential_ecs_ram_role,
-								   &ignored) != NULL)
-		credential_fail(source, "The answer of %s is not the name of a RAM role.",
-						SERVICE);
+	if (oss_credential_options_problem(&found, &oss_credential_ecs_ram_role,
+									   &ignored) != NULL)
+		oss_credential_fail(source, "The answer of %s is not the name of a RAM role.",
+							SERVICE);
 	else
 		ask_key(source, found.role_name);
 }
@@ -169,11 +169,11 @@ ecs_step(CredentialSource *source)
 			take_role(source);
 			break;
 		default:
-			credential_deliver_answer(source, SERVICE, NULL, true);
+			oss_credential_deliver_answer(source, SERVICE, NULL, true);
 			break;
 	}
 }
 
-const CredentialProvider credential_ecs_ram_role = {
+const CredentialProvider oss_credential_ecs_ram_role = {
 	"ecs_ram_role", true, ecs_step
 };

@@ -80,11 +80,11 @@ typedef struct ModeName
 } ModeName;
 
 static const ModeName modes[] = {
-	{"AK", "access_key", &credential_static, false},
-	{"StsToken", "sts", &credential_static, true},
-	{"EcsRamRole", "ecs_ram_role", &credential_ecs_ram_role, false},
-	{"OIDC", "oidc_role_arn", &credential_oidc, false},
-	{"CredentialsURI", "credentials_uri", &credential_uri, false}
+	{"AK", "access_key", &oss_credential_static, false},
+	{"StsToken", "sts", &oss_credential_static, true},
+	{"EcsRamRole", "ecs_ram_role", &oss_credential_ecs_ram_role, false},
+	{"OIDC", "oidc_role_arn", &oss_credential_oidc, false},
+	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false}
 };
 
 /* Write the file's name with the home directory in place of "~". */
@@ -155,32 +155,32 @@ read_open_file(CredentialSource *source, int fd, const char *path,
 
 	if (fstat(fd, &st) != 0)
 	{
-		credential_fail(source, "File \"%s\" cannot be read: %s.", path,
-						strerror(errno));
+		oss_credential_fail(source, "File \"%s\" cannot be read: %s.", path,
+							strerror(errno));
 		return NULL;
 	}
 	problem = file_problem(&st, private_only);
 	if (problem != NULL)
 	{
-		credential_fail(source, "File \"%s\" cannot be used. %s", path, problem);
+		oss_credential_fail(source, "File \"%s\" cannot be used. %s", path, problem);
 		return NULL;
 	}
 	n = read_all(fd, buffer, CREDENTIAL_DOCUMENT_MAX);
 	if (n < 0)
 	{
-		credential_fail(source, "File \"%s\" cannot be read: %s.", path,
-						strerror(errno));
+		oss_credential_fail(source, "File \"%s\" cannot be read: %s.", path,
+							strerror(errno));
 		return NULL;
 	}
 	buffer[n] = '\0';
 	*len = n;
-	return unconstify(char *, credential_skip_bom(buffer, len));
+	return unconstify(char *, oss_credential_skip_bom(buffer, len));
 }
 
 /* Read a small file. */
 char *
-credential_file_read(CredentialSource *source, const char *path,
-					 bool private_only, size_t *len)
+oss_credential_file_read(CredentialSource *source, const char *path,
+						 bool private_only, size_t *len)
 {
 	char		expanded[MAXPGPATH];
 	char	   *buffer = palloc(CREDENTIAL_DOCUMENT_MAX + 1);
@@ -189,7 +189,7 @@ credential_file_read(CredentialSource *source, const char *path,
 
 	if (!expand_home(path, expanded))
 	{
-		credential_fail(source, "The name of file \"%s\" is too long.", path);
+		oss_credential_fail(source, "The name of file \"%s\" is too long.", path);
 		return NULL;
 	}
 
@@ -197,8 +197,8 @@ credential_file_read(CredentialSource *source, const char *path,
 	fd = BasicOpenFile(expanded, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
 	if (fd < 0)
 	{
-		credential_fail(source, "File \"%s\" cannot be opened: %s.", path,
-						strerror(errno));
+		oss_credential_fail(source, "File \"%s\" cannot be opened: %s.", path,
+							strerror(errno));
 		return NULL;
 	}
 	PG_TRY();
@@ -225,7 +225,7 @@ set_mode(Profile *profile, const char *mode)
 			strcmp(modes[i].ini, mode) == 0)
 		{
 			profile->provider = modes[i].provider;
-			if (profile->provider == &credential_static &&
+			if (profile->provider == &oss_credential_static &&
 				!modes[i].with_token)
 				profile->options.security_token = NULL;
 		}
@@ -250,7 +250,7 @@ find_json_profile(JsonbContainer *profiles, const char *name)
 
 		if (value->type != jbvBinary)
 			continue;
-		found = credential_json_text(value->val.binary.data, "name");
+		found = oss_credential_json_text(value->val.binary.data, "name");
 		if (found != NULL && strcmp(found, name) == 0)
 			return value->val.binary.data;
 	}
@@ -270,24 +270,24 @@ static void
 read_json_profile(Profile *profile, const char *text, size_t len,
 				  const char *name)
 {
-	Jsonb	   *json = credential_json(text, len);
+	Jsonb	   *json = oss_credential_json(text, len);
 	JsonbContainer *object;
 
 	if (name == NULL)
-		name = credential_json_text(&json->root, "current");
+		name = oss_credential_json_text(&json->root, "current");
 	if (name == NULL)
 		name = "default";
-	object = find_json_profile(credential_json_part(&json->root, "profiles"),
+	object = find_json_profile(oss_credential_json_part(&json->root, "profiles"),
 							   name);
 	if (object != NULL)
 	{
 		for (int i = 0; i < lengthof(json_fields); i++)
 			*profile_field(profile, &json_fields[i]) =
-				credential_json_text(object, json_fields[i].name);
-		set_mode(profile, credential_json_text(object, "mode"));
+				oss_credential_json_text(object, json_fields[i].name);
+		set_mode(profile, oss_credential_json_text(object, "mode"));
 		drop_zero(&profile->options.duration_seconds);
 	}
-	credential_json_wipe(json);
+	oss_credential_json_wipe(json);
 	profile->found = object != NULL;
 }
 
@@ -363,31 +363,31 @@ static void
 use_profile(CredentialSource *source, Profile *profile, const char *path)
 {
 	const char *problem = NULL;
-	const char *name = credential_options_problem(&profile->options,
-												  profile->provider,
-												  &problem);
+	const char *name = oss_credential_options_problem(&profile->options,
+													  profile->provider,
+													  &problem);
 
 	if (!profile->found)
-		credential_fail(source, "File \"%s\" does not have the profile. It was taken for %s.",
-						path, profile->json ?
-						"a configuration file of the Alibaba Cloud CLI, for it begins with \"{\"" :
-						"an INI file, for it does not begin with \"{\"");
+		oss_credential_fail(source, "File \"%s\" does not have the profile. It was taken for %s.",
+							path, profile->json ?
+							"a configuration file of the Alibaba Cloud CLI, for it begins with \"{\"" :
+							"an INI file, for it does not begin with \"{\"");
 	else if (profile->disabled)
-		credential_fail(source, "The profile in file \"%s\" is not to be used: it has enable = false.",
-						path);
+		oss_credential_fail(source, "The profile in file \"%s\" is not to be used: it has enable = false.",
+							path);
 	else if (profile->provider == NULL)
-		credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole, OIDC and CredentialsURI are (access_key, sts, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
-						path);
+		oss_credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole, OIDC and CredentialsURI are (access_key, sts, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
+							path);
 	else if (name != NULL)
-		credential_fail(source, "The %s in the profile in file \"%s\" cannot be used. %s",
-						name, path, problem);
-	else if (profile->provider == &credential_static &&
+		oss_credential_fail(source, "The %s in the profile in file \"%s\" cannot be used. %s",
+							name, path, problem);
+	else if (profile->provider == &oss_credential_static &&
 			 (profile->options.access_key_id == NULL ||
 			  profile->options.access_key_secret == NULL))
-		credential_fail(source, "The profile in file \"%s\" has no access_key_id and access_key_secret.",
-						path);
+		oss_credential_fail(source, "The profile in file \"%s\" has no access_key_id and access_key_secret.",
+							path);
 	else
-		credential_delegate(source, profile->provider, &profile->options);
+		oss_credential_delegate(source, profile->provider, &profile->options);
 }
 
 /* Read the file and go on as its profile says. */
@@ -404,14 +404,14 @@ config_file_step(CredentialSource *source)
 		options.config_file = getenv("ALIBABA_CLOUD_CONFIG_FILE");
 	if (options.config_file == NULL)
 		options.config_file = pstrdup(DEFAULT_FILE);
-	if (credential_options_problem(&options, &credential_config_file,
-								   &problem) != NULL)
+	if (oss_credential_options_problem(&options, &oss_credential_config_file,
+									   &problem) != NULL)
 	{
-		credential_fail(source, "The name of the configuration file cannot be used. %s",
-						problem);
+		oss_credential_fail(source, "The name of the configuration file cannot be used. %s",
+							problem);
 		return;
 	}
-	text = credential_file_read(source, options.config_file, true, &len);
+	text = oss_credential_file_read(source, options.config_file, true, &len);
 	if (text == NULL)
 		return;
 	read_profile(profile, text, len, options.profile);
@@ -420,6 +420,6 @@ config_file_step(CredentialSource *source)
 	explicit_bzero(text, len);
 }
 
-const CredentialProvider credential_config_file = {
+const CredentialProvider oss_credential_config_file = {
 	"config_file", true, config_file_step
 };

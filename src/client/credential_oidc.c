@@ -79,11 +79,11 @@ options_complete(CredentialSource *source, const CredentialOptions *options)
 	else if (options->oidc_token_file == NULL)
 		missing = "oidc_token_file (or environment variable ALIBABA_CLOUD_OIDC_TOKEN_FILE)";
 	if (missing != NULL)
-		credential_fail(source, "Missing: %s.", missing);
-	else if ((name = credential_options_problem(options,
-												&credential_oidc,
-												&problem)) != NULL)
-		credential_fail(source, "%s cannot be used. %s", name, problem);
+		oss_credential_fail(source, "Missing: %s.", missing);
+	else if ((name = oss_credential_options_problem(options,
+													&oss_credential_oidc,
+													&problem)) != NULL)
+		oss_credential_fail(source, "%s cannot be used. %s", name, problem);
 	else
 		return true;
 	return false;
@@ -99,7 +99,7 @@ sts_url(const CredentialOptions *options)
 
 	if (endpoint == NULL && options->sts_region != NULL)
 		return psprintf("https://sts%s.%s.aliyuncs.com/",
-						credential_option_is_true(options->enable_vpc) ?
+						oss_credential_option_is_true(options->enable_vpc) ?
 						"-vpc" : "", options->sts_region);
 	if (endpoint == NULL)
 		endpoint = DEFAULT_ENDPOINT;
@@ -153,16 +153,16 @@ static char *
 read_token(CredentialSource *source, const char *path)
 {
 	size_t		len;
-	char	   *token = credential_file_read(source, path, false, &len);
+	char	   *token = oss_credential_file_read(source, path, false, &len);
 
 	if (token == NULL)
 		return NULL;
 	while (len > 0 && isspace((unsigned char) token[len - 1]))
 		token[--len] = '\0';
-	if (strlen(token) == len && credential_token_problem(token) == NULL)
+	if (strlen(token) == len && oss_credential_token_problem(token) == NULL)
 		return token;
-	credential_fail(source, "The file \"%s\" does not hold an OIDC token.",
-					path);
+	oss_credential_fail(source, "The file \"%s\" does not hold an OIDC token.",
+						path);
 	return NULL;
 }
 
@@ -195,7 +195,7 @@ ask_sts(CredentialSource *source)
 	spec.reach = HTTP_REACH_OSS;
 	spec.allow_http = true;		/* for loopback, as the option's check says */
 	explicit_bzero(token, strlen(token));
-	credential_send(source, &spec, 1);
+	oss_credential_send(source, &spec, 1);
 }
 
 /* Do one step of a fetch from STS. */
@@ -208,8 +208,8 @@ oidc_step(CredentialSource *source)
 	{
 		explicit_bzero(unconstify(char *, source->spec.body),
 					   source->spec.body_len);
-		credential_deliver_answer(source, SERVICE, "Credentials", false);
+		oss_credential_deliver_answer(source, SERVICE, "Credentials", false);
 	}
 }
 
-const CredentialProvider credential_oidc = {"oidc", true, oidc_step};
+const CredentialProvider oss_credential_oidc = {"oidc", true, oidc_step};

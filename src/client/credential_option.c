@@ -34,12 +34,12 @@ typedef struct OptionDef
 } OptionDef;
 
 static const CredentialProvider *const providers[] = {
-	&credential_static,
-	&credential_environment,
-	&credential_ecs_ram_role,
-	&credential_oidc,
-	&credential_uri,
-	&credential_config_file
+	&oss_credential_static,
+	&oss_credential_environment,
+	&oss_credential_ecs_ram_role,
+	&oss_credential_oidc,
+	&oss_credential_uri,
+	&oss_credential_config_file
 };
 
 /* Say what is wrong with text of 1 to max bytes, none of them forbidden. */
@@ -66,7 +66,7 @@ text_problem(const char *value, size_t max, const char *forbidden)
 
 /* Say what is wrong with an access key id, whose bytes stand in a header. */
 const char *
-credential_id_problem(const char *value)
+oss_credential_id_problem(const char *value)
 {
 	const char *problem = text_problem(value, CREDENTIAL_ID_MAX, "");
 
@@ -79,14 +79,14 @@ credential_id_problem(const char *value)
 
 /* Say what is wrong with an access key secret. */
 const char *
-credential_secret_problem(const char *value)
+oss_credential_secret_problem(const char *value)
 {
 	return text_problem(value, CREDENTIAL_SECRET_MAX, "");
 }
 
 /* Say what is wrong with a security token, which is sent as a header. */
 const char *
-credential_token_problem(const char *value)
+oss_credential_token_problem(const char *value)
 {
 	return text_problem(value, TOKEN_MAX, "");
 }
@@ -191,7 +191,7 @@ profile_problem(const char *value)
 static const char *
 source_problem(const char *value)
 {
-	if (credential_provider_by_name(value) == NULL)
+	if (oss_credential_provider_by_name(value) == NULL)
 		return "Credential sources are static, environment, ecs_ram_role, oidc, credentials_uri and config_file.";
 	return NULL;
 }
@@ -201,28 +201,28 @@ source_problem(const char *value)
 
 static const OptionDef option_defs[] = {
 	OPTION(credential_source, NULL, source_problem),
-	OPTION(access_key_id, &credential_static, credential_id_problem),
-	OPTION(access_key_secret, &credential_static, credential_secret_problem),
-	OPTION(security_token, &credential_static, credential_token_problem),
-	OPTION(role_name, &credential_ecs_ram_role, role_problem),
-	OPTION(disable_imds_v1, &credential_ecs_ram_role, bool_problem),
-	OPTION(role_arn, &credential_oidc, arn_problem),
-	OPTION(oidc_provider_arn, &credential_oidc, arn_problem),
-	OPTION(oidc_token_file, &credential_oidc, path_problem),
-	OPTION(role_session_name, &credential_oidc, role_problem),
-	OPTION(duration_seconds, &credential_oidc, duration_problem),
-	OPTION(sts_endpoint, &credential_oidc, sts_endpoint_problem),
-	OPTION(sts_region, &credential_oidc, region_problem),
-	OPTION(enable_vpc, &credential_oidc, bool_problem),
-	OPTION(credentials_uri, &credential_uri, url_problem),
-	OPTION(config_file, &credential_config_file, path_problem),
-	OPTION(profile, &credential_config_file, profile_problem),
+	OPTION(access_key_id, &oss_credential_static, oss_credential_id_problem),
+	OPTION(access_key_secret, &oss_credential_static, oss_credential_secret_problem),
+	OPTION(security_token, &oss_credential_static, oss_credential_token_problem),
+	OPTION(role_name, &oss_credential_ecs_ram_role, role_problem),
+	OPTION(disable_imds_v1, &oss_credential_ecs_ram_role, bool_problem),
+	OPTION(role_arn, &oss_credential_oidc, arn_problem),
+	OPTION(oidc_provider_arn, &oss_credential_oidc, arn_problem),
+	OPTION(oidc_token_file, &oss_credential_oidc, path_problem),
+	OPTION(role_session_name, &oss_credential_oidc, role_problem),
+	OPTION(duration_seconds, &oss_credential_oidc, duration_problem),
+	OPTION(sts_endpoint, &oss_credential_oidc, sts_endpoint_problem),
+	OPTION(sts_region, &oss_credential_oidc, region_problem),
+	OPTION(enable_vpc, &oss_credential_oidc, bool_problem),
+	OPTION(credentials_uri, &oss_credential_uri, url_problem),
+	OPTION(config_file, &oss_credential_config_file, path_problem),
+	OPTION(profile, &oss_credential_config_file, profile_problem),
 	OPTION(superuser_required, NULL, bool_problem)
 };
 
 /* Return the name of the i-th option. */
 const char *
-credential_option_name(int i)
+oss_credential_option_name(int i)
 {
 	return i < lengthof(option_defs) ? option_defs[i].name : NULL;
 }
@@ -239,7 +239,7 @@ find_option(const char *name)
 
 /* Find the provider that a value of credential_source names. */
 const CredentialProvider *
-credential_provider_by_name(const char *name)
+oss_credential_provider_by_name(const char *name)
 {
 	for (int i = 0; i < lengthof(providers); i++)
 		if (strcmp(providers[i]->name, name) == 0)
@@ -249,7 +249,7 @@ credential_provider_by_name(const char *name)
 
 /* Tell whether a checked Boolean, or NULL, is true. */
 bool
-credential_option_is_true(const char *value)
+oss_credential_option_is_true(const char *value)
 {
 	bool		result = false;
 
@@ -258,8 +258,8 @@ credential_option_is_true(const char *value)
 
 /* Copy the options of a mapping; names of others are passed over. */
 void
-credential_options_read(CredentialOptions *options, MemoryContext context,
-						List *defelems)
+oss_credential_options_read(CredentialOptions *options, MemoryContext context,
+							List *defelems)
 {
 	ListCell   *cell;
 
@@ -277,9 +277,9 @@ credential_options_read(CredentialOptions *options, MemoryContext context,
 
 /* Find an option of a provider that can't be used. */
 const char *
-credential_options_problem(const CredentialOptions *options,
-						   const CredentialProvider *provider,
-						   const char **problem)
+oss_credential_options_problem(const CredentialOptions *options,
+							   const CredentialProvider *provider,
+							   const char **problem)
 {
 	for (int i = 0; i < lengthof(option_defs); i++)
 	{
@@ -295,8 +295,8 @@ credential_options_problem(const CredentialOptions *options,
 
 /* Check the setting oss_labels.metadata_endpoint. */
 bool
-credential_metadata_endpoint_check(char **newval, void **extra,
-								   GucSource source)
+oss_credential_metadata_endpoint_check(char **newval, void **extra,
+									   GucSource source)
 {
 	const char *problem = url_problem(*newval);
 
@@ -317,9 +317,9 @@ chosen_provider(List *defelems)
 		DefElem    *elem = lfirst_node(DefElem, cell);
 
 		if (strcmp(elem->defname, "credential_source") == 0)
-			provider = credential_provider_by_name(defGetString(elem));
+			provider = oss_credential_provider_by_name(defGetString(elem));
 	}
-	return provider != NULL ? provider : &credential_static;
+	return provider != NULL ? provider : &oss_credential_static;
 }
 
 /* Does an option concern the identity or the files of the machine? */
@@ -327,14 +327,14 @@ static bool
 option_needs_superuser(const OptionDef *def, const char *value)
 {
 	if (def->offset == offsetof(CredentialOptions, credential_source))
-		return strcmp(value, credential_static.name) != 0;
-	return def->provider != &credential_static;
+		return strcmp(value, oss_credential_static.name) != 0;
+	return def->provider != &oss_credential_static;
 }
 
 /* Check one option on its own. */
 void
-credential_option_check(const char *name, const char *value,
-						bool superuser_defines)
+oss_credential_option_check(const char *name, const char *value,
+							bool superuser_defines)
 {
 	const OptionDef *def = find_option(name);
 	const char *problem;
@@ -371,7 +371,7 @@ check_option_belongs(const OptionDef *def, const CredentialProvider *provider)
 
 /* Check that the options go together. */
 void
-credential_options_check(List *options)
+oss_credential_options_check(List *options)
 {
 	const CredentialProvider *provider = chosen_provider(options);
 	bool		has_id = false;
@@ -407,7 +407,7 @@ credential_options_check(List *options)
 	 * A mapping without any option is let through, because that is what
 	 * pg_dump writes when it may not see the options.
 	 */
-	if (provider == &credential_static && has_other &&
+	if (provider == &oss_credential_static && has_other &&
 		!(has_id && has_secret))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -418,25 +418,25 @@ credential_options_check(List *options)
 
 /* Do these options use what is the machine's? */
 bool
-credential_uses_machine(List *options)
+oss_credential_uses_machine(List *options)
 {
-	return chosen_provider(options) != &credential_static;
+	return chosen_provider(options) != &oss_credential_static;
 }
 
 /* Does using these options need a superuser? */
 bool
-credential_needs_superuser(List *options)
+oss_credential_needs_superuser(List *options)
 {
 	ListCell   *cell;
 
-	if (!credential_uses_machine(options))
+	if (!oss_credential_uses_machine(options))
 		return false;
 	foreach(cell, options)
 	{
 		DefElem    *elem = lfirst_node(DefElem, cell);
 
 		if (strcmp(elem->defname, "superuser_required") == 0)
-			return credential_option_is_true(defGetString(elem));
+			return oss_credential_option_is_true(defGetString(elem));
 	}
 	return true;
 }

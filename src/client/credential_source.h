@@ -48,8 +48,8 @@ typedef struct CredentialOptions
  * A kind of source.  step() does one step of a fetch: the first with
  * source->step 0, the next ones when the transfer that it started is done.
  * It runs in the fetch's memory context, may throw, and does exactly one of
- * credential_send(), credential_delegate(), credential_deliver() and
- * credential_fail().
+ * oss_credential_send(), oss_credential_delegate(), oss_credential_deliver() and
+ * oss_credential_fail().
  */
 typedef struct CredentialProvider
 {
@@ -58,12 +58,12 @@ typedef struct CredentialProvider
 	void		(*step) (CredentialSource *source);
 } CredentialProvider;
 
-extern const CredentialProvider credential_static;
-extern const CredentialProvider credential_environment;
-extern const CredentialProvider credential_ecs_ram_role;
-extern const CredentialProvider credential_oidc;
-extern const CredentialProvider credential_uri;
-extern const CredentialProvider credential_config_file;
+extern const CredentialProvider oss_credential_static;
+extern const CredentialProvider oss_credential_environment;
+extern const CredentialProvider oss_credential_ecs_ram_role;
+extern const CredentialProvider oss_credential_oidc;
+extern const CredentialProvider oss_credential_uri;
+extern const CredentialProvider oss_credential_config_file;
 
 /*
  * A key with what is known of its life.  The strings are allocated in the
@@ -100,7 +100,7 @@ typedef struct CredentialTicket
 
 /*
  * Invariant: while fetching is not NULL, transfer is not NULL and belongs to
- * fetch_context, so that some later http_turn() ends it; everything of a
+ * fetch_context, so that some later oss_http_turn() ends it; everything of a
  * fetch lives in fetch_context, whatever query happened to begin it.
  */
 struct CredentialSource
@@ -115,7 +115,7 @@ struct CredentialSource
 	CredentialTicket ticket;
 	bool		waiting;		/* for another process's fetch */
 
-	/* what credential_want() asked for */
+	/* what oss_credential_want() asked for */
 	TimestampTz wanted_until;	/* a key that lives so long; 0: any */
 	TimestampTz wanted_at;		/* when a key was fetched anew for that */
 
@@ -129,7 +129,7 @@ struct CredentialSource
 	bool		transfer_repeated;	/* this step has had its second try */
 	HttpSpec	spec;			/* what transfer was started with */
 	int			step;
-	TimestampTz asked_at;		/* last call of credential_get() */
+	TimestampTz asked_at;		/* last call of oss_credential_get() */
 	char	   *metadata_token; /* ECS: the token of the hardened mode */
 
 	/* the last fetch that failed */
@@ -146,25 +146,25 @@ struct CredentialSource
  * End a step by sending a request and going on with step next when it is
  * done.  What spec points to must live in the fetch's context.
  */
-extern void credential_send(CredentialSource *source, const HttpSpec *spec,
-							int next);
+extern void oss_credential_send(CredentialSource *source, const HttpSpec *spec,
+								int next);
 
 /* End a step by letting another provider begin, with other options. */
-extern void credential_delegate(CredentialSource *source,
-								const CredentialProvider *provider,
-								const CredentialOptions *options);
+extern void oss_credential_delegate(CredentialSource *source,
+									const CredentialProvider *provider,
+									const CredentialOptions *options);
 
 /*
  * End the fetch with a key.  token NULL or "" is none; expiration NULL or ""
- * means that the key does not expire, else it is for credential_expiration().
+ * means that the key does not expire, else it is for oss_credential_expiration().
  * Fails the fetch when any of them is malformed.
  */
-extern void credential_deliver(CredentialSource *source, const char *id,
-							   const char *secret, const char *token,
-							   const char *expiration);
+extern void oss_credential_deliver(CredentialSource *source, const char *id,
+								   const char *secret, const char *token,
+								   const char *expiration);
 
 /* End the fetch with what went wrong, for DETAIL; no secret may be in it. */
-extern void credential_fail(CredentialSource *source, const char *format,...)
+extern void oss_credential_fail(CredentialSource *source, const char *format,...)
 			pg_attribute_printf(2, 3);
 
 /* credential_document.c */
@@ -173,47 +173,47 @@ extern void credential_fail(CredentialSource *source, const char *format,...)
  * Read the time at which a key expires: YYYY-MM-DDThh:mm:ss, perhaps a fraction,
  * and Z, +hh:mm or -hh:mm.  Returns whether it has that form.
  */
-extern bool credential_expiration(const char *text, TimestampTz *when);
+extern bool oss_credential_expiration(const char *text, TimestampTz *when);
 
 /*
  * Parse a JSON document in CurrentMemoryContext.  Throws for what is not JSON
  * (a data exception, which do_step() words).
  */
-extern Jsonb *credential_json(const char *bytes, size_t len);
+extern Jsonb *oss_credential_json(const char *bytes, size_t len);
 
 /*
  * Return where a document in UTF-8 begins that may have a byte order mark, which
  * is taken off *len.
  */
-extern const char *credential_skip_bom(const char *bytes, size_t *len);
+extern const char *oss_credential_skip_bom(const char *bytes, size_t *len);
 
 /* Overwrite a parsed document. */
-extern void credential_json_wipe(Jsonb *json);
+extern void oss_credential_json_wipe(Jsonb *json);
 
 /*
  * Return a string, number or Boolean of an object as text, or NULL when there
  * is none or the string is empty.
  */
-extern char *credential_json_text(JsonbContainer *object, const char *name);
+extern char *oss_credential_json_text(JsonbContainer *object, const char *name);
 
 /* Return an array or object that is part of an object, or NULL. */
-extern JsonbContainer *credential_json_part(JsonbContainer *object,
-											const char *name);
+extern JsonbContainer *oss_credential_json_part(JsonbContainer *object,
+												const char *name);
 
 /*
  * Check that the transfer of the last step was answered with status 200; fail
  * the fetch otherwise, service being who should have answered.
  */
-extern bool credential_answered(CredentialSource *source, const char *service);
+extern bool oss_credential_answered(CredentialSource *source, const char *service);
 
 /*
  * End the fetch with the document in the answer of the last step.  part names
  * the object in it that holds the key, or is NULL; need_code says that a field
  * Code must equal Success.
  */
-extern void credential_deliver_answer(CredentialSource *source,
-									  const char *service, const char *part,
-									  bool need_code);
+extern void oss_credential_deliver_answer(CredentialSource *source,
+										  const char *service, const char *part,
+										  bool need_code);
 
 /* credential_file.c */
 
@@ -223,36 +223,36 @@ extern void credential_deliver_answer(CredentialSource *source,
  * database server's user.  With private_only, a file that others may read or
  * write is refused.  Returns NULL after failing the fetch.
  */
-extern char *credential_file_read(CredentialSource *source, const char *path,
-								  bool private_only, size_t *len);
+extern char *oss_credential_file_read(CredentialSource *source, const char *path,
+									  bool private_only, size_t *len);
 
 /* credential_option.c */
 
 /* Copy the options of a mapping into context. */
-extern void credential_options_read(CredentialOptions *options,
-									MemoryContext context, List *defelems);
+extern void oss_credential_options_read(CredentialOptions *options,
+										MemoryContext context, List *defelems);
 
 /* The provider that a value of credential_source names, or NULL. */
-extern const CredentialProvider *credential_provider_by_name(const char *name);
+extern const CredentialProvider *oss_credential_provider_by_name(const char *name);
 
 /*
  * Find the first of a provider's own options that can't be used, its value
  * coming from a file, the environment or an answer.  Returns its name and sets
  * *problem, or returns NULL.
  */
-extern const char *credential_options_problem(const CredentialOptions *options,
-											  const CredentialProvider *provider,
-											  const char **problem);
+extern const char *oss_credential_options_problem(const CredentialOptions *options,
+												  const CredentialProvider *provider,
+												  const char **problem);
 
 /* Is a value that has passed the check, or NULL, true? */
-extern bool credential_option_is_true(const char *value);
+extern bool oss_credential_option_is_true(const char *value);
 
 /*
  * Each returns NULL when the value can be used in a request, otherwise what is
  * wrong with it as a sentence for DETAIL (a static string).
  */
-extern const char *credential_id_problem(const char *value);
-extern const char *credential_secret_problem(const char *value);
-extern const char *credential_token_problem(const char *value);
+extern const char *oss_credential_id_problem(const char *value);
+extern const char *oss_credential_secret_problem(const char *value);
+extern const char *oss_credential_token_problem(const char *value);
 
 #endif							/* OSS_CREDENTIAL_SOURCE_H */

@@ -25,11 +25,11 @@ ask_uri(CredentialSource *source)
 	if (from.credentials_uri == NULL)
 		from.credentials_uri = getenv("ALIBABA_CLOUD_CREDENTIALS_URI");
 	if (from.credentials_uri == NULL)
-		credential_fail(source, "Neither the option credentials_uri nor the environment variable ALIBABA_CLOUD_CREDENTIALS_URI is set.");
-	else if (credential_options_problem(&from, &credential_uri,
-										&problem) != NULL)
-		credential_fail(source, "The credentials URI cannot be used. %s",
-						problem);
+		oss_credential_fail(source, "Neither the option credentials_uri nor the environment variable ALIBABA_CLOUD_CREDENTIALS_URI is set.");
+	else if (oss_credential_options_problem(&from, &oss_credential_uri,
+											&problem) != NULL)
+		oss_credential_fail(source, "The credentials URI cannot be used. %s",
+							problem);
 	else
 	{
 		spec.method = "GET";
@@ -39,7 +39,7 @@ ask_uri(CredentialSource *source)
 		spec.max_body = CREDENTIAL_DOCUMENT_MAX;
 		spec.reach = HTTP_REACH_METADATA;
 		spec.allow_http = true;
-		credential_send(source, &spec, 1);
+		oss_credential_send(source, &spec, 1);
 	}
 }
 
@@ -50,7 +50,7 @@ uri_step(CredentialSource *source)
 	if (source->step == 0)
 		ask_uri(source);
 	else
-		credential_deliver_answer(source, SERVICE, NULL, false);
+		oss_credential_deliver_answer(source, SERVICE, NULL, false);
 }
 
-const CredentialProvider credential_uri = {"credentials_uri", true, uri_step};
+const CredentialProvider oss_credential_uri = {"credentials_uri", true, uri_step};

@@ -159,10 +159,10 @@ oss_failure_may_be_labels(const HttpAnswer *answer)
 
 /* Return the ms from a service's now, else from ours, to a date of its. */
 static long
-ms_until(const char *date, const char *now)
+ms_until_date(const char *date, const char *now)
 {
-	time_t		when = http_parse_date(date);
-	time_t		begin = http_parse_date(now);
+	time_t		when = oss_http_parse_date(date);
+	time_t		begin = oss_http_parse_date(now);
 
 	if (when == (time_t) -1)
 		return 0;
@@ -182,7 +182,7 @@ oss_failure_delay(const HttpAnswer *answer)
 		if (*end == '\0')
 			ms = Max(0, Min(ms, MAX_DELAY_MS / 1000)) * 1000;
 		else
-			ms = ms_until(answer->retry_after, answer->date);
+			ms = ms_until_date(answer->retry_after, answer->date);
 	}
 	if (answer->qos_delay[0] != '\0')
 		ms = Max(ms, strtol(answer->qos_delay, NULL, 10));
@@ -194,7 +194,7 @@ oss_failure_delay(const HttpAnswer *answer)
  * it is, else 0.
  */
 static int
-holdable(const char *text, int encoding)
+may_hold(const char *text, int encoding)
 {
 	const unsigned char *c = (const unsigned char *) text;
 	int			len;
@@ -219,7 +219,7 @@ append_foreign(StringInfo out, const char *text)
 
 	while (*text != '\0')
 	{
-		int			len = holdable(text, encoding);
+		int			len = may_hold(text, encoding);
 
 		if (len > 0)
 			appendBinaryStringInfo(out, text, len);
@@ -325,7 +325,7 @@ detail_of(const HttpAnswer *a, const OssErrorXml *xml)
 
 /* Say what a rule's scope comes to when nothing else is known. */
 static OssScope
-narrow(OssScope scope)
+narrow_scope(OssScope scope)
 {
 	if (scope == OSS_SCOPE_DENIAL)
 		return OSS_SCOPE_IMAGE;
@@ -345,7 +345,7 @@ make_failure(const OssFailureRule *rule, const char *code, const char *what)
 	appendStringInfo(&message, ": %s", rule->message);
 	failure->sqlerrcode = rule->sqlerrcode;
 	failure->retry = rule->retry;
-	failure->scope = narrow(rule->scope);
+	failure->scope = narrow_scope(rule->scope);
 	failure->code = foreign_string(code);
 	failure->message = message.data;
 	failure->summary = rule->message;

@@ -3,7 +3,7 @@
  *	  THE error table: every code of the service and every trouble of the
  *	  network with its SQLSTATE, retry class and hint.
  *
- * sql/README.md prints the same table; test/t/errors.pl compares the two.
+ * sql/README.md prints the same table; test/t/011_errors.pl compares the two.
  * Sources: protocol/README.md 4.2 (retry), 6.2 (codes) and 6.3 (IMM).
  *-------------------------------------------------------------------------
  */
@@ -88,7 +88,7 @@ const OssFailureRule oss_failure_rules[] = {
 	/* limits that let nothing go in time */
 	{0, "RateLimitTimeout", NULL, NULL, BUSY, NEVER, IMAGE,
 		"timed out waiting for the server's rate limit",
-	"Raise the server's option max_requests_per_second or timeout_ms; oss_labels.flow_status() shows what slows it down."},
+	"Raise the server's option max_requests_per_second or timeout_ms; oss_labels.rate_status() shows what slows it down."},
 
 	/* answers with status 200 that are of no use */
 	{0, "NotLabels", NULL, NULL, REFUSED, NEVER, DENIAL,

@@ -4,7 +4,7 @@
  *
  * curl's callbacks here neither palloc nor ereport: a longjmp through
  * libcurl's frames would leave it in pieces.  They note what happened and the
- * caller of http_turn() finds it in the answer.
+ * caller of oss_http_turn() finds it in the answer.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -108,7 +108,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 		t->too_large = true;
 		return 0;
 	}
-	http_keep_header(&t->answer, line, n);
+	oss_http_keep_header(&t->answer, line, n);
 	return n;
 }
 
@@ -176,7 +176,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 		t->refused_address = true;
 		return CURL_SOCKET_BAD;
 	}
-	fd = http_socket_open(peer->family, peer->socktype, peer->protocol);
+	fd = oss_http_socket_open(peer->family, peer->socktype, peer->protocol);
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -184,7 +184,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 static int
 on_close_socket(void *arg, curl_socket_t fd)
 {
-	return http_socket_close(fd);
+	return oss_http_socket_close(fd);
 }
 
 /*
@@ -264,7 +264,7 @@ note_dead(const HttpTransfer *t, CURLcode code)
 
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
 	if (end_of_code(t, code) == HTTP_BROKEN && error == ETIMEDOUT)
-		dead_us = http_clock_us();
+		dead_us = oss_clock_us();
 }
 
 /* Return for how many seconds a usable connection may be idle; 0: none is. */
@@ -272,7 +272,7 @@ static long
 usable_idle_seconds(void)
 {
 	int64		since = dead_us == 0 ? MAX_IDLE_SECONDS + 1 :
-	(http_clock_us() - dead_us) / 1000000;
+	(oss_clock_us() - dead_us) / 1000000;
 
 	return (long) Max(Min(since - 1, MAX_IDLE_SECONDS), 0);
 }
@@ -320,11 +320,11 @@ fill_answer(HttpTransfer *t, CURLcode code)
 
 /* Give a transfer's foreign objects back; safe at any stage. */
 static void
-release(HttpTransfer *t)
+release_handle(HttpTransfer *t)
 {
 	if (t->in_loop)
 	{
-		http_loop_remove(t->easy);
+		oss_http_loop_remove(t->easy);
 		t->in_loop = false;
 		in_flight--;
 		dlist_delete(&t->node);
@@ -357,7 +357,7 @@ on_ended(CURL *easy, CURLcode code)
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &t);
 	fill_answer(t, code);
-	release(t);
+	release_handle(t);
 	dlist_push_tail(&finished, &t->node);
 	t->listed = true;
 }
@@ -371,7 +371,7 @@ on_reset(void *arg)
 	if (t->listed)
 		dlist_delete(&t->node);
 	t->listed = false;
-	release(t);
+	release_handle(t);
 	if (t->sent_body != NULL)
 		explicit_bzero(t->sent_body, strlen(t->sent_body));
 	if (t->body != NULL)
@@ -392,7 +392,7 @@ take_easy(void)
 
 /* Add one header to the list; returns false when memory is short. */
 static bool
-add_header(HttpTransfer *t, const OssField *header)
+add_transfer_header(HttpTransfer *t, const OssField *header)
 {
 	OssText		line = {0};
 	struct curl_slist *longer = NULL;
@@ -430,7 +430,7 @@ set_request(HttpTransfer *t, const HttpSpec *spec)
 		code = curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, spec->method);
 	}
 	for (size_t i = 0; i < spec->nheaders; i++)
-		if (!add_header(t, &spec->headers[i]))
+		if (!add_transfer_header(t, &spec->headers[i]))
 			return false;
 	if (code == CURLE_OK)
 		code = curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
@@ -473,7 +473,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	/* what was allowed to reach the metadata service serves nothing else */
 	if (spec->reach == HTTP_REACH_METADATA)
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, http_loop_on_resolve);
+	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, oss_http_loop_on_resolve);
 	return oss_set_quick_exit(e) == CURLE_OK &&
 		oss_set_max_life(e, MAX_LIFE_SECONDS) == CURLE_OK &&
 		oss_set_protocols(e, spec->allow_http) == CURLE_OK;
@@ -491,9 +491,9 @@ set_tls(HttpTransfer *t, const HttpSpec *spec)
 		ca_file = oss_system_ca_file(e);
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(e, CURLOPT_SHARE, http_loop_share());
+	curl_easy_setopt(e, CURLOPT_SHARE, oss_http_loop_share());
 	if (ca_file != NULL && pg_strncasecmp(spec->url, "https:", 6) == 0 &&
-		curl_easy_setopt(e, CURLOPT_CAINFO, http_ca_name(ca_file)) != CURLE_OK)
+		curl_easy_setopt(e, CURLOPT_CAINFO, oss_http_ca_name(ca_file)) != CURLE_OK)
 		return false;
 
 	/* libcurl keeps a parsed store only when it comes from one file */
@@ -533,7 +533,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->arg = arg;
 	t->max_body = spec->max_body;
 	t->queued = spec->queued;
-	t->started_us = http_clock_us();
+	t->started_us = oss_clock_us();
 	t->reach = spec->reach;
 	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
 		pg_strncasecmp(spec->url, "https:", 6) != 0;
@@ -550,7 +550,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 
 /* Give a transfer more time. */
 static void
-stretch(HttpTransfer *t, int64 connect_ms, int64 ms)
+extend_timeout(HttpTransfer *t, int64 connect_ms, int64 ms)
 {
 	t->connect_timeout_ms += connect_ms;
 	t->timeout_ms += ms;
@@ -567,14 +567,14 @@ grant_grace(HttpTransfer *t, int64 now)
 	int64		over_ms = (now - t->started_us) / 1000 - t->timeout_ms;
 
 	if (!t->stretched && over_ms > -GRACE_MS)
-		stretch(t, 0, over_ms + GRACE_MS);
+		extend_timeout(t, 0, over_ms + GRACE_MS);
 }
 
 /* Give the transfers in flight the time for which the loop was left alone. */
 static void
 make_up_for_time_alone(void)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	int64		us = driven_us == 0 ? 0 : now - driven_us;
 	dlist_iter	iter;
 
@@ -589,16 +589,16 @@ make_up_for_time_alone(void)
 		if (t->queued)
 			grant_grace(t, now);
 		else
-			stretch(t, us / 1000, us / 1000);
+			extend_timeout(t, us / 1000, us / 1000);
 	}
 }
 
 /* Return now by the loop's clock. */
 int64
-http_now(void)
+oss_http_now(void)
 {
 	make_up_for_time_alone();
-	return http_clock_us() - alone_us;
+	return oss_clock_us() - alone_us;
 }
 
 /*
@@ -610,7 +610,7 @@ mend_loop(void)
 {
 	dlist_mutable_iter iter;
 
-	if (!http_loop_broken())
+	if (!oss_http_loop_broken())
 		return;
 	dlist_foreach_modify(iter, &running)
 	{
@@ -619,24 +619,24 @@ mend_loop(void)
 		t->no_memory = true;
 		on_ended(t->easy, CURLE_OUT_OF_MEMORY);
 	}
-	http_loop_discard();
+	oss_http_loop_discard();
 }
 
 /* Start a transfer owned by context. */
 HttpTransfer *
-http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg)
+oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg)
 {
 	HttpTransfer *t;
 
 	mend_loop();
-	http_loop_init(on_ended);
+	oss_http_loop_init(on_ended);
 	make_up_for_time_alone();
 	t = make_transfer(context, spec, done, arg);
 	t->easy = take_easy();
 	if (t->easy == NULL || !set_request(t, spec) || !set_limits(t, spec) ||
-		!set_tls(t, spec) || !set_answer(t) || !http_loop_add(t->easy))
+		!set_tls(t, spec) || !set_answer(t) || !oss_http_loop_add(t->easy))
 	{
-		http_free(t);
+		oss_http_free(t);
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not start an HTTP request"),
@@ -650,36 +650,36 @@ http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg
 
 /* Return the answer of a transfer that is done. */
 const HttpAnswer *
-http_answer(const HttpTransfer *t)
+oss_http_answer(const HttpTransfer *t)
 {
 	return &t->answer;
 }
 
 /* End a transfer and forget it. */
 void
-http_free(HttpTransfer *t)
+oss_http_free(HttpTransfer *t)
 {
 	MemoryContextDelete(t->context);
 }
 
 /* Let the loop run once. */
 bool
-http_turn(long timeout_ms)
+oss_http_turn(long timeout_ms)
 {
 	bool		latch_set;
 
 	mend_loop();
-	http_loop_init(on_ended);
+	oss_http_loop_init(on_ended);
 	make_up_for_time_alone();
 	if (!dlist_is_empty(&finished))
 		timeout_ms = 0;
 	else if (nstretched > 0 && (timeout_ms < 0 || timeout_ms > CHECK_MS))
 		timeout_ms = CHECK_MS;
-	latch_set = http_loop_turn(timeout_ms);
+	latch_set = oss_http_loop_turn(timeout_ms);
 	if (nstretched > 0)
-		http_loop_check();
+		oss_http_loop_check();
 	mend_loop();
-	driven_us = http_clock_us();
+	driven_us = oss_clock_us();
 	while (!dlist_is_empty(&finished))
 	{
 		HttpTransfer *t = dlist_container(HttpTransfer, node,
@@ -693,7 +693,7 @@ http_turn(long timeout_ms)
 
 /* Return the number of transfers in flight. */
 int
-http_in_flight(void)
+oss_http_in_flight(void)
 {
 	return in_flight;
 }

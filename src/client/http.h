@@ -41,7 +41,7 @@ typedef enum HttpEnd
 } HttpEnd;
 
 /*
- * What to send.  Everything is copied by http_start() and need not outlive
+ * What to send.  Everything is copied by oss_http_start() and need not outlive
  * the call.
  */
 typedef struct HttpSpec
@@ -60,7 +60,7 @@ typedef struct HttpSpec
 	bool		allow_http;		/* http:// besides https:// */
 	bool		fresh;			/* by a connection of its own */
 	bool		queued;			/* its time goes on while the loop is left
-								 * alone, see http_now() */
+								 * alone, see oss_http_now() */
 } HttpSpec;
 
 /*
@@ -98,21 +98,21 @@ typedef struct HttpAnswer
 
 typedef struct HttpTransfer HttpTransfer;
 
-/* Called from http_turn(), never from within curl; must not throw. */
+/* Called from oss_http_turn(), never from within curl; must not throw. */
 typedef void (*HttpDone) (HttpTransfer *transfer, void *arg);
 
 /*
  * Start a transfer owned by context.  Errors: 53000-class when memory, libcurl
  * or descriptors can't be had; what the network does is an answer's end.
  */
-extern HttpTransfer *http_start(MemoryContext context, const HttpSpec *spec,
-								HttpDone done, void *arg);
+extern HttpTransfer *oss_http_start(MemoryContext context, const HttpSpec *spec,
+									HttpDone done, void *arg);
 
 /* The answer of a transfer that is done. */
-extern const HttpAnswer *http_answer(const HttpTransfer *transfer);
+extern const HttpAnswer *oss_http_answer(const HttpTransfer *transfer);
 
 /* End a transfer, cancelling it when in flight, and forget it. */
-extern void http_free(HttpTransfer *transfer);
+extern void oss_http_free(HttpTransfer *transfer);
 
 /*
  * Let the loop run once: wait until the network, the process latch or
@@ -120,28 +120,28 @@ extern void http_free(HttpTransfer *transfer);
  * handle interrupts (which may throw: 57014, 57P01, ...).  Returns whether the
  * latch was set.
  */
-extern bool http_turn(long timeout_ms);
+extern bool oss_http_turn(long timeout_ms);
 
 /* Return microseconds of a clock that nobody sets, the same in all processes. */
-extern int64 http_clock_us(void);
+extern int64 oss_clock_us(void);
 
 /*
  * Return microseconds of that clock, less those for which nobody drove the loop
  * for longer than 100 ms: for deadlines of requests.  A cursor's client
  * may think for minutes between two FETCHes; the answers that arrive meanwhile
- * are paid for, and wait in the sockets.  http_turn() stretches the timeouts
+ * are paid for, and wait in the sockets.  oss_http_turn() stretches the timeouts
  * of transfers in flight likewise; those of queued ones, which nobody but this
  * process keeps waiting, once and only as far as to read what has come.
  */
-extern int64 http_now(void);
+extern int64 oss_http_now(void);
 
 /*
  * Read a date as HTTP headers or OSS documents (ISO 8601, UTC) spell it;
  * returns -1 when it is neither.
  */
-extern time_t http_parse_date(const char *text);
+extern time_t oss_http_parse_date(const char *text);
 
 /* Number of transfers in flight in this process. */
-extern int	http_in_flight(void);
+extern int	oss_http_in_flight(void);
 
 #endif							/* OSS_HTTP_H */

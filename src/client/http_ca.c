@@ -37,7 +37,7 @@ static slist_head files = SLIST_STATIC_INIT(files);
 
 /* Look at a file. */
 static void
-look(CaFile *file, const char *path)
+stat_ca_file(CaFile *file, const char *path)
 {
 	memset(&file->state, 0, sizeof(file->state));
 	file->there = stat(path, &file->state) == 0;
@@ -92,19 +92,19 @@ find_file(const char *path)
 	file = MemoryContextAllocZero(TopMemoryContext, sizeof(CaFile));
 	file->path = MemoryContextStrdup(TopMemoryContext, path);
 	file->name = MemoryContextStrdup(TopMemoryContext, path);
-	look(file, path);
+	stat_ca_file(file, path);
 	slist_push_head(&files, &file->node);
 	return file;
 }
 
 /* Return a name that stands for a file's present content. */
 const char *
-http_ca_name(const char *path)
+oss_http_ca_name(const char *path)
 {
 	CaFile	   *file = find_file(path);
 	CaFile		now;
 
-	look(&now, path);
+	stat_ca_file(&now, path);
 	if (!is_same(file, &now))
 	{
 		file->replaced++;

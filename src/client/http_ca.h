@@ -15,6 +15,6 @@
  * content: whatever libcurl keeps, a parsed store, a connection, a TLS session,
  * it keeps by this name.  Valid until the next call.
  */
-extern const char *http_ca_name(const char *path);
+extern const char *oss_http_ca_name(const char *path);
 
 #endif							/* OSS_HTTP_CA_H */

@@ -27,7 +27,7 @@ copy_value(char *to, size_t size, const char *from, size_t len)
 
 /* Keep what a caller may look at of one answer header. */
 void
-http_keep_header(HttpAnswer *answer, const char *line, size_t len)
+oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len)
 {
 	const struct
 	{
@@ -64,7 +64,7 @@ http_keep_header(HttpAnswer *answer, const char *line, size_t len)
 
 /* Read a date. */
 time_t
-http_parse_date(const char *text)
+oss_http_parse_date(const char *text)
 {
 	struct tm	tm = {0};
 

@@ -14,6 +14,6 @@
  * Keep what a caller may look at of one answer header, a line of len bytes.
  * Called within curl: neither allocates nor throws.
  */
-extern void http_keep_header(HttpAnswer *answer, const char *line, size_t len);
+extern void oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len);
 
 #endif							/* OSS_HTTP_HEADER_H */

@@ -36,7 +36,7 @@
  * The process's loop.  Only when it is complete may it be used; what an error
  * left of the rest is undone by the next attempt to make it.  curl_due is when
  * curl wants to be called without any socket being ready, by
- * http_clock_us(), or 0.
+ * oss_clock_us(), or 0.
  */
 static bool complete = false;
 static CURLM *multi = NULL;
@@ -63,7 +63,7 @@ static sigset_t signals_outside;
  * processes.
  */
 int64
-http_clock_us(void)
+oss_clock_us(void)
 {
 	struct timespec now;
 
@@ -85,7 +85,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	event.data.fd = fd;
 	if (what & CURL_POLL_IN)
 	{
-		http_socket_connected(fd);
+		oss_http_socket_connected(fd);
 		event.events |= EPOLLIN;
 	}
 	if (what & CURL_POLL_OUT)
@@ -105,7 +105,7 @@ static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
 	curl_due = timeout_ms < 0 ? 0 :
-		http_clock_us() + timeout_ms * INT64CONST(1000);
+		oss_clock_us() + timeout_ms * INT64CONST(1000);
 	return 0;
 }
 
@@ -115,7 +115,7 @@ on_timer(CURLM *handle, long timeout_ms, void *arg)
  * called by curl before it looks up a name, which is seldom.
  */
 int
-http_loop_on_resolve(void *resolver, void *reserved, void *arg)
+oss_http_loop_on_resolve(void *resolver, void *reserved, void *arg)
 {
 	sigset_t	all;
 
@@ -138,7 +138,7 @@ leave_curl(void)
 
 /* Return how many connections the process may have. */
 int
-http_loop_connections(void)
+oss_http_loop_connections(void)
 {
 	return Max(max_safe_fds / 3 - SPARE_DESCRIPTORS, 1);
 }
@@ -147,7 +147,7 @@ http_loop_connections(void)
 static const char *
 make_multi(void)
 {
-	long		connections = http_loop_connections();
+	long		connections = oss_http_loop_connections();
 
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		return "libcurl could not be initialised.";
@@ -184,7 +184,7 @@ make_waits(void)
 
 /* Undo a loop that was made by half. */
 static void
-unmake(void)
+unmake_multi(void)
 {
 	complete = broken = false;
 	curl_due = 0;
@@ -204,14 +204,14 @@ unmake(void)
 
 /* Make the loop unless it is there. */
 void
-http_loop_init(HttpLoopEnded ended)
+oss_http_loop_init(HttpLoopEnded ended)
 {
 	const char *trouble;
 
 	if (complete)
 		return;
 
-	unmake();
+	unmake_multi();
 	tell_ended = ended;
 	if (!AcquireExternalFD())
 		ereport(ERROR,
@@ -232,7 +232,7 @@ http_loop_init(HttpLoopEnded ended)
 	trouble = make_multi();
 	if (trouble != NULL)
 	{
-		unmake();
+		unmake_multi();
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not set up HTTP requests"),
@@ -243,7 +243,7 @@ http_loop_init(HttpLoopEnded ended)
 
 /* Let curl act on a socket, or on the time; it gives up for good or never. */
 static void
-act(curl_socket_t fd, int what)
+act_on_sockets(curl_socket_t fd, int what)
 {
 	int			running;
 
@@ -253,7 +253,7 @@ act(curl_socket_t fd, int what)
 
 /* Begin a transfer. */
 bool
-http_loop_add(CURL *easy)
+oss_http_loop_add(CURL *easy)
 {
 	CURLMcode	code;
 
@@ -262,38 +262,38 @@ http_loop_add(CURL *easy)
 	{
 		/* send now, not when the caller comes to wait */
 		curl_due = 0;
-		act(CURL_SOCKET_TIMEOUT, 0);
+		act_on_sockets(CURL_SOCKET_TIMEOUT, 0);
 	}
 	leave_curl();
 	if (code == CURLM_OK && broken)
-		http_loop_remove(easy);
+		oss_http_loop_remove(easy);
 	return code == CURLM_OK && !broken;
 }
 
 /* Must the loop be made anew? */
 bool
-http_loop_broken(void)
+oss_http_loop_broken(void)
 {
 	return broken;
 }
 
 /* Give up a loop that has no transfers any more. */
 void
-http_loop_discard(void)
+oss_http_loop_discard(void)
 {
-	unmake();
+	unmake_multi();
 }
 
 /* Take a transfer out. */
 void
-http_loop_remove(CURL *easy)
+oss_http_loop_remove(CURL *easy)
 {
 	curl_multi_remove_handle(multi, easy);
 }
 
 /* Tell of what has ended; returns whether anything has. */
 static bool
-reap(void)
+reap_transfers(void)
 {
 	CURLMsg    *msg;
 	int			left;
@@ -311,7 +311,7 @@ reap(void)
 
 /* Hand curl what is ready, and tell of what has ended by that. */
 static void
-pump(void)
+pump_transfers(void)
 {
 	struct epoll_event events[MUX_EVENTS];
 	int			n;
@@ -327,14 +327,14 @@ pump(void)
 			what |= CURL_CSELECT_OUT;
 		if (events[i].events & EPOLLERR)
 			what |= CURL_CSELECT_ERR;
-		act(events[i].data.fd, what);
+		act_on_sockets(events[i].data.fd, what);
 	}
-	if (curl_due != 0 && curl_due <= http_clock_us())
+	if (curl_due != 0 && curl_due <= oss_clock_us())
 	{
 		curl_due = 0;
-		act(CURL_SOCKET_TIMEOUT, 0);
+		act_on_sockets(CURL_SOCKET_TIMEOUT, 0);
 	}
-	reap();
+	reap_transfers();
 	leave_curl();
 }
 
@@ -347,7 +347,7 @@ bounded_wait(long timeout_ms)
 
 	if (curl_due == 0 || timeout_ms == 0)
 		return timeout_ms;
-	now = http_clock_us();
+	now = oss_clock_us();
 	if (curl_due <= now)
 		return 0;
 	curl_ms = (long) ((curl_due - now + 999) / 1000);
@@ -372,24 +372,24 @@ wait_for_any(long timeout_ms)
 
 /* Wait for the network, the latch or the clock, once. */
 bool
-http_loop_turn(long timeout_ms)
+oss_http_loop_turn(long timeout_ms)
 {
 	bool		latch_set;
 
-	timeout_ms = reap() ? 0 : bounded_wait(timeout_ms);
+	timeout_ms = reap_transfers() ? 0 : bounded_wait(timeout_ms);
 
-	/* pump() looks at the network by itself */
+	/* pump_transfers() looks at the network by itself */
 	latch_set = timeout_ms == 0 ? MyLatch->is_set : wait_for_any(timeout_ms);
 	if (latch_set)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	pump();
+	pump_transfers();
 	return latch_set;
 }
 
 /* Look at every transfer. */
 void
-http_loop_check(void)
+oss_http_loop_check(void)
 {
 	int			running;
 
@@ -400,7 +400,7 @@ http_loop_check(void)
 
 /* Return the share object that holds the TLS sessions. */
 CURLSH *
-http_loop_share(void)
+oss_http_loop_share(void)
 {
 	return share;
 }

@@ -53,7 +53,7 @@ static int	sweep_at = FEW_SOCKETS;
 
 /* Strike off an element. */
 static void
-forget(int i)
+remove_socket(int i)
 {
 	sockets[i] = sockets[--nsockets];
 	ReleaseExternalFD();
@@ -71,11 +71,11 @@ is_open(const Socket *s)
 
 /* Strike off what was closed without a word. */
 static void
-sweep(void)
+remove_closed_sockets(void)
 {
 	for (int i = nsockets - 1; i >= 0; i--)
 		if (!is_open(&sockets[i]))
-			forget(i);
+			remove_socket(i);
 	sweep_at = Max(FEW_SOCKETS, 2 * nsockets);
 }
 
@@ -98,24 +98,24 @@ make_room(void)
 
 /* Reserve one of PostgreSQL's external descriptors. */
 static bool
-reserve(void)
+reserve_sockets(void)
 {
 	if (nsockets >= sweep_at)
-		sweep();
+		remove_closed_sockets();
 	if (AcquireExternalFD())
 		return true;
-	sweep();
+	remove_closed_sockets();
 	return AcquireExternalFD();
 }
 
 /* Open a socket. */
 int
-http_socket_open(int family, int type, int protocol)
+oss_http_socket_open(int family, int type, int protocol)
 {
 	struct stat st = {0};
 	int			fd;
 
-	if (!make_room() || !reserve())
+	if (!make_room() || !reserve_sockets())
 		return -1;
 	fd = socket(family, type | SOCK_CLOEXEC, protocol);
 	if (fd < 0)
@@ -135,7 +135,7 @@ http_socket_open(int family, int type, int protocol)
  * which the server's option says how long it may take.
  */
 void
-http_socket_connected(int fd)
+oss_http_socket_connected(int fd)
 {
 	unsigned int unacknowledged = UNACKNOWLEDGED_MS;
 	int			after = PROBE_AFTER_SECONDS;
@@ -160,13 +160,13 @@ http_socket_connected(int fd)
 
 /* Close a socket. */
 int
-http_socket_close(int fd)
+oss_http_socket_close(int fd)
 {
 	for (int i = 0; i < nsockets; i++)
 	{
 		if (sockets[i].fd == fd && is_open(&sockets[i]))
 		{
-			forget(i);
+			remove_socket(i);
 			break;
 		}
 	}

@@ -90,7 +90,7 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 
 /* Find a field of an object; NULL when it is absent. */
 static JsonbValue *
-field(JsonbContainer *object, const char *name, JsonbValue *out)
+response_field(JsonbContainer *object, const char *name, JsonbValue *out)
 {
 	return getKeyJsonValueFromContainer(object, name, strlen(name), out);
 }
@@ -107,17 +107,17 @@ is_labels_document(Jsonb *answer)
 
 	if (!JB_ROOT_IS_OBJECT(answer))
 		return false;
-	if (field(&answer->root, "Labels", &value) != NULL)
+	if (response_field(&answer->root, "Labels", &value) != NULL)
 		return value.type == jbvNull ||
 			(value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data));
-	return field(&answer->root, "Code", &value) == NULL &&
-		field(&answer->root, "RequestId", &value) != NULL &&
+	return response_field(&answer->root, "Code", &value) == NULL &&
+		response_field(&answer->root, "RequestId", &value) != NULL &&
 		value.type == jbvString;
 }
 
 /* Parse the body of a finished request. */
 Jsonb *
-oss_answer_parse(const OssRequest *request, const OssFailure **failure)
+oss_response_parse(const OssRequest *request, const OssFailure **failure)
 {
 	size_t		len;
 	const char *body = oss_request_body(request, &len);
@@ -147,7 +147,7 @@ text_field(JsonbContainer *object, const char *name)
 {
 	JsonbValue	value;
 
-	if (field(object, name, &value) == NULL || value.type != jbvString)
+	if (response_field(object, name, &value) == NULL || value.type != jbvString)
 		return NULL;
 	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
 }
@@ -159,7 +159,7 @@ double_field(JsonbContainer *object, const char *name, double *out)
 	JsonbValue	value;
 	Datum		number;
 
-	if (field(object, name, &value) == NULL || value.type != jbvNumeric)
+	if (response_field(object, name, &value) == NULL || value.type != jbvNumeric)
 		return false;
 
 	/* float8in() of the digits would raise what a double can't hold */
@@ -204,7 +204,7 @@ labels_array(const Jsonb *answer)
 {
 	JsonbValue	value;
 
-	if (field(unconstify(JsonbContainer *, &answer->root), "Labels", &value) == NULL ||
+	if (response_field(unconstify(JsonbContainer *, &answer->root), "Labels", &value) == NULL ||
 		value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
 		return NULL;
 	return value.val.binary.data;
@@ -212,7 +212,7 @@ labels_array(const Jsonb *answer)
 
 /* Read the labels of a parsed answer. */
 int
-oss_answer_labels(const Jsonb *answer, bool with_raw, OssLabel **labels)
+oss_response_labels(const Jsonb *answer, bool with_raw, OssLabel **labels)
 {
 	JsonbContainer *array = labels_array(answer);
 	JsonbIterator *it;

@@ -6,8 +6,8 @@
  * null or of another type give NULL, never an error and never a wrong label.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_ANSWER_H
-#define OSS_ANSWER_H
+#ifndef OSS_LABELS_RESPONSE_H
+#define OSS_LABELS_RESPONSE_H
 
 #include "client/request.h"
 #include "utils/jsonb.h"
@@ -37,14 +37,14 @@ typedef struct OssLabel
  * document (code NotLabels, 22000-class), or can't be had in this encoding
  * (22P05).  Needs a transaction.  Does not throw for what the service sent.
  */
-extern Jsonb *oss_answer_parse(const OssRequest *request,
-							   const OssFailure **failure);
+extern Jsonb *oss_response_parse(const OssRequest *request,
+								 const OssFailure **failure);
 
 /*
  * Read the labels of a parsed answer, in the order sent, into a palloc'd
  * array, with their raw if that is wanted; returns their number.
  */
-extern int	oss_answer_labels(const Jsonb *answer, bool with_raw,
-							  OssLabel **labels);
+extern int	oss_response_labels(const Jsonb *answer, bool with_raw,
+								OssLabel **labels);
 
-#endif							/* OSS_ANSWER_H */
+#endif							/* OSS_LABELS_RESPONSE_H */

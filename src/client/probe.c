@@ -31,10 +31,10 @@ oss_probe(OssServer *server, const OssTarget *target,
 	oss_signed_spec(server, target, who, &spec);
 	spec.timeout_ms = server->timeout_ms;
 	spec.max_body = PROBE_MAX_BODY;
-	transfer = http_start(CurrentMemoryContext, &spec, on_done, done);
+	transfer = oss_http_start(CurrentMemoryContext, &spec, on_done, done);
 	while (!*done)
-		http_turn(-1);
-	answer = http_answer(transfer);
+		oss_http_turn(-1);
+	answer = oss_http_answer(transfer);
 	*failure = NULL;
 	if (answer->end != HTTP_ANSWERED || answer->status / 100 != 2)
 	{

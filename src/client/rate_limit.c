@@ -52,21 +52,21 @@
 
 /* Return the bytes of shared memory. */
 Size
-oss_flow_shared_size(void)
+oss_rate_shared_size(void)
 {
-	return flow_table_size();
+	return oss_rate_table_size();
 }
 
 /* Attach to the shared table. */
 void
-oss_flow_shared_start(void)
+oss_rate_shared_start(void)
 {
-	flow_table_start();
+	oss_rate_table_start();
 }
 
 /* Count answers of the present, forgetting those of ten seconds ago. */
 static void
-turn_tenths(FlowSlot *slot, int64 now)
+turn_tenths(RateSlot *slot, int64 now)
 {
 	int64		tenth = now / TENTH;
 
@@ -83,7 +83,7 @@ turn_tenths(FlowSlot *slot, int64 now)
 
 /* Return the answers within the last n tenths of a second. */
 static double
-answers_within(FlowSlot *slot, int64 now, int n)
+answers_within(RateSlot *slot, int64 now, int n)
 {
 	double		sum = 0;
 
@@ -95,7 +95,7 @@ answers_within(FlowSlot *slot, int64 now, int n)
 
 /* Return the answers of about the last second. */
 static double
-answers_of_second(FlowSlot *slot, int64 now)
+answers_of_second(RateSlot *slot, int64 now)
 {
 	double		with_present = answers_within(slot, now, 10);
 	uint16		present = slot->answered[slot->tenth % TENTHS];
@@ -125,7 +125,7 @@ requests_of(double limit)
  * would undo each other's and nothing would ever start.
  */
 static void
-follow_limit(FlowSlot *slot, const OssServer *server, int64 now)
+follow_limit(RateSlot *slot, const OssServer *server, int64 now)
 {
 	double		limit = server->max_requests_per_second;
 
@@ -144,28 +144,28 @@ follow_limit(FlowSlot *slot, const OssServer *server, int64 now)
  * have no slot share one, which lets through one request a window.  *again
  * tells whether the options were read again since the last time.
  */
-static FlowSlot *
+static RateSlot *
 lock_server(const OssServer *server, int64 now, bool *again)
 {
-	FlowSlot   *slot = flow_slot_lock(server->serverid, "", true, now);
+	RateSlot   *slot = oss_rate_slot_lock(server->serverid, "", true, now);
 
 	*again = slot->read_at != 0 && server->read_at > slot->read_at;
-	if (!flow_slot_is_spare(slot))
+	if (!oss_rate_slot_is_spare(slot))
 		follow_limit(slot, server, now);
 	return slot;
 }
 
 /* Return the limit that a server is under. */
 static double
-limit_of(const FlowSlot *slot, const OssServer *server)
+limit_of(const RateSlot *slot, const OssServer *server)
 {
-	return flow_slot_is_spare(slot) ? server->max_requests_per_second :
+	return oss_rate_slot_is_spare(slot) ? server->max_requests_per_second :
 		slot->limit;
 }
 
 /* Return for how many us a server's limit says to wait. */
 static int64
-exact_wait(const FlowSlot *slot, double limit, int64 now)
+exact_wait(const RateSlot *slot, double limit, int64 now)
 {
 	if (limit <= 0)
 		return 0;
@@ -174,9 +174,9 @@ exact_wait(const FlowSlot *slot, double limit, int64 now)
 
 /* Note a request under a server's limit. */
 static void
-exact_sent(FlowSlot *slot, double limit, int64 now)
+exact_sent(RateSlot *slot, double limit, int64 now)
 {
-	int64		n = flow_slot_is_spare(slot) ? 1 : requests_of(limit);
+	int64		n = oss_rate_slot_is_spare(slot) ? 1 : requests_of(limit);
 
 	if (limit <= 0)
 		return;
@@ -186,7 +186,7 @@ exact_sent(FlowSlot *slot, double limit, int64 now)
 
 /* Forget what throttles taught. */
 static void
-forget_rate(FlowSlot *slot)
+forget_rate(RateSlot *slot)
 {
 	slot->rate = 0;
 	slot->taught = slot->blamed = 0;
@@ -194,7 +194,7 @@ forget_rate(FlowSlot *slot)
 
 /* Let the rate grow with time. */
 static void
-grow(FlowSlot *slot, int64 now)
+raise_rate(RateSlot *slot, int64 now)
 {
 	double		seconds = (double) (now - slot->tokens_at) / SECOND;
 
@@ -213,12 +213,12 @@ grow(FlowSlot *slot, int64 now)
 
 /* Return for how many us a bucket's hold and rate say to wait. */
 static int64
-paced_wait(FlowSlot *slot, int64 now)
+paced_wait(RateSlot *slot, int64 now)
 {
 	if (slot->held_until > now)
 		return slot->held_until - now;
 	if (slot->rate > 0)
-		grow(slot, now);
+		raise_rate(slot, now);
 	if (slot->rate == 0 || slot->tokens >= 1)
 		return 0;
 	return (int64) ((1 - slot->tokens) / slot->rate * SECOND) + 1;
@@ -229,16 +229,16 @@ paced_wait(FlowSlot *slot, int64 now)
  * others are answered.
  */
 static void
-forget_blamed(FlowSlot *slot, int64 now)
+forget_blamed(RateSlot *slot, int64 now)
 {
-	if (slot->rate > 0 && flow_object_all_blamed(slot) &&
+	if (slot->rate > 0 && oss_flow_object_all_blamed(slot) &&
 		answers_within(slot, now, TENTHS) > 0)
 		forget_rate(slot);
 }
 
 /* Lower the rate, once for each excess. */
 static void
-lower_rate(FlowSlot *slot, int64 now)
+lower_rate(RateSlot *slot, int64 now)
 {
 	double		through = Max(answers_of_second(slot, now), 1);
 
@@ -258,9 +258,9 @@ lower_rate(FlowSlot *slot, int64 now)
 
 /* Take a throttle of an object. */
 static void
-throttle(FlowSlot *slot, uint32 object, int64 now)
+throttle(RateSlot *slot, uint32 object, int64 now)
 {
-	bool		blamed = flow_object_throttled(slot, object);
+	bool		blamed = oss_flow_object_throttled(slot, object);
 
 	slot->throttled++;
 
@@ -277,9 +277,9 @@ throttle(FlowSlot *slot, uint32 object, int64 now)
 
 /* Count an answer. */
 static void
-count_answer(FlowSlot *slot, uint32 object, int64 now)
+count_answer(RateSlot *slot, uint32 object, int64 now)
 {
-	flow_object_answered(slot, object);
+	oss_flow_object_answered(slot, object);
 	turn_tenths(slot, now);
 	if (slot->answered[slot->tenth % TENTHS] < PG_UINT16_MAX)
 		slot->answered[slot->tenth % TENTHS]++;
@@ -295,12 +295,12 @@ count_answer(FlowSlot *slot, uint32 object, int64 now)
 static int64
 take_paced(Oid serverid, const char *bucket, int64 now)
 {
-	FlowSlot   *slot = flow_slot_lock(serverid, bucket, true, now);
+	RateSlot   *slot = oss_rate_slot_lock(serverid, bucket, true, now);
 	int64		wait = paced_wait(slot, now);
 
 	if (wait == 0 && slot->rate > 0)
 		slot->tokens -= 1;
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	return wait;
 }
 
@@ -308,13 +308,13 @@ take_paced(Oid serverid, const char *bucket, int64 now)
 static void
 give_paced(Oid serverid, const char *bucket, int64 now)
 {
-	FlowSlot   *slot = flow_slot_lock(serverid, bucket, false, now);
+	RateSlot   *slot = oss_rate_slot_lock(serverid, bucket, false, now);
 
 	if (slot == NULL)
 		return;
 	if (slot->rate > 0)
 		slot->tokens += 1;
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 }
 
 /* Take a server's leave to send; returns for how many us to wait, 0: taken. */
@@ -322,13 +322,13 @@ static int64
 take_exact(const OssServer *server, int64 now)
 {
 	bool		again;
-	FlowSlot   *slot = lock_server(server, now, &again);
+	RateSlot   *slot = lock_server(server, now, &again);
 	double		limit = limit_of(slot, server);
 	int64		wait = exact_wait(slot, limit, now);
 
 	if (wait == 0)
 		exact_sent(slot, limit, now);
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	return wait;
 }
 
@@ -347,28 +347,28 @@ ms_of(int64 us)
 static void
 heed_options(const OssServer *server, int64 now)
 {
-	FlowSlot   *slot;
+	RateSlot   *slot;
 	bool		again;
 
-	if (flow_table_is_shared())
+	if (oss_rate_table_is_shared())
 		return;
 	slot = lock_server(server, now, &again);
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	if (again)
-		oss_flow_resume(server->serverid, NULL);
+		oss_rate_resume(server->serverid, NULL);
 }
 
 /* Ask to send one request now. */
 long
-oss_flow_try_start(OssServer *server, const char *bucket)
+oss_rate_try_start(OssServer *server, const char *bucket)
 {
 	int64		now;
 	int64		wait;
 
 	if (server->in_flight >= server->max_concurrency ||
-		http_in_flight() >= http_loop_connections())
-		return OSS_FLOW_WAIT_FOR_END;
-	now = http_clock_us();
+		oss_http_in_flight() >= oss_http_loop_connections())
+		return OSS_RATE_WAIT_FOR_END;
+	now = oss_clock_us();
 	heed_options(server, now);
 	wait = take_paced(server->serverid, bucket, now);
 	if (wait == 0)
@@ -378,53 +378,53 @@ oss_flow_try_start(OssServer *server, const char *bucket)
 			give_paced(server->serverid, bucket, now);
 	}
 	if (wait > 0)
-		return Min(ms_of(wait), OSS_FLOW_LOOK_MS);
+		return Min(ms_of(wait), OSS_RATE_LOOK_MS);
 	server->in_flight++;
 	return 0;
 }
 
 /* Tell the end of a request. */
 void
-oss_flow_end(OssServer *server, const char *bucket, const char *key,
-			 OssFlowOutcome outcome)
+oss_rate_end(OssServer *server, const char *bucket, const char *key,
+			 OssRateOutcome outcome)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	uint32		object;
-	FlowSlot   *slot;
+	RateSlot   *slot;
 
 	Assert(server->in_flight > 0);
 	server->in_flight--;
-	if (outcome == OSS_FLOW_LOST)
+	if (outcome == OSS_RATE_LOST)
 		return;
-	object = flow_object_hash(key);
-	slot = flow_slot_lock(server->serverid, bucket, true, now);
-	if (outcome == OSS_FLOW_THROTTLED)
+	object = oss_flow_object_hash(key);
+	slot = oss_rate_slot_lock(server->serverid, bucket, true, now);
+	if (outcome == OSS_RATE_THROTTLED)
 		throttle(slot, object, now);
 	else
 		count_answer(slot, object, now);
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 }
 
 /* Let nothing of a bucket start for a while. */
 void
-oss_flow_hold(OssServer *server, const char *bucket, long ms)
+oss_rate_hold(OssServer *server, const char *bucket, long ms)
 {
-	int64		now = http_clock_us();
-	int64		until = now + Min(ms, OSS_FLOW_MOST_HOLD_MS) * 1000;
-	FlowSlot   *slot = flow_slot_lock(server->serverid, bucket, true, now);
+	int64		now = oss_clock_us();
+	int64		until = now + Min(ms, OSS_RATE_MOST_HOLD_MS) * 1000;
+	RateSlot   *slot = oss_rate_slot_lock(server->serverid, bucket, true, now);
 
 	slot->held_until = Max(slot->held_until, until);
 	slot->busy_until = Max(slot->busy_until, until);
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 }
 
 /* End holds, and forget what throttles taught. */
 void
-oss_flow_resume(Oid serverid, const char *bucket)
+oss_rate_resume(Oid serverid, const char *bucket)
 {
 	for (int i = 0; i < FLOW_SLOTS; i++)
 	{
-		FlowSlot   *slot = flow_slot_lock_nth(i);
+		RateSlot   *slot = oss_rate_slot_lock_nth(i);
 
 		if (slot == NULL)
 			return;
@@ -435,7 +435,7 @@ oss_flow_resume(Oid serverid, const char *bucket)
 			slot->held_until = 0;
 			forget_rate(slot);
 		}
-		flow_slot_unlock(slot);
+		oss_rate_slot_unlock(slot);
 	}
 }
 
@@ -443,13 +443,13 @@ oss_flow_resume(Oid serverid, const char *bucket)
 static int64
 bucket_wait(Oid serverid, const char *bucket, int64 now)
 {
-	FlowSlot   *slot = flow_slot_lock(serverid, bucket, false, now);
+	RateSlot   *slot = oss_rate_slot_lock(serverid, bucket, false, now);
 	int64		wait;
 
 	if (slot == NULL)
 		return 0;
 	wait = paced_wait(slot, now);
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	return wait;
 }
 
@@ -458,18 +458,18 @@ static int64
 server_wait(const OssServer *server, int64 now)
 {
 	bool		again;
-	FlowSlot   *slot = lock_server(server, now, &again);
+	RateSlot   *slot = lock_server(server, now, &again);
 	int64		wait = exact_wait(slot, limit_of(slot, server), now);
 
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	return wait;
 }
 
 /* Return for how many ms nothing may start. */
 long
-oss_flow_wait(OssServer *server, const char *bucket)
+oss_rate_wait(OssServer *server, const char *bucket)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	int64		wait;
 
 	heed_options(server, now);
@@ -490,24 +490,24 @@ requests_within(double rate, int64 wait_us, long ms)
 
 /* Estimate how many requests may start within the next ms. */
 int
-oss_flow_allowance(OssServer *server, const char *bucket, long ms)
+oss_rate_allowance(OssServer *server, const char *bucket, long ms)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	bool		again;
-	FlowSlot   *slot = lock_server(server, now, &again);
+	RateSlot   *slot = lock_server(server, now, &again);
 	double		limit = limit_of(slot, server);
 	double		most = requests_within(limit, exact_wait(slot, limit, now), ms);
 
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	if (bucket == NULL)
 		return (int) most;
-	slot = flow_slot_lock(server->serverid, bucket, false, now);
+	slot = oss_rate_slot_lock(server->serverid, bucket, false, now);
 	if (slot != NULL)
 	{
 		int64		wait = paced_wait(slot, now);
 
 		most = Min(most, requests_within(slot->rate, wait, ms));
-		flow_slot_unlock(slot);
+		oss_rate_slot_unlock(slot);
 	}
 	return (int) most;
 }
@@ -517,7 +517,7 @@ oss_flow_allowance(OssServer *server, const char *bucket, long ms)
  * them when that is later.
  */
 static double
-answer_rate(FlowSlot *slot, int64 now)
+answer_rate(RateSlot *slot, int64 now)
 {
 	double		sum = answers_within(slot, now, TENTHS);
 	int			age = TENTHS;
@@ -530,7 +530,7 @@ answer_rate(FlowSlot *slot, int64 now)
 
 /* Fill in what a bucket's slot says. */
 static void
-report_slot(FlowSlot *slot, OssFlowReport *report, int64 now)
+report_slot(RateSlot *slot, OssRateReport *report, int64 now)
 {
 	(void) paced_wait(slot, now);
 	report->serverid = slot->serverid;
@@ -546,25 +546,25 @@ report_slot(FlowSlot *slot, OssFlowReport *report, int64 now)
 static double
 known_limit(Oid serverid, int64 now)
 {
-	FlowSlot   *slot = flow_slot_lock(serverid, "", false, now);
+	RateSlot   *slot = oss_rate_slot_lock(serverid, "", false, now);
 	double		limit;
 
 	if (slot == NULL)
 		return 0;
 	limit = Max(slot->limit, 0);
-	flow_slot_unlock(slot);
+	oss_rate_slot_unlock(slot);
 	return limit;
 }
 
 /* Describe the next bucket of this database. */
 bool
-oss_flow_report(int *at, OssFlowReport *report)
+oss_rate_report(int *at, OssRateReport *report)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 
 	while (*at < FLOW_SLOTS)
 	{
-		FlowSlot   *slot = flow_slot_lock_nth((*at)++);
+		RateSlot   *slot = oss_rate_slot_lock_nth((*at)++);
 		bool		ours;
 		double		limit;
 
@@ -573,7 +573,7 @@ oss_flow_report(int *at, OssFlowReport *report)
 		ours = slot->dbid == MyDatabaseId && slot->bucket[0] != '\0';
 		if (ours)
 			report_slot(slot, report, now);
-		flow_slot_unlock(slot);
+		oss_rate_slot_unlock(slot);
 		if (!ours)
 			continue;
 		limit = known_limit(report->serverid, now);

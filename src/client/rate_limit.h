@@ -14,33 +14,33 @@
  * those that requests are made of.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_FLOW_H
-#define OSS_FLOW_H
+#ifndef OSS_RATE_LIMIT_H
+#define OSS_RATE_LIMIT_H
 
 #include "client/server.h"
 
 /* How a request that passed the gate ended. */
-typedef enum OssFlowOutcome
+typedef enum OssRateOutcome
 {
-	OSS_FLOW_ANSWERED,			/* the service took it, whatever it said */
-	OSS_FLOW_THROTTLED,			/* the service wants fewer */
-	OSS_FLOW_LOST				/* no answer, or cancelled */
-} OssFlowOutcome;
+	OSS_RATE_ANSWERED,			/* the service took it, whatever it said */
+	OSS_RATE_THROTTLED,			/* the service wants fewer */
+	OSS_RATE_LOST				/* no answer, or cancelled */
+} OssRateOutcome;
 
 /* Wait until a request of this process ends. */
-#define OSS_FLOW_WAIT_FOR_END	(-1L)
+#define OSS_RATE_WAIT_FOR_END	(-1L)
 
 /* For how long one answer can hold a bucket at most. */
-#define OSS_FLOW_MOST_HOLD_MS	60000L
+#define OSS_RATE_MOST_HOLD_MS	60000L
 
 /*
  * Sleep no longer than this for a rate or a hold: another process may end it,
  * or raise the limit.
  */
-#define OSS_FLOW_LOOK_MS	500L
+#define OSS_RATE_LOOK_MS	500L
 
 /* What is known of a bucket, for the view. */
-typedef struct OssFlowReport
+typedef struct OssRateReport
 {
 	Oid			serverid;
 	char		bucket[OSS_BUCKET_MAX + 1];
@@ -49,52 +49,52 @@ typedef struct OssFlowReport
 	bool		slowed_down;	/* by throttles */
 	int64		throttled;		/* since the start */
 	long		held_ms;		/* still so long, 0: not held */
-} OssFlowReport;
+} OssRateReport;
 
 /*
  * Ask to send one request now.  Returns 0 when it may go, and counts it as in
- * flight until oss_flow_end(); else for how many ms to wait before asking
- * again, at most OSS_FLOW_LOOK_MS, or OSS_FLOW_WAIT_FOR_END.
+ * flight until oss_rate_end(); else for how many ms to wait before asking
+ * again, at most OSS_RATE_LOOK_MS, or OSS_RATE_WAIT_FOR_END.
  */
-extern long oss_flow_try_start(OssServer *server, const char *bucket);
+extern long oss_rate_try_start(OssServer *server, const char *bucket);
 
-/* Tell the end of a request that oss_flow_try_start() let through. */
-extern void oss_flow_end(OssServer *server, const char *bucket,
-						 const char *key, OssFlowOutcome outcome);
+/* Tell the end of a request that oss_rate_try_start() let through. */
+extern void oss_rate_end(OssServer *server, const char *bucket,
+						 const char *key, OssRateOutcome outcome);
 
 /*
- * Let nothing of a bucket start for ms, at most OSS_FLOW_MOST_HOLD_MS, because
+ * Let nothing of a bucket start for ms, at most OSS_RATE_MOST_HOLD_MS, because
  * the service asked for it.
  */
-extern void oss_flow_hold(OssServer *server, const char *bucket, long ms);
+extern void oss_rate_hold(OssServer *server, const char *bucket, long ms);
 
 /*
  * End holds of a server of this database, and forget what throttles taught;
  * bucket NULL: of all its buckets; serverid InvalidOid: of all servers.
  */
-extern void oss_flow_resume(Oid serverid, const char *bucket);
+extern void oss_rate_resume(Oid serverid, const char *bucket);
 
 /*
  * Return for how many ms rates and holds let nothing start, 0 when something
  * may start now; concurrency aside.  bucket NULL: the server's limit alone.
  */
-extern long oss_flow_wait(OssServer *server, const char *bucket);
+extern long oss_rate_wait(OssServer *server, const char *bucket);
 
 /*
  * Estimate how many requests the rates let start within the next ms,
  * concurrency aside; at least 0, INT_MAX without limits.  bucket NULL: the
  * server's limit alone.
  */
-extern int	oss_flow_allowance(OssServer *server, const char *bucket, long ms);
+extern int	oss_rate_allowance(OssServer *server, const char *bucket, long ms);
 
 /*
  * Describe the next bucket of this database; *at is 0 at first.  Returns false
  * after the last one.
  */
-extern bool oss_flow_report(int *at, OssFlowReport *report);
+extern bool oss_rate_report(int *at, OssRateReport *report);
 
 /* Bytes of shared memory, and its start; from the shared memory hooks. */
-extern Size oss_flow_shared_size(void);
-extern void oss_flow_shared_start(void);
+extern Size oss_rate_shared_size(void);
+extern void oss_rate_shared_start(void);
 
-#endif							/* OSS_FLOW_H */
+#endif							/* OSS_RATE_LIMIT_H */

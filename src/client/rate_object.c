@@ -19,14 +19,14 @@
 
 /* Name an object. */
 uint32
-flow_object_hash(const char *key)
+oss_flow_object_hash(const char *key)
 {
 	return hash_bytes((const unsigned char *) key, (int) strlen(key));
 }
 
 /* Return the place of an object in a slot. */
 static uint32 *
-place_of(FlowSlot *slot, uint32 object)
+place_of(RateSlot *slot, uint32 object)
 {
 	return &slot->objects[(object / (COUNT_MASK + 1)) % FLOW_OBJECTS];
 }
@@ -40,7 +40,7 @@ has(const uint32 *place, uint32 object)
 
 /* Note a throttle. */
 bool
-flow_object_throttled(FlowSlot *slot, uint32 object)
+oss_flow_object_throttled(RateSlot *slot, uint32 object)
 {
 	uint32	   *place = place_of(slot, object);
 
@@ -63,7 +63,7 @@ flow_object_throttled(FlowSlot *slot, uint32 object)
 
 /* Note an answer. */
 void
-flow_object_answered(FlowSlot *slot, uint32 object)
+oss_flow_object_answered(RateSlot *slot, uint32 object)
 {
 	uint32	   *place = place_of(slot, object);
 
@@ -76,7 +76,7 @@ flow_object_answered(FlowSlot *slot, uint32 object)
 
 /* Were nearly all throttles those of such objects? */
 bool
-flow_object_all_blamed(const FlowSlot *slot)
+oss_flow_object_all_blamed(const RateSlot *slot)
 {
 	return slot->blamed > 0 && slot->blamed * 4 >= slot->taught * 3;
 }

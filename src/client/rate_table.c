@@ -23,19 +23,19 @@
  * A set.  hashes are those of the slots' owners, 0 for a free slot.  The spare
  * slot comes last.
  */
-typedef struct FlowSet
+typedef struct RateSet
 {
 	slock_t		mutex;
 	uint32		hashes[WAYS];
-	FlowSlot	slots[WAYS + 1];
-} FlowSet;
+	RateSlot	slots[WAYS + 1];
+} RateSet;
 
-static FlowSet *sets = NULL;
+static RateSet *sets = NULL;
 static bool shared = false;
 
 /* Make a table in memory that is all zero. */
 static void
-init_sets(FlowSet *new_sets)
+init_sets(RateSet *new_sets)
 {
 	for (int i = 0; i < SETS; i++)
 	{
@@ -46,38 +46,38 @@ init_sets(FlowSet *new_sets)
 
 /* Return the bytes of shared memory. */
 Size
-flow_table_size(void)
+oss_rate_table_size(void)
 {
-	return MAXALIGN(sizeof(FlowSet) * SETS);
+	return MAXALIGN(sizeof(RateSet) * SETS);
 }
 
 /* Attach to the shared table. */
 void
-flow_table_start(void)
+oss_rate_table_start(void)
 {
 	bool		found;
 
-	sets = ShmemInitStruct("oss_labels flow", sizeof(FlowSet) * SETS, &found);
+	sets = ShmemInitStruct("oss_labels flow", sizeof(RateSet) * SETS, &found);
 	shared = true;
 	if (!found)
 	{
-		memset(sets, 0, sizeof(FlowSet) * SETS);
+		memset(sets, 0, sizeof(RateSet) * SETS);
 		init_sets(sets);
 	}
 }
 
 /* Do all processes have the same table? */
 bool
-flow_table_is_shared(void)
+oss_rate_table_is_shared(void)
 {
 	return shared;
 }
 
 /* Return the set that a slot is in. */
-static FlowSet *
-set_of(const FlowSlot *slot)
+static RateSet *
+set_of(const RateSlot *slot)
 {
-	return &sets[((const char *) slot - (const char *) sets) / sizeof(FlowSet)];
+	return &sets[((const char *) slot - (const char *) sets) / sizeof(RateSet)];
 }
 
 /* Compute the hash of a server or bucket, never 0. */
@@ -94,7 +94,7 @@ hash_of(Oid serverid, const char *bucket)
 
 /* Is a slot that of a server or bucket? */
 static bool
-is_of(const FlowSlot *slot, Oid serverid, const char *bucket)
+is_of(const RateSlot *slot, Oid serverid, const char *bucket)
 {
 	return slot->serverid == serverid && slot->dbid == MyDatabaseId &&
 		strncmp(slot->bucket, bucket, OSS_BUCKET_MAX) == 0;
@@ -106,9 +106,9 @@ is_of(const FlowSlot *slot, Oid serverid, const char *bucket)
  * would.
  */
 static void
-take_slot(FlowSlot *slot, Oid serverid, const char *bucket)
+take_rate_slot(RateSlot *slot, Oid serverid, const char *bucket)
 {
-	memset(slot, 0, sizeof(FlowSlot));
+	memset(slot, 0, sizeof(RateSlot));
 	slot->dbid = MyDatabaseId;
 	slot->serverid = serverid;
 	strlcpy(slot->bucket, bucket, sizeof(slot->bucket));
@@ -117,15 +117,15 @@ take_slot(FlowSlot *slot, Oid serverid, const char *bucket)
 }
 
 /* Find a slot in a locked set; returns NULL when there is none, and no other. */
-static FlowSlot *
-find_slot(FlowSet *set, uint32 hash, Oid serverid, const char *bucket,
-		  bool create, int64 now)
+static RateSlot *
+find_rate_slot(RateSet *set, uint32 hash, Oid serverid, const char *bucket,
+			   bool create, int64 now)
 {
 	int			oldest = -1;
 
 	for (int i = 0; i < WAYS; i++)
 	{
-		FlowSlot   *slot = &set->slots[i];
+		RateSlot   *slot = &set->slots[i];
 
 		if (set->hashes[i] == hash && is_of(slot, serverid, bucket))
 			return slot;
@@ -135,19 +135,19 @@ find_slot(FlowSet *set, uint32 hash, Oid serverid, const char *bucket,
 	}
 	if (oldest < 0)
 		return NULL;
-	take_slot(&set->slots[oldest], serverid, bucket);
+	take_rate_slot(&set->slots[oldest], serverid, bucket);
 	set->hashes[oldest] = hash;
 	return &set->slots[oldest];
 }
 
 /* Lock and return the slot of a server or bucket. */
-FlowSlot *
-flow_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
+RateSlot *
+oss_rate_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 {
-	static FlowSet own[SETS];
+	static RateSet own[SETS];
 	uint32		hash = hash_of(serverid, bucket);
-	FlowSet    *set;
-	FlowSlot   *slot;
+	RateSet    *set;
+	RateSlot   *slot;
 
 	if (sets == NULL)
 	{
@@ -156,7 +156,7 @@ flow_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 	}
 	set = &sets[hash % SETS];
 	SpinLockAcquire(&set->mutex);
-	slot = find_slot(set, hash, serverid, bucket, create, now);
+	slot = find_rate_slot(set, hash, serverid, bucket, create, now);
 	if (slot != NULL)
 		slot->used_at = now;
 	else if (create)
@@ -168,14 +168,14 @@ flow_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 
 /* Is it the slot of those who have none? */
 bool
-flow_slot_is_spare(const FlowSlot *slot)
+oss_rate_slot_is_spare(const RateSlot *slot)
 {
 	return slot == &set_of(slot)->slots[WAYS];
 }
 
 /* Lock and return the slot of a number. */
-FlowSlot *
-flow_slot_lock_nth(int n)
+RateSlot *
+oss_rate_slot_lock_nth(int n)
 {
 	Assert(n >= 0 && n < FLOW_SLOTS);
 	if (sets == NULL)
@@ -186,7 +186,7 @@ flow_slot_lock_nth(int n)
 
 /* Unlock a slot. */
 void
-flow_slot_unlock(FlowSlot *slot)
+oss_rate_slot_unlock(RateSlot *slot)
 {
 	SpinLockRelease(&set_of(slot)->mutex);
 }

@@ -6,8 +6,8 @@
  * Middle floor; for rate_limit.c alone.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_FLOW_TABLE_H
-#define OSS_FLOW_TABLE_H
+#ifndef OSS_RATE_TABLE_H
+#define OSS_RATE_TABLE_H
 
 #include "postgres.h"
 
@@ -25,9 +25,9 @@
 /*
  * What is known of a server (bucket "") or of one of its buckets.  A server's
  * slot has the limit of its options, a bucket's what throttles taught.  Times
- * are http_clock_us()'s, the same in all processes.
+ * are oss_clock_us()'s, the same in all processes.
  */
-typedef struct FlowSlot
+typedef struct RateSlot
 {
 	Oid			dbid;			/* InvalidOid: free, or the set's spare */
 	Oid			serverid;
@@ -56,7 +56,7 @@ typedef struct FlowSlot
 
 	int64		tenth;			/* number of the current one */
 	uint16		answered[FLOW_TENTHS];
-} FlowSlot;
+} RateSlot;
 
 /*
  * Lock and return the slot of a server (bucket "") or bucket of this database.
@@ -65,26 +65,26 @@ typedef struct FlowSlot
  * everybody's who has none.  With create false NULL is returned instead, and
  * nothing is locked.  Never throws.
  */
-extern FlowSlot *flow_slot_lock(Oid serverid, const char *bucket, bool create,
-								int64 now);
+extern RateSlot *oss_rate_slot_lock(Oid serverid, const char *bucket, bool create,
+									int64 now);
 
 /* Is it the slot of those who have none? */
-extern bool flow_slot_is_spare(const FlowSlot *slot);
+extern bool oss_rate_slot_is_spare(const RateSlot *slot);
 
 /*
  * Lock and return the slot of a number below FLOW_SLOTS, used or not.  Returns
  * NULL when nothing was asked for yet.
  */
-extern FlowSlot *flow_slot_lock_nth(int n);
+extern RateSlot *oss_rate_slot_lock_nth(int n);
 
 /* Unlock a slot. */
-extern void flow_slot_unlock(FlowSlot *slot);
+extern void oss_rate_slot_unlock(RateSlot *slot);
 
 /* Do all processes have the same table? */
-extern bool flow_table_is_shared(void);
+extern bool oss_rate_table_is_shared(void);
 
 /* Bytes of shared memory, and its start. */
-extern Size flow_table_size(void);
-extern void flow_table_start(void);
+extern Size oss_rate_table_size(void);
+extern void oss_rate_table_start(void);
 
-#endif							/* OSS_FLOW_TABLE_H */
+#endif							/* OSS_RATE_TABLE_H */

@@ -26,7 +26,7 @@ static void on_answer(HttpTransfer *transfer, void *arg);
 
 /* Take a request out of the list that it is in. */
 static void
-unlist(OssRequest *request)
+unlist_request(OssRequest *request)
 {
 	if (request->listed)
 		dlist_delete(&request->node);
@@ -35,9 +35,9 @@ unlist(OssRequest *request)
 
 /* Move a request to its group's finished ones. */
 static void
-finish(OssRequest *request)
+finish_request(OssRequest *request)
 {
-	unlist(request);
+	unlist_request(request);
 	request->state = REQUEST_DONE;
 	request->group->counters.unfinished--;
 	dlist_push_tail(&request->group->finished, &request->node);
@@ -59,11 +59,11 @@ wait_until(OssRequest *request, int64 due)
 
 /* Note that no request of this one is in flight any more. */
 static void
-leave_flight(OssRequest *request, OssFlowOutcome outcome)
+leave_flight(OssRequest *request, OssRateOutcome outcome)
 {
 	request->group->counters.in_flight--;
 	oss_access_end(request->access);
-	oss_flow_end(request->server, request->bucket, request->key, outcome);
+	oss_rate_end(request->server, request->bucket, request->key, outcome);
 }
 
 /*
@@ -75,9 +75,9 @@ on_request_reset(void *arg)
 {
 	OssRequest *request = arg;
 
-	unlist(request);
+	unlist_request(request);
 	if (request->state == REQUEST_IN_FLIGHT)
-		leave_flight(request, OSS_FLOW_LOST);
+		leave_flight(request, OSS_RATE_LOST);
 	if (request->state != REQUEST_DONE)
 		request->group->counters.unfinished--;
 	oss_access_forgive(request->access, request);
@@ -214,11 +214,11 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 
 	/* what was kept together with the connection that broke may be dead, too */
 	spec.fresh = request->transfer != NULL &&
-		http_answer(request->transfer)->end != HTTP_ANSWERED;
+		oss_http_answer(request->transfer)->end != HTTP_ANSWERED;
 	if (request->transfer != NULL)
-		http_free(request->transfer);
+		oss_http_free(request->transfer);
 	request->transfer = NULL;
-	request->transfer = http_start(request->context, &spec, on_answer, request);
+	request->transfer = oss_http_start(request->context, &spec, on_answer, request);
 }
 
 /* Count an attempt that has gone out. */
@@ -227,7 +227,7 @@ count_attempt(OssRequest *request, int64 now)
 {
 	OssCounters *counters = &request->group->counters;
 
-	unlist(request);
+	unlist_request(request);
 	request->state = REQUEST_IN_FLIGHT;
 	request->sent = now;
 	oss_access_start(request->access, now);
@@ -243,7 +243,7 @@ count_attempt(OssRequest *request, int64 now)
 
 /* End a request with a failure of our own. */
 static void
-fail(OssRequest *request, const OssFailure *failure)
+fail_request(OssRequest *request, const OssFailure *failure)
 {
 	OssFailure *copy = MemoryContextAllocZero(request->context,
 											  sizeof(OssFailure));
@@ -255,7 +255,7 @@ fail(OssRequest *request, const OssFailure *failure)
 		copy->detail = MemoryContextStrdup(request->context, failure->detail);
 	copy->request_id = NULL;
 	request->failure = copy;
-	finish(request);
+	finish_request(request);
 }
 
 /*
@@ -279,8 +279,8 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(caller);
-		oss_flow_end(request->server, request->bucket, request->key,
-					 OSS_FLOW_LOST);
+		oss_rate_end(request->server, request->bucket, request->key,
+					 OSS_RATE_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
 
@@ -289,8 +289,8 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		QueryCancelHoldoffCount = cancels;
 		error = CopyErrorData();
 		FlushErrorState();
-		fail(request, oss_failure_make("OutOfMemory", error->message,
-									   what_of(request->bucket, request->key)));
+		fail_request(request, oss_failure_make("OutOfMemory", error->message,
+											   what_of(request->bucket, request->key)));
 	}
 	PG_END_TRY();
 }
@@ -300,7 +300,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
  * refused; returns false when they were not.
  */
 static bool
-refuse(OssRequest *request)
+refuse_request(OssRequest *request)
 {
 	OssScope	scope;
 	const OssFailureRule *rule = oss_access_refused(request->access, &scope);
@@ -310,13 +310,13 @@ refuse(OssRequest *request)
 	request->rule = rule;
 	request->scope = scope;
 	request->refused = true;
-	finish(request);
+	finish_request(request);
 	return true;
 }
 
 /* Note what a request's failure tells of its bucket. */
 static void
-judge(OssRequest *request)
+judge_response(OssRequest *request)
 {
 	const char *code = request->xml.code;
 	char		status[16];
@@ -324,7 +324,7 @@ judge(OssRequest *request)
 	if (code[0] == '\0' && request->rule->code == NULL)
 	{
 		snprintf(status, sizeof(status), "HTTP%d",
-				 http_answer(request->transfer)->status);
+				 oss_http_answer(request->transfer)->status);
 		code = status;
 	}
 	request->scope = oss_access_failure(request->access, request->key,
@@ -344,8 +344,8 @@ static char *
 limit_detail(const OssRequest *request)
 {
 	OssServer  *server = request->server;
-	long		of_server = oss_flow_wait(server, NULL);
-	long		of_bucket = oss_flow_wait(server, request->bucket);
+	long		of_server = oss_rate_wait(server, NULL);
+	long		of_bucket = oss_rate_wait(server, request->bucket);
 
 	if (of_server > 0)
 		return psprintf("Server \"%s\" has max_requests_per_second %g; the next request may go in %ld ms.",
@@ -369,17 +369,17 @@ give_up(OssRequest *request)
 	if (request->attempts > 0)
 	{
 		/* with the failure of its last attempt */
-		judge(request);
-		finish(request);
+		judge_response(request);
+		finish_request(request);
 	}
 	else if (request->wants_key)
-		fail(request, oss_failure_make("CredentialsUnavailable",
-									   psprintf("They did not come within timeout_ms, %d ms.",
-												request->server->timeout_ms),
-									   what));
+		fail_request(request, oss_failure_make("CredentialsUnavailable",
+											   psprintf("They did not come within timeout_ms, %d ms.",
+														request->server->timeout_ms),
+											   what));
 	else
-		fail(request, oss_failure_make("RateLimitTimeout", limit_detail(request),
-									   what));
+		fail_request(request, oss_failure_make("RateLimitTimeout", limit_detail(request),
+											   what));
 }
 
 /*
@@ -388,14 +388,14 @@ give_up(OssRequest *request)
  * happens on the loop will make the difference.
  */
 static long
-advance(OssRequest *request, int64 now)
+advance_request(OssRequest *request, int64 now)
 {
 	OssCredentials who;
 	const OssFailure *failure = NULL;
 	long		left = oss_time_left(request, now);
 	long		ms;
 
-	if (refuse(request))
+	if (refuse_request(request))
 		return 0;
 	if (request->due > now)
 		return (long) ((request->due - now + 999) / 1000);
@@ -405,13 +405,13 @@ advance(OssRequest *request, int64 now)
 		return 0;
 	}
 	request->wants_key = false;
-	switch (credential_get(request->server->source, &who, &failure))
+	switch (oss_credential_get(request->server->source, &who, &failure))
 	{
 		case CREDENTIAL_PENDING:
 			request->wants_key = true;
 			return left < 0 ? CREDENTIAL_POLL_MS : Min(left, CREDENTIAL_POLL_MS);
 		case CREDENTIAL_FAILED:
-			fail(request, failure);
+			fail_request(request, failure);
 			return 0;
 		case CREDENTIAL_READY:
 			break;
@@ -419,7 +419,7 @@ advance(OssRequest *request, int64 now)
 	ms = oss_access_wait(request->access, now);
 	if (ms != 0)
 		return left < 0 ? ms : Min(ms, left);
-	ms = oss_flow_try_start(request->server, request->bucket);
+	ms = oss_rate_try_start(request->server, request->bucket);
 	if (ms != 0)
 		return ms < 0 ? left : left < 0 ? ms : Min(ms, left);
 	begin_deadline(request, now);
@@ -441,11 +441,11 @@ advance_all(void)
 
 	if (dlist_is_empty(&waiting))
 		return -1;
-	now = http_now();
+	now = oss_http_now();
 	dlist_foreach_modify(iter, &waiting)
 	{
-		long		ms = advance(dlist_container(OssRequest, node, iter.cur),
-								 now);
+		long		ms = advance_request(dlist_container(OssRequest, node, iter.cur),
+										 now);
 
 		if (ms > 0 && (sleep_ms < 0 || ms < sleep_ms))
 			sleep_ms = ms;
@@ -474,10 +474,10 @@ oss_request_await(OssRequest *request)
 	if (request->awaited || request->state == REQUEST_DONE)
 		return;
 	request->awaited = true;
-	begin_deadline(request, http_now());
+	begin_deadline(request, oss_http_now());
 	if (request->state == REQUEST_WAITING)
 	{
-		unlist(request);
+		unlist_request(request);
 		wait_until(request, request->due);
 	}
 }
@@ -510,13 +510,13 @@ take_document(OssRequest *request, const HttpAnswer *answer)
 	else
 	{
 		request->rule = oss_failure_classify(answer, &request->xml);
-		judge(request);
+		judge_response(request);
 
 		/* of one alone the reader says what is wrong with it */
 		if (request->scope == OSS_SCOPE_IMAGE)
 			request->rule = NULL;
 	}
-	finish(request);
+	finish_request(request);
 }
 
 /* Take the answer of an attempt; must not throw. */
@@ -524,14 +524,14 @@ static void
 on_answer(HttpTransfer *transfer, void *arg)
 {
 	OssRequest *request = arg;
-	const HttpAnswer *answer = http_answer(transfer);
+	const HttpAnswer *answer = oss_http_answer(transfer);
 	bool		answered = answer->end == HTTP_ANSWERED;
 	int64		due;
 
 	request->group->counters.bytes_received += answer->bytes_received;
 	if (answered && answer->status == 200)
 	{
-		leave_flight(request, OSS_FLOW_ANSWERED);
+		leave_flight(request, OSS_RATE_ANSWERED);
 		request->server->unreachable = 0;
 		take_document(request, answer);
 		return;
@@ -543,17 +543,17 @@ on_answer(HttpTransfer *transfer, void *arg)
 	if (request->rule->retry == OSS_RETRY_THROTTLED)
 	{
 		request->group->counters.throttled++;
-		leave_flight(request, request->suspect ? OSS_FLOW_LOST :
-					 OSS_FLOW_THROTTLED);
+		leave_flight(request, request->suspect ? OSS_RATE_LOST :
+					 OSS_RATE_THROTTLED);
 	}
 	else
-		leave_flight(request, answered ? OSS_FLOW_ANSWERED : OSS_FLOW_LOST);
+		leave_flight(request, answered ? OSS_RATE_ANSWERED : OSS_RATE_LOST);
 	if (oss_retry(request, answer, &due))
 		wait_until(request, due);
 	else
 	{
-		judge(request);
-		finish(request);
+		judge_response(request);
+		finish_request(request);
 	}
 }
 
@@ -579,7 +579,7 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 	bool		over = false;
 
 	if (timeout_ms > 0)
-		end = http_clock_us() + timeout_ms * INT64CONST(1000);
+		end = oss_clock_us() + timeout_ms * INT64CONST(1000);
 	for (;;)
 	{
 		OssRequest *request = oss_group_next(group);
@@ -594,13 +594,13 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 			ms = 0;
 		else if (timeout_ms > 0)
 		{
-			long		left = (long) ((end - http_clock_us() + 999) / 1000);
+			long		left = (long) ((end - oss_clock_us() + 999) / 1000);
 
 			left = Max(left, 0);
 			ms = ms < 0 ? left : Min(ms, left);
 		}
-		over = http_turn(ms) || timeout_ms == 0 ||
-			(timeout_ms > 0 && http_clock_us() >= end);
+		over = oss_http_turn(ms) || timeout_ms == 0 ||
+			(timeout_ms > 0 && oss_clock_us() >= end);
 		advance_all();
 	}
 }
@@ -634,7 +634,7 @@ oss_request_failure(const OssRequest *request)
 		failure = oss_access_refusal(r->access, r->rule,
 									 what_of(r->bucket, r->key));
 	else
-		failure = oss_failure_describe(r->rule, http_answer(r->transfer),
+		failure = oss_failure_describe(r->rule, oss_http_answer(r->transfer),
 									   &r->xml, what_of(r->bucket, r->key));
 	failure->scope = r->scope;
 	if (r->scope == OSS_SCOPE_ACCESS && !r->refused &&
@@ -657,7 +657,7 @@ oss_request_what(const OssRequest *request)
 const char *
 oss_request_body(const OssRequest *request, size_t *len)
 {
-	const HttpAnswer *answer = http_answer(request->transfer);
+	const HttpAnswer *answer = oss_http_answer(request->transfer);
 
 	*len = answer->body_len;
 	return answer->body;
@@ -669,7 +669,7 @@ oss_request_id(const OssRequest *request)
 {
 	if (request->transfer == NULL)
 		return "";
-	return http_answer(request->transfer)->request_id;
+	return oss_http_answer(request->transfer)->request_id;
 }
 
 /* Return the number of requests sent. */

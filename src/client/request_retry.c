@@ -26,7 +26,7 @@
 /* Attempts in a row without any answer after which the set-up is at fault. */
 #define UNREACHABLE_LIMIT	5
 
-/* Return when it is too late for another attempt, by http_now(). */
+/* Return when it is too late for another attempt, by oss_http_now(). */
 static int64
 last_call(const OssRequest *request)
 {
@@ -71,7 +71,7 @@ note_unreachable(OssRequest *request)
 	if (server->unreachable > 0 && request->sent < server->unreachable_at)
 		return;
 	server->unreachable++;
-	server->unreachable_at = http_now();
+	server->unreachable_at = oss_http_now();
 }
 
 /* Note whether the endpoint answers at all. */
@@ -111,7 +111,7 @@ backoff_end(const OssRequest *request, long asked_ms)
 	double		ceiling = Min(BACKOFF_BASE_MS * pow(2, request->charged),
 							  BACKOFF_CAP_MS);
 	double		ms = pg_prng_double(&pg_global_prng_state) * ceiling;
-	int64		due = http_now() + ((int64) ms + asked_ms) * 1000;
+	int64		due = oss_http_now() + ((int64) ms + asked_ms) * 1000;
 
 	return oss_too_late(request, due) ? 0 : due;
 }
@@ -138,7 +138,7 @@ may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 			break;
 		case OSS_RETRY_CREDENTIALS:
 			if (request->key_renewed ||
-				!credential_refused(request->server->source, request->key_id))
+				!oss_credential_refused(request->server->source, request->key_id))
 				return false;
 			request->key_renewed = true;
 			break;

@@ -30,7 +30,7 @@ struct OssGroup
 
 /*
  * A request.  transfer belongs to context and is kept while the answer may be
- * looked at.  rule and xml are set by a failure.  Times are http_now()'s;
+ * looked at.  rule and xml are set by a failure.  Times are oss_http_now()'s;
  * deadline is 0 until the first attempt goes out or somebody waits for it.
  */
 struct OssRequest

@@ -253,15 +253,15 @@ take_rows(OssServer *server, const ServerRows *rows, int64 now)
 	if (strcmp(server->name, NameStr(rows->name)) != 0)
 		server->name = MemoryContextStrdup(server->context, NameStr(rows->name));
 	server->current_at = rows->server_tentative ? 0 : now;
-	credential_source_share(server->source, rows->mapping, rows->digest,
-							rows->mapping_tentative ? 0 : server->current_at);
+	oss_credential_source_share(server->source, rows->mapping, rows->digest,
+								rows->mapping_tentative ? 0 : server->current_at);
 }
 
 /* Compare a server with the catalogs; take it out of the cache if it differs. */
 static void
 check_entry(ServerEntry *entry)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	OssServer  *server = entry->server;
 	ServerRows	rows;
 
@@ -351,7 +351,7 @@ on_holder_reset(void *arg)
 
 /* Keep a server until the current memory context goes. */
 void
-oss_server_hold(OssServer *server)
+oss_server_pin_in_context(OssServer *server)
 {
 	MemoryContextCallback *reset = palloc(sizeof(*reset));
 
@@ -555,7 +555,7 @@ wipe_options(List *options)
 static OssServer *
 read_server(Oid serverid, Oid userid)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	ServerRows	rows = {0};
 	UserMapping *mapping;
 	ForeignServer *foreign;
@@ -576,12 +576,12 @@ read_server(Oid serverid, Oid userid)
 	server->owner = foreign->owner;
 	server->public_mapping = !OidIsValid(mapping->userid);
 	memcpy(server->digest, rows.digest, sizeof(server->digest));
-	server->machine_credentials = credential_uses_machine(mapping->options);
-	server->superusers_only = credential_needs_superuser(mapping->options);
+	server->machine_credentials = oss_credential_uses_machine(mapping->options);
+	server->superusers_only = oss_credential_needs_superuser(mapping->options);
 	server->name = MemoryContextStrdup(context, foreign->servername);
-	server_options_read(server, foreign->options);
+	oss_server_options_read(server, foreign->options);
 	check_trust(server);
-	server->source = credential_source_make(context, mapping->options);
+	server->source = oss_credential_source_make(context, mapping->options);
 	namestrcpy(&rows.name, foreign->servername);
 	take_rows(server, &rows, now);
 	server->read_at = server->current_at;
@@ -594,7 +594,7 @@ read_server(Oid serverid, Oid userid)
 
 /* Resolve a server by OID for a role; USAGE has been checked. */
 static OssServer *
-lookup(Oid serverid, Oid userid)
+look_up_server(Oid serverid, Oid userid)
 {
 	ServerKey	key = {serverid, userid};
 	ServerEntry *entry = hash_search(cache, &key, HASH_FIND, NULL);
@@ -619,7 +619,7 @@ lookup(Oid serverid, Oid userid)
 OssServer *
 oss_server_get(const char *name, Oid userid)
 {
-	return lookup(oss_server_oid(name, userid), userid);
+	return look_up_server(oss_server_oid(name, userid), userid);
 }
 
 /* Return the server's credentials, waiting for them. */
@@ -628,18 +628,18 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 {
 	const OssFailure *failure = NULL;
 	CredentialState state;
-	int64		end = http_now() + server->timeout_ms * INT64CONST(1000);
+	int64		end = oss_http_now() + server->timeout_ms * INT64CONST(1000);
 
-	while ((state = credential_get(server->source, who, &failure)) == CREDENTIAL_PENDING ||
-		   (credential_wanted(server->source) && http_now() < end))
+	while ((state = oss_credential_get(server->source, who, &failure)) == CREDENTIAL_PENDING ||
+		   (oss_credential_wanted(server->source) && oss_http_now() < end))
 	{
-		if (http_now() >= end)
+		if (oss_http_now() >= end)
 			oss_failure_throw(oss_failure_make("CredentialsUnavailable",
 											   psprintf("They did not come within timeout_ms, %d ms.",
 														server->timeout_ms),
 											   psprintf("credentials from source \"%s\"",
-														credential_source_name(server->source))));
-		http_turn(CREDENTIAL_POLL_MS);
+														oss_credential_source_name(server->source))));
+		oss_http_turn(CREDENTIAL_POLL_MS);
 	}
 	if (state == CREDENTIAL_FAILED)
 		oss_failure_throw(failure);
@@ -651,11 +651,11 @@ oss_server_credentials_for(OssServer *server, long seconds, OssCredentials *who)
 {
 	TimestampTz ends_at;
 
-	credential_want(server->source,
-					GetCurrentTimestamp() + seconds * USECS_PER_SEC);
+	oss_credential_want(server->source,
+						GetCurrentTimestamp() + seconds * USECS_PER_SEC);
 	oss_server_credentials(server, who);
-	credential_want(server->source, 0);
-	ends_at = credential_ends_at(server->source);
+	oss_credential_want(server->source, 0);
+	ends_at = oss_credential_ends_at(server->source);
 	if (ends_at == DT_NOEND)
 		return -1;
 	return (long) ((ends_at - GetCurrentTimestamp()) / USECS_PER_SEC);

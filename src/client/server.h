@@ -47,7 +47,7 @@ typedef struct OssServer
 	int			max_concurrency;	/* requests in flight, per process */
 	double		max_requests_per_second;	/* 0: no limit */
 	bool		requester_pays;
-	int64		read_at;		/* http_clock_us() before the catalogs were
+	int64		read_at;		/* oss_clock_us() before the catalogs were
 								 * read, 0 when a rollback may undo what was */
 	int64		current_at;		/* the same of the last look that found them
 								 * unchanged */
@@ -59,7 +59,7 @@ typedef struct OssServer
 	int			in_flight;
 	int			unreachable;	/* attempts in a row without any answer, each
 								 * begun after the end of the one before */
-	int64		unreachable_at; /* http_now() at the end of the last */
+	int64		unreachable_at; /* oss_http_now() at the end of the last */
 	OssSigningKey signing_key;
 	struct HTAB *buckets;		/* access.c's, in context, or NULL */
 	char		owing[OSS_BUCKET_MAX + 1];	/* the last that said so of an
@@ -93,7 +93,7 @@ extern void oss_server_pin(OssServer *server);
 extern void oss_server_unpin(OssServer *server);
 
 /* Keep a server until CurrentMemoryContext is reset or deleted. */
-extern void oss_server_hold(OssServer *server);
+extern void oss_server_pin_in_context(OssServer *server);
 
 /* OID of the server that name (or NULL) means for a role, USAGE checked. */
 extern Oid	oss_server_oid(const char *name, Oid userid);

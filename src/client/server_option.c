@@ -30,7 +30,7 @@ typedef void (*OptionRead) (OssServer *server, const char *name,
 
 /* Refuse a value. */
 static void
-refuse(const char *name, const char *value, const char *valid)
+refuse_option(const char *name, const char *value, const char *valid)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -49,8 +49,8 @@ read_int(const char *name, const char *value, int min, int max)
 	number = strtol(value, &end, 10);
 	if (errno != 0 || end == value || *end != '\0' ||
 		number < min || number > max)
-		refuse(name, value, psprintf("Valid is a whole number from %d to %d.",
-									 min, max));
+		refuse_option(name, value, psprintf("Valid is a whole number from %d to %d.",
+											min, max));
 	return (int) number;
 }
 
@@ -159,14 +159,14 @@ read_addressing(OssServer *server, const char *name, const char *value)
 	else if (strcmp(value, "cname") == 0)
 		server->addressing = OSS_CNAME;
 	else
-		refuse(name, value, "Valid are virtual, path and cname.");
+		refuse_option(name, value, "Valid are virtual, path and cname.");
 }
 
 static void
 read_product(OssServer *server, const char *name, const char *value)
 {
 	if (oss_region_problem(value) != NULL && strcmp(value, "oss-cloudbox") != 0)
-		refuse(name, value, "Valid are lower-case letters, digits and hyphens, such as oss or oss-cloudbox.");
+		refuse_option(name, value, "Valid are lower-case letters, digits and hyphens, such as oss or oss-cloudbox.");
 	server->product = MemoryContextStrdup(server->context, value);
 }
 
@@ -174,7 +174,7 @@ static void
 read_ca_file(OssServer *server, const char *name, const char *value)
 {
 	if (!is_absolute_path(value))
-		refuse(name, value, "Valid is an absolute path on the database server.");
+		refuse_option(name, value, "Valid is an absolute path on the database server.");
 	server->ca_file = MemoryContextStrdup(server->context, value);
 }
 
@@ -210,7 +210,7 @@ read_max_rate(OssServer *server, const char *name, const char *value)
 
 	if (end == value || *end != '\0' || !isfinite(rate) || rate < 0 ||
 		rate > 100000 || (rate > 0 && rate < 0.01))
-		refuse(name, value, "Valid is a number from 0.01 to 100000, or 0 for no limit.");
+		refuse_option(name, value, "Valid is a number from 0.01 to 100000, or 0 for no limit.");
 	server->max_requests_per_second = rate;
 }
 
@@ -218,7 +218,7 @@ static void
 read_requester_pays(OssServer *server, const char *name, const char *value)
 {
 	if (!parse_bool(value, &server->requester_pays))
-		refuse(name, value, "Valid are true and false.");
+		refuse_option(name, value, "Valid are true and false.");
 }
 
 static const struct
@@ -251,7 +251,7 @@ find_reader(const char *name)
 
 /* Set the fields that options speak of and the defaults of the others. */
 void
-server_options_read(OssServer *server, List *options)
+oss_server_options_read(OssServer *server, List *options)
 {
 	bool		addressed = false;
 	const char *endpoint = NULL;
@@ -295,7 +295,7 @@ static const char *
 option_name(int i, Oid catalog)
 {
 	if (catalog != ForeignServerRelationId)
-		return credential_option_name(i);
+		return oss_credential_option_name(i);
 	return i < lengthof(server_options) ? server_options[i].name : NULL;
 }
 
@@ -313,7 +313,7 @@ option_names(Oid catalog)
 
 /* Return the best match of name among the options of a catalog, or NULL. */
 static const char *
-nearest(const char *name, Oid catalog)
+nearest_option(const char *name, Oid catalog)
 {
 	const char *best = NULL;
 	int			best_distance = MAX_SUGGEST_DISTANCE + 1;
@@ -343,8 +343,8 @@ is_option(const char *name, Oid catalog)
 	if (catalog == ForeignServerRelationId)
 		return find_reader(name) != NULL;
 	if (catalog == UserMappingRelationId)
-		for (int i = 0; credential_option_name(i) != NULL; i++)
-			if (strcmp(credential_option_name(i), name) == 0)
+		for (int i = 0; oss_credential_option_name(i) != NULL; i++)
+			if (strcmp(oss_credential_option_name(i), name) == 0)
 				return true;
 	return false;
 }
@@ -361,7 +361,7 @@ refuse_unknown(const char *name, Oid catalog)
 				 errmsg("invalid option \"%s\"", name),
 				 errhint("The wrapper itself has no options; servers and user mappings have.")));
 	if (strlen(name) <= 64)
-		other = nearest(name, catalog);
+		other = nearest_option(name, catalog);
 	if (is_option(name, ForeignServerRelationId))
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
@@ -390,7 +390,7 @@ check_server_options(List *options)
 	OssServer	server = {0};
 
 	server.context = context;
-	server_options_read(&server, options);
+	oss_server_options_read(&server, options);
 	if (server.ca_file != NULL && !superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -414,12 +414,12 @@ oss_labels_validator(PG_FUNCTION_ARGS)
 		if (!is_option(option->defname, catalog))
 			refuse_unknown(option->defname, catalog);
 		if (catalog == UserMappingRelationId)
-			credential_option_check(option->defname, defGetString(option),
-									superuser());
+			oss_credential_option_check(option->defname, defGetString(option),
+										superuser());
 	}
 	if (catalog == ForeignServerRelationId)
 		check_server_options(options);
 	if (catalog == UserMappingRelationId)
-		credential_options_check(options);
+		oss_credential_options_check(options);
 	PG_RETURN_VOID();
 }

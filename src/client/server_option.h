@@ -15,6 +15,6 @@
  * defaults of the others.  Strings are copied into server->context.  Errors:
  * 22023 with what is valid.
  */
-extern void server_options_read(OssServer *server, List *options);
+extern void oss_server_options_read(OssServer *server, List *options);
 
 #endif							/* OSS_SERVER_OPTION_H */

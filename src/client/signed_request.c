@@ -37,7 +37,7 @@ service_now(const OssServer *server)
 bool
 oss_correct_clock(const OssServer *server, const char *date)
 {
-	time_t		theirs = http_parse_date(date);
+	time_t		theirs = oss_http_parse_date(date);
 
 	if (theirs == (time_t) -1)
 		return false;
@@ -59,7 +59,7 @@ out_of_memory(void)
 
 /* Begin with what header and URL form have in common. */
 static void
-begin(Signing *signing, const OssServer *server, const OssTarget *target)
+begin_signing(Signing *signing, const OssServer *server, const OssTarget *target)
 {
 	OssToSign  *what = &signing->what;
 
@@ -80,27 +80,27 @@ begin(Signing *signing, const OssServer *server, const OssTarget *target)
 
 /* Add a header. */
 static void
-add_header(Signing *signing, const char *name, const char *value)
+add_signed_header(Signing *signing, const char *name, const char *value)
 {
 	signing->headers[signing->what.nheaders++] = oss_field(name, value);
 }
 
 /* Add the headers of the header form, the signature among them. */
 static bool
-sign(Signing *signing, OssServer *server, const OssCredentials *who,
-	 OssText *authorization)
+sign_request(Signing *signing, OssServer *server, const OssCredentials *who,
+			 OssText *authorization)
 {
-	add_header(signing, "x-oss-content-sha256", "UNSIGNED-PAYLOAD");
-	add_header(signing, "x-oss-date", signing->what.timestamp);
+	add_signed_header(signing, "x-oss-content-sha256", "UNSIGNED-PAYLOAD");
+	add_signed_header(signing, "x-oss-date", signing->what.timestamp);
 	if (who->token != NULL)
-		add_header(signing, "x-oss-security-token", who->token);
+		add_signed_header(signing, "x-oss-security-token", who->token);
 	if (server->requester_pays)
-		add_header(signing, "x-oss-request-payer", "requester");
+		add_signed_header(signing, "x-oss-request-payer", "requester");
 	oss_text_reset(authorization);
 	if (!oss_sign_header(authorization, &signing->what, who,
 						 &server->signing_key))
 		return false;
-	add_header(signing, "Authorization", authorization->data);
+	add_signed_header(signing, "Authorization", authorization->data);
 	return true;
 }
 
@@ -113,8 +113,8 @@ oss_signed_spec(OssServer *server, const OssTarget *target,
 	static OssText url = {0};
 	static OssText authorization = {0};
 
-	begin(&signing, server, target);
-	if (who != NULL && !sign(&signing, server, who, &authorization))
+	begin_signing(&signing, server, target);
+	if (who != NULL && !sign_request(&signing, server, who, &authorization))
 		out_of_memory();
 	oss_text_reset(&url);
 	oss_object_url(&url, &server->endpoint, server->addressing,
@@ -145,7 +145,7 @@ oss_signed_url(OssServer *server, const OssTarget *target,
 	Signing		signing;
 	char	   *copy;
 
-	begin(&signing, server, target);
+	begin_signing(&signing, server, target);
 	if (server->requester_pays)
 		signing.query[signing.what.nquery++] =
 			oss_field("x-oss-request-payer", "requester");

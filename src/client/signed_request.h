@@ -5,8 +5,8 @@
  * Middle floor.  protocol/README.md 1 and 2.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_SIGNING_H
-#define OSS_SIGNING_H
+#ifndef OSS_SIGNED_REQUEST_H
+#define OSS_SIGNED_REQUEST_H
 
 #include "client/http.h"
 #include "client/server.h"
@@ -25,7 +25,7 @@ typedef struct OssTarget
 } OssTarget;
 
 /*
- * Set a server's clock offset from a date of its, as http_parse_date() reads
+ * Set a server's clock offset from a date of its, as oss_http_parse_date() reads
  * it; returns false when it can't.
  */
 extern bool oss_correct_clock(const OssServer *server, const char *date);
@@ -45,4 +45,4 @@ extern void oss_signed_spec(OssServer *server, const OssTarget *target,
 extern char *oss_signed_url(OssServer *server, const OssTarget *target,
 							const OssCredentials *who, long expires);
 
-#endif							/* OSS_SIGNING_H */
+#endif							/* OSS_SIGNED_REQUEST_H */

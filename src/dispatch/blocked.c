@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * blocked.c
- *	  Draining the queue: answers that can't be stored now, as another
+ *	  Dispatching: answers that can't be stored now, as another
  *	  transaction has locked something, or as they are refused.
  *
  * They are set aside and tried again soon, while all others go on.
@@ -23,18 +23,18 @@
 
 /* Set aside a job that others stand in the way of. */
 void
-oss_drain_set_aside(OssDrain *drain, OssJob *job)
+oss_dispatch_set_aside(OssDispatcher *dispatcher, OssJob *job)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	int64		us = BLOCK_FIRST_US;
 
 	for (int i = 0; i < job->blocks && us < BLOCK_LAST_US; i++)
 		us += us / 2;
 	job->blocks++;
 	job->blocked_until = now + Min(us, BLOCK_LAST_US);
-	drain->probe_until = now + OSS_DRAIN_PROBE_US;
-	dlist_push_tail(&drain->blocked, &job->node);
-	drain->nblocked++;
+	dispatcher->probe_until = now + OSS_DISPATCH_PROBE_US;
+	dlist_push_tail(&dispatcher->blocked, &job->node);
+	dispatcher->nblocked++;
 	job->lane->nblocked++;
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " steps aside: it could not be stored now",
 		 job->place.id);
@@ -50,7 +50,7 @@ keep_answer(OssJob *job)
 	if (job->answer)
 		return true;
 	old = MemoryContextSwitchTo(job->context);
-	job->answer = oss_answer_parse(job->request, &failure);
+	job->answer = oss_response_parse(job->request, &failure);
 	job->asked_id = pstrdup(oss_request_id(job->request));
 	MemoryContextSwitchTo(old);
 	if (job->answer == NULL)
@@ -65,7 +65,7 @@ keep_answer(OssJob *job)
  * its object, which come after its place.
  */
 void
-oss_drain_leave(OssDrain *drain, OssJob *job, double ms, const char *message)
+oss_dispatch_leave(OssDispatcher *dispatcher, OssJob *job, double ms, const char *message)
 {
 	OssReason	reason = {
 		.message = message ? message :
@@ -74,47 +74,47 @@ oss_drain_leave(OssDrain *drain, OssJob *job, double ms, const char *message)
 
 	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_answer(job))
 	{
-		oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 		return;
 	}
 	oss_job_set_reason(job, &reason);
 
 	/* the next claim is charged: an answer may kill who stores it */
-	oss_drain_finish_later(drain, job, ms + 1000, message == NULL);
+	oss_dispatch_finish_later(dispatcher, job, ms + 1000, message == NULL);
 	job->due = ms > 0 ? job->due - USECS_PER_SEC : job->place.due;
 }
 
 /* The time has come for what was set aside: it is finished as before. */
 void
-oss_drain_bring_back(OssDrain *drain, int64 now)
+oss_dispatch_bring_back(OssDispatcher *dispatcher, int64 now)
 {
 	dlist_mutable_iter iter;
 
-	if (drain->nblocked == 0 || (now < drain->blocked_due && !drain->stopping))
+	if (dispatcher->nblocked == 0 || (now < dispatcher->blocked_due && !dispatcher->stopping))
 		return;
-	dlist_foreach_modify(iter, &drain->blocked)
+	dlist_foreach_modify(iter, &dispatcher->blocked)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
-		if (job->blocked_until > now && !drain->stopping)
+		if (job->blocked_until > now && !dispatcher->stopping)
 			continue;
 		dlist_delete(&job->node);
-		drain->nblocked--;
+		dispatcher->nblocked--;
 		job->lane->nblocked--;
-		dlist_push_tail(&drain->finished, &job->node);
-		drain->nfinished++;
+		dlist_push_tail(&dispatcher->finished, &job->node);
+		dispatcher->nfinished++;
 	}
 }
 
 /* Tell the view about jobs that were set aside; returns how many there are. */
 static int
-note_jobs(OssDrain *drain, bool refused, const char *reason)
+note_jobs(OssDispatcher *dispatcher, bool refused, const char *reason)
 {
-	OssJob	  **jobs = palloc(sizeof(OssJob *) * drain->nblocked);
+	OssJob	  **jobs = palloc(sizeof(OssJob *) * dispatcher->nblocked);
 	int			n = 0;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &drain->blocked)
+	dlist_foreach(iter, &dispatcher->blocked)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -122,7 +122,7 @@ note_jobs(OssDrain *drain, bool refused, const char *reason)
 			jobs[n++] = job;
 	}
 	if (n > 0)
-		oss_job_note(jobs, n, drain->token, reason);
+		oss_job_note(jobs, n, dispatcher->token, reason);
 	return n;
 }
 
@@ -130,38 +130,38 @@ note_jobs(OssDrain *drain, bool refused, const char *reason)
 static void
 note_blocked(void *arg)
 {
-	OssDrain   *drain = arg;
-	int64		now = http_clock_us();
+	OssDispatcher *dispatcher = arg;
+	int64		now = oss_clock_us();
 
-	(void) note_jobs(drain, true,
+	(void) note_jobs(dispatcher, true,
 					 "it is answered, and the answer could not be stored: the server's log says why");
-	if (note_jobs(drain, false,
+	if (note_jobs(dispatcher, false,
 				  "it is answered, and another transaction has locked its row in oss_labels.image or oss_labels.job") == 0 ||
-		(drain->block_logged_at != 0 && now - drain->block_logged_at < LOG_US))
+		(dispatcher->block_logged_at != 0 && now - dispatcher->block_logged_at < LOG_US))
 		return;
-	drain->block_logged_at = now;
+	dispatcher->block_logged_at = now;
 	ereport(LOG,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 			 errmsg_plural("oss_labels keeps %d answer that other transactions have locked out",
 						   "oss_labels keeps %d answers that other transactions have locked out",
-						   drain->nblocked, drain->nblocked),
+						   dispatcher->nblocked, dispatcher->nblocked),
 			 errhint("They are stored when those transactions end; other images go on.")));
 }
 
 /* See to what is set aside: what to say of it, and when to try again. */
 void
-oss_drain_see_to_blocked(OssDrain *drain)
+oss_dispatch_see_to_blocked(OssDispatcher *dispatcher)
 {
 	dlist_iter	iter;
 	ErrorData  *error;
 
-	if (drain->nblocked == 0)
+	if (dispatcher->nblocked == 0)
 		return;
-	drain->blocked_due = PG_INT64_MAX;
-	dlist_foreach(iter, &drain->blocked)
-		drain->blocked_due = Min(drain->blocked_due,
-								 dlist_container(OssJob, node, iter.cur)->blocked_until);
-	error = oss_subtransaction(note_blocked, drain);
+	dispatcher->blocked_due = PG_INT64_MAX;
+	dlist_foreach(iter, &dispatcher->blocked)
+		dispatcher->blocked_due = Min(dispatcher->blocked_due,
+									  dlist_container(OssJob, node, iter.cur)->blocked_until);
+	error = oss_subtransaction(note_blocked, dispatcher);
 	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * claim.c
- *	  Draining the queue, the side of the tables: claiming.
+ *	  Dispatching, in a transaction: claiming.
  *
  * Lanes take turns in claiming, that of the highest priority first.  What a
  * claim looks at is bounded, and it goes on where it stopped.
@@ -45,20 +45,20 @@
 
 /* Is it time to read the lanes from their beginning? */
 static bool
-from_beginning(OssDrain *drain, int64 now)
+from_beginning(OssDispatcher *dispatcher, int64 now)
 {
 	int64		offset = GetCurrentTimestamp() - now;
-	bool		turned_back = offset < drain->clock_offset - USECS_PER_SEC;
+	bool		turned_back = offset < dispatcher->clock_offset - USECS_PER_SEC;
 
 	/* what is enqueued after the clock was turned back lies before our places */
-	drain->clock_offset = offset;
-	return turned_back || now >= drain->scan_at ||
-		(drain->late && !oss_drain_busy(drain) && now >= drain->rescan_at);
+	dispatcher->clock_offset = offset;
+	return turned_back || now >= dispatcher->scan_at ||
+		(dispatcher->late && !oss_dispatch_busy(dispatcher) && now >= dispatcher->rescan_at);
 }
 
 /* Look at a lane from its beginning. */
 static void
-rewind_lane(DrainLane *lane)
+rewind_lane(DispatchLane *lane)
 {
 	lane->place.rank = lane->head = PG_INT32_MIN;
 	lane->place.due = DT_NOBEGIN;
@@ -69,7 +69,7 @@ rewind_lane(DrainLane *lane)
 
 /* Look at a lane where it was read to, or where something was passed over. */
 static void
-reopen_lane(DrainLane *lane)
+reopen_lane(DispatchLane *lane)
 {
 	lane->drained = false;
 	if (lane->again_at == 0)
@@ -84,31 +84,31 @@ reopen_lane(DrainLane *lane)
 
 /* Note which lanes are paused; one that is so no more is read anew. */
 static void
-mark_paused(OssDrain *drain, List *pauses)
+mark_paused(OssDispatcher *dispatcher, List *pauses)
 {
 	ListCell   *cell;
 
-	drain->halted = pauses != NIL;
-	foreach(cell, drain->lanes)
+	dispatcher->halted = pauses != NIL;
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 		bool		before = lane->paused;
 
-		lane->paused = oss_drain_is_paused(pauses, lane, lane->role);
+		lane->paused = oss_dispatch_is_paused(pauses, lane, lane->role);
 		if (before && !lane->paused)
 			rewind_lane(lane);
 	}
 }
 
-/* Return a copy of a lane's name in the drain's memory. */
+/* Return a copy of a lane's name in the dispatcher's memory. */
 static OssLaneKey *
-copy_key(OssDrain *drain, const OssLaneKey *key)
+copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 {
-	OssLaneKey *copy = MemoryContextAlloc(drain->context, sizeof(OssLaneKey));
+	OssLaneKey *copy = MemoryContextAlloc(dispatcher->context, sizeof(OssLaneKey));
 
 	*copy = *key;
-	copy->server = MemoryContextStrdup(drain->context, key->server);
-	copy->bucket = MemoryContextStrdup(drain->context, key->bucket);
+	copy->server = MemoryContextStrdup(dispatcher->context, key->server);
+	copy->bucket = MemoryContextStrdup(dispatcher->context, key->bucket);
 	return copy;
 }
 
@@ -117,30 +117,30 @@ copy_key(OssDrain *drain, const OssLaneKey *key)
  * higher priority than where we are is read anew.
  */
 static void
-list_lanes(OssDrain *drain)
+list_lanes(OssDispatcher *dispatcher)
 {
-	List	   *heads = oss_job_lanes(drain->listed, MOST_LISTED);
+	List	   *heads = oss_job_lanes(dispatcher->listed, MOST_LISTED);
 	ListCell   *cell;
 
-	if (drain->listed)
+	if (dispatcher->listed)
 	{
-		pfree(drain->listed->server);
-		pfree(drain->listed->bucket);
-		pfree(drain->listed);
-		drain->listed = NULL;
+		pfree(dispatcher->listed->server);
+		pfree(dispatcher->listed->bucket);
+		pfree(dispatcher->listed);
+		dispatcher->listed = NULL;
 	}
 	if (list_length(heads) == MOST_LISTED)
-		drain->listed = copy_key(drain, &((OssLaneHead *) llast(heads))->key);
+		dispatcher->listed = copy_key(dispatcher, &((OssLaneHead *) llast(heads))->key);
 	foreach(cell, heads)
 	{
 		OssLaneHead *head = lfirst(cell);
-		DrainLane  *lane;
+		DispatchLane *lane;
 
-		if (drain->only_server &&
-			strcmp(drain->only_server, head->server) != 0)
+		if (dispatcher->only_server &&
+			strcmp(dispatcher->only_server, head->server) != 0)
 			continue;
-		lane = oss_drain_lane(drain, head,
-							  list_length(drain->lanes) < MOST_LANES);
+		lane = oss_dispatch_lane(dispatcher, head,
+								 list_length(dispatcher->lanes) < MOST_LANES);
 		if (lane == NULL)
 			continue;
 		lane->role = head->role;
@@ -150,7 +150,7 @@ list_lanes(OssDrain *drain)
 		if (lane->place.rank == PG_INT32_MIN)
 			lane->head = head->rank;
 	}
-	drain->unseen = drain->listed != NULL;
+	dispatcher->unseen = dispatcher->listed != NULL;
 }
 
 /*
@@ -158,11 +158,11 @@ list_lanes(OssDrain *drain)
  * seeing the leases of the one before; false when it is another's turn.
  */
 static bool
-take_turn(const OssDrain *drain, bool *alone)
+take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
 {
-	*alone = drain->patient && !oss_foreground_any();
+	*alone = dispatcher->patient && !oss_foreground_any();
 	return *alone ||
-		ConditionalLockRelationOid(get_relname_relid("halted",
+		ConditionalLockRelationOid(get_relname_relid("pause",
 													 get_namespace_oid("oss_labels", false)),
 								   ShareUpdateExclusiveLock);
 }
@@ -172,22 +172,22 @@ take_turn(const OssDrain *drain, bool *alone)
  * whose turn is longest ago.  *n is its fair share, and *most_rank how far it
  * may go before another's turn comes.
  */
-static DrainLane *
-next_lane(OssDrain *drain, int64 now, int *n, int32 *most_rank)
+static DispatchLane *
+next_lane(OssDispatcher *dispatcher, int64 now, int *n, int32 *most_rank)
 {
-	DrainLane  *best = NULL;
+	DispatchLane *best = NULL;
 	int			best_room = 0;
 	int			equals = 0;
 	ListCell   *cell;
 
 	*most_rank = PG_INT32_MAX;
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 		int			room;
 
 		if (lane->drained || lane->paused ||
-			(room = oss_drain_room(drain, lane, now)) <= 0)
+			(room = oss_dispatch_room(dispatcher, lane, now)) <= 0)
 			continue;
 		if (best && lane->head != best->head)
 			*most_rank = Min(*most_rank, Max(lane->head, best->head) - 1);
@@ -202,30 +202,30 @@ next_lane(OssDrain *drain, int64 now, int *n, int32 *most_rank)
 			best_room = room;
 		}
 	}
-	*n = (int) Min(Max(best_room / Max(equals, 1), 1), drain->budget);
+	*n = (int) Min(Max(best_room / Max(equals, 1), 1), dispatcher->budget);
 	return best;
 }
 
 /* Claim, lane by lane. */
 static void
-claim_in_turns(OssDrain *drain, bool alone)
+claim_in_turns(OssDispatcher *dispatcher, bool alone)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	int			left = MOST_SEEN_BY_TURN;
 
-	for (int i = 0; i < MOST_CLAIMS && left > 0 && drain->budget > 0; i++)
+	for (int i = 0; i < MOST_CLAIMS && left > 0 && dispatcher->budget > 0; i++)
 	{
 		int			n;
 		int32		most_rank;
 		int			nclaimed = 0;
-		DrainLane  *lane = next_lane(drain, now, &n, &most_rank);
+		DispatchLane *lane = next_lane(dispatcher, now, &n, &most_rank);
 
 		if (lane == NULL)
 			return;
 		if (i >= MOST_STRICT)
 			most_rank = PG_INT32_MAX;
-		left -= oss_drain_claim_lane(drain, lane, n, most_rank, alone,
-									 &nclaimed);
+		left -= oss_dispatch_claim_lane(dispatcher, lane, n, most_rank, alone,
+										&nclaimed);
 
 		/* they are ready as soon as we commit */
 		lane->bucket->server->nclaimed += nclaimed;
@@ -235,55 +235,55 @@ claim_in_turns(OssDrain *drain, bool alone)
 
 /* Find out when the first job may start of those that may not yet. */
 static void
-find_next_due(OssDrain *drain)
+find_next_due(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	int64		claim_at = 0;
 	ListCell   *cell;
 
-	drain->next_due = 0;
-	foreach(cell, drain->lanes)
+	dispatcher->next_due = 0;
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 		TimestampTz due = lane->again_at;
 
 		if (lane->paused)
 			continue;
 		if (!lane->drained)
 		{
-			int64		open_at = oss_drain_open_at(lane, now);
+			int64		open_at = oss_dispatch_open_at(lane, now);
 
 			due = GetCurrentTimestamp() + (open_at - now);
 			if (claim_at == 0 || open_at < claim_at)
 				claim_at = open_at;
 		}
-		if (due != 0 && (drain->next_due == 0 || due < drain->next_due))
-			drain->next_due = due;
+		if (due != 0 && (dispatcher->next_due == 0 || due < dispatcher->next_due))
+			dispatcher->next_due = due;
 	}
-	drain->claim_at = claim_at;
-	if (drain->next_due != 0)
+	dispatcher->claim_at = claim_at;
+	if (dispatcher->next_due != 0)
 	{
-		int64		due = now + Max(drain->next_due - GetCurrentTimestamp(), 0);
+		int64		due = now + Max(dispatcher->next_due - GetCurrentTimestamp(), 0);
 
 		if (claim_at == 0 || due < claim_at)
-			drain->claim_at = due;
+			dispatcher->claim_at = due;
 	}
 }
 
 /* Look again at the lanes where that is due. */
 static void
-reopen_lanes(OssDrain *drain, bool again)
+reopen_lanes(OssDispatcher *dispatcher, bool again)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	ListCell   *cell;
 
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 
 		if (again)
 			rewind_lane(lane);
-		else if (drain->woken ||
+		else if (dispatcher->woken ||
 				 (lane->again_at != 0 && lane->again_at <= now))
 			reopen_lane(lane);
 	}
@@ -291,70 +291,70 @@ reopen_lanes(OssDrain *drain, bool again)
 
 /* Note what a look from the beginning cost, and when the next one is. */
 static void
-end_scan(OssDrain *drain, int64 start)
+end_scan(OssDispatcher *dispatcher, int64 start)
 {
-	int64		end = http_clock_us();
+	int64		end = oss_clock_us();
 	int64		us = (end - start) * COST;
 
-	drain->late = false;
-	drain->rescan_at = end + us;
+	dispatcher->late = false;
+	dispatcher->rescan_at = end + us;
 	us = Max(us, SCAN_US);
-	if (!oss_drain_busy(drain) && dlist_is_empty(&drain->claimed))
+	if (!oss_dispatch_busy(dispatcher) && dlist_is_empty(&dispatcher->claimed))
 		us = Max(us, SCAN_IDLE_US);
-	drain->scan_at = end + us;
+	dispatcher->scan_at = end + us;
 }
 
 /* Claim what the servers want. */
 void
-oss_drain_claim(OssDrain *drain)
+oss_dispatch_claim(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
-	bool		again = from_beginning(drain, now);
+	int64		now = oss_clock_us();
+	bool		again = from_beginning(dispatcher, now);
 	bool		list = again ||
-	((drain->woken || drain->unseen) && now >= drain->lanes_at);
-	bool		woken = drain->woken;
+	((dispatcher->woken || dispatcher->unseen) && now >= dispatcher->lanes_at);
+	bool		woken = dispatcher->woken;
 	int64		list_us = 0;
 	bool		alone;
 	ListCell   *cell;
 
-	if (drain->settle_troubles > 0)
+	if (dispatcher->settle_troubles > 0)
 	{
-		drain->scan_at = Max(drain->scan_at, now + TROUBLE_US);
+		dispatcher->scan_at = Max(dispatcher->scan_at, now + TROUBLE_US);
 		return;
 	}
-	reopen_lanes(drain, again);
-	oss_drain_follow_servers(drain);
+	reopen_lanes(dispatcher, again);
+	oss_dispatch_follow_servers(dispatcher);
 	if (list)
 	{
-		int64		begin = http_clock_us();
+		int64		begin = oss_clock_us();
 
-		list_lanes(drain);
-		list_us = http_clock_us() - begin;
+		list_lanes(dispatcher);
+		list_us = oss_clock_us() - begin;
 	}
-	mark_paused(drain, oss_pause_list());
-	drain->woken = false;
-	if (!take_turn(drain, &alone))
+	mark_paused(dispatcher, oss_pause_list());
+	dispatcher->woken = false;
+	if (!take_claim_turn(dispatcher, &alone))
 	{
-		drain->woken = woken;
-		drain->scan_at = Max(drain->scan_at, now + TURN_US);
-		drain->claim_at = drain->yield_until = now + TURN_US;
+		dispatcher->woken = woken;
+		dispatcher->scan_at = Max(dispatcher->scan_at, now + TURN_US);
+		dispatcher->claim_at = dispatcher->yield_until = now + TURN_US;
 		return;
 	}
-	foreach(cell, drain->servers)
-		((DrainServer *) lfirst(cell))->nclaimed = 0;
-	foreach(cell, drain->buckets)
-		((DrainBucket *) lfirst(cell))->nclaimed = 0;
-	claim_in_turns(drain, alone);
+	foreach(cell, dispatcher->servers)
+		((DispatchServer *) lfirst(cell))->nclaimed = 0;
+	foreach(cell, dispatcher->buckets)
+		((DispatchBucket *) lfirst(cell))->nclaimed = 0;
+	claim_in_turns(dispatcher, alone);
 	if (list)
-		drain->lanes_at = http_clock_us() + list_us * COST;
+		dispatcher->lanes_at = oss_clock_us() + list_us * COST;
 	else if (woken)
-		drain->unseen = true;
+		dispatcher->unseen = true;
 	if (list)
 		elog(DEBUG1, "oss_labels: listed %d lanes%s in %.1f ms",
-			 list_length(drain->lanes), again ? " and read them anew" : "",
-			 (http_clock_us() - now) / 1000.0);
+			 list_length(dispatcher->lanes), again ? " and read them anew" : "",
+			 (oss_clock_us() - now) / 1000.0);
 	if (again)
-		end_scan(drain, now);
-	find_next_due(drain);
-	oss_drain_sweep(drain);
+		end_scan(dispatcher, now);
+	find_next_due(dispatcher);
+	oss_dispatch_sweep(dispatcher);
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * claim_lane.c
- *	  Draining the queue, the side of the tables: one claim of one lane.
+ *	  Dispatching, in a transaction: one claim of one lane.
  *
  * What a claim looks at is bounded, and the lane goes on where it stopped.  An
  * error of a job is that job's: a claim that fails is made again in halves.
@@ -75,7 +75,7 @@ find_target(void *arg)
  * anew.  Returns the error when that fails.
  */
 ErrorData *
-oss_drain_resolve(OssJob *job)
+oss_dispatch_resolve(OssJob *job)
 {
 	ErrorData  *error = oss_subtransaction(find_target, job);
 
@@ -85,7 +85,7 @@ oss_drain_resolve(OssJob *job)
 }
 
 /*
- * Take what oss_drain_resolve() raised.  Rights on the server that are missing are the
+ * Take what oss_dispatch_resolve() raised.  Rights on the server that are missing are the
  * requester's own; otherwise something is not set up, which can be mended, such
  * as a mapping that only superusers may use.
  */
@@ -109,13 +109,13 @@ take_error(OssJob *job, ErrorData *error)
 
 /* Keep a server's limits, which may have been altered, and a bucket's name. */
 static void
-keep_limits(OssDrain *drain, OssJob *job)
+keep_limits(OssDispatcher *dispatcher, OssJob *job)
 {
-	DrainBucket *bucket = job->lane->bucket;
-	DrainServer *server = bucket->server;
+	DispatchBucket *bucket = job->lane->bucket;
+	DispatchServer *server = bucket->server;
 
 	if (bucket->name_utf8 == NULL)
-		bucket->name_utf8 = MemoryContextStrdup(drain->context,
+		bucket->name_utf8 = MemoryContextStrdup(dispatcher->context,
 												job->names_utf8[0]);
 	if (server->target == job->target)
 		return;
@@ -131,7 +131,7 @@ keep_limits(OssDrain *drain, OssJob *job)
  * counts only when the transaction commits.
  */
 static void
-judge(OssDrain *drain, OssJob *job)
+judge_job(OssDispatcher *dispatcher, OssJob *job)
 {
 	OssLabelsSpec spec = {
 		.bucket = job->names_utf8[0],
@@ -161,17 +161,17 @@ judge(OssDrain *drain, OssJob *job)
 				   "bucket, key or version has characters that UTF-8 does not have");
 	else if ((failure = oss_spec_failure(&spec)) != NULL)
 		fail_early(job, failure->sqlerrcode, failure->code, failure->message);
-	else if ((error = oss_drain_resolve(job)) != NULL)
+	else if ((error = oss_dispatch_resolve(job)) != NULL)
 		take_error(job, error);
 	else
-		keep_limits(drain, job);
+		keep_limits(dispatcher, job);
 }
 
 /* One claim, as a subtransaction does it. */
 typedef struct Claim
 {
-	OssDrain   *drain;
-	DrainLane  *lane;
+	OssDispatcher *dispatcher;
+	DispatchLane *lane;
 	OssLaneKey	key;
 	bool		alone;
 	int32		most_rank;		/* look no farther */
@@ -185,35 +185,35 @@ typedef struct Claim
 
 /* Look at jobs. */
 static void
-look(void *arg)
+look_at_lane(void *arg)
 {
 	Claim	   *claim = arg;
 
 	claim->seen = oss_job_look(&claim->key, &claim->lane->place,
 							   claim->most_rank, claim->most_seen,
-							   claim->alone, claim->drain->nfull > 0,
+							   claim->alone, claim->dispatcher->nfull > 0,
 							   &claim->nseen);
 }
 
 /* Claim jobs, and judge them. */
 static void
-take(void *arg)
+take_jobs(void *arg)
 {
 	Claim	   *claim = arg;
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													LEASE_MS);
+													OSS_LEASE_MS);
 	ListCell   *cell;
 
 	claim->jobs = oss_job_claim(&claim->key, claim->taken, claim->ntaken,
-								claim->drain->token, until,
-								claim->drain->context);
+								claim->dispatcher->token, until,
+								claim->dispatcher->context);
 	foreach(cell, claim->jobs)
 	{
 		OssJob	   *job = lfirst(cell);
 
 		job->lane = claim->lane;
-		job->hash = oss_drain_object_hash(job);
-		judge(claim->drain, job);
+		job->hash = oss_dispatch_object_hash(job);
+		judge_job(claim->dispatcher, job);
 	}
 }
 
@@ -231,18 +231,18 @@ drop_jobs(Claim *claim)
 /* What charging a job needs. */
 typedef struct Charge
 {
-	OssDrain   *drain;
+	OssDispatcher *dispatcher;
 	int64		id;
 	ErrorData  *error;
 } Charge;
 
 /* Charge a job that can't be claimed. */
 static void
-charge(void *arg)
+charge_jobs(void *arg)
 {
 	Charge	   *c = arg;
 
-	oss_job_charge(c->id, oss_job_attempts, c->drain->token, c->error);
+	oss_job_charge(c->id, oss_job_attempts, c->dispatcher->token, c->error);
 }
 
 /*
@@ -250,19 +250,19 @@ charge(void *arg)
  * and when not even that can be done, it stays where it is and others go on.
  */
 static void
-take_claim_error(OssDrain *drain, const DrainLane *lane, int64 id, ErrorData *error)
+take_claim_error(OssDispatcher *dispatcher, const DispatchLane *lane, int64 id, ErrorData *error)
 {
-	Charge		c = {.drain = drain,.id = id,.error = error};
+	Charge		c = {.dispatcher = dispatcher,.id = id,.error = error};
 	ErrorData  *second;
 
 	/* nobody's fault: the lane comes back to it soon */
 	if (oss_error_is_wait(error))
 		return;
-	second = oss_error_is_trouble(error) ? NULL : oss_subtransaction(charge, &c);
+	second = oss_error_is_trouble(error) ? NULL : oss_subtransaction(charge_jobs, &c);
 	if (second && oss_error_is_interrupt(second))
 		ReThrowError(second);
-	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
-	ereport(oss_drain_log_level(lane->role),
+	strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
+	ereport(oss_dispatch_log_level(lane->role),
 			(errcode(error->sqlerrcode),
 			 errmsg("oss_labels could not claim job " INT64_FORMAT ": %s",
 					id, error->message)));
@@ -279,7 +279,7 @@ claim_taken(Claim *claim)
 
 	if (n == 0)
 		return;
-	error = oss_subtransaction(take, claim);
+	error = oss_subtransaction(take_jobs, claim);
 	if (error == NULL)
 		return;
 	drop_jobs(claim);
@@ -287,7 +287,7 @@ claim_taken(Claim *claim)
 		ReThrowError(error);
 	if (n == 1)
 	{
-		take_claim_error(claim->drain, claim->lane, taken->place.id, error);
+		take_claim_error(claim->dispatcher, claim->lane, taken->place.id, error);
 		return;
 	}
 	claim->ntaken = n / 2;
@@ -306,9 +306,9 @@ claim_taken(Claim *claim)
  * due either: the lane goes on with the next priority.
  */
 static void
-choose(Claim *claim, int n)
+choose_jobs(Claim *claim, int n)
 {
-	DrainLane  *lane = claim->lane;
+	DispatchLane *lane = claim->lane;
 	TimestampTz now = GetCurrentTimestamp();
 	int			i;
 
@@ -321,13 +321,13 @@ choose(Claim *claim, int n)
 			continue;
 		if (seen->place.due > now)
 		{
-			oss_drain_look_again(lane, &lane->place, seen->place.due);
+			oss_dispatch_look_again(lane, &lane->place, seen->place.due);
 			lane->place.rank = seen->place.rank;
 			lane->place.due = DT_NOEND;
 			lane->place.id = PG_INT64_MAX;
 			continue;
 		}
-		if (seen->free && !oss_drain_is_crowded(claim->drain, lane, seen))
+		if (seen->free && !oss_dispatch_is_crowded(claim->dispatcher, lane, seen))
 			claim->taken[claim->ntaken++] = *seen;
 		lane->place = seen->place;
 	}
@@ -353,7 +353,7 @@ typedef struct LockLook
 
 /* Look whether answers could be stored. */
 static void
-look_for_locks(void *arg)
+look_for_claim_locks(void *arg)
 {
 	LockLook   *lk = arg;
 
@@ -365,14 +365,14 @@ look_for_locks(void *arg)
  * the one before, or very many would keep us busy.
  */
 static TimestampTz
-next_put_off(OssDrain *drain)
+next_put_off(OssDispatcher *dispatcher)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	drain->put_off_at = Max(drain->put_off_at + PUT_OFF_STEP_US,
-							now + PUT_OFF_FIRST_US);
-	drain->put_off_at = Min(drain->put_off_at, now + PUT_OFF_LAST_US);
-	return drain->put_off_at;
+	dispatcher->put_off_at = Max(dispatcher->put_off_at + PUT_OFF_STEP_US,
+								 now + PUT_OFF_FIRST_US);
+	dispatcher->put_off_at = Min(dispatcher->put_off_at, now + PUT_OFF_LAST_US);
+	return dispatcher->put_off_at;
 }
 
 /*
@@ -402,7 +402,7 @@ put_off_blocked(Claim *claim)
 		lk.rows[lk.n].version_id = job->version_id;
 		lk.jobs[lk.n++] = job;
 	}
-	error = oss_subtransaction(look_for_locks, &lk);
+	error = oss_subtransaction(look_for_claim_locks, &lk);
 	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
 	for (int i = 0; error == NULL && i < lk.n; i++)
@@ -416,7 +416,7 @@ put_off_blocked(Claim *claim)
 			continue;
 		oss_job_set_reason(lk.jobs[i], &reason);
 		lk.jobs[i]->verdict = OSS_VERDICT_LATER;
-		lk.jobs[i]->due = next_put_off(claim->drain);
+		lk.jobs[i]->due = next_put_off(claim->dispatcher);
 		lk.jobs[i]->refund = true;
 	}
 }
@@ -425,24 +425,24 @@ put_off_blocked(Claim *claim)
 static void
 keep_claimed(Claim *claim, const OssPlace *before)
 {
-	OssDrain   *drain = claim->drain;
+	OssDispatcher *dispatcher = claim->dispatcher;
 	ListCell   *cell;
 
-	if (!oss_drain_busy(drain) && dlist_is_empty(&drain->claimed))
-		drain->renew_at = http_clock_us() + LEASE_MS * INT64CONST(1000) / 3;
+	if (!oss_dispatch_busy(dispatcher) && dlist_is_empty(&dispatcher->claimed))
+		dispatcher->renew_at = oss_clock_us() + OSS_LEASE_MS * INT64CONST(1000) / 3;
 	foreach(cell, claim->jobs)
 	{
 		OssJob	   *job = lfirst(cell);
 
-		dlist_push_tail(&drain->claimed, &job->node);
+		dlist_push_tail(&dispatcher->claimed, &job->node);
 		claim->lane->njobs++;
 	}
-	drain->budget -= list_length(claim->jobs);
+	dispatcher->budget -= list_length(claim->jobs);
 
 	/* somebody has locked some */
 	if (list_length(claim->jobs) < claim->ntaken)
-		oss_drain_look_again(claim->lane, before,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
+		oss_dispatch_look_again(claim->lane, before,
+								TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
 }
 
 /*
@@ -450,11 +450,11 @@ keep_claimed(Claim *claim, const OssPlace *before)
  * were looked at; *nclaimed of them are to be asked for.
  */
 int
-oss_drain_claim_lane(OssDrain *drain, DrainLane *lane, int n, int32 most_rank,
-					 bool alone, int *nclaimed)
+oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, int32 most_rank,
+						bool alone, int *nclaimed)
 {
 	Claim		claim = {
-		.drain = drain,
+		.dispatcher = dispatcher,
 		.lane = lane,
 		.key.server = lane->server,
 		.key.server_id = lane->server_id,
@@ -466,15 +466,15 @@ oss_drain_claim_lane(OssDrain *drain, DrainLane *lane, int n, int32 most_rank,
 		.most_seen = Min(Max(n, LEAST_SEEN), MOST_SEEN)
 	};
 	OssPlace	before = lane->place;
-	ErrorData  *error = oss_subtransaction(look, &claim);
+	ErrorData  *error = oss_subtransaction(look_at_lane, &claim);
 	ListCell   *cell;
 
-	lane->turn = ++drain->turns;
+	lane->turn = ++dispatcher->turns;
 	if (error)
 	{
 		if (oss_error_is_interrupt(error))
 			ReThrowError(error);
-		strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+		strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
 				 errmsg("oss_labels could not look at the jobs of bucket \"%s\": %s",
@@ -484,9 +484,9 @@ oss_drain_claim_lane(OssDrain *drain, DrainLane *lane, int n, int32 most_rank,
 	}
 	lane->empty = claim.nseen == 0 && before.rank == PG_INT32_MIN &&
 		before.due == DT_NOBEGIN && most_rank == PG_INT32_MAX;
-	choose(&claim, n);
+	choose_jobs(&claim, n);
 	claim_taken(&claim);
-	if (drain->nblocked >= MANY_BLOCKED)
+	if (dispatcher->nblocked >= MANY_BLOCKED)
 		put_off_blocked(&claim);
 	keep_claimed(&claim, &before);
 	foreach(cell, claim.jobs)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * dispatch.c
- *	  Draining the queue, the side of the network: requests are started one by
+ *	  Dispatching, without a transaction: requests are started one by
  *	  one as others end, and each answer gets a verdict.
  *
  * Nothing here needs a transaction.
@@ -50,71 +50,71 @@ int			oss_job_attempts = 5;
 
 /* Return the sooner of two waits, of which -1 is never. */
 static long
-sooner(long a, long b)
+sooner_of(long a, long b)
 {
 	if (a < 0)
 		return b;
 	return b < 0 ? a : Min(a, b);
 }
 
-/* Make a drain. */
-OssDrain *
-oss_drain_create(MemoryContext parent, const char *only_server, int64 budget)
+/* Make a dispatcher. */
+OssDispatcher *
+oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "OSS labels drain",
+	MemoryContext context = AllocSetContextCreate(parent, "oss_labels dispatcher",
 												  ALLOCSET_DEFAULT_SIZES);
-	OssDrain   *drain = MemoryContextAllocZero(context, sizeof(OssDrain));
+	OssDispatcher *dispatcher = MemoryContextAllocZero(context, sizeof(OssDispatcher));
 
-	drain->context = context;
-	drain->turn = AllocSetContextCreate(context, "OSS labels turn",
-										ALLOCSET_DEFAULT_SIZES);
-	drain->group = oss_group_create(context);
-	drain->token = oss_lease_token();
+	dispatcher->context = context;
+	dispatcher->turn = AllocSetContextCreate(context, "OSS labels turn",
+											 ALLOCSET_DEFAULT_SIZES);
+	dispatcher->group = oss_group_create(context);
+	dispatcher->token = oss_lease_token();
 	if (only_server)
-		drain->only_server = MemoryContextStrdup(context, only_server);
-	drain->budget = budget < 0 ? PG_INT64_MAX : budget;
-	dlist_init(&drain->resting);
-	dlist_init(&drain->finished);
-	dlist_init(&drain->blocked);
-	dlist_init(&drain->settled);
-	dlist_init(&drain->claimed);
-	drain->woken = true;
-	drain->answer_ms = 20;
-	drain->batch = BATCH;
-	return drain;
+		dispatcher->only_server = MemoryContextStrdup(context, only_server);
+	dispatcher->budget = budget < 0 ? PG_INT64_MAX : budget;
+	dlist_init(&dispatcher->resting);
+	dlist_init(&dispatcher->finished);
+	dlist_init(&dispatcher->blocked);
+	dlist_init(&dispatcher->settled);
+	dlist_init(&dispatcher->claimed);
+	dispatcher->woken = true;
+	dispatcher->answer_ms = 20;
+	dispatcher->batch = BATCH;
+	return dispatcher;
 }
 
 /* Something was enqueued or changed. */
 void
-oss_drain_wake(OssDrain *drain)
+oss_dispatch_wake(OssDispatcher *dispatcher)
 {
-	drain->woken = true;
-	drain->late = true;
+	dispatcher->woken = true;
+	dispatcher->late = true;
 }
 
 /* Is a job in hand? */
 bool
-oss_drain_busy(const OssDrain *drain)
+oss_dispatch_busy(const OssDispatcher *dispatcher)
 {
-	return drain->in_flight > 0 || drain->nready > 0 || drain->nresting > 0 ||
-		drain->nfinished > 0 || drain->nblocked > 0;
+	return dispatcher->in_flight > 0 || dispatcher->nready > 0 || dispatcher->nresting > 0 ||
+		dispatcher->nfinished > 0 || dispatcher->nblocked > 0;
 }
 
 /* Is a job not in hand for no other reason than that the service wants it later? */
 bool
-oss_drain_awaits(const OssDrain *drain)
+oss_dispatch_awaits(const OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	if (drain->budget <= 0)
+	if (dispatcher->budget <= 0)
 		return false;
-	if (drain->throttled_until > http_clock_us())
+	if (dispatcher->throttled_until > oss_clock_us())
 		return true;
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		const DrainLane *lane = lfirst(cell);
+		const DispatchLane *lane = lfirst(cell);
 
-		if (!lane->drained && !lane->paused && lane->bucket->held == 0)
+		if (!lane->drained && !lane->paused && lane->bucket->unreached == 0)
 			return true;
 	}
 	return false;
@@ -122,20 +122,20 @@ oss_drain_awaits(const OssDrain *drain)
 
 /* Are jobs in hand whose answers are paid for, or on their way? */
 bool
-oss_drain_holds_answers(const OssDrain *drain)
+oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 {
-	return drain->in_flight > 0 || drain->nfinished > 0 || drain->nblocked > 0;
+	return dispatcher->in_flight > 0 || dispatcher->nfinished > 0 || dispatcher->nblocked > 0;
 }
 
 /* Move a job to the finished ones. */
 static void
-to_finished(OssDrain *drain, OssJob *job, OssVerdict verdict)
+to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
 	job->verdict = verdict;
-	if (drain->nfinished++ == 0)
-		drain->finished_since = http_clock_us();
-	drain->newest_start = Max(drain->newest_start, job->started_at);
-	dlist_push_tail(&drain->finished, &job->node);
+	if (dispatcher->nfinished++ == 0)
+		dispatcher->finished_since = oss_clock_us();
+	dispatcher->newest_start = Max(dispatcher->newest_start, job->started_at);
+	dlist_push_tail(&dispatcher->finished, &job->node);
 }
 
 /*
@@ -143,7 +143,7 @@ to_finished(OssDrain *drain, OssJob *job, OssVerdict verdict)
  * succeed with another's.
  */
 static void
-finish_followers(OssDrain *drain, OssJob *leader, OssVerdict verdict)
+finish_followers(OssDispatcher *dispatcher, OssJob *leader, OssVerdict verdict)
 {
 	OssJob	   *next;
 
@@ -157,13 +157,13 @@ finish_followers(OssDrain *drain, OssJob *leader, OssVerdict verdict)
 			job->due = leader->due;
 			job->refund = leader->refund;
 			job->throttles = leader->throttles;
-			to_finished(drain, job, verdict);
+			to_finished(dispatcher, job, verdict);
 		}
 		else
 		{
 			job->due = leader->answer ? leader->due : GetCurrentTimestamp();
 			job->refund = true;
-			to_finished(drain, job, OSS_VERDICT_LATER);
+			to_finished(dispatcher, job, OSS_VERDICT_LATER);
 		}
 	}
 	leader->followers = NULL;
@@ -172,78 +172,78 @@ finish_followers(OssDrain *drain, OssJob *leader, OssVerdict verdict)
 
 /* Set a job's verdict; an answer's followers stay with it. */
 void
-oss_drain_finish(OssDrain *drain, OssJob *job, OssVerdict verdict)
+oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
 	if (verdict != OSS_VERDICT_ANSWERED)
 	{
-		oss_drain_forget(drain, job);
-		finish_followers(drain, job, verdict);
+		oss_dispatch_forget(dispatcher, job);
+		finish_followers(dispatcher, job, verdict);
 	}
-	to_finished(drain, job, verdict);
+	to_finished(dispatcher, job, verdict);
 }
 
 /* Put a job back into the queue. */
 void
-oss_drain_finish_later(OssDrain *drain, OssJob *job, double ms, bool refund)
+oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, bool refund)
 {
 	job->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
 	job->refund = refund;
-	oss_drain_finish(drain, job, OSS_VERDICT_LATER);
+	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_LATER);
 }
 
 /* Give a job back that was not begun. */
 void
-oss_drain_give_back(OssDrain *drain, OssJob *job)
+oss_dispatch_give_back(OssDispatcher *dispatcher, OssJob *job)
 {
-	oss_drain_finish_later(drain, job, 0, true);
+	oss_dispatch_finish_later(dispatcher, job, 0, true);
 }
 
 /* Let a bucket rest that can't be reached, or is not well; returns for how long. */
 static double
-hold_bucket(DrainBucket *bucket)
+back_off_bucket(DispatchBucket *bucket)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 
-	if (bucket->held_until <= now)
+	if (bucket->unreached_until <= now)
 	{
-		int64		ms = (int64) HOLD_FIRST_MS << Min(bucket->held, 10);
+		int64		ms = (int64) HOLD_FIRST_MS << Min(bucket->unreached, 10);
 
-		bucket->held++;
-		bucket->held_until = now + Min(ms, HOLD_LAST_MS) * 1000;
+		bucket->unreached++;
+		bucket->unreached_until = now + Min(ms, HOLD_LAST_MS) * 1000;
 		elog(DEBUG1, "oss_labels: bucket \"%s\" of server \"%s\" can't be used, held for " INT64_FORMAT " ms",
 			 bucket->name, bucket->server->name,
 			 Min(ms, (int64) HOLD_LAST_MS));
 	}
-	return (bucket->held_until - now) / 1000.0;
+	return (bucket->unreached_until - now) / 1000.0;
 }
 
 /* Is it the service that is not well, rather than some images? */
 static bool
-is_unwell(const DrainBucket *bucket)
+is_unwell(const DispatchBucket *bucket)
 {
 	return bucket->fruitless >= OUTAGE_LIMIT;
 }
 
 /* Decide what becomes of a job whose request failed. */
 static void
-take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
+take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 {
 	oss_job_set_failure(job, failure);
 	if (failure->retry == OSS_RETRY_THROTTLED)
 	{
-		oss_drain_take_throttle(drain, job, failure);
+		oss_dispatch_take_throttle(dispatcher, job, failure);
 		return;
 	}
 	job->throttles = 0;
 	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
-		oss_drain_finish_later(drain, job, hold_bucket(job->lane->bucket), true);
+		oss_dispatch_finish_later(dispatcher, job, back_off_bucket(job->lane->bucket), true);
 	else if (oss_scope_is_setup(failure->scope) &&
 			 failure->scope != OSS_SCOPE_CALL)
 	{
 		/* settling writes the pause */
 		job->pause = failure->scope;
 		job->lane->bucket->server->pausing = true;
-		oss_drain_finish_later(drain, job, 0, true);
+		oss_dispatch_finish_later(dispatcher, job, 0, true);
 	}
 	else if (failure->retry == OSS_RETRY_TRANSIENT &&
 			 job->attempts < oss_job_attempts)
@@ -253,22 +253,22 @@ take_failure(OssDrain *drain, OssJob *job, const OssFailure *failure)
 
 		ms *= 0.5 + pg_prng_double(&pg_global_prng_state);
 		if (is_unwell(job->lane->bucket))
-			ms = Max(ms, hold_bucket(job->lane->bucket));
+			ms = Max(ms, back_off_bucket(job->lane->bucket));
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " failed and is tried again: %s",
 			 job->place.id, failure->message);
-		oss_drain_finish_later(drain, job, Max(ms, failure->delay_ms), false);
+		oss_dispatch_finish_later(dispatcher, job, Max(ms, failure->delay_ms), false);
 	}
 	else
-		oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 }
 
 /* A job is not in flight any more. */
 static void
-landed(OssDrain *drain, OssJob *job)
+request_landed(OssDispatcher *dispatcher, OssJob *job)
 {
-	DrainLane  *lane = job->lane;
+	DispatchLane *lane = job->lane;
 
-	drain->in_flight--;
+	dispatcher->in_flight--;
 	lane->in_flight--;
 	lane->bucket->in_flight--;
 	lane->bucket->server->in_flight--;
@@ -281,7 +281,7 @@ landed(OssDrain *drain, OssJob *job)
 static void
 count_fruitless(OssJob *job, const OssFailure *failure)
 {
-	DrainBucket *bucket = job->lane->bucket;
+	DispatchBucket *bucket = job->lane->bucket;
 
 	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
 		bucket->fruitless = 0;
@@ -293,47 +293,47 @@ count_fruitless(OssJob *job, const OssFailure *failure)
 static void
 note_answer(OssJob *job, const OssFailure *failure, int64 now)
 {
-	DrainBucket *bucket = job->lane->bucket;
+	DispatchBucket *bucket = job->lane->bucket;
 
 	count_fruitless(job, failure);
 	if (failure && (failure->http_status == 0 || is_unwell(bucket)))
 		return;
-	bucket->held = 0;
-	bucket->held_until = bucket->open_at = 0;
-	oss_drain_hear(bucket, now);
+	bucket->unreached = 0;
+	bucket->unreached_until = bucket->open_at = 0;
+	oss_dispatch_hear(bucket, now);
 	if (failure && failure->retry == OSS_RETRY_THROTTLED)
 		return;
 	bucket->barren = 0;
 	bucket->answered += (1 - bucket->answered) / 16;
 	if (job->throttles > 0)
 		bucket->relenting += (1 - bucket->relenting) / 8;
-	oss_drain_count_answer(bucket, now);
+	oss_dispatch_count_answer(bucket, now);
 }
 
 /* Take a finished request. */
 static void
-take_request(OssDrain *drain, OssRequest *request)
+take_request(OssDispatcher *dispatcher, OssRequest *request)
 {
 	OssJob	   *job = oss_request_tag(request);
 	const OssFailure *failure = oss_request_failure(request);
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 
-	landed(drain, job);
-	drain->answer_ms += ((now - job->sent_at) / 1000.0 - drain->answer_ms) / 64;
+	request_landed(dispatcher, job);
+	dispatcher->answer_ms += ((now - job->sent_at) / 1000.0 - dispatcher->answer_ms) / 64;
 	note_answer(job, failure, now);
-	oss_drain_learn_of_throttles(job);
+	oss_dispatch_learn_of_throttles(job);
 	if (failure)
-		take_failure(drain, job, failure);
+		take_failure(dispatcher, job, failure);
 	else
-		oss_drain_finish(drain, job, OSS_VERDICT_ANSWERED);
+		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_ANSWERED);
 }
 
 /* Send a job's request. */
 static void
-start_job(OssDrain *drain, OssJob *job)
+start_job(OssDispatcher *dispatcher, OssJob *job)
 {
 	OssLabelsSpec spec = {0};
-	DrainLane  *lane = job->lane;
+	DispatchLane *lane = job->lane;
 
 	job->suspect = lane->bucket->objects ||
 		(job->throttles > 0 && lane->bucket->answered >= 0.5);
@@ -347,10 +347,10 @@ start_job(OssDrain *drain, OssJob *job)
 	spec.queued = true;
 	spec.suspect = job->suspect;
 	job->started_at = GetCurrentTimestamp();
-	job->sent_at = http_clock_us();
-	job->request = oss_request_start(drain->group, &spec, job);
-	oss_drain_unready(drain, job);
-	drain->in_flight++;
+	job->sent_at = oss_clock_us();
+	job->request = oss_request_start(dispatcher->group, &spec, job);
+	oss_dispatch_unready(dispatcher, job);
+	dispatcher->in_flight++;
 	lane->in_flight++;
 	lane->bucket->in_flight++;
 	lane->bucket->server->in_flight++;
@@ -361,22 +361,22 @@ start_job(OssDrain *drain, OssJob *job)
  * again, -1 when only an answer or a claim can change anything.
  */
 static long
-start_ready(OssDrain *drain)
+start_ready(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
-	long		wait_ms = oss_drain_end_rests(drain);
-	int64		now = drain->nready > 0 ? http_clock_us() : 0;
+	long		wait_ms = oss_dispatch_end_rests(dispatcher);
+	int64		now = dispatcher->nready > 0 ? oss_clock_us() : 0;
 
-	foreach(cell, drain->servers)
+	foreach(cell, dispatcher->servers)
 	{
-		DrainServer *server = lfirst(cell);
+		DispatchServer *server = lfirst(cell);
 		OssJob	   *job;
 		long		ms = -1;
 
 		while (server->nready > 0 &&
-			   (job = oss_drain_next_ready(server, now, &ms)) != NULL)
-			start_job(drain, job);
-		wait_ms = sooner(wait_ms, ms);
+			   (job = oss_dispatch_next_ready(server, now, &ms)) != NULL)
+			start_job(dispatcher, job);
+		wait_ms = sooner_of(wait_ms, ms);
 	}
 	return wait_ms;
 }
@@ -395,27 +395,27 @@ sleep_idle(long ms)
 
 /* Start requests and take answers. */
 void
-oss_drain_network(OssDrain *drain, long timeout_ms)
+oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 {
-	long		ms = sooner(start_ready(drain), timeout_ms);
+	long		ms = sooner_of(start_ready(dispatcher), timeout_ms);
 	OssRequest *request;
 
-	drain->batch = BATCH;
-	if (drain->in_flight == 0)
+	dispatcher->batch = BATCH;
+	if (dispatcher->in_flight == 0)
 	{
 		sleep_idle(ms);
 		return;
 	}
-	while ((request = oss_group_wait(drain->group, ms)) != NULL)
+	while ((request = oss_group_wait(dispatcher->group, ms)) != NULL)
 	{
-		take_request(drain, request);
-		(void) start_ready(drain);
-		if (drain->in_flight == 0 || drain->nfinished >= BATCH ||
-			oss_drain_tables_due(drain) == 0)
+		take_request(dispatcher, request);
+		(void) start_ready(dispatcher);
+		if (dispatcher->in_flight == 0 || dispatcher->nfinished >= BATCH ||
+			oss_dispatch_tables_due(dispatcher) == 0)
 			return;
 		ms = 0;
 	}
-	drain->batch = IDLE_BATCH;
+	dispatcher->batch = IDLE_BATCH;
 }
 
 /*
@@ -423,46 +423,46 @@ oss_drain_network(OssDrain *drain, long timeout_ms)
  * of a long turn on the tables.
  */
 void
-oss_drain_glance(OssDrain *drain)
+oss_dispatch_glance(OssDispatcher *dispatcher)
 {
 	OssRequest *request;
 
-	for (int n = drain->in_flight; n > 0; n--)
+	for (int n = dispatcher->in_flight; n > 0; n--)
 	{
-		request = oss_group_wait(drain->group, 0);
+		request = oss_group_wait(dispatcher->group, 0);
 		if (request == NULL)
 			break;
-		take_request(drain, request);
-		(void) start_ready(drain);
+		take_request(dispatcher, request);
+		(void) start_ready(dispatcher);
 	}
 }
 
 /* Return how long finished jobs may wait for others to join them. */
 static double
-settle_interval(const OssDrain *drain)
+settle_interval(const OssDispatcher *dispatcher)
 {
-	double		ms = Max(drain->answer_ms / 5, drain->tables_ms);
+	double		ms = Max(dispatcher->answer_ms / 5, dispatcher->tables_ms);
 
 	return Min(Max(ms, 2), 50);
 }
 
 /* Is a server short of ready jobs that may be there? */
 static bool
-wants_jobs(OssDrain *drain, int64 now)
+wants_jobs(OssDispatcher *dispatcher, int64 now)
 {
 	ListCell   *cell;
 
-	if (drain->budget <= 0 || drain->settle_troubles > 0 ||
-		now < drain->yield_until)
+	if (dispatcher->budget <= 0 || dispatcher->settle_troubles > 0 ||
+		now < dispatcher->yield_until)
 		return false;
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 		int			room;
 
 		if (lane->drained || lane->paused)
 			continue;
-		room = oss_drain_room(drain, lane, now);
+		room = oss_dispatch_room(dispatcher, lane, now);
 		if (room > 0 && room >= lane->bucket->server->nready)
 			return true;
 	}
@@ -471,94 +471,94 @@ wants_jobs(OssDrain *drain, int64 now)
 
 /* Return ms until a time, 0 when it has come. */
 static long
-ms_until(int64 when, int64 now)
+ms_until_time(int64 when, int64 now)
 {
 	return when <= now ? 0 : (long) ((when - now + 999) / 1000);
 }
 
 /* For how many ms may finished jobs wait? */
 static long
-settle_due(const OssDrain *drain, int64 now)
+settle_due(const OssDispatcher *dispatcher, int64 now)
 {
-	int64		at = drain->finished_since;
+	int64		at = dispatcher->finished_since;
 	long		ms = -1;
 
-	if (drain->nblocked > 0)
-		ms = ms_until(Max(drain->blocked_due, drain->settle_at), now);
-	if (drain->nfinished == 0)
+	if (dispatcher->nblocked > 0)
+		ms = ms_until_time(Max(dispatcher->blocked_due, dispatcher->settle_at), now);
+	if (dispatcher->nfinished == 0)
 		return ms;
-	if (drain->nfinished < drain->batch && drain->in_flight > 0)
-		at += (int64) (settle_interval(drain) * 1000);
-	return sooner(ms, ms_until(Max(at, drain->settle_at), now));
+	if (dispatcher->nfinished < dispatcher->batch && dispatcher->in_flight > 0)
+		at += (int64) (settle_interval(dispatcher) * 1000);
+	return sooner_of(ms, ms_until_time(Max(at, dispatcher->settle_at), now));
 }
 
 /* For how many ms is a turn on the tables not wanted? */
 long
-oss_drain_tables_due(OssDrain *drain)
+oss_dispatch_tables_due(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
-	bool		busy = oss_drain_busy(drain);
+	int64		now = oss_clock_us();
+	bool		busy = oss_dispatch_busy(dispatcher);
 	long		ms;
 
-	if (drain->stopping)
-		return drain->nfinished > 0 || drain->nblocked > 0 ? 0 : -1;
-	ms = settle_due(drain, now);
-	if (ms == 0 || wants_jobs(drain, now))
+	if (dispatcher->stopping)
+		return dispatcher->nfinished > 0 || dispatcher->nblocked > 0 ? 0 : -1;
+	ms = settle_due(dispatcher, now);
+	if (ms == 0 || wants_jobs(dispatcher, now))
 		return 0;
 
 	/* not one turn for each commit of a busy time */
-	if (drain->woken && drain->settle_troubles == 0)
-		ms = sooner(ms, busy ? ms_until(drain->turned_at + WAKE_US, now) : 0);
-	if (drain->unseen)
-		ms = sooner(ms, ms_until(drain->lanes_at, now));
-	if (drain->claim_at != 0)
-		ms = sooner(ms, ms_until(drain->claim_at, now));
-	if (drain->nready + drain->nresting > 0)
-		ms = sooner(ms, ms_until(drain->check_at, now));
-	ms = sooner(ms, ms_until(drain->scan_at, now));
+	if (dispatcher->woken && dispatcher->settle_troubles == 0)
+		ms = sooner_of(ms, busy ? ms_until_time(dispatcher->turned_at + WAKE_US, now) : 0);
+	if (dispatcher->unseen)
+		ms = sooner_of(ms, ms_until_time(dispatcher->lanes_at, now));
+	if (dispatcher->claim_at != 0)
+		ms = sooner_of(ms, ms_until_time(dispatcher->claim_at, now));
+	if (dispatcher->nready + dispatcher->nresting > 0)
+		ms = sooner_of(ms, ms_until_time(dispatcher->check_at, now));
+	ms = sooner_of(ms, ms_until_time(dispatcher->scan_at, now));
 	if (busy)
-		ms = sooner(ms, ms_until(drain->renew_at, now));
-	else if (drain->late)
-		ms = sooner(ms, ms_until(drain->rescan_at, now));
+		ms = sooner_of(ms, ms_until_time(dispatcher->renew_at, now));
+	else if (dispatcher->late)
+		ms = sooner_of(ms, ms_until_time(dispatcher->rescan_at, now));
 	return ms;
 }
 
 /* Claim and start nothing more, and give back what is not begun. */
 void
-oss_drain_stop(OssDrain *drain)
+oss_dispatch_stop(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	drain->stopping = true;
-	drain->settle_at = drain->blocked_due = 0;
-	foreach(cell, drain->lanes)
+	dispatcher->stopping = true;
+	dispatcher->settle_at = dispatcher->blocked_due = 0;
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 
 		while (lane->nready > 0)
 		{
 			OssJob	   *job = dlist_head_element(OssJob, node, &lane->ready);
 
-			oss_drain_unready(drain, job);
-			oss_drain_give_back(drain, job);
+			oss_dispatch_unready(dispatcher, job);
+			oss_dispatch_give_back(dispatcher, job);
 		}
 	}
-	while (drain->nresting > 0)
+	while (dispatcher->nresting > 0)
 	{
-		OssJob	   *job = dlist_head_element(OssJob, node, &drain->resting);
+		OssJob	   *job = dlist_head_element(OssJob, node, &dispatcher->resting);
 
-		oss_drain_end_rest(drain, job);
-		oss_drain_give_back(drain, job);
+		oss_dispatch_end_rest(dispatcher, job);
+		oss_dispatch_give_back(dispatcher, job);
 	}
 }
 
 /* Leave to others what is answered and could not be stored. */
 void
-oss_drain_leave_all(OssDrain *drain)
+oss_dispatch_leave_all(OssDispatcher *dispatcher)
 {
-	Assert(drain->stopping && drain->in_flight == 0);
-	drain->leaving = true;
-	drain->settle_at = drain->blocked_due = 0;
+	Assert(dispatcher->stopping && dispatcher->in_flight == 0);
+	dispatcher->leaving = true;
+	dispatcher->settle_at = dispatcher->blocked_due = 0;
 }
 
 /*
@@ -566,7 +566,7 @@ oss_drain_leave_all(OssDrain *drain)
  * in flight.  A request that was sent may be paid for, too: its attempt counts.
  */
 void
-oss_drain_cancel(OssDrain *drain)
+oss_dispatch_cancel(OssDispatcher *dispatcher)
 {
 	static const OssReason reason = {
 		.sqlerrcode = ERRCODE_QUERY_CANCELED,
@@ -574,23 +574,23 @@ oss_drain_cancel(OssDrain *drain)
 	};
 	OssRequest *request;
 
-	Assert(drain->stopping && drain->nready == 0);
-	while ((request = oss_group_wait(drain->group, 0)) != NULL)
-		take_request(drain, request);
-	for (int i = 0; i < DRAIN_HASH && drain->in_flight > 0; i++)
+	Assert(dispatcher->stopping && dispatcher->nready == 0);
+	while ((request = oss_group_wait(dispatcher->group, 0)) != NULL)
+		take_request(dispatcher, request);
+	for (int i = 0; i < DISPATCH_HASH && dispatcher->in_flight > 0; i++)
 	{
 		OssJob	   *next;
 
-		for (OssJob *job = drain->objects[i]; job; job = next)
+		for (OssJob *job = dispatcher->objects[i]; job; job = next)
 		{
 			next = job->same_hash;
 			if (job->verdict != OSS_VERDICT_NONE)
 				continue;
 			oss_request_free(job->request);
 			job->request = NULL;
-			landed(drain, job);
+			request_landed(dispatcher, job);
 			oss_job_set_reason(job, &reason);
-			oss_drain_finish_later(drain, job, 0, false);
+			oss_dispatch_finish_later(dispatcher, job, 0, false);
 		}
 	}
 }

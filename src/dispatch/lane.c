@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * lane.c
- *	  Draining the queue: servers, buckets and lanes, and who goes next.
+ *	  Dispatching: servers, buckets and lanes, and who goes next.
  *
  * A lane has the jobs of one server, bucket and requester.  The job of the
  * highest priority goes next; among equals the lane that has the fewest in
@@ -43,13 +43,13 @@
 
 /* Find out what the servers are called now, or which one has the name. */
 void
-oss_drain_follow_servers(OssDrain *drain)
+oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	foreach(cell, drain->servers)
+	foreach(cell, dispatcher->servers)
 	{
-		DrainServer *server = lfirst(cell);
+		DispatchServer *server = lfirst(cell);
 		ForeignServer *found = GetForeignServerExtended(server->serverid,
 														FSV_MISSING_OK);
 
@@ -58,64 +58,64 @@ oss_drain_follow_servers(OssDrain *drain)
 		else if (strcmp(server->name, found->servername) != 0)
 		{
 			pfree(server->name);
-			server->name = MemoryContextStrdup(drain->context, found->servername);
+			server->name = MemoryContextStrdup(dispatcher->context, found->servername);
 		}
 	}
 }
 
 /* Return the server of a name, making it when it is new. */
-static DrainServer *
-get_server(OssDrain *drain, const char *name)
+static DispatchServer *
+get_server(OssDispatcher *dispatcher, const char *name)
 {
 	ListCell   *cell;
-	DrainServer *server;
+	DispatchServer *server;
 
-	foreach(cell, drain->servers)
+	foreach(cell, dispatcher->servers)
 	{
 		server = lfirst(cell);
 		if (strcmp(server->name, name) == 0)
 			return server;
 	}
-	server = palloc0(sizeof(DrainServer));
+	server = palloc0(sizeof(DispatchServer));
 	server->name = pstrdup(name);
 	server->serverid = get_foreign_server_oid(name, true);
 	server->max_concurrency = 16;
 	dlist_init(&server->lanes);
-	drain->servers = lappend(drain->servers, server);
+	dispatcher->servers = lappend(dispatcher->servers, server);
 	return server;
 }
 
 /* Return the bucket of a name, making it when it is new. */
-static DrainBucket *
-get_bucket(OssDrain *drain, DrainServer *server, const char *name)
+static DispatchBucket *
+get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 {
 	ListCell   *cell;
-	DrainBucket *bucket;
+	DispatchBucket *bucket;
 
-	foreach(cell, drain->buckets)
+	foreach(cell, dispatcher->buckets)
 	{
 		bucket = lfirst(cell);
 		if (bucket->server == server && strcmp(bucket->name, name) == 0)
 			return bucket;
 	}
-	bucket = palloc0(sizeof(DrainBucket));
+	bucket = palloc0(sizeof(DispatchBucket));
 	bucket->server = server;
 	bucket->name = pstrdup(name);
 	bucket->relenting = 1;
-	drain->buckets = lappend(drain->buckets, bucket);
+	dispatcher->buckets = lappend(dispatcher->buckets, bucket);
 	return bucket;
 }
 
 /* Find a lane, or make it. */
-DrainLane *
-oss_drain_lane(OssDrain *drain, const OssLaneHead *head, bool create)
+DispatchLane *
+oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head, bool create)
 {
 	const OssLaneKey *key = &head->key;
 	ListCell   *cell;
-	DrainLane  *lane;
+	DispatchLane *lane;
 	MemoryContext old;
 
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
 		lane = lfirst(cell);
 		if (lane->requester == key->requester && lane->origin == key->origin &&
@@ -126,9 +126,9 @@ oss_drain_lane(OssDrain *drain, const OssLaneHead *head, bool create)
 	}
 	if (!create)
 		return NULL;
-	old = MemoryContextSwitchTo(drain->context);
-	lane = palloc0(sizeof(DrainLane));
-	lane->bucket = get_bucket(drain, get_server(drain, head->server), key->bucket);
+	old = MemoryContextSwitchTo(dispatcher->context);
+	lane = palloc0(sizeof(DispatchLane));
+	lane->bucket = get_bucket(dispatcher, get_server(dispatcher, head->server), key->bucket);
 	lane->bucket->nlanes++;
 	lane->server = pstrdup(key->server);
 	lane->server_id = key->server_id;
@@ -137,36 +137,36 @@ oss_drain_lane(OssDrain *drain, const OssLaneHead *head, bool create)
 	lane->place.rank = PG_INT32_MIN;
 	lane->place.due = DT_NOBEGIN;
 	dlist_init(&lane->ready);
-	drain->lanes = lappend(drain->lanes, lane);
+	dispatcher->lanes = lappend(dispatcher->lanes, lane);
 	MemoryContextSwitchTo(old);
 	return lane;
 }
 
 /* Free lanes that have no jobs, and buckets of which there is nothing to know. */
 void
-oss_drain_sweep(OssDrain *drain)
+oss_dispatch_sweep(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
+		DispatchLane *lane = lfirst(cell);
 
 		if (lane->njobs > 0 || !(lane->empty || lane->paused))
 			continue;
 		lane->bucket->nlanes--;
-		drain->lanes = foreach_delete_current(drain->lanes, cell);
+		dispatcher->lanes = foreach_delete_current(dispatcher->lanes, cell);
 		pfree(lane->server);
 		pfree(lane);
 	}
-	foreach(cell, drain->buckets)
+	foreach(cell, dispatcher->buckets)
 	{
-		DrainBucket *bucket = lfirst(cell);
+		DispatchBucket *bucket = lfirst(cell);
 
-		if (bucket->nlanes > 0 || bucket->held > 0 ||
-			(bucket->answered > 0 && list_length(drain->buckets) < 1000))
+		if (bucket->nlanes > 0 || bucket->unreached > 0 ||
+			(bucket->answered > 0 && list_length(dispatcher->buckets) < 1000))
 			continue;
-		drain->buckets = foreach_delete_current(drain->buckets, cell);
+		dispatcher->buckets = foreach_delete_current(dispatcher->buckets, cell);
 		pfree(bucket->name);
 		if (bucket->name_utf8)
 			pfree(bucket->name_utf8);
@@ -176,10 +176,10 @@ oss_drain_sweep(OssDrain *drain)
 
 /* Put a job among its lane's ready ones. */
 void
-oss_drain_make_ready(OssDrain *drain, OssJob *job)
+oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 {
-	DrainLane  *lane = job->lane;
-	DrainServer *server = lane->bucket->server;
+	DispatchLane *lane = job->lane;
+	DispatchServer *server = lane->bucket->server;
 	dlist_node *before = dlist_is_empty(&lane->ready) ? NULL :
 	dlist_tail_node(&lane->ready);
 
@@ -196,14 +196,14 @@ oss_drain_make_ready(OssDrain *drain, OssJob *job)
 		dlist_push_head(&lane->ready, &job->node);
 	lane->bucket->nready++;
 	server->nready++;
-	drain->nready++;
+	dispatcher->nready++;
 }
 
 /* Take a job out of its lane's ready ones. */
 void
-oss_drain_unready(OssDrain *drain, OssJob *job)
+oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job)
 {
-	DrainLane  *lane = job->lane;
+	DispatchLane *lane = job->lane;
 
 	Assert(lane->nready > 0);
 	dlist_delete(&job->node);
@@ -211,19 +211,19 @@ oss_drain_unready(OssDrain *drain, OssJob *job)
 		dlist_delete(&lane->node);
 	lane->bucket->nready--;
 	lane->bucket->server->nready--;
-	drain->nready--;
+	dispatcher->nready--;
 }
 
 /* Return the rank of a lane's first ready job. */
 static int32
-ready_rank(DrainLane *lane)
+ready_rank(DispatchLane *lane)
 {
 	return dlist_head_element(OssJob, node, &lane->ready)->place.rank;
 }
 
 /* Does a lane go before another? */
 static bool
-goes_before(DrainLane *a, DrainLane *b)
+goes_before(DispatchLane *a, DispatchLane *b)
 {
 	int32		x = ready_rank(a);
 	int32		y = ready_rank(b);
@@ -242,7 +242,7 @@ wait_at_most(long *ms, int64 when, int64 now)
 
 /* Note that a bucket answered. */
 void
-oss_drain_hear(DrainBucket *bucket, int64 now)
+oss_dispatch_hear(DispatchBucket *bucket, int64 now)
 {
 	if (now - bucket->heard_at > SILENT_US)
 		bucket->heard = 0;
@@ -256,9 +256,9 @@ oss_drain_hear(DrainBucket *bucket, int64 now)
  * lets it take one more.
  */
 static int
-silent_room(const DrainBucket *bucket, int64 now)
+silent_room(const DispatchBucket *bucket, int64 now)
 {
-	const DrainServer *server = bucket->server;
+	const DispatchServer *server = bucket->server;
 	int			others = server->in_flight - bucket->in_flight;
 	int			most = Max((server->max_concurrency - others + 1) / 2, 1);
 
@@ -269,27 +269,27 @@ silent_room(const DrainBucket *bucket, int64 now)
 
 /* May a bucket start one more?  Otherwise lowers *ms, the time to wait. */
 static bool
-may_start(DrainLane *lane, int64 now, long *ms)
+may_start(DispatchLane *lane, int64 now, long *ms)
 {
-	DrainBucket *bucket = lane->bucket;
+	DispatchBucket *bucket = lane->bucket;
 	OssJob	   *job = dlist_head_element(OssJob, node, &lane->ready);
 
-	if (bucket->held > 0)
+	if (bucket->unreached > 0)
 	{
 		/* one is enough to find out whether the endpoint is back */
 		if (bucket->in_flight > 0)
 			return false;
-		bucket->open_at = Max(bucket->open_at, bucket->held_until);
+		bucket->open_at = Max(bucket->open_at, bucket->unreached_until);
 	}
 	if (silent_room(bucket, now) == 0)
 		return false;
 	if (bucket->open_at <= now)
 	{
-		long		wait = oss_flow_wait(job->target, job->names_utf8[0]);
+		long		wait = oss_rate_wait(job->target, job->names_utf8[0]);
 
 		if (wait == 0)
 			return true;
-		bucket->open_at = now + Min(wait, OSS_FLOW_LOOK_MS) * INT64CONST(1000);
+		bucket->open_at = now + Min(wait, OSS_RATE_LOOK_MS) * INT64CONST(1000);
 	}
 	wait_at_most(ms, bucket->open_at, now);
 	return false;
@@ -297,16 +297,16 @@ may_start(DrainLane *lane, int64 now, long *ms)
 
 /* Return the job of a server that is to be started next. */
 OssJob *
-oss_drain_next_ready(DrainServer *server, int64 now, long *ms)
+oss_dispatch_next_ready(DispatchServer *server, int64 now, long *ms)
 {
-	DrainLane  *best = NULL;
+	DispatchLane *best = NULL;
 	dlist_iter	iter;
 
 	if (server->pausing || server->in_flight >= server->max_concurrency)
 		return NULL;
 	dlist_foreach(iter, &server->lanes)
 	{
-		DrainLane  *lane = dlist_container(DrainLane, node, iter.cur);
+		DispatchLane *lane = dlist_container(DispatchLane, node, iter.cur);
 
 		if ((best == NULL || goes_before(lane, best)) &&
 			may_start(lane, now, ms))
@@ -334,7 +334,7 @@ turn_window(DrainRate *rate, int64 now)
 
 /* Count an answer. */
 void
-oss_drain_count_answer(DrainBucket *bucket, int64 now)
+oss_dispatch_count_answer(DispatchBucket *bucket, int64 now)
 {
 	turn_window(&bucket->rate, now);
 	bucket->rate.answers++;
@@ -344,7 +344,7 @@ oss_drain_count_answer(DrainBucket *bucket, int64 now)
 
 /* Return how many jobs are wanted ready, besides those in flight. */
 static int
-reserve(DrainRate *answers, int64 now)
+reserved_slots(DrainRate *answers, int64 now)
 {
 	double		rate;
 
@@ -359,7 +359,7 @@ reserve(DrainRate *answers, int64 now)
  * its rates and its silence tell.
  */
 static int
-allowance(DrainBucket *bucket, int64 now)
+bucket_allowance(DispatchBucket *bucket, int64 now)
 {
 	OssServer  *target = bucket->server->target;
 
@@ -369,7 +369,7 @@ allowance(DrainBucket *bucket, int64 now)
 		return bucket->server->max_concurrency;
 	if (now - bucket->allowance_at >= ALLOWANCE_US)
 	{
-		bucket->allowance = oss_flow_allowance(target, bucket->name_utf8, 1000);
+		bucket->allowance = oss_rate_allowance(target, bucket->name_utf8, 1000);
 		bucket->allowance_at = now;
 	}
 	return bucket->allowance;
@@ -377,13 +377,13 @@ allowance(DrainBucket *bucket, int64 now)
 
 /* May nothing of a bucket start for a while, as it is held or out of reach? */
 static bool
-is_held(const DrainBucket *bucket)
+is_unreached(const DispatchBucket *bucket)
 {
-	const DrainServer *server = bucket->server;
+	const DispatchServer *server = bucket->server;
 
-	return bucket->held > 0 ||
+	return bucket->unreached > 0 ||
 		(server->target && bucket->name_utf8 &&
-		 oss_flow_wait(server->target, bucket->name_utf8) > HELD_MS);
+		 oss_rate_wait(server->target, bucket->name_utf8) > HELD_MS);
 }
 
 /*
@@ -392,23 +392,23 @@ is_held(const DrainBucket *bucket)
  * getting ready.
  */
 void
-oss_drain_shrink(OssDrain *drain)
+oss_dispatch_shrink(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	ListCell   *cell;
 
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		DrainLane  *lane = lfirst(cell);
-		DrainBucket *bucket = lane->bucket;
+		DispatchLane *lane = lfirst(cell);
+		DispatchBucket *bucket = lane->bucket;
 		int			most;
 
 		if (lane->nready == 0)
 			continue;
-		if (is_held(bucket))
+		if (is_unreached(bucket))
 			most = 0;
 		else if (bucket->nready <= LEAST_READY ||
-				 bucket->nready / 2 <= (most = allowance(bucket, now)))
+				 bucket->nready / 2 <= (most = bucket_allowance(bucket, now)))
 			continue;
 		else
 			most = Max(most, LEAST_READY);
@@ -416,21 +416,21 @@ oss_drain_shrink(OssDrain *drain)
 		{
 			OssJob	   *job = dlist_tail_element(OssJob, node, &lane->ready);
 
-			oss_drain_unready(drain, job);
-			oss_drain_give_back(drain, job);
+			oss_dispatch_unready(dispatcher, job);
+			oss_dispatch_give_back(dispatcher, job);
 		}
 	}
 }
 
 /* Does a lane have a job that goes before all that are ready? */
 static bool
-is_ahead(const DrainLane *lane)
+is_ahead(const DispatchLane *lane)
 {
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &lane->bucket->server->lanes)
 	{
-		if (ready_rank(dlist_container(DrainLane, node, iter.cur)) <= lane->head)
+		if (ready_rank(dlist_container(DispatchLane, node, iter.cur)) <= lane->head)
 			return false;
 	}
 	return true;
@@ -441,32 +441,32 @@ is_ahead(const DrainLane *lane)
  * some room to the others, so that what one meets stops no other.
  */
 static bool
-is_blocked(const OssDrain *drain, const DrainLane *lane)
+is_blocked(const OssDispatcher *dispatcher, const DispatchLane *lane)
 {
-	return lane->nblocked >= Max((MOST_BLOCKED - drain->nblocked) / 2, LEAST_BLOCKED);
+	return lane->nblocked >= Max((OSS_MOST_BLOCKED - dispatcher->nblocked) / 2, LEAST_BLOCKED);
 }
 
 /* Return how many jobs a lane may claim now. */
 int
-oss_drain_room(const OssDrain *drain, DrainLane *lane, int64 now)
+oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now)
 {
-	DrainBucket *bucket = lane->bucket;
-	DrainServer *server = bucket->server;
+	DispatchBucket *bucket = lane->bucket;
+	DispatchServer *server = bucket->server;
 	int			slots = server->max_concurrency - server->in_flight;
 	int			ready = bucket->nready + bucket->nclaimed;
-	int			room = Max(slots, 0) + reserve(&server->rate, now) -
+	int			room = Max(slots, 0) + reserved_slots(&server->rate, now) -
 	server->nready - server->nclaimed;
 	int			allowed;
 
-	if (is_blocked(drain, lane))
+	if (is_blocked(dispatcher, lane))
 		return 0;
-	if (bucket->held > 0)
-		return bucket->held_until > now ? 0 :
+	if (bucket->unreached > 0)
+		return bucket->unreached_until > now ? 0 :
 			Max(1 - ready - bucket->in_flight, 0);
-	allowed = allowance(bucket, now);
+	allowed = bucket_allowance(bucket, now);
 	room = Min(room, allowed - ready);
 	/* what waits for a slow bucket would keep others from getting ready */
-	room = Min(room, Max(slots, 0) + reserve(&bucket->rate, now) - ready);
+	room = Min(room, Max(slots, 0) + reserved_slots(&bucket->rate, now) - ready);
 	if (room <= 0 && allowed > 0 && server->nready > 0 &&
 		bucket->nclaimed == 0 && is_ahead(lane))
 		room = Min(allowed, LEAST_READY);
@@ -478,21 +478,21 @@ oss_drain_room(const OssDrain *drain, DrainLane *lane, int64 now)
  * answers come, a while.
  */
 int64
-oss_drain_open_at(DrainLane *lane, int64 now)
+oss_dispatch_open_at(DispatchLane *lane, int64 now)
 {
-	DrainBucket *bucket = lane->bucket;
+	DispatchBucket *bucket = lane->bucket;
 	long		ms = LOOK_MS;
 
-	if (bucket->held > 0 && bucket->held_until > now)
-		return bucket->held_until;
+	if (bucket->unreached > 0 && bucket->unreached_until > now)
+		return bucket->unreached_until;
 	if (bucket->server->target && bucket->name_utf8)
-		ms = oss_flow_wait(bucket->server->target, bucket->name_utf8) / 2;
+		ms = oss_rate_wait(bucket->server->target, bucket->name_utf8) / 2;
 	return now + Min(Max(ms, LEAST_LOOK_MS), LOOK_MS) * INT64CONST(1000);
 }
 
 /* Note that something after a place is due at a time. */
 void
-oss_drain_look_again(DrainLane *lane, const OssPlace *place, TimestampTz at)
+oss_dispatch_look_again(DispatchLane *lane, const OssPlace *place, TimestampTz at)
 {
 	if (lane->again_at == 0 || oss_place_compare(place, &lane->again) < 0)
 		lane->again = *place;
@@ -501,7 +501,7 @@ oss_drain_look_again(DrainLane *lane, const OssPlace *place, TimestampTz at)
 
 /* Free a job. */
 void
-oss_drain_free_job(OssJob *job)
+oss_dispatch_free_job(OssJob *job)
 {
 	job->lane->njobs--;
 	oss_job_free(job);
@@ -509,7 +509,7 @@ oss_drain_free_job(OssJob *job)
 
 /* Does a pause concern a lane? */
 static bool
-concerns(const OssPause *pause, const DrainLane *lane, Oid role)
+pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 {
 	return (pause->server == NULL ||
 			strcmp(pause->server, lane->bucket->server->name) == 0) &&
@@ -519,13 +519,13 @@ concerns(const OssPause *pause, const DrainLane *lane, Oid role)
 
 /* Is one of the pauses a lane's? */
 bool
-oss_drain_is_paused(List *pauses, const DrainLane *lane, Oid role)
+oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role)
 {
 	ListCell   *cell;
 
 	foreach(cell, pauses)
 	{
-		if (concerns(lfirst(cell), lane, role))
+		if (pause_concerns_lane(lfirst(cell), lane, role))
 			return true;
 	}
 	return false;

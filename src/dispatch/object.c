@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * object.c
- *	  Draining the queue: jobs for the same object, and what is ready.
+ *	  Dispatching: jobs for the same object, and what is ready.
  *
  * Jobs for the same object are joined: one that was enqueued before the other's
  * request is made is served by its answer.
@@ -19,7 +19,7 @@
 
 /* Compute the hash of a job's object. */
 uint32
-oss_drain_object_hash(const OssJob *job)
+oss_dispatch_object_hash(const OssJob *job)
 {
 	uint32		hash = hash_bytes((const unsigned char *) job->key,
 								  strlen(job->key));
@@ -48,7 +48,7 @@ asked_thr(const OssJob *job)
 
 /* Will the answer of one job serve another? */
 static bool
-serves(const OssJob *leader, const OssJob *job)
+answer_serves_job(const OssJob *leader, const OssJob *job)
 {
 	if (leader->verdict != OSS_VERDICT_NONE &&
 		leader->verdict != OSS_VERDICT_ANSWERED)
@@ -65,9 +65,9 @@ serves(const OssJob *leader, const OssJob *job)
 
 /* Put a job into the table of objects. */
 static void
-remember(OssDrain *drain, OssJob *job)
+remember_leader(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssJob	  **head = &drain->objects[job->hash % DRAIN_HASH];
+	OssJob	  **head = &dispatcher->objects[job->hash % DISPATCH_HASH];
 
 	job->same_hash = *head;
 	*head = job;
@@ -75,10 +75,10 @@ remember(OssDrain *drain, OssJob *job)
 
 /* Has a job that was seen a leader with as many followers as may be? */
 bool
-oss_drain_is_crowded(const OssDrain *drain, const DrainLane *lane, const OssSeen *seen)
+oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane, const OssSeen *seen)
 {
 	OssJob		job = {
-		.lane = unconstify(DrainLane *, lane),
+		.lane = unconstify(DispatchLane *, lane),
 		.bucket = lane->bucket->name,
 		.key = seen->key,
 		.version_id = seen->version_id
@@ -86,11 +86,11 @@ oss_drain_is_crowded(const OssDrain *drain, const DrainLane *lane, const OssSeen
 
 	if (seen->key == NULL)
 		return false;
-	job.hash = oss_drain_object_hash(&job);
-	for (OssJob *leader = drain->objects[job.hash % DRAIN_HASH]; leader;
+	job.hash = oss_dispatch_object_hash(&job);
+	for (OssJob *leader = dispatcher->objects[job.hash % DISPATCH_HASH]; leader;
 		 leader = leader->same_hash)
 	{
-		if (leader->nfollowers >= MOST_FOLLOWERS && same_object(leader, &job))
+		if (leader->nfollowers >= OSS_MOST_FOLLOWERS && same_object(leader, &job))
 			return true;
 	}
 	return false;
@@ -98,29 +98,29 @@ oss_drain_is_crowded(const OssDrain *drain, const DrainLane *lane, const OssSeen
 
 /* Take a job out of the table of objects. */
 void
-oss_drain_forget(OssDrain *drain, OssJob *job)
+oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssJob	  **link = &drain->objects[job->hash % DRAIN_HASH];
+	OssJob	  **link = &dispatcher->objects[job->hash % DISPATCH_HASH];
 
 	while (*link && *link != job)
 		link = &(*link)->same_hash;
 	if (*link == NULL)
 		return;
 	*link = job->same_hash;
-	if (job->nfollowers >= MOST_FOLLOWERS)
-		drain->nfull--;
+	if (job->nfollowers >= OSS_MOST_FOLLOWERS)
+		dispatcher->nfull--;
 }
 
 /* Find the job whose answer will serve this one, or NULL. */
 static OssJob *
-find_leader(OssDrain *drain, OssJob *job)
+find_leader(OssDispatcher *dispatcher, OssJob *job)
 {
 	OssJob	   *leader;
 
-	for (leader = drain->objects[job->hash % DRAIN_HASH]; leader;
+	for (leader = dispatcher->objects[job->hash % DISPATCH_HASH]; leader;
 		 leader = leader->same_hash)
 	{
-		if (serves(leader, job))
+		if (answer_serves_job(leader, job))
 			return leader;
 	}
 	return NULL;
@@ -128,57 +128,57 @@ find_leader(OssDrain *drain, OssJob *job)
 
 /* Let a job be asked for, or follow one that is. */
 static void
-hand_out(OssDrain *drain, OssJob *job)
+hand_out(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssJob	   *leader = find_leader(drain, job);
+	OssJob	   *leader = find_leader(dispatcher, job);
 
 	if (leader == NULL)
 	{
-		remember(drain, job);
-		oss_drain_make_ready(drain, job);
+		remember_leader(dispatcher, job);
+		oss_dispatch_make_ready(dispatcher, job);
 		return;
 	}
 	job->next = leader->followers;
 	leader->followers = job;
-	if (++leader->nfollowers == MOST_FOLLOWERS)
-		drain->nfull++;
+	if (++leader->nfollowers == OSS_MOST_FOLLOWERS)
+		dispatcher->nfull++;
 }
 
 /* Hand out the jobs that were claimed, now that they are ours for good. */
 void
-oss_drain_hand_out(OssDrain *drain)
+oss_dispatch_hand_out(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 	dlist_iter	answered;
 
 	/* what is answered already has followers, whatever the order */
-	dlist_foreach(answered, &drain->claimed)
+	dlist_foreach(answered, &dispatcher->claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, answered.cur);
 
 		if (job->verdict == OSS_VERDICT_ANSWERED)
-			remember(drain, job);
+			remember_leader(dispatcher, job);
 	}
-	dlist_foreach_modify(iter, &drain->claimed)
+	dlist_foreach_modify(iter, &dispatcher->claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
 		if (job->verdict != OSS_VERDICT_NONE)
-			oss_drain_finish(drain, job, job->verdict);
+			oss_dispatch_finish(dispatcher, job, job->verdict);
 		else
-			hand_out(drain, job);
+			hand_out(dispatcher, job);
 	}
 }
 
 /* Take a job out of the ready or the resting ones. */
 static void
-take_out(OssDrain *drain, OssJob *job)
+take_out(OssDispatcher *dispatcher, OssJob *job)
 {
 	if (job->rest_until != 0)
-		oss_drain_end_rest(drain, job);
+		oss_dispatch_end_rest(dispatcher, job);
 	else
-		oss_drain_unready(drain, job);
+		oss_dispatch_unready(dispatcher, job);
 }
 
 /*
@@ -186,39 +186,39 @@ take_out(OssDrain *drain, OssJob *job)
  * wanted: one of them takes its place.
  */
 static void
-drop_ready(OssDrain *drain, OssJob *job)
+drop_ready(OssDispatcher *dispatcher, OssJob *job)
 {
 	OssJob	   *next;
 
-	take_out(drain, job);
-	oss_drain_forget(drain, job);
+	take_out(dispatcher, job);
+	oss_dispatch_forget(dispatcher, job);
 	for (OssJob *follower = job->followers; follower; follower = next)
 	{
 		next = follower->next;
 		follower->next = NULL;
-		hand_out(drain, follower);
+		hand_out(dispatcher, follower);
 	}
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is not wanted any more",
 		 job->place.id);
-	oss_drain_free_job(job);
+	oss_dispatch_free_job(job);
 }
 
 /* List the jobs that are still to be asked for: ready ones and resting ones. */
 static OssJob **
-list_ready(OssDrain *drain)
+list_ready(OssDispatcher *dispatcher)
 {
-	int			most = drain->nready + drain->nresting;
+	int			most = dispatcher->nready + dispatcher->nresting;
 	OssJob	  **jobs = palloc(sizeof(OssJob *) * Max(most, 1));
 	int			n = 0;
 	ListCell   *cell;
 	dlist_iter	iter;
 
-	foreach(cell, drain->lanes)
+	foreach(cell, dispatcher->lanes)
 	{
-		dlist_foreach(iter, &((DrainLane *) lfirst(cell))->ready)
+		dlist_foreach(iter, &((DispatchLane *) lfirst(cell))->ready)
 			jobs[n++] = dlist_container(OssJob, node, iter.cur);
 	}
-	dlist_foreach(iter, &drain->resting)
+	dlist_foreach(iter, &dispatcher->resting)
 		jobs[n++] = dlist_container(OssJob, node, iter.cur);
 	Assert(n == most);
 	return jobs;
@@ -226,47 +226,47 @@ list_ready(OssDrain *drain)
 
 /* Drop ready jobs whose rows were deleted: nobody wants their answers. */
 void
-oss_drain_check_ready(OssDrain *drain)
+oss_dispatch_check_ready(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
-	int			n = drain->nready + drain->nresting;
+	int64		now = oss_clock_us();
+	int			n = dispatcher->nready + dispatcher->nresting;
 	OssJob	  **jobs;
 	ListCell   *cell;
 
-	if (n == 0 || (now < drain->check_at &&
-				   !(drain->woken && now >= drain->checked_at + CHECK_WOKEN_US)))
+	if (n == 0 || (now < dispatcher->check_at &&
+				   !(dispatcher->woken && now >= dispatcher->checked_at + CHECK_WOKEN_US)))
 		return;
-	drain->checked_at = now;
-	drain->check_at = now + CHECK_US;
-	jobs = list_ready(drain);
+	dispatcher->checked_at = now;
+	dispatcher->check_at = now + CHECK_US;
+	jobs = list_ready(dispatcher);
 	for (int i = 0; i < n; i++)
 		jobs[i]->unwanted = true;
-	foreach(cell, oss_job_still_ours(jobs, n, drain->token))
+	foreach(cell, oss_job_still_ours(jobs, n, dispatcher->token))
 		((OssJob *) lfirst(cell))->unwanted = false;
 	for (int i = 0; i < n; i++)
 	{
 		if (jobs[i]->unwanted)
-			drop_ready(drain, jobs[i]);
+			drop_ready(dispatcher, jobs[i]);
 	}
 }
 
 /* Give back what is ready and paused. */
 void
-oss_drain_obey_pauses(OssDrain *drain)
+oss_dispatch_obey_pauses(OssDispatcher *dispatcher)
 {
 	List	   *pauses = oss_pause_list();
-	OssJob	  **jobs = list_ready(drain);
-	int			n = drain->nready + drain->nresting;
+	OssJob	  **jobs = list_ready(dispatcher);
+	int			n = dispatcher->nready + dispatcher->nresting;
 
-	drain->obey = false;
-	drain->halted = pauses != NIL;
+	dispatcher->obey = false;
+	dispatcher->halted = pauses != NIL;
 	for (int i = 0; pauses != NIL && i < n; i++)
 	{
-		if (!oss_drain_is_paused(pauses, jobs[i]->lane, jobs[i]->requester))
+		if (!oss_dispatch_is_paused(pauses, jobs[i]->lane, jobs[i]->requester))
 			continue;
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is given back, as it is paused",
 			 jobs[i]->place.id);
-		take_out(drain, jobs[i]);
-		oss_drain_give_back(drain, jobs[i]);
+		take_out(dispatcher, jobs[i]);
+		oss_dispatch_give_back(dispatcher, jobs[i]);
 	}
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * pause.c
- *	  Draining the queue, the side of the tables: pausing what is not set up.
+ *	  Dispatching, in a transaction: pausing what is not set up.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -24,7 +24,7 @@ may_see(Oid requester)
 
 /* Return the level at which to tell of a job. */
 int
-oss_drain_log_level(Oid requester)
+oss_dispatch_log_level(Oid requester)
 {
 	if (MyBgworkerEntry != NULL)
 		return LOG;
@@ -62,7 +62,7 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
  * paused sees the reason, so that a pause of everybody's names no object.
  */
 void
-oss_drain_pause(OssJob *job)
+oss_dispatch_pause(OssJob *job)
 {
 	OssPause	pause = {.server = job->lane->bucket->server->name};
 	char	   *details = psprintf("%s%s%s", job->reason.message,

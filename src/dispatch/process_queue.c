@@ -27,8 +27,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(oss_process_queue);
-PG_FUNCTION_INFO_V1(oss_wait_for_queue);
+PG_FUNCTION_INFO_V1(oss_labels_process_queue);
+PG_FUNCTION_INFO_V1(oss_labels_wait_for_queue);
 
 /* How often progress is reported. */
 #define REPORT_MS 5000
@@ -67,7 +67,7 @@ static OssPlan any_job = {
 	" (~j.priority), j.due, j.job_id LIMIT 1) n) "
 	"SELECT FROM lane j WHERE pg_has_role($1, coalesce("
 	"oss_labels.role_of(j.origin, j.requester, j.requester_name), 0), 'USAGE')"
-	" AND NOT EXISTS (SELECT FROM oss_labels.halted x"
+	" AND NOT EXISTS (SELECT FROM oss_labels.pause x"
 	" WHERE (x.server IS NULL OR"
 	" oss_labels.server_of(x.origin, x.server_id, x.server)"
 	" = oss_labels.server_of(j.origin, j.server_id, j.server))"
@@ -97,11 +97,11 @@ require_commits(FunctionCallInfo fcinfo, const char *name)
 
 /* Report how far it got. */
 static void
-report(const OssDrain *drain)
+report_progress(const OssDispatcher *dispatcher)
 {
 	ereport(NOTICE,
 			(errmsg("tagged " INT64_FORMAT " images, " INT64_FORMAT " failed",
-					drain->tagged, drain->failed)));
+					dispatcher->tagged, dispatcher->failed)));
 }
 
 /*
@@ -110,7 +110,7 @@ report(const OssDrain *drain)
  * what others lock meanwhile is no reason to fail.
  */
 static void
-commit(void)
+commit_turn(void)
 {
 	SPI_commit();
 	XactIsoLevel = XACT_READ_COMMITTED;
@@ -119,39 +119,39 @@ commit(void)
 
 /* Do a turn on the tables, as a function for a subtransaction. */
 static void
-turn(void *drain)
+run_turn(void *dispatcher)
 {
-	oss_drain_tables(drain);
+	oss_dispatch_tables(dispatcher);
 }
 
 /* Do a turn on the tables; false when they are locked. */
 static bool
-take_turn(OssDrain *drain)
+take_foreground_turn(OssDispatcher *dispatcher)
 {
 	ErrorData  *error;
 
 	/* what is left to others needs few of the tables */
-	if (OidIsValid(oss_extension_owner()) && !drain->leaving &&
-		!oss_drain_lock_tables())
+	if (OidIsValid(oss_extension_owner()) && !dispatcher->leaving &&
+		!oss_dispatch_lock_tables())
 	{
-		commit();
+		commit_turn();
 		return false;
 	}
 
 	/* an error must leave no connection of SPI open, such as a trigger's */
-	error = oss_subtransaction(turn, drain);
+	error = oss_subtransaction(run_turn, dispatcher);
 	if (error)
 		ReThrowError(error);
-	commit();
-	oss_drain_commit(drain);
+	commit_turn();
+	oss_dispatch_commit(dispatcher);
 	return true;
 }
 
 /* Undo a turn that failed. */
 static void
-undo_turn(OssDrain *drain)
+undo_turn(OssDispatcher *dispatcher)
 {
-	oss_drain_abort(drain);
+	oss_dispatch_abort(dispatcher);
 	SPI_rollback();
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactDeferrable = false;
@@ -162,21 +162,21 @@ undo_turn(OssDrain *drain)
  * and any other error but a cancel is taken for one of the moment at first.
  */
 static bool
-try_turn(OssDrain *drain, int *errors)
+try_turn(OssDispatcher *dispatcher, int *errors)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	volatile bool done = false;
 
 	PG_TRY();
 	{
-		done = take_turn(drain);
+		done = take_foreground_turn(dispatcher);
 		*errors = 0;
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(drain->context);
+		MemoryContextSwitchTo(dispatcher->context);
 		error = CopyErrorData();
 		FlushErrorState();
 		MemoryContextSwitchTo(caller);
@@ -184,7 +184,7 @@ try_turn(OssDrain *drain, int *errors)
 		if (oss_error_is_interrupt(error) ||
 			(*errors >= MOST_ERRORS && !oss_error_is_wait(error)))
 			ReThrowError(error);
-		undo_turn(drain);
+		undo_turn(dispatcher);
 		elog(DEBUG1, "oss_labels: a turn failed and is done again: %s",
 			 error->message);
 		FreeErrorData(error);
@@ -195,29 +195,29 @@ try_turn(OssDrain *drain, int *errors)
 
 /* Drain until there is nothing left to do. */
 static void
-drain_all(OssDrain *drain)
+drain_all(OssDispatcher *dispatcher)
 {
-	int64		report_at = http_clock_us() + REPORT_MS * INT64CONST(1000);
+	int64		report_at = oss_clock_us() + REPORT_MS * INT64CONST(1000);
 	int64		turn_at = 0;
 	int			errors = 0;
 
 	for (;;)
 	{
-		int64		now = http_clock_us();
-		long		due = oss_drain_tables_due(drain);
+		int64		now = oss_clock_us();
+		long		due = oss_dispatch_tables_due(dispatcher);
 
 		if (due == 0 && turn_at > now)
 			due = (long) ((turn_at - now + 999) / 1000);
-		oss_drain_network(drain, due < 0 ? 1000 : Min(due, 1000));
-		now = http_clock_us();
-		if (oss_drain_tables_due(drain) == 0 && now >= turn_at)
-			turn_at = try_turn(drain, &errors) ? 0 :
+		oss_dispatch_network(dispatcher, due < 0 ? 1000 : Min(due, 1000));
+		now = oss_clock_us();
+		if (oss_dispatch_tables_due(dispatcher) == 0 && now >= turn_at)
+			turn_at = try_turn(dispatcher, &errors) ? 0 :
 				now + (ERROR_US << Min(errors, 4));
-		if (turn_at == 0 && !oss_drain_busy(drain) && !oss_drain_awaits(drain))
+		if (turn_at == 0 && !oss_dispatch_busy(dispatcher) && !oss_dispatch_awaits(dispatcher))
 			break;
 		if (now >= report_at)
 		{
-			report(drain);
+			report_progress(dispatcher);
 			report_at = now + REPORT_MS * INT64CONST(1000);
 		}
 	}
@@ -229,26 +229,26 @@ drain_all(OssDrain *drain)
  * somebody else's locks.
  */
 static void
-settle_rest(OssDrain *drain)
+settle_rest(OssDispatcher *dispatcher)
 {
-	undo_turn(drain);
-	drain->patient = true;
-	oss_drain_stop(drain);
-	oss_drain_cancel(drain);
-	for (int i = 0; oss_drain_busy(drain) && i < MOST_TRIES; i++)
+	undo_turn(dispatcher);
+	dispatcher->patient = true;
+	oss_dispatch_stop(dispatcher);
+	oss_dispatch_cancel(dispatcher);
+	for (int i = 0; oss_dispatch_busy(dispatcher) && i < MOST_TRIES; i++)
 	{
 		volatile bool done = false;
 
 		if (i > 0)
-			oss_drain_leave_all(drain);
+			oss_dispatch_leave_all(dispatcher);
 		PG_TRY();
 		{
-			done = take_turn(drain);
+			done = take_foreground_turn(dispatcher);
 		}
 		PG_CATCH();
 		{
 			FlushErrorState();
-			undo_turn(drain);
+			undo_turn(dispatcher);
 		}
 		PG_END_TRY();
 		if (!done)
@@ -258,11 +258,11 @@ settle_rest(OssDrain *drain)
 
 /* The same after an error, which is to be raised whatever becomes of this. */
 static void
-try_to_settle_rest(OssDrain *drain)
+try_to_settle_rest(OssDispatcher *dispatcher)
 {
 	PG_TRY();
 	{
-		settle_rest(drain);
+		settle_rest(dispatcher);
 	}
 	PG_CATCH();
 	{
@@ -277,22 +277,22 @@ try_to_settle_rest(OssDrain *drain)
  * and what is given back has lost an attempt only if its request was sent.
  */
 static void
-drain_or_give_back(OssDrain *drain)
+drain_or_give_back(OssDispatcher *dispatcher)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		drain_all(drain);
+		drain_all(dispatcher);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(drain->context);
+		MemoryContextSwitchTo(dispatcher->context);
 		error = CopyErrorData();
 		FlushErrorState();
-		try_to_settle_rest(drain);
+		try_to_settle_rest(dispatcher);
 		MemoryContextSwitchTo(caller);
 		ReThrowError(error);
 	}
@@ -309,7 +309,7 @@ refuse_copy(void)
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	copy = oss_database_is_copy();
 	oss_statement_end(&state);
-	commit();
+	commit_turn();
 	if (copy)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -320,16 +320,16 @@ refuse_copy(void)
 
 /* Leave process_queue() by an error or the end of the session. */
 static void
-leave(int code, Datum arg)
+leave_queue(int code, Datum arg)
 {
 	oss_foreground_count(-1);
 }
 
 /* oss_labels.process_queue(max_jobs, server) */
 Datum
-oss_process_queue(PG_FUNCTION_ARGS)
+oss_labels_process_queue(PG_FUNCTION_ARGS)
 {
-	OssDrain   *drain;
+	OssDispatcher *dispatcher;
 	int64		budget = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
 	char	   *server = NULL;
 
@@ -341,19 +341,19 @@ oss_process_queue(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_jobs must not be negative")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	drain = oss_drain_create(PortalContext, server, budget);
+	dispatcher = oss_dispatch_create(PortalContext, server, budget);
 	oss_foreground_count(1);
-	PG_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
+	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	{
 		/* the snapshot of CALL is from before what others have claimed */
-		commit();
+		commit_turn();
 		refuse_copy();
-		drain_or_give_back(drain);
+		drain_or_give_back(dispatcher);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
+	PG_END_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	oss_foreground_count(-1);
-	report(drain);
-	MemoryContextDelete(drain->context);
+	report_progress(dispatcher);
+	MemoryContextDelete(dispatcher->context);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -391,16 +391,16 @@ end_of_wait(int64 now, Datum interval)
 static long
 wait_ms(long ms, int64 end)
 {
-	int64		left = (end - http_clock_us()) / 1000 + 1;
+	int64		left = (end - oss_clock_us()) / 1000 + 1;
 
 	return (long) Max(Min(ms, left), 1);
 }
 
 /* oss_labels.wait_for_queue(timeout) */
 Datum
-oss_wait_for_queue(PG_FUNCTION_ARGS)
+oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 {
-	int64		looked_at = http_clock_us();
+	int64		looked_at = oss_clock_us();
 	int64		end = PG_INT64_MAX;
 
 	require_commits(fcinfo, "wait_for_queue");
@@ -411,17 +411,17 @@ oss_wait_for_queue(PG_FUNCTION_ARGS)
 	{
 		long		ms;
 
-		looked_at = http_clock_us();
+		looked_at = oss_clock_us();
 		if (!queue_has_jobs())
 			break;
 		SPI_commit();
 		oss_notice_no_worker();
-		if (http_clock_us() >= end)
+		if (oss_clock_us() >= end)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
 					 errmsg("the queue did not get empty within the timeout"),
 					 errhint("The views oss_labels.queue and oss_labels.worker show what it is waiting for.")));
-		ms = (long) ((http_clock_us() - looked_at) / 1000) * WAIT_COST;
+		ms = (long) ((oss_clock_us() - looked_at) / 1000) * WAIT_COST;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 wait_ms(Max(ms, WAIT_MS), end), oss_queue_wait_event());
 		ResetLatch(MyLatch);

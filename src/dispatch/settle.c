@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * settle.c
- *	  Draining the queue, the side of the tables: settling.
+ *	  Dispatching, in a transaction: settling.
  *
  * What was paid for is not lost: an answer that can't be stored now is kept
  * and tried again, and one that can't be stored at all loses nothing but
@@ -45,7 +45,7 @@
 /* Jobs that are settled together, and of each what is stored of it. */
 typedef struct Batch
 {
-	OssDrain   *drain;
+	OssDispatcher *dispatcher;
 	int			n;
 	OssJob	  **jobs;
 	OssStoreRow *rows;
@@ -68,12 +68,12 @@ is_to_store(const OssJob *job)
 
 /* Make the row to be stored of an answer; false when it is of no use. */
 static bool
-make_row(OssJob *job, OssStoreRow *row)
+make_store_row(OssJob *job, OssStoreRow *row)
 {
 	const OssFailure *failure;
 
 	row->response = job->answer ? job->answer :
-		oss_answer_parse(job->request, &failure);
+		oss_response_parse(job->request, &failure);
 	if (row->response == NULL)
 	{
 		oss_job_set_failure(job, failure);
@@ -120,10 +120,10 @@ note_image(Twins *twins, const Batch *batch, const OssJob *job)
 
 /* Put a job back to the finished ones. */
 static void
-put_back(OssDrain *drain, OssJob *job)
+put_back(OssDispatcher *dispatcher, OssJob *job)
 {
-	dlist_push_tail(&drain->finished, &job->node);
-	drain->nfinished++;
+	dlist_push_tail(&dispatcher->finished, &job->node);
+	dispatcher->nfinished++;
 }
 
 /*
@@ -131,14 +131,14 @@ put_back(OssDrain *drain, OssJob *job)
  * locked before must not be tried in each turn.
  */
 static void
-unsettled(Batch *batch)
+unsettle_job(Batch *batch)
 {
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (batch->jobs[i]->blocks > 0 && !batch->drain->stopping)
-			oss_drain_set_aside(batch->drain, batch->jobs[i]);
+		if (batch->jobs[i]->blocks > 0 && !batch->dispatcher->stopping)
+			oss_dispatch_set_aside(batch->dispatcher, batch->jobs[i]);
 		else
-			put_back(batch->drain, batch->jobs[i]);
+			put_back(batch->dispatcher, batch->jobs[i]);
 	}
 }
 
@@ -149,43 +149,43 @@ unsettled(Batch *batch)
 static bool
 collect_job(Batch *batch, Twins *twins, OssJob *job, int *nstored)
 {
-	OssDrain   *drain = batch->drain;
+	OssDispatcher *dispatcher = batch->dispatcher;
 
 	if (is_to_store(job))
 	{
 		if (*nstored >= MOST_STORED || !note_image(twins, batch, job))
 			return false;
-		if (!make_row(job, &batch->rows[batch->n]))
+		if (!make_store_row(job, &batch->rows[batch->n]))
 		{
 			twins->first[job->hash % TWINS] = twins->next[batch->n];
 			dlist_delete(&job->node);
-			drain->nfinished--;
-			oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+			dispatcher->nfinished--;
+			oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 			return true;
 		}
 		(*nstored)++;
 	}
 	dlist_delete(&job->node);
-	drain->nfinished--;
+	dispatcher->nfinished--;
 	batch->jobs[batch->n++] = job;
 	return true;
 }
 
 /* Collect what is finished into a batch. */
 static void
-collect(OssDrain *drain, Batch *batch)
+collect_finished(OssDispatcher *dispatcher, Batch *batch)
 {
-	int			room = Min(drain->nfinished, MOST_SETTLED);
+	int			room = Min(dispatcher->nfinished, MOST_SETTLED);
 	Twins	   *twins = palloc0(sizeof(Twins));
 	int			nstored = 0;
 	dlist_mutable_iter iter;
 
 	memset(batch, 0, sizeof(Batch));
-	batch->drain = drain;
+	batch->dispatcher = dispatcher;
 	batch->jobs = palloc(sizeof(OssJob *) * Max(room, 1));
 	batch->rows = palloc(sizeof(OssStoreRow) * Max(room, 1));
 	twins->next = palloc(sizeof(int) * Max(room, 1));
-	dlist_foreach_modify(iter, &drain->finished)
+	dlist_foreach_modify(iter, &dispatcher->finished)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -264,7 +264,7 @@ is_mended(OssJob *job)
 	if (job->target != NULL)
 		return !oss_server_is_current(job->target);
 	oss_server_look_anew();
-	return oss_drain_resolve(job) == NULL;
+	return oss_dispatch_resolve(job) == NULL;
 }
 
 /* Write a batch. */
@@ -272,18 +272,18 @@ static void
 write_batch(void *arg)
 {
 	Batch	   *batch = arg;
-	OssDrain   *drain = batch->drain;
+	OssDispatcher *dispatcher = batch->dispatcher;
 	Sorted		sorted;
 
 	sort_batch(batch, &sorted);
 	check_at_once();
-	oss_job_delete(sorted.deleted, sorted.ndeleted, drain->token);
+	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
 	/* half of the work is done: see to those that wait for the rest */
-	oss_drain_glance(drain);
+	oss_dispatch_glance(dispatcher);
 	oss_store_write(sorted.rows, sorted.nrows);
-	oss_job_fail(sorted.failed, sorted.nfailed, drain->token);
-	oss_job_put_back(sorted.later, sorted.nlater, drain->token);
+	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
+	oss_job_put_back(sorted.later, sorted.nlater, dispatcher->token);
 	for (int i = 0; i < sorted.nlater; i++)
 	{
 		OssJob	   *job = sorted.later[i];
@@ -292,8 +292,8 @@ write_batch(void *arg)
 			continue;
 
 		if (!is_mended(job))
-			oss_drain_pause(job);
-		drain->obey = true;
+			oss_dispatch_pause(job);
+		dispatcher->obey = true;
 	}
 }
 
@@ -326,7 +326,7 @@ static bool
 may_blame_job(const Batch *batch, const ErrorData *error)
 {
 	return !oss_error_is_trouble(error) || batch->apart ||
-		batch->drain->settle_troubles >= TELLING_TROUBLES;
+		batch->dispatcher->settle_troubles >= TELLING_TROUBLES;
 }
 
 /* Has somebody locked the row of a job or of one that follows it? */
@@ -345,43 +345,43 @@ is_row_locked(const OssJob *job)
 
 /* A job is put back into the table: its lane will come to it when it is due. */
 static void
-note_later(OssDrain *drain, OssJob *job)
+note_later(OssDispatcher *dispatcher, OssJob *job)
 {
 	OssPlace	before = job->place;
 
 	before.due = job->due;
 	before.id--;
-	oss_drain_look_again(job->lane, &before, job->due);
+	oss_dispatch_look_again(job->lane, &before, job->due);
 	if (job->refund)
-		drain->budget++;
+		dispatcher->budget++;
 }
 
 /* Move the jobs of a batch that was written to the settled ones. */
 static void
-settled(Batch *batch)
+note_settled(Batch *batch)
 {
-	OssDrain   *drain = batch->drain;
+	OssDispatcher *dispatcher = batch->dispatcher;
 
-	drain->settle_troubles = 0;
+	dispatcher->settle_troubles = 0;
 	for (int i = 0; i < batch->n; i++)
 	{
 		OssJob	   *job = batch->jobs[i];
 
 		if (is_to_store(job))
-			drain->tagged++;
+			dispatcher->tagged++;
 		job->storing = !job->stored;
 		job->stored = true;
 		if (is_row_locked(job))
 		{
 			/* perhaps a user is cancelling it: see what became of it later */
-			oss_drain_set_aside(drain, job);
+			oss_dispatch_set_aside(dispatcher, job);
 			continue;
 		}
 		if (job->verdict == OSS_VERDICT_FAILED)
-			drain->failed++;
+			dispatcher->failed++;
 		if (job->verdict == OSS_VERDICT_LATER)
-			note_later(drain, job);
-		dlist_push_tail(&drain->settled, &job->node);
+			note_later(dispatcher, job);
+		dlist_push_tail(&dispatcher->settled, &job->node);
 	}
 }
 
@@ -390,15 +390,15 @@ settled(Batch *batch)
  * little later, or let the caller know.
  */
 static void
-take_trouble(OssDrain *drain, ErrorData *error)
+take_trouble(OssDispatcher *dispatcher, ErrorData *error)
 {
-	int64		ms = INT64CONST(500) << Min(drain->settle_troubles, 6);
+	int64		ms = INT64CONST(500) << Min(dispatcher->settle_troubles, 6);
 
-	if (!drain->patient)
+	if (!dispatcher->patient)
 		ReThrowError(error);
-	drain->settle_troubles++;
-	drain->settle_at = http_clock_us() + ms * 1000;
-	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+	dispatcher->settle_troubles++;
+	dispatcher->settle_at = oss_clock_us() + ms * 1000;
+	strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
 			 errmsg("oss_labels could not store its answers: %s",
@@ -408,7 +408,7 @@ take_trouble(OssDrain *drain, ErrorData *error)
 
 /* Fail a job whose answer can't be stored. */
 static void
-fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
+fail_unstorable(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 {
 	OssReason	reason = {
 		.sqlerrcode = error->sqlerrcode,
@@ -421,7 +421,7 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
 	};
 
 	oss_job_set_reason(job, &reason);
-	oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 }
 
 /*
@@ -429,53 +429,53 @@ fail_unstorable(OssDrain *drain, OssJob *job, const ErrorData *error)
  * is given up when others could be stored meanwhile, and it could not many times.
  */
 static void
-step_aside(OssDrain *drain, OssJob *job, const ErrorData *error)
+step_aside(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 {
 	bool		answered = job->verdict == OSS_VERDICT_ANSWERED;
 
 	if (job->errors++ == 0)
-		job->tagged_before = drain->tagged;
-	strlcpy(drain->last_error, error->message, sizeof(drain->last_error));
+		job->tagged_before = dispatcher->tagged;
+	strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
 	if (job->errors == 1)
-		ereport(oss_drain_log_level(job->requester),
+		ereport(oss_dispatch_log_level(job->requester),
 				(errcode(error->sqlerrcode),
 				 errmsg("oss_labels could not store the answer of job " INT64_FORMAT ": %s",
 						job->place.id, error->message),
 				 errdetail("It is kept and stored later.")));
 	if (answered && job->errors >= MOST_ERRORS && !oss_error_is_trouble(error) &&
-		drain->tagged > job->tagged_before)
-		fail_unstorable(drain, job, error);
-	else if (drain->patient || job->errors < MOST_FOREGROUND_ERRORS)
-		oss_drain_set_aside(drain, job);
+		dispatcher->tagged > job->tagged_before)
+		fail_unstorable(dispatcher, job, error);
+	else if (dispatcher->patient || job->errors < MOST_FOREGROUND_ERRORS)
+		oss_dispatch_set_aside(dispatcher, job);
 	else if (answered && job->attempts >= oss_job_attempts &&
 			 !oss_error_is_trouble(error))
-		fail_unstorable(drain, job, error);
+		fail_unstorable(dispatcher, job, error);
 	else
-		oss_drain_leave(drain, job, LEFT_MS, error->message);
+		oss_dispatch_leave(dispatcher, job, LEFT_MS, error->message);
 }
 
 /* Take the error of a job that was written alone. */
 static void
 take_single_error(Batch *batch, ErrorData *error)
 {
-	OssDrain   *drain = batch->drain;
+	OssDispatcher *dispatcher = batch->dispatcher;
 	OssJob	   *job = batch->jobs[0];
 
 	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
-		fail_unstorable(drain, job, error);
+		fail_unstorable(dispatcher, job, error);
 	else if (oss_error_is_wait(error))
-		oss_drain_set_aside(drain, job);
+		oss_dispatch_set_aside(dispatcher, job);
 	else if (may_blame_job(batch, error))
 	{
 		if (oss_error_is_trouble(error))
 			batch->refusal = error;
-		step_aside(drain, job, error);
+		step_aside(dispatcher, job, error);
 	}
 	else
 	{
-		put_back(drain, job);
+		put_back(dispatcher, job);
 		batch->trouble = true;
-		take_trouble(drain, error);
+		take_trouble(dispatcher, error);
 	}
 }
 
@@ -486,7 +486,7 @@ take_single_error(Batch *batch, ErrorData *error)
 static void
 settle_batch(Batch *batch)
 {
-	OssDrain   *drain = batch->drain;
+	OssDispatcher *dispatcher = batch->dispatcher;
 	Batch		half = *batch;
 	ErrorData  *error;
 
@@ -494,19 +494,19 @@ settle_batch(Batch *batch)
 		return;
 	if (batch->stop || batch->trouble || batch->waits >= batch->most_waits)
 	{
-		unsettled(batch);
+		unsettle_job(batch);
 		return;
 	}
 	error = oss_subtransaction(write_batch, batch);
 	if (error == NULL)
 	{
-		settled(batch);
+		note_settled(batch);
 		batch->written = true;
 		return;
 	}
 	if (oss_error_is_interrupt(error))
 	{
-		unsettled(batch);
+		unsettle_job(batch);
 		batch->stop = error;
 		return;
 	}
@@ -515,7 +515,7 @@ settle_batch(Batch *batch)
 	if (oss_error_is_wait(error))
 	{
 		batch->waits++;
-		drain->probe_until = http_clock_us() + OSS_DRAIN_PROBE_US;
+		dispatcher->probe_until = oss_clock_us() + OSS_DISPATCH_PROBE_US;
 	}
 	if (batch->n == 1)
 		take_single_error(batch, error);
@@ -537,9 +537,9 @@ settle_batch(Batch *batch)
 	}
 	else
 	{
-		unsettled(batch);
+		unsettle_job(batch);
 		batch->trouble = true;
-		take_trouble(drain, error);
+		take_trouble(dispatcher, error);
 	}
 }
 
@@ -553,7 +553,7 @@ typedef struct Probe
 
 /* Look whether answers could be stored. */
 static void
-look_for_locks(void *arg)
+look_for_settle_locks(void *arg)
 {
 	Probe	   *probe = arg;
 
@@ -577,7 +577,7 @@ set_aside_blocked(Batch *batch)
 		if (is_to_store(batch->jobs[i]))
 			probe.rows[probe.n++] = batch->rows[i];
 	}
-	error = oss_subtransaction(look_for_locks, &probe);
+	error = oss_subtransaction(look_for_settle_locks, &probe);
 	if (error)
 	{
 		batch->stop = oss_error_is_interrupt(error) ? error : NULL;
@@ -587,7 +587,7 @@ set_aside_blocked(Batch *batch)
 	{
 		if (is_to_store(batch->jobs[i]) && probe.blocked[row++])
 		{
-			oss_drain_set_aside(batch->drain, batch->jobs[i]);
+			oss_dispatch_set_aside(batch->dispatcher, batch->jobs[i]);
 			continue;
 		}
 		batch->jobs[n] = batch->jobs[i];
@@ -638,47 +638,47 @@ settle_apart(Batch *batch)
 
 /* Leave all answers that are not stored to others. */
 static void
-leave_all(OssDrain *drain)
+leave_all(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &drain->finished)
+	dlist_foreach_modify(iter, &dispatcher->finished)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		if (!is_to_store(job))
 			continue;
 		dlist_delete(&job->node);
-		drain->nfinished--;
-		oss_drain_leave(drain, job, 0, NULL);
+		dispatcher->nfinished--;
+		oss_dispatch_leave(dispatcher, job, 0, NULL);
 	}
 }
 
 /* Settle what is finished. */
 void
-oss_drain_settle(OssDrain *drain)
+oss_dispatch_settle(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	Batch		batch;
 
-	if (now < drain->settle_at)
+	if (now < dispatcher->settle_at)
 		return;
-	oss_drain_bring_back(drain, now);
-	if (drain->leaving)
-		leave_all(drain);
-	if (drain->nfinished == 0)
+	oss_dispatch_bring_back(dispatcher, now);
+	if (dispatcher->leaving)
+		leave_all(dispatcher);
+	if (dispatcher->nfinished == 0)
 	{
-		drain->settle_troubles = 0;
+		dispatcher->settle_troubles = 0;
 		return;
 	}
-	collect(drain, &batch);
-	if (drain->probe_until > now)
+	collect_finished(dispatcher, &batch);
+	if (dispatcher->probe_until > now)
 		set_aside_blocked(&batch);
 	settle_apart(&batch);
 	if (batch.stop)
 		ReThrowError(batch.stop);
 	if (batch.refusal && !batch.written && !batch.trouble)
-		take_trouble(drain, batch.refusal);
-	oss_drain_see_to_blocked(drain);
-	drain->finished_since = http_clock_us();
+		take_trouble(dispatcher, batch.refusal);
+	oss_dispatch_see_to_blocked(dispatcher);
+	dispatcher->finished_since = oss_clock_us();
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * throttle.c
- *	  Draining the queue: what becomes of a job that the service throttles.
+ *	  Dispatching: what becomes of a job that the service throttles.
  *
  * Some throttles are about a rate, which client/rate_limit.c finds; some are about
  * one object, and no rate satisfies them.  The one kind must not fail jobs that
@@ -47,7 +47,7 @@
  * them as unlikely.
  */
 static int
-free_throttles(const DrainBucket *bucket)
+free_throttles(const DispatchBucket *bucket)
 {
 	double		answered = bucket->answered;
 
@@ -63,7 +63,7 @@ free_throttles(const DrainBucket *bucket)
  * not do.
  */
 static bool
-throttles_objects(const DrainBucket *bucket)
+throttles_objects(const DispatchBucket *bucket)
 {
 	return bucket->answered >= 0.15 && bucket->relenting < 0.5;
 }
@@ -73,14 +73,14 @@ throttles_objects(const DrainBucket *bucket)
  * not about that.
  */
 void
-oss_drain_learn_of_throttles(OssJob *job)
+oss_dispatch_learn_of_throttles(OssJob *job)
 {
-	DrainBucket *bucket = job->lane->bucket;
+	DispatchBucket *bucket = job->lane->bucket;
 	bool		objects = throttles_objects(bucket);
 
 	if (objects && !bucket->objects)
 	{
-		oss_flow_resume(job->target->serverid, job->names_utf8[0]);
+		oss_rate_resume(job->target->serverid, job->names_utf8[0]);
 		elog(DEBUG1, "oss_labels: bucket \"%s\" throttles some objects, not its rate",
 			 bucket->name);
 	}
@@ -91,8 +91,8 @@ oss_drain_learn_of_throttles(OssJob *job)
 static void
 log_throttle(OssJob *job, const OssFailure *failure)
 {
-	DrainBucket *bucket = job->lane->bucket;
-	int64		now = http_clock_us();
+	DispatchBucket *bucket = job->lane->bucket;
+	int64		now = oss_clock_us();
 
 	if (bucket->logged_at != 0 && now - bucket->logged_at < LOG_US)
 		return;
@@ -110,38 +110,38 @@ log_throttle(OssJob *job, const OssFailure *failure)
  * it: whether it is throttled again tells what the throttles are about.
  */
 static void
-rest(OssDrain *drain, OssJob *job, double ms)
+rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 {
 	oss_request_free(job->request);
 	job->request = NULL;
 
 	/* its request is still to be made: what is enqueued now may join it */
 	job->started_at = 0;
-	job->rest_until = http_clock_us() + (int64) (ms * 1000);
-	dlist_push_tail(&drain->resting, &job->node);
-	drain->nresting++;
+	job->rest_until = oss_clock_us() + (int64) (ms * 1000);
+	dlist_push_tail(&dispatcher->resting, &job->node);
+	dispatcher->nresting++;
 	job->lane->bucket->nresting++;
 }
 
 /* A job rests no more. */
 void
-oss_drain_end_rest(OssDrain *drain, OssJob *job)
+oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 {
 	dlist_delete(&job->node);
 	job->rest_until = 0;
-	drain->nresting--;
+	dispatcher->nresting--;
 	job->lane->bucket->nresting--;
 }
 
 /* Make ready what has rested; lowers *ms to when the next has. */
 long
-oss_drain_end_rests(OssDrain *drain)
+oss_dispatch_end_rests(OssDispatcher *dispatcher)
 {
-	int64		now = drain->nresting > 0 ? http_clock_us() : 0;
+	int64		now = dispatcher->nresting > 0 ? oss_clock_us() : 0;
 	long		ms = -1;
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &drain->resting)
+	dlist_foreach_modify(iter, &dispatcher->resting)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -152,8 +152,8 @@ oss_drain_end_rests(OssDrain *drain)
 			ms = ms < 0 ? left : Min(ms, left);
 			continue;
 		}
-		oss_drain_end_rest(drain, job);
-		oss_drain_make_ready(drain, job);
+		oss_dispatch_end_rest(dispatcher, job);
+		oss_dispatch_make_ready(dispatcher, job);
 	}
 	return ms;
 }
@@ -164,10 +164,10 @@ oss_drain_end_rests(OssDrain *drain)
  * it in the end.
  */
 void
-oss_drain_take_throttle(OssDrain *drain, OssJob *job,
-						const OssFailure *failure)
+oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
+						   const OssFailure *failure)
 {
-	DrainBucket *bucket = job->lane->bucket;
+	DispatchBucket *bucket = job->lane->bucket;
 	double		ms = THROTTLE_FIRST_MS * pow(1.5, Min(job->throttles, 20));
 	bool		charged;
 
@@ -183,22 +183,22 @@ oss_drain_take_throttle(OssDrain *drain, OssJob *job,
 			bucket->relenting -= bucket->relenting / 8;
 	}
 	if (failure->delay_ms > 0 && !job->suspect)
-		oss_flow_hold(job->target, job->names_utf8[0], failure->delay_ms);
+		oss_rate_hold(job->target, job->names_utf8[0], failure->delay_ms);
 	charged = job->throttles > free_throttles(bucket);
 	log_throttle(job, failure);
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is throttled for the %dth time in a row",
 		 job->place.id, job->throttles);
 	ms = Min(ms, THROTTLE_LAST_MS) * (0.5 + pg_prng_double(&pg_global_prng_state));
 	if (job->suspect)
-		ms = Max(ms, Min(failure->delay_ms, OSS_FLOW_MOST_HOLD_MS));
-	drain->throttled_until = Max(drain->throttled_until,
-								 http_clock_us() + (int64) (ms * 1000) + AWAIT_US);
+		ms = Max(ms, Min(failure->delay_ms, OSS_RATE_MOST_HOLD_MS));
+	dispatcher->throttled_until = Max(dispatcher->throttled_until,
+									  oss_clock_us() + (int64) (ms * 1000) + AWAIT_US);
 	/* resume() finds in the table what is to rest for longer */
-	if (job->throttles <= RESTED_THROTTLES && !drain->stopping &&
+	if (job->throttles <= RESTED_THROTTLES && !dispatcher->stopping &&
 		ms <= 1.5 * THROTTLE_LAST_MS && bucket->nresting < MOST_RESTING)
-		rest(drain, job, ms);
+		rest_job(dispatcher, job, ms);
 	else if (charged && job->attempts >= oss_job_attempts)
-		oss_drain_finish(drain, job, OSS_VERDICT_FAILED);
+		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 	else
-		oss_drain_finish_later(drain, job, ms, !charged);
+		oss_dispatch_finish_later(dispatcher, job, ms, !charged);
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * turn.c
- *	  Draining the queue, the side of the tables: one turn on them, its end,
+ *	  Dispatching, in a transaction: one turn on them, its end,
  *	  and what is to be done now and then.
  *-------------------------------------------------------------------------
  */
@@ -32,7 +32,7 @@ int			oss_failed_job_retention = 30 * 24 * 60;
 
 /* Add a job and its followers to an array. */
 static int
-add_held(OssJob **jobs, int n, OssJob *job)
+add_in_hand(OssJob **jobs, int n, OssJob *job)
 {
 	jobs[n++] = job;
 	for (OssJob *j = job->followers; j; j = j->next)
@@ -42,12 +42,12 @@ add_held(OssJob **jobs, int n, OssJob *job)
 
 /* Count the jobs in hand that are to be renewed, at most. */
 static int
-count_held(const OssDrain *drain)
+count_in_hand(const OssDispatcher *dispatcher)
 {
-	int			n = drain->nfinished + drain->nblocked;
+	int			n = dispatcher->nfinished + dispatcher->nblocked;
 
-	for (int i = 0; i < DRAIN_HASH; i++)
-		for (OssJob *job = drain->objects[i]; job; job = job->same_hash)
+	for (int i = 0; i < DISPATCH_HASH; i++)
+		for (OssJob *job = dispatcher->objects[i]; job; job = job->same_hash)
 			n += 1 + job->nfollowers;
 	return n;
 }
@@ -70,62 +70,62 @@ add_listed(OssJob **jobs, int n, dlist_head *list)
 
 /* Renew the leases of all jobs in hand. */
 static void
-renew(OssDrain *drain)
+renew_leases(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 	OssJob	  **jobs;
 	int			n = 0;
 
-	if (now < drain->renew_at)
+	if (now < dispatcher->renew_at)
 		return;
-	drain->renew_at = now + LEASE_MS * INT64CONST(1000) / 3;
-	jobs = palloc(sizeof(OssJob *) * Max(count_held(drain), 1));
-	for (int i = 0; i < DRAIN_HASH; i++)
-		for (OssJob *job = drain->objects[i]; job; job = job->same_hash)
-			n = add_held(jobs, n, job);
-	n = add_listed(jobs, n, &drain->finished);
-	n = add_listed(jobs, n, &drain->blocked);
+	dispatcher->renew_at = now + OSS_LEASE_MS * INT64CONST(1000) / 3;
+	jobs = palloc(sizeof(OssJob *) * Max(count_in_hand(dispatcher), 1));
+	for (int i = 0; i < DISPATCH_HASH; i++)
+		for (OssJob *job = dispatcher->objects[i]; job; job = job->same_hash)
+			n = add_in_hand(jobs, n, job);
+	n = add_listed(jobs, n, &dispatcher->finished);
+	n = add_listed(jobs, n, &dispatcher->blocked);
 	if (n > 0)
-		oss_job_renew(jobs, n, drain->token,
-					  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEASE_MS));
+		oss_job_renew(jobs, n, dispatcher->token,
+					  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LEASE_MS));
 }
 
 /* Do what is to be done now and then. */
 static void
-tidy(OssDrain *drain)
+tidy_tables(OssDispatcher *dispatcher)
 {
-	int64		now = http_clock_us();
+	int64		now = oss_clock_us();
 
-	if (now < drain->tidy_at && !(drain->halted && drain->woken))
+	if (now < dispatcher->tidy_at && !(dispatcher->halted && dispatcher->woken))
 		return;
-	drain->tidy_at = now + TIDY_US;
+	dispatcher->tidy_at = now + TIDY_US;
 	if (oss_pause_expire() > 0)
-		drain->woken = true;
+		dispatcher->woken = true;
 
-	if (now >= drain->mend_at)
+	if (now >= dispatcher->mend_at)
 	{
-		drain->mend_at = now + RELEASE_US;
+		dispatcher->mend_at = now + RELEASE_US;
 		if (oss_job_mend_times() > 0)
-			drain->woken = true;
+			dispatcher->woken = true;
 	}
 
 	/* such as those of a dump that was restored after we started */
-	if (!oss_drain_busy(drain) && now >= drain->release_at)
+	if (!oss_dispatch_busy(dispatcher) && now >= dispatcher->release_at)
 	{
-		drain->release_at = now + RELEASE_US;
-		if (oss_job_release_dead(drain->token) > 0)
-			drain->woken = true;
+		dispatcher->release_at = now + RELEASE_US;
+		if (oss_job_release_dead(dispatcher->token) > 0)
+			dispatcher->woken = true;
 	}
 	if (oss_failed_job_retention > 0 &&
 		oss_job_forget_failed(oss_failed_job_retention, 1000) == 1000)
-		drain->tidy_at = now;
+		dispatcher->tidy_at = now;
 }
 
 /* Lock the tables that a turn uses. */
 bool
-oss_drain_lock_tables(void)
+oss_dispatch_lock_tables(void)
 {
-	static const char *const tables[] = {"job", "failed_job", "halted",
+	static const char *const tables[] = {"job", "failed_job", "pause",
 	"image", "image_label", "known_label"};
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
@@ -142,32 +142,32 @@ oss_drain_lock_tables(void)
 
 /* Settle what is finished and claim as much as can be started soon. */
 void
-oss_drain_tables(OssDrain *drain)
+oss_dispatch_tables(OssDispatcher *dispatcher)
 {
-	int64		start = http_clock_us();
-	MemoryContext old = MemoryContextSwitchTo(drain->turn);
-	bool		look = drain->woken || start >= drain->scan_at;
+	int64		start = oss_clock_us();
+	MemoryContext old = MemoryContextSwitchTo(dispatcher->turn);
+	bool		look = dispatcher->woken || start >= dispatcher->scan_at;
 	OssStatementState state;
 
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	oss_drain_settle(drain);
-	if (!drain->stopping)
+	oss_dispatch_settle(dispatcher);
+	if (!dispatcher->stopping)
 	{
-		oss_drain_glance(drain);
-		tidy(drain);
-		if (look || drain->obey)
-			oss_drain_obey_pauses(drain);
-		oss_drain_check_ready(drain);
-		oss_drain_shrink(drain);
-		oss_drain_claim(drain);
-		renew(drain);
+		oss_dispatch_glance(dispatcher);
+		tidy_tables(dispatcher);
+		if (look || dispatcher->obey)
+			oss_dispatch_obey_pauses(dispatcher);
+		oss_dispatch_check_ready(dispatcher);
+		oss_dispatch_shrink(dispatcher);
+		oss_dispatch_claim(dispatcher);
+		renew_leases(dispatcher);
 	}
 	oss_statement_end(&state);
 	MemoryContextSwitchTo(old);
-	drain->turned_at = http_clock_us();
-	drain->tables_ms = (drain->turned_at - start) / 1000.0;
+	dispatcher->turned_at = oss_clock_us();
+	dispatcher->tables_ms = (dispatcher->turned_at - start) / 1000.0;
 }
 
 /*
@@ -175,22 +175,22 @@ oss_drain_tables(OssDrain *drain)
  * have been refused while that was done.
  */
 static void
-end_pausing(OssDrain *drain)
+end_pausing(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 	dlist_iter	iter;
 	bool		any = false;
 
-	foreach(cell, drain->servers)
+	foreach(cell, dispatcher->servers)
 	{
-		DrainServer *server = lfirst(cell);
+		DispatchServer *server = lfirst(cell);
 
 		any |= server->pausing;
 		server->pausing = false;
 	}
 	if (!any)
 		return;
-	dlist_foreach(iter, &drain->finished)
+	dlist_foreach(iter, &dispatcher->finished)
 	{
 		const OssJob *job = dlist_container(OssJob, node, iter.cur);
 
@@ -220,56 +220,56 @@ end_storing(dlist_head *list, bool committed)
 
 /* The transaction committed: let go of what is settled, take what is claimed. */
 void
-oss_drain_commit(OssDrain *drain)
+oss_dispatch_commit(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &drain->settled)
+	dlist_foreach_modify(iter, &dispatcher->settled)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 		OssJob	   *next;
 
 		dlist_delete(&job->node);
-		oss_drain_forget(drain, job);
+		oss_dispatch_forget(dispatcher, job);
 		for (OssJob *j = job->followers; j; j = next)
 		{
 			next = j->next;
-			oss_drain_free_job(j);
+			oss_dispatch_free_job(j);
 		}
-		oss_drain_free_job(job);
+		oss_dispatch_free_job(job);
 	}
-	end_storing(&drain->finished, true);
-	end_storing(&drain->blocked, true);
-	end_pausing(drain);
-	oss_drain_hand_out(drain);
-	MemoryContextReset(drain->turn);
+	end_storing(&dispatcher->finished, true);
+	end_storing(&dispatcher->blocked, true);
+	end_pausing(dispatcher);
+	oss_dispatch_hand_out(dispatcher);
+	MemoryContextReset(dispatcher->turn);
 }
 
 /* The transaction was aborted: what it did is to be done again. */
 void
-oss_drain_abort(OssDrain *drain)
+oss_dispatch_abort(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &drain->settled)
+	dlist_foreach_modify(iter, &dispatcher->settled)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
-		dlist_push_tail(&drain->finished, &job->node);
-		drain->nfinished++;
+		dlist_push_tail(&dispatcher->finished, &job->node);
+		dispatcher->nfinished++;
 	}
-	end_storing(&drain->finished, false);
-	end_storing(&drain->blocked, false);
-	dlist_foreach_modify(iter, &drain->claimed)
+	end_storing(&dispatcher->finished, false);
+	end_storing(&dispatcher->blocked, false);
+	dlist_foreach_modify(iter, &dispatcher->claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
-		drain->budget++;
-		oss_drain_free_job(job);
+		dispatcher->budget++;
+		oss_dispatch_free_job(job);
 	}
-	drain->scan_at = 0;
-	oss_drain_wake(drain);
-	MemoryContextReset(drain->turn);
+	dispatcher->scan_at = 0;
+	oss_dispatch_wake(dispatcher);
+	MemoryContextReset(dispatcher->turn);
 }

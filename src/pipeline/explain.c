@@ -67,7 +67,7 @@ explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
 						   (Node *) make_ands_explicit(state->match_clauses),
 						   &state->css, ancestors, es);
 	ExplainPropertyInteger("Concurrency", NULL,
-						   pipeline_concurrency(state->window.member), es);
+						   oss_pipeline_member_concurrency(state->window.member), es);
 }
 
 /* Print what has been done. */
@@ -84,7 +84,7 @@ explain_counters(PipelineState *state, ExplainState *es)
 	ExplainPropertyInteger("Most in Flight", NULL, counters->most_in_flight, es);
 	ExplainPropertyInteger("Bytes Received", NULL, counters->bytes_received, es);
 	ExplainPropertyInteger("Started but not Delivered", NULL,
-						   pipeline_undelivered(member), es);
+						   oss_pipeline_undelivered(member), es);
 }
 
 /* Print a node's properties and counters. */

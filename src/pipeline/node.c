@@ -29,10 +29,10 @@
 #include "utils/memutils.h"
 
 static Node *create_state(CustomScan *cscan);
-static void begin(CustomScanState *css, EState *estate, int eflags);
-static TupleTableSlot *exec(CustomScanState *css);
-static void end(CustomScanState *css);
-static void rescan(CustomScanState *css);
+static void begin_pipeline(CustomScanState *css, EState *estate, int eflags);
+static TupleTableSlot *exec_pipeline(CustomScanState *css);
+static void end_pipeline(CustomScanState *css);
+static void rescan_pipeline(CustomScanState *css);
 
 const CustomScanMethods oss_pipeline_scan_methods = {
 	.CustomName = OSS_PIPELINE_NAME,
@@ -45,10 +45,10 @@ const CustomScanMethods oss_pipeline_scan_methods = {
  */
 static const CustomExecMethods exec_methods = {
 	.CustomName = OSS_PIPELINE_NAME,
-	.BeginCustomScan = begin,
-	.ExecCustomScan = exec,
-	.EndCustomScan = end,
-	.ReScanCustomScan = rescan,
+	.BeginCustomScan = begin_pipeline,
+	.ExecCustomScan = exec_pipeline,
+	.EndCustomScan = end_pipeline,
+	.ReScanCustomScan = rescan_pipeline,
 	.ExplainCustomScan = oss_pipeline_explain
 };
 
@@ -174,7 +174,7 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	if (get_expr_result_type((Node *) call, NULL,
 							 &window->label_desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "unexpected result type of a labels function");
-	pipeline_window_init(window, estate);
+	oss_pipeline_window_init(window, estate);
 }
 
 /* Note which columns of the function the joined row has, and where. */
@@ -223,7 +223,7 @@ begin_whole_row(PipelineState *state, EState *estate)
 
 /* Executor method: begin. */
 static void
-begin(CustomScanState *css, EState *estate, int eflags)
+begin_pipeline(CustomScanState *css, EState *estate, int eflags)
 {
 	PipelineState *state = (PipelineState *) css;
 	CustomScan *cscan = (CustomScan *) css->ss.ps.plan;
@@ -312,7 +312,7 @@ join_nothing(PipelineState *state, TupleTableSlot *outer)
 
 /* Does a joined row meet the conditions of the join? */
 static bool
-matches(PipelineState *state, TupleTableSlot *joined)
+inner_row_matches(PipelineState *state, TupleTableSlot *joined)
 {
 	if (state->match == NULL)
 		return true;
@@ -334,7 +334,7 @@ next_of_image(PipelineState *state)
 		ExecStoreMinimalTuple(labels->tuples[state->next_label++],
 							  state->label_slot, false);
 		joined = join_label(state, outer);
-		if (!matches(state, joined))
+		if (!inner_row_matches(state, joined))
 			continue;
 		state->matched = true;
 		if (state->jointype == JOIN_SEMI || state->jointype == JOIN_ANTI)
@@ -371,19 +371,19 @@ next_joined(ScanState *ss)
 		CHECK_FOR_INTERRUPTS();
 		if (state->image == NULL)
 		{
-			state->image = pipeline_window_first(&state->window);
+			state->image = oss_pipeline_window_first(&state->window);
 			if (state->image == NULL)
 				return ExecClearTuple(ss->ss_ScanTupleSlot);
 			state->next_label = 0;
 			state->matched = false;
 		}
 		else
-			pipeline_window_tend(&state->window);
+			oss_pipeline_window_tend(&state->window);
 		joined = next_of_image(state);
 		if (joined != NULL)
 			return joined;
 		leave_image(state);
-		pipeline_window_advance(&state->window);
+		oss_pipeline_window_advance(&state->window);
 	}
 }
 
@@ -414,7 +414,7 @@ fetch_recheck_row(PipelineState *state, EPQState *epq)
  * outer plan returns its replacement row, the function's row is remembered.
  */
 static bool
-recheck(ScanState *ss, TupleTableSlot *slot)
+recheck_pipeline(ScanState *ss, TupleTableSlot *slot)
 {
 	PipelineState *state = (PipelineState *) ss;
 	EPQState   *epq = ss->ps.state->es_epq_active;
@@ -428,7 +428,7 @@ recheck(ScanState *ss, TupleTableSlot *slot)
 			return false;
 		slot_getallattrs(outer);
 		found = fetch_recheck_row(state, epq) &&
-			matches(state, join_label(state, outer));
+			inner_row_matches(state, join_label(state, outer));
 		if (found && state->jointype != JOIN_ANTI)
 			return true;
 		if (!found && state->window.outer_join)
@@ -441,21 +441,21 @@ recheck(ScanState *ss, TupleTableSlot *slot)
 
 /* Executor method: return the next row. */
 static TupleTableSlot *
-exec(CustomScanState *css)
+exec_pipeline(CustomScanState *css)
 {
-	return ExecScan(&css->ss, next_joined, recheck);
+	return ExecScan(&css->ss, next_joined, recheck_pipeline);
 }
 
 /* Executor method: begin again, perhaps with other parameters. */
 static void
-rescan(CustomScanState *css)
+rescan_pipeline(CustomScanState *css)
 {
 	PipelineState *state = (PipelineState *) css;
 	PlanState  *outer = state->window.outer;
 
 	ExecScanReScan(&css->ss);
 	leave_image(state);
-	pipeline_window_clear(&state->window);
+	oss_pipeline_window_clear(&state->window);
 	if (css->ss.ps.chgParam != NULL)
 		UpdateChangedParamSet(outer, css->ss.ps.chgParam);
 	if (outer->chgParam == NULL)
@@ -464,13 +464,13 @@ rescan(CustomScanState *css)
 
 /* Executor method: end. */
 static void
-end(CustomScanState *css)
+end_pipeline(CustomScanState *css)
 {
 	PipelineState *state = (PipelineState *) css;
 
 	leave_image(state);
 	ExecClearTuple(state->window.outer_slot);
-	pipeline_window_clear(&state->window);
-	pipeline_leave(state->window.member);
+	oss_pipeline_window_clear(&state->window);
+	oss_pipeline_leave(state->window.member);
 	ExecEndNode(state->window.outer);
 }

@@ -5,8 +5,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_PIPELINE_STATE_H
-#define OSS_PIPELINE_STATE_H
+#ifndef OSS_NODE_H
+#define OSS_NODE_H
 
 #include "postgres.h"
 
@@ -47,4 +47,4 @@ typedef struct PipelineState
 extern void oss_pipeline_explain(CustomScanState *css, List *ancestors,
 								 struct ExplainState *es);
 
-#endif							/* OSS_PIPELINE_STATE_H */
+#endif							/* OSS_NODE_H */

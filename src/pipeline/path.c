@@ -345,8 +345,8 @@ join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
 
 /* Offer the pipeline over each outer path, if it fits over all of them. */
 static void
-offer(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
-	  RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
+offer_pipeline_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+					RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
 {
 	Path	   *call_path = function_path(innerrel);
 	List	   *paths = NIL;
@@ -459,7 +459,7 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 	if (oss_pipeline_enabled &&
 		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
 		oss_pipeline_call(root, innerrel, &which) != NULL)
-		offer(root, joinrel, outerrel, innerrel, jointype, extra);
+		offer_pipeline_path(root, joinrel, outerrel, innerrel, jointype, extra);
 	else if (oss_pipeline_enabled && contains_call(root, innerrel))
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
 }

@@ -135,7 +135,7 @@ sort_conditions(PlannerInfo *root, CustomPath *path, JoinType jointype,
 
 /* Return the entry of a target list for a column, or NULL. */
 static TargetEntry *
-find_column(List *tlist, Var *var)
+find_pipeline_column(List *tlist, Var *var)
 {
 	ListCell   *lc;
 
@@ -166,7 +166,7 @@ add_columns_used(List *tlist, List *exprs, Index relid)
 		Var		   *var = (Var *) lfirst(lc);
 
 		if (IsA(var, Var) && var->varno == relid && var->varlevelsup == 0 &&
-			find_column(tlist, var) == NULL)
+			find_pipeline_column(tlist, var) == NULL)
 			tlist = lappend(tlist, makeTargetEntry((Expr *) copyObject(var),
 												   list_length(tlist) + 1,
 												   NULL, false));
@@ -188,7 +188,7 @@ adopt_columns(Node *node, void *joined)
 		return node;
 	if (IsA(node, Var))
 	{
-		TargetEntry *entry = find_column((List *) joined, (Var *) node);
+		TargetEntry *entry = find_pipeline_column((List *) joined, (Var *) node);
 
 		return entry != NULL ? copyObject((Node *) entry->expr) : node;
 	}

@@ -3,8 +3,8 @@
  *	  What the planner's side of the pipeline hands to the executor's.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_PIPELINE_PLAN_H
-#define OSS_PIPELINE_PLAN_H
+#ifndef OSS_PLAN_H
+#define OSS_PLAN_H
 
 #include "postgres.h"
 
@@ -59,4 +59,4 @@ extern Plan *oss_pipeline_plan(PlannerInfo *root, RelOptInfo *rel,
 /* Turns the plan into its state: node.c. */
 extern const CustomScanMethods oss_pipeline_scan_methods;
 
-#endif							/* OSS_PIPELINE_PLAN_H */
+#endif							/* OSS_PLAN_H */

@@ -147,7 +147,7 @@ make_query(EState *estate)
 
 /* Join the query that runs in an EState. */
 PipelineMember *
-pipeline_join(EState *estate)
+oss_pipeline_join(EState *estate)
 {
 	PipelineQuery *query = find_query(estate);
 	PipelineMember *member;
@@ -166,7 +166,7 @@ pipeline_join(EState *estate)
 
 /* Leave the query. */
 void
-pipeline_leave(PipelineMember *member)
+oss_pipeline_leave(PipelineMember *member)
 {
 	PipelineQuery *query = member->query;
 
@@ -177,7 +177,7 @@ pipeline_leave(PipelineMember *member)
 
 /* Return how many requests the query may have in flight. */
 int
-pipeline_concurrency(const PipelineMember *member)
+oss_pipeline_member_concurrency(const PipelineMember *member)
 {
 	return member->query->concurrency;
 }
@@ -199,7 +199,7 @@ count_unfinished(const PipelineQuery *query)
  * equal part, so that a node does not starve the one that reads from it.
  */
 static int
-share(const PipelineMember *member)
+share_request(const PipelineMember *member)
 {
 	int			running = 0;
 	ListCell   *lc;
@@ -214,13 +214,13 @@ share(const PipelineMember *member)
 
 /* May the member start a request ahead of the row whose turn it is? */
 bool
-pipeline_may_start(const PipelineMember *member)
+oss_pipeline_may_start(const PipelineMember *member)
 {
 	int			concurrency = member->query->concurrency;
 
 	return member->started < 2 * member->delivered + 1 &&
 		member->outstanding < WINDOW_FACTOR * concurrency &&
-		oss_group_counters(member->group)->unfinished < share(member) &&
+		oss_group_counters(member->group)->unfinished < share_request(member) &&
 		count_unfinished(member->query) < concurrency;
 }
 
@@ -253,7 +253,7 @@ make_key(OssFunction which, const OssLabelsSpec *spec)
 
 /* Take an answer out of the list of those without references. */
 static void
-unkeep(PipelineAnswer *answer)
+unkeep_answer(PipelineAnswer *answer)
 {
 	if (!answer->kept)
 		return;
@@ -272,7 +272,7 @@ is_undelivered(const PipelineAnswer *answer)
 
 /* Count the requests that a member sent and did not deliver. */
 int64
-pipeline_undelivered(const PipelineMember *member)
+oss_pipeline_undelivered(const PipelineMember *member)
 {
 	struct answers_hash *answers = member->query->answers;
 	answers_iterator iterator;
@@ -290,11 +290,11 @@ pipeline_undelivered(const PipelineMember *member)
 
 /* Free an answer, cancelling its request when it is under way. */
 static void
-forget(PipelineAnswer *answer)
+forget_answer(PipelineAnswer *answer)
 {
 	if (is_undelivered(answer))
 		answer->starter->lost++;
-	unkeep(answer);
+	unkeep_answer(answer);
 	answers_delete(answer->query->answers, answer->key);
 	if (answer->request != NULL)
 		oss_request_free(answer->request);
@@ -303,8 +303,8 @@ forget(PipelineAnswer *answer)
 
 /* Find the answer of a request. */
 PipelineAnswer *
-pipeline_find(PipelineMember *member, OssFunction which,
-			  const OssLabelsSpec *spec)
+oss_pipeline_find(PipelineMember *member, OssFunction which,
+				  const OssLabelsSpec *spec)
 {
 	AnswerKey	key = make_key(which, spec);
 	AnswerSlot *slot = answers_lookup(member->query->answers, key);
@@ -312,7 +312,7 @@ pipeline_find(PipelineMember *member, OssFunction which,
 	pfree(unconstify(char *, key.bytes));
 	if (slot == NULL)
 		return NULL;
-	unkeep(slot->answer);
+	unkeep_answer(slot->answer);
 	slot->answer->references++;
 	member->coalesced++;
 	return slot->answer;
@@ -335,8 +335,8 @@ copy_wish(const OssWish *wish)
 
 /* Start a request. */
 PipelineAnswer *
-pipeline_start(PipelineMember *member, OssFunction which,
-			   const OssLabelsSpec *spec, const OssWish *wish)
+oss_pipeline_start(PipelineMember *member, OssFunction which,
+				   const OssLabelsSpec *spec, const OssWish *wish)
 {
 	PipelineQuery *query = member->query;
 	MemoryContext context = AllocSetContextCreate(query->context,
@@ -367,14 +367,14 @@ pipeline_start(PipelineMember *member, OssFunction which,
 
 /* Is an answer there, or a failure? */
 bool
-pipeline_done(const PipelineAnswer *answer)
+oss_pipeline_done(const PipelineAnswer *answer)
 {
 	return answer->request == NULL || oss_request_done(answer->request);
 }
 
 /* Take a finished request: note its answer as one to be kept, if it is. */
 static int
-take(OssRequest *request, OssArrival *arrivals, int n)
+take_answer(OssRequest *request, OssArrival *arrivals, int n)
 {
 	PipelineAnswer *answer = oss_request_tag(request);
 
@@ -399,16 +399,16 @@ take_finished(OssGroup *group, long timeout_ms)
 
 	while (request != NULL)
 	{
-		n = take(request, arrivals, n);
+		n = take_answer(request, arrivals, n);
 		if (n == lengthof(arrivals))
 		{
-			stored_keep(arrivals, n);
+			oss_stored_keep(arrivals, n);
 			n = 0;
 		}
 		request = oss_group_next(group);
 	}
 	if (n > 0)
-		stored_keep(arrivals, n);
+		oss_stored_keep(arrivals, n);
 }
 
 /*
@@ -417,14 +417,14 @@ take_finished(OssGroup *group, long timeout_ms)
  * taken.
  */
 void
-pipeline_poll(PipelineMember *member)
+oss_pipeline_poll(PipelineMember *member)
 {
 	take_finished(member->group, 0);
 }
 
 /* Drive the network until something changed. */
 void
-pipeline_wait(const PipelineAnswer *answer)
+oss_pipeline_wait(const PipelineAnswer *answer)
 {
 	oss_request_await(answer->request);
 	take_finished(answer->starter->group, -1);
@@ -432,7 +432,7 @@ pipeline_wait(const PipelineAnswer *answer)
 
 /* Wait until the query has less in flight than it may. */
 void
-pipeline_wait_turn(PipelineMember *member)
+oss_pipeline_wait_turn(PipelineMember *member)
 {
 	PipelineQuery *query = member->query;
 
@@ -468,7 +468,7 @@ form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
 
 /* Return the rows of an answer that is done. */
 const PipelineLabels *
-pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
+oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 {
 	MemoryContext work;
 	MemoryContext old;
@@ -479,7 +479,7 @@ pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 	work = AllocSetContextCreate(answer->context, "OSS labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	rows = detect_rows(answer->request, answer->which == OSS_TRY_DETECT);
+	rows = oss_detect_rows(answer->request, answer->which == OSS_TRY_DETECT);
 	MemoryContextSwitchTo(answer->context);
 	form_tuples(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);
@@ -491,7 +491,7 @@ pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 
 /* Make labels of rows. */
 PipelineLabels *
-pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
+oss_pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
 {
 	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
 
@@ -501,19 +501,19 @@ pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
 
 /* Turn a spec's failure into rows, or raise it. */
 PipelineLabels *
-pipeline_failure_labels(const OssFailure *failure, OssFunction which,
-						TupleDesc desc)
+oss_pipeline_failure_labels(const OssFailure *failure, OssFunction which,
+							TupleDesc desc)
 {
 	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
 
-	form_tuples(labels, detect_failure_rows(failure, which == OSS_TRY_DETECT),
+	form_tuples(labels, oss_detect_failure_rows(failure, which == OSS_TRY_DETECT),
 				desc);
 	return labels;
 }
 
 /* Keep an answer without references while there is memory for it. */
 static void
-keep(PipelineAnswer *answer)
+keep_answer(PipelineAnswer *answer)
 {
 	PipelineQuery *query = answer->query;
 
@@ -523,12 +523,12 @@ keep(PipelineAnswer *answer)
 	dlist_push_tail(&query->kept, &answer->node);
 	query->kept_bytes += answer->bytes;
 	while (query->kept_bytes > (Size) work_mem * 1024)
-		forget(dlist_head_element(PipelineAnswer, node, &query->kept));
+		forget_answer(dlist_head_element(PipelineAnswer, node, &query->kept));
 }
 
 /* Note that an answer takes no place in its starter's window any more. */
 static void
-settle(PipelineAnswer *answer)
+settle_answer(PipelineAnswer *answer)
 {
 	if (answer->outstanding)
 		answer->starter->outstanding--;
@@ -537,7 +537,7 @@ settle(PipelineAnswer *answer)
 
 /* Drop a reference. */
 void
-pipeline_release(PipelineAnswer *answer, bool delivered)
+oss_pipeline_release(PipelineAnswer *answer, bool delivered)
 {
 	if (delivered && !answer->delivered)
 	{
@@ -545,11 +545,11 @@ pipeline_release(PipelineAnswer *answer, bool delivered)
 		answer->starter->delivered++;
 	}
 	if (delivered || answer->references == 1)
-		settle(answer);
+		settle_answer(answer);
 	if (--answer->references > 0)
 		return;
-	if (pipeline_done(answer))
-		keep(answer);
+	if (oss_pipeline_done(answer))
+		keep_answer(answer);
 	else
-		forget(answer);
+		forget_answer(answer);
 }

@@ -52,9 +52,9 @@ typedef struct Computation
 
 /* Make a window's own parts ready. */
 void
-pipeline_window_init(PipelineWindow *window, EState *estate)
+oss_pipeline_window_init(PipelineWindow *window, EState *estate)
 {
-	window->member = pipeline_join(estate);
+	window->member = oss_pipeline_join(estate);
 	window->outer_slot = ExecInitExtraTupleSlot(estate,
 												ExecGetResultType(window->outer),
 												&TTSOpsMinimalTuple);
@@ -79,10 +79,10 @@ static bool
 find_stored(const Datum *args, const bool *nulls, Question *question)
 {
 	question->stored = NULL;
-	if (!stored_wish(args, nulls, &question->wish))
+	if (!oss_stored_wish(args, nulls, &question->wish))
 		return false;
-	stored_check_wish(&question->wish);
-	question->stored = stored_find(&question->wish);
+	oss_stored_check_wish(&question->wish);
+	question->stored = oss_stored_find(&question->wish);
 	return question->stored != NULL;
 }
 
@@ -108,19 +108,19 @@ compute_spec(PipelineWindow *window, Question *question)
 	if (window->which == OSS_TAG && find_stored(args, nulls, question))
 		outcome = OUTCOME_STORED;
 	else
-		outcome = detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
+		outcome = oss_detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
 			OUTCOME_NOTHING;
 
 	/* an answer may be stored before the request is made, and run triggers */
 	if (outcome == OUTCOME_SPEC && question->spec.server != NULL)
-		oss_server_hold(question->spec.server);
+		oss_server_pin_in_context(question->spec.server);
 	MemoryContextSwitchTo(old);
 	return outcome;
 }
 
 /* Compute what a row asks for. */
 static void
-compute(void *arg)
+compute_image(void *arg)
 {
 	Computation *computation = arg;
 
@@ -136,7 +136,7 @@ static Outcome
 compute_spec_guarded(PipelineWindow *window, Question *question)
 {
 	Computation computation = {window, question, OUTCOME_ERROR};
-	ErrorData  *error = oss_subtransaction(compute, &computation);
+	ErrorData  *error = oss_subtransaction(compute_image, &computation);
 
 	if (error == NULL)
 		return computation.outcome;
@@ -164,7 +164,7 @@ set_stored(PipelineWindow *window, PipelineImage *image, const Question *questio
 	image->stored = AllocSetContextCreate(window->context, "OSS stored labels",
 										  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(image->stored);
-	image->labels = pipeline_make_labels(question->stored, window->label_desc);
+	image->labels = oss_pipeline_make_labels(question->stored, window->label_desc);
 	MemoryContextSwitchTo(old);
 	image->state = IMAGE_LABELED;
 }
@@ -183,12 +183,12 @@ is_to_be_asked(PipelineWindow *window, PipelineImage *image,
 
 /* Start what a row asks for. */
 static void
-start(PipelineWindow *window, PipelineImage *image, const Question *question,
-	  bool keep)
+start_image(PipelineWindow *window, PipelineImage *image, const Question *question,
+			bool keep)
 {
-	image->answer = pipeline_start(window->member, window->which,
-								   &question->spec,
-								   keep ? &question->wish : NULL);
+	image->answer = oss_pipeline_start(window->member, window->which,
+									   &question->spec,
+									   keep ? &question->wish : NULL);
 	image->state = IMAGE_ASKED;
 	window->unsent = true;
 }
@@ -198,7 +198,7 @@ static bool
 lock_ahead(PipelineWindow *window, const Question *question)
 {
 	MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-	bool		locked = stored_lock(&question->wish, false);
+	bool		locked = oss_stored_lock(&question->wish, false);
 
 	MemoryContextSwitchTo(old);
 	return locked;
@@ -247,15 +247,15 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	image->state = refused ? IMAGE_REFUSED : IMAGE_UNASKED;
 	if (refused)
 		return;
-	image->answer = pipeline_find(window->member, window->which, &question.spec);
+	image->answer = oss_pipeline_find(window->member, window->which, &question.spec);
 	if (image->answer != NULL)
 		image->state = IMAGE_ASKED;
-	else if (!pipeline_may_start(window->member))
+	else if (!oss_pipeline_may_start(window->member))
 		return;
 	else if (window->which == OSS_TAG && !lock_ahead(window, &question))
 		image->state = IMAGE_STOP;
 	else
-		start(window, image, &question, window->which == OSS_TAG);
+		start_image(window, image, &question, window->which == OSS_TAG);
 }
 
 /*
@@ -270,8 +270,8 @@ start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question)
 	{
 		MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
 
-		locked = stored_lock(&question->wish, true);
-		question->stored = stored_find(&question->wish);
+		locked = oss_stored_lock(&question->wish, true);
+		question->stored = oss_stored_find(&question->wish);
 		MemoryContextSwitchTo(old);
 		if (question->stored != NULL)
 		{
@@ -279,8 +279,8 @@ start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question)
 			return;
 		}
 	}
-	pipeline_wait_turn(window->member);
-	start(window, image, question, locked);
+	oss_pipeline_wait_turn(window->member);
+	start_image(window, image, question, locked);
 }
 
 /* Ask for the first image, in its turn: errors are raised. */
@@ -299,15 +299,15 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 	old = MemoryContextSwitchTo(window->turn_context);
 	failure = oss_spec_failure(&question.spec);
 	if (failure != NULL)
-		image->labels = pipeline_failure_labels(failure, window->which,
-												window->label_desc);
+		image->labels = oss_pipeline_failure_labels(failure, window->which,
+													window->label_desc);
 	MemoryContextSwitchTo(old);
 	if (failure != NULL)
 	{
 		image->state = IMAGE_LABELED;
 		return;
 	}
-	image->answer = pipeline_find(window->member, window->which, &question.spec);
+	image->answer = oss_pipeline_find(window->member, window->which, &question.spec);
 	if (image->answer != NULL)
 		image->state = IMAGE_ASKED;
 	else
@@ -316,7 +316,7 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 
 /* Append an image to the window. */
 static void
-append(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *asked)
+append_image(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *asked)
 {
 	MemoryContext old = MemoryContextSwitchTo(window->context);
 	PipelineImage *image = palloc(sizeof(PipelineImage));
@@ -331,20 +331,20 @@ append(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *asked)
 
 /* Give the network a turn when it has not had one for a while. */
 static void
-drive(PipelineWindow *window, bool now)
+drive_requests(PipelineWindow *window, bool now)
 {
 	TimestampTz time = GetCurrentTimestamp();
 
 	if (!now && time - window->driven < TURN_EVERY_US)
 		return;
-	pipeline_poll(window->member);
+	oss_pipeline_poll(window->member);
 	window->driven = time;
 	window->unsent = false;
 }
 
 /* Read one more outer row; returns false when nothing may follow it. */
 static bool
-read_row(PipelineWindow *window)
+read_outer_row(PipelineWindow *window)
 {
 	TupleTableSlot *slot = ExecProcNode(window->outer);
 	PipelineImage image = {.state = IMAGE_STOP};
@@ -359,7 +359,7 @@ read_row(PipelineWindow *window)
 	if (window->nimages > 0)
 		ask_ahead(window, slot, &image);
 	if (image.state != IMAGE_NOTHING || window->outer_join)
-		append(window, slot, &image);
+		append_image(window, slot, &image);
 	return image.state != IMAGE_STOP && image.state != IMAGE_UNASKED;
 }
 
@@ -394,20 +394,20 @@ static bool
 has_room(const PipelineWindow *window)
 {
 	return window->nimages == 0 ||
-		(window->nimages < ROWS_PER_REQUEST * pipeline_concurrency(window->member) &&
+		(window->nimages < ROWS_PER_REQUEST * oss_pipeline_member_concurrency(window->member) &&
 		 window->bytes < (Size) work_mem * 1024);
 }
 
 /* Read outer rows and start their requests, as far as allowed. */
 static void
-fill(PipelineWindow *window)
+fill_window(PipelineWindow *window)
 {
-	while (pipeline_may_start(window->member) || window->nimages == 0)
+	while (oss_pipeline_may_start(window->member) || window->nimages == 0)
 	{
 		if (!ask_last(window) || window->exhausted || !has_room(window) ||
-			!read_row(window))
+			!read_outer_row(window))
 			break;
-		drive(window, false);
+		drive_requests(window, false);
 	}
 }
 
@@ -421,14 +421,14 @@ load_first(PipelineWindow *window)
 
 /* Return the first image with its labels known. */
 const PipelineImage *
-pipeline_window_first(PipelineWindow *window)
+oss_pipeline_window_first(PipelineWindow *window)
 {
 	PipelineImage *image;
 
 	window->member->running = true;
 	for (;;)
 	{
-		fill(window);
+		fill_window(window);
 		if (window->nimages == 0)
 		{
 			window->member->running = false;
@@ -440,34 +440,34 @@ pipeline_window_first(PipelineWindow *window)
 			ask_in_turn(window, image);
 		else if (image->state != IMAGE_ASKED)
 			break;
-		else if (pipeline_done(image->answer))
+		else if (oss_pipeline_done(image->answer))
 		{
-			image->labels = pipeline_labels(image->answer, window->label_desc);
+			image->labels = oss_pipeline_labels(image->answer, window->label_desc);
 			break;
 		}
 		else
 		{
-			pipeline_wait(image->answer);
+			oss_pipeline_wait(image->answer);
 			window->unsent = false;
 		}
 	}
 	if (window->unsent)
-		drive(window, true);
+		drive_requests(window, true);
 	return image;
 }
 
 /* Keep the window full while the first image's rows are given out. */
 void
-pipeline_window_tend(PipelineWindow *window)
+oss_pipeline_window_tend(PipelineWindow *window)
 {
 	TimestampTz before = window->driven;
 
-	drive(window, false);
+	drive_requests(window, false);
 	if (window->driven == before)
 		return;
-	fill(window);
+	fill_window(window);
 	if (window->unsent)
-		drive(window, true);
+		drive_requests(window, true);
 }
 
 /* Free the first image. */
@@ -481,7 +481,7 @@ drop_first(PipelineWindow *window, bool delivered)
 	window->nimages--;
 	window->bytes -= image->outer->t_len;
 	if (image->answer != NULL)
-		pipeline_release(image->answer, delivered);
+		oss_pipeline_release(image->answer, delivered);
 	if (image->stored != NULL)
 		MemoryContextDelete(image->stored);
 	pfree(image->outer);
@@ -491,14 +491,14 @@ drop_first(PipelineWindow *window, bool delivered)
 
 /* Drop the first image. */
 void
-pipeline_window_advance(PipelineWindow *window)
+oss_pipeline_window_advance(PipelineWindow *window)
 {
 	drop_first(window, true);
 }
 
 /* Drop all images. */
 void
-pipeline_window_clear(PipelineWindow *window)
+oss_pipeline_window_clear(PipelineWindow *window)
 {
 	while (window->nimages > 0)
 		drop_first(window, false);

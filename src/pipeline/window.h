@@ -5,8 +5,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_PIPELINE_WINDOW_H
-#define OSS_PIPELINE_WINDOW_H
+#ifndef OSS_WINDOW_H
+#define OSS_WINDOW_H
 
 #include "postgres.h"
 
@@ -67,22 +67,22 @@ typedef struct PipelineWindow
 } PipelineWindow;
 
 /* Make a window's own parts ready; the first block is set. */
-extern void pipeline_window_init(PipelineWindow *window, EState *estate);
+extern void oss_pipeline_window_init(PipelineWindow *window, EState *estate);
 
 /*
  * Return the first image with its labels known, waiting for them, or NULL when
  * there are no more.  outer_slot holds its row.  Errors: those of the outer
- * plan, of the arguments and of detect_rows(), in the image's turn.
+ * plan, of the arguments and of oss_detect_rows(), in the image's turn.
  */
-extern const PipelineImage *pipeline_window_first(PipelineWindow *window);
+extern const PipelineImage *oss_pipeline_window_first(PipelineWindow *window);
 
 /* Keep the window full while the first image's rows are given out. */
-extern void pipeline_window_tend(PipelineWindow *window);
+extern void oss_pipeline_window_tend(PipelineWindow *window);
 
 /* Drop the first image: its rows were given out, or it had none. */
-extern void pipeline_window_advance(PipelineWindow *window);
+extern void oss_pipeline_window_advance(PipelineWindow *window);
 
 /* Drop all images; the outer side begins again. */
-extern void pipeline_window_clear(PipelineWindow *window);
+extern void oss_pipeline_window_clear(PipelineWindow *window);
 
-#endif							/* OSS_PIPELINE_WINDOW_H */
+#endif							/* OSS_WINDOW_H */

@@ -237,14 +237,14 @@ build_query(const OssToSign *what, const OssField *added, size_t nadded)
 
 /* Return the lower-case form of an ASCII letter, in whatever locale. */
 static char
-lower(char c)
+lower_byte(char c)
 {
 	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
 /* Is this white space as it may surround a header's value? */
 static bool
-is_blank(char c)
+is_header_blank(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -258,7 +258,7 @@ add_lower(OssText *out, const char *name)
 	if (!oss_text_reserve(out, len))
 		return;
 	for (size_t i = 0; i < len; i++)
-		out->data[out->len + i] = lower(name[i]);
+		out->data[out->len + i] = lower_byte(name[i]);
 	out->len += len;
 	out->data[out->len] = '\0';
 }
@@ -267,12 +267,12 @@ add_lower(OssText *out, const char *name)
 static bool
 same_name(const char *a, const char *b)
 {
-	while (*a != '\0' && lower(*a) == lower(*b))
+	while (*a != '\0' && lower_byte(*a) == lower_byte(*b))
 	{
 		a++;
 		b++;
 	}
-	return lower(*a) == lower(*b);
+	return lower_byte(*a) == lower_byte(*b);
 }
 
 /* Is a header of this name signed whenever it is sent? */
@@ -282,7 +282,7 @@ is_always_signed(const char *name)
 	static const char prefix[] = "x-oss-";
 	size_t		i = 0;
 
-	while (prefix[i] != '\0' && lower(name[i]) == prefix[i])
+	while (prefix[i] != '\0' && lower_byte(name[i]) == prefix[i])
 		i++;
 	return prefix[i] == '\0' || same_name(name, "content-type") ||
 		same_name(name, "content-md5");
@@ -290,7 +290,7 @@ is_always_signed(const char *name)
 
 /* Does the caller want a header of this name signed? */
 static bool
-is_wanted(const OssToSign *what, const char *name)
+is_parameter_wanted(const OssToSign *what, const char *name)
 {
 	for (size_t i = 0; i < what->nadditional; i++)
 	{
@@ -309,13 +309,13 @@ collect_header(const OssToSign *what, const OssField *header)
 	size_t		len;
 	Entry	   *entry;
 
-	while (is_blank(*value))
+	while (is_header_blank(*value))
 		value++;
 	len = strlen(value);
-	while (len > 0 && is_blank(value[len - 1]))
+	while (len > 0 && is_header_blank(value[len - 1]))
 		len--;
 	/* an additional header without a value counts as absent */
-	if (additional && (len == 0 || !is_wanted(what, header->name)))
+	if (additional && (len == 0 || !is_parameter_wanted(what, header->name)))
 		return;
 
 	entry = new_entry();

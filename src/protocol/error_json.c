@@ -36,7 +36,7 @@ static bool read_value(Reader *reader, int depth, bool keep);
 
 /* Skip white space; returns the next byte, '\0' at the end. */
 static char
-next(Reader *reader)
+skip_space(Reader *reader)
 {
 	while (reader->p < reader->end && strchr(" \t\r\n", *reader->p) != NULL &&
 		   *reader->p != '\0')
@@ -46,9 +46,9 @@ next(Reader *reader)
 
 /* Skip a punctuation mark if it comes next. */
 static bool
-accept(Reader *reader, char c)
+accept_byte(Reader *reader, char c)
 {
-	if (next(reader) != c)
+	if (skip_space(reader) != c)
 		return false;
 	reader->p++;
 	return true;
@@ -56,7 +56,7 @@ accept(Reader *reader, char c)
 
 /* Append bytes that belong together, unless they do not fit. */
 static void
-add(Value *value, const char *bytes, size_t len)
+add_byte(Value *value, const char *bytes, size_t len)
 {
 	if (value->len + len >= sizeof(value->text))
 		return;
@@ -67,7 +67,7 @@ add(Value *value, const char *bytes, size_t len)
 
 /* Return the value of a hexadecimal digit, or -1. */
 static int
-hex(char c)
+read_hex(char c)
 {
 	const char *digits = "0123456789abcdef";
 	const char *found = c == '\0' ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
@@ -89,7 +89,7 @@ read_unicode(Reader *reader, Value *value)
 		return false;
 	for (int i = 0; i < 4; i++)
 	{
-		int			digit = hex(*reader->p++);
+		int			digit = read_hex(*reader->p++);
 
 		if (digit < 0)
 			return false;
@@ -100,27 +100,27 @@ read_unicode(Reader *reader, Value *value)
 	if (code < 0x80)
 	{
 		utf8[0] = (char) code;
-		add(value, utf8, 1);
+		add_byte(value, utf8, 1);
 	}
 	else if (code < 0x800)
 	{
 		utf8[0] = (char) (0xC0 | code >> 6);
 		utf8[1] = (char) (0x80 | (code & 0x3F));
-		add(value, utf8, 2);
+		add_byte(value, utf8, 2);
 	}
 	else
 	{
 		utf8[0] = (char) (0xE0 | code >> 12);
 		utf8[1] = (char) (0x80 | (code >> 6 & 0x3F));
 		utf8[2] = (char) (0x80 | (code & 0x3F));
-		add(value, utf8, 3);
+		add_byte(value, utf8, 3);
 	}
 	return true;
 }
 
 /* Read what stands behind a backslash. */
 static bool
-read_escape(Reader *reader, Value *value)
+read_escaped_byte(Reader *reader, Value *value)
 {
 	char		c;
 
@@ -133,7 +133,7 @@ read_escape(Reader *reader, Value *value)
 		return false;
 	if (strchr("bfnrt", c) != NULL)
 		c = ' ';
-	add(value, &c, 1);
+	add_byte(value, &c, 1);
 	return true;
 }
 
@@ -143,7 +143,7 @@ read_string(Reader *reader, Value *value)
 {
 	value->len = 0;
 	value->text[0] = '\0';
-	if (!accept(reader, '"'))
+	if (!accept_byte(reader, '"'))
 		return false;
 	while (reader->p < reader->end && *reader->p != '"')
 	{
@@ -151,7 +151,7 @@ read_string(Reader *reader, Value *value)
 
 		if (*from == '\\')
 		{
-			if (!read_escape(reader, value))
+			if (!read_escaped_byte(reader, value))
 				return false;
 			continue;
 		}
@@ -159,9 +159,9 @@ read_string(Reader *reader, Value *value)
 		while (reader->p < reader->end && ((unsigned char) *reader->p & 0xC0) == 0x80)
 			reader->p++;
 		if (*from != '\0')
-			add(value, from, (size_t) (reader->p - from));
+			add_byte(value, from, (size_t) (reader->p - from));
 	}
-	return accept(reader, '"');
+	return accept_byte(reader, '"');
 }
 
 /* Skip a number or a word. */
@@ -183,7 +183,7 @@ skip_word(Reader *reader)
 static bool
 read_members(Reader *reader, int depth, bool keep)
 {
-	if (accept(reader, '}'))
+	if (accept_byte(reader, '}'))
 		return true;
 	do
 	{
@@ -191,9 +191,9 @@ read_members(Reader *reader, int depth, bool keep)
 		Value		text;
 		char		c;
 
-		if (!read_string(reader, &name) || !accept(reader, ':'))
+		if (!read_string(reader, &name) || !accept_byte(reader, ':'))
 			return false;
-		c = next(reader);
+		c = skip_space(reader);
 		if (c == '"')
 		{
 			if (!read_string(reader, &text))
@@ -204,22 +204,22 @@ read_members(Reader *reader, int depth, bool keep)
 		else if (!read_value(reader, depth,
 							 depth == 1 && strcasecmp(name.text, "Error") == 0))
 			return false;
-	} while (accept(reader, ','));
-	return accept(reader, '}');
+	} while (accept_byte(reader, ','));
+	return accept_byte(reader, '}');
 }
 
 /* Read the elements of an array, whose bracket was read. */
 static bool
 read_elements(Reader *reader, int depth)
 {
-	if (accept(reader, ']'))
+	if (accept_byte(reader, ']'))
 		return true;
 	do
 	{
 		if (!read_value(reader, depth, false))
 			return false;
-	} while (accept(reader, ','));
-	return accept(reader, ']');
+	} while (accept_byte(reader, ','));
+	return accept_byte(reader, ']');
 }
 
 /* Read any value within depth others; keep: its members are the error's. */
@@ -227,15 +227,15 @@ static bool
 read_value(Reader *reader, int depth, bool keep)
 {
 	Value		text;
-	char		c = next(reader);
+	char		c = skip_space(reader);
 
 	if (depth >= DEPTH_MAX)
 		return false;
 	if (c == '"')
 		return read_string(reader, &text);
-	if (accept(reader, '{'))
+	if (accept_byte(reader, '{'))
 		return read_members(reader, depth + 1, keep);
-	if (accept(reader, '['))
+	if (accept_byte(reader, '['))
 		return read_elements(reader, depth + 1);
 	return skip_word(reader);
 }
@@ -248,8 +248,8 @@ oss_error_json_parse(const char *body, size_t len, OssErrorXml *error)
 	bool		ok;
 
 	memset(error, 0, sizeof(*error));
-	ok = next(&reader) == '{' && read_value(&reader, 0, true) &&
-		next(&reader) == '\0' && reader.p == reader.end &&
+	ok = skip_space(&reader) == '{' && read_value(&reader, 0, true) &&
+		skip_space(&reader) == '\0' && reader.p == reader.end &&
 		(error->code[0] != '\0' || error->ec[0] != '\0' || error->message[0] != '\0');
 	if (!ok)
 	{

@@ -63,7 +63,7 @@ typedef struct Reader
 
 /* End the parse for good. */
 static void
-refuse(Reader *reader)
+refuse_document(Reader *reader)
 {
 	reader->refused = true;
 	reader->field = NULL;
@@ -115,7 +115,7 @@ on_start(void *data, const XML_Char *name, const XML_Char **attributes)
 	if (reader->depth > DEPTH_MAX ||
 		(reader->depth == 1 && strcmp(name, "Error") != 0))
 	{
-		refuse(reader);
+		refuse_document(reader);
 		return;
 	}
 	if (reader->depth == 2)
@@ -229,7 +229,7 @@ static void XMLCALL
 on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
 		   const XML_Char *public_id, int has_internal_subset)
 {
-	refuse(data);
+	refuse_document(data);
 }
 
 /*

@@ -16,18 +16,18 @@ typedef struct Span
 
 /* Is this byte white space within a line? */
 static bool
-is_blank(char c)
+is_line_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
 /* Leave the blanks around a span out. */
 static Span
-trim(Span span)
+trim_span(Span span)
 {
-	while (span.begin < span.end && is_blank(*span.begin))
+	while (span.begin < span.end && is_line_blank(*span.begin))
 		span.begin++;
-	while (span.end > span.begin && is_blank(span.end[-1]))
+	while (span.end > span.begin && is_line_blank(span.end[-1]))
 		span.end--;
 	return span;
 }
@@ -44,13 +44,13 @@ next_line(Span *rest, Span *line)
 	line->begin = rest->begin;
 	line->end = newline != NULL ? newline : rest->end;
 	rest->begin = newline != NULL ? newline + 1 : rest->end;
-	*line = trim(*line);
+	*line = trim_span(*line);
 	return true;
 }
 
 /* Does a span consist of this string? */
 static bool
-equals(Span span, const char *string)
+span_equals(Span span, const char *string)
 {
 	size_t		len = strlen(string);
 
@@ -64,9 +64,9 @@ cut_comment(Span span)
 {
 	for (const char *c = span.begin; c < span.end; c++)
 		if ((*c == '#' || *c == ';') &&
-			(c == span.begin || is_blank(c[-1])))
+			(c == span.begin || is_line_blank(c[-1])))
 			span.end = c;
-	return trim(span);
+	return trim_span(span);
 }
 
 /* Is the line the header of a section?  Give its name. */
@@ -79,13 +79,13 @@ section_name(Span line, Span *name)
 		return false;
 	name->begin = line.begin + 1;
 	name->end = line.end - 1;
-	*name = trim(*name);
+	*name = trim_span(*name);
 	return true;
 }
 
 /* Split a line into name and value; return false when it has none. */
 static bool
-split(Span line, Span *name, Span *value)
+split_line(Span line, Span *name, Span *value)
 {
 	const char *sign = line.begin;
 
@@ -97,7 +97,7 @@ split(Span line, Span *name, Span *value)
 		return false;
 	name->begin = line.begin;
 	name->end = sign;
-	*name = trim(*name);
+	*name = trim_span(*name);
 	value->begin = sign + 1;
 	value->end = line.end;
 	*value = cut_comment(*value);
@@ -113,7 +113,7 @@ oss_ini_has_section(const char *bytes, size_t len, const char *section)
 	Span		name;
 
 	while (next_line(&rest, &line))
-		if (section_name(line, &name) && equals(name, section))
+		if (section_name(line, &name) && span_equals(name, section))
 			return true;
 	return false;
 }
@@ -133,9 +133,9 @@ oss_ini_find(const char *bytes, size_t len, const char *section,
 	while (next_line(&rest, &line))
 	{
 		if (section_name(line, &found))
-			in_section = equals(found, section);
-		else if (in_section && split(line, &found_name, &found) &&
-				 equals(found_name, name))
+			in_section = span_equals(found, section);
+		else if (in_section && split_line(line, &found_name, &found) &&
+				 span_equals(found_name, name))
 		{
 			*value = found.begin;
 			*value_len = found.end - found.begin;

@@ -95,7 +95,7 @@ hmac_sha256(const void *key, size_t key_len, const char *data, size_t len,
 
 /* Compute SHA-256. */
 static bool
-sha256(const char *data, size_t len, unsigned char hash[HASH_LEN])
+sha256_of(const char *data, size_t len, unsigned char hash[HASH_LEN])
 {
 	return EVP_DigestInit_ex2(crypto.hash, crypto.sha256, NULL) &&
 		EVP_DigestUpdate(crypto.hash, data, len) &&
@@ -194,7 +194,7 @@ build_string_to_sign(const OssToSign *what, const OssText *request)
 	OssText    *out = &to_sign;
 	unsigned char hash[HASH_LEN];
 
-	if (!sha256(request->data, request->len, hash))
+	if (!sha256_of(request->data, request->len, hash))
 		return false;
 	oss_text_reset(out);
 	oss_text_adds(out, ALGORITHM "\n");
@@ -231,7 +231,7 @@ make_signature(const OssToSign *what, const OssText *request,
  * out keeps nothing of it.
  */
 static bool
-finish(OssText *out, size_t start, bool ok)
+finish_signature(OssText *out, size_t start, bool ok)
 {
 	oss_canonical_wipe();
 	oss_text_wipe(&to_sign);
@@ -274,7 +274,7 @@ oss_sign_header(OssText *out, const OssToSign *what,
 		make_signature(what, canonical.request, who, cache, signature);
 	if (ok)
 		add_authorization(out, what, who, canonical.additional, signature);
-	return finish(out, start, ok);
+	return finish_signature(out, start, ok);
 }
 
 /* Build the canonical request of the URL form. */
@@ -322,7 +322,7 @@ oss_sign_query(OssText *out, const OssToSign *what,
 		oss_text_adds(out, "&x-oss-signature=");
 		add_hex(out, signature);
 	}
-	return finish(out, start, ok);
+	return finish_signature(out, start, ok);
 }
 
 /* Append the canonical request of the header form. */
@@ -336,7 +336,7 @@ oss_canonical_request(OssText *out, const OssToSign *what)
 	ok = oss_canonical_build(what, NULL, 0, &canonical);
 	if (ok)
 		oss_text_add(out, canonical.request->data, canonical.request->len);
-	return finish(out, start, ok);
+	return finish_signature(out, start, ok);
 }
 
 /* Append the canonical request of the URL form. */
@@ -351,7 +351,7 @@ oss_canonical_query_request(OssText *out, const OssToSign *what,
 	ok = build_for_url(what, who, expires, &canonical);
 	if (ok)
 		oss_text_add(out, canonical.request->data, canonical.request->len);
-	return finish(out, start, ok);
+	return finish_signature(out, start, ok);
 }
 
 /* Append name=value pairs escaped and joined with '&'. */

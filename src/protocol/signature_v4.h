@@ -6,8 +6,8 @@
  * README.md 1 and 2; vectors: test/unit/v4-vectors.json.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_SIGN_H
-#define OSS_SIGN_H
+#ifndef OSS_SIGNATURE_V4_H
+#define OSS_SIGNATURE_V4_H
 
 #include <time.h>
 
@@ -114,4 +114,4 @@ extern bool oss_canonical_query_request(OssText *out, const OssToSign *what,
 										const OssCredentials *who,
 										long expires);
 
-#endif							/* OSS_SIGN_H */
+#endif							/* OSS_SIGNATURE_V4_H */

@@ -17,7 +17,7 @@
 #include "spi/statement.h"
 #include "utils/builtins.h"
 
-PG_FUNCTION_INFO_V1(oss_enqueue);
+PG_FUNCTION_INFO_V1(oss_labels_enqueue);
 
 static OssPlan insert_job = {
 	"INSERT INTO oss_labels.job "
@@ -47,7 +47,7 @@ check_arguments(FunctionCallInfo fcinfo)
 
 /* Insert a job; returns its number. */
 static int64
-insert(FunctionCallInfo fcinfo, const ForeignServer *server)
+insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 {
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
 	Datum		values[10];
@@ -80,7 +80,7 @@ insert(FunctionCallInfo fcinfo, const ForeignServer *server)
 
 /* oss_labels.enqueue(bucket, key, thr, version_id, server, priority) */
 Datum
-oss_enqueue(PG_FUNCTION_ARGS)
+oss_labels_enqueue(PG_FUNCTION_ARGS)
 {
 	const char *name = NULL;
 	int64		job_id;
@@ -92,7 +92,7 @@ oss_enqueue(PG_FUNCTION_ARGS)
 		oss_check_priority(PG_GETARG_INT32(5));
 	if (!PG_ARGISNULL(4))
 		name = NameStr(*PG_GETARG_NAME(4));
-	job_id = insert(fcinfo, GetForeignServer(oss_server_oid(name, GetUserId())));
+	job_id = insert_one_job(fcinfo, GetForeignServer(oss_server_oid(name, GetUserId())));
 	oss_wake_at_commit();
 	oss_notice_no_worker();
 	PG_RETURN_INT64(job_id);

@@ -160,12 +160,12 @@ static OssPlan list_pauses = {
 	"SELECT oss_labels.server_of(origin, server_id, server), role, bucket"
 	" FROM (SELECT *,"
 	" oss_labels.role_of(origin, requester, requester_name) AS role"
-	" FROM oss_labels.halted) p WHERE requester IS NULL OR role IS NOT NULL",
+	" FROM oss_labels.pause) p WHERE requester IS NULL OR role IS NOT NULL",
 	0, {0}
 };
 
 static OssPlan add_pause = {
-	"INSERT INTO oss_labels.halted"
+	"INSERT INTO oss_labels.pause"
 	" (server, requester, requester_name, origin, bucket, automatic,"
 	" \"sqlstate\", reason, seen, server_id, lasts) "
 	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8,"
@@ -176,8 +176,8 @@ static OssPlan add_pause = {
 
 /* One that somebody is about to take away is not waited for. */
 static OssPlan expire_pauses = {
-	"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
-	"SELECT p.ctid FROM oss_labels.halted p WHERE p.automatic AND ("
+	"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.pause p WHERE p.automatic AND ("
 	"p.since NOT BETWEEN clock_timestamp() - p.lasts"
 	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
 	" oss_labels.fingerprint(oss_labels.server_of(p.origin, p.server_id, p.server),"
@@ -188,7 +188,7 @@ static OssPlan expire_pauses = {
 
 /* Return a column of a row of the result. */
 static Datum
-column(uint64 row, int i, bool *isnull)
+job_column(uint64 row, int i, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
 						 isnull);
@@ -196,10 +196,10 @@ column(uint64 row, int i, bool *isnull)
 
 /* Return a text column as a string in CurrentMemoryContext, or NULL. */
 static char *
-string_column(uint64 row, int i)
+job_string_column(uint64 row, int i)
 {
 	bool		isnull;
-	Datum		value = column(row, i, &isnull);
+	Datum		value = job_column(row, i, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -309,7 +309,7 @@ take_ids(OssJob **jobs, int n)
 		bool		isnull;
 
 		CHECK_FOR_INTERRUPTS();
-		found = lappend(found, find_job(jobs, n, DatumGetInt64(column(i, 1, &isnull))));
+		found = lappend(found, find_job(jobs, n, DatumGetInt64(job_column(i, 1, &isnull))));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return found;
@@ -512,11 +512,11 @@ oss_pause_list(void)
 		OssPause   *pause = palloc0(sizeof(OssPause));
 		bool		isnull;
 
-		pause->server = string_column(i, 1);
-		pause->requester = DatumGetObjectId(column(i, 2, &isnull));
+		pause->server = job_string_column(i, 1);
+		pause->requester = DatumGetObjectId(job_column(i, 2, &isnull));
 		if (isnull)
 			pause->requester = InvalidOid;
-		pause->bucket = string_column(i, 3);
+		pause->bucket = job_string_column(i, 3);
 		pauses = lappend(pauses, pause);
 	}
 	SPI_freetuptable(SPI_tuptable);

@@ -18,7 +18,7 @@
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
-struct DrainLane;
+struct DispatchLane;
 
 /* What becomes of a job when it is settled. */
 typedef enum OssVerdict
@@ -74,8 +74,9 @@ typedef struct OssReason
 typedef struct OssJob
 {
 	MemoryContext context;
-	dlist_node	node;			/* in one of its server's or the drain's lists */
-	struct DrainLane *lane;
+	dlist_node	node;			/* in one of its server's or the dispatcher's
+								 * lists */
+	struct DispatchLane *lane;
 	struct OssJob *followers;	/* linked by their own next */
 	int			nfollowers;
 	struct OssJob *next;
@@ -104,7 +105,7 @@ typedef struct OssJob
 	OssServer  *target;			/* pinned; NULL until resolved */
 	OssRequest *request;
 	TimestampTz started_at;
-	int64		sent_at;		/* the same by http_clock_us() */
+	int64		sent_at;		/* the same by oss_clock_us() */
 	bool		suspect;		/* others are answered, it was throttled: that
 								 * says nothing of the bucket */
 

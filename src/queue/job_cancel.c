@@ -94,7 +94,7 @@ oss_job_cancel_begin(Oid source)
 
 /* Return the table that a job came from, or InvalidOid. */
 static Oid
-source_of(const OssJobCancel *cancel, HeapTuple tuple)
+source_of_job(const OssJobCancel *cancel, HeapTuple tuple)
 {
 	TupleDesc	desc = RelationGetDescr(cancel->job);
 	bool		no_source;
@@ -167,7 +167,7 @@ oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (is_related(cancel, source_of(cancel, tuple)) &&
+		if (is_related(cancel, source_of_job(cancel, tuple)) &&
 			delete_job(cancel, &tuple->t_self))
 			break;
 	}
@@ -190,7 +190,7 @@ oss_job_cancel_all(OssJobCancel *cancel)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (source_of(cancel, tuple) == cancel->source)
+		if (source_of_job(cancel, tuple) == cancel->source)
 			(void) delete_job(cancel, &tuple->t_self);
 	}
 	systable_endscan(scan);

@@ -260,7 +260,7 @@ oss_job_insert_begin(const OssJobCommon *common, const char **why)
 
 /* Write the rows of both tables. */
 static void
-flush(OssJobInsert *insert)
+flush_jobs(OssJobInsert *insert)
 {
 	Target	   *targets[] = {&insert->job, &insert->failed};
 	MemoryContext old = MemoryContextSwitchTo(insert->context);
@@ -278,7 +278,7 @@ flush(OssJobInsert *insert)
 
 /* Return a text of at most so many bytes. */
 static Datum
-clip(Datum value, int max)
+clip_text(Datum value, int max)
 {
 	char	   *data = VARDATA_ANY(DatumGetPointer(value));
 	int			length = VARSIZE_ANY_EXHDR(DatumGetPointer(value));
@@ -311,9 +311,9 @@ add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
 	row->values[target->job_id] =
 		Int64GetDatum(nextval_internal(insert->sequence, false));
 	row->nulls[target->job_id] = false;
-	row->values[target->bucket] = clip(bucket, MAX_BUCKET);
+	row->values[target->bucket] = clip_text(bucket, MAX_BUCKET);
 	row->nulls[target->bucket] = false;
-	row->values[target->key] = clip(key, MAX_KEY);
+	row->values[target->key] = clip_text(key, MAX_KEY);
 	row->nulls[target->key] = false;
 	return row;
 }
@@ -352,7 +352,7 @@ oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key)
 	MemoryContextSwitchTo(old);
 	insert->inserted++;
 	if (insert->job.n == ROWS)
-		flush(insert);
+		flush_jobs(insert);
 }
 
 /* Insert a job into failed_job. */
@@ -382,7 +382,7 @@ oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
 	}
 	MemoryContextSwitchTo(old);
 	if (target->n == ROWS)
-		flush(insert);
+		flush_jobs(insert);
 }
 
 /* Write what is left. */
@@ -391,7 +391,7 @@ oss_job_insert_end(OssJobInsert *insert)
 {
 	uint64		inserted = insert->inserted;
 
-	flush(insert);
+	flush_jobs(insert);
 	CommandCounterIncrement();
 	relation_close(insert->job.relation, NoLock);
 	if (insert->failed.relation)

@@ -18,20 +18,20 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(oss_pause);
-PG_FUNCTION_INFO_V1(oss_resume);
-PG_FUNCTION_INFO_V1(oss_retry_failed);
-PG_FUNCTION_INFO_V1(oss_announce);
+PG_FUNCTION_INFO_V1(oss_labels_pause);
+PG_FUNCTION_INFO_V1(oss_labels_resume);
+PG_FUNCTION_INFO_V1(oss_labels_retry_failed);
+PG_FUNCTION_INFO_V1(oss_labels_announce);
 
 static OssPlan insert_pause = {
-	"INSERT INTO oss_labels.halted (server, automatic, reason, server_id) "
+	"INSERT INTO oss_labels.pause (server, automatic, reason, server_id) "
 	"VALUES ($1, false, pg_catalog.format('paused by %s', $2), $3) "
 	"ON CONFLICT DO NOTHING",
 	3, {TEXTOID, TEXTOID, OIDOID}
 };
 
 static OssPlan delete_pause = {
-	"DELETE FROM oss_labels.halted"
+	"DELETE FROM oss_labels.pause"
 	" WHERE oss_labels.server_of(origin, server_id, server) IS NOT DISTINCT FROM $1",
 	1, {TEXTOID}
 };
@@ -71,7 +71,7 @@ static OssPlan retry_jobs = {
 
 /* Execute a plan as the extension's owner; returns the number of rows. */
 static uint64
-execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
+execute_admin(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
 	OssStatementState state;
 	uint64		rows;
@@ -88,7 +88,7 @@ execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 
 /* oss_labels.pause(server) */
 Datum
-oss_pause(PG_FUNCTION_ARGS)
+oss_labels_pause(PG_FUNCTION_ARGS)
 {
 	Datum		values[3];
 	char		nulls[3];
@@ -103,7 +103,7 @@ oss_pause(PG_FUNCTION_ARGS)
 	oss_arg(values, nulls, 1,
 			CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), false);
 	oss_arg(values, nulls, 2, ObjectIdGetDatum(serverid), false);
-	(void) execute(&insert_pause, values, nulls, SPI_OK_INSERT);
+	(void) execute_admin(&insert_pause, values, nulls, SPI_OK_INSERT);
 	PG_RETURN_VOID();
 }
 
@@ -122,7 +122,7 @@ accept_copy(void)
 
 /* oss_labels.resume(server) */
 Datum
-oss_resume(PG_FUNCTION_ARGS)
+oss_labels_resume(PG_FUNCTION_ARGS)
 {
 	Datum		value = (Datum) 0;
 	char		null = 'n';
@@ -136,8 +136,8 @@ oss_resume(PG_FUNCTION_ARGS)
 		null = ' ';
 		serverid = get_foreign_server_oid(name, true);
 	}
-	(void) execute(&delete_pause, &value, &null, SPI_OK_DELETE);
-	(void) execute(&end_rests, &value, &null, SPI_OK_UPDATE);
+	(void) execute_admin(&delete_pause, &value, &null, SPI_OK_DELETE);
+	(void) execute_admin(&end_rests, &value, &null, SPI_OK_UPDATE);
 	if (null == 'n')
 		accept_copy();
 
@@ -149,7 +149,7 @@ oss_resume(PG_FUNCTION_ARGS)
 
 /* oss_labels.retry_failed(server, bucket, code, younger_than) */
 Datum
-oss_retry_failed(PG_FUNCTION_ARGS)
+oss_labels_retry_failed(PG_FUNCTION_ARGS)
 {
 	Datum		values[7];
 	char		nulls[7];
@@ -163,7 +163,7 @@ oss_retry_failed(PG_FUNCTION_ARGS)
 	oss_arg(values, nulls, 5, BoolGetDatum(has_privs_of_role(GetUserId(),
 															 oss_extension_owner())), false);
 	oss_arg(values, nulls, 6, BoolGetDatum(oss_may_prioritize(GetUserId())), false);
-	rows = execute(&retry_jobs, values, nulls, SPI_OK_INSERT);
+	rows = execute_admin(&retry_jobs, values, nulls, SPI_OK_INSERT);
 	if (rows > 0)
 		oss_notice_no_worker();
 	PG_RETURN_INT64((int64) rows);
@@ -171,7 +171,7 @@ oss_retry_failed(PG_FUNCTION_ARGS)
 
 /* oss_labels.announce() */
 Datum
-oss_announce(PG_FUNCTION_ARGS)
+oss_labels_announce(PG_FUNCTION_ARGS)
 {
 	oss_wake_at_commit();
 	PG_RETURN_VOID();

@@ -2,7 +2,7 @@
  * worker_slot.c
  *	  One slot per database in shared memory, and the wake-up at commit.
  *
- * Locking: oss_shared->lock guards everything but the wake flags, which are
+ * Locking: oss_worker_shmem->lock guards everything but the wake flags, which are
  * atomic so that a committing transaction writes only when nobody woke the
  * worker before.  Nothing is done while holding the lock that can wait.
  *-------------------------------------------------------------------------
@@ -21,7 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-OssShared  *oss_shared = NULL;
+OssWorkerShmem *oss_worker_shmem = NULL;
 
 static shmem_request_hook_type previous_request_hook;
 static shmem_startup_hook_type previous_startup_hook;
@@ -47,10 +47,10 @@ request_shared_memory(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssShared)),
-									oss_flow_shared_size()));
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssWorkerShmem)),
+									oss_rate_shared_size()));
 	RequestAddinShmemSpace(oss_clock_shared_size());
-	credential_cache_shared_request();
+	oss_credential_cache_shared_request();
 	RequestNamedLWLockTranche("oss_labels", 1);
 }
 
@@ -63,21 +63,21 @@ start_shared_memory(void)
 	if (previous_startup_hook)
 		previous_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	oss_shared = ShmemInitStruct("oss_labels", sizeof(OssShared), &found);
+	oss_worker_shmem = ShmemInitStruct("oss_labels", sizeof(OssWorkerShmem), &found);
 	if (!found)
 	{
-		memset(oss_shared, 0, sizeof(OssShared));
-		pg_atomic_init_u32(&oss_shared->waiting, 0);
-		oss_shared->lock = &GetNamedLWLockTranche("oss_labels")->lock;
+		memset(oss_worker_shmem, 0, sizeof(OssWorkerShmem));
+		pg_atomic_init_u32(&oss_worker_shmem->waiting, 0);
+		oss_worker_shmem->lock = &GetNamedLWLockTranche("oss_labels")->lock;
 		for (int i = 0; i < OSS_MAX_SLOTS; i++)
 		{
-			pg_atomic_init_u32(&oss_shared->slots[i].wake, 0);
-			pg_atomic_init_u32(&oss_shared->slots[i].recheck, 0);
+			pg_atomic_init_u32(&oss_worker_shmem->slots[i].wake, 0);
+			pg_atomic_init_u32(&oss_worker_shmem->slots[i].recheck, 0);
 		}
 	}
-	oss_flow_shared_start();
+	oss_rate_shared_start();
 	oss_clock_shared_start();
-	credential_cache_shared_start();
+	oss_credential_cache_shared_start();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -88,15 +88,15 @@ oss_slot_find(Oid dbid)
 	/* a session asks for its own database's at each commit that enqueues */
 	static int	last = 0;
 
-	Assert(LWLockHeldByMe(oss_shared->lock));
-	if (oss_shared->slots[last].dbid == dbid)
-		return &oss_shared->slots[last];
+	Assert(LWLockHeldByMe(oss_worker_shmem->lock));
+	if (oss_worker_shmem->slots[last].dbid == dbid)
+		return &oss_worker_shmem->slots[last];
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		if (oss_shared->slots[i].dbid == dbid)
+		if (oss_worker_shmem->slots[i].dbid == dbid)
 		{
 			last = i;
-			return &oss_shared->slots[i];
+			return &oss_worker_shmem->slots[i];
 		}
 	}
 	return NULL;
@@ -109,7 +109,7 @@ oss_slot_find(Oid dbid)
 static TimestampTz
 wanted_again(OssSlot *slot)
 {
-	if (slot->pid != 0 || slot->held > 0 || slot->foreground > 0 ||
+	if (slot->pid != 0 || slot->ddl_holds > 0 || slot->foreground > 0 ||
 		pg_atomic_read_u32(&slot->wake) != 0)
 		return DT_NOBEGIN;
 	switch (slot->state)
@@ -131,18 +131,18 @@ wanted_again(OssSlot *slot)
  * where nothing is to be done for the longest time.
  */
 static OssSlot *
-take_slot(void)
+take_idle_slot(void)
 {
 	OssSlot    *best = NULL;
 	TimestampTz best_at = GetCurrentTimestamp();
 
 	for (int i = 0; i < OSS_MAX_SLOTS && best_at != DT_NOEND; i++)
 	{
-		TimestampTz at = wanted_again(&oss_shared->slots[i]);
+		TimestampTz at = wanted_again(&oss_worker_shmem->slots[i]);
 
 		if (at > best_at)
 		{
-			best = &oss_shared->slots[i];
+			best = &oss_worker_shmem->slots[i];
 			best_at = at;
 		}
 	}
@@ -160,11 +160,11 @@ oss_slot_make(Oid dbid)
 		return slot;
 	slot = oss_slot_find(InvalidOid);
 	if (slot == NULL)
-		slot = take_slot();
+		slot = take_idle_slot();
 	if (slot == NULL)
 		return NULL;
 	slot->dbid = dbid;
-	slot->held = 0;
+	slot->ddl_holds = 0;
 	slot->foreground = 0;
 	slot->failures = 0;
 	slot->pid = 0;
@@ -194,12 +194,12 @@ oss_slot_set_state(OssSlot *slot, OssSlotState state)
 void
 oss_wake_launcher(void)
 {
-	if (oss_shared == NULL)
+	if (oss_worker_shmem == NULL)
 		return;
-	LWLockAcquire(oss_shared->lock, LW_SHARED);
-	if (oss_shared->launcher_latch)
-		SetLatch(oss_shared->launcher_latch);
-	LWLockRelease(oss_shared->lock);
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
+	if (oss_worker_shmem->launcher_latch)
+		SetLatch(oss_worker_shmem->launcher_latch);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* Wake the worker of this database, or the launcher to start one. */
@@ -208,41 +208,41 @@ wake_worker(void)
 {
 	OssSlot    *slot;
 
-	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
 	slot = oss_slot_find(MyDatabaseId);
 	if (slot == NULL)
 	{
 		/* New to us: the launcher must not trust what it saw before. */
-		LWLockRelease(oss_shared->lock);
-		LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+		LWLockRelease(oss_worker_shmem->lock);
+		LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 		slot = oss_slot_make(MyDatabaseId);
 	}
 	if (slot == NULL)
 	{
 		/* the launcher finds out which database that was */
-		oss_shared->wake_lost = true;
-		if (oss_shared->launcher_latch)
-			SetLatch(oss_shared->launcher_latch);
+		oss_worker_shmem->wake_lost = true;
+		if (oss_worker_shmem->launcher_latch)
+			SetLatch(oss_worker_shmem->launcher_latch);
 	}
 	else if (pg_atomic_exchange_u32(&slot->wake, 1) == 0)
 	{
 		if (slot->latch)
 			SetLatch(slot->latch);
-		else if (oss_shared->launcher_latch)
-			SetLatch(oss_shared->launcher_latch);
+		else if (oss_worker_shmem->launcher_latch)
+			SetLatch(oss_worker_shmem->launcher_latch);
 	}
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* Have the launcher list the databases again. */
 static void
-list_databases(void)
+ask_for_databases(void)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	oss_shared->new_databases = true;
-	if (oss_shared->launcher_latch)
-		SetLatch(oss_shared->launcher_latch);
-	LWLockRelease(oss_shared->lock);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+	oss_worker_shmem->new_databases = true;
+	if (oss_worker_shmem->launcher_latch)
+		SetLatch(oss_worker_shmem->launcher_latch);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* End holds and learned rates of what this transaction resumed or altered. */
@@ -252,17 +252,17 @@ resume_flow(void)
 	ListCell   *cell;
 
 	foreach(cell, resume_pending)
-		oss_flow_resume(lfirst_oid(cell), NULL);
+		oss_rate_resume(lfirst_oid(cell), NULL);
 }
 
 /* Have the workers look at their setting again. */
 void
 oss_slots_recheck(void)
 {
-	Assert(LWLockHeldByMeInMode(oss_shared->lock, LW_EXCLUSIVE));
+	Assert(LWLockHeldByMeInMode(oss_worker_shmem->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		OssSlot    *slot = &oss_shared->slots[i];
+		OssSlot    *slot = &oss_worker_shmem->slots[i];
 
 		if (!OidIsValid(slot->dbid))
 			continue;
@@ -272,17 +272,17 @@ oss_slots_recheck(void)
 		if (slot->latch)
 			SetLatch(slot->latch);
 	}
-	if (oss_shared->launcher_latch)
-		SetLatch(oss_shared->launcher_latch);
+	if (oss_worker_shmem->launcher_latch)
+		SetLatch(oss_worker_shmem->launcher_latch);
 }
 
 /* The same with the lock. */
 static void
-recheck(void)
+recheck_workers(void)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	oss_slots_recheck();
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /*
@@ -293,18 +293,18 @@ recheck(void)
  * transaction enqueued is announced by COMMIT PREPARED.
  */
 static void
-at_transaction_end(XactEvent event, void *arg)
+tell_at_commit(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
 			resume_flow();
-			if (wake_pending && oss_shared)
+			if (wake_pending && oss_worker_shmem)
 				wake_worker();
-			if (list_pending && oss_shared)
-				list_databases();
-			if (recheck_pending && oss_shared)
-				recheck();
+			if (list_pending && oss_worker_shmem)
+				ask_for_databases();
+			if (recheck_pending && oss_worker_shmem)
+				recheck_workers();
 			wake_pending = list_pending = recheck_pending = false;
 			resume_pending = NIL;
 			break;
@@ -356,13 +356,13 @@ oss_foreground_count(int change)
 {
 	OssSlot    *slot;
 
-	if (oss_shared == NULL)
+	if (oss_worker_shmem == NULL)
 		return;
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	slot = oss_slot_make(MyDatabaseId);
 	if (slot)
 		slot->foreground = Max(slot->foreground + change, 0);
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* Is anybody in process_queue()? */
@@ -372,12 +372,12 @@ oss_foreground_any(void)
 	OssSlot    *slot;
 	bool		any;
 
-	if (oss_shared == NULL)
+	if (oss_worker_shmem == NULL)
 		return true;
-	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
 	slot = oss_slot_find(MyDatabaseId);
 	any = slot == NULL || slot->foreground > 0;
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 	return any;
 }
 
@@ -422,9 +422,9 @@ oss_slot_state_name(OssSlotState state)
 
 /* Reserve shared memory and register the callbacks. */
 void
-oss_shared_init(void)
+oss_worker_shmem_init(void)
 {
-	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterXactCallback(tell_at_commit, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	previous_request_hook = shmem_request_hook;
@@ -439,7 +439,7 @@ oss_notice_no_worker(void)
 {
 	static bool said = false;
 
-	if (oss_shared || said)
+	if (oss_worker_shmem || said)
 		return;
 	said = true;
 	ereport(NOTICE,

@@ -7,8 +7,8 @@
  * that need no lock then do nothing.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_SHARED_H
-#define OSS_SHARED_H
+#ifndef OSS_WORKER_SLOT_H
+#define OSS_WORKER_SLOT_H
 
 #include "postgres.h"
 
@@ -47,7 +47,7 @@ typedef struct OssSlot
 {
 	Oid			dbid;			/* InvalidOid: free */
 	OssSlotState state;
-	int			held;			/* DDL that wants no worker here */
+	int			ddl_holds;		/* DDL that wants no worker here */
 	int			failures;		/* in a row */
 	pid_t		pid;
 	Latch	   *latch;
@@ -60,7 +60,7 @@ typedef struct OssSlot
 	char		last_error[256];
 } OssSlot;
 
-typedef struct OssShared
+typedef struct OssWorkerShmem
 {
 	LWLock	   *lock;
 	pid_t		launcher_pid;
@@ -70,13 +70,13 @@ typedef struct OssShared
 	bool		wake_lost;		/* one without a slot was woken */
 	pg_atomic_uint32 waiting;	/* slots that have long waited for a process */
 	OssSlot		slots[OSS_MAX_SLOTS];
-} OssShared;
+} OssWorkerShmem;
 
 /* The shared memory, or NULL when the library was not preloaded. */
-extern OssShared *oss_shared;
+extern OssWorkerShmem *oss_worker_shmem;
 
 /* Reserve shared memory and register the callbacks; from _PG_init. */
-extern void oss_shared_init(void);
+extern void oss_worker_shmem_init(void);
 
 /* Find the slot of a database; the lock must be held.  NULL: none. */
 extern OssSlot *oss_slot_find(Oid dbid);
@@ -132,4 +132,4 @@ extern void oss_notice_no_worker(void);
 /* Name of a state, for the view. */
 extern const char *oss_slot_state_name(OssSlotState state);
 
-#endif							/* OSS_SHARED_H */
+#endif							/* OSS_WORKER_SLOT_H */

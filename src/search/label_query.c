@@ -17,13 +17,13 @@
 #include "search/label_query.h"
 #include "utils/builtins.h"
 
-PG_FUNCTION_INFO_V1(oss_label_query_in);
-PG_FUNCTION_INFO_V1(oss_label_query_out);
-PG_FUNCTION_INFO_V1(oss_label_query_recv);
-PG_FUNCTION_INFO_V1(oss_label_query_send);
-PG_FUNCTION_INFO_V1(oss_label_query_and);
-PG_FUNCTION_INFO_V1(oss_label_query_or);
-PG_FUNCTION_INFO_V1(oss_label_query_not);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_in);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_out);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_recv);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_send);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_and);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_or);
+PG_FUNCTION_INFO_V1(oss_labels_label_query_not);
 
 /* What is wrong with a text, and where: at byte at of text. */
 typedef struct LabelQueryProblem
@@ -61,7 +61,7 @@ is_word_byte(char c)
 
 /* Skip white space and return what comes next. */
 static char
-peek(Parser *parser)
+peek_byte(Parser *parser)
 {
 	while (is_space(*parser->p))
 		parser->p++;
@@ -70,7 +70,7 @@ peek(Parser *parser)
 
 /* Note what is wrong at a place, and return NULL. */
 static void *
-refuse(Parser *parser, const char *at, const char *message)
+refuse_query(Parser *parser, const char *at, const char *message)
 {
 	parser->problem->message = message;
 	parser->problem->at = at - parser->problem->text;
@@ -101,7 +101,7 @@ parse_quoted(Parser *parser)
 		int			len = pg_mblen(parser->p);
 
 		if (*parser->p == '\0')
-			return refuse(parser, begin, "unterminated quoted label");
+			return refuse_query(parser, begin, "unterminated quoted label");
 		if (*parser->p == quote && parser->p[1] != quote)
 			break;
 		if (*parser->p == quote)
@@ -111,7 +111,7 @@ parse_quoted(Parser *parser)
 	}
 	parser->p++;
 	if (name.len == 0)
-		return refuse(parser, begin, "empty label");
+		return refuse_query(parser, begin, "empty label");
 	return name.data;
 }
 
@@ -120,7 +120,7 @@ static char *
 parse_name(Parser *parser)
 {
 	const char *begin;
-	char		c = peek(parser);
+	char		c = peek_byte(parser);
 
 	if (c == '"' || c == '\'')
 		return parse_quoted(parser);
@@ -128,8 +128,8 @@ parse_name(Parser *parser)
 	while (is_word_byte(*parser->p))
 		parser->p += pg_mblen(parser->p);
 	if (parser->p == begin)
-		return refuse(parser, begin, c == '\0' ? "label expected at the end" :
-					  "label expected");
+		return refuse_query(parser, begin, c == '\0' ? "label expected at the end" :
+							"label expected");
 	return pnstrdup(begin, parser->p - begin);
 }
 
@@ -137,7 +137,7 @@ parse_name(Parser *parser)
 static bool
 parse_number(Parser *parser, double *number)
 {
-	const char *begin = (peek(parser), parser->p);
+	const char *begin = (peek_byte(parser), parser->p);
 	char	   *end;
 
 	if (!(*begin >= '0' && *begin <= '9') && *begin != '.')
@@ -155,15 +155,15 @@ parse_threshold(Parser *parser, LabelQueryNode *term)
 {
 	const char *begin;
 
-	if (peek(parser) != ':')
+	if (peek_byte(parser) != ':')
 		return true;
 	parser->p++;
-	(void) peek(parser);
+	(void) peek_byte(parser);
 	begin = parser->p;
 	if (!parse_number(parser, &term->min))
-		(void) refuse(parser, begin, "confidence expected after \":\"");
+		(void) refuse_query(parser, begin, "confidence expected after \":\"");
 	else if (!(term->min >= 0 && term->min <= 1))
-		(void) refuse(parser, begin, "confidence must be from 0 to 1");
+		(void) refuse_query(parser, begin, "confidence must be from 0 to 1");
 	else
 		term->has_min = true;
 	return term->has_min;
@@ -177,7 +177,7 @@ is_parent_keyword(Parser *parser, const char *begin)
 	double		number;
 
 	if (parser->p - begin != strlen("parent") ||
-		strncmp(begin, "parent", strlen("parent")) != 0 || peek(&ahead) != ':')
+		strncmp(begin, "parent", strlen("parent")) != 0 || peek_byte(&ahead) != ':')
 		return false;
 	ahead.p++;
 	return !parse_number(&ahead, &number);
@@ -188,12 +188,12 @@ static LabelQueryNode *
 parse_term(Parser *parser)
 {
 	LabelQueryNode *term = make_node(LABEL_QUERY_TERM);
-	const char *begin = (peek(parser), parser->p);
+	const char *begin = (peek_byte(parser), parser->p);
 
 	term->name = parse_name(parser);
 	if (term->name != NULL && is_parent_keyword(parser, begin))
 	{
-		(void) peek(parser);
+		(void) peek_byte(parser);
 		parser->p++;
 		term->parent = true;
 		term->name = parse_name(parser);
@@ -212,7 +212,7 @@ parse_factor(Parser *parser)
 	const char *begin;
 
 	check_stack_depth();
-	switch (peek(parser))
+	switch (peek_byte(parser))
 	{
 		case '!':
 			parser->p++;
@@ -227,10 +227,10 @@ parse_factor(Parser *parser)
 			node = parse_or(parser);
 			if (node == NULL)
 				return NULL;
-			if (peek(parser) != ')')
+			if (peek_byte(parser) != ')')
 				return *parser->p == '\0' ?
-					refuse(parser, begin, "parenthesis is not closed") :
-					refuse(parser, parser->p, "\"&\", \"|\" or \")\" expected");
+					refuse_query(parser, begin, "parenthesis is not closed") :
+					refuse_query(parser, parser->p, "\"&\", \"|\" or \")\" expected");
 			parser->p++;
 			return node;
 		default:
@@ -253,7 +253,7 @@ parse_joined(Parser *parser, LabelQueryKind kind, char operator,
 			return NULL;
 		node->args = arg->kind == kind ? list_concat(node->args, arg->args) :
 			lappend(node->args, arg);
-		if (peek(parser) != operator)
+		if (peek_byte(parser) != operator)
 			break;
 		parser->p++;
 	}
@@ -279,7 +279,7 @@ parse_or(Parser *parser)
  * 54001 when it is nested too deeply.
  */
 static LabelQueryNode *
-parse(const char *text, LabelQueryProblem *problem)
+parse_query(const char *text, LabelQueryProblem *problem)
 {
 	Parser		parser = {text, problem};
 	LabelQueryNode *node;
@@ -287,19 +287,19 @@ parse(const char *text, LabelQueryProblem *problem)
 	problem->text = text;
 	problem->message = NULL;
 	node = parse_or(&parser);
-	if (node != NULL && peek(&parser) != '\0')
-		return refuse(&parser, parser.p, *parser.p == ')' ?
-					  "parenthesis was never opened" : "\"&\" or \"|\" expected");
+	if (node != NULL && peek_byte(&parser) != '\0')
+		return refuse_query(&parser, parser.p, *parser.p == ')' ?
+							"parenthesis was never opened" : "\"&\" or \"|\" expected");
 	return node;
 }
 
 /* Parse a value of the type. */
 LabelQueryNode *
-label_query_get(const struct varlena *value)
+oss_label_query_get(const struct varlena *value)
 {
 	LabelQueryProblem problem = {0};
-	LabelQueryNode *node = parse(text_to_cstring((const text *) value),
-								 &problem);
+	LabelQueryNode *node = parse_query(text_to_cstring((const text *) value),
+									   &problem);
 
 	if (node == NULL)
 		ereport(ERROR,
@@ -380,7 +380,7 @@ print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
 
 /* Write a query. */
 static char *
-print(const LabelQueryNode *node)
+print_query(const LabelQueryNode *node)
 {
 	StringInfoData out;
 
@@ -419,10 +419,10 @@ show_place(const LabelQueryProblem *problem)
 
 /* Make a value from a text that somebody gave. */
 static Datum
-make_value(const char *text, Node *escontext)
+make_query_value(const char *text, Node *escontext)
 {
 	LabelQueryProblem problem = {0};
-	LabelQueryNode *node = parse(text, &problem);
+	LabelQueryNode *node = parse_query(text, &problem);
 
 	if (node == NULL)
 		oss_ereturn(escontext, (Datum) 0,
@@ -432,37 +432,37 @@ make_value(const char *text, Node *escontext)
 							problem.message),
 					 errdetail("Here:\n%s", show_place(&problem)),
 					 errhint("Labels are joined with & | ! and parentheses, as in: Beach & (Sunset | \"Blue Sky\":0.9) & !parent:Person")));
-	return CStringGetTextDatum(print(node));
+	return CStringGetTextDatum(print_query(node));
 }
 
 /* The type's input function. */
 Datum
-oss_label_query_in(PG_FUNCTION_ARGS)
+oss_labels_label_query_in(PG_FUNCTION_ARGS)
 {
-	return make_value(PG_GETARG_CSTRING(0), fcinfo->context);
+	return make_query_value(PG_GETARG_CSTRING(0), fcinfo->context);
 }
 
 /* The type's output function. */
 Datum
-oss_label_query_out(PG_FUNCTION_ARGS)
+oss_labels_label_query_out(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_CSTRING(TextDatumGetCString(PG_GETARG_DATUM(0)));
 }
 
 /* The type's binary input function. */
 Datum
-oss_label_query_recv(PG_FUNCTION_ARGS)
+oss_labels_label_query_recv(PG_FUNCTION_ARGS)
 {
 	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
 	int			len;
 
-	return make_value(pq_getmsgtext(message, message->len - message->cursor,
-									&len), NULL);
+	return make_query_value(pq_getmsgtext(message, message->len - message->cursor,
+										  &len), NULL);
 }
 
 /* The type's binary output function. */
 Datum
-oss_label_query_send(PG_FUNCTION_ARGS)
+oss_labels_label_query_send(PG_FUNCTION_ARGS)
 {
 	StringInfoData message;
 	text	   *value = PG_GETARG_TEXT_PP(0);
@@ -476,29 +476,29 @@ oss_label_query_send(PG_FUNCTION_ARGS)
 static Datum
 join_queries(FunctionCallInfo fcinfo, const char *operator)
 {
-	return make_value(psprintf("(%s) %s (%s)",
-							   TextDatumGetCString(PG_GETARG_DATUM(0)), operator,
-							   TextDatumGetCString(PG_GETARG_DATUM(1))), NULL);
+	return make_query_value(psprintf("(%s) %s (%s)",
+									 TextDatumGetCString(PG_GETARG_DATUM(0)), operator,
+									 TextDatumGetCString(PG_GETARG_DATUM(1))), NULL);
 }
 
 /* label_query && label_query */
 Datum
-oss_label_query_and(PG_FUNCTION_ARGS)
+oss_labels_label_query_and(PG_FUNCTION_ARGS)
 {
 	return join_queries(fcinfo, "&");
 }
 
 /* label_query || label_query */
 Datum
-oss_label_query_or(PG_FUNCTION_ARGS)
+oss_labels_label_query_or(PG_FUNCTION_ARGS)
 {
 	return join_queries(fcinfo, "|");
 }
 
 /* !! label_query */
 Datum
-oss_label_query_not(PG_FUNCTION_ARGS)
+oss_labels_label_query_not(PG_FUNCTION_ARGS)
 {
-	return make_value(psprintf("!(%s)", TextDatumGetCString(PG_GETARG_DATUM(0))),
-					  NULL);
+	return make_query_value(psprintf("!(%s)", TextDatumGetCString(PG_GETARG_DATUM(0))),
+							NULL);
 }

@@ -43,6 +43,6 @@ typedef struct LabelQueryNode
 } LabelQueryNode;
 
 /* Parse a value of the type, which is known to be right. */
-extern LabelQueryNode *label_query_get(const struct varlena *value);
+extern LabelQueryNode *oss_label_query_get(const struct varlena *value);
 
 #endif							/* OSS_LABEL_QUERY_H */

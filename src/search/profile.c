@@ -74,7 +74,7 @@ oss_labels_profile_add(PG_FUNCTION_ARGS)
 	}
 
 	liking->weight += PG_GETARG_FLOAT8(4) *
-		related_weight(number_argument(fcinfo, 2), number_argument(fcinfo, 3));
+		oss_related_weight(number_argument(fcinfo, 2), number_argument(fcinfo, 3));
 	PG_RETURN_POINTER(likings);
 }
 

@@ -53,7 +53,7 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 
 #define READ_PARTS \
 	"SELECT image_id, label_name, label_confidence, centric_score " \
-	"FROM oss_labels.effective_label WHERE image_id = ANY ($1)"
+	"FROM oss_labels.effective_image_label WHERE image_id = ANY ($1)"
 
 /* A label that images have, after the house rules. */
 typedef struct KnownLabel
@@ -134,8 +134,8 @@ take_rarity(TupleTableSlot *slot, void *arg)
 
 /* Return what an argument holds, an array; nothing when it is NULL. */
 static Datum *
-elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
-		 char align, bool **nulls, int *n)
+array_elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
+			   char align, bool **nulls, int *n)
 {
 	Datum	   *values;
 
@@ -149,7 +149,7 @@ elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value
 
 /* Wish for a label; of equal ones the one that weighs most counts. */
 static void
-want(Ranking *ranking, const char *name, double weight)
+want_label(Ranking *ranking, const char *name, double weight)
 {
 	KnownLabel *label = labels_lookup(ranking->labels, unconstify(char *, name));
 
@@ -196,17 +196,17 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 	int			nweights;
 	bool	   *no_name;
 	bool	   *no_weight;
-	Datum	   *names = elements(fcinfo, 0, TEXTOID, -1, false, TYPALIGN_INT,
-								 &no_name, &nnames);
-	Datum	   *weights = elements(fcinfo, 1, FLOAT8OID, sizeof(float8),
-								   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &no_weight,
-								   &nweights);
+	Datum	   *names = array_elements(fcinfo, 0, TEXTOID, -1, false, TYPALIGN_INT,
+									   &no_name, &nnames);
+	Datum	   *weights = array_elements(fcinfo, 1, FLOAT8OID, sizeof(float8),
+										 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &no_weight,
+										 &nweights);
 
 	ranking->wanted = palloc(sizeof(KnownLabel *) * Max(nnames, 1));
 	for (int i = 0; i < Min(nnames, nweights); i++)
 	{
 		if (!no_name[i] && !no_weight[i])
-			want(ranking, TextDatumGetCString(names[i]), DatumGetFloat8(weights[i]));
+			want_label(ranking, TextDatumGetCString(names[i]), DatumGetFloat8(weights[i]));
 	}
 	scale_wish(ranking);
 }
@@ -227,7 +227,7 @@ compare_gains(const void *a, const void *b)
 
 /* Return a column of numbers, NaN for null. */
 static double
-number(const TupleTableSlot *slot, int i)
+number_of(const TupleTableSlot *slot, int i)
 {
 	return slot->tts_isnull[i] ? get_float8_nan() : DatumGetFloat8(slot->tts_values[i]);
 }
@@ -239,7 +239,7 @@ take_candidate(TupleTableSlot *slot, void *arg)
 	Ranking    *ranking = arg;
 	const KnownLabel *label = ranking->wanted[DatumGetInt64(slot->tts_values[0]) - 1];
 	int64		image_id = DatumGetInt64(slot->tts_values[1]);
-	double		confidence = number(slot, 2);
+	double		confidence = number_of(slot, 2);
 	Candidate  *candidate;
 	bool		found;
 
@@ -363,7 +363,7 @@ take_part(TupleTableSlot *slot, void *arg)
 	part = &ranking->parts[ranking->nparts++];
 	part->image_id = DatumGetInt64(slot->tts_values[0]);
 	part->label = label->number;
-	part->weight = related_weight(number(slot, 2), number(slot, 3)) * label->rarity;
+	part->weight = oss_related_weight(number_of(slot, 2), number_of(slot, 3)) * label->rarity;
 	part->wanted = label->wanted;
 }
 
@@ -381,7 +381,7 @@ read_parts(Ranking *ranking)
 
 /* Begin a ranking with the labels that there are. */
 static void
-begin(Ranking *ranking, FunctionCallInfo fcinfo)
+begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 {
 	OssArguments arguments = {0};
 
@@ -450,12 +450,12 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		ranking.most = Max(ranking.most, Min(max_rows, MOST_CANDIDATES / 2) * 2);
 	SPI_connect();
-	begin(&ranking, fcinfo);
+	begin_ranking(&ranking, fcinfo);
 	read_wish(fcinfo, &ranking);
 	find_candidates(&ranking, count_images());
 	read_parts(&ranking);
-	images = related_make_images(ranking.parts, ranking.nparts, ranking.norm, &n);
-	n = related_rank(images, n, max_rows, max_likeness);
+	images = oss_related_make_images(ranking.parts, ranking.nparts, ranking.norm, &n);
+	n = oss_related_rank(images, n, max_rows, max_likeness);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[2];

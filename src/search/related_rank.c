@@ -42,7 +42,7 @@ compare_images(const void *a, const void *b)
 
 /* Return how much a label says about its image. */
 double
-related_weight(double confidence, double centric_score)
+oss_related_weight(double confidence, double centric_score)
 {
 	return (isnan(confidence) ? 0.5 : confidence) *
 		(1 + (isnan(centric_score) ? 0.5 : centric_score)) / 2;
@@ -74,7 +74,7 @@ make_image(RelatedPart *parts, int64 n, double norm, RelatedImage *image)
 
 /* Make images of parts. */
 RelatedImage *
-related_make_images(RelatedPart *parts, int64 n, double norm, int *nimages)
+oss_related_make_images(RelatedPart *parts, int64 n, double norm, int *nimages)
 {
 	RelatedImage *images;
 	int			room = 0;
@@ -94,7 +94,7 @@ related_make_images(RelatedPart *parts, int64 n, double norm, int *nimages)
 
 /* Multiply two images' vectors. */
 static double
-multiply(const RelatedImage *a, const RelatedImage *b)
+dot_product(const RelatedImage *a, const RelatedImage *b)
 {
 	double		product = 0;
 	int			i = 0;
@@ -114,9 +114,9 @@ multiply(const RelatedImage *a, const RelatedImage *b)
 
 /* Return 1 less the distance of two images relative to the longer vector. */
 static double
-likeness(const RelatedImage *a, const RelatedImage *b)
+relative_likeness(const RelatedImage *a, const RelatedImage *b)
 {
-	double		square = a->norm * a->norm + b->norm * b->norm - 2 * multiply(a, b);
+	double		square = a->norm * a->norm + b->norm * b->norm - 2 * dot_product(a, b);
 
 	return 1 - sqrt(Max(square, 0)) / Max(a->norm, b->norm);
 }
@@ -129,7 +129,7 @@ is_double(const RelatedImage *images, int i, double max_likeness)
 		return false;
 	for (int j = 0; j < i; j++)
 	{
-		if (likeness(&images[j], &images[i]) > max_likeness)
+		if (relative_likeness(&images[j], &images[i]) > max_likeness)
 			return true;
 	}
 	return false;
@@ -137,7 +137,7 @@ is_double(const RelatedImage *images, int i, double max_likeness)
 
 /* Put the best images first. */
 int
-related_rank(RelatedImage *images, int n, int max_rows, double max_likeness)
+oss_related_rank(RelatedImage *images, int n, int max_rows, double max_likeness)
 {
 	bool	   *passed = palloc0(sizeof(bool) * Max(n, 1));
 	int			last = 0;

@@ -34,22 +34,22 @@ typedef struct RelatedImage
  * Return how much a label says about its image, 0 to 1: label_weight() of SQL.
  * NaN stands for NULL.
  */
-extern double related_weight(double confidence, double centric_score);
+extern double oss_related_weight(double confidence, double centric_score);
 
 /*
  * Make images of n parts, which are sorted; of equal labels of an image the one
  * with the greatest weight counts.  norm is the length of the wish.  Images
  * that have nothing of it are left out.  Sets *nimages.
  */
-extern RelatedImage *related_make_images(RelatedPart *parts, int64 n,
-										 double norm, int *nimages);
+extern RelatedImage *oss_related_make_images(RelatedPart *parts, int64 n,
+											 double norm, int *nimages);
 
 /*
  * Put the best max_rows images first, in order of score and then image_id, and
  * return how many there are.  Those that are more like a better one than
  * max_likeness (0 to 1; 2: any) are passed over.
  */
-extern int	related_rank(RelatedImage *images, int n, int max_rows,
-						 double max_likeness);
+extern int	oss_related_rank(RelatedImage *images, int n, int max_rows,
+							 double max_likeness);
 
 #endif							/* OSS_RELATED_RANK_H */

@@ -26,22 +26,22 @@ typedef struct Part
 	bool		absent;
 } Part;
 
-static Part evaluate(const LabelQueryNode *node);
+static Part evaluate_query(const LabelQueryNode *node);
 
 /* Return all images but those in a set, without scores. */
 static ImageSet
-others(const ImageSet *set)
+all_but(const ImageSet *set)
 {
-	ImageSet	all = read_universe();
+	ImageSet	all = oss_read_universe();
 
-	return image_set_minus(&all, set);
+	return oss_image_set_minus(&all, set);
 }
 
 /* Evaluate a "not": what it finds has no score. */
 static Part
 evaluate_not(const LabelQueryNode *node)
 {
-	Part		part = evaluate(linitial(node->args));
+	Part		part = evaluate_query(linitial(node->args));
 
 	part.absent = !part.absent;
 	for (int64 i = 0; i < part.set.n; i++)
@@ -58,16 +58,16 @@ evaluate_and(const LabelQueryNode *node)
 
 	foreach(lc, node->args)
 	{
-		Part		part = evaluate(lfirst(lc));
+		Part		part = evaluate_query(lfirst(lc));
 
 		if (result.absent && part.absent)
-			result.set = image_set_or(&result.set, &part.set);
+			result.set = oss_image_set_or(&result.set, &part.set);
 		else if (result.absent)
-			result.set = image_set_minus(&part.set, &result.set);
+			result.set = oss_image_set_minus(&part.set, &result.set);
 		else if (part.absent)
-			result.set = image_set_minus(&result.set, &part.set);
+			result.set = oss_image_set_minus(&result.set, &part.set);
 		else
-			result.set = image_set_and(&result.set, &part.set);
+			result.set = oss_image_set_and(&result.set, &part.set);
 		result.absent &= part.absent;
 	}
 	return result;
@@ -82,18 +82,18 @@ evaluate_or(const LabelQueryNode *node)
 
 	foreach(lc, node->args)
 	{
-		Part		part = evaluate(lfirst(lc));
+		Part		part = evaluate_query(lfirst(lc));
 
 		if (part.absent)
-			part.set = others(&part.set);
-		result.set = image_set_or(&result.set, &part.set);
+			part.set = all_but(&part.set);
+		result.set = oss_image_set_or(&result.set, &part.set);
 	}
 	return result;
 }
 
 /* Evaluate a node over all images. */
 static Part
-evaluate(const LabelQueryNode *node)
+evaluate_query(const LabelQueryNode *node)
 {
 	Part		part = {.absent = false};
 
@@ -108,7 +108,7 @@ evaluate(const LabelQueryNode *node)
 		case LABEL_QUERY_OR:
 			return evaluate_or(node);
 		case LABEL_QUERY_TERM:
-			part.set = read_term(node);
+			part.set = oss_read_term(node);
 	}
 	return part;
 }
@@ -130,7 +130,7 @@ term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
 			(term->has_min && !(label->confidence >= term->min)))
 			continue;
 		found = true;
-		*score = score_or(*score, label->confidence);
+		*score = oss_score_or(*score, label->confidence);
 	}
 	return found;
 }
@@ -157,8 +157,8 @@ image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
 		if (is_and && !part)
 			return false;
 		if (part)
-			*score = is_and ? score_and(*score, part_score) :
-				score_or(*score, part_score);
+			*score = is_and ? oss_score_and(*score, part_score) :
+				oss_score_or(*score, part_score);
 		found |= part;
 	}
 	return found;
@@ -172,7 +172,7 @@ count_part(const LabelQueryNode *node, int64 limit)
 	ListCell   *lc;
 
 	if (node->kind == LABEL_QUERY_TERM)
-		return count_term(node, limit);
+		return oss_count_term(node, limit);
 	if (node->kind != LABEL_QUERY_OR)
 		return -1;
 	foreach(lc, node->args)
@@ -206,7 +206,7 @@ find_few(const LabelQueryNode *query)
 
 /* Find the images of a set that meet a query. */
 static ImageSet
-filter(const LabelQueryNode *query, const ImageSet *candidates)
+filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
 {
 	int64	   *ids = palloc(sizeof(int64) * Max(candidates->n, 1));
 	ImageSetBuilder found;
@@ -214,39 +214,39 @@ filter(const LabelQueryNode *query, const ImageSet *candidates)
 
 	for (int64 i = 0; i < candidates->n; i++)
 		ids[i] = candidates->hits[i].image_id;
-	image_set_begin(&found);
-	foreach(lc, read_images(ids, candidates->n))
+	oss_image_set_begin(&found);
+	foreach(lc, oss_read_images(ids, candidates->n))
 	{
 		const ReadImage *image = lfirst(lc);
 		double		score;
 
 		if (image_matches(query, image, &score))
-			image_set_add(&found, image->image_id, score);
+			oss_image_set_add(&found, image->image_id, score);
 	}
-	return image_set_finish(&found);
+	return oss_image_set_finish(&found);
 }
 
 /* Find the images that meet a query. */
 ImageSet
-search_images(const LabelQueryNode *query)
+oss_search_images(const LabelQueryNode *query)
 {
 	const LabelQueryNode *few = find_few(query);
 	Part		part;
 
 	if (few != NULL)
 	{
-		part = evaluate(few);
-		return filter(query, &part.set);
+		part = evaluate_query(few);
+		return filter_by_query(query, &part.set);
 	}
-	part = evaluate(query);
-	return part.absent ? others(&part.set) : part.set;
+	part = evaluate_query(query);
+	return part.absent ? all_but(&part.set) : part.set;
 }
 
 /* Does one image meet a query? */
 bool
-search_one(const LabelQueryNode *query, int64 image_id)
+oss_search_one(const LabelQueryNode *query, int64 image_id)
 {
-	List	   *images = read_images(&image_id, 1);
+	List	   *images = oss_read_images(&image_id, 1);
 	double		score;
 
 	return images != NIL && image_matches(query, linitial(images), &score);

@@ -33,9 +33,9 @@ typedef struct ImageSet
  * Find the images that meet a query, in CurrentMemoryContext.  SPI is
  * connected; reads with the current role's rights.
  */
-extern ImageSet search_images(const LabelQueryNode *query);
+extern ImageSet oss_search_images(const LabelQueryNode *query);
 
 /* Does one image meet a query?  SPI is connected. */
-extern bool search_one(const LabelQueryNode *query, int64 image_id);
+extern bool oss_search_one(const LabelQueryNode *query, int64 image_id);
 
 #endif							/* OSS_SEARCH_H */

@@ -112,7 +112,7 @@ oss_labels_search(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	SPI_connect();
-	set = search_images(label_query_get(PG_GETARG_VARLENA_P(0)));
+	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
 	qsort(set.hits, set.n, sizeof(ImageHit), compare_scores);
 	return_hits(&result, set.hits, Min(n, set.n));
 	SPI_finish();
@@ -129,7 +129,7 @@ oss_labels_search_ids(PG_FUNCTION_ARGS)
 	Datum		array;
 
 	SPI_connect();
-	set = search_images(label_query_get(PG_GETARG_VARLENA_P(0)));
+	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
 	oss_column_init(&ids, INT8OID, set.n);
 	for (int64 i = 0; i < set.n; i++)
 		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);
@@ -167,7 +167,7 @@ parsed_query(FunctionCallInfo fcinfo)
 	old = MemoryContextSwitchTo(parsed->context);
 	text = (struct varlena *)
 		cstring_to_text_with_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-	parsed->query = label_query_get(text);
+	parsed->query = oss_label_query_get(text);
 	parsed->text = text;
 	MemoryContextSwitchTo(old);
 	return parsed->query;
@@ -181,7 +181,7 @@ oss_labels_image_matches(PG_FUNCTION_ARGS)
 	bool		found;
 
 	SPI_connect();
-	found = search_one(query, PG_GETARG_INT64(0));
+	found = oss_search_one(query, PG_GETARG_INT64(0));
 	SPI_finish();
 	PG_RETURN_BOOL(found);
 }

@@ -14,7 +14,7 @@
 #include "utils/float.h"
 
 #define READ_LABELS "SELECT image_id, label_confidence " \
-	"FROM oss_labels.effective_label WHERE "
+	"FROM oss_labels.effective_image_label WHERE "
 
 /*
  * Names below a parent: those that are never below another one (whose rows
@@ -68,9 +68,9 @@ typedef struct Names
 static void
 take_hit(TupleTableSlot *slot, void *builder)
 {
-	image_set_add(builder, DatumGetInt64(slot->tts_values[0]),
-				  slot->tts_isnull[1] ? get_float8_nan() :
-				  DatumGetFloat8(slot->tts_values[1]));
+	oss_image_set_add(builder, DatumGetInt64(slot->tts_values[0]),
+					  slot->tts_isnull[1] ? get_float8_nan() :
+					  DatumGetFloat8(slot->tts_values[1]));
 }
 
 /* Run a query for a set, in the caller's memory. */
@@ -79,9 +79,9 @@ run_for_set(const char *query, const OssArguments *arguments)
 {
 	ImageSetBuilder builder;
 
-	image_set_begin(&builder);
+	oss_image_set_begin(&builder);
 	oss_read(query, arguments, take_hit, &builder);
-	return image_set_finish(&builder);
+	return oss_image_set_finish(&builder);
 }
 
 /* Write a quoted list of an array's texts; returns NULL for none. */
@@ -226,15 +226,15 @@ read_name(const LabelQueryNode *term)
 	removed = read_corrected(term, false);
 	if (added.n == 0 && removed.n == 0)
 		return found;
-	found = image_set_minus(&found, &removed);
-	found = image_set_minus(&found, &added);
+	found = oss_image_set_minus(&found, &removed);
+	found = oss_image_set_minus(&found, &added);
 	apply_min(term, &added);
-	return image_set_or(&found, &added);
+	return oss_image_set_or(&found, &added);
 }
 
 /* Read the images with a term's label. */
 ImageSet
-read_term(const LabelQueryNode *term)
+oss_read_term(const LabelQueryNode *term)
 {
 	OssArguments arguments = {0};
 	ImageSet	none = {0, NULL};
@@ -248,7 +248,7 @@ read_term(const LabelQueryNode *term)
 
 /* Count a term's label rows up to a limit. */
 int64
-count_term(const LabelQueryNode *term, int64 limit)
+oss_count_term(const LabelQueryNode *term, int64 limit)
 {
 	OssArguments arguments = {0};
 	char	   *query;
@@ -267,7 +267,7 @@ count_term(const LabelQueryNode *term, int64 limit)
 
 /* Read all stored images. */
 ImageSet
-read_universe(void)
+oss_read_universe(void)
 {
 	OssArguments arguments = {0};
 
@@ -295,7 +295,7 @@ images_plan(bool many)
 	 */
 	plan = SPI_prepare_cursor("SELECT i.image_id, l.label_name, l.parent_label_name, "
 							  "l.label_confidence FROM oss_labels.image i "
-							  "LEFT JOIN (SELECT * FROM oss_labels.effective_label e "
+							  "LEFT JOIN (SELECT * FROM oss_labels.effective_image_label e "
 							  "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1) OFFSET 0) l "
 							  "ON l.image_id OPERATOR(pg_catalog.=) i.image_id "
 							  "WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) "
@@ -323,7 +323,7 @@ make_label(HeapTuple row, TupleDesc desc)
 
 /* Read the labels of images. */
 List *
-read_images(const int64 *image_ids, int n)
+oss_read_images(const int64 *image_ids, int n)
 {
 	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
 	Datum		array;

@@ -28,15 +28,15 @@ typedef struct ReadImage
 } ReadImage;
 
 /* The images with a term's label. */
-extern ImageSet read_term(const LabelQueryNode *term);
+extern ImageSet oss_read_term(const LabelQueryNode *term);
 
 /* How many label rows a term has, counted up to a limit. */
-extern int64 count_term(const LabelQueryNode *term, int64 limit);
+extern int64 oss_count_term(const LabelQueryNode *term, int64 limit);
 
 /* All stored images, without scores. */
-extern ImageSet read_universe(void);
+extern ImageSet oss_read_universe(void);
 
 /* The labels of n images, as a list of ReadImage; only stored ones. */
-extern List *read_images(const int64 *image_ids, int n);
+extern List *oss_read_images(const int64 *image_ids, int n);
 
 #endif							/* OSS_SEARCH_READ_H */

@@ -39,7 +39,7 @@ append_hit(ImageHit *hits, int64 *n, int64 image_id, double score)
 
 /* Begin an empty set. */
 void
-image_set_begin(ImageSetBuilder *builder)
+oss_image_set_begin(ImageSetBuilder *builder)
 {
 	builder->n = 0;
 	builder->room = 1024;
@@ -48,7 +48,7 @@ image_set_begin(ImageSetBuilder *builder)
 
 /* Add an image. */
 void
-image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
+oss_image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
 {
 	if (builder->n == builder->room)
 	{
@@ -61,7 +61,7 @@ image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
 
 /* Sort and make each image occur once. */
 ImageSet
-image_set_finish(ImageSetBuilder *builder)
+oss_image_set_finish(ImageSetBuilder *builder)
 {
 	ImageSet	set = {0, builder->hits};
 
@@ -76,14 +76,14 @@ image_set_finish(ImageSetBuilder *builder)
 
 /* Return the lower score. */
 double
-score_and(double a, double b)
+oss_score_and(double a, double b)
 {
 	return isnan(a) ? b : isnan(b) ? a : Min(a, b);
 }
 
 /* Return the higher score. */
 double
-score_or(double a, double b)
+oss_score_or(double a, double b)
 {
 	return isnan(a) ? b : isnan(b) ? a : Max(a, b);
 }
@@ -101,7 +101,7 @@ make_set(int64 room)
 
 /* Return what is in both sets. */
 ImageSet
-image_set_and(const ImageSet *a, const ImageSet *b)
+oss_image_set_and(const ImageSet *a, const ImageSet *b)
 {
 	ImageSet	set = make_set(Min(a->n, b->n));
 	int64		i = 0;
@@ -116,7 +116,7 @@ image_set_and(const ImageSet *a, const ImageSet *b)
 		else
 		{
 			append_hit(set.hits, &set.n, a->hits[i].image_id,
-					   score_and(a->hits[i].score, b->hits[j].score));
+					   oss_score_and(a->hits[i].score, b->hits[j].score));
 			i++;
 			j++;
 		}
@@ -126,7 +126,7 @@ image_set_and(const ImageSet *a, const ImageSet *b)
 
 /* Return what is in either set. */
 ImageSet
-image_set_or(const ImageSet *a, const ImageSet *b)
+oss_image_set_or(const ImageSet *a, const ImageSet *b)
 {
 	ImageSet	set = make_set(a->n + b->n);
 	int64		i = 0;
@@ -141,7 +141,7 @@ image_set_or(const ImageSet *a, const ImageSet *b)
 		else
 		{
 			append_hit(set.hits, &set.n, a->hits[i].image_id,
-					   score_or(a->hits[i].score, b->hits[j].score));
+					   oss_score_or(a->hits[i].score, b->hits[j].score));
 			i++;
 			j++;
 		}
@@ -151,7 +151,7 @@ image_set_or(const ImageSet *a, const ImageSet *b)
 
 /* Return what is in a but not in b. */
 ImageSet
-image_set_minus(const ImageSet *a, const ImageSet *b)
+oss_image_set_minus(const ImageSet *a, const ImageSet *b)
 {
 	ImageSet	set = make_set(a->n);
 	int64		j = 0;

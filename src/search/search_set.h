@@ -22,26 +22,26 @@ typedef struct ImageSetBuilder
 } ImageSetBuilder;
 
 /* Begin an empty set in CurrentMemoryContext. */
-extern void image_set_begin(ImageSetBuilder *builder);
+extern void oss_image_set_begin(ImageSetBuilder *builder);
 
 /* Add an image. */
-extern void image_set_add(ImageSetBuilder *builder, int64 image_id,
-						  double score);
+extern void oss_image_set_add(ImageSetBuilder *builder, int64 image_id,
+							  double score);
 
 /* Sort and make each image occur once; takes over the builder's memory. */
-extern ImageSet image_set_finish(ImageSetBuilder *builder);
+extern ImageSet oss_image_set_finish(ImageSetBuilder *builder);
 
 /* In both sets: the lower score counts.  NaN is above all numbers. */
-extern ImageSet image_set_and(const ImageSet *a, const ImageSet *b);
+extern ImageSet oss_image_set_and(const ImageSet *a, const ImageSet *b);
 
 /* In either set: the higher score counts.  NaN is below all numbers. */
-extern ImageSet image_set_or(const ImageSet *a, const ImageSet *b);
+extern ImageSet oss_image_set_or(const ImageSet *a, const ImageSet *b);
 
 /* In a but not in b, with a's scores. */
-extern ImageSet image_set_minus(const ImageSet *a, const ImageSet *b);
+extern ImageSet oss_image_set_minus(const ImageSet *a, const ImageSet *b);
 
 /* The lower score, and the higher one, where NaN means none. */
-extern double score_and(double a, double b);
-extern double score_or(double a, double b);
+extern double oss_score_and(double a, double b);
+extern double oss_score_or(double a, double b);
 
 #endif							/* OSS_SEARCH_SET_H */

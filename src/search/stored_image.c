@@ -20,18 +20,18 @@ typedef struct Receiver
 
 /* DestReceiver methods that need not do anything. */
 static void
-startup(DestReceiver *self, int operation, TupleDesc desc)
+receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
 }
 
 static void
-nothing(DestReceiver *self)
+receiver_nothing(DestReceiver *self)
 {
 }
 
 /* DestReceiver method: give a row on. */
 static bool
-receive(TupleTableSlot *slot, DestReceiver *self)
+receive_image(TupleTableSlot *slot, DestReceiver *self)
 {
 	Receiver   *receiver = (Receiver *) self;
 
@@ -54,7 +54,7 @@ void
 oss_read(const char *query, const OssArguments *arguments, OssTakeRow take,
 		 void *arg)
 {
-	Receiver	receiver = {{receive, startup, nothing, nothing, DestTuplestore}};
+	Receiver	receiver = {{receive_image, receiver_startup, receiver_nothing, receiver_nothing, DestTuplestore}};
 	SPIExecuteOptions options = {0};
 	int			result;
 

@@ -6,8 +6,8 @@
  * straight to whom they are for instead of through a table of SPI's.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_READ_H
-#define OSS_READ_H
+#ifndef OSS_STORED_IMAGE_H
+#define OSS_STORED_IMAGE_H
 
 #include "postgres.h"
 
@@ -38,4 +38,4 @@ typedef void (*OssTakeRow) (TupleTableSlot *slot, void *arg);
 extern void oss_read(const char *query, const OssArguments *arguments,
 					 OssTakeRow take, void *arg);
 
-#endif							/* OSS_READ_H */
+#endif							/* OSS_STORED_IMAGE_H */

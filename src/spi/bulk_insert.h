@@ -5,8 +5,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_BULK_H
-#define OSS_BULK_H
+#ifndef OSS_BULK_INSERT_H
+#define OSS_BULK_INSERT_H
 
 #include "postgres.h"
 
@@ -39,4 +39,4 @@ extern bool oss_bulk_possible(Relation relation, const Oid *types, int ntypes,
  */
 extern void oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n);
 
-#endif							/* OSS_BULK_H */
+#endif							/* OSS_BULK_INSERT_H */

@@ -5,8 +5,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_ARRAY_H
-#define OSS_ARRAY_H
+#ifndef OSS_COLUMN_ARRAY_H
+#define OSS_COLUMN_ARRAY_H
 
 #include "postgres.h"
 
@@ -32,4 +32,4 @@ extern void oss_column_add_string(OssColumn *column, const char *value);
 /* Return the column as an array. */
 extern Datum oss_column_array(const OssColumn *column);
 
-#endif							/* OSS_ARRAY_H */
+#endif							/* OSS_COLUMN_ARRAY_H */

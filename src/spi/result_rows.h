@@ -6,8 +6,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_SRF_H
-#define OSS_SRF_H
+#ifndef OSS_RESULT_ROWS_H
+#define OSS_RESULT_ROWS_H
 
 #include "postgres.h"
 
@@ -46,4 +46,4 @@ extern char *oss_name_argument(FunctionCallInfo fcinfo, int n);
 /* Return a C string as a text Datum; NULL sets *isnull. */
 extern Datum oss_text_or_null(const char *s, bool *isnull);
 
-#endif							/* OSS_SRF_H */
+#endif							/* OSS_RESULT_ROWS_H */

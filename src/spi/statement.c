@@ -100,7 +100,7 @@ oss_statement_end(const OssStatementState *state)
 
 /* Prepare a plan to be kept. */
 static void
-prepare(OssPlan *plan)
+prepare_statement(OssPlan *plan)
 {
 	SPIPlanPtr	made;
 
@@ -124,7 +124,7 @@ execute(OssPlan *plan, Datum *values, const char *nulls, Snapshot snapshot,
 	int			result;
 
 	if (plan->plan == NULL)
-		prepare(plan);
+		prepare_statement(plan);
 	result = SPI_execute_snapshot(plan->plan, values, nulls, snapshot,
 								  InvalidSnapshot, false, true, 0);
 	MemoryContextSwitchTo(caller);

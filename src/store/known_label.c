@@ -109,7 +109,7 @@ on_subxact_end(SubXactEvent event, SubTransactionId id,
  * another one means that the extension was created again.
  */
 static void
-prepare(Oid trigger)
+prepare_pairs(Oid trigger)
 {
 	if (known_context == NULL)
 	{
@@ -196,12 +196,12 @@ oss_learn_label(Oid learn_function, Datum name, bool no_name, Datum parent,
 
 	if (no_name)
 		return;
-	prepare(learn_function);
+	prepare_pairs(learn_function);
 	pair = make_pair(name, parent, no_parent);
 	if (pairs_lookup(known, pair) != NULL)
 		return;
 	write_pair(name, parent, no_parent);
-	prepare(learn_function);
+	prepare_pairs(learn_function);
 	entry = pairs_insert(known, pair, &found);
 	if (!found)
 	{

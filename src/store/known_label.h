@@ -6,8 +6,8 @@
  * SQL; who inserts past the executor has to call these.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_KNOWN_H
-#define OSS_KNOWN_H
+#ifndef OSS_KNOWN_LABEL_H
+#define OSS_KNOWN_LABEL_H
 
 #include "postgres.h"
 
@@ -21,4 +21,4 @@ extern Oid	oss_learn_function(void);
 extern void oss_learn_label(Oid learn_function, Datum name, bool no_name,
 							Datum parent, bool no_parent);
 
-#endif							/* OSS_KNOWN_H */
+#endif							/* OSS_KNOWN_LABEL_H */

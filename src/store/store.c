@@ -59,7 +59,7 @@ enum
 
 /* Execute a plan with columns as its parameters. */
 static void
-execute(OssPlan *plan, const OssColumn *columns, int expect)
+execute_store(OssPlan *plan, const OssColumn *columns, int expect)
 {
 	Datum		values[8];
 
@@ -96,12 +96,12 @@ store_images(const OssStoreRow *rows, const Labels *labels, int n)
 		oss_column_add(&columns[6], Int32GetDatum(labels[i].n), false);
 		oss_column_add(&columns[7], JsonbPGetDatum(row->response), false);
 	}
-	execute(&write_images, columns, SPI_OK_INSERT_RETURNING);
+	execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
 }
 
 /* Set a column of a row. */
 static void
-set(OssBulkRow *row, int column, Datum value, bool known)
+set_column(OssBulkRow *row, int column, Datum value, bool known)
 {
 	row->values[column] = known ? value : (Datum) 0;
 	row->nulls[column] = !known;
@@ -111,7 +111,7 @@ set(OssBulkRow *row, int column, Datum value, bool known)
 static void
 set_text(OssBulkRow *row, int column, const text * value)
 {
-	set(row, column, PointerGetDatum(value), value != NULL);
+	set_column(row, column, PointerGetDatum(value), value != NULL);
 }
 
 /* Make the rows of an image's labels. */
@@ -122,11 +122,11 @@ make_label_rows(OssBulkRow *row, int64 image_id, const Labels *labels)
 	{
 		const OssLabel *label = &labels->labels[i];
 
-		set(row, IMAGE_ID, Int64GetDatum(image_id), true);
-		set(row, CONFIDENCE, Float8GetDatum(label->confidence),
-			label->has_confidence);
-		set(row, CENTRIC, Float8GetDatum(label->centric), label->has_centric);
-		set(row, LEVEL, Int32GetDatum(label->level), label->has_level);
+		set_column(row, IMAGE_ID, Int64GetDatum(image_id), true);
+		set_column(row, CONFIDENCE, Float8GetDatum(label->confidence),
+				   label->has_confidence);
+		set_column(row, CENTRIC, Float8GetDatum(label->centric), label->has_centric);
+		set_column(row, LEVEL, Int32GetDatum(label->level), label->has_level);
 		set_text(row, NAME, label->name);
 		set_text(row, PARENT, label->parent);
 		set_text(row, LANGUAGE, label->language);
@@ -145,7 +145,7 @@ insert_by_statement(const OssBulkRow *rows, int n)
 		for (int i = 0; i < n; i++)
 			oss_column_add(&columns[c], rows[i].values[c], rows[i].nulls[c]);
 	}
-	execute(&write_labels, columns, SPI_OK_INSERT);
+	execute_store(&write_labels, columns, SPI_OK_INSERT);
 }
 
 /* Write rows of image_label. */
@@ -173,7 +173,7 @@ insert_labels(const OssBulkRow *rows, int n)
 
 /* Does a row of the result belong to an answer? */
 static bool
-matches(HeapTuple tuple, TupleDesc desc, const OssStoreRow *row)
+row_matches(HeapTuple tuple, TupleDesc desc, const OssStoreRow *row)
 {
 	const char *names[] = {row->bucket, row->key, row->version_id};
 
@@ -214,7 +214,7 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 											 &isnull);
 
 		while (written != n && row < n - 1 &&
-			   !matches(table->vals[i], table->tupdesc, &rows[row]))
+			   !row_matches(table->vals[i], table->tupdesc, &rows[row]))
 			row++;
 		if (DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 5,
 									   &isnull)))
@@ -224,7 +224,7 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 		nlabels += labels[row++].n;
 	}
 	if (again.n > 0)
-		execute(&clear_labels, &again, SPI_OK_DELETE);
+		execute_store(&clear_labels, &again, SPI_OK_DELETE);
 	if (nlabels > 0)
 		insert_labels(label_rows, nlabels);
 	SPI_freetuptable(table);
@@ -240,8 +240,8 @@ oss_store_write(const OssStoreRow *rows, int n)
 		return;
 	labels = palloc(sizeof(Labels) * n);
 	for (int i = 0; i < n; i++)
-		labels[i].n = oss_answer_labels(rows[i].response, false,
-										&labels[i].labels);
+		labels[i].n = oss_response_labels(rows[i].response, false,
+										  &labels[i].labels);
 	store_images(rows, labels, n);
 	store_labels(rows, labels, n);
 }

@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(oss_labels_import_labels);
 
 /* Ask the service, and keep the answer unless somebody else is about to. */
 static DetectRows *
-ask(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
+ask_service(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
 {
 	OssArrival	arrival = {
 		.wish = wish,
@@ -32,11 +32,11 @@ ask(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
 	OssLabelsSpec spec;
 	DetectRows *rows;
 
-	(void) detect_spec(args, nulls, &spec);
-	arrival.request = detect_run(&spec, &group);
+	(void) oss_detect_spec(args, nulls, &spec);
+	arrival.request = oss_detect_run(&spec, &group);
 	if (keep)
-		stored_keep(&arrival, 1);
-	rows = detect_rows(arrival.request, false);
+		oss_stored_keep(&arrival, 1);
+	rows = oss_detect_rows(arrival.request, false);
 	oss_group_free(group);
 	return rows;
 }
@@ -56,20 +56,20 @@ oss_labels_tag(PG_FUNCTION_ARGS)
 		args[i] = fcinfo->args[i].value;
 		nulls[i] = fcinfo->args[i].isnull;
 	}
-	if (!stored_wish(args, nulls, &wish))
+	if (!oss_stored_wish(args, nulls, &wish))
 		return (Datum) 0;
-	stored_check_wish(&wish);
-	rows = stored_find(&wish);
+	oss_stored_check_wish(&wish);
+	rows = oss_stored_find(&wish);
 	if (rows == NULL)
 	{
-		bool		locked = stored_lock(&wish, true);
+		bool		locked = oss_stored_lock(&wish, true);
 
 		/* somebody else may have asked meanwhile */
-		rows = stored_find(&wish);
+		rows = oss_stored_find(&wish);
 		if (rows == NULL)
-			rows = ask(args, nulls, &wish, locked);
+			rows = ask_service(args, nulls, &wish, locked);
 	}
-	detect_add_rows(&result, rows);
+	oss_detect_add_rows(&result, rows);
 	return (Datum) 0;
 }
 
@@ -126,13 +126,13 @@ oss_labels_labels_of(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	answer = read_answer(fcinfo);
 	if (answer != NULL)
-		detect_add_rows(&result, detect_document_rows(answer, least));
+		oss_detect_add_rows(&result, oss_detect_document_rows(answer, least));
 	return (Datum) 0;
 }
 
 /* Return a field of an object, or NULL. */
 static JsonbValue *
-field(const Jsonb *object, const char *name, JsonbValue *value)
+document_field(const Jsonb *object, const char *name, JsonbValue *value)
 {
 	if (!JB_ROOT_IS_OBJECT(object))
 		return NULL;
@@ -146,7 +146,7 @@ container_field(const Jsonb *object, const char *name)
 {
 	JsonbValue	value;
 
-	if (field(object, name, &value) == NULL || value.type != jbvBinary)
+	if (document_field(object, name, &value) == NULL || value.type != jbvBinary)
 		return NULL;
 	return JsonbValueToJsonb(&value);
 }
@@ -207,7 +207,7 @@ static void
 check_confidences(Jsonb *document)
 {
 	OssLabel   *labels;
-	int			n = oss_answer_labels(document, false, &labels);
+	int			n = oss_response_labels(document, false, &labels);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -228,7 +228,7 @@ read_uri(const Jsonb *document, OssWish *wish)
 	char	   *uri;
 	char	   *slash;
 
-	if (field(document, "ImageUri", &value) == NULL || value.type != jbvString)
+	if (document_field(document, "ImageUri", &value) == NULL || value.type != jbvString)
 		return;
 	uri = pnstrdup(value.val.string.val, value.val.string.len);
 	if (strncmp(uri, "oss://", 6) != 0 || (slash = strchr(uri + 6, '/')) == NULL)
@@ -291,6 +291,6 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 	wish.has_thr = !PG_ARGISNULL(3);
 	wish.thr = wish.has_thr ? PG_GETARG_FLOAT8(3) : 0;
 	wish.version_id = string_argument(fcinfo, 4);
-	stored_check_wish(&wish);
-	PG_RETURN_BOOL(stored_keep_document(&wish, document, import_time(fcinfo, 5)));
+	oss_stored_check_wish(&wish);
+	PG_RETURN_BOOL(oss_stored_keep_document(&wish, document, import_time(fcinfo, 5)));
 }

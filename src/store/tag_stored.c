@@ -83,7 +83,7 @@ static int	nkept = 0;
 
 /* Read the arguments of tag(). */
 bool
-stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
+oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
 {
 	memset(wish, 0, sizeof(*wish));
 	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
@@ -116,7 +116,7 @@ is_negative(Interval *interval)
 
 /* Raise what is wrong with a wish. */
 void
-stored_check_wish(const OssWish *wish)
+oss_stored_check_wish(const OssWish *wish)
 {
 	OssLabelsSpec spec = {0};
 	const OssFailure *failure;
@@ -227,7 +227,7 @@ check_replaceable(const OssWish *wish)
  * service must be asked, which is not done for what could not be kept.
  */
 DetectRows *
-stored_find(const OssWish *wish)
+oss_stored_find(const OssWish *wish)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
@@ -248,8 +248,8 @@ stored_find(const OssWish *wish)
 		double		least = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
 
 		MemoryContextSwitchTo(caller);
-		rows = detect_document_rows(DatumGetJsonbPCopy(response),
-									filter ? least : 0);
+		rows = oss_detect_document_rows(DatumGetJsonbPCopy(response),
+										filter ? least : 0);
 	}
 	else
 		check_replaceable(wish);
@@ -281,7 +281,7 @@ lock_of(const OssWish *wish)
 
 /* Wait for a lock. */
 static void
-acquire(void *arg)
+acquire_lock(void *arg)
 {
 	(void) LockAcquire(arg, ExclusiveLock, false, false);
 }
@@ -305,7 +305,7 @@ own_lock(const LOCKTAG *tag)
 static bool
 wait_for_lock(LOCKTAG *tag)
 {
-	ErrorData  *error = oss_subtransaction(acquire, tag);
+	ErrorData  *error = oss_subtransaction(acquire_lock, tag);
 
 	if (error == NULL)
 	{
@@ -354,7 +354,7 @@ wait_for_job(const OssWish *wish)
 
 /* Lock an image. */
 bool
-stored_lock(const OssWish *wish, bool wait)
+oss_stored_lock(const OssWish *wish, bool wait)
 {
 	LOCKTAG		tag = lock_of(wish);
 
@@ -412,8 +412,8 @@ same_image(const OssStoreRow *a, const OssStoreRow *b)
 
 /* Make the row of an answer. */
 static OssStoreRow
-make_row(const OssWish *wish, Jsonb *document, const char *request_id,
-		 TimestampTz asked_at)
+make_stored_row(const OssWish *wish, Jsonb *document, const char *request_id,
+				TimestampTz asked_at)
 {
 	OssStoreRow row = {
 		.bucket = wish->bucket,
@@ -455,7 +455,7 @@ write_rows(const OssStoreRow *rows, int n)
 
 /* Keep answers. */
 void
-stored_keep(const OssArrival *arrivals, int n)
+oss_stored_keep(const OssArrival *arrivals, int n)
 {
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
 											   "OSS labels keeping",
@@ -471,11 +471,11 @@ stored_keep(const OssArrival *arrivals, int n)
 		Jsonb	   *document = NULL;
 
 		if (failure == NULL)
-			document = oss_answer_parse(request, &failure);
+			document = oss_response_parse(request, &failure);
 		if (document != NULL)
-			rows[count++] = make_row(arrivals[i].wish, document,
-									 oss_request_id(request),
-									 arrivals[i].asked_at);
+			rows[count++] = make_stored_row(arrivals[i].wish, document,
+											oss_request_id(request),
+											arrivals[i].asked_at);
 	}
 	if (count > 0)
 		write_rows(rows, count);
@@ -487,7 +487,7 @@ stored_keep(const OssArrival *arrivals, int n)
 
 /* Keep one document. */
 bool
-stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
+oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 {
 	static OssPlan is_ours = {
 		"SELECT FROM oss_labels.image WHERE bucket OPERATOR(pg_catalog.=) $1 "
@@ -495,7 +495,7 @@ stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 		"AND tagged_at OPERATOR(pg_catalog.>) $4",
 		4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};
-	OssStoreRow row = make_row(wish, document, NULL, asked_at);
+	OssStoreRow row = make_stored_row(wish, document, NULL, asked_at);
 	OssStatementState state;
 	Datum		values[4];
 	char		nulls[4];

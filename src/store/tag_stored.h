@@ -37,10 +37,10 @@ typedef struct OssWish
  * Read the arguments of tag(), in CurrentMemoryContext.  Returns false when
  * bucket or key is NULL.
  */
-extern bool stored_wish(const Datum *args, const bool *nulls, OssWish *wish);
+extern bool oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish);
 
 /* Raise 22023 for arguments that could never be asked for. */
-extern void stored_check_wish(const OssWish *wish);
+extern void oss_stored_check_wish(const OssWish *wish);
 
 /*
  * Return the rows of a stored answer that covers a wish, in
@@ -49,7 +49,7 @@ extern void stored_check_wish(const OssWish *wish);
  * another one has stored the image's labels since the snapshot of this one was
  * taken, as REPEATABLE READ keeps it.
  */
-extern DetectRows *stored_find(const OssWish *wish);
+extern DetectRows *oss_stored_find(const OssWish *wish);
 
 /*
  * Lock an image against others that would ask for it too.  Without wait,
@@ -57,7 +57,7 @@ extern DetectRows *stored_find(const OssWish *wish);
  * wait, waits for either and returns false when that would never end: the other
  * one waits for us.  A job is waited for 10 s at most.
  */
-extern bool stored_lock(const OssWish *wish, bool wait);
+extern bool oss_stored_lock(const OssWish *wish, bool wait);
 
 /* An answer to keep. */
 typedef struct OssArrival
@@ -71,12 +71,12 @@ typedef struct OssArrival
  * Keep answers: those of failed requests and those that are no labels document
  * are left out.  Then unlock their images unless few are locked yet.
  */
-extern void stored_keep(const OssArrival *arrivals, int n);
+extern void oss_stored_keep(const OssArrival *arrivals, int n);
 
 /*
  * Keep one document.  Returns false when a younger one is there.
  */
-extern bool stored_keep_document(const OssWish *wish, Jsonb *document,
-								 TimestampTz asked_at);
+extern bool oss_stored_keep_document(const OssWish *wish, Jsonb *document,
+									 TimestampTz asked_at);
 
 #endif							/* OSS_TAG_STORED_H */

@@ -83,7 +83,7 @@ typedef struct Work
 
 /* Say that a statement's images are not queued: one warning a statement. */
 static void
-warn(TriggerData *call, const char *why, const char *hint)
+warn_of_rows(TriggerData *call, const char *why, const char *hint)
 {
 	static Oid	last_trigger = InvalidOid;
 	static TimestampTz last_statement = 0;
@@ -256,14 +256,14 @@ can_insert(Work *work)
 		else
 			work->why = error->message;
 		if (work->insert == NULL)
-			warn(work->call, work->why, NULL);
+			warn_of_rows(work->call, work->why, NULL);
 	}
 	return work->insert != NULL;
 }
 
 /* Enqueue what a new row names. */
 static void
-enqueue(Work *work, const Pair *pair)
+enqueue_rows(Work *work, const Pair *pair)
 {
 	if (can_insert(work))
 		oss_job_insert(work->insert, pair->bucket, pair->key);
@@ -271,7 +271,7 @@ enqueue(Work *work, const Pair *pair)
 
 /* Put what a row names into failed_job, as its condition failed. */
 static void
-refuse(Work *work, const Pair *pair)
+refuse_row(Work *work, const Pair *pair)
 {
 	const ErrorData *error = work->condition.error;
 	OssRefusal	refusal = {
@@ -289,7 +289,7 @@ refuse(Work *work, const Pair *pair)
 
 /* Cancel what an old row named. */
 static void
-cancel(Work *work, const Pair *pair)
+cancel_rows(Work *work, const Pair *pair)
 {
 	if (work->cancel == NULL)
 		work->cancel = oss_job_cancel_begin(work->watch->source);
@@ -314,9 +314,9 @@ end_window(Work *work)
 		compare_pairs(&removed->pairs[i], &added->pairs[j]);
 
 		if (order < 0)
-			cancel(work, &removed->pairs[i]);
+			cancel_rows(work, &removed->pairs[i]);
 		else if (order > 0)
-			enqueue(work, &added->pairs[j]);
+			enqueue_rows(work, &added->pairs[j]);
 		if (order <= 0)
 			i++;
 		if (order >= 0)
@@ -339,7 +339,7 @@ take_both(Work *work)
 	if (same && old->verdict == new->verdict)
 		return;
 	if (new->present && new->verdict == OSS_ROW_ERROR && !(same && was))
-		refuse(work, &new->pair);
+		refuse_row(work, &new->pair);
 	if (same && (was == is || new->verdict == OSS_ROW_ERROR))
 		return;
 	if (was)
@@ -439,12 +439,12 @@ serve_one_side(Work *work, Side *side)
 			if (side == &work->old)
 			{
 				if (side->verdict == OSS_ROW_YES)
-					cancel(work, &side->pair);
+					cancel_rows(work, &side->pair);
 			}
 			else if (side->verdict == OSS_ROW_YES)
-				enqueue(work, &side->pair);
+				enqueue_rows(work, &side->pair);
 			else
-				refuse(work, &side->pair);
+				refuse_row(work, &side->pair);
 		}
 		if (side->n % WINDOW == 0)
 			MemoryContextReset(work->window);
@@ -453,7 +453,7 @@ serve_one_side(Work *work, Side *side)
 
 /* Evaluate the condition for the rows of a side. */
 static void
-evaluate(Work *work, Side *side)
+evaluate_rows(Work *work, Side *side)
 {
 	int64		n;
 
@@ -544,8 +544,8 @@ serve_rows(Work *work)
 	find_sides(work);
 	if (update && work->watch->condition && rows_are_same(work))
 		return;
-	evaluate(work, &work->old);
-	evaluate(work, &work->new);
+	evaluate_rows(work, &work->old);
+	evaluate_rows(work, &work->new);
 	if (update)
 		serve_update(work);
 	else if (TRIGGER_FIRED_BY_INSERT(work->call->tg_event))
@@ -590,8 +590,8 @@ oss_watch_serve(OssWatch *watch, TriggerData *call)
 
 	if (watch->problem && !TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))
 	{
-		warn(call, watch->problem,
-			 "Call oss_labels.watch() again, or oss_labels.unwatch(); drop a trigger that was made by hand.");
+		warn_of_rows(call, watch->problem,
+					 "Call oss_labels.watch() again, or oss_labels.unwatch(); drop a trigger that was made by hand.");
 		return;
 	}
 	work.window = AllocSetContextCreate(CurrentMemoryContext,
@@ -606,9 +606,9 @@ oss_watch_serve(OssWatch *watch, TriggerData *call)
 	else
 		serve_rows(&work);
 	if (work.refused > 0)
-		warn(call, psprintf("its condition fails: %s",
-							work.condition.error->message),
-			 "The images are in oss_labels.failed_job. Call oss_labels.watch() with a condition that works.");
+		warn_of_rows(call, psprintf("its condition fails: %s",
+									work.condition.error->message),
+					 "The images are in oss_labels.failed_job. Call oss_labels.watch() with a condition that works.");
 	end_work(&work);
 	MemoryContextDelete(work.window);
 }

@@ -5,8 +5,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_WATCH_ROWS_H
-#define OSS_WATCH_ROWS_H
+#ifndef OSS_CHANGED_ROWS_H
+#define OSS_CHANGED_ROWS_H
 
 #include "postgres.h"
 
@@ -18,4 +18,4 @@
  */
 extern void oss_watch_serve(OssWatch *watch, TriggerData *call);
 
-#endif							/* OSS_WATCH_ROWS_H */
+#endif							/* OSS_CHANGED_ROWS_H */

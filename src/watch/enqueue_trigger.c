@@ -13,7 +13,7 @@
 #include "watch/changed_rows.h"
 #include "watch/trigger_columns.h"
 
-PG_FUNCTION_INFO_V1(oss_enqueue_trigger);
+PG_FUNCTION_INFO_V1(oss_labels_enqueue_trigger);
 
 /* Raise 39P01. */
 static void
@@ -72,7 +72,7 @@ nothing_happened(TriggerData *call)
 
 /* oss_labels.enqueue_trigger() */
 Datum
-oss_enqueue_trigger(PG_FUNCTION_ARGS)
+oss_labels_enqueue_trigger(PG_FUNCTION_ARGS)
 {
 	TriggerData *call;
 	OssWatch   *watch;

@@ -60,7 +60,7 @@ on_server_change(Datum arg, int cache, uint32 hash)
 
 /* Make the table of watches. */
 static void
-make_table(void)
+make_trigger_table(void)
 {
 	HASHCTL		control = {0};
 
@@ -74,7 +74,7 @@ make_table(void)
 
 /* Free what a watch holds but itself. */
 static void
-forget(OssWatch *watch)
+forget_trigger(OssWatch *watch)
 {
 	SPIPlanPtr *plans[] = {&watch->find_new, &watch->find_old, &watch->find_row};
 
@@ -93,7 +93,7 @@ forget(OssWatch *watch)
 
 /* Drop every watch that is stale and not in use. */
 static void
-purge(void)
+purge_triggers(void)
 {
 	HASH_SEQ_STATUS status;
 	OssWatch   *watch;
@@ -103,7 +103,7 @@ purge(void)
 	{
 		if (!watch->stale || watch->busy > 0)
 			continue;
-		forget(watch);
+		forget_trigger(watch);
 		hash_search(watches, &watch->trigger, HASH_REMOVE, NULL);
 	}
 }
@@ -148,7 +148,7 @@ oss_watch_is_replica(const Trigger *trigger)
 
 /* Return the value of an argument. */
 static const char *
-argument(const Trigger *trigger, const char *name)
+trigger_argument(const Trigger *trigger, const char *name)
 {
 	for (int i = 0; i + 1 < trigger->tgnargs; i += 2)
 	{
@@ -213,8 +213,8 @@ read_arguments(OssWatch *watch, const Trigger *trigger)
 	for (int i = 0; i < trigger->tgnargs; i += 2)
 		take_argument(watch, trigger, trigger->tgargs[i],
 					  pstrdup(trigger->tgargs[i + 1]));
-	if (argument(trigger, "key_column") == NULL ||
-		(watch->bucket == NULL) == (argument(trigger, "bucket_column") == NULL))
+	if (trigger_argument(trigger, "key_column") == NULL ||
+		(watch->bucket == NULL) == (trigger_argument(trigger, "bucket_column") == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" needs key_column, and either bucket_column or bucket",
@@ -246,7 +246,7 @@ parent_trigger(Oid trigger, Oid *relation)
 
 /* Return the table that a trigger was made on: not a clone's. */
 static Oid
-source_of(Relation relation, const Trigger *trigger)
+source_of_trigger(Relation relation, const Trigger *trigger)
 {
 	Oid			source = RelationGetRelid(relation);
 	Oid			next = trigger->tgisclone ? trigger->tgoid : InvalidOid;
@@ -278,7 +278,7 @@ is_shadowed(Relation relation, const Trigger *trigger, Oid source)
 		if (other->tgoid == trigger->tgoid || !oss_watch_is_replica(other) ||
 			other->tgfoid != trigger->tgfoid)
 			continue;
-		other_source = source_of(relation, other);
+		other_source = source_of_trigger(relation, other);
 		if (other_source == RelationGetRelid(relation))
 			return true;
 		foreach(cell, ancestors)
@@ -312,7 +312,7 @@ map_columns(OssWatched *watched, Oid relid)
 static OssWatched *
 find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
 {
-	const char *number = argument(trigger, "watch");
+	const char *number = trigger_argument(trigger, "watch");
 	OssWatched *watched = number ? oss_watched_read(number) : NULL;
 
 	if (watched && watched->relation == watch->source)
@@ -325,7 +325,7 @@ find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
 
 /* Return the number of a column that an argument names; 0 and a problem. */
 static AttrNumber
-find_column(OssWatch *watch, Relation relation, const char *name)
+find_watched_column(OssWatch *watch, Relation relation, const char *name)
 {
 	const OssWatched *watched = watch->watched;
 	AttrNumber	column;
@@ -356,11 +356,11 @@ find_column(OssWatch *watch, Relation relation, const char *name)
 
 /* Fill a new watch. */
 static void
-fill(OssWatch *watch, TriggerData *call)
+fill_trigger(OssWatch *watch, TriggerData *call)
 {
 	Relation	relation = call->tg_relation;
 	const Trigger *trigger = call->tg_trigger;
-	const char *bucket_column = argument(trigger, "bucket_column");
+	const char *bucket_column = trigger_argument(trigger, "bucket_column");
 	Oid			id = watch->trigger;
 	MemoryContext old;
 
@@ -373,13 +373,13 @@ fill(OssWatch *watch, TriggerData *call)
 										   ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(watch->context);
 	read_arguments(watch, trigger);
-	watch->source = source_of(relation, trigger);
+	watch->source = source_of_trigger(relation, trigger);
 	watch->shadowed = is_shadowed(relation, trigger, watch->source);
 	watch->watched = find_watched(watch, relation, trigger);
-	watch->key_column = find_column(watch, relation,
-									argument(trigger, "key_column"));
+	watch->key_column = find_watched_column(watch, relation,
+											trigger_argument(trigger, "key_column"));
 	if (bucket_column)
-		watch->bucket_column = find_column(watch, relation, bucket_column);
+		watch->bucket_column = find_watched_column(watch, relation, bucket_column);
 	if (RelationUsesLocalBuffers(relation))
 		watch->problem = "it is a temporary table";
 	MemoryContextSwitchTo(old);
@@ -394,15 +394,15 @@ oss_watch_enter(TriggerData *call)
 	bool		found;
 
 	if (watches == NULL)
-		make_table();
+		make_trigger_table();
 	watch = hash_search(watches, &call->tg_trigger->tgoid, HASH_FIND, NULL);
 	if (watch == NULL || watch->stale)
 	{
-		purge();
+		purge_triggers();
 		watch = hash_search(watches, &call->tg_trigger->tgoid, HASH_ENTER,
 							&found);
 		if (!found || watch->busy == 0)
-			fill(watch, call);
+			fill_trigger(watch, call);
 	}
 	watch->busy++;
 	return watch;

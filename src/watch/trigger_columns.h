@@ -5,8 +5,8 @@
  * Top floor.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_WATCH_H
-#define OSS_WATCH_H
+#ifndef OSS_TRIGGER_COLUMNS_H
+#define OSS_TRIGGER_COLUMNS_H
 
 #include "postgres.h"
 
@@ -69,4 +69,4 @@ extern char *oss_watch_column_problem(Relation relation, AttrNumber column);
 /* Does a trigger serve logical replication only? */
 extern bool oss_watch_is_replica(const Trigger *trigger);
 
-#endif							/* OSS_WATCH_H */
+#endif							/* OSS_TRIGGER_COLUMNS_H */

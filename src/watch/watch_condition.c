@@ -39,6 +39,7 @@ typedef struct Step
 	Datum		row;			/* of find_row */
 	int64		n;
 	uint8	   *verdicts;
+	bool		repeatable;		/* its rows are tried again: forget its error */
 } Step;
 
 /* Where a condition reads columns: see note_columns(). */
@@ -71,7 +72,7 @@ run_step(void (*function) (void *), Step *step)
 		return true;
 	if (is_passed_on(error))
 		ReThrowError(error);
-	if (step->call->error == NULL)
+	if (step->call->error == NULL && !step->repeatable)
 		step->call->error = error;
 	else
 		FreeErrorData(error);
@@ -116,8 +117,8 @@ append_rows(StringInfo sql, const OssWatched *watched, Relation relation,
 
 /* Prepare a plan that gives a boolean for each row, and keep it. */
 static SPIPlanPtr
-prepare(const OssWatched *watched, Relation relation, const char *condition,
-		const char *from, int nargs)
+prepare_condition(const OssWatched *watched, Relation relation, const char *condition,
+				  const char *from, int nargs)
 {
 	Oid			rowtype = RelationGetForm(relation)->reltype;
 	StringInfoData sql;
@@ -203,9 +204,9 @@ prepare_step(void *arg)
 	{
 		if (from[i] == NULL)
 			continue;
-		plans[i] = prepare(watch->watched, relation, watch->condition,
-						   i == 2 ? from[i] : quote_identifier(from[i]),
-						   i == 2 ? 1 : 0);
+		plans[i] = prepare_condition(watch->watched, relation, watch->condition,
+									 i == 2 ? from[i] : quote_identifier(from[i]),
+									 i == 2 ? 1 : 0);
 	}
 	old = MemoryContextSwitchTo(watch->context);
 	watch->read = bms_copy(columns_of(plans[2], watch->watched));
@@ -346,13 +347,12 @@ oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows, int64 n)
 		.plan = rows == call->trigger->tg_newtable ? call->watch->find_new :
 		call->watch->find_old,
 		.n = n,
-		.verdicts = verdicts
+		.verdicts = verdicts,
+		.repeatable = true
 	};
-	ErrorData  *before = call->error;
 
 	if (run_step(rows_step, &step))
 		return verdicts;
-	call->error = before;
 	rows_one_by_one(call, rows, n, verdicts);
 	return verdicts;
 }
@@ -382,7 +382,7 @@ oss_condition_check(Oid relid, const char *condition)
 	if (SPI_prepare(sql.data, 0, NULL) == NULL)
 		elog(ERROR, "could not prepare a condition: %s",
 			 SPI_result_code_string(SPI_result));
-	(void) prepare(watched, relation, condition, OSS_WATCH_NEW, 0);
+	(void) prepare_condition(watched, relation, condition, OSS_WATCH_NEW, 0);
 	AtEOXact_GUC(false, level);
 	SPI_finish();
 	table_close(relation, AccessShareLock);

@@ -31,7 +31,7 @@
 #include "utils/rel.h"
 #include "watch/trigger_columns.h"
 
-PG_FUNCTION_INFO_V1(oss_follow_ddl);
+PG_FUNCTION_INFO_V1(oss_labels_follow_ddl);
 
 /*
  * Old name and new one.  What somebody has locked keeps the name that it has,
@@ -48,13 +48,13 @@ PG_FUNCTION_INFO_V1(oss_follow_ddl);
 
 static OssPlan rename_server[] = {
 	/* a pause of a server that is gone must not become another's */
-	{"DELETE FROM oss_labels.halted WHERE ctid = ANY (ARRAY("
-		"SELECT h.ctid FROM oss_labels.halted h WHERE h.server = $2"
+	{"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
+		"SELECT h.ctid FROM oss_labels.pause h WHERE h.server = $2"
 		" AND $1 IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s"
 		" WHERE s.oid = h.server_id AND h.origin = oss_labels.origin())"
 		" FOR UPDATE OF h SKIP LOCKED))",
 	2, {TEXTOID, TEXTOID}},
-	RENAME("halted"),
+	RENAME("pause"),
 	RENAME("watched"),
 	RENAME("failed_job"),
 	RENAME("job")
@@ -182,7 +182,7 @@ follow_table(const AlterTableStmt *statement)
 
 /* oss_labels.follow_ddl() */
 Datum
-oss_follow_ddl(PG_FUNCTION_ARGS)
+oss_labels_follow_ddl(PG_FUNCTION_ARGS)
 {
 	Node	   *statement;
 

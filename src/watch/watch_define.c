@@ -25,8 +25,8 @@
 #include "watch/trigger_columns.h"
 #include "watch/watch_condition.h"
 
-PG_FUNCTION_INFO_V1(oss_check_watch);
-PG_FUNCTION_INFO_V1(oss_forget_watch);
+PG_FUNCTION_INFO_V1(oss_labels_check_watch);
+PG_FUNCTION_INFO_V1(oss_labels_forget_watch);
 
 /* Bytes of the number of a watch. */
 #define NUMBER_BYTES 6
@@ -149,7 +149,7 @@ text_array(const char **strings, int n)
 
 /* Remember a table as it is now; returns the number of the watch. */
 static char *
-remember(Oid relid, const ForeignServer *server)
+remember_watch(Oid relid, const ForeignServer *server)
 {
 	OssWatched *watched = oss_watched_now(relid);
 	int			n = watched->ncolumns;
@@ -202,7 +202,7 @@ make_result(FunctionCallInfo fcinfo, const char *server, const char *number)
  * server, condition)
  */
 Datum
-oss_check_watch(PG_FUNCTION_ARGS)
+oss_labels_check_watch(PG_FUNCTION_ARGS)
 {
 	const char *name = NULL;
 	const ForeignServer *server;
@@ -223,12 +223,12 @@ oss_check_watch(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(6))
 		oss_condition_check(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
 	PG_RETURN_DATUM(make_result(fcinfo, server->servername,
-								remember(relid, server)));
+								remember_watch(relid, server)));
 }
 
 /* oss_labels.forget_watch(relation) */
 Datum
-oss_forget_watch(PG_FUNCTION_ARGS)
+oss_labels_forget_watch(PG_FUNCTION_ARGS)
 {
 	Datum		relation = PG_GETARG_DATUM(0);
 	char	   *name = get_rel_name(DatumGetObjectId(relation));

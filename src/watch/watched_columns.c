@@ -57,7 +57,7 @@ first_name(const WatchedColumns *value)
 
 /* Make a value of names. */
 static WatchedColumns *
-make_value(char **names, int n)
+make_columns_value(char **names, int n)
 {
 	Size		size = offsetof(WatchedColumns, columns) + sizeof(AttrNumber) * n;
 	Size		names_size = 0;
@@ -105,7 +105,7 @@ oss_labels_watched_columns_in(PG_FUNCTION_ARGS)
 				 errmsg("invalid input syntax for type watched_columns: \"%s\"",
 						PG_GETARG_CSTRING(0)),
 				 errdetail("It is the names of a schema, its table and columns of it.")));
-	PG_RETURN_POINTER(make_value(names, n));
+	PG_RETURN_POINTER(make_columns_value(names, n));
 }
 
 /* Return the present name of a column, or NULL when there is no such column. */
@@ -195,7 +195,7 @@ make_watched(const WatchedColumns *value, ArrayType *then, const char *server)
 
 /* Read a row: watch, columns, names, server, server_id, origin. */
 static OssWatched *
-read_row(HeapTuple tuple, TupleDesc desc)
+read_watched_row(HeapTuple tuple, TupleDesc desc)
 {
 	Datum		values[6];
 	bool		nulls[6];
@@ -238,7 +238,7 @@ oss_watched_read(const char *watch)
 						   C_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(watch));
 	scan = systable_beginscan(relation, InvalidOid, false, SnapshotSelf, 1, &key);
 	while (watched == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		watched = read_row(tuple, RelationGetDescr(relation));
+		watched = read_watched_row(tuple, RelationGetDescr(relation));
 	systable_endscan(scan);
 	relation_close(relation, AccessShareLock);
 	return watched;

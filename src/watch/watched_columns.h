@@ -4,8 +4,8 @@
  *
  * Top floor.
  */
-#ifndef OSS_WATCHED_H
-#define OSS_WATCHED_H
+#ifndef OSS_WATCHED_COLUMNS_H
+#define OSS_WATCHED_COLUMNS_H
 
 #include "postgres.h"
 
@@ -34,4 +34,4 @@ extern OssWatched *oss_watched_read(const char *watch);
 /* Describe a table as it is now. */
 extern OssWatched *oss_watched_now(Oid relid);
 
-#endif							/* OSS_WATCHED_H */
+#endif							/* OSS_WATCHED_COLUMNS_H */

@@ -97,36 +97,36 @@ wanted_database(Node *statement)
 static void
 forget_unused(OssSlot *slot)
 {
-	if (slot->held > 0 || slot->pid != 0 || slot->state != OSS_SLOT_UNKNOWN ||
+	if (slot->ddl_holds > 0 || slot->pid != 0 || slot->state != OSS_SLOT_UNKNOWN ||
 		pg_atomic_read_u32(&slot->wake) != 0)
 		return;
 	slot->dbid = InvalidOid;
-	oss_shared->new_databases = true;
+	oss_worker_shmem->new_databases = true;
 }
 
 /* Let workers start in a database, or not. */
 static void
-hold(Oid dbid, int change)
+hold_database(Oid dbid, int change)
 {
 	OssSlot    *slot;
 
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	slot = oss_slot_make(dbid);
 	if (slot)
 	{
-		slot->held = Max(slot->held + change, 0);
+		slot->ddl_holds = Max(slot->ddl_holds + change, 0);
 		forget_unused(slot);
 	}
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 	if (change < 0)
 		oss_wake_launcher();
 }
 
 /* Undo the hold, when the command ends in an error or the session. */
 static void
-release(int code, Datum dbid)
+release_databases(int code, Datum dbid)
 {
-	hold(DatumGetObjectId(dbid), -1);
+	hold_database(DatumGetObjectId(dbid), -1);
 }
 
 /* Tell a database's worker to end; true when there is none. */
@@ -136,13 +136,13 @@ stop_worker(Oid dbid)
 	OssSlot    *slot;
 	bool		gone;
 
-	LWLockAcquire(oss_shared->lock, LW_SHARED);
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
 	slot = oss_slot_find(dbid);
 	gone = slot == NULL ||
 		(slot->pid == 0 && slot->state != OSS_SLOT_STARTING);
 	if (!gone && slot->pid != 0)
 		kill(slot->pid, SIGTERM);
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 	return gone;
 }
 
@@ -278,7 +278,7 @@ note_command(Node *statement)
 static bool
 commits_prepared(Node *statement)
 {
-	return oss_shared && IsA(statement, TransactionStmt) &&
+	return oss_worker_shmem && IsA(statement, TransactionStmt) &&
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
@@ -307,7 +307,7 @@ database_to_leave(Node *statement, ProcessUtilityContext context)
 	const char *name = wanted_database(statement);
 	Oid			dbid;
 
-	if (name == NULL || oss_shared == NULL ||
+	if (name == NULL || oss_worker_shmem == NULL ||
 		context != PROCESS_UTILITY_TOPLEVEL)
 		return InvalidOid;
 	dbid = get_database_oid(name, true);
@@ -326,15 +326,15 @@ run_without_workers(Oid dbid, PlannedStmt *planned, const char *query,
 					ParamListInfo params, QueryEnvironment *environment,
 					DestReceiver *dest, QueryCompletion *completion)
 {
-	hold(dbid, 1);
-	PG_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
+	hold_database(dbid, 1);
+	PG_ENSURE_ERROR_CLEANUP(release_databases, ObjectIdGetDatum(dbid));
 	{
 		wait_for_stop(dbid);
 		run_command(planned, query, read_only, context, params, environment,
 					dest, completion);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(release, ObjectIdGetDatum(dbid));
-	hold(dbid, -1);
+	PG_END_ENSURE_ERROR_CLEANUP(release_databases, ObjectIdGetDatum(dbid));
+	hold_database(dbid, -1);
 }
 
 /* Run a command, without workers in the database that it wants nobody in. */
@@ -367,11 +367,11 @@ on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (previous_access)
 		previous_access(access, class, object, sub, arg);
-	if (access == OAT_DROP && class == ExtensionRelationId && oss_shared &&
+	if (access == OAT_DROP && class == ExtensionRelationId && oss_worker_shmem &&
 		object == get_extension_oid("oss_labels", true))
 		oss_wake_at_commit();
 	if (access == OAT_DROP)
-		credential_cache_dropped(class, object);
+		oss_credential_cache_dropped(class, object);
 }
 
 /* Watch over DDL. */

@@ -110,7 +110,7 @@ define_settings(void)
 
 /* Set what the launcher and its workers have in common. */
 static void
-describe(BackgroundWorker *worker, const char *type, const char *function)
+describe_worker(BackgroundWorker *worker, const char *type, const char *function)
 {
 	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
 	strlcpy(worker->bgw_library_name, "oss_labels", BGW_MAXLEN);
@@ -131,7 +131,7 @@ oss_launcher_init(void)
 	/* pg_upgrade wants nobody in its databases */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	describe(&worker, "oss_labels launcher", "oss_launcher_main");
+	describe_worker(&worker, "oss_labels launcher", "oss_launcher_main");
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	worker.bgw_restart_time = 5;
 	RegisterBackgroundWorker(&worker);
@@ -139,12 +139,12 @@ oss_launcher_init(void)
 
 /* Leave the shared memory. */
 static void
-detach(int code, Datum arg)
+detach_launcher(int code, Datum arg)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	oss_shared->launcher_pid = 0;
-	oss_shared->launcher_latch = NULL;
-	LWLockRelease(oss_shared->lock);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+	oss_worker_shmem->launcher_pid = 0;
+	oss_worker_shmem->launcher_latch = NULL;
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /*
@@ -152,20 +152,20 @@ detach(int code, Datum arg)
  * there still; those that it was starting are asked for again.
  */
 static void
-attach(void)
+attach_launcher(void)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	oss_shared->launcher_pid = MyProcPid;
-	oss_shared->launcher_latch = &MyProc->procLatch;
-	oss_shared->launcher_since = GetCurrentTimestamp();
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+	oss_worker_shmem->launcher_pid = MyProcPid;
+	oss_worker_shmem->launcher_latch = &MyProc->procLatch;
+	oss_worker_shmem->launcher_since = GetCurrentTimestamp();
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		if (oss_shared->slots[i].state == OSS_SLOT_STARTING &&
-			oss_shared->slots[i].pid == 0)
-			oss_slot_set_state(&oss_shared->slots[i], OSS_SLOT_UNKNOWN);
+		if (oss_worker_shmem->slots[i].state == OSS_SLOT_STARTING &&
+			oss_worker_shmem->slots[i].pid == 0)
+			oss_slot_set_state(&oss_worker_shmem->slots[i], OSS_SLOT_UNKNOWN);
 	}
-	LWLockRelease(oss_shared->lock);
-	before_shmem_exit(detach, 0);
+	LWLockRelease(oss_worker_shmem->lock);
+	before_shmem_exit(detach_launcher, 0);
 }
 
 /* Order databases by OID. */
@@ -230,7 +230,7 @@ read_databases(Database **list)
 
 /* List the databases anew, keeping what is known of them. */
 static void
-list_databases(void)
+list_all_databases(void)
 {
 	Database   *list;
 	int			n = read_databases(&list);
@@ -254,10 +254,10 @@ take_new_databases(void)
 {
 	bool		any;
 
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
-	any = oss_shared->new_databases;
-	oss_shared->new_databases = false;
-	LWLockRelease(oss_shared->lock);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+	any = oss_worker_shmem->new_databases;
+	oss_worker_shmem->new_databases = false;
+	LWLockRelease(oss_worker_shmem->lock);
 	return any;
 }
 
@@ -267,17 +267,17 @@ free_process(void)
 {
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		if (oss_shared->slots[i].state == OSS_SLOT_NO_PROCESS ||
-			oss_shared->slots[i].state == OSS_SLOT_CAPPED)
-			oss_shared->slots[i].start_at = 0;
+		if (oss_worker_shmem->slots[i].state == OSS_SLOT_NO_PROCESS ||
+			oss_worker_shmem->slots[i].state == OSS_SLOT_CAPPED)
+			oss_worker_shmem->slots[i].start_at = 0;
 	}
 }
 
 /* Note workers that ended, and how when they did not say. */
 static void
-bury(int i, TimestampTz now)
+note_ended_worker(int i, TimestampTz now)
 {
-	OssSlot    *slot = &oss_shared->slots[i];
+	OssSlot    *slot = &oss_worker_shmem->slots[i];
 	pid_t		pid;
 	BgwHandleStatus status;
 
@@ -316,7 +316,7 @@ start_time(const OssSlot *slot)
 	bool		woken = pg_atomic_read_u32(unconstify(pg_atomic_uint32 *,
 													  &slot->wake)) != 0;
 
-	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->held > 0)
+	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->ddl_holds > 0)
 		return DT_NOEND;
 	switch (slot->state)
 	{
@@ -359,7 +359,7 @@ is_asleep(const OssSlot *slot)
 static bool
 is_unused(OssSlot *slot, const Database *database)
 {
-	if (slot->pid != 0 || slot->held != 0)
+	if (slot->pid != 0 || slot->ddl_holds != 0)
 		return false;
 	if (database == NULL)
 		return true;
@@ -378,13 +378,13 @@ read_slots(void)
 	for (int i = 0; i < ndatabases; i++)
 	{
 		databases[i].slotted = false;
-		if (oss_shared->wake_lost)
+		if (oss_worker_shmem->wake_lost)
 			databases[i].look_at = 0;
 	}
-	oss_shared->wake_lost = false;
+	oss_worker_shmem->wake_lost = false;
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		OssSlot    *slot = &oss_shared->slots[i];
+		OssSlot    *slot = &oss_worker_shmem->slots[i];
 		Database   *database;
 
 		if (!OidIsValid(slot->dbid))
@@ -437,11 +437,11 @@ static bool
 start_worker(int i)
 {
 	BackgroundWorker worker = {0};
-	OssSlot    *slot = &oss_shared->slots[i];
+	OssSlot    *slot = &oss_worker_shmem->slots[i];
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "oss_labels worker for database %u",
 			 slot->dbid);
-	describe(&worker, "oss_labels worker", "oss_worker_main");
+	describe_worker(&worker, "oss_labels worker", "oss_worker_main");
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(slot->dbid);
 	worker.bgw_notify_pid = MyProcPid;
@@ -461,7 +461,7 @@ report_waiting(TimestampTz now)
 
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		OssSlot    *slot = &oss_shared->slots[i];
+		OssSlot    *slot = &oss_worker_shmem->slots[i];
 
 		if (!OidIsValid(slot->dbid) ||
 			(slot->state != OSS_SLOT_NO_PROCESS &&
@@ -471,11 +471,11 @@ report_waiting(TimestampTz now)
 		if (now >= TimestampTzPlusMilliseconds(slot->since, 2 * AGAIN_MS))
 			waiting++;
 	}
-	pg_atomic_write_u32(&oss_shared->waiting, waiting);
+	pg_atomic_write_u32(&oss_worker_shmem->waiting, waiting);
 	for (int i = 0; i < OSS_MAX_SLOTS && waiting > 0; i++)
 	{
-		if (oss_shared->slots[i].latch)
-			SetLatch(oss_shared->slots[i].latch);
+		if (oss_worker_shmem->slots[i].latch)
+			SetLatch(oss_worker_shmem->slots[i].latch);
 	}
 	if (exhausted && !warned)
 		ereport(WARNING,
@@ -494,9 +494,9 @@ count_workers(TimestampTz now, int *starting)
 	*starting = 0;
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		OssSlot    *slot = &oss_shared->slots[i];
+		OssSlot    *slot = &oss_worker_shmem->slots[i];
 
-		bury(i, now);
+		note_ended_worker(i, now);
 		if (!OidIsValid(slot->dbid))
 			continue;
 		if (slot->state == OSS_SLOT_STARTING)
@@ -511,8 +511,8 @@ count_workers(TimestampTz now, int *starting)
 static int
 compare_slots(const void *a, const void *b)
 {
-	TimestampTz x = oss_shared->slots[*(const int *) a].since;
-	TimestampTz y = oss_shared->slots[*(const int *) b].since;
+	TimestampTz x = oss_worker_shmem->slots[*(const int *) a].since;
+	TimestampTz y = oss_worker_shmem->slots[*(const int *) b].since;
 
 	return x < y ? -1 : x > y;
 }
@@ -525,7 +525,7 @@ list_due(TimestampTz now, int *due, TimestampTz *next)
 
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		TimestampTz at = start_time(&oss_shared->slots[i]);
+		TimestampTz at = start_time(&oss_worker_shmem->slots[i]);
 
 		if (at == DT_NOEND)
 			continue;
@@ -553,13 +553,13 @@ start_workers(TimestampTz now)
 	int			running;
 	bool		exhausted = false;
 
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	running = count_workers(now, &starting);
 	next = give_slots(now);
 	ndue = list_due(now, due, &next);
 	for (int i = 0; i < ndue && starting < MOST_STARTING; i++)
 	{
-		OssSlot    *slot = &oss_shared->slots[due[i]];
+		OssSlot    *slot = &oss_worker_shmem->slots[due[i]];
 		bool		capped = max_workers > 0 && running >= max_workers;
 
 		if (!exhausted && !capped && start_worker(due[i]))
@@ -575,13 +575,13 @@ start_workers(TimestampTz now)
 		next = Min(next, again);
 	}
 	report_waiting(now);
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 	return next;
 }
 
 /* List the databases when it is time, and start what is to be started. */
 static long
-serve(void)
+serve_databases(void)
 {
 	static TimestampTz databases_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -590,7 +590,7 @@ serve(void)
 	if (take_new_databases() || now >= databases_at ||
 		databases_at > TimestampTzPlusMilliseconds(now, DATABASES_MS))
 	{
-		list_databases();
+		list_all_databases();
 		databases_at = TimestampTzPlusMilliseconds(now, DATABASES_MS);
 	}
 	next = Min(start_workers(now), databases_at);
@@ -599,15 +599,15 @@ serve(void)
 
 /* Read the configuration again, which may set workers on or off. */
 static void
-reload(void)
+reload_settings(void)
 {
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	oss_worker_settings();
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	oss_slots_recheck();
 	free_process();
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* The launcher's main. */
@@ -619,10 +619,10 @@ oss_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	oss_worker_settings();
-	attach();
+	attach_launcher();
 	for (;;)
 	{
-		long		ms = serve();
+		long		ms = serve_databases();
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 ms, oss_queue_wait_event());
@@ -633,6 +633,6 @@ oss_launcher_main(Datum arg)
 		if (ShutdownRequestPending)
 			proc_exit(1);
 		if (ConfigReloadPending)
-			reload();
+			reload_settings();
 	}
 }

@@ -106,9 +106,9 @@ static TimestampTz unflushed_since = 0;
 
 /* Leave the slot. */
 static void
-detach(int code, Datum arg)
+detach_worker(int code, Datum arg)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	slot->pid = 0;
 	slot->latch = NULL;
 	slot->start_at = next_start;
@@ -116,20 +116,20 @@ detach(int code, Datum arg)
 	if (state_at_exit == OSS_SLOT_FAILED)
 		slot->failures++;
 	oss_slot_set_state(slot, state_at_exit);
-	if (oss_shared->launcher_latch)
-		SetLatch(oss_shared->launcher_latch);
-	LWLockRelease(oss_shared->lock);
+	if (oss_worker_shmem->launcher_latch)
+		SetLatch(oss_worker_shmem->launcher_latch);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* Enter the slot; false when nobody shall work here. */
 static bool
-attach(Oid dbid)
+attach_worker(Oid dbid)
 {
 	bool		wanted;
 
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	slot = oss_slot_find(dbid);
-	wanted = slot && slot->pid == 0 && slot->held == 0;
+	wanted = slot && slot->pid == 0 && slot->ddl_holds == 0;
 	if (wanted)
 	{
 		slot->pid = MyProcPid;
@@ -140,33 +140,33 @@ attach(Oid dbid)
 	}
 	else if (slot && slot->pid == 0)
 		oss_slot_set_state(slot, OSS_SLOT_IDLE);
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 	if (wanted)
-		before_shmem_exit(detach, 0);
+		before_shmem_exit(detach_worker, 0);
 	return wanted;
 }
 
 /* Show the state. */
 static void
-show(OssSlotState state)
+show_activity(OssSlotState state)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	oss_slot_set_state(slot, state);
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* Remember the last error for the view. */
 static void
 show_error(const char *message)
 {
-	LWLockAcquire(oss_shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	strlcpy(slot->last_error, message, sizeof(slot->last_error));
-	LWLockRelease(oss_shared->lock);
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* End the process for a reason that is no error. */
 static void
-leave(OssSlotState state, TimestampTz start_at)
+leave_slot(OssSlotState state, TimestampTz start_at)
 {
 	state_at_exit = state;
 	next_start = start_at;
@@ -221,21 +221,21 @@ look_for_extension(void)
 		warned = true;
 		return MISMATCH;
 	}
-	return oss_drain_lock_tables() ? PRESENT : LOCKED;
+	return oss_dispatch_lock_tables() ? PRESENT : LOCKED;
 }
 
 /* Begin a transaction. */
 static void
-begin(void)
+begin_turn(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	pgstat_report_activity(STATE_RUNNING, "oss_labels: claiming and settling");
 }
 
-/* End a transaction, of which flush() is to be told. */
+/* End a transaction, of which flush_commits() is to be told. */
 static void
-commit(void)
+commit_turn(void)
 {
 	CommitTransactionCommand();
 	if (unflushed_since == 0)
@@ -246,7 +246,7 @@ commit(void)
 
 /* See to it that what was committed is on the disk. */
 static void
-flush(void)
+flush_commits(void)
 {
 	if (unflushed_since != 0 && XactLastCommitEnd != InvalidXLogRecPtr)
 		XLogFlush(XactLastCommitEnd);
@@ -258,35 +258,35 @@ flush(void)
  * been claimed by that: should the answer kill the process, the attempt counts.
  */
 static void
-flush_claims(const OssDrain *drain)
+flush_claims(const OssDispatcher *dispatcher)
 {
-	if (drain->newest_start >= unflushed_since)
-		flush();
+	if (dispatcher->newest_start >= unflushed_since)
+		flush_commits();
 }
 
 /* Run work in a transaction with the tables locked, if they can be. */
 static Presence
-with_tables(void (*work) (OssDrain *), OssDrain *drain)
+with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 {
 	Presence	presence;
 
-	begin();
+	begin_turn();
 	presence = look_for_extension();
 	if (presence == PRESENT)
 	{
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		work(drain);
+		work(dispatcher);
 		PopActiveSnapshot();
 		SPI_finish();
 	}
-	commit();
+	commit_turn();
 	return presence;
 }
 
 /* Find out whether the jobs came with the database when it was copied. */
 static void
-look_for_copy(OssDrain *drain)
+look_for_copy(OssDispatcher *dispatcher)
 {
 	OssStatementState state;
 
@@ -297,11 +297,11 @@ look_for_copy(OssDrain *drain)
 
 /* Free what processes held that are gone: what came before us was one. */
 static void
-take_over(OssDrain *drain)
+take_over(OssDispatcher *dispatcher)
 {
 	OssStatementState state;
 
-	look_for_copy(drain);
+	look_for_copy(dispatcher);
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) oss_job_release_dead(oss_lease_token());
 	oss_statement_end(&state);
@@ -309,52 +309,52 @@ take_over(OssDrain *drain)
 
 /* Leave when there is no work for us here, or wait when it is locked. */
 static void
-obey(Presence presence)
+obey_settings(Presence presence)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (presence == ABSENT)
-		leave(OSS_SLOT_ABSENT, 0);
+		leave_slot(OSS_SLOT_ABSENT, 0);
 	if (presence == MISMATCH)
-		leave(OSS_SLOT_MISMATCH, TimestampTzPlusMilliseconds(now, 60000));
+		leave_slot(OSS_SLOT_MISMATCH, TimestampTzPlusMilliseconds(now, 60000));
 	turn_at = presence == LOCKED ? TimestampTzPlusMilliseconds(now, 100) : 0;
 }
 
 /* Do one turn on the tables. */
 static void
-turn_on_tables(OssDrain *drain)
+turn_on_tables(OssDispatcher *dispatcher)
 {
 	Presence	presence;
 
-	flush_claims(drain);
-	presence = with_tables(oss_drain_tables, drain);
+	flush_claims(dispatcher);
+	presence = with_tables(oss_dispatch_tables, dispatcher);
 	if (presence == PRESENT)
-		oss_drain_commit(drain);
-	if (drain->last_error[0] != '\0')
-		show_error(drain->last_error);
-	drain->last_error[0] = '\0';
-	obey(presence);
+		oss_dispatch_commit(dispatcher);
+	if (dispatcher->last_error[0] != '\0')
+		show_error(dispatcher->last_error);
+	dispatcher->last_error[0] = '\0';
+	obey_settings(presence);
 }
 
 /* Has there been nothing to do for long enough? */
 static bool
-idle_for_long(OssDrain *drain)
+idle_for_long(OssDispatcher *dispatcher)
 {
 	static TimestampTz busy_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	int64		timeout = (int64) oss_worker_idle_timeout * USECS_PER_SEC;
 
-	if (busy_at == 0 || oss_drain_busy(drain) || drain->woken || drain->late)
+	if (busy_at == 0 || oss_dispatch_busy(dispatcher) || dispatcher->woken || dispatcher->late)
 	{
 		busy_at = now;
 		return false;
 	}
 
 	/* others wait for our process */
-	if (pg_atomic_read_u32(&oss_shared->waiting) > 0)
+	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0)
 		timeout = 0;
 	return now - busy_at >= timeout &&
-		(drain->next_due == 0 || drain->next_due > now + timeout);
+		(dispatcher->next_due == 0 || dispatcher->next_due > now + timeout);
 }
 
 /* Flush when it is time; returns for how many ms it is not, -1: for ever. */
@@ -369,21 +369,21 @@ flush_due(void)
 	now = GetCurrentTimestamp();
 	if (now < at)
 		return (at - now + 999) / 1000;
-	flush();
+	flush_commits();
 	return -1;
 }
 
 /* Return for how long to wait for the network. */
 static long
-network_ms(OssDrain *drain)
+network_ms(OssDispatcher *dispatcher)
 {
 	long		flush_ms = flush_due();
-	long		ms = oss_drain_tables_due(drain);
+	long		ms = oss_dispatch_tables_due(dispatcher);
 
 	if (ms == 0 && turn_at != 0)
 		ms = Max((turn_at - GetCurrentTimestamp() + 999) / 1000, 0);
 	if (ms < 0 || ms > 1000)
-		ms = oss_drain_busy(drain) ? 1000 :
+		ms = oss_dispatch_busy(dispatcher) ? 1000 :
 			Min(ms < 0 ? 10000 : ms, Max(oss_worker_idle_timeout * 1000 / 2, 100));
 	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
@@ -393,37 +393,37 @@ network_ms(OssDrain *drain)
  * are paid for, and store them.
  */
 static void
-let_go(OssDrain *drain, long ms)
+let_go(OssDispatcher *dispatcher, long ms)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 	int			tries = 3;
 
 	elog(DEBUG1, "oss_labels worker stops with %d requests in flight",
-		 drain->in_flight);
-	oss_drain_stop(drain);
+		 dispatcher->in_flight);
+	oss_dispatch_stop(dispatcher);
 	do
 	{
-		if (drain->nfinished > 0 || drain->nblocked > 0)
-			turn_on_tables(drain);
-		if (drain->in_flight == 0)
+		if (dispatcher->nfinished > 0 || dispatcher->nblocked > 0)
+			turn_on_tables(dispatcher);
+		if (dispatcher->in_flight == 0)
 			break;
-		oss_drain_network(drain, 50);
+		oss_dispatch_network(dispatcher, 50);
 	} while (GetCurrentTimestamp() < end);
-	oss_drain_cancel(drain);
-	while (oss_drain_busy(drain) && tries > 0)
+	oss_dispatch_cancel(dispatcher);
+	while (oss_dispatch_busy(dispatcher) && tries > 0)
 	{
-		int			before = drain->nfinished + drain->nblocked;
+		int			before = dispatcher->nfinished + dispatcher->nblocked;
 
-		turn_on_tables(drain);
-		if (drain->nfinished + drain->nblocked >= before)
+		turn_on_tables(dispatcher);
+		if (dispatcher->nfinished + dispatcher->nblocked >= before)
 			tries--;
 	}
-	if (drain->nfinished > 0 || drain->nblocked > 0)
+	if (dispatcher->nfinished > 0 || dispatcher->nblocked > 0)
 	{
-		oss_drain_leave_all(drain);
-		turn_on_tables(drain);
+		oss_dispatch_leave_all(dispatcher);
+		turn_on_tables(dispatcher);
 	}
-	flush();
+	flush_commits();
 }
 
 /* Read the configuration again. */
@@ -439,104 +439,104 @@ reload(void)
 
 /* End when there is nothing to do. */
 static void
-leave_when_idle(OssDrain *drain)
+leave_when_idle(OssDispatcher *dispatcher)
 {
 	TimestampTz look;
 
-	if (!idle_for_long(drain))
+	if (!idle_for_long(dispatcher))
 		return;
 	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS);
 	pgstat_report_stat(true);
-	left_pending = drain->next_due != 0;
-	leave(is_copy ? OSS_SLOT_COPY : OSS_SLOT_IDLE,
-		  drain->next_due != 0 ? Min(drain->next_due, look) : look);
+	left_pending = dispatcher->next_due != 0;
+	leave_slot(is_copy ? OSS_SLOT_COPY : OSS_SLOT_IDLE,
+			   dispatcher->next_due != 0 ? Min(dispatcher->next_due, look) : look);
 }
 
 /* Leave until somebody sets oss_labels.worker on. */
 static void
 leave_off(void)
 {
-	leave(OSS_SLOT_DISABLED,
-		  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS));
+	leave_slot(OSS_SLOT_DISABLED,
+			   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS));
 }
 
 /* Read again what ALTER DATABASE and ALTER ROLE said of oss_labels.worker. */
 static void
-read_switch(OssDrain *drain)
+read_own_switch(OssDispatcher *dispatcher)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		told = pg_atomic_exchange_u32(&slot->recheck, 0) != 0;
 
-	if (!told && !(oss_drain_busy(drain) && now >= switch_at))
+	if (!told && !(oss_dispatch_busy(dispatcher) && now >= switch_at))
 		return;
 	switch_at = TimestampTzPlusMilliseconds(now, SWITCH_MS);
-	begin();
+	begin_turn();
 	switch_now = oss_worker_switch();
-	commit();
+	commit_turn();
 }
 
 /* End when the process was told to, or the worker set off. */
 static void
-leave_when_told(OssDrain *drain)
+leave_when_told(OssDispatcher *dispatcher)
 {
 	if (ShutdownRequestPending)
 	{
-		let_go(drain, STOP_MS);
-		leave(OSS_SLOT_IDLE, 0);
+		let_go(dispatcher, STOP_MS);
+		leave_slot(OSS_SLOT_IDLE, 0);
 	}
-	read_switch(drain);
+	read_own_switch(dispatcher);
 	if (switch_now == OSS_WORKER_OFF ||
 		(switch_now == OSS_WORKER_UNSET && !oss_worker_enabled))
 	{
-		let_go(drain, OFF_MS);
+		let_go(dispatcher, OFF_MS);
 		leave_off();
 	}
 
-	if (pg_atomic_read_u32(&oss_shared->waiting) > 0 &&
+	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0 &&
 		GetCurrentTimestamp() - MyStartTimestamp > TURN_MS * INT64CONST(1000))
 	{
-		let_go(drain, YIELD_MS);
-		leave(OSS_SLOT_IDLE, 0);
+		let_go(dispatcher, YIELD_MS);
+		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 
 	/* only a new process learns what the configuration file says */
 	if (switch_now == OSS_WORKER_UNSET && switch_at_start != OSS_WORKER_UNSET)
 	{
-		let_go(drain, STOP_MS);
-		leave(OSS_SLOT_IDLE, 0);
+		let_go(dispatcher, STOP_MS);
+		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 }
 
 /* Something was enqueued or resumed. */
 static void
-wake(OssDrain *drain)
+wake_on_signal(OssDispatcher *dispatcher)
 {
-	oss_drain_wake(drain);
-	if (is_copy && with_tables(look_for_copy, drain) == PRESENT && !is_copy)
-		show(OSS_SLOT_RUNNING);
+	oss_dispatch_wake(dispatcher);
+	if (is_copy && with_tables(look_for_copy, dispatcher) == PRESENT && !is_copy)
+		show_activity(OSS_SLOT_RUNNING);
 }
 
 /* Claim, call and settle for ever. */
 static void
-run(OssDrain *drain)
+run_worker(OssDispatcher *dispatcher)
 {
 	for (;;)
 	{
 		reload();
-		leave_when_told(drain);
+		leave_when_told(dispatcher);
 		if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
-			wake(drain);
-		oss_drain_network(drain, network_ms(drain));
-		if (oss_drain_tables_due(drain) != 0 ||
+			wake_on_signal(dispatcher);
+		oss_dispatch_network(dispatcher, network_ms(dispatcher));
+		if (oss_dispatch_tables_due(dispatcher) != 0 ||
 			GetCurrentTimestamp() < turn_at)
 		{
-			leave_when_idle(drain);
+			leave_when_idle(dispatcher);
 			continue;
 		}
 		if (pg_atomic_read_u32(&slot->recheck) != 0 ||
 			ShutdownRequestPending)
 			continue;
-		turn_on_tables(drain);
+		turn_on_tables(dispatcher);
 		errors = 0;
 	}
 }
@@ -546,7 +546,7 @@ run(OssDrain *drain)
  * interrupts are served while the next turn is waited for.
  */
 static void
-recover(OssDrain *drain)
+recover_from_error(OssDispatcher *dispatcher)
 {
 	ErrorData  *error;
 	MemoryContext old;
@@ -563,11 +563,11 @@ recover(OssDrain *drain)
 	MemoryContextSwitchTo(old);
 	AbortCurrentTransaction();
 	FlushErrorState();
-	oss_drain_abort(drain);
+	oss_dispatch_abort(dispatcher);
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (errors >= MOST_ERRORS &&
-		(ShutdownRequestPending || !oss_drain_holds_answers(drain)))
+		(ShutdownRequestPending || !oss_dispatch_holds_answers(dispatcher)))
 		proc_exit(1);
 	turn_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 										  Min(1000L << Min(errors, 5), 30000));
@@ -583,36 +583,36 @@ recover(OssDrain *drain)
 
 /* Connect and find the extension. */
 static void
-start(Oid dbid)
+start_worker_process(Oid dbid)
 {
 	Presence	presence;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
-	if (!attach(dbid))
+	if (!attach_worker(dbid))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
 	oss_worker_settings();
 
 	/* what woke us is seen to now, whether there is an extension or not */
 	pg_atomic_write_u32(&slot->wake, 0);
-	begin();
+	begin_turn();
 	switch_now = switch_at_start = oss_worker_switch();
-	commit();
+	commit_turn();
 	if (!oss_worker_enabled || switch_now == OSS_WORKER_OFF)
 		leave_off();
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
-		obey(presence);
+		obey_settings(presence);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 100, oss_queue_wait_event());
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ShutdownRequestPending)
-			leave(OSS_SLOT_IDLE, 0);
+			leave_slot(OSS_SLOT_IDLE, 0);
 	}
-	show(is_copy ? OSS_SLOT_COPY : OSS_SLOT_RUNNING);
+	show_activity(is_copy ? OSS_SLOT_COPY : OSS_SLOT_RUNNING);
 }
 
 /* The worker's main. */
@@ -620,14 +620,14 @@ void
 oss_worker_main(Datum dbid)
 {
 	sigjmp_buf	local_sigjmp_buf;
-	OssDrain   *volatile drain = NULL;
+	OssDispatcher *volatile dispatcher = NULL;
 
-	start(DatumGetObjectId(dbid));
-	drain = oss_drain_create(TopMemoryContext, NULL, -1);
-	drain->patient = true;
+	start_worker_process(DatumGetObjectId(dbid));
+	dispatcher = oss_dispatch_create(TopMemoryContext, NULL, -1);
+	dispatcher->patient = true;
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
-		recover(drain);
+		recover_from_error(dispatcher);
 	PG_exception_stack = &local_sigjmp_buf;
 	MemoryContextSwitchTo(TopMemoryContext);
-	run(drain);
+	run_worker(dispatcher);
 }

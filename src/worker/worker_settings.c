@@ -155,7 +155,7 @@ find_switch(Datum array)
 
 /* Read what is set for a role in a database; InvalidOid: for any. */
 static OssWorkerSwitch
-read_switch(Relation relation, Oid dbid, Oid roleid)
+read_worker_switch(Relation relation, Oid dbid, Oid roleid)
 {
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -188,14 +188,14 @@ oss_worker_switch(void)
 {
 	Relation	relation = table_open(DbRoleSettingRelationId, AccessShareLock);
 	Oid			role = GetSessionUserId();
-	OssWorkerSwitch found = read_switch(relation, MyDatabaseId, role);
+	OssWorkerSwitch found = read_worker_switch(relation, MyDatabaseId, role);
 
 	if (found == OSS_WORKER_UNSET)
-		found = read_switch(relation, InvalidOid, role);
+		found = read_worker_switch(relation, InvalidOid, role);
 	if (found == OSS_WORKER_UNSET)
-		found = read_switch(relation, MyDatabaseId, InvalidOid);
+		found = read_worker_switch(relation, MyDatabaseId, InvalidOid);
 	if (found == OSS_WORKER_UNSET)
-		found = read_switch(relation, InvalidOid, InvalidOid);
+		found = read_worker_switch(relation, InvalidOid, InvalidOid);
 	table_close(relation, AccessShareLock);
 	return found;
 }

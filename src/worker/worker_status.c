@@ -20,8 +20,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(oss_worker_status);
-PG_FUNCTION_INFO_V1(oss_flow_status);
+PG_FUNCTION_INFO_V1(oss_labels_worker_status);
+PG_FUNCTION_INFO_V1(oss_labels_rate_status);
 
 /* Put one row of the view worker. */
 static void
@@ -50,13 +50,13 @@ put_worker(const OssResult *result, pid_t pid, Oid dbid, const char *state,
 
 /* oss_labels.worker_status() */
 Datum
-oss_worker_status(PG_FUNCTION_ARGS)
+oss_labels_worker_status(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
 	bool		all = oss_sees_all(GetUserId());
-	OssShared  *copy;
+	OssWorkerShmem *copy;
 
-	if (oss_shared == NULL)
+	if (oss_worker_shmem == NULL)
 	{
 		put_worker(&result, 0, MyDatabaseId,
 				   "none: oss_labels is not in shared_preload_libraries",
@@ -65,10 +65,10 @@ oss_worker_status(PG_FUNCTION_ARGS)
 	}
 
 	/* names of databases are looked up without the lock */
-	copy = palloc(sizeof(OssShared));
-	LWLockAcquire(oss_shared->lock, LW_SHARED);
-	memcpy(copy, oss_shared, sizeof(OssShared));
-	LWLockRelease(oss_shared->lock);
+	copy = palloc(sizeof(OssWorkerShmem));
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
+	memcpy(copy, oss_worker_shmem, sizeof(OssWorkerShmem));
+	LWLockRelease(oss_worker_shmem->lock);
 	put_worker(&result, copy->launcher_pid, InvalidOid,
 			   copy->launcher_pid != 0 ? "launcher" : "launcher is not running",
 			   NULL, copy->launcher_since);
@@ -84,9 +84,9 @@ oss_worker_status(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Put one row of flow_status(). */
+/* Put one row of rate_status(). */
 static void
-put_flow(const OssResult *result, const OssFlowReport *report)
+put_flow(const OssResult *result, const OssRateReport *report)
 {
 	ForeignServer *server = GetForeignServerExtended(report->serverid,
 													 FSV_MISSING_OK);
@@ -109,11 +109,11 @@ put_flow(const OssResult *result, const OssFlowReport *report)
 }
 
 /*
- * Return whether a row of flow_status() is asked for, and the caller's to see:
+ * Return whether a row of rate_status() is asked for, and the caller's to see:
  * names of others' buckets are not.
  */
 static bool
-is_wanted(FunctionCallInfo fcinfo, const OssFlowReport *report)
+is_row_wanted(FunctionCallInfo fcinfo, const OssRateReport *report)
 {
 	char	   *server = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *bucket = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -122,22 +122,22 @@ is_wanted(FunctionCallInfo fcinfo, const OssFlowReport *report)
 		return false;
 	if (bucket && strcmp(bucket, report->bucket) != 0)
 		return false;
-	return oss_shared == NULL || oss_sees_all(GetUserId()) ||
+	return oss_worker_shmem == NULL || oss_sees_all(GetUserId()) ||
 		(server && bucket &&
 		 oss_server_aclcheck(report->serverid, GetUserId(), ACL_USAGE) == ACLCHECK_OK);
 }
 
-/* oss_labels.flow_status(server, bucket) */
+/* oss_labels.rate_status(server, bucket) */
 Datum
-oss_flow_status(PG_FUNCTION_ARGS)
+oss_labels_rate_status(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
-	OssFlowReport report;
+	OssRateReport report;
 	int			at = 0;
 
-	while (oss_flow_report(&at, &report))
+	while (oss_rate_report(&at, &report))
 	{
-		if (is_wanted(fcinfo, &report))
+		if (is_row_wanted(fcinfo, &report))
 			put_flow(&result, &report);
 	}
 	return (Datum) 0;

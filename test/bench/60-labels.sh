@@ -64,7 +64,7 @@ sql -c 'VACUUM (ANALYZE) oss_labels.image, oss_labels.image_label, oss_labels.kn
 figure "labels of an image: index scan" "$(scans_index "SELECT * FROM oss_labels.label WHERE $image")" '>=' 1
 figure "20 best of a label: index scan" "$(scans_index "SELECT * FROM oss_labels.label WHERE $best")" '>=' 1
 latency "labels of an image" 5 "SELECT count(*) FROM oss_labels.label WHERE $image"
-latency "labels of an image after house rules" 10 "SELECT count(*) FROM oss_labels.label_effective WHERE $image"
+latency "labels of an image after house rules" 10 "SELECT count(*) FROM oss_labels.effective_label WHERE $image"
 latency "20 best of a label at 0.9" 10 "SELECT count(*) FROM (SELECT bucket, key FROM oss_labels.label WHERE $best) b"
 latency "search rare & common" 200 "SELECT count(*) FROM oss_labels.search('$rare', 20)"
 latency "search a parent, least confidence" 500 "SELECT count(*) FROM oss_labels.search('parent:\"Category 7\":0.9 & \"Label 7\"', 20)"

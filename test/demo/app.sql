@@ -56,7 +56,7 @@ SELECT u.name, r.key, round(r.score::numeric, 3) AS score
 FROM app_user u
 CROSS JOIN LATERAL (
 	SELECT oss_labels.profile(l.label_name, l.label_confidence, l.centric_score, c.weight) AS likes
-	FROM click c JOIN post p USING (post_id) JOIN oss_labels.label_effective l USING (bucket, key)
+	FROM click c JOIN post p USING (post_id) JOIN oss_labels.effective_label l USING (bucket, key)
 	WHERE c.user_id = u.user_id) p
 CROSS JOIN LATERAL (
 	SELECT r.key, r.score FROM oss_labels.images_for(p.likes, 40) r

@@ -51,7 +51,7 @@ static void
 check_labels(const Jsonb *answer)
 {
 	OssLabel   *labels;
-	int			n = oss_answer_labels(answer, true, &labels);
+	int			n = oss_response_labels(answer, true, &labels);
 
 	promise(n >= 0);
 	for (int i = 0; i < n; i++)
@@ -63,9 +63,9 @@ check_labels(const Jsonb *answer)
 		promise(!labels[i].has_centric || isfinite(labels[i].centric));
 		promise(JB_ROOT_IS_OBJECT(labels[i].raw));
 	}
-	promise(oss_answer_labels(answer, false, &labels) == n);
-	promise(detect_document_rows(answer, 0)->nrows <= n);
-	promise(detect_document_rows(answer, 0.5)->nrows <= n);
+	promise(oss_response_labels(answer, false, &labels) == n);
+	promise(oss_detect_document_rows(answer, 0)->nrows <= n);
+	promise(oss_detect_document_rows(answer, 0.5)->nrows <= n);
 }
 
 /* Run one input, in memory of exactly its size. */
@@ -78,7 +78,7 @@ fuzz_answer(const uint8_t *data, size_t size)
 
 	body = fuzz_text(data, size);
 	body_len = size;
-	answer = oss_answer_parse(NULL, &failure);
+	answer = oss_response_parse(NULL, &failure);
 	free(body);
 	promise((answer == NULL) == (failure != NULL));
 	if (answer == NULL)

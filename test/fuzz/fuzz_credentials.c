@@ -116,17 +116,17 @@ make_source(int kind)
 		default:
 			break;
 	}
-	return credential_source_make(CurrentMemoryContext, options);
+	return oss_credential_source_make(CurrentMemoryContext, options);
 }
 
 /* Check a key that was accepted: it can stand in a header. */
 static void
 check_key(const OssCredentials *key)
 {
-	promise(credential_id_problem(key->key_id) == NULL);
-	promise(credential_secret_problem(key->secret) == NULL);
+	promise(oss_credential_id_problem(key->key_id) == NULL);
+	promise(oss_credential_secret_problem(key->secret) == NULL);
 	promise(key->token == NULL || key->token[0] == '\0' ||
-			credential_token_problem(key->token) == NULL);
+			oss_credential_token_problem(key->token) == NULL);
 }
 
 /* Check the words of a failure: none of the input's but safe ones. */
@@ -155,7 +155,7 @@ fuzz_credentials(const uint8_t *data, size_t size)
 	rest_len = size - 2;
 	source = make_source(data[0] % 4);
 	for (int i = 0; i < STEPS_MAX && state == CREDENTIAL_PENDING; i++)
-		state = credential_get(source, &key, &failure);
+		state = oss_credential_get(source, &key, &failure);
 	promise(state != CREDENTIAL_PENDING);
 	if (state == CREDENTIAL_READY)
 		check_key(&key);

@@ -48,7 +48,7 @@ check_refused(char *text, const LabelQueryProblem *problem)
 	promise(fuzz_is_text(text, problem->at));
 	PG_TRY();
 	{
-		DirectFunctionCall1(oss_label_query_in, CStringGetDatum(text));
+		DirectFunctionCall1(oss_labels_label_query_in, CStringGetDatum(text));
 	}
 	PG_CATCH();
 	{
@@ -83,8 +83,8 @@ check_value(Datum value)
 {
 	char	   *printed = TextDatumGetCString(value);
 
-	promise(strcmp(check_canonical(label_query_get((struct varlena *)
-												   DatumGetPointer(value))),
+	promise(strcmp(check_canonical(oss_label_query_get((struct varlena *)
+													   DatumGetPointer(value))),
 				   printed) == 0);
 }
 
@@ -110,11 +110,11 @@ fuzz_query(const uint8_t *data, size_t size)
 		else
 		{
 			value = CStringGetTextDatum(check_canonical(node));
-			check_value(DirectFunctionCall1(oss_label_query_in,
+			check_value(DirectFunctionCall1(oss_labels_label_query_in,
 											CStringGetDatum(text)));
-			check_value(DirectFunctionCall1(oss_label_query_not, value));
-			check_value(DirectFunctionCall2(oss_label_query_and, value, value));
-			check_value(DirectFunctionCall2(oss_label_query_or, value, value));
+			check_value(DirectFunctionCall1(oss_labels_label_query_not, value));
+			check_value(DirectFunctionCall2(oss_labels_label_query_and, value, value));
+			check_value(DirectFunctionCall2(oss_labels_label_query_or, value, value));
 		}
 	}
 	PG_FINALLY();

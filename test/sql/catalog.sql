@@ -64,7 +64,7 @@ FROM member m LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid
 WHERE coalesce(c.relnamespace, p.pronamespace, t.typnamespace, o.oprnamespace)
 	<> 'oss_labels'::regnamespace;
 
--- where a query may be parallel: flow_status() tells of this session without preloading
+-- where a query may be parallel: rate_status() tells of this session without preloading
 SELECT p.oid::regproc, p.proparallel
-FROM pg_proc p WHERE p.oid IN ('oss_labels.flow_status'::regproc, 'oss_labels.profile'::regproc)
+FROM pg_proc p WHERE p.oid IN ('oss_labels.rate_status'::regproc, 'oss_labels.profile'::regproc)
 ORDER BY p.proname;

@@ -36,7 +36,7 @@ SELECT * FROM pg_temp.plan($$SELECT bucket, key, label_confidence FROM oss_label
 -- labels of an image, as stored, by its id, and after the house rules
 SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.label WHERE bucket = 'plan' AND key = '77.jpg'$$);
 SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.image_label WHERE image_id = 77$$);
-SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM oss_labels.effective_label WHERE image_id = ANY ('{77,78}')$$);
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM oss_labels.effective_image_label WHERE image_id = ANY ('{77,78}')$$);
 
 -- labels of a few rows of somebody's tables
 CREATE TEMP TABLE picture AS SELECT row_number() OVER () AS id, bucket, key FROM oss_labels.image;
@@ -46,14 +46,14 @@ CREATE INDEX ON click (user_id);
 ANALYZE picture;
 ANALYZE click;
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM picture
-	JOIN oss_labels.label_effective USING (bucket, key) WHERE id BETWEEN 100 AND 110$$);
+	JOIN oss_labels.effective_label USING (bucket, key) WHERE id BETWEEN 100 AND 110$$);
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM click JOIN picture ON picture.id = picture_id
-	JOIN oss_labels.label_effective USING (bucket, key) WHERE user_id = 7$$);
+	JOIN oss_labels.effective_label USING (bucket, key) WHERE user_id = 7$$);
 CREATE TEMP TABLE visitor AS SELECT id AS user_id, 'visitor ' || id AS name FROM picture WHERE id <= 1000;
 ALTER TABLE visitor ADD PRIMARY KEY (user_id);
 ANALYZE visitor;
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM visitor JOIN click USING (user_id) JOIN picture ON picture.id = picture_id
-	JOIN oss_labels.label_effective USING (bucket, key) WHERE user_id BETWEEN 7 AND 8$$);
+	JOIN oss_labels.effective_label USING (bucket, key) WHERE user_id BETWEEN 7 AND 8$$);
 
 \o /dev/null
 DELETE FROM oss_labels.label_rule;

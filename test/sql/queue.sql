@@ -142,7 +142,7 @@ SET ROLE queue_user;
 SELECT oss_labels.enqueue('tenlabels', 'mine');
 RESET ROLE;
 GRANT USAGE ON SCHEMA oss_labels TO queue_user, queue_other;
-GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.retry_failed, oss_labels.flow_status TO queue_user, queue_other;
+GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.retry_failed, oss_labels.rate_status TO queue_user, queue_other;
 GRANT SELECT ON oss_labels.own_job, oss_labels.own_failed_job, oss_labels.own_pause, oss_labels.queue TO queue_user, queue_other;
 SET ROLE queue_user;
 SELECT oss_labels.enqueue('tenlabels', 'mine');
@@ -169,7 +169,7 @@ RESET ROLE;
 -- role alone, no right fails its job
 SELECT oss_labels.resume();
 CALL oss_labels.wait_for_queue('60 s');
-SELECT requester_name, server, bucket, automatic, "sqlstate", reason FROM oss_labels.halted;
+SELECT requester_name, server, bucket, automatic, "sqlstate", reason FROM oss_labels.pause;
 SELECT key FROM oss_labels.job;
 REVOKE USAGE ON FOREIGN SERVER oss FROM queue_user;
 SELECT oss_labels.resume('oss');
@@ -200,5 +200,5 @@ SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'orphan';
 SELECT key FROM oss_labels.image WHERE key ~ 'orphan';
 SELECT count(*) FROM oss_labels.job;
 
-TRUNCATE oss_labels.failed_job, oss_labels.halted, oss_labels.image;
+TRUNCATE oss_labels.failed_job, oss_labels.pause, oss_labels.image;
 SELECT count(*) FROM oss_labels.image_label;

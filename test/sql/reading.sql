@@ -17,7 +17,7 @@ CREATE USER MAPPING FOR PUBLIC SERVER oss OPTIONS (access_key_id 'testid', acces
 \! $OSS_CONTROL GET /reset
 SET ROLE regress_reader;
 SELECT count(*) > 0 AS ok FROM oss_labels.label;
-SELECT count(*) > 0 AS ok FROM oss_labels.label_effective;
+SELECT count(*) > 0 AS ok FROM oss_labels.effective_label;
 SELECT count(*) > 0 AS ok FROM oss_labels.label_rollup;
 SELECT count(*) > 0 AS ok FROM oss_labels.labels_of('examplebucket', 'example.jpg');
 SELECT count(*) > 0 AS ok FROM oss_labels.search('!Unicorn & (parent:Sky | !Cat)');
@@ -27,7 +27,7 @@ SELECT count(*) > 0 AS ok FROM oss_labels.album_member WHERE name = 'All';
 SELECT count(*) > 0 AS ok FROM oss_labels.albums_of('examplebucket', 'example.jpg');
 SELECT count(*) >= 0 AS ok FROM oss_labels.related_images('examplebucket', 'photos/beach.jpg');
 SELECT count(*) > 0 AS ok FROM oss_labels.images_for((
-	SELECT oss_labels.profile(label_name, label_confidence, centric_score, 1) FROM oss_labels.label_effective
+	SELECT oss_labels.profile(label_name, label_confidence, centric_score, 1) FROM oss_labels.effective_label
 	WHERE key = 'photos/beach.jpg'));
 SELECT oss_labels.image_sparsevec('examplebucket', 'example.jpg') IS NOT NULL AS ok;
 

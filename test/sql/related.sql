@@ -27,7 +27,7 @@ SELECT count(*) FROM oss_labels.related_images('related', 'cat1', max_likeness =
 -- the same order and scores as computing all of it
 WITH vector AS (
 	SELECT e.key, e.label_name, oss_labels.label_weight(e.label_confidence, e.centric_score) * r.rarity AS w
-	FROM oss_labels.label_effective e JOIN oss_labels.label_rarity() r USING (label_name)
+	FROM oss_labels.effective_label e JOIN oss_labels.label_rarity() r USING (label_name)
 	WHERE e.bucket = 'related'),
 norm AS (SELECT key, sqrt(sum(w * w)) AS n FROM vector GROUP BY key),
 brute AS (
@@ -49,7 +49,7 @@ INSERT INTO look VALUES ('mei', 'cat1', 5), ('mei', 'cat2', 1), ('bo', 'dog', 1)
 SELECT who, (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(p.profile) k) AS labels,
 	   round((p.profile ->> 'Cat')::numeric, 4) AS cat
 FROM (SELECT who, oss_labels.profile(label_name, label_confidence, centric_score, weight) AS profile
-	FROM look JOIN oss_labels.label_effective l USING (key) WHERE l.bucket = 'related' GROUP BY who) p ORDER BY who;
+	FROM look JOIN oss_labels.effective_label l USING (key) WHERE l.bucket = 'related' GROUP BY who) p ORDER BY who;
 SELECT oss_labels.profile('Cat', 1, 1, 2), oss_labels.profile(NULL, 1, 1, 1);
 SELECT oss_labels.profile(n, 1, 1, 1) FROM unnest('{}'::text[]) n;
 SELECT key FROM oss_labels.images_for('{"Dog": 1, "Grass": 1}') LIMIT 1;

@@ -12,7 +12,7 @@ SELECT oss_labels.import_labels(d, 'rules', k) FROM (VALUES
 		{"LabelName": "Cat", "LabelConfidence": 0.9}]}')) v (k, d);
 CREATE VIEW pg_temp.seen AS
 	SELECT key, label_name, parent_label_name, label_confidence, corrected
-	FROM oss_labels.label_effective WHERE bucket = 'rules'
+	FROM oss_labels.effective_label WHERE bucket = 'rules'
 	ORDER BY key, label_name, label_confidence;
 SELECT * FROM pg_temp.seen;
 CREATE TEMP TABLE before AS SELECT * FROM oss_labels.label WHERE bucket = 'rules';
@@ -77,7 +77,7 @@ SELECT label_name AS first FROM oss_labels.label WHERE bucket = 'examplebucket' 
 SELECT oss_labels.correct('examplebucket', 'example.jpg', :'first', false);
 SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'example.jpg', max_age => '0');
 SELECT count(*) FROM oss_labels.label WHERE bucket = 'examplebucket' AND label_name = :'first';
-SELECT count(*) FROM oss_labels.label_effective WHERE bucket = 'examplebucket' AND label_name = :'first';
+SELECT count(*) FROM oss_labels.effective_label WHERE bucket = 'examplebucket' AND label_name = :'first';
 
 -- taken back
 SELECT oss_labels.correct('rules', 'b', 'Cat', NULL);
@@ -93,7 +93,7 @@ BEGIN;
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Echidna"}]}', 'rules', 'e');
 ROLLBACK;
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Echidna"}]}', 'rules', 'e');
-SELECT key, label_name FROM oss_labels.label_effective WHERE label_name = 'Echidna';
+SELECT key, label_name FROM oss_labels.effective_label WHERE label_name = 'Echidna';
 SELECT oss_labels.forget('rules', 'e');
 BEGIN;
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLabelName": "Monotreme"}]}', 'rules', 'p');
@@ -104,7 +104,7 @@ SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLa
 ROLLBACK TO s;
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Platypus", "ParentLabelName": "Monotreme", "LabelConfidence": 1}]}', 'rules', 'p');
 COMMIT;
-SELECT key, label_name FROM oss_labels.label_effective WHERE label_name = 'Platypus';
+SELECT key, label_name FROM oss_labels.effective_label WHERE label_name = 'Platypus';
 SELECT key FROM oss_labels.search('parent:Monotreme');
 SELECT oss_labels.forget('rules', 'p');
 SET client_min_messages = warning;

@@ -109,7 +109,7 @@ FROM image WHERE bucket = 'randombucket' AND random() < 0.3;
 INSERT INTO label_correction (image_id, label_name, parent_label_name, added)
 SELECT min(image_id), 'Rare', 'P1', true FROM image WHERE bucket = 'randombucket';
 
-CREATE TEMP TABLE effective AS SELECT image_id, label_name, parent_label_name, label_confidence FROM effective_label;
+CREATE TEMP TABLE effective AS SELECT image_id, label_name, parent_label_name, label_confidence FROM effective_image_label;
 CREATE INDEX ON effective (image_id);
 ANALYZE effective;
 CREATE FUNCTION pg_temp.random_query(depth integer, OUT query text, OUT condition text) AS $$

@@ -17,7 +17,7 @@ WHERE l.label_confidence >= 0.95 ORDER BY p.id, l.label_name;
 SELECT bucket, key, label_confidence FROM oss_labels.label
 WHERE label_name = 'Beach' AND label_confidence >= 0.9
 ORDER BY label_confidence DESC LIMIT 3;
-SELECT label_name, count(*) FROM photo JOIN oss_labels.label_effective USING (bucket, key)
+SELECT label_name, count(*) FROM photo JOIN oss_labels.effective_label USING (bucket, key)
 GROUP BY label_name ORDER BY count(*) DESC, label_name LIMIT 5;
 
 -- smart albums
@@ -48,7 +48,7 @@ CREATE TABLE click (user_id integer, photo_id integer);
 INSERT INTO click SELECT 1, id FROM photo WHERE key IN ('album/beach-0.png', 'album/beach-3.png');
 SELECT r.key FROM oss_labels.images_for((
 	SELECT oss_labels.profile(label_name, label_confidence, centric_score, 1)
-	FROM click JOIN photo ON photo.id = photo_id JOIN oss_labels.label_effective USING (bucket, key)
+	FROM click JOIN photo ON photo.id = photo_id JOIN oss_labels.effective_label USING (bucket, key)
 	WHERE user_id = 1), 40) r
 WHERE NOT EXISTS (SELECT FROM click JOIN photo ON photo.id = photo_id
 	WHERE user_id = 1 AND photo.key = r.key)

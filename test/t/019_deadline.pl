@@ -83,9 +83,9 @@ $t->server(timeout_ms => 1500);
 $t->fault(code => 'QpsLimitExceeded', status => 503, bucket => 'tenlabels', header => 'Retry-After: 3600');
 $t->ok(q(SELECT oss_labels.enqueue('tenlabels', 'held' || g) FROM generate_series(1, 5) g));
 ok($t->{node}->poll_query_until('postgres',
-		q(SELECT EXISTS (SELECT FROM oss_labels.flow_status() WHERE bucket = 'tenlabels' AND held_until > now() + '30 s'))),
+		q(SELECT EXISTS (SELECT FROM oss_labels.rate_status() WHERE bucket = 'tenlabels' AND held_until > now() + '30 s'))),
 	'the worker holds a bucket');
-is($t->ok(q(SELECT bool_and(held_until < now() + '61 s') FROM oss_labels.flow_status() WHERE bucket = 'tenlabels')),
+is($t->ok(q(SELECT bool_and(held_until < now() + '61 s') FROM oss_labels.rate_status() WHERE bucket = 'tenlabels')),
 	't', 'for a minute, though it was asked for an hour');
 $oss->control('/unfault');
 requests();

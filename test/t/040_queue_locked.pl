@@ -39,14 +39,14 @@ sub release
 
 # ---- a job whose row is locked, in a turn that fails afterwards ----
 
-$test->sql("INSERT INTO oss_labels.halted (server, automatic, since, reason) VALUES ('other', true, now(), 'a test')");
+$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason) VALUES ('other', true, now(), 'a test')");
 $oss->fault(kind => 'delay', delay => 3000);
 $test->enqueue(1, 'aborted');
 ok($oss->wait_count(label_in_flight => 1), 'a turn that fails: in flight');
 $test->sql('CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql'
 	  . q{ AS $$ BEGIN RAISE EXCEPTION 'this turn shall fail'; END $$;}
-	  . ' CREATE TRIGGER refuse BEFORE DELETE ON oss_labels.halted FOR EACH ROW EXECUTE FUNCTION refuse();'
-	  . " UPDATE oss_labels.halted SET since = now() - interval '1 hour'; SELECT oss_labels.announce()");
+	  . ' CREATE TRIGGER refuse BEFORE DELETE ON oss_labels.pause FOR EACH ROW EXECUTE FUNCTION refuse();'
+	  . " UPDATE oss_labels.pause SET since = now() - interval '1 hour'; SELECT oss_labels.announce()");
 my $lock = lock_rows('oss_labels.job');
 ok($oss->wait_count(label_answers => 1), 'a turn that fails: answered');
 $test->log;
@@ -58,7 +58,7 @@ until ($failed >= 2 || time > $until)
 	$failed += () = $test->log =~ /ERROR: .*this turn shall fail/g;
 }
 cmp_ok($failed, '>=', 2, 'a turn that fails: did, and again');
-$test->sql('DROP TRIGGER refuse ON oss_labels.halted');
+$test->sql('DROP TRIGGER refuse ON oss_labels.pause');
 release($lock);
 ok($test->wait_empty, 'a turn that fails: the job is done');
 is($test->stored, '1|0', 'a turn that fails: its labels are stored');
@@ -85,9 +85,9 @@ is($test->count, 5, 'a cancelled turn: paid for once');
 # ---- a pause that has had its time ----
 
 $test->reset;
-$test->sql("INSERT INTO oss_labels.halted (server, automatic, since, reason)"
+$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason)"
 	  . " VALUES ('other', true, now() - interval '1 hour', 'a test')");
-$lock = lock_rows('oss_labels.halted');
+$lock = lock_rows('oss_labels.pause');
 $test->log;
 $test->enqueue(3, 'beside');
 ok($test->wait_empty(seconds => 20), 'an old pause that is locked: others are tagged meanwhile');

@@ -35,7 +35,7 @@ sub begin
 	$test->reset;
 	$oss->control("/bucket?name=$_&$image" . ($state{$_} // '')) for qw(bucket-a bucket-b);
 	$oss->control('/credential?id=aliceid&secret=alicesecret' . ($state{alice} // ''));
-	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.halted; DELETE FROM oss_labels.image;'
+	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.pause; DELETE FROM oss_labels.image;'
 		  . ' ALTER SERVER oss OPTIONS (' . ($begun++ ? 'SET' : 'ADD') . " timeout_ms '${\ (60000 + $begun) }')");
 	return;
 }
@@ -71,7 +71,7 @@ sub enqueue_all
 }
 
 sub asked { return 0 + ($oss->control('/tally?' . join '&', @_) =~ /^label_requests (\d+)/m)[0] }
-sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted") }
+sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.pause") }
 sub tagged { return $test->sql("SELECT count(*) FROM oss_labels.image WHERE bucket = '$_[0]'") }
 sub failed { return $test->sql('SELECT count(*) FROM oss_labels.failed_job') }
 
@@ -201,14 +201,14 @@ sub worker_pauses
 	begin(%$state);
 	add($_, 200) for @buckets;
 	enqueue_all('alice');
-	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.halted", $expected), "$name: pauses $expected");
+	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.pause", $expected), "$name: pauses $expected");
 	$oss->wait_count(in_flight => 0);
 	return cmp_ok($test->count, '<=', $budget, "$name: few requests");
 }
 worker_pauses('public endpoint', 'bucket-a', { 'bucket-a' => '&refuse=PublicEndpointForbidden' }, $few, 'bucket-a');
 is(failed(), 0, 'public endpoint: no job failed');
 worker_pauses('blanket denial', 'alice bucket-a', { alice => '&deny_get=1' }, $few, 'bucket-a');
-like($test->sql('SELECT reason FROM oss_labels.halted'), qr/access denied/, 'blanket denial: the pause says why');
+like($test->sql('SELECT reason FROM oss_labels.pause'), qr/access denied/, 'blanket denial: the pause says why');
 cmp_ok(failed(), '<', 20, 'blanket denial: few jobs failed');
 is($test->sql("SELECT count(*) FROM oss_labels.job"), 200 - failed(), 'blanket denial: the others wait');
 add('bucket-b', 50);
@@ -237,9 +237,9 @@ is(failed(), 0, 'a bucket whose owner owes: no job failed');
 begin(alice => '&refuse=InDebt');
 add($_, 100) for qw(bucket-a bucket-b);
 enqueue_all('alice');
-ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.halted WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
+ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.pause WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
   or diag(pauses());
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.job j WHERE NOT EXISTS (SELECT FROM oss_labels.halted p"
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job j WHERE NOT EXISTS (SELECT FROM oss_labels.pause p"
 	. " WHERE p.requester = j.requester AND (p.bucket IS NULL OR p.bucket = j.bucket))", '0'), 'an account that owes: in both buckets');
 $oss->wait_count(in_flight => 0);
 cmp_ok($test->count, '<=', 2 * $few, 'an account that owes: few requests');
@@ -274,7 +274,7 @@ add($_, 200) for qw(bucket-a bucket-b);
 $oss->fault(bucket => 'bucket-a', code => 'NotInvented', status => 400);
 enqueue_all('alice');
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-b'", '200'), 'an unknown error: the other bucket goes on');
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.halted WHERE bucket = 'bucket-a' AND reason LIKE '%NotInvented%'", '1'),
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.pause WHERE bucket = 'bucket-a' AND reason LIKE '%NotInvented%'", '1'),
 	'an unknown error: the bucket is paused, and the reason has its code');
 cmp_ok(asked('bucket=bucket-a'), '<=', $few, 'an unknown error: few requests');
 

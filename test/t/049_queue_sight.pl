@@ -12,7 +12,7 @@ my $test = QueueTest->new(name => 'sight');
 my $node = $test->{node};
 
 $test->sql(join '', map { "CREATE ROLE $_; CALL oss_labels.grant_paying('$_'); GRANT USAGE ON FOREIGN SERVER oss TO $_;"
-	  . " GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.flow_status, oss_labels.worker_status TO $_;"
+	  . " GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.rate_status, oss_labels.worker_status TO $_;"
 	  . " GRANT EXECUTE ON PROCEDURE oss_labels.process_queue TO $_;"
 	  . " GRANT SELECT ON oss_labels.queue, oss_labels.own_job, oss_labels.own_failed_job, oss_labels.own_pause, oss_labels.worker TO $_;" } qw(a b));
 $test->sql("CREATE USER MAPPING FOR a SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'wrong');"
@@ -35,13 +35,13 @@ sub sight
 	my ($role) = @_;
 	return as($role, "SELECT 'queue', q FROM oss_labels.queue q; SELECT 'job', j FROM oss_labels.own_job j;"
 		  . " SELECT 'failed', f FROM oss_labels.own_failed_job f; SELECT 'pause', p FROM oss_labels.own_pause p;"
-		  . " SELECT 'worker', w FROM oss_labels.worker w; SELECT 'flow', f FROM oss_labels.flow_status() f");
+		  . " SELECT 'worker', w FROM oss_labels.worker w; SELECT 'flow', f FROM oss_labels.rate_status() f");
 }
 
 # ---- one role's pause is nobody else's ----
 
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
-ok($test->wait_sql('SELECT count(*) FROM oss_labels.halted', '1'), 'the wrong key of a pauses');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.pause', '1'), 'the wrong key of a pauses');
 as('a', "SELECT oss_labels.enqueue('unattached', 'secret in another bucket')");
 $test->{oss}->fault(delay => 3000, key => 'work of b');
 as('b', "SELECT oss_labels.enqueue('tenlabels', 'work of b')");
@@ -56,7 +56,7 @@ ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'work of b
 # ---- a pause that concerns everybody says why without an object ----
 
 $test->sql("ALTER USER MAPPING FOR a SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.halted WHERE bucket = 'unattached'", '1'), 'a bucket without IMM is paused');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.pause WHERE bucket = 'unattached'", '1'), 'a bucket without IMM is paused');
 is(as('b', 'SELECT count(*) FROM oss_labels.own_pause'), '0', 'b has nothing there and sees no pause');
 as('b', "SELECT oss_labels.enqueue('unattached', 'theirs')");
 like(sight('b'), qr/pause.*unattached.*IMM/, 'b has a job there and sees why it waits');
@@ -66,7 +66,7 @@ unlike(sight('b'), qr/secret/, 'without the object of a');
 
 $test->sql("INSERT INTO oss_labels.failed_job (job_id, enqueued_at, priority, attempts, requester, requester_name, server, bucket, key, \"sqlstate\", message, detail)"
 	  . " VALUES (1000, now(), 0, 5, 'a'::regrole, 'a', 'oss', 'tenlabels', 'secret failure', '58000', 'secret x', 'secret y');"
-	  . " INSERT INTO oss_labels.halted (server, requester, requester_name, bucket, automatic, reason)"
+	  . " INSERT INTO oss_labels.pause (server, requester, requester_name, bucket, automatic, reason)"
 	  . " VALUES ('oss', 'a'::regrole, 'a', 'tenlabels', true, 'secret reason')");
 as('b', 'CREATE FUNCTION public.leak(anyelement) RETURNS boolean COST 0.0000001 LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING $_$%$_$, $1; RETURN true; END $$');
 for my $view (qw(queue own_job own_failed_job own_pause))
@@ -79,15 +79,15 @@ for my $view (qw(queue own_job own_failed_job own_pause))
 $test->sql("SELECT oss_labels.pause()");
 ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event ~ 'secret' OR (query ~ 'secret' AND backend_type ~ 'oss_labels')", '0'), 'no activity shows an object');
 like($test->sql_error('SET ROLE b; SELECT * FROM oss_labels.job'), qr/42501: permission denied for table job/, 'the table is not for b');
-is(as('b', "SELECT count(*) FROM oss_labels.flow_status('oss', 'tenlabels')"), '1', 'the rate of a bucket that b names');
+is(as('b', "SELECT count(*) FROM oss_labels.rate_status('oss', 'tenlabels')"), '1', 'the rate of a bucket that b names');
 $test->sql('REVOKE USAGE ON FOREIGN SERVER oss FROM b');
-is(as('b', "SELECT count(*) FROM oss_labels.flow_status('oss', 'tenlabels')"), '0', 'but not of a server that it may not use');
+is(as('b', "SELECT count(*) FROM oss_labels.rate_status('oss', 'tenlabels')"), '0', 'but not of a server that it may not use');
 $test->sql('GRANT USAGE ON FOREIGN SERVER oss TO b');
 is(as('b', 'SELECT count(*) FROM oss_labels.worker WHERE last_error IS NOT NULL'), '0', 'errors of the worker are not for b');
 
 # process_queue() runs everybody's jobs, and tells b nothing of a's
 $test->sql("ALTER SYSTEM SET oss_labels.worker = off; SELECT pg_reload_conf()");
-$test->sql('TRUNCATE oss_labels.halted, oss_labels.failed_job, oss_labels.job');
+$test->sql('TRUNCATE oss_labels.pause, oss_labels.failed_job, oss_labels.job');
 $test->sql("ALTER USER MAPPING FOR a SERVER oss OPTIONS (SET access_key_secret 'wrong')");
 ok($test->wait_sql("SHOW oss_labels.worker", 'off'), 'no worker');
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
@@ -95,7 +95,7 @@ my ($status, $out, $err) = $node->psql('postgres', 'SET ROLE b; CALL oss_labels.
 is($status, 0, 'b processes the queue');
 like($err, qr/pauses server "oss": another role's jobs/, 'is told that something is paused');
 unlike($err, qr/secret|tenlabels|Code/, 'but not what');
-is($test->sql('SELECT count(*) FROM oss_labels.halted'), '1', 'it is');
+is($test->sql('SELECT count(*) FROM oss_labels.pause'), '1', 'it is');
 
 # ---- dumps by members of pg_read_all_data ----
 

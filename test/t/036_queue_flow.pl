@@ -47,7 +47,7 @@ is($test->count('label_answers'), $images, 'throttled: each image was paid for o
 $oss->fault(kind => 'delay', delay => 20);
 enqueue(20000, 'lifted', 'oss');
 sleep 2;
-is($test->sql("SELECT slowed_down FROM oss_labels.flow_status() WHERE server = 'oss'"),
+is($test->sql("SELECT slowed_down FROM oss_labels.rate_status() WHERE server = 'oss'"),
 	't', 'the view knows that it is slowed down');
 $oss->control('/unfault');
 $oss->fault(kind => 'delay', delay => 20);
@@ -99,7 +99,7 @@ is($counted, "1200\n", 'altered: and it goes on to its end');
 cmp_ok($test->count('label_max_per_second'), '<=', 60, 'altered: both keep the new limit');
 $test->sql("BEGIN; ALTER SERVER oss OPTIONS (SET max_requests_per_second '1000');"
 	  . " SELECT count(*) FROM oss_labels.detect('tenlabels', 'never', server => 'oss'); ROLLBACK");
-is($test->sql("SELECT requests_per_second_now FROM oss_labels.flow_status() WHERE server = 'oss'"),
+is($test->sql("SELECT requests_per_second_now FROM oss_labels.rate_status() WHERE server = 'oss'"),
 	'60', 'altered and rolled back: the limit is what it was');
 $test->sql("ALTER SERVER oss OPTIONS (DROP max_requests_per_second, ADD max_concurrency '7')");
 

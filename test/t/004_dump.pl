@@ -53,7 +53,7 @@ like($before, qr/house rule/, 'rules');
 like($before, qr/Whale/, 'corrections');
 like($before, qr/parent:Animal:0.5/, 'albums');
 like($before, qr/album_pin: .*photo 3/, 'and pins');
-my $read = q{SELECT key, label_name FROM oss_labels.label_effective
+my $read = q{SELECT key, label_name FROM oss_labels.effective_label
 	UNION ALL SELECT key, name FROM oss_labels.album_member ORDER BY 1, 2};
 my $reads = $node->safe_psql('source', $read);
 like($reads, qr/photo 4\|Pins/, 'which are read');

@@ -55,7 +55,7 @@ sub hold_bucket
 	$oss->fault(kind => 'error', code => 'QpsLimitExceeded', bucket => $bucket, header => 'Retry-After: 3600');
 	$test->sql("TRUNCATE oss_labels.job; SELECT oss_labels.enqueue('$bucket', 'held')");
 	my $run = begin("CALL oss_labels.process_queue()");
-	my $held = $test->wait_sql("SELECT count(*) FROM oss_labels.flow_status()"
+	my $held = $test->wait_sql("SELECT count(*) FROM oss_labels.rate_status()"
 		  . " WHERE bucket = '$bucket' AND held_until BETWEEN now() + '30 s' AND now() + '61 s'", '1');
 	$test->sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL oss_labels.process_queue%'");
 	finish($run);
@@ -72,12 +72,12 @@ is($test->sql("SELECT count(*), count(error_code) FROM (VALUES ('tenlabels'), ('
 	. " generate_series(1, 3) g, LATERAL oss_labels.try_detect(bucket, 'throttled' || g)"),
 	'6|6', 'two buckets are throttled');
 my $refused = $test->count;
-is($test->sql("SELECT string_agg(bucket || slowed_down, ' ' ORDER BY bucket) FROM oss_labels.flow_status()"),
+is($test->sql("SELECT string_agg(bucket || slowed_down, ' ' ORDER BY bucket) FROM oss_labels.rate_status()"),
 	'everykeytrue tenlabelstrue', 'both are slowed down');
 $test->sql("SET statement_timeout = '10 s'; SELECT count(*) FROM generate_series(1, 100) g,"
 	. " LATERAL oss_labels.detect('examplebucket', 'example.jpg', thr => g / 1000.0::float8)");
 is($test->count - $refused, 100, 'a third goes at full speed');
-is($test->sql("SELECT slowed_down, held_until IS NULL FROM oss_labels.flow_status() WHERE bucket = 'examplebucket'"),
+is($test->sql("SELECT slowed_down, held_until IS NULL FROM oss_labels.rate_status() WHERE bucket = 'examplebucket'"),
 	'f|t', 'and is not slowed down');
 $test->reset;
 
@@ -102,7 +102,7 @@ for my $name (sort keys %ends)
 	ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%waits%' AND state = 'active' AND pid <> pg_backend_pid()", '1'),
 		"$name: another session waits");
 	$test->sql("BEGIN; $ends{$name}; ROLLBACK");
-	is($test->sql("SELECT held_until > now() FROM oss_labels.flow_status() WHERE bucket = 'tenlabels'"),
+	is($test->sql("SELECT held_until > now() FROM oss_labels.rate_status() WHERE bucket = 'tenlabels'"),
 		't', "$name: rolled back it ends nothing");
 	is($test->count, 0, "$name: nothing is sent");
 	my $ended = time;
@@ -110,7 +110,7 @@ for my $name (sort keys %ends)
 	($out) = finish($run);
 	is($out, "10\n", "$name: the session goes on");
 	cmp_ok(time - $ended, '<', 5 * OssServer::patience(), "$name: at once");
-	is($test->sql("SELECT held_until, slowed_down FROM oss_labels.flow_status() WHERE bucket = 'tenlabels'"),
+	is($test->sql("SELECT held_until, slowed_down FROM oss_labels.rate_status() WHERE bucket = 'tenlabels'"),
 		'|f', "$name: hold and rate are forgotten");
 }
 

@@ -88,7 +88,7 @@ my $stubborn = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres
 ok($oss->wait_counted(code_QpsLimitExceeded => 4), "a session's object: throttled again and again");
 enqueue('everykey', 'session', 2000);
 ok($test->wait_sql(stored_of('everykey', 'session'), 2000, seconds => 10 + 3 * $alone), "a session's object: the queue goes on");
-is($test->sql("SELECT slowed_down FROM oss_labels.flow_status() WHERE bucket = 'everykey'"), 'f', "a session's object: the bucket is not slowed down");
+is($test->sql("SELECT slowed_down FROM oss_labels.rate_status() WHERE bucket = 'everykey'"), 'f', "a session's object: the bucket is not slowed down");
 $stubborn->kill_kill;
 cmp_ok($oss->count('code_QpsLimitExceeded'), '>', 4, "a session's object: it was throttled meanwhile");
 
@@ -145,7 +145,7 @@ my $held = "SELECT count(*) FROM oss_labels.queue WHERE bucket = 'tenlabels' AND
 ok($test->wait_sql($held, 1, seconds => 5), 'an hour: the view says until when the bucket is held');
 like($test->log, qr/throttled in bucket "tenlabels" of server "oss": [^\n]*\n[^\n]*DETAIL: [^\n]*429/, 'an hour: so does the log');
 $test->sql("CREATE ROLE mine; CREATE ROLE other; GRANT USAGE ON SCHEMA oss_labels TO mine, other; GRANT SELECT ON oss_labels.queue TO mine, other;"
-	  . " GRANT EXECUTE ON FUNCTION oss_labels.flow_status TO mine, other; GRANT USAGE ON FOREIGN SERVER oss TO mine, other;"
+	  . " GRANT EXECUTE ON FUNCTION oss_labels.rate_status TO mine, other; GRANT USAGE ON FOREIGN SERVER oss TO mine, other;"
 	  . " UPDATE oss_labels.job SET requester = 'mine'::regrole, requester_name = 'mine'");
 is($test->sql("SET ROLE mine; $held"), 1, 'an hour: to whose jobs wait');
 is($test->sql('SET ROLE other; SELECT count(*) FROM oss_labels.queue'), 0, 'an hour: to nobody else');

@@ -128,7 +128,7 @@ BEGIN
 			enqueued := least(enqueued + most / 2, total);
 			COMMIT;
 		END IF;
-		PERFORM oss_labels.resume(server) FROM oss_labels.halted;
+		PERFORM oss_labels.resume(server) FROM oss_labels.pause;
 		COMMIT;
 		IF enqueued >= next_sample THEN
 			next_sample := enqueued + part;
