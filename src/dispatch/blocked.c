@@ -9,7 +9,8 @@
 #include "postgres.h"
 
 #include "client/http.h"
-#include "dispatch/dispatch.h"
+#include "dispatch/blocked.h"
+#include "dispatch/finished.h"
 #include "spi/subtransaction.h"
 #include "utils/timestamp.h"
 

@@ -10,7 +10,10 @@
 
 #include "catalog/namespace.h"
 #include "client/http.h"
+#include "dispatch/claim.h"
+#include "dispatch/claim_lane.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/lane.h"
 #include "miscadmin.h"
 #include "queue/worker_slot.h"
 #include "storage/lmgr.h"

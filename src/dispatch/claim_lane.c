@@ -9,7 +9,12 @@
 #include "postgres.h"
 
 #include "client/http.h"
+#include "dispatch/claim_lane.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
+#include "dispatch/lane.h"
+#include "dispatch/object_table.h"
+#include "dispatch/pause.h"
 #include "spi/subtransaction.h"
 #include "store/store.h"
 #include "utils/memutils.h"

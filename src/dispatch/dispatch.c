@@ -14,6 +14,9 @@
 #include "client/rate_limit.h"
 #include "common/pg_prng.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
+#include "dispatch/lane.h"
+#include "dispatch/throttle.h"
 #include "miscadmin.h"
 #include "queue/worker_slot.h"
 #include "spi/wait_event.h"
@@ -45,8 +48,6 @@
  */
 #define BATCH 256
 #define IDLE_BATCH 64
-
-int			oss_job_attempts = 5;
 
 /* Return the sooner of two waits, of which -1 is never. */
 static long
@@ -125,77 +126,6 @@ bool
 oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 {
 	return dispatcher->in_flight > 0 || dispatcher->nfinished > 0 || dispatcher->nblocked > 0;
-}
-
-/* Move a job to the finished ones. */
-static void
-to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
-{
-	job->verdict = verdict;
-	if (dispatcher->nfinished++ == 0)
-		dispatcher->finished_since = oss_clock_us();
-	dispatcher->newest_start = Max(dispatcher->newest_start, job->started_at);
-	dlist_push_tail(&dispatcher->finished, &job->node);
-}
-
-/*
- * Give followers their verdict.  What failed with one role's credentials may
- * succeed with another's.
- */
-static void
-finish_followers(OssDispatcher *dispatcher, OssJob *leader, OssVerdict verdict)
-{
-	OssJob	   *next;
-
-	for (OssJob *job = leader->followers; job; job = next)
-	{
-		next = job->next;
-		job->next = NULL;
-		if (job->target == leader->target)
-		{
-			oss_job_set_reason(job, &leader->reason);
-			job->due = leader->due;
-			job->refund = leader->refund;
-			job->throttles = leader->throttles;
-			to_finished(dispatcher, job, verdict);
-		}
-		else
-		{
-			job->due = leader->answer ? leader->due : GetCurrentTimestamp();
-			job->refund = true;
-			to_finished(dispatcher, job, OSS_VERDICT_LATER);
-		}
-	}
-	leader->followers = NULL;
-	leader->nfollowers = 0;
-}
-
-/* Set a job's verdict; an answer's followers stay with it. */
-void
-oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
-{
-	if (verdict != OSS_VERDICT_ANSWERED)
-	{
-		oss_dispatch_forget(dispatcher, job);
-		finish_followers(dispatcher, job, verdict);
-	}
-	to_finished(dispatcher, job, verdict);
-}
-
-/* Put a job back into the queue. */
-void
-oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, bool refund)
-{
-	job->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
-	job->refund = refund;
-	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_LATER);
-}
-
-/* Give a job back that was not begun. */
-void
-oss_dispatch_give_back(OssDispatcher *dispatcher, OssJob *job)
-{
-	oss_dispatch_finish_later(dispatcher, job, 0, true);
 }
 
 /* Let a bucket rest that can't be reached, or is not well; returns for how long. */

@@ -12,7 +12,8 @@
 
 #include "client/http.h"
 #include "client/rate_limit.h"
-#include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
+#include "dispatch/lane.h"
 #include "foreign/foreign.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

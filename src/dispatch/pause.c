@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "dispatch/dispatch.h"
+#include "dispatch/pause.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"

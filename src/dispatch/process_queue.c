@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "client/http.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/turn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"

@@ -15,7 +15,9 @@
 #include "client/http.h"
 #include "client/rate_limit.h"
 #include "common/pg_prng.h"
-#include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
+#include "dispatch/lane.h"
+#include "dispatch/throttle.h"
 
 /* First and longest wait before a job that was throttled is asked for again. */
 #define THROTTLE_FIRST_MS 250.0

@@ -8,7 +8,13 @@
 
 #include "catalog/namespace.h"
 #include "client/http.h"
+#include "dispatch/claim.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/hand_out.h"
+#include "dispatch/lane.h"
+#include "dispatch/object_table.h"
+#include "dispatch/settle.h"
+#include "dispatch/turn.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
 #include "storage/lmgr.h"

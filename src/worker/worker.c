@@ -24,6 +24,7 @@
 #include "commands/extension.h"
 #include "compat.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/turn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"

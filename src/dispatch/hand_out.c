@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
- * object.c
- *	  Dispatching: jobs for the same object, and what is ready.
+ * hand_out.c
+ *	  Dispatching: hand out what was claimed, and take back what is not to be
+ *	  asked for any more.
  *
  * Jobs for the same object are joined: one that was enqueued before the other's
  * request is made is served by its answer.
@@ -9,132 +10,26 @@
 #include "postgres.h"
 
 #include "client/http.h"
-#include "common/hashfn.h"
-#include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
+#include "dispatch/hand_out.h"
+#include "dispatch/lane.h"
+#include "dispatch/object_table.h"
+#include "dispatch/throttle.h"
 #include "protocol/image_labels.h"
 
 /* How often it is looked whether ready jobs are still wanted. */
 #define CHECK_US INT64CONST(1000000)
 #define CHECK_WOKEN_US INT64CONST(100000)
 
-/* Compute the hash of a job's object. */
-uint32
-oss_dispatch_object_hash(const OssJob *job)
-{
-	uint32		hash = hash_bytes((const unsigned char *) job->key,
-								  strlen(job->key));
-
-	return hash_combine(hash, hash_bytes((const unsigned char *) job->bucket,
-										 strlen(job->bucket)));
-}
-
-/* Do two jobs want the same object of the same server? */
-static bool
-same_object(const OssJob *a, const OssJob *b)
-{
-	return a->hash == b->hash &&
-		a->lane->bucket == b->lane->bucket &&
-		strcmp(a->key, b->key) == 0 &&
-		(a->version_id == NULL) == (b->version_id == NULL) &&
-		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
-}
-
-/* Return the threshold that the service will take. */
-static double
-asked_thr(const OssJob *job)
-{
-	return job->has_thr ? job->thr : OSS_LABELS_THR_DEFAULT;
-}
-
-/* Will the answer of one job serve another? */
-static bool
-answer_serves_job(const OssJob *leader, const OssJob *job)
-{
-	if (leader->verdict != OSS_VERDICT_NONE &&
-		leader->verdict != OSS_VERDICT_ANSWERED)
-		return false;
-	if (!same_object(leader, job))
-		return false;
-
-	/* a version never changes, anything else may have since */
-	if (leader->started_at != 0 && job->version_id == NULL &&
-		leader->started_at < job->enqueued_at)
-		return false;
-	return asked_thr(leader) <= asked_thr(job);
-}
-
-/* Put a job into the table of objects. */
-static void
-remember_leader(OssDispatcher *dispatcher, OssJob *job)
-{
-	OssJob	  **head = &dispatcher->objects[job->hash % DISPATCH_HASH];
-
-	job->same_hash = *head;
-	*head = job;
-}
-
-/* Has a job that was seen a leader with as many followers as may be? */
-bool
-oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane, const OssSeen *seen)
-{
-	OssJob		job = {
-		.lane = unconstify(DispatchLane *, lane),
-		.bucket = lane->bucket->name,
-		.key = seen->key,
-		.version_id = seen->version_id
-	};
-
-	if (seen->key == NULL)
-		return false;
-	job.hash = oss_dispatch_object_hash(&job);
-	for (OssJob *leader = dispatcher->objects[job.hash % DISPATCH_HASH]; leader;
-		 leader = leader->same_hash)
-	{
-		if (leader->nfollowers >= OSS_MOST_FOLLOWERS && same_object(leader, &job))
-			return true;
-	}
-	return false;
-}
-
-/* Take a job out of the table of objects. */
-void
-oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
-{
-	OssJob	  **link = &dispatcher->objects[job->hash % DISPATCH_HASH];
-
-	while (*link && *link != job)
-		link = &(*link)->same_hash;
-	if (*link == NULL)
-		return;
-	*link = job->same_hash;
-	if (job->nfollowers >= OSS_MOST_FOLLOWERS)
-		dispatcher->nfull--;
-}
-
-/* Find the job whose answer will serve this one, or NULL. */
-static OssJob *
-find_leader(OssDispatcher *dispatcher, OssJob *job)
-{
-	OssJob	   *leader;
-
-	for (leader = dispatcher->objects[job->hash % DISPATCH_HASH]; leader;
-		 leader = leader->same_hash)
-	{
-		if (answer_serves_job(leader, job))
-			return leader;
-	}
-	return NULL;
-}
-
 /* Let a job be asked for, or follow one that is. */
 static void
 hand_out(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssJob	   *leader = find_leader(dispatcher, job);
+	OssJob	   *leader = oss_dispatch_find_leader(dispatcher, job);
 
 	if (leader == NULL)
 	{
-		remember_leader(dispatcher, job);
+		oss_dispatch_remember(dispatcher, job);
 		oss_dispatch_make_ready(dispatcher, job);
 		return;
 	}
@@ -157,7 +52,7 @@ oss_dispatch_hand_out(OssDispatcher *dispatcher)
 		OssJob	   *job = dlist_container(OssJob, node, answered.cur);
 
 		if (job->verdict == OSS_VERDICT_ANSWERED)
-			remember_leader(dispatcher, job);
+			oss_dispatch_remember(dispatcher, job);
 	}
 	dlist_foreach_modify(iter, &dispatcher->claimed)
 	{

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ * finished.c
+ *	  Dispatching: the verdict of a job and of those that follow it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/http.h"
+#include "dispatch/finished.h"
+#include "dispatch/object_table.h"
+
+int			oss_job_attempts = 5;
+
+/* Move a job to the finished ones. */
+static void
+to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
+{
+	job->verdict = verdict;
+	if (dispatcher->nfinished++ == 0)
+		dispatcher->finished_since = oss_clock_us();
+	dispatcher->newest_start = Max(dispatcher->newest_start, job->started_at);
+	dlist_push_tail(&dispatcher->finished, &job->node);
+}
+
+/*
+ * Give followers their verdict.  What failed with one role's credentials may
+ * succeed with another's.
+ */
+static void
+finish_followers(OssDispatcher *dispatcher, OssJob *leader, OssVerdict verdict)
+{
+	OssJob	   *next;
+
+	for (OssJob *job = leader->followers; job; job = next)
+	{
+		next = job->next;
+		job->next = NULL;
+		if (job->target == leader->target)
+		{
+			oss_job_set_reason(job, &leader->reason);
+			job->due = leader->due;
+			job->refund = leader->refund;
+			job->throttles = leader->throttles;
+			to_finished(dispatcher, job, verdict);
+		}
+		else
+		{
+			job->due = leader->answer ? leader->due : GetCurrentTimestamp();
+			job->refund = true;
+			to_finished(dispatcher, job, OSS_VERDICT_LATER);
+		}
+	}
+	leader->followers = NULL;
+	leader->nfollowers = 0;
+}
+
+/* Set a job's verdict; an answer's followers stay with it. */
+void
+oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
+{
+	if (verdict != OSS_VERDICT_ANSWERED)
+	{
+		oss_dispatch_forget(dispatcher, job);
+		finish_followers(dispatcher, job, verdict);
+	}
+	to_finished(dispatcher, job, verdict);
+}
+
+/* Put a job back into the queue. */
+void
+oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, bool refund)
+{
+	job->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
+	job->refund = refund;
+	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_LATER);
+}
+
+/* Give a job back that was not begun. */
+void
+oss_dispatch_give_back(OssDispatcher *dispatcher, OssJob *job)
+{
+	oss_dispatch_finish_later(dispatcher, job, 0, true);
+}

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ * hand_out.h
+ *	  Dispatching: hand out what was claimed, and take back what is not to be
+ *	  asked for any more.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_HAND_OUT_H
+#define OSS_HAND_OUT_H
+
+#include "dispatch/dispatcher.h"
+
+/* Hand out what was claimed. */
+extern void oss_dispatch_hand_out(OssDispatcher *dispatcher);
+
+/* Drop ready jobs whose rows are gone, give back paused ones. */
+extern void oss_dispatch_check_ready(OssDispatcher *dispatcher);
+extern void oss_dispatch_obey_pauses(OssDispatcher *dispatcher);
+
+#endif							/* OSS_HAND_OUT_H */

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ * lane.h
+ *	  Dispatching: servers, buckets and lanes, and who goes next.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_LANE_H
+#define OSS_LANE_H
+
+#include "dispatch/dispatcher.h"
+
+/* Find a lane or make it; free lanes that nobody needs. */
+extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head,
+									   bool create);
+extern void oss_dispatch_sweep(OssDispatcher *dispatcher);
+
+/* Find out what the servers are called now. */
+extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
+
+/* A job gets ready in its place; it is not ready any more. */
+extern void oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job);
+extern void oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job);
+
+/*
+ * The job to be started next, NULL: none may be, for *ms as
+ * far as time tells.
+ */
+extern OssJob *oss_dispatch_next_ready(DispatchServer *server, int64 now, long *ms);
+
+/* How many jobs a lane may claim now, or when it may. */
+extern int	oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now);
+extern int64 oss_dispatch_open_at(DispatchLane *lane, int64 now);
+
+/* Give back what is ready beyond what the rates let start. */
+extern void oss_dispatch_shrink(OssDispatcher *dispatcher);
+
+/* Count an answer; note that a bucket gave any. */
+extern void oss_dispatch_count_answer(DispatchBucket *bucket, int64 now);
+extern void oss_dispatch_hear(DispatchBucket *bucket, int64 now);
+
+/* Something after a place is due at a time. */
+extern void oss_dispatch_look_again(DispatchLane *lane, const OssPlace *place,
+									TimestampTz at);
+
+/* Is one of the pauses that of a lane, or of a role in it? */
+extern bool oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role);
+
+/* Free a job. */
+extern void oss_dispatch_free_job(OssJob *job);
+
+#endif							/* OSS_LANE_H */

@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ * object_table.c
+ *	  Dispatching: the table of objects that are asked for, by which jobs for
+ *	  the same object are found.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "dispatch/object_table.h"
+#include "protocol/image_labels.h"
+
+/* Compute the hash of a job's object. */
+uint32
+oss_dispatch_object_hash(const OssJob *job)
+{
+	uint32		hash = hash_bytes((const unsigned char *) job->key,
+								  strlen(job->key));
+
+	return hash_combine(hash, hash_bytes((const unsigned char *) job->bucket,
+										 strlen(job->bucket)));
+}
+
+/* Do two jobs want the same object of the same server? */
+static bool
+same_object(const OssJob *a, const OssJob *b)
+{
+	return a->hash == b->hash &&
+		a->lane->bucket == b->lane->bucket &&
+		strcmp(a->key, b->key) == 0 &&
+		(a->version_id == NULL) == (b->version_id == NULL) &&
+		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
+}
+
+/* Return the threshold that the service will take. */
+static double
+asked_thr(const OssJob *job)
+{
+	return job->has_thr ? job->thr : OSS_LABELS_THR_DEFAULT;
+}
+
+/* Will the answer of one job serve another? */
+static bool
+answer_serves_job(const OssJob *leader, const OssJob *job)
+{
+	if (leader->verdict != OSS_VERDICT_NONE &&
+		leader->verdict != OSS_VERDICT_ANSWERED)
+		return false;
+	if (!same_object(leader, job))
+		return false;
+
+	/* a version never changes, anything else may have since */
+	if (leader->started_at != 0 && job->version_id == NULL &&
+		leader->started_at < job->enqueued_at)
+		return false;
+	return asked_thr(leader) <= asked_thr(job);
+}
+
+/* Put a job into the table of objects. */
+void
+oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job)
+{
+	OssJob	  **head = &dispatcher->objects[job->hash % DISPATCH_HASH];
+
+	job->same_hash = *head;
+	*head = job;
+}
+
+/* Has a job that was seen a leader with as many followers as may be? */
+bool
+oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane, const OssSeen *seen)
+{
+	OssJob		job = {
+		.lane = unconstify(DispatchLane *, lane),
+		.bucket = lane->bucket->name,
+		.key = seen->key,
+		.version_id = seen->version_id
+	};
+
+	if (seen->key == NULL)
+		return false;
+	job.hash = oss_dispatch_object_hash(&job);
+	for (OssJob *leader = dispatcher->objects[job.hash % DISPATCH_HASH]; leader;
+		 leader = leader->same_hash)
+	{
+		if (leader->nfollowers >= OSS_MOST_FOLLOWERS && same_object(leader, &job))
+			return true;
+	}
+	return false;
+}
+
+/* Take a job out of the table of objects. */
+void
+oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
+{
+	OssJob	  **link = &dispatcher->objects[job->hash % DISPATCH_HASH];
+
+	while (*link && *link != job)
+		link = &(*link)->same_hash;
+	if (*link == NULL)
+		return;
+	*link = job->same_hash;
+	if (job->nfollowers >= OSS_MOST_FOLLOWERS)
+		dispatcher->nfull--;
+}
+
+/* Find the job whose answer will serve this one, or NULL. */
+OssJob *
+oss_dispatch_find_leader(OssDispatcher *dispatcher, OssJob *job)
+{
+	OssJob	   *leader;
+
+	for (leader = dispatcher->objects[job->hash % DISPATCH_HASH]; leader;
+		 leader = leader->same_hash)
+	{
+		if (answer_serves_job(leader, job))
+			return leader;
+	}
+	return NULL;
+}

@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ * object_table.h
+ *	  Dispatching: the table of objects that are asked for, by which jobs for
+ *	  the same object are found.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_OBJECT_TABLE_H
+#define OSS_OBJECT_TABLE_H
+
+#include "dispatch/dispatcher.h"
+
+/* Hash of a job's object; take a job out of their table. */
+extern uint32 oss_dispatch_object_hash(const OssJob *job);
+extern void oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job);
+
+/* Has what was seen a leader that has all its followers? */
+extern bool oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane,
+									const OssSeen *seen);
+
+/* Put a job into the table; find the job whose answer will serve another. */
+extern void oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job);
+extern OssJob *oss_dispatch_find_leader(OssDispatcher *dispatcher, OssJob *job);
+
+#endif							/* OSS_OBJECT_TABLE_H */

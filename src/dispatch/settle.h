@@ -1,0 +1,14 @@
+/*-------------------------------------------------------------------------
+ * settle.h
+ *	  Dispatching, in a transaction: settling.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_SETTLE_H
+#define OSS_SETTLE_H
+
+#include "dispatch/dispatcher.h"
+
+/* Settle what is finished. */
+extern void oss_dispatch_settle(OssDispatcher *dispatcher);
+
+#endif							/* OSS_SETTLE_H */

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ * turn.h
+ *	  Dispatching, in a transaction: one turn on them, its end,
+ *	  and what is to be done now and then.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_TURN_H
+#define OSS_TURN_H
+
+#include "dispatch/dispatcher.h"
+
+/*
+ * Lock the tables that a turn uses, in its transaction; false when some can't be
+ * locked without waiting, or are not there.
+ */
+extern bool oss_dispatch_lock_tables(void);
+
+/* Settle what is finished and claim as much as can be started soon. */
+extern void oss_dispatch_tables(OssDispatcher *dispatcher);
+
+/* The transaction of oss_dispatch_tables() committed, or did not. */
+extern void oss_dispatch_commit(OssDispatcher *dispatcher);
+extern void oss_dispatch_abort(OssDispatcher *dispatcher);
+
+/* Settings. */
+extern int	oss_failed_job_retention;
+
+#endif							/* OSS_TURN_H */
