@@ -29,7 +29,9 @@ CURL_CONFIG ?= curl-config
 PG_CPPFLAGS = -Isrc $(shell $(CURL_CONFIG) --cflags 2>/dev/null)
 PG_CFLAGS = $(PG_STD) -Wno-declaration-after-statement -Wall -Wextra \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare
-SHLIB_LINK = $(or $(shell $(CURL_CONFIG) --libs 2>/dev/null),-lcurl) -lcrypto -lexpat
+SHLIB_LINK = $(or $(shell $(CURL_CONFIG) --libs 2>/dev/null),-lcurl) -lcrypto -lexpat \
+	$(if $(filter linux,$(PORTNAME)),-Wl$(comma)--version-script=src/exports.map)
+comma = ,
 ifeq ($(CI),true)
 PG_CFLAGS += -Werror
 endif

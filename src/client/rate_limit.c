@@ -37,7 +37,7 @@
 #define SLACK 20000
 
 #define TENTH (SECOND / 10)
-#define TENTHS FLOW_TENTHS
+#define TENTHS RATE_TENTHS
 
 /* A throttle lowers the rate to this share of what went through. */
 #define DECREASE 0.95
@@ -231,7 +231,7 @@ paced_wait(RateSlot *slot, int64 now)
 static void
 forget_blamed(RateSlot *slot, int64 now)
 {
-	if (slot->rate > 0 && oss_flow_object_all_blamed(slot) &&
+	if (slot->rate > 0 && oss_rate_object_all_blamed(slot) &&
 		answers_within(slot, now, TENTHS) > 0)
 		forget_rate(slot);
 }
@@ -260,7 +260,7 @@ lower_rate(RateSlot *slot, int64 now)
 static void
 throttle(RateSlot *slot, uint32 object, int64 now)
 {
-	bool		blamed = oss_flow_object_throttled(slot, object);
+	bool		blamed = oss_rate_object_throttled(slot, object);
 
 	slot->throttled++;
 
@@ -279,7 +279,7 @@ throttle(RateSlot *slot, uint32 object, int64 now)
 static void
 count_answer(RateSlot *slot, uint32 object, int64 now)
 {
-	oss_flow_object_answered(slot, object);
+	oss_rate_object_answered(slot, object);
 	turn_tenths(slot, now);
 	if (slot->answered[slot->tenth % TENTHS] < PG_UINT16_MAX)
 		slot->answered[slot->tenth % TENTHS]++;
@@ -396,7 +396,7 @@ oss_rate_end(OssServer *server, const char *bucket, const char *key,
 	server->in_flight--;
 	if (outcome == OSS_RATE_LOST)
 		return;
-	object = oss_flow_object_hash(key);
+	object = oss_rate_object_hash(key);
 	slot = oss_rate_slot_lock(server->serverid, bucket, true, now);
 	if (outcome == OSS_RATE_THROTTLED)
 		throttle(slot, object, now);
@@ -422,7 +422,7 @@ oss_rate_hold(OssServer *server, const char *bucket, long ms)
 void
 oss_rate_resume(Oid serverid, const char *bucket)
 {
-	for (int i = 0; i < FLOW_SLOTS; i++)
+	for (int i = 0; i < RATE_SLOTS; i++)
 	{
 		RateSlot   *slot = oss_rate_slot_lock_nth(i);
 
@@ -562,7 +562,7 @@ oss_rate_report(int *at, OssRateReport *report)
 {
 	int64		now = oss_clock_us();
 
-	while (*at < FLOW_SLOTS)
+	while (*at < RATE_SLOTS)
 	{
 		RateSlot   *slot = oss_rate_slot_lock_nth((*at)++);
 		bool		ours;

@@ -19,7 +19,7 @@
 
 /* Name an object. */
 uint32
-oss_flow_object_hash(const char *key)
+oss_rate_object_hash(const char *key)
 {
 	return hash_bytes((const unsigned char *) key, (int) strlen(key));
 }
@@ -28,7 +28,7 @@ oss_flow_object_hash(const char *key)
 static uint32 *
 place_of(RateSlot *slot, uint32 object)
 {
-	return &slot->objects[(object / (COUNT_MASK + 1)) % FLOW_OBJECTS];
+	return &slot->objects[(object / (COUNT_MASK + 1)) % RATE_OBJECTS];
 }
 
 /* Does a place have an object? */
@@ -40,7 +40,7 @@ has(const uint32 *place, uint32 object)
 
 /* Note a throttle. */
 bool
-oss_flow_object_throttled(RateSlot *slot, uint32 object)
+oss_rate_object_throttled(RateSlot *slot, uint32 object)
 {
 	uint32	   *place = place_of(slot, object);
 
@@ -63,7 +63,7 @@ oss_flow_object_throttled(RateSlot *slot, uint32 object)
 
 /* Note an answer. */
 void
-oss_flow_object_answered(RateSlot *slot, uint32 object)
+oss_rate_object_answered(RateSlot *slot, uint32 object)
 {
 	uint32	   *place = place_of(slot, object);
 
@@ -76,7 +76,7 @@ oss_flow_object_answered(RateSlot *slot, uint32 object)
 
 /* Were nearly all throttles those of such objects? */
 bool
-oss_flow_object_all_blamed(const RateSlot *slot)
+oss_rate_object_all_blamed(const RateSlot *slot)
 {
 	return slot->blamed > 0 && slot->blamed * 4 >= slot->taught * 3;
 }

@@ -11,19 +11,19 @@
 #include "client/rate_table.h"
 
 /* Name an object of a bucket by its key. */
-extern uint32 oss_flow_object_hash(const char *key);
+extern uint32 oss_rate_object_hash(const char *key);
 
 /*
  * Note that an object was throttled.  Returns whether it alone is to blame: it
  * was throttled several times in a row, which is chance only where nearly all
  * is throttled.
  */
-extern bool oss_flow_object_throttled(RateSlot *slot, uint32 object);
+extern bool oss_rate_object_throttled(RateSlot *slot, uint32 object);
 
 /* Note that an object was answered. */
-extern void oss_flow_object_answered(RateSlot *slot, uint32 object);
+extern void oss_rate_object_answered(RateSlot *slot, uint32 object);
 
 /* Were nearly all throttles that made the rate what it is those of such objects? */
-extern bool oss_flow_object_all_blamed(const RateSlot *slot);
+extern bool oss_rate_object_all_blamed(const RateSlot *slot);
 
 #endif							/* OSS_RATE_OBJECT_H */

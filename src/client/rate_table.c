@@ -17,7 +17,7 @@
 #include "storage/spin.h"
 
 #define SETS 64
-#define WAYS (FLOW_SLOTS / SETS)
+#define WAYS (RATE_SLOTS / SETS)
 
 /*
  * A set.  hashes are those of the slots' owners, 0 for a free slot.  The spare
@@ -57,7 +57,7 @@ oss_rate_table_start(void)
 {
 	bool		found;
 
-	sets = ShmemInitStruct("oss_labels flow", sizeof(RateSet) * SETS, &found);
+	sets = ShmemInitStruct("oss_labels rates", sizeof(RateSet) * SETS, &found);
 	shared = true;
 	if (!found)
 	{
@@ -177,7 +177,7 @@ oss_rate_slot_is_spare(const RateSlot *slot)
 RateSlot *
 oss_rate_slot_lock_nth(int n)
 {
-	Assert(n >= 0 && n < FLOW_SLOTS);
+	Assert(n >= 0 && n < RATE_SLOTS);
 	if (sets == NULL)
 		return NULL;
 	SpinLockAcquire(&sets[n / WAYS].mutex);

@@ -14,13 +14,13 @@
 #include "protocol/uri.h"
 
 /* Slots of the table, which every database of the cluster shares. */
-#define FLOW_SLOTS	4096
+#define RATE_SLOTS	4096
 
 /* Answers are counted by tenths of a second, for ten seconds. */
-#define FLOW_TENTHS 100
+#define RATE_TENTHS 100
 
 /* Objects of a bucket that are remembered for having been throttled. */
-#define FLOW_OBJECTS 64
+#define RATE_OBJECTS 64
 
 /*
  * What is known of a server (bucket "") or of one of its buckets.  A server's
@@ -50,12 +50,12 @@ typedef struct RateSlot
 	int64		held_until;
 	int64		throttled;
 
-	uint32		objects[FLOW_OBJECTS];	/* see rate_object.c */
+	uint32		objects[RATE_OBJECTS];	/* see rate_object.c */
 	int			taught;			/* throttles that made the rate what it is */
 	int			blamed;			/* of those, on their objects */
 
 	int64		tenth;			/* number of the current one */
-	uint16		answered[FLOW_TENTHS];
+	uint16		answered[RATE_TENTHS];
 } RateSlot;
 
 /*
@@ -72,7 +72,7 @@ extern RateSlot *oss_rate_slot_lock(Oid serverid, const char *bucket, bool creat
 extern bool oss_rate_slot_is_spare(const RateSlot *slot);
 
 /*
- * Lock and return the slot of a number below FLOW_SLOTS, used or not.  Returns
+ * Lock and return the slot of a number below RATE_SLOTS, used or not.  Returns
  * NULL when nothing was asked for yet.
  */
 extern RateSlot *oss_rate_slot_lock_nth(int n);

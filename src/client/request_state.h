@@ -17,7 +17,7 @@
 typedef enum RequestState
 {
 	REQUEST_WAITING,			/* node is in waiting */
-	REQUEST_IN_FLIGHT,			/* transfer is set, the flow gate passed */
+	REQUEST_IN_FLIGHT,			/* transfer is set, the rate limit passed */
 	REQUEST_DONE				/* node is in group->finished unless taken */
 } RequestState;
 

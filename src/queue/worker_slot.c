@@ -247,7 +247,7 @@ ask_for_databases(void)
 
 /* End holds and learned rates of what this transaction resumed or altered. */
 static void
-resume_flow(void)
+resume_rates(void)
 {
 	ListCell   *cell;
 
@@ -298,7 +298,7 @@ tell_at_commit(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			resume_flow();
+			resume_rates();
 			if (wake_pending && oss_worker_shmem)
 				wake_worker();
 			if (list_pending && oss_worker_shmem)

@@ -132,7 +132,7 @@ oss_launcher_init(void)
 	/* pg_upgrade wants nobody in its databases */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	describe_worker(&worker, "oss_labels launcher", "oss_launcher_main");
+	describe_worker(&worker, "oss_labels launcher", "oss_labels_launcher_main");
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	worker.bgw_restart_time = 5;
 	RegisterBackgroundWorker(&worker);
@@ -442,7 +442,7 @@ start_worker(int i)
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "oss_labels worker for database %u",
 			 slot->dbid);
-	describe_worker(&worker, "oss_labels worker", "oss_worker_main");
+	describe_worker(&worker, "oss_labels worker", "oss_labels_worker_main");
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(slot->dbid);
 	worker.bgw_notify_pid = MyProcPid;
@@ -613,7 +613,7 @@ reload_settings(void)
 
 /* The launcher's main. */
 void
-oss_launcher_main(Datum arg)
+oss_labels_launcher_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);

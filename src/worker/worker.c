@@ -618,7 +618,7 @@ start_worker_process(Oid dbid)
 
 /* The worker's main. */
 void
-oss_worker_main(Datum dbid)
+oss_labels_worker_main(Datum dbid)
 {
 	sigjmp_buf	local_sigjmp_buf;
 	OssDispatcher *volatile dispatcher = NULL;

@@ -41,8 +41,8 @@ typedef enum OssWorkerSwitch
 extern OssWorkerSwitch oss_worker_switch(void);
 
 /* Entry points of the processes. */
-extern PGDLLEXPORT void oss_launcher_main(Datum arg);
-extern PGDLLEXPORT void oss_worker_main(Datum dbid);
+extern PGDLLEXPORT void oss_labels_launcher_main(Datum arg);
+extern PGDLLEXPORT void oss_labels_worker_main(Datum dbid);
 
 /* Settings. */
 extern bool oss_worker_enabled;

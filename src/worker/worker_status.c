@@ -86,7 +86,7 @@ oss_labels_worker_status(PG_FUNCTION_ARGS)
 
 /* Put one row of rate_status(). */
 static void
-put_flow(const OssResult *result, const OssRateReport *report)
+put_rate(const OssResult *result, const OssRateReport *report)
 {
 	ForeignServer *server = GetForeignServerExtended(report->serverid,
 													 FSV_MISSING_OK);
@@ -138,7 +138,7 @@ oss_labels_rate_status(PG_FUNCTION_ARGS)
 	while (oss_rate_report(&at, &report))
 	{
 		if (is_row_wanted(fcinfo, &report))
-			put_flow(&result, &report);
+			put_rate(&result, &report);
 	}
 	return (Datum) 0;
 }
