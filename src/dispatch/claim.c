@@ -325,8 +325,9 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 		dispatcher->scan_at = Max(dispatcher->scan_at, now + TROUBLE_US);
 		return;
 	}
-	reopen_lanes(dispatcher, again);
 	oss_dispatch_follow_servers(dispatcher);
+	oss_dispatch_obey_resumes(dispatcher);
+	reopen_lanes(dispatcher, again);
 	if (list)
 	{
 		int64		begin = oss_clock_us();

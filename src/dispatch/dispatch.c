@@ -128,23 +128,22 @@ oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 	return dispatcher->in_flight > 0 || dispatcher->nfinished > 0 || dispatcher->nblocked > 0;
 }
 
-/* Let a bucket rest that can't be reached, or is not well; returns for how long. */
-static double
+/*
+ * Hold a bucket that can't be reached, or is not well.  Its jobs need no time of
+ * their own to come again: when the hold ends, they may start.
+ */
+static void
 back_off_bucket(DispatchBucket *bucket)
 {
 	int64		now = oss_clock_us();
+	int64		ms = (int64) HOLD_FIRST_MS << Min(bucket->unreached, 10);
 
-	if (bucket->unreached_until <= now)
-	{
-		int64		ms = (int64) HOLD_FIRST_MS << Min(bucket->unreached, 10);
-
-		bucket->unreached++;
-		bucket->unreached_until = now + Min(ms, HOLD_LAST_MS) * 1000;
-		elog(DEBUG1, "oss_labels: bucket \"%s\" of server \"%s\" can't be used, held for " INT64_FORMAT " ms",
-			 bucket->name, bucket->server->name,
-			 Min(ms, (int64) HOLD_LAST_MS));
-	}
-	return (bucket->unreached_until - now) / 1000.0;
+	if (bucket->unreached_until > now)
+		return;
+	bucket->unreached++;
+	bucket->unreached_until = now + Min(ms, HOLD_LAST_MS) * 1000;
+	elog(DEBUG1, "oss_labels: bucket \"%s\" of server \"%s\" can't be used, held for " INT64_FORMAT " ms",
+		 bucket->name, bucket->server->name, Min(ms, (int64) HOLD_LAST_MS));
 }
 
 /* Is it the service that is not well, rather than some images? */
@@ -166,7 +165,10 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 	}
 	job->throttles = 0;
 	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
-		oss_dispatch_finish_later(dispatcher, job, back_off_bucket(job->lane->bucket), true);
+	{
+		back_off_bucket(job->lane->bucket);
+		oss_dispatch_give_back(dispatcher, job);
+	}
 	else if (oss_scope_is_setup(failure->scope) &&
 			 failure->scope != OSS_SCOPE_CALL)
 	{
@@ -183,7 +185,7 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 
 		ms *= 0.5 + pg_prng_double(&pg_global_prng_state);
 		if (is_unwell(job->lane->bucket))
-			ms = Max(ms, back_off_bucket(job->lane->bucket));
+			back_off_bucket(job->lane->bucket);
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " failed and is tried again: %s",
 			 job->place.id, failure->message);
 		oss_dispatch_finish_later(dispatcher, job, Max(ms, failure->delay_ms), false);

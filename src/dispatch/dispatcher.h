@@ -67,6 +67,7 @@ typedef struct DispatchServer
 	int			in_flight;
 	int			max_concurrency;	/* of the last job's target */
 	OssServer  *target;			/* the last job's, pinned; for the rates */
+	uint32		resumed;		/* resumes that we obeyed */
 	bool		pausing;		/* a finished job's pause is to be written:
 								 * start nothing */
 	DrainRate	rate;
@@ -176,6 +177,7 @@ typedef struct OssDispatcher
 								 * lane was read to, as its transaction took
 								 * longer than others */
 	bool		obey;			/* pauses were added */
+	bool		obeyed_resume;	/* by the open transaction */
 	bool		halted;			/* there were pauses when last looked for */
 	TimestampTz newest_start;	/* of a request whose job has finished */
 	TimestampTz next_due;		/* when the first of the jobs that may not

@@ -15,6 +15,7 @@
 #include "dispatch/finished.h"
 #include "dispatch/lane.h"
 #include "foreign/foreign.h"
+#include "queue/worker_slot.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -64,6 +65,78 @@ oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 	}
 }
 
+/*
+ * Let what a server held up start at once: its buckets that were not reached or
+ * not well, and its jobs that rest.
+ */
+static void
+release_server(OssDispatcher *dispatcher, const DispatchServer *server)
+{
+	ListCell   *cell;
+	dlist_iter	iter;
+
+	elog(DEBUG1, "oss_labels: server \"%s\" was resumed or altered, its holds end",
+		 server->name);
+	foreach(cell, dispatcher->buckets)
+	{
+		DispatchBucket *bucket = lfirst(cell);
+
+		if (bucket->server != server)
+			continue;
+		bucket->unreached = bucket->fruitless = 0;
+		bucket->unreached_until = bucket->open_at = bucket->allowance_at = 0;
+	}
+	dlist_foreach(iter, &dispatcher->resting)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->lane->bucket->server == server)
+			job->rest_until = oss_clock_us();
+	}
+	if (oss_job_end_rests(server->name) > 0)
+		dispatcher->woken = true;
+}
+
+/* End the holds and rests of servers that were resumed or altered. */
+void
+oss_dispatch_obey_resumes(OssDispatcher *dispatcher)
+{
+	ListCell   *cell;
+
+	foreach(cell, dispatcher->servers)
+	{
+		DispatchServer *server = lfirst(cell);
+		uint32		obeyed;
+		uint32		count = oss_resume_count(server->serverid, &obeyed);
+
+		if (count == server->resumed)
+			continue;
+		server->resumed = count;
+		dispatcher->obeyed_resume = true;
+		release_server(dispatcher, server);
+	}
+}
+
+/* What was resumed is obeyed, for processes to come, too, or is to be again. */
+void
+oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
+{
+	ListCell   *cell;
+
+	if (!dispatcher->obeyed_resume)
+		return;
+	dispatcher->obeyed_resume = false;
+	foreach(cell, dispatcher->servers)
+	{
+		DispatchServer *server = lfirst(cell);
+
+		if (committed)
+			oss_resume_obeyed(server->serverid, server->resumed);
+		else
+			(void) oss_resume_count(server->serverid, &server->resumed);
+	}
+}
+
 /* Return the server of a name, making it when it is new. */
 static DispatchServer *
 get_server(OssDispatcher *dispatcher, const char *name)
@@ -80,6 +153,7 @@ get_server(OssDispatcher *dispatcher, const char *name)
 	server = palloc0(sizeof(DispatchServer));
 	server->name = pstrdup(name);
 	server->serverid = get_foreign_server_oid(name, true);
+	(void) oss_resume_count(server->serverid, &server->resumed);
 	server->max_concurrency = 16;
 	dlist_init(&server->lanes);
 	dispatcher->servers = lappend(dispatcher->servers, server);

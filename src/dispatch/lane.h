@@ -16,6 +16,13 @@ extern void oss_dispatch_sweep(OssDispatcher *dispatcher);
 /* Find out what the servers are called now. */
 extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
 
+/*
+ * End the holds and rests of servers that were resumed or altered since; the
+ * transaction that did it committed, or did not.
+ */
+extern void oss_dispatch_obey_resumes(OssDispatcher *dispatcher);
+extern void oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed);
+
 /* A job gets ready in its place; it is not ready any more. */
 extern void oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job);
 extern void oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job);

@@ -247,6 +247,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 	end_storing(&dispatcher->finished, true);
 	end_storing(&dispatcher->blocked, true);
 	end_pausing(dispatcher);
+	oss_dispatch_end_resumes(dispatcher, true);
 	oss_dispatch_hand_out(dispatcher);
 	MemoryContextReset(dispatcher->turn);
 }
@@ -275,6 +276,7 @@ oss_dispatch_abort(OssDispatcher *dispatcher)
 		dispatcher->budget++;
 		oss_dispatch_free_job(job);
 	}
+	oss_dispatch_end_resumes(dispatcher, false);
 	dispatcher->scan_at = 0;
 	oss_dispatch_wake(dispatcher);
 	MemoryContextReset(dispatcher->turn);

@@ -133,6 +133,16 @@ static OssPlan mend_times = {
 	2, {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
+/* What rests by itself, after a throttle that was about its object. */
+static OssPlan end_rests = {
+	"UPDATE oss_labels.job SET due = clock_timestamp() WHERE ctid = ANY (ARRAY("
+	"SELECT j.ctid FROM oss_labels.job j WHERE j.lease IS NULL"
+	" AND j.throttles > 0 AND j.due > clock_timestamp() AND ($1 IS NULL"
+	" OR oss_labels.server_of(j.origin, j.server_id, j.server) = $1)"
+	" FOR UPDATE SKIP LOCKED))",
+	1, {TEXTOID}
+};
+
 /*
  * Free what process_queue() held when it was cancelled and could not give it
  * back: in this session, or in one that is idle now.  Which of the requests were
@@ -487,6 +497,17 @@ oss_job_mend_times(void)
 	};
 
 	oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
+	return SPI_processed;
+}
+
+/* Make due what rests after a throttle. */
+uint64
+oss_job_end_rests(const char *server)
+{
+	Datum		value = server ? CStringGetTextDatum(server) : (Datum) 0;
+	char		null = server ? ' ' : 'n';
+
+	oss_statement_execute(&end_rests, &value, &null, SPI_OK_UPDATE);
 	return SPI_processed;
 }
 

@@ -236,6 +236,12 @@ extern uint64 oss_job_release_dead(int64 token);
  */
 extern uint64 oss_job_mend_times(void);
 
+/*
+ * Make due the jobs of a server (NULL: of all) that rest after a throttle;
+ * returns how many.
+ */
+extern uint64 oss_job_end_rests(const char *server);
+
 /* Forget up to n failed jobs that are older than minutes; returns how many. */
 extern uint64 oss_job_forget_failed(int minutes, int n);
 

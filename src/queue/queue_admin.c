@@ -11,6 +11,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "queue/database_copy.h"
+#include "queue/job.h"
 #include "queue/priority.h"
 #include "queue/worker_slot.h"
 #include "spi/statement.h"
@@ -33,16 +34,6 @@ static OssPlan insert_pause = {
 static OssPlan delete_pause = {
 	"DELETE FROM oss_labels.pause"
 	" WHERE oss_labels.server_of(origin, server_id, server) IS NOT DISTINCT FROM $1",
-	1, {TEXTOID}
-};
-
-/* What rests by itself, after a throttle that was about its object. */
-static OssPlan end_rests = {
-	"UPDATE oss_labels.job SET due = clock_timestamp() WHERE ctid = ANY (ARRAY("
-	"SELECT j.ctid FROM oss_labels.job j WHERE j.lease IS NULL"
-	" AND j.throttles > 0 AND j.due > clock_timestamp() AND ($1 IS NULL"
-	" OR oss_labels.server_of(j.origin, j.server_id, j.server) = $1)"
-	" FOR UPDATE SKIP LOCKED))",
 	1, {TEXTOID}
 };
 
@@ -120,6 +111,19 @@ accept_copy(void)
 	SPI_finish();
 }
 
+/* Make due what rests after a throttle. */
+static void
+end_rests(const char *server)
+{
+	OssStatementState state;
+
+	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	(void) oss_job_end_rests(server);
+	oss_statement_end(&state);
+	SPI_finish();
+}
+
 /* oss_labels.resume(server) */
 Datum
 oss_labels_resume(PG_FUNCTION_ARGS)
@@ -137,7 +141,7 @@ oss_labels_resume(PG_FUNCTION_ARGS)
 		serverid = get_foreign_server_oid(name, true);
 	}
 	(void) execute_admin(&delete_pause, &value, &null, SPI_OK_DELETE);
-	(void) execute_admin(&end_rests, &value, &null, SPI_OK_UPDATE);
+	end_rests(PG_ARGISNULL(0) ? NULL : NameStr(*PG_GETARG_NAME(0)));
 	if (null == 'n')
 		accept_copy();
 

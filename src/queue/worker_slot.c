@@ -172,6 +172,8 @@ oss_slot_make(Oid dbid)
 	slot->start_at = 0;
 	slot->pending = false;
 	slot->last_error[0] = '\0';
+	memset(slot->resumed, 0, sizeof(slot->resumed));
+	memset(slot->obeyed, 0, sizeof(slot->obeyed));
 	pg_atomic_write_u32(&slot->wake, 0);
 	pg_atomic_write_u32(&slot->recheck, 0);
 	oss_slot_set_state(slot, OSS_SLOT_UNKNOWN);
@@ -250,9 +252,61 @@ static void
 resume_rates(void)
 {
 	ListCell   *cell;
+	OssSlot    *slot;
 
 	foreach(cell, resume_pending)
 		oss_rate_resume(lfirst_oid(cell), NULL);
+	if (resume_pending == NIL || oss_worker_shmem == NULL)
+		return;
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+	slot = oss_slot_make(MyDatabaseId);
+	foreach(cell, resume_pending)
+	{
+		Oid			serverid = lfirst_oid(cell);
+
+		for (int i = 0; slot && i < OSS_RESUME_COUNTS; i++)
+		{
+			if (!OidIsValid(serverid) || serverid % OSS_RESUME_COUNTS == i)
+				slot->resumed[i]++;
+		}
+	}
+	LWLockRelease(oss_worker_shmem->lock);
+}
+
+/* Return how often a server was resumed, and how much of that is obeyed. */
+uint32
+oss_resume_count(Oid serverid, uint32 *obeyed)
+{
+	OssSlot    *slot;
+	uint32		count = 0;
+
+	*obeyed = 0;
+	if (oss_worker_shmem == NULL)
+		return 0;
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
+	slot = oss_slot_find(MyDatabaseId);
+	if (slot)
+	{
+		count = slot->resumed[serverid % OSS_RESUME_COUNTS];
+		*obeyed = slot->obeyed[serverid % OSS_RESUME_COUNTS];
+	}
+	LWLockRelease(oss_worker_shmem->lock);
+	return count;
+}
+
+/* Note that so many of a server's resumes are obeyed, for processes to come. */
+void
+oss_resume_obeyed(Oid serverid, uint32 count)
+{
+	OssSlot    *slot;
+
+	if (oss_worker_shmem == NULL)
+		return;
+	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+	slot = oss_slot_find(MyDatabaseId);
+	if (slot)
+		slot->obeyed[serverid % OSS_RESUME_COUNTS] = count;
+	LWLockRelease(oss_worker_shmem->lock);
 }
 
 /* Have the workers look at their setting again. */

@@ -22,6 +22,9 @@
  */
 #define OSS_MAX_SLOTS 128
 
+/* Servers of a database share that many counts of what was resumed. */
+#define OSS_RESUME_COUNTS 32
+
 typedef enum OssSlotState
 {
 	OSS_SLOT_UNKNOWN,			/* nobody has looked into the database yet */
@@ -57,6 +60,10 @@ typedef struct OssSlot
 	pg_atomic_uint32 wake;		/* something was enqueued */
 	pg_atomic_uint32 recheck;	/* oss_labels.worker was set */
 	int			foreground;		/* sessions in process_queue() */
+
+	/* how often servers were resumed or altered, and what of it is obeyed */
+	uint32		resumed[OSS_RESUME_COUNTS];
+	uint32		obeyed[OSS_RESUME_COUNTS];
 	char		last_error[256];
 } OssSlot;
 
@@ -98,6 +105,13 @@ extern void oss_wake_at_commit(void);
  * database) at commit, and wake the worker then.
  */
 extern void oss_resume_at_commit(Oid serverid);
+
+/*
+ * Return how often a server of this database was resumed or altered, others now
+ * and then counted along, and how much of that oss_resume_obeyed() was told.
+ */
+extern uint32 oss_resume_count(Oid serverid, uint32 *obeyed);
+extern void oss_resume_obeyed(Oid serverid, uint32 count);
 
 /* Have the launcher list the databases again, at commit. */
 extern void oss_list_databases_at_commit(void);

@@ -86,6 +86,37 @@ $test->sql("SELECT oss_labels.resume('busy')");
 ok($test->wait_empty, 'so is one that throttled');
 is(failed(), '0', 'no job failed');
 
+# ---- an endpoint that was not reached and is mended ----
+
+$node->append_conf('postgresql.conf', "log_min_messages = debug1\n");
+$node->reload;
+$test->log;
+$test->sql("ALTER SERVER oss OPTIONS (SET endpoint 'http://127.0.0.1:1')");
+$other->kill9;
+enqueue(20, 'mended', $_) for 'oss', 'other';
+my %held;
+for (1 .. 600)
+{
+	$held{$_} = 1 for $test->log =~ /of server "(\w+)" can't be used, held for 8000 ms/g;
+	last if keys %held == 2;
+	sleep 0.05;
+}
+is(join(' ', sort keys %held), 'oss other', 'an endpoint that is not reached: held for eight seconds');
+$test->sql("BEGIN; SELECT oss_labels.resume(); ROLLBACK");
+$other->restart;
+for (['oss', 'ALTER SERVER', "ALTER SERVER oss OPTIONS (SET endpoint '" . $oss->http_endpoint . "')"],
+	['other', 'resume()', "SELECT oss_labels.resume('other')"])
+{
+	my ($server, $how, $sql) = @$_;
+	my $start = time;
+	$test->sql($sql);
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE server = '$server'", '0', seconds => 3),
+		sprintf "$how ends the hold: all is done after %.1f s", time - $start);
+}
+is(failed(), '0', 'an endpoint that is mended: no job failed');
+$node->append_conf('postgresql.conf', "log_min_messages = warning\n");
+$node->reload;
+
 # ---- wrong credentials pause the server ----
 
 $test->reset;
