@@ -16,7 +16,7 @@ extern ErrorData *oss_dispatch_resolve(OssJob *job);
 
 /*
  * Claim up to n jobs of a lane, of a rank up to
- * most_rank.  Returns how many were looked at, and in *nclaimed how many are to
+ * most_rank.  Returns how many were looked at, and adds to *nclaimed how many are to
  * be asked for.
  */
 extern int	oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n,

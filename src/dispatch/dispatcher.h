@@ -8,7 +8,7 @@
  *		oss_dispatch_network(dispatcher, ms);		-- no transaction
  *		if (oss_dispatch_tables_due(dispatcher) == 0)
  *			begin; SPI_connect; oss_dispatch_tables(dispatcher); SPI_finish; commit;
- *			oss_dispatch_commit(dispatcher);		-- or oss_dispatch_abort(drain)
+ *			oss_dispatch_commit(dispatcher);		-- or oss_dispatch_abort(dispatcher)
  *
  * A job in hand is in one of these places: claimed (by a transaction that is
  * still open), ready (in its lane), in flight, finished (its verdict is

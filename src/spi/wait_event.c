@@ -9,7 +9,10 @@
 #include "spi/wait_event.h"
 #include "utils/wait_event.h"
 
-/* Return the wait event of waiting for work. */
+/*
+ * Return the wait event of every wait for the queue: of a worker for jobs, of
+ * tag() for a worker that has the image in hand, of DDL for a worker to end.
+ */
 uint32
 oss_queue_wait_event(void)
 {
