@@ -184,6 +184,23 @@ sub count_key
 # How many times longer things may take than on a server that is itself.
 sub patience { return ($ENV{OSS_TEST_FLAVOUR} // '') eq 'valgrind' ? 20 : 1 }
 
+# Create and drop a database a few times; returns the seconds that each DROP took,
+# the shortest first.  Others use this machine too, so compare the shortest with
+# requests in flight to the longest without.
+sub drop_database_seconds
+{
+	my ($node) = @_;
+	my @seconds;
+	for (1 .. 3)
+	{
+		$node->safe_psql('postgres', 'CREATE DATABASE unrelated');
+		my $begun = time;
+		$node->safe_psql('postgres', 'DROP DATABASE unrelated');
+		push @seconds, time - $begun;
+	}
+	return sort { $a <=> $b } @seconds;
+}
+
 # Does the size of a process say what the server uses?  Not with sanitizers,
 # which keep what was freed, and have terabytes of address space.
 sub sizes_tell { return ($ENV{OSS_TEST_FLAVOUR} // '') !~ /^(sanitize|valgrind)$/ }

@@ -176,7 +176,8 @@ $oss->fault(kind => 'error', code => 'AccessDenied', skip => 50);
 ($out, $err) = try_all('SET oss_labels.concurrency = 16;');
 like($err, qr/ERROR:  42501/, 'rights taken away: an error');
 like($err, qr/The same was said of at least 20 images of bucket "bucket-a" in a row/, 'rights taken away: why it is an error now');
-cmp_ok($test->count, '<=', 50 + $few, 'rights taken away: few requests more');
+# the last labels may come after the first refusals
+cmp_ok($test->count, '<=', 50 + 20 + 2 * 16, 'rights taken away: few requests more');
 
 # ---- what was paid for is given out first ----
 

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use IPC::Run ();
+use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -44,6 +45,18 @@ is($test->count('label_answers'), $images, 'throttled: each image was paid for o
 
 # ---- the rate is back within 10 seconds of the limit's lifting ----
 
+# A server that nothing slows down goes as fast as the machine can, beside it.
+$test->sql("CREATE SERVER free FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint '"
+	  . $oss->http_endpoint . "'); CREATE USER MAPPING FOR CURRENT_USER SERVER free"
+	  . " OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')");
+
+# What the servers were answered so far.
+sub answered
+{
+	my @keys = map { (split /\t/)[2] } split /\n/, $oss->control('/keys?bucket=tenlabels');
+	return map { my $server = $_; scalar grep { /^$server/ } @keys } qw(lifted free);
+}
+
 $oss->fault(kind => 'delay', delay => 20);
 enqueue(20000, 'lifted', 'oss');
 sleep 2;
@@ -52,15 +65,18 @@ is($test->sql("SELECT slowed_down FROM oss_labels.rate_status() WHERE server = '
 $oss->control('/unfault');
 $oss->fault(kind => 'delay', delay => 20);
 my $lifted = time;
-my $answers = $test->count('label_answers');
+enqueue(20000, 'free', 'free');
+my ($answers, $free) = answered();
+my $enough;
 do
 {
-	my $before = $answers;
+	my ($before, $free_before) = ($answers, $free);
 	sleep 1;
-	$answers = $test->count('label_answers');
+	($answers, $free) = answered();
 	$rate = $answers - $before;
-} while ($rate < 1000 && time - $lifted < 9);
-cmp_ok($rate, '>=', 1000, sprintf q(%.0f s after the limit's lifting: %d images a second again), time - $lifted, $rate);
+	$enough = max(100, min(1000, ($free - $free_before) / 2));
+} while ($rate < $enough && time - $lifted < 9);
+cmp_ok($rate, '>=', $enough, sprintf q(%.0f s after the limit's lifting: %d images a second again), time - $lifted, $rate);
 $test->sql('TRUNCATE oss_labels.job');
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0'), 'truncated');
 $oss->wait_count(label_in_flight => 0);

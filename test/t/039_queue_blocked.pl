@@ -43,22 +43,42 @@ sub stored_of
 	return "SELECT count(*) FROM oss_labels.image WHERE key LIKE '$prefix%'";
 }
 
-# Seconds to drain so many jobs, while so many others stay.
+# Drain so many jobs while so many others stay; and, at the same time, as many in
+# a database without any trouble, which have as much of the machine.
 sub drain
 {
 	my ($prefix, $n, $stay) = @_;
-	my $begun = time;
-	$test->enqueue($n, $prefix);
-	ok($test->wait_sql("SELECT count(*) FROM oss_labels.job", $stay), "$prefix: all others are done");
-	return time - $begun;
+	my %left = (alone => 0, postgres => $stay);
+	my (%begun, %took);
+
+	for my $database (sort keys %left)
+	{
+		$begun{$database} = time;
+		$test->enqueue($n, $prefix, $database);
+	}
+	while (keys %took < 2 && time - $begun{alone} < 60 * OssServer::patience())
+	{
+		for my $database (grep { !exists $took{$_} } sort keys %left)
+		{
+			$took{$database} = time - $begun{$database}
+			  if $test->sql('SELECT count(*) FROM oss_labels.job', $database) eq $left{$database};
+		}
+		sleep 0.05;
+	}
+	is(join(' ', sort keys %took), 'alone postgres', "$prefix: all others are done") or return;
+	cmp_ok($took{postgres}, '<', 1.5 * $took{alone} + 0.7,
+		sprintf '%s: as fast as alone: %.2f s, alone %.2f s', $prefix, @took{qw(postgres alone)});
+	return;
 }
 
 $test->enqueue(600, 'old');
 ok($test->wait_empty, 'tagged before');
 $oss->fault(kind => 'delay', delay => 20);
 $test->sql("CREATE TABLE label_note (key text)");
-drain('warm', 4000, 0);
-my $alone = drain('alone', 4000, 0);
+$test->sql('CREATE DATABASE alone');
+$test->sql($test->create_sql, 'alone');
+my $each = 3000;
+drain('warm', $each, 0);
 
 # What a transaction does, the images that it is about, and whether it is undone.
 my @locks = (
@@ -84,19 +104,16 @@ foreach my $lock (@locks)
 	$before += 12 if $name eq 'tagged';
 
 	$test->sql("SELECT count(oss_labels.enqueue('tenlabels', '$kind' || g, thr => 0)) FROM generate_series($from, $to) g");
-	my $took = drain($prefix, 4000, $n);
-	cmp_ok($took, '<', 1.5 * $alone + 0.7, sprintf '%s: they took %.2f s, alone %.2f s', $name, $took, $alone);
-	is($test->sql(stored_of($prefix)), 4000, "$name: they are stored");
+	drain($prefix, $each, $n);
+	is($test->sql(stored_of($prefix)), $each, "$name: they are stored");
 	if ($name eq 'eight')
 	{
 		ok($test->wait_sql("SELECT last_trouble LIKE '%another transaction%' FROM oss_labels.queue"), "$name: the view says what waits");
 		like($test->log, qr/answers that other transactions have locked out/, "$name: and the log");
 	}
 	end($hold, $how);
-	my $begun = time;
-	ok($test->wait_empty(seconds => 10), sprintf '%s: let go, the rest is stored', $name);
-	cmp_ok(time - $begun, '<', 3 * OssServer::patience(), "$name: within seconds");
-	is($test->count - $before, 4000 + $n, "$name: each was paid for once");
+	ok($test->wait_empty(seconds => 10), "$name: let go, the rest is stored within seconds");
+	is($test->count - $before, 2 * $each + $n, "$name: each was paid for once");
 	is($test->sql("SELECT count(*) FROM oss_labels.image WHERE thr = 0 AND key IN (SELECT '$kind' || g FROM generate_series($from, $to) g)"),
 		$n, "$name: the answers are stored");
 }
@@ -113,8 +130,7 @@ $oss->fault(kind => 'delay', delay => 600, prefix => 'row');
 $test->enqueue(5, 'row');
 ok($oss->wait_count(label_in_flight => 5), 'rows of jobs: in flight');
 my $hold = hold("SELECT job_id FROM oss_labels.job WHERE key LIKE 'row%' FOR UPDATE");
-my $took = drain('beside_row', 4000, 5);
-cmp_ok($took, '<', 1.5 * $alone + 0.7, sprintf 'rows of jobs: others took %.2f s, alone %.2f s', $took, $alone);
+drain('beside_row', $each, 5);
 end($hold, 'ROLLBACK');
 ok($test->wait_empty(seconds => 10), 'rows of jobs: let go, they are done');
 

@@ -43,7 +43,8 @@ sub sight
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.pause', '1'), 'the wrong key of a pauses');
 as('a', "SELECT oss_labels.enqueue('unattached', 'secret in another bucket')");
-$test->{oss}->fault(delay => 3000, key => 'work of b');
+$test->sql("ALTER SERVER oss OPTIONS (ADD timeout_ms '600000')");
+$test->{oss}->fault(kind => 'hang', key => 'work of b');
 as('b', "SELECT oss_labels.enqueue('tenlabels', 'work of b')");
 ok($test->wait_sql('SET ROLE b; SELECT in_flight, paused IS NULL FROM oss_labels.queue', '1|t'), 'the job of b is in flight and not paused');
 unlike(sight('b'), qr/secret|unattached|does not match/, 'b sees nothing of a');
@@ -51,6 +52,9 @@ like(sight('a'), qr/"?role a: [^|]*secret of a.*does not match/, 'a sees its pau
 like(sight('monitor'), qr/role a: .*secret of a.*job\|.*work of b/s, 'pg_monitor sees all');
 is($test->sql('SELECT count(*) FROM oss_labels.own_job'), '3', 'so does the owner');
 $test->{oss}->control('/unfault');
+# it is asked for again by another worker
+$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL;"
+	  . ' ALTER SERVER oss OPTIONS (DROP timeout_ms)');
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'work of b'", '1'), 'and b is served');
 
 # ---- a pause that concerns everybody says why without an object ----
