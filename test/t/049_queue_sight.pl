@@ -18,7 +18,7 @@ $test->sql(join '', map { "CREATE ROLE $_; CALL oss_labels.grant_paying('$_'); G
 $test->sql("CREATE USER MAPPING FOR a SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'wrong');"
 	  . " CREATE USER MAPPING FOR b SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');"
 	  . ' CREATE ROLE dumper LOGIN; GRANT pg_read_all_data TO dumper; CREATE ROLE monitor; GRANT pg_monitor TO monitor;'
-	  . ' GRANT CREATE ON SCHEMA public TO b');
+	  . " GRANT CREATE ON SCHEMA public TO b; ALTER SERVER oss OPTIONS (ADD timeout_ms '600000')");
 
 $test->{oss}->control("/put?bucket=unattached&key=$_", 'x') for 'secret%20in%20another%20bucket', 'theirs';
 
@@ -43,7 +43,6 @@ sub sight
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.pause', '1'), 'the wrong key of a pauses');
 as('a', "SELECT oss_labels.enqueue('unattached', 'secret in another bucket')");
-$test->sql("ALTER SERVER oss OPTIONS (ADD timeout_ms '600000')");
 $test->{oss}->fault(kind => 'hang', key => 'work of b');
 as('b', "SELECT oss_labels.enqueue('tenlabels', 'work of b')");
 ok($test->wait_sql('SET ROLE b; SELECT in_flight, paused IS NULL FROM oss_labels.queue', '1|t'), 'the job of b is in flight and not paused');
@@ -53,8 +52,7 @@ like(sight('monitor'), qr/role a: .*secret of a.*job\|.*work of b/s, 'pg_monitor
 is($test->sql('SELECT count(*) FROM oss_labels.own_job'), '3', 'so does the owner');
 $test->{oss}->control('/unfault');
 # it is asked for again by another worker
-$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL;"
-	  . ' ALTER SERVER oss OPTIONS (DROP timeout_ms)');
+$test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL");
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'work of b'", '1'), 'and b is served');
 
 # ---- a pause that concerns everybody says why without an object ----
