@@ -546,7 +546,7 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 			OR EXISTS (SELECT FROM oss_labels.own_failed_job f WHERE f.server = coalesce(s.srvname::text, h.server)
 				AND (h.bucket IS NULL OR f.bucket = h.bucket)) END;
 
-COMMENT ON VIEW oss_labels.own_pause IS 'Rows of halted that hold up jobs of the caller''s, the whole database''s always; for pg_monitor and the extension''s owner all';
+COMMENT ON VIEW oss_labels.own_pause IS 'Rows of pause that hold up jobs of the caller''s, the whole database''s always; for pg_monitor and the extension''s owner all';
 COMMENT ON COLUMN oss_labels.own_job.job_id IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.enqueued_at IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.due IS 'as in job';
@@ -582,11 +582,11 @@ COMMENT ON COLUMN oss_labels.own_failed_job.hint IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.request_id IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_pause.server IS 'present name of the foreign server; null: the whole database';
 COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs only are meant; null: everybody''s';
-COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in halted';
-COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in halted';
-COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in halted';
-COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in halted';
-COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in halted';
+COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in pause';
+COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in pause';
+COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in pause';
+COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in pause';
+COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in pause';
 
 REVOKE ALL ON oss_labels.viewer, oss_labels.own_job, oss_labels.own_failed_job,
 	oss_labels.own_pause FROM PUBLIC;

@@ -39,7 +39,7 @@ sub release
 
 # ---- a job whose row is locked, in a turn that fails afterwards ----
 
-$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason) VALUES ('other', true, now(), 'a test')");
+$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason, lasts) VALUES ('other', true, now(), 'a test', '30 min')");
 $oss->fault(kind => 'delay', delay => 3000);
 $test->enqueue(1, 'aborted');
 ok($oss->wait_count(label_in_flight => 1), 'a turn that fails: in flight');
@@ -71,13 +71,16 @@ $test->enqueue(5, 'cancelled');
 ok($test->wait_empty, 'a cancelled turn: tagged before');
 $test->reset;
 $lock = lock_rows("oss_labels.image WHERE key LIKE 'cancelled%'");
-$oss->fault(kind => 'delay', delay => 300);
+$oss->fault(kind => 'delay', delay => 1500);
 $test->enqueue(5, 'cancelled');
 my $pid = $test->worker_pid;
-ok($test->wait_sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock'), 'a cancelled turn: waits');
-# for 200 ms with all of them, then with each
-sleep 0.5;
-$test->sql("SELECT pg_cancel_backend($pid)");
+# It waits for 200 ms with all of them, then with each: one session must be fast
+# enough to see that.
+like($test->sql_error("DO \$\$ BEGIN FOR i IN 1 .. 4000 LOOP PERFORM pg_stat_clear_snapshot();"
+		  . " IF EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Lock') THEN"
+		  . " PERFORM pg_sleep(0.5); PERFORM pg_cancel_backend($pid); RAISE 'it waited'; END IF;"
+		  . ' PERFORM pg_sleep(0.005); END LOOP; END $$'),
+	qr/it waited/, 'a cancelled turn: waits');
 release($lock);
 ok($test->wait_empty, 'a cancelled turn: the jobs are done');
 is($test->count, 5, 'a cancelled turn: paid for once');
@@ -85,9 +88,11 @@ is($test->count, 5, 'a cancelled turn: paid for once');
 # ---- a pause that has had its time ----
 
 $test->reset;
-$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason)"
-	  . " VALUES ('other', true, now() - interval '1 hour', 'a test')");
-$lock = lock_rows('oss_labels.pause');
+$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason, lasts)"
+	  . " VALUES ('another', true, now(), 'a test', '3 s')");
+$lock = lock_rows("oss_labels.pause WHERE server = 'another'");
+ok($test->wait_sql("SELECT since + lasts < clock_timestamp() FROM oss_labels.pause WHERE server = 'another'"),
+	'a pause that is locked has had its time');
 $test->log;
 $test->enqueue(3, 'beside');
 ok($test->wait_empty(seconds => 20), 'an old pause that is locked: others are tagged meanwhile');
