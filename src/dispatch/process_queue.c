@@ -337,6 +337,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		server = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	require_commits(fcinfo, "process_queue");
+	PreventCommandIfReadOnly("process_queue()");
 	if (!PG_ARGISNULL(0) && budget < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
