@@ -116,16 +116,6 @@ oss_credential_source_make(MemoryContext context, List *options)
 	return source;
 }
 
-/* Let a source share its keys. */
-void
-oss_credential_source_share(CredentialSource *source, Oid mapping,
-							const uint8 *digest, int64 read_at)
-{
-	source->identity.mapping = mapping;
-	source->identity.read_at = source->provider->renewable ? read_at : 0;
-	memcpy(source->identity.digest, digest, sizeof(source->identity.digest));
-}
-
 /* Return the source's name. */
 const char *
 oss_credential_source_name(const CredentialSource *source)

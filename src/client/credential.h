@@ -61,6 +61,14 @@ extern CredentialSource *oss_credential_source_make(MemoryContext context,
 extern void oss_credential_source_share(CredentialSource *source, Oid mapping,
 										const uint8 *digest, int64 read_at);
 
+/* Is a source that of this mapping, with this digest? */
+extern bool oss_credential_source_is_of(const CredentialSource *source, Oid mapping,
+										const uint8 *digest);
+
+/* Take over the key of another source, if it is one of the same mapping. */
+extern void oss_credential_source_inherit(CredentialSource *source,
+										  const CredentialSource *from);
+
 /*
  * Ask for credentials.  READY: *out points into the source and is valid until
  * the next call; PENDING: a fetch is under way, here or in another process, and

@@ -7,8 +7,8 @@
  * fetches for itself.
  *
  * A key belongs to a user mapping of a database, with what the catalogs said of
- * it and of its server: who asks has resolved the same mapping with the same
- * options, and might have fetched the key.  One process at a time fetches it;
+ * it: who asks has resolved the same mapping with the same options, and might
+ * have fetched the key.  One process at a time fetches it;
  * it holds a ticket, which others get when it ends, errors or does nothing for
  * some seconds.
  *-------------------------------------------------------------------------

@@ -57,7 +57,8 @@ typedef struct ServerRows
 	bool		server_tentative;	/* written by this transaction, which may
 									 * be rolled back */
 	bool		mapping_tentative;
-	uint8		digest[CREDENTIAL_DIGEST_LEN];
+	uint8		digest[CREDENTIAL_DIGEST_LEN];	/* of all of it */
+	uint8		mapping_digest[CREDENTIAL_DIGEST_LEN];
 } ServerRows;
 
 /*
@@ -157,16 +158,29 @@ digest_options(pg_cryptohash_ctx *digest, int cacheid, HeapTuple tuple,
 	pfree(options);
 }
 
+/* Add what a key depends on: nothing of the server, but all of the mapping. */
+static void
+digest_mapping(pg_cryptohash_ctx *digest, const ServerRows *rows, HeapTuple mapping)
+{
+	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
+
+	digest_bytes(digest, &rows->mapping, sizeof(rows->mapping));
+	digest_bytes(digest, &writer, sizeof(writer));
+	digest_options(digest, USERMAPPINGUSERSERVER, mapping,
+				   Anum_pg_user_mapping_umoptions);
+}
+
 /*
- * Compute the digest of rows.  A mapping that was written again counts as
- * another even with the same options: so one can have a key fetched anew.  A
- * server's row has its privileges, too, which are nothing to us.
+ * Compute a digest of a mapping, and of a server unless that is NULL.  A mapping
+ * that was written again counts as another even with the same options: so one
+ * can have a key fetched anew.  A server's row has its privileges, too, which
+ * are nothing to us.
  */
 static void
-digest_rows(ServerRows *rows, HeapTuple server, HeapTuple mapping)
+digest_rows(const ServerRows *rows, HeapTuple server, HeapTuple mapping,
+			uint8 *result)
 {
 	pg_cryptohash_ctx *digest = pg_cryptohash_create(PG_SHA256);
-	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
 
 	if (digest == NULL)
 		ereport(ERROR,
@@ -176,14 +190,14 @@ digest_rows(ServerRows *rows, HeapTuple server, HeapTuple mapping)
 		if (pg_cryptohash_init(digest) < 0)
 			elog(ERROR, "could not begin a digest: %s",
 				 pg_cryptohash_error(digest));
-		digest_bytes(digest, &rows->owner, sizeof(rows->owner));
-		digest_bytes(digest, &rows->mapping, sizeof(rows->mapping));
-		digest_bytes(digest, &writer, sizeof(writer));
-		digest_options(digest, FOREIGNSERVEROID, server,
-					   Anum_pg_foreign_server_srvoptions);
-		digest_options(digest, USERMAPPINGUSERSERVER, mapping,
-					   Anum_pg_user_mapping_umoptions);
-		if (pg_cryptohash_final(digest, rows->digest, sizeof(rows->digest)) < 0)
+		digest_mapping(digest, rows, mapping);
+		if (server != NULL)
+		{
+			digest_bytes(digest, &rows->owner, sizeof(rows->owner));
+			digest_options(digest, FOREIGNSERVEROID, server,
+						   Anum_pg_foreign_server_srvoptions);
+		}
+		if (pg_cryptohash_final(digest, result, CREDENTIAL_DIGEST_LEN) < 0)
 			elog(ERROR, "could not end a digest: %s",
 				 pg_cryptohash_error(digest));
 	}
@@ -222,7 +236,8 @@ read_rows(Oid serverid, Oid userid, ServerRows *rows)
 		rows->mapping = ((Form_pg_user_mapping) GETSTRUCT(mapping))->oid;
 		rows->server_tentative = is_tentative(server);
 		rows->mapping_tentative = is_tentative(mapping);
-		digest_rows(rows, server, mapping);
+		digest_rows(rows, server, mapping, rows->digest);
+		digest_rows(rows, NULL, mapping, rows->mapping_digest);
 	}
 	if (HeapTupleIsValid(mapping))
 		ReleaseSysCache(mapping);
@@ -253,29 +268,36 @@ take_rows(OssServer *server, const ServerRows *rows, int64 now)
 	if (strcmp(server->name, NameStr(rows->name)) != 0)
 		server->name = MemoryContextStrdup(server->context, NameStr(rows->name));
 	server->current_at = rows->server_tentative ? 0 : now;
-	oss_credential_source_share(server->source, rows->mapping, rows->digest,
-								rows->mapping_tentative ? 0 : server->current_at);
+	oss_credential_source_share(server->source, rows->mapping, rows->mapping_digest,
+								rows->mapping_tentative ? 0 : now);
 }
 
-/* Compare a server with the catalogs; take it out of the cache if it differs. */
+/*
+ * Compare a server with the catalogs.  One that differs is of use no more but for
+ * its key, as long as the mapping is the same.
+ */
 static void
 check_entry(ServerEntry *entry)
 {
 	int64		now = oss_clock_us();
 	OssServer  *server = entry->server;
 	ServerRows	rows;
+	bool		found = read_rows(server->serverid, server->userid, &rows);
 
-	if (read_rows(server->serverid, server->userid, &rows) &&
-		memcmp(rows.digest, server->digest, sizeof(rows.digest)) == 0 &&
-		is_trusted(server))
+	if (server->cached && found && is_trusted(server) &&
+		memcmp(rows.digest, server->digest, sizeof(rows.digest)) == 0)
 	{
 		take_rows(server, &rows, now);
 		return;
 	}
-	elog(DEBUG1, "server \"%s\" has changed for role %u: its options are read and its credentials fetched anew",
-		 server->name, server->userid);
-	hash_search(cache, &entry->key, HASH_REMOVE, NULL);
+	if (server->cached)
+		elog(DEBUG1, "server \"%s\" has changed for role %u: its options are read anew",
+			 server->name, server->userid);
 	server->cached = false;
+	if (found && oss_credential_source_is_of(server->source, rows.mapping,
+											 rows.mapping_digest))
+		return;
+	hash_search(cache, &entry->key, HASH_REMOVE, NULL);
 	oss_server_unpin(server);
 }
 
@@ -597,17 +619,23 @@ static OssServer *
 look_up_server(Oid serverid, Oid userid)
 {
 	ServerKey	key = {serverid, userid};
-	ServerEntry *entry = hash_search(cache, &key, HASH_FIND, NULL);
+	bool		found;
+	ServerEntry *entry = hash_search(cache, &key, HASH_FIND, &found);
 	OssServer  *server;
 
-	if (entry != NULL)
+	if (entry != NULL && entry->server->cached)
 		return entry->server;
 
 	/* an invalidation that this brings is for the next refresh to obey */
 	server = read_server(serverid, userid);
-	entry = hash_search(cache, &key, HASH_ENTER, NULL);
+	if (entry != NULL)
+		oss_credential_source_inherit(server->source, entry->server->source);
+	else
+		entry = hash_search(cache, &key, HASH_ENTER, &found);
 
 	/* nothing can fail from here on */
+	if (found)
+		oss_server_unpin(entry->server);
 	MemoryContextSetParent(server->context, TopMemoryContext);
 	entry->server = server;
 	server->cached = true;

@@ -43,19 +43,20 @@ my $again = $test->oss_count('label_requests') - 1000;
 is($test->oss_count('code_SecurityTokenExpired'), $again, 'what was sent again had been refused');
 cmp_ok($again, '<=', 2 * 64, 'no more than what was in flight');
 
-# The source is down while roles come and go, and other people's mappings: the
-# worker goes on with the good key that it has.
+# The source is down while roles come and go, and other people's mappings, and the
+# server is altered: the worker goes on with the good key that it has.
 $test->oss_key("STS.$_", "secret-$_", "token-$_") for 1 .. 9;
-$test->psql_ok('ALTER SERVER oss OPTIONS (ADD timeout_ms \'50000\')');
+$test->psql_ok("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET role_name 'TestRole')");
 my $enqueue = "SELECT count(oss_labels.enqueue('examplebucket', '%s' || i || '.jpg')) FROM generate_series(1, 50) i";
 $test->psql_ok(sprintf $enqueue, 'a');
 ok($node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.image', '1050'), 'before the outage');
 $server->answer('key', status => 500);
 my $asked = $server->count('key');
+$test->psql_ok("ALTER SERVER oss OPTIONS (ADD timeout_ms '50000')");
 $test->psql_ok("CREATE ROLE r$_; CREATE USER MAPPING FOR r$_ SERVER oss"
 	  . " OPTIONS (access_key_id 'a', access_key_secret 'b');" . sprintf $enqueue, "b$_") for 1 .. 4;
 ok( $node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.image', '1250'),
-	'in the outage, beside changes of roles');
+	'in the outage, beside changes of roles and of the server');
 is($server->count('key'), $asked, 'in the outage: the source is not asked');
 is($test->psql_ok('SELECT count(*) FROM oss_labels.pause'), 0, 'in the outage: nothing is paused');
 is($test->psql_ok($test->detect_sql), 't', 'in the outage: a new session has the key of the worker');
