@@ -15,17 +15,9 @@
 
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
+#include "client/credential_option.h"
 #include "protocol/signature_v4.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
-
-/* Bytes of an access key id and of its secret. */
-#define CREDENTIAL_ID_MAX	128
-#define CREDENTIAL_SECRET_MAX	256
-
-/* Bytes of a digest of what the catalogs say of a server and a mapping. */
-#define CREDENTIAL_DIGEST_LEN	32
 
 /*
  * Who waits for credentials asks again after so long at the latest: another
@@ -102,38 +94,5 @@ extern bool oss_credential_refused(CredentialSource *source, const char *key_id)
 
 /* Name of the source as in the option, for the doctor: static, environment… */
 extern const char *oss_credential_source_name(const CredentialSource *source);
-
-/*
- * Check one option of a user mapping; called by the validator for names that
- * it knows to belong to credentials.  Errors: 22023, 42501.
- */
-extern void oss_credential_option_check(const char *name, const char *value,
-										bool superuser_defines);
-
-/* Check a mapping's options together: what excludes or needs what. */
-extern void oss_credential_options_check(List *options);
-
-/* Name of the i-th option that belongs to credentials; NULL after the last. */
-extern const char *oss_credential_option_name(int i);
-
-/* Do a mapping's options use the machine's identity, files or environment? */
-extern bool oss_credential_uses_machine(List *options);
-
-/*
- * Must the role that uses the mapping be a superuser?  Yes when the source uses
- * the server machine's identity or its files, unless the superuser who defined
- * it said superuser_required 'false' (as postgres_fdw's password_required).
- */
-extern bool oss_credential_needs_superuser(List *options);
-
-/*
- * The setting oss_labels.metadata_endpoint (for superusers): where the metadata
- * service of ECS is, http://100.100.100.200 unless for tests; and its check
- * hook.
- */
-#define OSS_METADATA_ENDPOINT	"http://100.100.100.200"
-extern char *oss_metadata_endpoint;
-extern bool oss_credential_metadata_endpoint_check(char **newval, void **extra,
-												   GucSource source);
 
 #endif							/* OSS_CREDENTIAL_H */

@@ -14,6 +14,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_user_mapping.h"
 #include "client/credential_cache.h"
+#include "client/http.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"

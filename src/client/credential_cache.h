@@ -2,7 +2,7 @@
  * credential_cache.h
  *	  Fetched keys that the processes of a cluster share.
  *
- * Middle floor, for credential.c and the hooks that make shared memory and see
+ * Middle floor, for credential.c, credential_fetch.c and the hooks that make shared memory and see
  * objects dropped.  Only where the library is preloaded; otherwise each process
  * fetches for itself.
  *
@@ -16,13 +16,47 @@
 #ifndef OSS_CREDENTIAL_CACHE_H
 #define OSS_CREDENTIAL_CACHE_H
 
-#include "client/credential_source.h"
+#include "client/credential_option.h"
+#include "utils/timestamp.h"
+
+/* A failed fetch is not repeated for so long. */
+#define CREDENTIAL_FAILURE_REMEMBERED	USECS_PER_SEC
 
 /* Bytes of a failure's detail that are shared. */
 #define CREDENTIAL_DETAIL_MAX	512
 
 /* Bytes of a security token that is shared; a longer one is not. */
 #define CREDENTIAL_CACHED_TOKEN_MAX	4096
+
+/*
+ * A key with what is known of its life.  The strings are allocated in the
+ * source's context; id is NULL when there is no key.
+ */
+typedef struct CredentialKey
+{
+	char	   *id;
+	char	   *secret;
+	char	   *token;			/* NULL without one */
+	bool		expires;
+	TimestampTz expires_at;		/* on our clock, a margin already taken off */
+	TimestampTz refresh_at;		/* from when a newer one is looked for,
+								 * DT_NOEND for never */
+} CredentialKey;
+
+/* Whose key a source gives, for those who share it; mapping may be invalid. */
+typedef struct CredentialIdentity
+{
+	Oid			mapping;
+	int64		read_at;		/* when the digest's rows were; 0: not shared */
+	uint8		digest[CREDENTIAL_DIGEST_LEN];
+} CredentialIdentity;
+
+/* A source's part in the sharing: what it has, and may fetch for others. */
+typedef struct CredentialTicket
+{
+	uint64		version;		/* of the shared key at hand, 0: none */
+	uint64		number;			/* of the fetch, 0: none for others */
+} CredentialTicket;
 
 /* A key, as it is shared. */
 typedef struct CredentialCached

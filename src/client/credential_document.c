@@ -1,13 +1,18 @@
 /*-------------------------------------------------------------------------
  * credential_document.c
- *	  The JSON documents in which keys are given out.
+ *	  Read keys out of files and JSON documents.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "client/credential_source.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/credential_document.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "storage/fd.h"
 #include "utils/builtins.h"
 
 /* Longest error code of a service that is shown. */
@@ -53,8 +58,8 @@ read_offset(const char *text, int *seconds)
 }
 
 /* Read a time as RFC 3339 spells it, leaving out the fraction of a second. */
-bool
-oss_credential_expiration(const char *text, TimestampTz *when)
+static bool
+read_expiration(const char *text, TimestampTz *when)
 {
 	static const char form[] = "dddd-dd-ddTdd:dd:dd";
 	const char *rest = text + strlen(form);
@@ -80,8 +85,8 @@ oss_credential_expiration(const char *text, TimestampTz *when)
 }
 
 /* Leave out the byte order mark that some editors write before UTF-8. */
-const char *
-oss_credential_skip_bom(const char *bytes, size_t *len)
+static const char *
+skip_bom(const char *bytes, size_t *len)
 {
 	static const char bom[] = "\xEF\xBB\xBF";
 
@@ -89,6 +94,132 @@ oss_credential_skip_bom(const char *bytes, size_t *len)
 		return bytes;
 	*len -= strlen(bom);
 	return bytes + strlen(bom);
+}
+
+/* Write the file's name with the home directory in place of "~". */
+static bool
+expand_home(const char *path, char *expanded)
+{
+	char		home[MAXPGPATH];
+
+	if (strncmp(path, "~/", 2) != 0)
+		return strlcpy(expanded, path, MAXPGPATH) < MAXPGPATH;
+	return get_home_path(home) &&
+		snprintf(expanded, MAXPGPATH, "%s%s", home, path + 1) < MAXPGPATH;
+}
+
+/*
+ * Say what is wrong with a file, or return NULL.  Who may have the file is
+ * what PostgreSQL demands of its own keys (be-secure-common.c).
+ */
+static const char *
+file_problem(const struct stat *st, bool private_only)
+{
+	mode_t		forbidden = S_IRWXG | S_IRWXO;
+
+	if (!S_ISREG(st->st_mode))
+		return "It is not a regular file.";
+	if (st->st_size > CREDENTIAL_DOCUMENT_MAX)
+		return "It is too large.";
+	if (!private_only)
+		return NULL;
+	if (st->st_uid == 0)
+		forbidden = S_IWGRP | S_IXGRP | S_IRWXO;
+	else if (st->st_uid != geteuid())
+		return "It must be owned by the database server's user or by root.";
+	if (st->st_mode & forbidden)
+		return "Others have access to it; its mode must be u=rw (0600) or less, or u=rw,g=r (0640) or less if it is owned by root.";
+	return NULL;
+}
+
+/* Read up to max bytes; return their number, or -1. */
+static ssize_t
+read_all(int fd, char *buffer, size_t max)
+{
+	size_t		len = 0;
+
+	while (len < max)
+	{
+		ssize_t		n = read(fd, buffer + len, max - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		len += n;
+	}
+	return len;
+}
+
+/* Read an open file, failing the fetch when it can't be used. */
+static char *
+read_open_file(CredentialSource *source, int fd, const char *path,
+			   bool private_only, char *buffer, size_t *len)
+{
+	struct stat st;
+	const char *problem;
+	ssize_t		n;
+
+	if (fstat(fd, &st) != 0)
+	{
+		oss_credential_fail(source, "File \"%s\" cannot be read: %s.", path,
+							strerror(errno));
+		return NULL;
+	}
+	problem = file_problem(&st, private_only);
+	if (problem != NULL)
+	{
+		oss_credential_fail(source, "File \"%s\" cannot be used. %s", path, problem);
+		return NULL;
+	}
+	n = read_all(fd, buffer, CREDENTIAL_DOCUMENT_MAX);
+	if (n < 0)
+	{
+		oss_credential_fail(source, "File \"%s\" cannot be read: %s.", path,
+							strerror(errno));
+		return NULL;
+	}
+	buffer[n] = '\0';
+	*len = n;
+	return unconstify(char *, skip_bom(buffer, len));
+}
+
+/* Read a small file. */
+char *
+oss_credential_file_read(CredentialSource *source, const char *path,
+						 bool private_only, size_t *len)
+{
+	char		expanded[MAXPGPATH];
+	char	   *buffer = palloc(CREDENTIAL_DOCUMENT_MAX + 1);
+	char	   *result;
+	int			fd;
+
+	if (!expand_home(path, expanded))
+	{
+		oss_credential_fail(source, "The name of file \"%s\" is too long.", path);
+		return NULL;
+	}
+
+	/* O_NONBLOCK: a FIFO must not hang the server. */
+	fd = BasicOpenFile(expanded, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
+	if (fd < 0)
+	{
+		oss_credential_fail(source, "File \"%s\" cannot be opened: %s.", path,
+							strerror(errno));
+		return NULL;
+	}
+	PG_TRY();
+	{
+		result = read_open_file(source, fd, path, private_only, buffer, len);
+	}
+	PG_FINALLY();
+	{
+		close(fd);
+	}
+	PG_END_TRY();
+	return result;
 }
 
 /* Read the four digits of an escape \uXXXX at text; -1 when it is none. */
@@ -160,7 +291,7 @@ oss_credential_json(const char *bytes, size_t len)
 	char	   *text;
 	Datum		json;
 
-	bytes = oss_credential_skip_bom(bytes, &len);
+	bytes = skip_bom(bytes, &len);
 	text = pnstrdup(bytes, len);
 	decode_escapes(text);
 	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
@@ -243,7 +374,7 @@ fail_status(CredentialSource *source, const char *service,
 	const char *code = NULL;
 
 	size_t		len = answer->body_len;
-	const char *body = oss_credential_skip_bom(answer->body, &len);
+	const char *body = skip_bom(answer->body, &len);
 
 	if (len > 0 && body[0] == '{')
 		code = error_code(&oss_credential_json(body, len)->root);
@@ -310,6 +441,7 @@ deliver_object(CredentialSource *source, const char *service,
 	};
 	char	   *values[lengthof(names)];
 	const char *missing = NULL;
+	TimestampTz expires_at;
 
 	for (int i = 0; i < lengthof(names); i++)
 	{
@@ -320,9 +452,11 @@ deliver_object(CredentialSource *source, const char *service,
 	if (missing != NULL)
 		oss_credential_fail(source, "The answer of %s has no %s.", service,
 							missing);
+	else if (!read_expiration(values[3], &expires_at))
+		oss_credential_fail(source, "The time at which the key expires is malformed; a right one is 2030-01-31T12:00:00Z.");
 	else
 		oss_credential_deliver(source, values[0], values[1], values[2],
-							   values[3]);
+							   expires_at);
 	for (int i = 0; i < lengthof(names); i++)
 		if (values[i] != NULL)
 			explicit_bzero(values[i], strlen(values[i]));

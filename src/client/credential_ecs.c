@@ -10,7 +10,8 @@
  */
 #include "postgres.h"
 
-#include "client/credential_source.h"
+#include "client/credential_document.h"
+#include "client/credential_provider.h"
 
 #define SERVICE				"the ECS metadata service"
 #define ROLES				"/latest/meta-data/ram/security-credentials/"
@@ -27,8 +28,6 @@ enum
 	STEP_ROLES,
 	STEP_KEY
 };
-
-char	   *oss_metadata_endpoint = NULL;
 
 /* Send a request to the metadata service. */
 static void
@@ -145,7 +144,7 @@ take_role(CredentialSource *source)
 	if (!oss_credential_answered(source, SERVICE))
 		return;
 	found.role_name = body_text(answer);
-	if (oss_credential_options_problem(&found, &oss_credential_ecs_ram_role,
+	if (oss_credential_options_problem(&found, CREDENTIAL_ECS_RAM_ROLE,
 									   &ignored) != NULL)
 		oss_credential_fail(source, "The answer of %s is not the name of a RAM role.",
 							SERVICE);
@@ -175,5 +174,5 @@ ecs_step(CredentialSource *source)
 }
 
 const CredentialProvider oss_credential_ecs_ram_role = {
-	"ecs_ram_role", true, ecs_step
+	CREDENTIAL_ECS_RAM_ROLE, true, ecs_step
 };

@@ -10,13 +10,9 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "client/credential_source.h"
+#include "client/credential_document.h"
+#include "client/credential_provider.h"
 #include "protocol/ini.h"
-#include "storage/fd.h"
 #include "utils/builtins.h"
 
 #define DEFAULT_FILE	"~/.aliyun/config.json"
@@ -86,132 +82,6 @@ static const ModeName modes[] = {
 	{"OIDC", "oidc_role_arn", &oss_credential_oidc, false},
 	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false}
 };
-
-/* Write the file's name with the home directory in place of "~". */
-static bool
-expand_home(const char *path, char *expanded)
-{
-	char		home[MAXPGPATH];
-
-	if (strncmp(path, "~/", 2) != 0)
-		return strlcpy(expanded, path, MAXPGPATH) < MAXPGPATH;
-	return get_home_path(home) &&
-		snprintf(expanded, MAXPGPATH, "%s%s", home, path + 1) < MAXPGPATH;
-}
-
-/*
- * Say what is wrong with a file, or return NULL.  Who may have the file is
- * what PostgreSQL demands of its own keys (be-secure-common.c).
- */
-static const char *
-file_problem(const struct stat *st, bool private_only)
-{
-	mode_t		forbidden = S_IRWXG | S_IRWXO;
-
-	if (!S_ISREG(st->st_mode))
-		return "It is not a regular file.";
-	if (st->st_size > CREDENTIAL_DOCUMENT_MAX)
-		return "It is too large.";
-	if (!private_only)
-		return NULL;
-	if (st->st_uid == 0)
-		forbidden = S_IWGRP | S_IXGRP | S_IRWXO;
-	else if (st->st_uid != geteuid())
-		return "It must be owned by the database server's user or by root.";
-	if (st->st_mode & forbidden)
-		return "Others have access to it; its mode must be u=rw (0600) or less, or u=rw,g=r (0640) or less if it is owned by root.";
-	return NULL;
-}
-
-/* Read up to max bytes; return their number, or -1. */
-static ssize_t
-read_all(int fd, char *buffer, size_t max)
-{
-	size_t		len = 0;
-
-	while (len < max)
-	{
-		ssize_t		n = read(fd, buffer + len, max - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		len += n;
-	}
-	return len;
-}
-
-/* Read an open file, failing the fetch when it can't be used. */
-static char *
-read_open_file(CredentialSource *source, int fd, const char *path,
-			   bool private_only, char *buffer, size_t *len)
-{
-	struct stat st;
-	const char *problem;
-	ssize_t		n;
-
-	if (fstat(fd, &st) != 0)
-	{
-		oss_credential_fail(source, "File \"%s\" cannot be read: %s.", path,
-							strerror(errno));
-		return NULL;
-	}
-	problem = file_problem(&st, private_only);
-	if (problem != NULL)
-	{
-		oss_credential_fail(source, "File \"%s\" cannot be used. %s", path, problem);
-		return NULL;
-	}
-	n = read_all(fd, buffer, CREDENTIAL_DOCUMENT_MAX);
-	if (n < 0)
-	{
-		oss_credential_fail(source, "File \"%s\" cannot be read: %s.", path,
-							strerror(errno));
-		return NULL;
-	}
-	buffer[n] = '\0';
-	*len = n;
-	return unconstify(char *, oss_credential_skip_bom(buffer, len));
-}
-
-/* Read a small file. */
-char *
-oss_credential_file_read(CredentialSource *source, const char *path,
-						 bool private_only, size_t *len)
-{
-	char		expanded[MAXPGPATH];
-	char	   *buffer = palloc(CREDENTIAL_DOCUMENT_MAX + 1);
-	char	   *result;
-	int			fd;
-
-	if (!expand_home(path, expanded))
-	{
-		oss_credential_fail(source, "The name of file \"%s\" is too long.", path);
-		return NULL;
-	}
-
-	/* O_NONBLOCK: a FIFO must not hang the server. */
-	fd = BasicOpenFile(expanded, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
-	if (fd < 0)
-	{
-		oss_credential_fail(source, "File \"%s\" cannot be opened: %s.", path,
-							strerror(errno));
-		return NULL;
-	}
-	PG_TRY();
-	{
-		result = read_open_file(source, fd, path, private_only, buffer, len);
-	}
-	PG_FINALLY();
-	{
-		close(fd);
-	}
-	PG_END_TRY();
-	return result;
-}
 
 /*
  * Find what a mode means, as the profile's kind of file names it.  The CLI takes
@@ -344,27 +214,13 @@ read_profile(Profile *profile, const char *text, size_t len, const char *name)
 		read_ini_profile(profile, text, len, name);
 }
 
-/* Overwrite the secrets of a profile. */
-static void
-wipe_profile(Profile *profile)
-{
-	CredentialOptions *options = &profile->options;
-
-	if (options->access_key_secret != NULL)
-		explicit_bzero(options->access_key_secret,
-					   strlen(options->access_key_secret));
-	if (options->security_token != NULL)
-		explicit_bzero(options->security_token,
-					   strlen(options->security_token));
-}
-
 /* Let the profile's own provider go on with the fetch. */
 static void
 use_profile(CredentialSource *source, Profile *profile, const char *path)
 {
 	const char *problem = NULL;
 	const char *name = oss_credential_options_problem(&profile->options,
-													  profile->provider,
+													  profile->provider->kind,
 													  &problem);
 
 	if (!profile->found)
@@ -404,7 +260,7 @@ config_file_step(CredentialSource *source)
 		options.config_file = getenv("ALIBABA_CLOUD_CONFIG_FILE");
 	if (options.config_file == NULL)
 		options.config_file = pstrdup(DEFAULT_FILE);
-	if (oss_credential_options_problem(&options, &oss_credential_config_file,
+	if (oss_credential_options_problem(&options, CREDENTIAL_CONFIG_FILE,
 									   &problem) != NULL)
 	{
 		oss_credential_fail(source, "The name of the configuration file cannot be used. %s",
@@ -416,10 +272,10 @@ config_file_step(CredentialSource *source)
 		return;
 	read_profile(profile, text, len, options.profile);
 	use_profile(source, profile, options.config_file);
-	wipe_profile(profile);
+	oss_credential_options_wipe(&profile->options);
 	explicit_bzero(text, len);
 }
 
 const CredentialProvider oss_credential_config_file = {
-	"config_file", true, config_file_step
+	CREDENTIAL_CONFIG_FILE, true, config_file_step
 };

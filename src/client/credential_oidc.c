@@ -9,7 +9,8 @@
  */
 #include "postgres.h"
 
-#include "client/credential_source.h"
+#include "client/credential_document.h"
+#include "client/credential_provider.h"
 #include "lib/stringinfo.h"
 #include "protocol/uri.h"
 
@@ -81,7 +82,7 @@ options_complete(CredentialSource *source, const CredentialOptions *options)
 	if (missing != NULL)
 		oss_credential_fail(source, "Missing: %s.", missing);
 	else if ((name = oss_credential_options_problem(options,
-													&oss_credential_oidc,
+													CREDENTIAL_OIDC,
 													&problem)) != NULL)
 		oss_credential_fail(source, "%s cannot be used. %s", name, problem);
 	else
@@ -212,4 +213,4 @@ oidc_step(CredentialSource *source)
 	}
 }
 
-const CredentialProvider oss_credential_oidc = {"oidc", true, oidc_step};
+const CredentialProvider oss_credential_oidc = {CREDENTIAL_OIDC, true, oidc_step};

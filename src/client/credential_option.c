@@ -9,7 +9,8 @@
  */
 #include "postgres.h"
 
-#include "client/credential_source.h"
+#include "client/credential_option.h"
+#include "client/failure.h"
 #include "commands/defrem.h"
 #include "protocol/uri.h"
 #include "utils/builtins.h"
@@ -21,26 +22,32 @@
 #define DURATION_MIN	900		/* seconds; protocol/README.md 5.2 */
 #define DURATION_MAX	43200
 
-/*
- * One option.  provider NULL: it belongs to every source that uses the
- * machine's identity.
- */
+/* An option of every source that uses the machine's identity, not of one. */
+#define ANY_KIND		(-1)
+
+/* One option.  kind is the source that it belongs to, or ANY_KIND. */
 typedef struct OptionDef
 {
 	const char *name;
 	size_t		offset;
-	const CredentialProvider *provider;
+	int			kind;
 	const char *(*problem) (const char *value);
 } OptionDef;
 
-static const CredentialProvider *const providers[] = {
-	&oss_credential_static,
-	&oss_credential_environment,
-	&oss_credential_ecs_ram_role,
-	&oss_credential_oidc,
-	&oss_credential_uri,
-	&oss_credential_config_file
+/* by CredentialKind */
+static const char *const kind_names[] = {
+	"static",
+	"environment",
+	"ecs_ram_role",
+	"oidc",
+	"credentials_uri",
+	"config_file"
 };
+
+StaticAssertDecl(lengthof(kind_names) == CREDENTIAL_KINDS,
+				 "each kind of source has a name");
+
+char	   *oss_metadata_endpoint = NULL;
 
 /* Say what is wrong with text of 1 to max bytes, none of them forbidden. */
 static const char *
@@ -187,37 +194,47 @@ profile_problem(const char *value)
 	return value[0] == '\0' ? "The value is empty." : NULL;
 }
 
+/* Return the kind of source that a value of credential_source names, or -1. */
+static int
+kind_by_name(const char *name)
+{
+	for (int i = 0; i < lengthof(kind_names); i++)
+		if (strcmp(kind_names[i], name) == 0)
+			return i;
+	return -1;
+}
+
 /* Say what is wrong with the name of a source. */
 static const char *
 source_problem(const char *value)
 {
-	if (oss_credential_provider_by_name(value) == NULL)
+	if (kind_by_name(value) < 0)
 		return "Credential sources are static, environment, ecs_ram_role, oidc, credentials_uri and config_file.";
 	return NULL;
 }
 
-#define OPTION(field, provider, problem) \
-	{#field, offsetof(CredentialOptions, field), provider, problem}
+#define OPTION(field, kind, problem) \
+	{#field, offsetof(CredentialOptions, field), kind, problem}
 
 static const OptionDef option_defs[] = {
-	OPTION(credential_source, NULL, source_problem),
-	OPTION(access_key_id, &oss_credential_static, oss_credential_id_problem),
-	OPTION(access_key_secret, &oss_credential_static, oss_credential_secret_problem),
-	OPTION(security_token, &oss_credential_static, oss_credential_token_problem),
-	OPTION(role_name, &oss_credential_ecs_ram_role, role_problem),
-	OPTION(disable_imds_v1, &oss_credential_ecs_ram_role, bool_problem),
-	OPTION(role_arn, &oss_credential_oidc, arn_problem),
-	OPTION(oidc_provider_arn, &oss_credential_oidc, arn_problem),
-	OPTION(oidc_token_file, &oss_credential_oidc, path_problem),
-	OPTION(role_session_name, &oss_credential_oidc, role_problem),
-	OPTION(duration_seconds, &oss_credential_oidc, duration_problem),
-	OPTION(sts_endpoint, &oss_credential_oidc, sts_endpoint_problem),
-	OPTION(sts_region, &oss_credential_oidc, region_problem),
-	OPTION(enable_vpc, &oss_credential_oidc, bool_problem),
-	OPTION(credentials_uri, &oss_credential_uri, url_problem),
-	OPTION(config_file, &oss_credential_config_file, path_problem),
-	OPTION(profile, &oss_credential_config_file, profile_problem),
-	OPTION(superuser_required, NULL, bool_problem)
+	OPTION(credential_source, ANY_KIND, source_problem),
+	OPTION(access_key_id, CREDENTIAL_STATIC, oss_credential_id_problem),
+	OPTION(access_key_secret, CREDENTIAL_STATIC, oss_credential_secret_problem),
+	OPTION(security_token, CREDENTIAL_STATIC, oss_credential_token_problem),
+	OPTION(role_name, CREDENTIAL_ECS_RAM_ROLE, role_problem),
+	OPTION(disable_imds_v1, CREDENTIAL_ECS_RAM_ROLE, bool_problem),
+	OPTION(role_arn, CREDENTIAL_OIDC, arn_problem),
+	OPTION(oidc_provider_arn, CREDENTIAL_OIDC, arn_problem),
+	OPTION(oidc_token_file, CREDENTIAL_OIDC, path_problem),
+	OPTION(role_session_name, CREDENTIAL_OIDC, role_problem),
+	OPTION(duration_seconds, CREDENTIAL_OIDC, duration_problem),
+	OPTION(sts_endpoint, CREDENTIAL_OIDC, sts_endpoint_problem),
+	OPTION(sts_region, CREDENTIAL_OIDC, region_problem),
+	OPTION(enable_vpc, CREDENTIAL_OIDC, bool_problem),
+	OPTION(credentials_uri, CREDENTIAL_URI, url_problem),
+	OPTION(config_file, CREDENTIAL_CONFIG_FILE, path_problem),
+	OPTION(profile, CREDENTIAL_CONFIG_FILE, profile_problem),
+	OPTION(superuser_required, ANY_KIND, bool_problem)
 };
 
 /* Return the name of the i-th option. */
@@ -234,16 +251,6 @@ find_option(const char *name)
 	for (int i = 0; i < lengthof(option_defs); i++)
 		if (strcmp(option_defs[i].name, name) == 0)
 			return &option_defs[i];
-	return NULL;
-}
-
-/* Find the provider that a value of credential_source names. */
-const CredentialProvider *
-oss_credential_provider_by_name(const char *name)
-{
-	for (int i = 0; i < lengthof(providers); i++)
-		if (strcmp(providers[i]->name, name) == 0)
-			return providers[i];
 	return NULL;
 }
 
@@ -275,18 +282,32 @@ oss_credential_options_read(CredentialOptions *options, MemoryContext context,
 	}
 }
 
-/* Find an option of a provider that can't be used. */
+/* Overwrite the secrets of a mapping or a profile. */
+void
+oss_credential_options_wipe(CredentialOptions *options)
+{
+	if (options->access_key_secret != NULL)
+		explicit_bzero(options->access_key_secret,
+					   strlen(options->access_key_secret));
+	if (options->security_token != NULL)
+		explicit_bzero(options->security_token,
+					   strlen(options->security_token));
+}
+
+/*
+ * Find the first option of a kind of source whose value cannot be used; the
+ * values come from a file, the environment or a response.
+ */
 const char *
 oss_credential_options_problem(const CredentialOptions *options,
-							   const CredentialProvider *provider,
-							   const char **problem)
+							   CredentialKind kind, const char **problem)
 {
 	for (int i = 0; i < lengthof(option_defs); i++)
 	{
 		const OptionDef *def = &option_defs[i];
 		const char *value = *(char *const *) ((const char *) options + def->offset);
 
-		if (def->provider == provider && value != NULL &&
+		if (def->kind == kind && value != NULL &&
 			(*problem = def->problem(value)) != NULL)
 			return def->name;
 	}
@@ -305,21 +326,28 @@ oss_credential_metadata_endpoint_check(char **newval, void **extra,
 	return problem == NULL;
 }
 
-/* Return the provider that the options choose. */
-static const CredentialProvider *
-chosen_provider(List *defelems)
+/* Return the name of a kind of source. */
+const char *
+oss_credential_kind_name(CredentialKind kind)
+{
+	return kind_names[kind];
+}
+
+/* Return the kind of source that the options choose, static without a choice. */
+CredentialKind
+oss_credential_kind(List *options)
 {
 	ListCell   *cell;
-	const CredentialProvider *provider = NULL;
+	int			kind = -1;
 
-	foreach(cell, defelems)
+	foreach(cell, options)
 	{
 		DefElem    *elem = lfirst_node(DefElem, cell);
 
 		if (strcmp(elem->defname, "credential_source") == 0)
-			provider = oss_credential_provider_by_name(defGetString(elem));
+			kind = kind_by_name(defGetString(elem));
 	}
-	return provider != NULL ? provider : &oss_credential_static;
+	return kind >= 0 ? kind : CREDENTIAL_STATIC;
 }
 
 /* Does an option concern the identity or the files of the machine? */
@@ -327,8 +355,8 @@ static bool
 option_needs_superuser(const OptionDef *def, const char *value)
 {
 	if (def->offset == offsetof(CredentialOptions, credential_source))
-		return strcmp(value, oss_credential_static.name) != 0;
-	return def->provider != &oss_credential_static;
+		return strcmp(value, kind_names[CREDENTIAL_STATIC]) != 0;
+	return def->kind != CREDENTIAL_STATIC;
 }
 
 /* Check one option on its own. */
@@ -357,23 +385,23 @@ oss_credential_option_check(const char *name, const char *value,
 
 /* Refuse an option that does not belong to the chosen source. */
 static void
-check_option_belongs(const OptionDef *def, const CredentialProvider *provider)
+check_option_belongs(const OptionDef *def, CredentialKind kind)
 {
-	if (def->provider == provider || def->provider == NULL)
+	if (def->kind == kind || def->kind == ANY_KIND)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"%s\" belongs to credential source \"%s\", not \"%s\"",
-					def->name, def->provider->name, provider->name),
+					def->name, kind_names[def->kind], kind_names[kind]),
 			 errhint("Set credential_source to \"%s\", or leave the option out.",
-					 def->provider->name)));
+					 kind_names[def->kind])));
 }
 
 /* Check that the options go together. */
 void
 oss_credential_options_check(List *options)
 {
-	const CredentialProvider *provider = chosen_provider(options);
+	CredentialKind kind = oss_credential_kind(options);
 	bool		has_id = false;
 	bool		has_secret = false;
 	bool		has_region = false;
@@ -388,7 +416,7 @@ oss_credential_options_check(List *options)
 
 		if (def == NULL)
 			continue;
-		check_option_belongs(def, provider);
+		check_option_belongs(def, kind);
 		has_id |= def->offset == offsetof(CredentialOptions, access_key_id);
 		has_secret |= def->offset == offsetof(CredentialOptions,
 											  access_key_secret);
@@ -407,7 +435,7 @@ oss_credential_options_check(List *options)
 	 * A mapping without any option is let through, because that is what
 	 * pg_dump writes when it may not see the options.
 	 */
-	if (provider == &oss_credential_static && has_other &&
+	if (kind == CREDENTIAL_STATIC && has_other &&
 		!(has_id && has_secret))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -420,7 +448,7 @@ oss_credential_options_check(List *options)
 bool
 oss_credential_uses_machine(List *options)
 {
-	return chosen_provider(options) != &oss_credential_static;
+	return oss_credential_kind(options) != CREDENTIAL_STATIC;
 }
 
 /* Does using these options need a superuser? */

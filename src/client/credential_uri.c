@@ -8,7 +8,8 @@
  */
 #include "postgres.h"
 
-#include "client/credential_source.h"
+#include "client/credential_document.h"
+#include "client/credential_provider.h"
 
 #define SERVICE				"the credentials URI"
 #define CONNECT_TIMEOUT_MS	5000
@@ -26,7 +27,7 @@ ask_uri(CredentialSource *source)
 		from.credentials_uri = getenv("ALIBABA_CLOUD_CREDENTIALS_URI");
 	if (from.credentials_uri == NULL)
 		oss_credential_fail(source, "Neither the option credentials_uri nor the environment variable ALIBABA_CLOUD_CREDENTIALS_URI is set.");
-	else if (oss_credential_options_problem(&from, &oss_credential_uri,
+	else if (oss_credential_options_problem(&from, CREDENTIAL_URI,
 											&problem) != NULL)
 		oss_credential_fail(source, "The credentials URI cannot be used. %s",
 							problem);
@@ -53,4 +54,4 @@ uri_step(CredentialSource *source)
 		oss_credential_deliver_answer(source, SERVICE, NULL, false);
 }
 
-const CredentialProvider oss_credential_uri = {"credentials_uri", true, uri_step};
+const CredentialProvider oss_credential_uri = {CREDENTIAL_URI, true, uri_step};

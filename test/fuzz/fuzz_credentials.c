@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/credential_source.h"
+#include "client/credential.h"
 #include "nodes/makefuncs.h"
 #include "nodes/value.h"
 
