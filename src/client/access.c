@@ -122,7 +122,7 @@ make_access_table(MemoryContext context)
 	ctl.keysize = OSS_BUCKET_MAX + 1;
 	ctl.entrysize = sizeof(OssAccess);
 	ctl.hcxt = context;
-	return hash_create("OSS labels buckets", 16, &ctl,
+	return hash_create("oss_labels buckets", 16, &ctl,
 					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
@@ -237,9 +237,9 @@ another_is_proven(const OssAccess *access)
 }
 
 /*
- * Whose account is meant, the requester's or that of the bucket's owner?  Of
- * one bucket nobody can tell; a second one that says the same, with none that
- * gives labels, tells that it is the requester's.
+ * Decide whether a failure concerns the requester's account or the bucket
+ * owner's.  One bucket does not tell; when a second bucket fails in the same
+ * way, and none gives labels, it is the requester's.
  */
 static OssScope
 blame_account(OssAccess *access)
@@ -283,9 +283,9 @@ refuse_all(OssAccess *access, const OssFailureRule *rule, OssScope scope,
 }
 
 /*
- * Does a failure show that the object could be read and looked at?  Rights come
- * first: who has none is not told of an object that is not there, archived or
- * no image.  What nobody has told us of, and what a proxy says, shows nothing.
+ * Return whether a failure proves that the role may read the object.  The
+ * service checks rights before it reports a missing or archived object or a
+ * file that is no image.  Unknown codes and proxies' responses prove nothing.
  */
 static bool
 proves_access(const OssFailureRule *rule, const char *code)

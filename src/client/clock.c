@@ -124,7 +124,7 @@ oss_clock_set_offset_ms(Oid serverid, int64 ms)
 		}
 	}
 
-	/* full: take somebody's */
+	/* full: replace another server's entry */
 	entry = &clocks->entries[name % ENTRIES];
 	pg_atomic_write_u64(&entry->server, name);
 	pg_atomic_write_u64(&entry->offset_ms, (uint64) ms);

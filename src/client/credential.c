@@ -121,7 +121,7 @@ wants_key(const CredentialSource *source, TimestampTz now)
 		 time_has_passed(source->failed_at, CREDENTIAL_FAILURE_REMEMBERED, now));
 }
 
-/* Does somebody wait for the key that is fetched? */
+/* Return whether a request needs the new key before it can go on. */
 static bool
 wants_now(const CredentialSource *source, TimestampTz now)
 {

@@ -20,8 +20,8 @@
 #include "utils/timestamp.h"
 
 /*
- * Who waits for credentials asks again after so long at the latest: another
- * process may be fetching them, and has to be seen to be alive.
+ * A request that waits for credentials asks again after this time at the
+ * latest: it must notice when another process that fetches them dies.
  */
 #define CREDENTIAL_POLL_MS	500
 

@@ -2,9 +2,9 @@
  * credential_cache.c
  *	  Fetched keys that the processes of a cluster share.
  *
- * Locking: the table's lock guards all of it; under it is nothing that can fail
- * or wait.  Who waits for somebody's fetch sleeps on the table's condition
- * variable, in oss_http_turn() like for anything else.  Leases are by
+ * Locking: the table's lock guards all of it, and no code under it can fail or
+ * wait.  A process that waits for another one's fetch sleeps on the table's
+ * condition variable, in oss_http_turn().  Leases are by
  * oss_clock_us(), lives of keys and failures by the clock of the day.
  *-------------------------------------------------------------------------
  */
@@ -27,14 +27,15 @@
 #define TRANCHE	"oss_labels credentials"
 
 /*
- * A fetch that nobody has gone on with for so long may be begun by another
- * process.  Who waits for its own fetch goes on every CREDENTIAL_POLL_MS.
+ * Another process may begin the fetch when its holder has not continued it for
+ * this time.  A holder that waits continues it every CREDENTIAL_POLL_MS.
  */
 #define LEASE_US	INT64CONST(5000000)
 
 /*
- * A mapping's key.  The first three fields say whose it is, the next two with
- * which options: those read last count, and who has read others does without.
+ * A mapping's key.  The first three fields identify it, the next two the options
+ * that it was fetched with.  The options read last count; a process that has
+ * older ones does not use the slot.
  */
 typedef struct CacheSlot
 {
@@ -155,7 +156,7 @@ free_slot(CacheSlot *slot)
 	memset(slot, 0, sizeof(*slot));
 }
 
-/* Is somebody fetching, as far as one can tell? */
+/* Return whether a process holds the fetch and its lease has not expired. */
 static bool
 is_leased(const CacheSlot *slot, int64 now)
 {
@@ -375,7 +376,7 @@ oss_credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket
 	else
 		ticket->number = 0;
 
-	/* under the lock, lest the fetch end in between */
+	/* under the lock: the fetch must not end before we prepare to sleep */
 	if (advice == CREDENTIAL_WAIT && wait)
 		ConditionVariablePrepareToSleep(&table->changed);
 	LWLockRelease(table->lock);
@@ -480,7 +481,7 @@ oss_credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ti
 		unlock_slot(slot, ticket);
 }
 
-/* Have nobody take a key that was refused. */
+/* Drop a key that the service refused from the table. */
 bool
 oss_credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
 							int64 span)

@@ -43,7 +43,7 @@ typedef struct CredentialKey
 								 * DT_NOEND for never */
 } CredentialKey;
 
-/* Whose key a source gives, for those who share it; mapping may be invalid. */
+/* Identifies a shared key; mapping may be invalid. */
 typedef struct CredentialIdentity
 {
 	Oid			mapping;
@@ -72,9 +72,9 @@ typedef struct CredentialCached
 typedef enum CredentialAdvice
 {
 	CREDENTIAL_FETCH,			/* begin a fetch, or go on with it */
-	CREDENTIAL_TAKE,			/* key: somebody fetched it */
-	CREDENTIAL_FAIL,			/* detail, failed_at: somebody could not */
-	CREDENTIAL_WAIT				/* somebody is fetching it */
+	CREDENTIAL_TAKE,			/* key: another process fetched it */
+	CREDENTIAL_FAIL,			/* detail, failed_at: its fetch failed */
+	CREDENTIAL_WAIT				/* another process is fetching it */
 } CredentialAdvice;
 
 typedef struct CredentialAnswer
@@ -110,12 +110,12 @@ extern void oss_credential_cache_fail(const CredentialIdentity *who,
 									  TimestampTz failed_at,
 									  TimestampTz refresh_at);
 
-/* The same without a result: somebody else may begin. */
+/* The same without a result: another process may begin. */
 extern void oss_credential_cache_give_up(const CredentialIdentity *who,
 										 CredentialTicket *ticket);
 
 /*
- * The service refused a key: nobody may take it any more.  Returns false when
+ * The service refused a key: no process takes it any more.  Returns false when
  * it had been refused before, and was fetched again within the last span us.
  */
 extern bool oss_credential_cache_refuse(const CredentialIdentity *who,

@@ -109,8 +109,8 @@ expand_home(const char *path, char *expanded)
 }
 
 /*
- * Say what is wrong with a file, or return NULL.  Who may have the file is
- * what PostgreSQL demands of its own keys (be-secure-common.c).
+ * Return the problem of a file, or NULL.  Owner and mode must be as for
+ * PostgreSQL's own keys (be-secure-common.c).
  */
 static const char *
 file_problem(const struct stat *st, bool private_only)
@@ -431,7 +431,7 @@ oss_credential_answered(CredentialSource *source, const char *service)
 	return false;
 }
 
-/* Deliver the key in an object, or fail for want of a field. */
+/* Deliver the key in an object, or fail if a field is missing. */
 static void
 deliver_object(CredentialSource *source, const char *service,
 			   JsonbContainer *object)

@@ -3,7 +3,7 @@
  *	  Credentials of the RAM role of the ECS instance that PostgreSQL runs
  *	  on, from the metadata service.
  *
- * protocol/README.md 5.2.  The hardened mode is tried first: a token is had by PUT and
+ * protocol/README.md 5.2.  The hardened mode is tried first: PUT returns a token, which is
  * sent with every GET.  Without one the plain mode is used, unless the mapping
  * forbids it.
  *-------------------------------------------------------------------------

@@ -298,10 +298,9 @@ error_words(const ErrorData *error)
 }
 
 /*
- * Do one step, or begin when there is none.  What is thrown is either a
- * descriptor or memory that can't be had by oss_http_start() or a document that a
- * parser refuses: all of it happens in code without side effects, so that
- * nothing needs to be rolled back.
+ * Do one step, or the first.  Errors come from oss_http_start(), when memory or
+ * descriptors run out, and from parsers that refuse a document.  That code has
+ * no side effects, so that nothing needs to be rolled back.
  */
 static void
 do_step(CredentialSource *source)

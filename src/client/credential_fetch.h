@@ -31,7 +31,7 @@ typedef struct CredentialProvider
 /*
  * Invariant: while fetching is not NULL, transfer is not NULL and belongs to
  * fetch_context, so that some later oss_http_turn() ends it; everything of a
- * fetch lives in fetch_context, whatever query happened to begin it.
+ * fetch lives in fetch_context, which outlives the query that began it.
  */
 struct CredentialSource
 {

@@ -157,7 +157,10 @@ oss_failure_may_be_labels(const HttpAnswer *answer)
 		 memmem(answer->body, answer->body_len, "\"RequestId\"", 11) != NULL);
 }
 
-/* Return the ms from a service's now, else from ours, to a date of its. */
+/*
+ * Return the ms until a date that the service sent, from its Date header or,
+ * without one, from our clock.
+ */
 static long
 ms_until_date(const char *date, const char *now)
 {

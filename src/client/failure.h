@@ -36,7 +36,7 @@ typedef enum OssScope
 	OSS_SCOPE_ACCESS,			/* what this role asks of this bucket */
 	OSS_SCOPE_BUCKET,			/* the bucket, whoever asks */
 	OSS_SCOPE_REQUESTER,		/* the role's user mapping */
-	OSS_SCOPE_SERVER,			/* the server, whoever asks for whatever */
+	OSS_SCOPE_SERVER,			/* the server: every requester and bucket */
 	OSS_SCOPE_DENIAL,			/* IMAGE; ACCESS when it is said of every
 								 * image of the bucket */
 	OSS_SCOPE_ACCOUNT			/* REQUESTER; ACCESS when another bucket has
@@ -156,7 +156,7 @@ extern const char *oss_retry_name(OssRetry retry);
 /* Name of a scope, as error_table() has it. */
 extern const char *oss_scope_name(OssScope scope);
 
-/* Is an error of this scope one of the set-up, whatever else was answered? */
+/* Is an error of this scope always one of the set-up? */
 extern bool oss_scope_is_setup(OssScope scope);
 
 #endif							/* OSS_FAILURE_H */

@@ -190,7 +190,7 @@ on_close_socket(void *arg, curl_socket_t fd)
 /*
  * Let a request be sent once; called by curl before each time.  When a kept
  * connection breaks before the answer, curl would send the request again, up
- * to five times, by itself: nobody would count what may have to be paid.
+ * to five times: requests that may be billed, and that are not counted.
  */
 static int
 on_send(void *arg, char *address, char *local_address, int port,
@@ -470,7 +470,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
 	oss_set_before_send(e, on_send, t);
 
-	/* what was allowed to reach the metadata service serves nothing else */
+	/* never reuse a connection to the metadata service for other requests */
 	if (spec->reach == HTTP_REACH_METADATA)
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, oss_http_loop_on_resolve);
@@ -525,7 +525,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	MemoryContext context;
 	HttpTransfer *t;
 
-	context = AllocSetContextCreate(parent, "OSS labels transfer",
+	context = AllocSetContextCreate(parent, "oss_labels transfer",
 									ALLOCSET_SMALL_SIZES);
 	t = MemoryContextAllocZero(context, sizeof(HttpTransfer));
 	t->context = context;
@@ -602,8 +602,8 @@ oss_http_now(void)
 }
 
 /*
- * End every transfer when libcurl has given up, for nobody would drive it to its
- * end, and make the loop anew.
+ * End every transfer after libcurl has stopped driving them, and make the loop
+ * anew.
  */
 static void
 mend_loop(void)

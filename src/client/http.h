@@ -58,7 +58,7 @@ typedef struct HttpSpec
 	size_t		max_body;		/* bytes of answer accepted */
 	HttpReach	reach;
 	bool		allow_http;		/* http:// besides https:// */
-	bool		fresh;			/* by a connection of its own */
+	bool		fresh;			/* by a new connection */
 	bool		queued;			/* its time goes on while the loop is left
 								 * alone, see oss_http_now() */
 } HttpSpec;
@@ -103,7 +103,7 @@ typedef void (*HttpDone) (HttpTransfer *transfer, void *arg);
 
 /*
  * Start a transfer owned by context.  Errors: 53000-class when memory, libcurl
- * or descriptors can't be had; what the network does is an answer's end.
+ * or descriptors run out; network errors are reported as the answer's end.
  */
 extern HttpTransfer *oss_http_start(MemoryContext context, const HttpSpec *spec,
 									HttpDone done, void *arg);
@@ -122,7 +122,7 @@ extern void oss_http_free(HttpTransfer *transfer);
  */
 extern bool oss_http_turn(long timeout_ms);
 
-/* Return microseconds of a clock that nobody sets, the same in all processes. */
+/* Return microseconds of a monotonic clock, the same in all processes. */
 extern int64 oss_clock_us(void);
 
 /*

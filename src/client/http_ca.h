@@ -12,7 +12,7 @@
 
 /*
  * Return a name of a file of CA certificates that it has had for no other
- * content: whatever libcurl keeps, a parsed store, a connection, a TLS session,
+ * content: all that libcurl keeps, a parsed store, a connection, a TLS session,
  * it keeps by this name.  Valid until the next call.
  */
 extern const char *oss_http_ca_name(const char *path);

@@ -12,7 +12,7 @@
 #include "client/http_header.h"
 
 /*
- * Copy a header's value, cut at size.  Whatever is not printable ASCII becomes
+ * Copy a header's value, cut at size.  A byte that is not printable ASCII becomes
  * "?": the value may come to stand in a text, where other bytes could be
  * invalid.
  */
@@ -54,7 +54,10 @@ oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len)
 		line += n + 1;
 		len -= n + 1;
 		while (len > 0 && (*line == ' ' || *line == '\t'))
-			line++, len--;
+		{
+			line++;
+			len--;
+		}
 		while (len > 0 && (unsigned char) line[len - 1] <= ' ')
 			len--;
 		copy_value(kept[i].value, kept[i].size, line, len);

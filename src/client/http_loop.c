@@ -53,12 +53,12 @@ static HttpLoopEnded tell_ended = NULL;
  */
 static bool broken = false;
 
-/* Are signals blocked by us, and those that were before. */
+/* Whether we have blocked signals, and the mask before that. */
 static bool signals_blocked = false;
 static sigset_t signals_outside;
 
 /*
- * Return microseconds of a clock that nobody sets.  Not instr_time's: from
+ * Return microseconds of a monotonic clock.  Not instr_time's: from
  * PostgreSQL 19 on, timing_clock_source changes that one's zero, even between
  * processes.
  */
@@ -143,7 +143,7 @@ oss_http_loop_connections(void)
 	return Max(max_safe_fds / 3 - SPARE_DESCRIPTORS, 1);
 }
 
-/* Make curl's half of the loop; returns NULL or what could not be had. */
+/* Make curl's half of the loop; returns NULL or what failed, as a sentence. */
 static const char *
 make_multi(void)
 {
@@ -178,7 +178,7 @@ make_waits(void)
 	AddWaitEventToSet(waits, WL_SOCKET_READABLE, mux, NULL, NULL);
 	wait_event = oss_wait_event_new("OssLabelsRequest");
 
-	/* a set that lacks the latch, because adding it threw, would be deaf */
+	/* last: if adding the latch threw, the set would never be woken */
 	complete = true;
 }
 

@@ -3,7 +3,7 @@
  *	  The event loop under http.c: one curl multi handle, one epoll
  *	  descriptor, one wait event set per process.
  *
- * Middle floor, private to http.c.
+ * Middle floor, for http.c; rate_limit.c asks for the number of connections.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_LOOP_H
@@ -18,7 +18,7 @@ typedef void (*HttpLoopEnded) (CURL *easy, CURLcode code);
 
 /*
  * Make the loop unless it is there.  Errors: 53000 when descriptors, memory or
- * libcurl can't be had.
+ * libcurl run out.
  */
 extern void oss_http_loop_init(HttpLoopEnded ended);
 

@@ -6,8 +6,8 @@
  * libcurl tells when it wants a socket, but not always when it closes one:
  * some versions (7.87 to 8.x) close a socket that never got connected without
  * a word.  Counting calls would leak a descriptor of the limit with every
- * connection refused.  So there is a list of what was opened, and now and then
- * whatever is not there any more is struck off.
+ * connection refused.  So there is a list of open sockets, from which closed
+ * ones are removed now and then.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -69,7 +69,7 @@ is_open(const Socket *s)
 		st.st_ino == s->inode;
 }
 
-/* Strike off what was closed without a word. */
+/* Remove sockets that libcurl closed without calling us. */
 static void
 remove_closed_sockets(void)
 {

@@ -34,7 +34,7 @@ typedef struct OssLabel
 /*
  * Parse the body of a finished request in CurrentMemoryContext, converting it to the
  * database's encoding.  Returns NULL and sets *failure when it is no labels
- * document (code NotLabels, 22000-class), or can't be had in this encoding
+ * document (code NotLabels, 22000-class), or cannot be converted to this encoding
  * (22P05).  Needs a transaction.  Does not throw for what the service sent.
  */
 extern Jsonb *oss_response_parse(const OssRequest *request,

@@ -70,7 +70,10 @@ turn_tenths(RateSlot *slot, int64 now)
 {
 	int64		tenth = now / TENTH;
 
-	/* who waited for the lock has an older now than who was before */
+	/*
+	 * another process may have advanced the clock while we waited for the
+	 * lock
+	 */
 	if (tenth <= slot->tenth)
 		return;
 	if (tenth - slot->tenth >= TENTHS)
@@ -119,10 +122,10 @@ requests_of(double limit)
 }
 
 /*
- * Take over a limit that was altered, as if as much as the one before allowed
- * had been sent just now.  What was read before ALTER SERVER and is still in
- * use, by a long query, follows the new limit: with one limit each, the two
- * would undo each other's and nothing would ever start.
+ * Take over an altered limit, as if a full window of the old one had been sent
+ * just now.  A long query that read its options before ALTER SERVER follows the
+ * new limit, too: otherwise the two sessions would reset each other's limit and
+ * no request would ever start.
  */
 static void
 follow_limit(RateSlot *slot, const OssServer *server, int64 now)
@@ -140,8 +143,8 @@ follow_limit(RateSlot *slot, const OssServer *server, int64 now)
 }
 
 /*
- * Lock a server's slot, its limit being that of the newest options.  Those who
- * have no slot share one, which lets through one request a window.  *again
+ * Lock a server's slot, its limit being that of the newest options.  Servers
+ * without a slot share the spare one, which admits one request a window.  *again
  * tells whether the options were read again since the last time.
  */
 static RateSlot *
@@ -264,7 +267,7 @@ throttle(RateSlot *slot, uint32 object, int64 now)
 
 	slot->throttled++;
 
-	/* while nothing is answered, who knows */
+	/* without answers, the object cannot be told from the rate */
 	if (!blamed || answers_within(slot, now, TENTHS) == 0)
 	{
 		slot->throttled_at = now;
@@ -304,7 +307,7 @@ take_paced(Oid serverid, const char *bucket, int64 now)
 	return wait;
 }
 
-/* Give it back. */
+/* Return a token that was taken and not used. */
 static void
 give_paced(Oid serverid, const char *bucket, int64 now)
 {
@@ -340,9 +343,8 @@ ms_of(int64 us)
 }
 
 /*
- * Without shared memory nobody tells this process of ALTER SERVER and the like
- * (see worker/database_ddl.c): it ends holds when the options were read
- * again.
+ * Without shared memory no other process ends this one's holds after ALTER
+ * SERVER (see worker/database_ddl.c): end them when the options were read again.
  */
 static void
 heed_options(const OssServer *server, int64 now)
@@ -403,6 +405,9 @@ oss_rate_end(OssServer *server, const char *bucket, const char *key,
 	else
 		count_answer(slot, object, now);
 	oss_rate_slot_unlock(slot);
+	if (outcome == OSS_RATE_THROTTLED)
+		elog(DEBUG1, "bucket \"%s\" of server \"%s\" was throttled",
+			 bucket, server->name);
 }
 
 /* Let nothing of a bucket start for a while. */
@@ -416,6 +421,8 @@ oss_rate_hold(OssServer *server, const char *bucket, long ms)
 	slot->held_until = Max(slot->held_until, until);
 	slot->busy_until = Max(slot->busy_until, until);
 	oss_rate_slot_unlock(slot);
+	elog(DEBUG1, "requests to bucket \"%s\" of server \"%s\" are held for %ld ms",
+		 bucket, server->name, ms);
 }
 
 /* End holds, and forget what throttles taught. */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * rate_object.c
- *	  Objects of a bucket that are throttled whatever the rate.
+ *	  Objects of a bucket that are throttled at any rate of requests.
  *
  * An element of a slot's objects is the hash of an object but for its last bits,
  * which count its throttles in a row; 0 is free.  An object's place is found by

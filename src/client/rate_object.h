@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * rate_object.h
- *	  Objects of a bucket that are throttled whatever the rate.
+ *	  Objects of a bucket that are throttled at any rate of requests.
  *
  * Middle floor; for rate_limit.c alone, which has locked the bucket's slot.
  *-------------------------------------------------------------------------

@@ -3,7 +3,7 @@
  *	  Slots for servers and their buckets, in shared memory if the library is
  *	  preloaded, else in the process's own.
  *
- * The slots are in sets; the hash of who wants one says in which.  A set's
+ * The slots are in sets, chosen by a hash of server and bucket.  A set's
  * spinlock guards its slots.  Under it is nothing but arithmetic on one slot and
  * a look at each slot of the set.
  *-------------------------------------------------------------------------
@@ -166,7 +166,7 @@ oss_rate_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 	return slot;
 }
 
-/* Is it the slot of those who have none? */
+/* Is it the spare slot of a set? */
 bool
 oss_rate_slot_is_spare(const RateSlot *slot)
 {

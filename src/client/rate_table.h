@@ -24,7 +24,7 @@
 
 /*
  * What is known of a server (bucket "") or of one of its buckets.  A server's
- * slot has the limit of its options, a bucket's what throttles taught.  Times
+ * slot has the limit of its options, a bucket's the rate that throttles taught.  Times
  * are oss_clock_us()'s, the same in all processes.
  */
 typedef struct RateSlot
@@ -60,15 +60,14 @@ typedef struct RateSlot
 
 /*
  * Lock and return the slot of a server (bucket "") or bucket of this database.
- * Without one it gets a free one, or that of whom nobody has used longest and
- * that is not busy.  When all are busy the spare one is returned, which is
- * everybody's who has none.  With create false NULL is returned instead, and
+ * Without one it gets a free one, or the least recently used one that is not
+ * busy.  When all are busy the spare one is returned, which is shared.  With create false NULL is returned instead, and
  * nothing is locked.  Never throws.
  */
 extern RateSlot *oss_rate_slot_lock(Oid serverid, const char *bucket, bool create,
 									int64 now);
 
-/* Is it the slot of those who have none? */
+/* Is it the spare slot of a set? */
 extern bool oss_rate_slot_is_spare(const RateSlot *slot);
 
 /*

@@ -111,7 +111,7 @@ what_of(const char *bucket, const char *key)
 OssGroup *
 oss_group_create(MemoryContext parent)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "OSS labels requests",
+	MemoryContext context = AllocSetContextCreate(parent, "oss_labels requests",
 												  ALLOCSET_DEFAULT_SIZES);
 	OssGroup   *group = MemoryContextAllocZero(context, sizeof(OssGroup));
 
@@ -159,12 +159,16 @@ oss_spec_failure(const OssLabelsSpec *spec)
 							what_of(spec->bucket, spec->key));
 }
 
+StaticAssertDecl(sizeof(OssRequest) - offsetof(OssRequest, xml) <
+				 sizeof(OssErrorXml) + MAXIMUM_ALIGNOF,
+				 "xml, which make_request() leaves unset, is last");
+
 /* Make a request that is not in any list yet. */
 static OssRequest *
 make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 {
 	MemoryContext context = AllocSetContextCreate(group->context,
-												  "OSS labels request",
+												  "oss_labels request",
 												  ALLOCSET_SMALL_SIZES);
 	OssRequest *request = MemoryContextAlloc(context, sizeof(OssRequest));
 
@@ -212,7 +216,7 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 	spec.max_body = (size_t) oss_max_response_kb * 1024;
 	spec.queued = request->queued;
 
-	/* what was kept together with the connection that broke may be dead, too */
+	/* other idle connections of the pool may have broken, too */
 	spec.fresh = request->transfer != NULL &&
 		oss_http_answer(request->transfer)->end != HTTP_ANSWERED;
 	if (request->transfer != NULL)
@@ -260,7 +264,7 @@ fail_request(OssRequest *request, const OssFailure *failure)
 
 /*
  * Send an attempt whose gate was passed.  A lack of memory or descriptors
- * fails this request alone: the one who waits may be waiting for another.
+ * fails this request alone: the caller may be waiting for another one.
  */
 static void
 send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
@@ -314,7 +318,7 @@ refuse_request(OssRequest *request)
 	return true;
 }
 
-/* Note what a request's failure tells of its bucket. */
+/* Report a failure to the access state of its bucket, which sets the scope. */
 static void
 judge_response(OssRequest *request)
 {
@@ -462,7 +466,7 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request = make_request(group, spec, tag);
 	wait_until(request, 0);
 
-	/* not past those who wait for the same server already */
+	/* older requests to the same server go first */
 	advance_all();
 	return request;
 }

@@ -3,7 +3,8 @@
  *	  Labels requests: from a server and a key to an answer or a failure,
  *	  with credentials, signature, retries, clock correction and deadline.
  *
- * Middle floor; the top floor makes requests through this file alone.
+ * Middle floor.  Upper rooms request labels through this file; check_server()
+ * probes with probe.h, and presign() signs with signed_request.h.
  *
  * A group is one caller's requests: a detect() call has one in it, a pipeline
  * node a window of them, the worker hundreds.  Finished requests queue up in

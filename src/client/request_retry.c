@@ -102,8 +102,8 @@ note_reachable(OssRequest *request, const HttpAnswer *answer)
 
 /*
  * Return when to try again after a backoff, or 0 when that is too late.  The
- * jitter comes on top of what the service asked for, lest all that it sent
- * away come back at once.
+ * jitter is added to the delay that the service asked for, so that throttled
+ * requests do not all return at the same time.
  */
 static int64
 backoff_end(const OssRequest *request, long asked_ms)
@@ -117,8 +117,8 @@ backoff_end(const OssRequest *request, long asked_ms)
 }
 
 /*
- * Decide.  What was answered with labels has been paid for: it is asked for
- * again only when the connection broke.
+ * Decide whether to send another attempt.  A response with status 200 has been
+ * paid for: repeat that request only when the connection broke.
  */
 static bool
 may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
@@ -150,7 +150,7 @@ may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 			return *due != 0;
 	}
 
-	/* what was refused for its signature does not count */
+	/* an attempt whose signature was refused is not charged */
 	request->charged--;
 	return true;
 }
@@ -159,6 +159,12 @@ may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 bool
 oss_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 {
+	bool		again;
+
 	note_reachable(request, answer);
-	return may_retry(request, answer, due);
+	again = may_retry(request, answer, due);
+	elog(DEBUG1, "attempt %d for bucket \"%s\" of server \"%s\" failed: %s; %s",
+		 request->attempts, request->bucket, request->server->name,
+		 request->rule->message, again ? "trying again" : "giving up");
+	return again;
 }

@@ -31,7 +31,7 @@ struct OssGroup
 /*
  * A request.  transfer belongs to context and is kept while the answer may be
  * looked at.  rule and xml are set by a failure.  Times are oss_http_now()'s;
- * deadline is 0 until the first attempt goes out or somebody waits for it.
+ * deadline is 0 until the first attempt goes out or a call waits for it.
  */
 struct OssRequest
 {
@@ -68,7 +68,7 @@ struct OssRequest
 	OssScope	scope;			/* of rule */
 	bool		refused;		/* by rule, without being sent for it */
 	const OssFailure *failure;
-	OssErrorXml xml;
+	OssErrorXml xml;			/* last: large, and unset without a failure */
 };
 
 /* In how many ms it is too late for an attempt; never 0, -1 without deadline. */

@@ -99,13 +99,13 @@ cache_init(void)
 	ctl.keysize = sizeof(ServerKey);
 	ctl.entrysize = sizeof(ServerEntry);
 	ctl.hcxt = TopMemoryContext;
-	cache = hash_create("OSS labels servers", 16, &ctl,
+	cache = hash_create("oss_labels servers", 16, &ctl,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, 0);
 	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, on_catalog_change, 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, 0);
 
-	/* who is superuser decides what may be used */
+	/* a change of superusers changes what a server may use */
 	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, 0);
 }
 
@@ -253,7 +253,7 @@ needs_trusted_owner(const OssServer *server)
 	return server->machine_credentials || server->ca_file != NULL;
 }
 
-/* Is everybody a superuser who must be? */
+/* Are the owner and the user superusers where the options demand it? */
 static bool
 is_trusted(const OssServer *server)
 {
@@ -530,9 +530,9 @@ find_mapping(Oid serverid, Oid userid)
 }
 
 /*
- * Refuse what only superusers may use.  The validator checked who defined the
- * options; this checks who can have changed their meaning since: the owner of
- * the server chooses the endpoint, to which tokens are sent.
+ * Refuse options for superusers alone.  The validator checked the role that set
+ * them.  The owner of the server may have changed their meaning since, by the
+ * endpoint, to which tokens are sent; so this checks the owner.
  */
 static void
 check_trust(const OssServer *server)
@@ -588,7 +588,7 @@ read_server(Oid serverid, Oid userid)
 	(void) read_rows(serverid, userid, &rows);
 	mapping = find_mapping(serverid, userid);
 	foreign = GetForeignServer(serverid);
-	context = AllocSetContextCreate(CurrentMemoryContext, "OSS labels server",
+	context = AllocSetContextCreate(CurrentMemoryContext, "oss_labels server",
 									ALLOCSET_SMALL_SIZES);
 	server = MemoryContextAllocZero(context, sizeof(OssServer));
 	reset = MemoryContextAlloc(context, sizeof(*reset));

@@ -100,7 +100,7 @@ extern Oid	oss_server_oid(const char *name, Oid userid);
 
 /*
  * Return the server's credentials, waiting on the event loop for them to be
- * fetched, for timeout_ms at most.  Errors: 28000 they can't be had; 57014 and
+ * fetched, for timeout_ms at most.  Errors: 28000 they could not be fetched; 57014 and
  * so on while waiting.
  */
 extern void oss_server_credentials(OssServer *server, OssCredentials *who);

@@ -385,7 +385,7 @@ static void
 check_server_options(List *options)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "OSS labels validator",
+												  "oss_labels validator",
 												  ALLOCSET_SMALL_SIZES);
 	OssServer	server = {0};
 

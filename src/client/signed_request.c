@@ -33,7 +33,7 @@ service_now(const OssServer *server)
 								 oss_clock_offset_ms(server->serverid) * 1000);
 }
 
-/* Set a server's clock offset from a date of its. */
+/* Set a server's clock offset from the Date header of its response. */
 bool
 oss_correct_clock(const OssServer *server, const char *date)
 {

@@ -25,8 +25,8 @@ typedef struct OssTarget
 } OssTarget;
 
 /*
- * Set a server's clock offset from a date of its, as oss_http_parse_date() reads
- * it; returns false when it can't.
+ * Set a server's clock offset from the Date header of its response; returns false
+ * when oss_http_parse_date() cannot read it.
  */
 extern bool oss_correct_clock(const OssServer *server, const char *date);
 
@@ -39,7 +39,7 @@ extern void oss_signed_spec(OssServer *server, const OssTarget *target,
 							const OssCredentials *who, HttpSpec *spec);
 
 /*
- * Return a URL, in CurrentMemoryContext, with which anybody can GET the target
+ * Return a URL, in CurrentMemoryContext, with which any client can GET the target
  * for expires seconds (1 to OSS_EXPIRES_MAX).  Errors: 53200.
  */
 extern char *oss_signed_url(OssServer *server, const OssTarget *target,

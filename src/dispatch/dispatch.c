@@ -67,7 +67,7 @@ oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 	OssDispatcher *dispatcher = MemoryContextAllocZero(context, sizeof(OssDispatcher));
 
 	dispatcher->context = context;
-	dispatcher->turn = AllocSetContextCreate(context, "OSS labels turn",
+	dispatcher->turn = AllocSetContextCreate(context, "oss_labels dispatcher turn",
 											 ALLOCSET_DEFAULT_SIZES);
 	dispatcher->group = oss_group_create(context);
 	dispatcher->token = oss_lease_token();

@@ -128,7 +128,7 @@ static PipelineQuery *
 make_query(EState *estate)
 {
 	MemoryContext context = AllocSetContextCreate(estate->es_query_cxt,
-												  "OSS labels pipeline",
+												  "oss_labels pipeline",
 												  ALLOCSET_DEFAULT_SIZES);
 	PipelineQuery *query = MemoryContextAllocZero(context,
 												  sizeof(PipelineQuery));
@@ -340,7 +340,7 @@ oss_pipeline_start(PipelineMember *member, OssFunction which,
 {
 	PipelineQuery *query = member->query;
 	MemoryContext context = AllocSetContextCreate(query->context,
-												  "OSS labels answer",
+												  "oss_labels answer",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	PipelineAnswer *answer = palloc0(sizeof(PipelineAnswer));
@@ -476,7 +476,7 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 
 	if (answer->request == NULL)
 		return &answer->labels;
-	work = AllocSetContextCreate(answer->context, "OSS labels parsing",
+	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
 	rows = oss_detect_rows(answer->request, answer->which == OSS_TRY_DETECT);

@@ -59,10 +59,10 @@ oss_pipeline_window_init(PipelineWindow *window, EState *estate)
 												ExecGetResultType(window->outer),
 												&TTSOpsMinimalTuple);
 	window->context = AllocSetContextCreate(estate->es_query_cxt,
-											"OSS labels window",
+											"oss_labels window",
 											ALLOCSET_DEFAULT_SIZES);
 	window->turn_context = AllocSetContextCreate(window->context,
-												 "OSS labels turn",
+												 "oss_labels pipeline turn",
 												 ALLOCSET_SMALL_SIZES);
 	dlist_init(&window->images);
 }
@@ -161,7 +161,7 @@ set_stored(PipelineWindow *window, PipelineImage *image, const Question *questio
 {
 	MemoryContext old;
 
-	image->stored = AllocSetContextCreate(window->context, "OSS stored labels",
+	image->stored = AllocSetContextCreate(window->context, "oss_labels stored labels",
 										  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(image->stored);
 	image->labels = oss_pipeline_make_labels(question->stored, window->label_desc);

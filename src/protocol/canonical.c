@@ -235,7 +235,7 @@ build_query(const OssToSign *what, const OssField *added, size_t nadded)
 
 /* ---------- canonical headers (1.6) ---------- */
 
-/* Return the lower-case form of an ASCII letter, in whatever locale. */
+/* Return the lower-case form of an ASCII letter, in any locale. */
 static char
 lower_byte(char c)
 {

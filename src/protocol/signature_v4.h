@@ -33,7 +33,7 @@ oss_field(const char *name, const char *value)
 	return made;
 }
 
-/* Who signs; token is NULL without one. */
+/* The key to sign with; token is NULL without one. */
 typedef struct OssCredentials
 {
 	const char *key_id;

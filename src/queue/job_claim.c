@@ -202,7 +202,7 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 static OssJob *
 make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "OSS labels job",
+	MemoryContext context = AllocSetContextCreate(parent, "oss_labels job",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	OssJob	   *job = palloc0(sizeof(OssJob));

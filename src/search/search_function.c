@@ -153,7 +153,7 @@ parsed_query(FunctionCallInfo fcinfo)
 		parsed = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
 										sizeof(Parsed));
 		parsed->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
-												"label query",
+												"oss_labels label query",
 												ALLOCSET_SMALL_SIZES);
 		fcinfo->flinfo->fn_extra = parsed;
 	}

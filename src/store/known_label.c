@@ -114,7 +114,7 @@ prepare_pairs(Oid trigger)
 	if (known_context == NULL)
 	{
 		known_context = AllocSetContextCreate(TopMemoryContext,
-											  "OSS known labels",
+											  "oss_labels known labels",
 											  ALLOCSET_DEFAULT_SIZES);
 		RegisterXactCallback(on_xact_end, NULL);
 		RegisterSubXactCallback(on_subxact_end, NULL);

@@ -458,7 +458,7 @@ void
 oss_stored_keep(const OssArrival *arrivals, int n)
 {
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
-											   "OSS labels keeping",
+											   "oss_labels keeping",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(work);
 	OssStoreRow *rows = palloc(sizeof(OssStoreRow) * Max(n, 1));
