@@ -79,6 +79,45 @@ oss_credential_source_make(MemoryContext context, List *options)
 	return source;
 }
 
+/* Let a source share its keys. */
+void
+oss_credential_source_share(CredentialSource *source, Oid mapping,
+							const uint8 *digest, int64 read_at)
+{
+	source->identity.mapping = mapping;
+	source->identity.read_at = source->provider->renewable ? read_at : 0;
+	memcpy(source->identity.digest, digest, sizeof(source->identity.digest));
+}
+
+/* Is a source that of a mapping? */
+bool
+oss_credential_source_is_of(const CredentialSource *source, Oid mapping,
+							const uint8 *digest)
+{
+	return source->identity.mapping == mapping &&
+		memcmp(source->identity.digest, digest, CREDENTIAL_DIGEST_LEN) == 0;
+}
+
+/* Take over another source's key. */
+void
+oss_credential_source_inherit(CredentialSource *source, const CredentialSource *from)
+{
+	const CredentialKey *old = &from->key;
+	CredentialKey key = *old;
+
+	if (!source->provider->renewable || old->id == NULL ||
+		!oss_credential_source_is_of(source, from->identity.mapping,
+									 from->identity.digest))
+		return;
+	key.id = MemoryContextStrdup(source->context, old->id);
+	key.secret = MemoryContextStrdup(source->context, old->secret);
+	if (old->token != NULL)
+		key.token = MemoryContextStrdup(source->context, old->token);
+	Assert(source->key.id == NULL);
+	source->key = key;
+	source->ticket.version = from->ticket.version;
+}
+
 /* Return the source's name. */
 const char *
 oss_credential_source_name(const CredentialSource *source)

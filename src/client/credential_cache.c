@@ -77,45 +77,6 @@ static bool has_tickets = false;
 static List *dropped_mappings = NIL;
 static List *dropped_databases = NIL;
 
-/* Let a source share its keys. */
-void
-oss_credential_source_share(CredentialSource *source, Oid mapping,
-							const uint8 *digest, int64 read_at)
-{
-	source->identity.mapping = mapping;
-	source->identity.read_at = source->provider->renewable ? read_at : 0;
-	memcpy(source->identity.digest, digest, sizeof(source->identity.digest));
-}
-
-/* Is a source that of a mapping? */
-bool
-oss_credential_source_is_of(const CredentialSource *source, Oid mapping,
-							const uint8 *digest)
-{
-	return source->identity.mapping == mapping &&
-		memcmp(source->identity.digest, digest, CREDENTIAL_DIGEST_LEN) == 0;
-}
-
-/* Take over another source's key. */
-void
-oss_credential_source_inherit(CredentialSource *source, const CredentialSource *from)
-{
-	const CredentialKey *old = &from->key;
-	CredentialKey key = *old;
-
-	if (!source->provider->renewable || old->id == NULL ||
-		!oss_credential_source_is_of(source, from->identity.mapping,
-									 from->identity.digest))
-		return;
-	key.id = MemoryContextStrdup(source->context, old->id);
-	key.secret = MemoryContextStrdup(source->context, old->secret);
-	if (old->token != NULL)
-		key.token = MemoryContextStrdup(source->context, old->token);
-	Assert(source->key.id == NULL);
-	source->key = key;
-	source->ticket.version = from->ticket.version;
-}
-
 /* Ask for shared memory and a lock. */
 void
 oss_credential_cache_shared_request(void)
