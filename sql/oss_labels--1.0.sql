@@ -813,14 +813,21 @@ CREATE FUNCTION oss_labels.follow_ddl()
 	AS 'MODULE_PATHNAME', 'oss_labels_follow_ddl';
 
 COMMENT ON FUNCTION oss_labels.follow_ddl() IS
-	'Internal: event trigger that follows renamed servers and enabled triggers';
+	'Internal: event trigger that follows renamed servers and enabled triggers, and warns of watches that DDL ends';
 
 CREATE EVENT TRIGGER oss_labels_follow_ddl ON ddl_command_end
-	WHEN TAG IN ('ALTER SERVER', 'ALTER TABLE')
+	WHEN TAG IN ('ALTER SERVER', 'ALTER TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE',
+		'ALTER OPERATOR', 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER COLLATION', 'ALTER VIEW',
+		'ALTER MATERIALIZED VIEW', 'ALTER SCHEMA')
 	EXECUTE FUNCTION oss_labels.follow_ddl();
 ALTER EVENT TRIGGER oss_labels_follow_ddl ENABLE ALWAYS;
 
-COMMENT ON EVENT TRIGGER oss_labels_follow_ddl IS 'follows renamed servers and enabled triggers';
+COMMENT ON EVENT TRIGGER oss_labels_follow_ddl IS 'follows renamed servers and enabled triggers, and warns of watches that DDL ends';
+
+CREATE EVENT TRIGGER oss_labels_follow_drop ON sql_drop
+	EXECUTE FUNCTION oss_labels.follow_ddl();
+
+COMMENT ON EVENT TRIGGER oss_labels_follow_drop IS 'warns of watches that use what is dropped';
 
 CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 		bucket text DEFAULT NULL, code text DEFAULT NULL,

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -359,10 +358,9 @@ oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows, int64 n)
 
 /* Raise what is wrong with a condition. */
 void
-oss_condition_check(Oid relid, const char *condition)
+oss_condition_check(Relation relation, const OssWatched *watched,
+					const char *condition)
 {
-	Relation	relation = table_open(relid, AccessShareLock);
-	OssWatched *watched = oss_watched_now(relid);
 	EphemeralNamedRelationData rows = {{0}};
 	StringInfoData sql;
 	int			level;
@@ -370,7 +368,7 @@ oss_condition_check(Oid relid, const char *condition)
 	SPI_connect();
 	level = pin_search_path();
 	rows.md.name = OSS_WATCH_NEW;
-	rows.md.reliddesc = relid;
+	rows.md.reliddesc = RelationGetRelid(relation);
 	rows.md.enrtype = ENR_NAMED_TUPLESTORE;
 	SPI_register_relation(&rows);
 
@@ -385,5 +383,4 @@ oss_condition_check(Oid relid, const char *condition)
 	(void) prepare_condition(watched, relation, condition, OSS_WATCH_NEW, 0);
 	AtEOXact_GUC(false, level);
 	SPI_finish();
-	table_close(relation, AccessShareLock);
 }

@@ -46,9 +46,10 @@ extern OssRowVerdict oss_condition_row(OssConditionCall *call,
 									   TupleTableSlot *slot);
 
 /*
- * Raise what is wrong with a condition for a table as it is now, by preparing
- * the statement that a trigger will run.
+ * Raise what is wrong with a condition in the names of watched for a table as
+ * it is now, by preparing the statement that a trigger will run.
  */
-extern void oss_condition_check(Oid relid, const char *condition);
+extern void oss_condition_check(Relation relation, const OssWatched *watched,
+								const char *condition);
 
 #endif							/* OSS_WATCH_CONDITION_H */

@@ -6,6 +6,7 @@
  * server's OID, which keeps them in this database.  Their names are for dumps.
  * ALTER TABLE ... ENABLE TRIGGER: it has the trigger for logical
  * replication fire for everybody but logical replication.
+ * What drops, retypes or renames a thing that a watch needs: see watch_check.c.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "watch/trigger_columns.h"
+#include "watch/watch_check.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_follow_ddl);
 
@@ -162,39 +164,102 @@ mend_triggers(Oid relid)
 		CacheInvalidateRelcacheByRelid(relid);
 }
 
-/* Follow ALTER TABLE ... ENABLE TRIGGER, which reaches partitions, too. */
+/* Add the column that a command gives a new type, if it is one. */
+static List *
+add_retyped(List *names, const AlterTableCmd *command)
+{
+	return command->subtype == AT_AlterColumnType ?
+		lappend(names, command->name) : names;
+}
+
+/*
+ * Follow ALTER TABLE ... ENABLE TRIGGER, which reaches partitions, too.  A new
+ * type can end a watch.  So can a dropped column: oss_watch_check_dropped().
+ */
 static void
 follow_table(const AlterTableStmt *statement)
 {
-	Oid			relid;
-	List	   *relids;
+	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	List	   *retyped = NIL;
 	ListCell   *cell;
 
-	if (!enables_triggers(statement))
-		return;
-	relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;
-	relids = find_all_inheritors(relid, NoLock, NULL);
-	foreach(cell, relids)
-		mend_triggers(lfirst_oid(cell));
+	if (enables_triggers(statement))
+	{
+		foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+			mend_triggers(lfirst_oid(cell));
+	}
+	foreach(cell, statement->cmds)
+		retyped = add_retyped(retyped, lfirst(cell));
+	if (retyped != NIL)
+		oss_watch_check(relid, retyped);
+}
+
+/* Return the last name of an object that has several. */
+static List *
+last_name(Node *object)
+{
+	List	   *names = NIL;
+
+	if (object && IsA(object, ObjectWithArgs))
+		names = ((ObjectWithArgs *) object)->objname;
+	else if (object && IsA(object, List))
+		names = (List *) object;
+	else if (object && IsA(object, TypeName))
+		names = ((TypeName *) object)->names;
+	return names == NIL ? NIL : list_make1(strVal(llast(names)));
+}
+
+/*
+ * Check watches after an object got another name.  A trigger follows its own
+ * table's columns unless it was made by hand, and a condition has everything
+ * else by its name.
+ */
+static void
+follow_rename(const RenameStmt *statement)
+{
+	if (statement->renameType == OBJECT_FOREIGN_SERVER)
+		follow_server(strVal(statement->object), statement->newname);
+	else if (statement->renameType == OBJECT_COLUMN && statement->relation)
+		oss_watch_check(RangeVarGetRelid(statement->relation, NoLock, true),
+						list_make1(statement->subname));
+	else if (statement->renameType == OBJECT_SCHEMA)
+		oss_watch_check(InvalidOid, list_make1(statement->subname));
+	else
+		oss_watch_check(InvalidOid, statement->relation ?
+						list_make1(statement->relation->relname) :
+						last_name(statement->object));
+}
+
+/* Check watches after an object got into another schema. */
+static void
+follow_schema(const AlterObjectSchemaStmt *statement)
+{
+	oss_watch_check(InvalidOid, statement->relation ?
+					list_make1(statement->relation->relname) :
+					last_name(statement->object));
 }
 
 /* oss_labels.follow_ddl() */
 Datum
 oss_labels_follow_ddl(PG_FUNCTION_ARGS)
 {
+	EventTriggerData *data;
 	Node	   *statement;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("oss_labels.follow_ddl() must be called by an event trigger")));
-	statement = ((EventTriggerData *) fcinfo->context)->parsetree;
-	if (statement && IsA(statement, RenameStmt) &&
-		((RenameStmt *) statement)->renameType == OBJECT_FOREIGN_SERVER)
-		follow_server(strVal(((RenameStmt *) statement)->object),
-					  ((RenameStmt *) statement)->newname);
+	data = (EventTriggerData *) fcinfo->context;
+	statement = data->parsetree;
+	if (strcmp(data->event, "sql_drop") == 0)
+		oss_watch_check_dropped();
+	else if (statement && IsA(statement, RenameStmt))
+		follow_rename((RenameStmt *) statement);
+	else if (statement && IsA(statement, AlterObjectSchemaStmt))
+		follow_schema((AlterObjectSchemaStmt *) statement);
 	else if (statement && IsA(statement, AlterTableStmt))
 		follow_table((AlterTableStmt *) statement);
 	return PointerGetDatum(NULL);

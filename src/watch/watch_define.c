@@ -118,6 +118,16 @@ check_relation(Oid relid, const char *key_column, const char *bucket_column)
 	table_close(relation, AccessShareLock);
 }
 
+/* Raise what is wrong with a condition. */
+static void
+check_condition(Oid relid, const char *condition)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+
+	oss_condition_check(relation, oss_watched_now(relid), condition);
+	table_close(relation, AccessShareLock);
+}
+
 /* Raise 22023 for a bucket or threshold that could never be asked for. */
 static void
 check_constants(const char *bucket, bool has_thr, double thr)
@@ -221,7 +231,7 @@ oss_labels_check_watch(PG_FUNCTION_ARGS)
 		name = NameStr(*PG_GETARG_NAME(5));
 	server = GetForeignServer(oss_server_oid(name, GetUserId()));
 	if (!PG_ARGISNULL(6))
-		oss_condition_check(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
+		check_condition(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
 	PG_RETURN_DATUM(make_result(fcinfo, server->servername,
 								remember_watch(relid, server)));
 }

@@ -189,6 +189,93 @@ INSERT INTO d VALUES (7);
 DROP TABLE d;
 :clear;
 
+-- DDL that ends a watch says so, and succeeds
+CREATE TABLE d (id int, key text, b text, ready boolean, n int);
+CREATE TABLE u (id int, key text);
+CREATE FUNCTION wanted(text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+SELECT oss_labels.watch('d', 'key', 'b', condition => 'Ready AND n > 0');
+SELECT oss_labels.watch('u', 'key', bucket => 'tenlabels',
+	condition => 'PUBLIC.Wanted(key) AND EXISTS (SELECT FROM public.other o WHERE o.id = u.id)');
+-- not this
+ALTER TABLE d ADD c int, ALTER key TYPE varchar(10);
+ALTER TABLE d DROP c;
+ALTER TABLE d RENAME key TO k;
+CREATE TEMP TABLE temporary (ready int);
+DROP TABLE temporary;
+CREATE FUNCTION wanted(int) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+DROP FUNCTION wanted(int);
+-- columns
+BEGIN;
+ALTER TABLE d DROP k, DROP b;
+INSERT INTO d VALUES (1, true, 1);
+ROLLBACK;
+BEGIN;
+ALTER TABLE d ALTER k TYPE int USING 0;
+ROLLBACK;
+BEGIN;
+ALTER TABLE d DROP ready;
+ROLLBACK;
+BEGIN;
+ALTER TABLE d ALTER n TYPE text;
+ROLLBACK;
+-- what the condition uses
+BEGIN;
+DROP FUNCTION wanted(text);
+ROLLBACK;
+BEGIN;
+ALTER FUNCTION wanted(text) RENAME TO unwanted;
+ROLLBACK;
+BEGIN;
+CREATE SCHEMA s;
+ALTER FUNCTION wanted(text) SET SCHEMA s;
+ROLLBACK;
+BEGIN;
+DROP TABLE other;
+ROLLBACK;
+BEGIN;
+ALTER TABLE other RENAME id TO number;
+ROLLBACK;
+BEGIN;
+ALTER TABLE other RENAME TO another;
+ROLLBACK;
+BEGIN;
+ALTER TABLE other ALTER id TYPE text;
+ROLLBACK;
+-- a type that takes its column along; a partition says nothing of its own
+BEGIN;
+CREATE DOMAIN short_name AS text;
+CREATE TABLE p (id int, key short_name) PARTITION BY LIST (id);
+CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1);
+SELECT oss_labels.watch('p', 'key', bucket => 'tenlabels');
+DROP DOMAIN short_name CASCADE;
+ROLLBACK;
+-- a trigger made by hand, which has nothing but names
+BEGIN;
+CREATE TABLE h (key text);
+CREATE TRIGGER h AFTER INSERT ON h FOR EACH ROW
+	EXECUTE FUNCTION oss_labels.enqueue_trigger('key_column', 'key', 'bucket', 'tenlabels');
+ALTER TABLE h RENAME key TO object;
+ROLLBACK;
+-- a role that may not see what the condition uses
+BEGIN;
+CREATE SCHEMA hidden;
+CREATE FUNCTION hidden.wanted(text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+SELECT oss_labels.watch('u', 'key', bucket => 'tenlabels', condition => 'hidden.wanted(key)');
+GRANT CREATE ON SCHEMA public TO writer;
+SET ROLE writer;
+CREATE FUNCTION public.wanted(int, int) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+DROP FUNCTION public.wanted(int, int);
+ROLLBACK;
+-- the watch goes with its table
+BEGIN;
+DROP TABLE d, u;
+ROLLBACK;
+SELECT oss_labels.unwatch('d'), oss_labels.unwatch('u');
+ALTER TABLE d DROP k;
+DROP TABLE d, u;
+DROP FUNCTION wanted(text);
+:clear;
+
 -- temporary tables
 CREATE TEMP TABLE t (key text);
 SELECT oss_labels.watch('t', 'key', bucket => 'tenlabels');
