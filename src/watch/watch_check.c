@@ -33,9 +33,9 @@ typedef struct Check
 {
 	Relation	relation;
 	const Trigger *trigger;
-	List	   *names;			/* NIL: check whatever the condition mentions */
+	List	   *names;			/* that a condition must mention; NIL: any */
 	char	   *problem;		/* of a column; NULL: none */
-	MemoryContext context;		/* of the results */
+	MemoryContext context;		/* of the problem and of lists */
 	List	   *relids;
 } Check;
 
@@ -100,11 +100,12 @@ check_step(void *arg)
 
 	PG_TRY();
 	{
-		if (watch->shadowed || !is_concerned(check, watch->condition))
-			;
-		else if (watch->problem)
+		bool		concerned = !watch->shadowed &&
+		is_concerned(check, watch->condition);
+
+		if (concerned && watch->problem)
 			check->problem = MemoryContextStrdup(check->context, watch->problem);
-		else if (watch->condition)
+		else if (concerned && watch->condition)
 			oss_condition_check(check->relation, watch->watched,
 								watch->condition);
 	}
