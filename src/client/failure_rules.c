@@ -77,7 +77,7 @@ const OssFailureRule oss_failure_rules[] = {
 	"Raise the server's option timeout_ms, or try again later."},
 	{0, "ConnectionBroken", NULL, NULL, SQL_CONNECTION, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"the connection broke before the answer was complete", HINT_LATER},
-	{0, "TransportError", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, RETRY_TRANSIENT, SCOPE_IMAGE,
+	{0, "TransportError", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, RETRY_TRANSIENT, SCOPE_DENIAL,
 	"the answer was not HTTP", HINT_PROXY},
 	{0, "AnswerTooLarge", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, RETRY_NEVER, SCOPE_DENIAL,
 		"the answer is too large",

@@ -530,6 +530,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	OssRequest *request = arg;
 	const HttpAnswer *answer = oss_http_answer(transfer);
 	bool		answered = answer->end == HTTP_ANSWERED;
+	bool		retry;
 	int64		due;
 
 	request->group->counters.bytes_received += answer->bytes_received;
@@ -552,13 +553,15 @@ on_answer(HttpTransfer *transfer, void *arg)
 	}
 	else
 		leave_flight(request, answered ? OSS_RATE_ANSWERED : OSS_RATE_LOST);
-	if (oss_retry(request, answer, &due))
+	retry = oss_retry(request, answer, &due);
+
+	/* what all of a bucket may meet is counted by attempts, not by images */
+	if (!retry || request->rule->scope == OSS_SCOPE_DENIAL)
+		judge_response(request);
+	if (retry && !oss_scope_is_setup(request->scope))
 		wait_until(request, due);
 	else
-	{
-		judge_response(request);
 		finish_request(request);
-	}
 }
 
 /* Return the next finished request of a group, or NULL. */

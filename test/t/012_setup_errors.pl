@@ -106,6 +106,7 @@ my @strange = (
 	[ "a proxy's 404", 'P0002', { kind => 'html', status => 404 } ],
 	[ "a gateway's JSON", '22000', { kind => 'labels', variant => 'neither' } ],
 	[ 'the image itself', '22000', { kind => 'image' } ],
+	[ 'no HTTP', '08P01', { kind => 'garbage' } ],
 	[ 'an endless page', '54000', { kind => 'huge', bytes => 2000000 } ]);
 for my $case (@strange)
 {
@@ -124,6 +125,13 @@ add('bucket-a', 300);
 $oss->fault(kind => 'html', every => 3);
 my ($mixed, $no_error) = try_all();
 is($no_error . (() = $mixed =~ /NotLabels/g), '100', "a proxy's page now and then: a row each");
+
+# no HTTP now and then: each is asked for again
+begin();
+add('bucket-a', 100);
+$oss->fault(kind => 'garbage', every => 3);
+my ($again, $no_error2) = try_all('SET oss_labels.concurrency = 1;');
+is($no_error2 . (() = $again =~ /labels/g), '100', 'no HTTP now and then: no error, all have labels');
 
 # ---- a policy for a prefix is none for the bucket ----
 
