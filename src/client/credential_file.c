@@ -219,9 +219,12 @@ static void
 use_profile(CredentialSource *source, Profile *profile, const char *path)
 {
 	const char *problem = NULL;
-	const char *name = oss_credential_options_problem(&profile->options,
-													  profile->provider->kind,
-													  &problem);
+	const char *name = NULL;
+
+	if (profile->provider != NULL)
+		name = oss_credential_options_problem(&profile->options,
+											  profile->provider->kind,
+											  &problem);
 
 	if (!profile->found)
 		oss_credential_fail(source, "File \"%s\" does not have the profile. It was taken for %s.",
