@@ -25,9 +25,9 @@
 #define SCAN_US INT64CONST(1000000)
 #define SCAN_IDLE_US INT64CONST(10000000)
 
-/* Lanes that one statement lists, and that we know, at most. */
+/* Lanes that one statement lists, and new jobs that one looks at, at most. */
 #define MOST_LISTED 1000
-#define MOST_LANES 10000
+#define MOST_NEW 200
 
 /* Jobs that one turn looks at, more or less. */
 #define MOST_SEEN_BY_TURN 8192
@@ -116,15 +116,48 @@ copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 }
 
 /*
- * List lanes, going on where the last list ended.  One whose first job is of a
- * higher priority than where we are is read anew.
+ * Get to know lanes that have jobs.  One whose first job is of a higher priority
+ * than where we are is read anew.
+ */
+static void
+take_lanes(OssDispatcher *dispatcher, List *heads)
+{
+	ListCell   *cell;
+
+	foreach(cell, heads)
+	{
+		OssLaneHead *head = lfirst(cell);
+		DispatchLane *lane;
+
+		if (dispatcher->only_server &&
+			strcmp(dispatcher->only_server, head->server) != 0)
+			continue;
+		lane = oss_dispatch_lane(dispatcher, head);
+		if (lane == NULL)
+			continue;
+		lane->role = head->role;
+		lane->round = dispatcher->round;
+		lane->empty = false;
+		if (head->rank < lane->place.rank)
+			rewind_lane(lane);
+		if (lane->place.rank == PG_INT32_MIN)
+			lane->head = head->rank;
+	}
+}
+
+/*
+ * List lanes, going on where the last list ended.  What a whole round of lists
+ * did not have is empty.
  */
 static void
 list_lanes(OssDispatcher *dispatcher)
 {
-	List	   *heads = oss_job_lanes(dispatcher->listed, MOST_LISTED);
+	List	   *heads;
 	ListCell   *cell;
 
+	if (dispatcher->listed == NULL)
+		dispatcher->round++;
+	heads = oss_job_lanes(dispatcher->listed, MOST_LISTED);
 	if (dispatcher->listed)
 	{
 		pfree(dispatcher->listed->server);
@@ -134,26 +167,15 @@ list_lanes(OssDispatcher *dispatcher)
 	}
 	if (list_length(heads) == MOST_LISTED)
 		dispatcher->listed = copy_key(dispatcher, &((OssLaneHead *) llast(heads))->key);
-	foreach(cell, heads)
-	{
-		OssLaneHead *head = lfirst(cell);
-		DispatchLane *lane;
-
-		if (dispatcher->only_server &&
-			strcmp(dispatcher->only_server, head->server) != 0)
-			continue;
-		lane = oss_dispatch_lane(dispatcher, head,
-								 list_length(dispatcher->lanes) < MOST_LANES);
-		if (lane == NULL)
-			continue;
-		lane->role = head->role;
-		lane->empty = false;
-		if (head->rank < lane->place.rank)
-			rewind_lane(lane);
-		if (lane->place.rank == PG_INT32_MIN)
-			lane->head = head->rank;
-	}
+	take_lanes(dispatcher, heads);
 	dispatcher->unseen = dispatcher->listed != NULL;
+	foreach(cell, dispatcher->lanes)
+	{
+		DispatchLane *lane = lfirst(cell);
+
+		if (!dispatcher->unseen && lane->round < dispatcher->round)
+			lane->empty = lane->drained = true;
+	}
 }
 
 /*
@@ -171,8 +193,20 @@ take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
 }
 
 /*
+ * Is it a lane's turn before another's of the same priority?  Requesters take
+ * turns, and then the lanes of each.
+ */
+static bool
+turn_before(const DispatchLane *a, const DispatchLane *b)
+{
+	if (a->owner->turn != b->owner->turn)
+		return a->owner->turn < b->owner->turn;
+	return a->turn < b->turn;
+}
+
+/*
  * Return the lane that claims next, of the highest priority and then the one
- * whose turn is longest ago.  *n is its fair share, and *most_rank how far it
+ * whose turn it is.  *n is its fair share, and *most_rank how far it
  * may go before another's turn comes.
  */
 static DispatchLane *
@@ -199,7 +233,7 @@ next_lane(OssDispatcher *dispatcher, int64 now, int *n, int32 *most_rank)
 		if (best && lane->head < best->head)
 			equals = 1;
 		if (best == NULL || lane->head < best->head ||
-			(lane->head == best->head && lane->turn < best->turn))
+			(lane->head == best->head && turn_before(lane, best)))
 		{
 			best = lane;
 			best_room = room;
@@ -335,6 +369,8 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 		list_lanes(dispatcher);
 		list_us = oss_clock_us() - begin;
 	}
+	else if (dispatcher->woken)
+		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->newest, MOST_NEW));
 	mark_paused(dispatcher, oss_pause_list());
 	dispatcher->woken = false;
 	if (!take_claim_turn(dispatcher, &alone))

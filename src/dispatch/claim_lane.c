@@ -474,7 +474,7 @@ oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, in
 	ErrorData  *error = oss_subtransaction(look_at_lane, &claim);
 	ListCell   *cell;
 
-	lane->turn = ++dispatcher->turns;
+	lane->turn = lane->owner->turn = ++dispatcher->turns;
 	if (error)
 	{
 		if (oss_error_is_interrupt(error))

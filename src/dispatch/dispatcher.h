@@ -108,6 +108,14 @@ typedef struct DispatchBucket
 	int64		logged_at;		/* that it is throttled */
 } DispatchBucket;
 
+/* A role that has lanes. */
+typedef struct DispatchRequester
+{
+	Oid			requester;
+	int			nlanes;
+	int64		turn;			/* of its last claim */
+} DispatchRequester;
+
 /*
  * The jobs of one server, bucket and requester, who take turns.  Claiming goes
  * on after place.  What was passed over and is due later lies after again.
@@ -121,6 +129,8 @@ typedef struct DispatchLane
 	Oid			requester;
 	int64		origin;
 	Oid			role;			/* who that is here */
+	DispatchRequester *owner;	/* the same as requester */
+	int64		round;			/* the last round of lists that had it */
 	dlist_head	ready;			/* in the order of claiming */
 	int			nready;
 	int			in_flight;
@@ -154,7 +164,10 @@ typedef struct OssDispatcher
 	List	   *servers;
 	List	   *buckets;
 	List	   *lanes;
+	List	   *requesters;
 	int64		turns;			/* claims so far */
+	int64		round;			/* of lists, each of all lanes */
+	int64		newest;			/* job that was looked at for its lane */
 	OssLaneKey *listed;			/* lanes were listed up to here, NULL: to the
 								 * end */
 	OssJob	   *objects[DISPATCH_HASH]; /* leaders by object */

@@ -19,6 +19,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/*
+ * Lanes that we know at most, and buckets that we remember without any.  What is
+ * beyond is found in the lists when there is room.
+ */
+#define MOST_LANES 1000
+#define MOST_BUCKETS 2000
+
 /* Ready jobs of a server, besides as many as it has slots. */
 #define LEAST_READY 4
 #define MOST_READY 2048
@@ -181,11 +188,82 @@ get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 	return bucket;
 }
 
-/* Find a lane, or make it. */
+/* Return the requester of an OID, making it when it is new. */
+static DispatchRequester *
+get_requester(OssDispatcher *dispatcher, Oid requester)
+{
+	ListCell   *cell;
+	DispatchRequester *owner;
+
+	foreach(cell, dispatcher->requesters)
+	{
+		owner = lfirst(cell);
+		if (owner->requester == requester)
+			return owner;
+	}
+	owner = MemoryContextAllocZero(dispatcher->context, sizeof(DispatchRequester));
+	owner->requester = requester;
+	dispatcher->requesters = lappend(dispatcher->requesters, owner);
+	return owner;
+}
+
+/* Free a lane that has no jobs in hand. */
+static void
+free_lane(DispatchLane *lane)
+{
+	Assert(lane->njobs == 0);
+	lane->bucket->nlanes--;
+	lane->owner->nlanes--;
+	pfree(lane->server);
+	pfree(lane);
+}
+
+/* Is a lane of no use for now? */
+static bool
+is_idle(const DispatchLane *lane)
+{
+	return lane->drained || lane->paused || lane->bucket->unreached > 0;
+}
+
+/*
+ * Make room for another lane of a requester: forget the lane that is idle since
+ * it was looked at longest ago, or else one that waits of the requester that has
+ * most.  False when there is none.
+ */
+static bool
+make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
+{
+	DispatchLane *best = NULL;
+	ListCell   *cell;
+
+	if (list_length(dispatcher->lanes) < MOST_LANES)
+		return true;
+	foreach(cell, dispatcher->lanes)
+	{
+		DispatchLane *lane = lfirst(cell);
+		bool		idle = is_idle(lane);
+
+		if (lane->njobs > 0 || (!idle && lane->owner->nlanes <= owner->nlanes + 1))
+			continue;
+		if (best == NULL || idle > is_idle(best) ||
+			(idle == is_idle(best) &&
+			 (idle ? lane->turn < best->turn :
+			  lane->owner->nlanes > best->owner->nlanes)))
+			best = lane;
+	}
+	if (best == NULL)
+		return false;
+	dispatcher->lanes = list_delete_ptr(dispatcher->lanes, best);
+	free_lane(best);
+	return true;
+}
+
+/* Find a lane, or make it if there is room. */
 DispatchLane *
-oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head, bool create)
+oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 {
 	const OssLaneKey *key = &head->key;
+	DispatchRequester *owner;
 	ListCell   *cell;
 	DispatchLane *lane;
 	MemoryContext old;
@@ -199,7 +277,8 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head, bool creat
 			strcmp(lane->server, key->server) == 0)
 			return lane;
 	}
-	if (!create)
+	owner = get_requester(dispatcher, key->requester);
+	if (!make_room(dispatcher, owner))
 		return NULL;
 	old = MemoryContextSwitchTo(dispatcher->context);
 	lane = palloc0(sizeof(DispatchLane));
@@ -208,6 +287,8 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head, bool creat
 	lane->server = pstrdup(key->server);
 	lane->server_id = key->server_id;
 	lane->requester = key->requester;
+	lane->owner = owner;
+	lane->owner->nlanes++;
 	lane->origin = key->origin;
 	lane->place.rank = PG_INT32_MIN;
 	lane->place.due = DT_NOBEGIN;
@@ -229,23 +310,31 @@ oss_dispatch_sweep(OssDispatcher *dispatcher)
 
 		if (lane->njobs > 0 || !(lane->empty || lane->paused))
 			continue;
-		lane->bucket->nlanes--;
 		dispatcher->lanes = foreach_delete_current(dispatcher->lanes, cell);
-		pfree(lane->server);
-		pfree(lane);
+		free_lane(lane);
 	}
 	foreach(cell, dispatcher->buckets)
 	{
 		DispatchBucket *bucket = lfirst(cell);
 
-		if (bucket->nlanes > 0 || bucket->unreached > 0 ||
-			(bucket->answered > 0 && list_length(dispatcher->buckets) < 1000))
+		if (bucket->nlanes > 0 ||
+			((bucket->unreached > 0 || bucket->answered > 0) &&
+			 list_length(dispatcher->buckets) < MOST_BUCKETS))
 			continue;
 		dispatcher->buckets = foreach_delete_current(dispatcher->buckets, cell);
 		pfree(bucket->name);
 		if (bucket->name_utf8)
 			pfree(bucket->name_utf8);
 		pfree(bucket);
+	}
+	foreach(cell, dispatcher->requesters)
+	{
+		DispatchRequester *owner = lfirst(cell);
+
+		if (owner->nlanes > 0)
+			continue;
+		dispatcher->requesters = foreach_delete_current(dispatcher->requesters, cell);
+		pfree(owner);
 	}
 }
 

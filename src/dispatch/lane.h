@@ -8,9 +8,11 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Find a lane or make it; free lanes that nobody needs. */
-extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head,
-									   bool create);
+/*
+ * Find a lane or make it, NULL: there is no room for it; free lanes that nobody
+ * needs.
+ */
+extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head);
 extern void oss_dispatch_sweep(OssDispatcher *dispatcher);
 
 /* Find out what the servers are called now. */

@@ -168,6 +168,12 @@ extern int	oss_place_compare(const OssPlace *a, const OssPlace *b);
 extern List *oss_job_lanes(const OssLaneKey *after, int n);
 
 /*
+ * in job_claim.c: list the lanes of the n newest jobs above a number, which
+ * becomes that of the newest.
+ */
+extern List *oss_job_new_lanes(int64 *newest, int n);
+
+/*
  * in job_claim.c: look at the next n jobs of a lane after a place, of rank
  * most_rank at most.  Unless we are alone, one whose object another process is
  * asking for is not free.  with_names fills key and version_id.  Returns an

@@ -42,6 +42,15 @@ static OssPlan list_lanes = {
 	6, {TEXTOID, OIDOID, TEXTOID, OIDOID, INT8OID, INT4OID}
 };
 
+/* The lanes of the newest jobs, with their first one's rank among these. */
+static OssPlan list_new_lanes = {
+	"SELECT " LANE("") ", min(~priority), oss_labels.role_of(origin, requester,"
+	" max(requester_name)), max(job_id) FROM"
+	" (SELECT * FROM oss_labels.job WHERE job_id > $1 ORDER BY job_id DESC LIMIT $2) j"
+	" GROUP BY " LANE(""),
+	2, {INT8OID, INT4OID}
+};
+
 /*
  * Look at jobs.  What another process is asking for waits for its answer, if
  * there may be another process.
@@ -127,20 +136,12 @@ claimed_string_column(uint64 row, int i)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* List lanes that have jobs. */
-List *
-oss_job_lanes(const OssLaneKey *after, int n)
+/* Return the lanes that the result lists. */
+static List *
+make_heads(void)
 {
-	Datum		values[] = {
-		CStringGetTextDatum(after ? after->server : ""),
-		ObjectIdGetDatum(after ? after->server_id : InvalidOid),
-		CStringGetTextDatum(after ? after->bucket : ""),
-		ObjectIdGetDatum(after ? after->requester : InvalidOid),
-		Int64GetDatum(after ? after->origin : PG_INT64_MIN), Int32GetDatum(n)
-	};
 	List	   *lanes = NIL;
 
-	oss_statement_execute(&list_lanes, values, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		OssLaneHead *lane = palloc0(sizeof(OssLaneHead));
@@ -158,6 +159,43 @@ oss_job_lanes(const OssLaneKey *after, int n)
 		lane->server = oss_server_of(lane->key.origin, lane->key.server_id,
 									 lane->key.server);
 		lanes = lappend(lanes, lane);
+	}
+	return lanes;
+}
+
+/* List lanes that have jobs. */
+List *
+oss_job_lanes(const OssLaneKey *after, int n)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(after ? after->server : ""),
+		ObjectIdGetDatum(after ? after->server_id : InvalidOid),
+		CStringGetTextDatum(after ? after->bucket : ""),
+		ObjectIdGetDatum(after ? after->requester : InvalidOid),
+		Int64GetDatum(after ? after->origin : PG_INT64_MIN), Int32GetDatum(n)
+	};
+	List	   *lanes;
+
+	oss_statement_execute(&list_lanes, values, NULL, SPI_OK_SELECT);
+	lanes = make_heads();
+	SPI_freetuptable(SPI_tuptable);
+	return lanes;
+}
+
+/* List the lanes of the newest jobs. */
+List *
+oss_job_new_lanes(int64 *newest, int n)
+{
+	Datum		values[] = {Int64GetDatum(*newest), Int32GetDatum(n)};
+	List	   *lanes;
+
+	oss_statement_execute(&list_new_lanes, values, NULL, SPI_OK_SELECT);
+	lanes = make_heads();
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		*newest = Max(*newest, DatumGetInt64(claimed_column(i, 8, &isnull)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return lanes;
