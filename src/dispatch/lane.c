@@ -201,7 +201,7 @@ get_requester(OssDispatcher *dispatcher, Oid requester)
 		if (owner->requester == requester)
 			return owner;
 	}
-	owner = MemoryContextAllocZero(dispatcher->context, sizeof(DispatchRequester));
+	owner = palloc0(sizeof(DispatchRequester));
 	owner->requester = requester;
 	dispatcher->requesters = lappend(dispatcher->requesters, owner);
 	return owner;
@@ -277,10 +277,13 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 			strcmp(lane->server, key->server) == 0)
 			return lane;
 	}
+	old = MemoryContextSwitchTo(dispatcher->context);
 	owner = get_requester(dispatcher, key->requester);
 	if (!make_room(dispatcher, owner))
+	{
+		MemoryContextSwitchTo(old);
 		return NULL;
-	old = MemoryContextSwitchTo(dispatcher->context);
+	}
 	lane = palloc0(sizeof(DispatchLane));
 	lane->bucket = get_bucket(dispatcher, get_server(dispatcher, head->server), key->bucket);
 	lane->bucket->nlanes++;
