@@ -362,6 +362,10 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 	oss_dispatch_follow_servers(dispatcher);
 	oss_dispatch_obey_resumes(dispatcher);
 	reopen_lanes(dispatcher, again);
+
+	/* a list goes through all lanes, which may take it long to come to these */
+	if (woken)
+		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->newest, MOST_NEW));
 	if (list)
 	{
 		int64		begin = oss_clock_us();
@@ -369,8 +373,6 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 		list_lanes(dispatcher);
 		list_us = oss_clock_us() - begin;
 	}
-	else if (dispatcher->woken)
-		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->newest, MOST_NEW));
 	mark_paused(dispatcher, oss_pause_list());
 	dispatcher->woken = false;
 	if (!take_claim_turn(dispatcher, &alone))
