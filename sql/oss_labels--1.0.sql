@@ -451,7 +451,8 @@ CREATE TABLE oss_labels.pause
 	reason text NOT NULL,
 	seen text,
 	lasts interval,
-	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, automatic, origin)
+	directory text,
+	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, directory, automatic, origin)
 );
 
 /* As image_label, for a publication FOR ALL TABLES. */
@@ -464,6 +465,7 @@ COMMENT ON COLUMN oss_labels.pause.requester IS 'OID of the role whose jobs only
 COMMENT ON COLUMN oss_labels.pause.requester_name IS 'name of that role at that time';
 COMMENT ON COLUMN oss_labels.pause.origin IS 'as in job';
 COMMENT ON COLUMN oss_labels.pause.bucket IS 'only this bucket; null: all';
+COMMENT ON COLUMN oss_labels.pause.directory IS 'only keys that begin so, or, if it is a slash, keys without one; null: all';
 COMMENT ON COLUMN oss_labels.pause.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
 COMMENT ON COLUMN oss_labels.pause.since IS 'when it was paused';
 COMMENT ON COLUMN oss_labels.pause.lasts IS 'how long it lasts at most, for automatic pauses';
@@ -534,7 +536,7 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 		CASE WHEN h.origin & -4294967296 = v.cluster
 			THEN pg_catalog.pg_get_userbyid(h.requester)::text
 			ELSE h.requester_name END AS requester,
-		h.bucket, h.automatic, h.since, h."sqlstate", h.reason
+		h.bucket, h.automatic, h.since, h."sqlstate", h.reason, h.directory
 	FROM oss_labels.pause h CROSS JOIN oss_labels.viewer v
 	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = h.server_id AND h.origin = v.origin
 	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
@@ -587,6 +589,7 @@ COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in pause';
 COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in pause';
 COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in pause';
 COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in pause';
+COMMENT ON COLUMN oss_labels.own_pause.directory IS 'as in pause';
 
 REVOKE ALL ON oss_labels.viewer, oss_labels.own_job, oss_labels.own_failed_job,
 	oss_labels.own_pause FROM PUBLIC;

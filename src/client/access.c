@@ -28,6 +28,10 @@
 /* For how long labels prove that the bucket can be read. */
 #define PROOF_US			INT64CONST(600000000)
 
+/* When to ask again where there were labels before: at first, and at last. */
+#define ASK_AGAIN_FIRST_S	30
+#define ASK_AGAIN_LAST_S	600
+
 /* Directories remembered. */
 #define DIRECTORIES			8
 
@@ -50,6 +54,11 @@ struct OssAccess
 	int			elsewhere;
 	uint32		directories[DIRECTORIES];	/* hashes of those with labels */
 	int			ndirectories;	/* ever remembered */
+	uint32		denials[DIRECTORIES];	/* of those that were refused */
+	int			ndenials;
+	int			trials;			/* requests in flight of these */
+	int			ask_again_s;	/* see oss_access_ask_again() */
+	uint32		refused_directory;
 	const void *refused_by;
 	const OssFailureRule *refused;
 	OssScope	scope;			/* of the refusal */
@@ -73,18 +82,53 @@ directory_of(const char *key)
 					  slash == NULL ? 0 : (int) (slash - key));
 }
 
+/* Is a directory among the last so many that were remembered? */
+static bool
+is_remembered(const uint32 *directories, int n, uint32 directory)
+{
+	for (int i = 0; i < Min(n, DIRECTORIES); i++)
+	{
+		if (directories[i] == directory)
+			return true;
+	}
+	return false;
+}
+
 /* Has this directory given labels lately? */
 static bool
 knows_directory(const OssAccess *access, uint32 directory)
 {
-	int			n = Min(access->ndirectories, DIRECTORIES);
+	return is_remembered(access->directories, access->ndirectories, directory);
+}
+
+/* Was this directory refused, and has it given no labels since? */
+static bool
+is_denied(const OssAccess *access, uint32 directory)
+{
+	return is_remembered(access->denials, access->ndenials, directory);
+}
+
+/* Remember that a directory was refused, or forget it. */
+static void
+remember_denial(OssAccess *access, uint32 directory)
+{
+	if (!is_denied(access, directory))
+		access->denials[access->ndenials++ % DIRECTORIES] = directory;
+}
+
+static void
+forget_denial(OssAccess *access, uint32 directory)
+{
+	int			n = Min(access->ndenials, DIRECTORIES);
 
 	for (int i = 0; i < n; i++)
 	{
-		if (access->directories[i] == directory)
-			return true;
+		if (access->denials[i] != directory)
+			continue;
+		access->denials[i] = access->denials[n - 1];
+		access->ndenials = n - 1;
+		return;
 	}
-	return false;
 }
 
 /* Forget that the bucket has given labels. */
@@ -158,10 +202,12 @@ oss_access_leave(OssAccess *access)
 
 /* For how many ms must a request wait? */
 long
-oss_access_wait(OssAccess *access, int64 now)
+oss_access_wait(OssAccess *access, const char *key, int64 now)
 {
 	int64		end = access->began_at + PROBATION_US;
 
+	if (access->trials > 0 && is_denied(access, directory_of(key)))
+		return PROBATION_US / 1000;
 	if (access->in_flight + access->denied < PROBATION_LIMIT)
 		return 0;
 	if (access->denied > 0)
@@ -172,20 +218,27 @@ oss_access_wait(OssAccess *access, int64 now)
 }
 
 /* Count a request that starts. */
-void
-oss_access_start(OssAccess *access, int64 now)
+bool
+oss_access_start(OssAccess *access, const char *key, int64 now)
 {
+	bool		trial = is_denied(access, directory_of(key));
+
 	access->in_flight++;
+	if (trial)
+		access->trials++;
 	if (access->began_at == 0 || access->in_flight == 1)
 		access->began_at = now;
+	return trial;
 }
 
 /* Count a request that ends. */
 void
-oss_access_end(OssAccess *access)
+oss_access_end(OssAccess *access, bool trial)
 {
 	Assert(access->in_flight > 0);
 	access->in_flight--;
+	if (trial)
+		access->trials--;
 }
 
 /* Note that an object could be read and looked at. */
@@ -197,6 +250,7 @@ note_readable(OssAccess *access, const char *key)
 	access->denied = 0;
 	access->elsewhere = 0;
 	access->proof_until = oss_http_now() + PROOF_US;
+	forget_denial(access, directory);
 	if (!knows_directory(access, directory))
 		access->directories[access->ndirectories++ % DIRECTORIES] = directory;
 }
@@ -213,11 +267,12 @@ oss_access_labels(OssAccess *access, const char *key)
 static bool
 note_denial(OssAccess *access, const char *key)
 {
+	uint32		directory = directory_of(key);
+
 	access->elsewhere++;
-	if (!is_proven(access, oss_http_now()) ||
-		knows_directory(access, directory_of(key)))
+	if (!is_proven(access, oss_http_now()) || knows_directory(access, directory))
 		access->denied++;
-	return access->denied >= DENIED_LIMIT ||
+	return is_denied(access, directory) || access->denied >= DENIED_LIMIT ||
 		access->elsewhere >= DENIED_ELSEWHERE_LIMIT;
 }
 
@@ -266,11 +321,26 @@ judge_denial(OssAccess *access, const char *key)
 	return OSS_SCOPE_ACCESS;
 }
 
+/* Decide when to ask again. */
+static void
+choose_ask_again(OssAccess *access, uint32 directory)
+{
+	if (knows_directory(access, directory))
+		access->ask_again_s = ASK_AGAIN_FIRST_S;
+	else
+		access->ask_again_s = Min(access->ask_again_s * 2, ASK_AGAIN_LAST_S);
+}
+
 /* Refuse what else is asked of the bucket. */
 static void
-refuse_all(OssAccess *access, const OssFailureRule *rule, OssScope scope,
-		   const char *code, const void *by)
+refuse_all(OssAccess *access, const char *key, const OssFailureRule *rule,
+		   OssScope scope, const char *code, const void *by)
 {
+	if (access->refused == NULL)
+	{
+		access->refused_directory = directory_of(key);
+		choose_ask_again(access, access->refused_directory);
+	}
 	forget_proof(access);
 	if (access->refused != NULL)
 		return;
@@ -312,8 +382,7 @@ oss_access_failure(OssAccess *access, const char *key,
 		scope = judge_denial(access, key);
 	if (scope == OSS_SCOPE_ACCESS || scope == OSS_SCOPE_BUCKET ||
 		scope == OSS_SCOPE_REQUESTER)
-		refuse_all(access, rule, scope, code, by);
-
+		refuse_all(access, key, rule, scope, code, by);
 	else if (proves_access(rule, code))
 		note_readable(access, key);
 	return scope;
@@ -321,12 +390,24 @@ oss_access_failure(OssAccess *access, const char *key,
 
 /* Refuse nothing any more. */
 void
-oss_access_forgive(OssAccess *access, const void *by)
+oss_access_forgive(OssAccess *access, const void *by, bool queued)
 {
 	if (access->refused_by != by)
 		return;
+	if (queued && access->refused->scope == OSS_SCOPE_DENIAL)
+	{
+		remember_denial(access, access->refused_directory);
+		access->denied = PROBATION_LIMIT - 1;
+	}
 	access->refused_by = NULL;
 	access->refused = NULL;
+}
+
+/* Return in how many seconds to ask again. */
+int
+oss_access_ask_again(const OssAccess *access)
+{
+	return access->ask_again_s;
 }
 
 /* Return the rule by which everything is refused, or NULL. */

@@ -27,11 +27,14 @@ extern void oss_access_leave(OssAccess *access);
  * Return 0 when a request may start at that time, of oss_http_now(), else for how
  * many ms to wait unless one ends.
  */
-extern long oss_access_wait(OssAccess *access, int64 now);
+extern long oss_access_wait(OssAccess *access, const char *key, int64 now);
 
-/* Count a request that starts or ends. */
-extern void oss_access_start(OssAccess *access, int64 now);
-extern void oss_access_end(OssAccess *access);
+/*
+ * Count a request that starts, returning whether it is to find out if a
+ * directory is still refused, or one that ends.
+ */
+extern bool oss_access_start(OssAccess *access, const char *key, int64 now);
+extern void oss_access_end(OssAccess *access, bool trial);
 
 /* Note labels of a key, in UTF-8. */
 extern void oss_access_labels(OssAccess *access, const char *key);
@@ -39,12 +42,19 @@ extern void oss_access_labels(OssAccess *access, const char *key);
 /*
  * Note a failed request, with the service's Code, and return its scope.  When
  * that is ACCESS, BUCKET or REQUESTER, what else is asked of the bucket is
- * refused until oss_access_forgive() is called with the same by.
+ * refused until oss_access_forgive() is called with the same by.  Who has a queue
+ * goes on with one request at a time then, and the next refusal counts at once.
  */
 extern OssScope oss_access_failure(OssAccess *access, const char *key,
 								   const OssFailureRule *rule,
 								   const char *code, const void *by);
-extern void oss_access_forgive(OssAccess *access, const void *by);
+extern void oss_access_forgive(OssAccess *access, const void *by, bool queued);
+
+/*
+ * Return in how many seconds to ask again after the last denial of all: soon
+ * where there were labels before, each time later; 0: nothing tells.
+ */
+extern int	oss_access_ask_again(const OssAccess *access);
 
 /*
  * Return the rule by which everything asked of the bucket is refused now, and

@@ -52,6 +52,9 @@ typedef struct OssFailure
 	int			sqlerrcode;
 	OssRetry	retry;
 	OssScope	scope;
+	bool		denial;			/* its rule's scope is DENIAL */
+	bool		unsent;			/* it was said of another request */
+	int			ask_again_s;	/* of a denial, 0: nothing tells when */
 	int			http_status;	/* 0 when there was no answer */
 	long		delay_ms;		/* what the service asked to wait, or 0 */
 	const char *code;			/* OSS's Code, or our own such as Timeout */

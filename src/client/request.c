@@ -62,7 +62,7 @@ static void
 leave_flight(OssRequest *request, OssRateOutcome outcome)
 {
 	request->group->counters.in_flight--;
-	oss_access_end(request->access);
+	oss_access_end(request->access, request->trial);
 	oss_rate_end(request->server, request->bucket, request->key, outcome);
 }
 
@@ -80,7 +80,7 @@ on_request_reset(void *arg)
 		leave_flight(request, OSS_RATE_LOST);
 	if (request->state != REQUEST_DONE)
 		request->group->counters.unfinished--;
-	oss_access_forgive(request->access, request);
+	oss_access_forgive(request->access, request, request->queued);
 	oss_access_leave(request->access);
 	oss_server_unpin(request->server);
 }
@@ -234,7 +234,7 @@ count_attempt(OssRequest *request, int64 now)
 	unlist_request(request);
 	request->state = REQUEST_IN_FLIGHT;
 	request->sent = now;
-	oss_access_start(request->access, now);
+	request->trial = oss_access_start(request->access, request->key, now);
 	request->attempts++;
 	request->charged++;
 	counters->requests++;
@@ -420,7 +420,7 @@ advance_request(OssRequest *request, int64 now)
 		case CREDENTIAL_READY:
 			break;
 	}
-	ms = oss_access_wait(request->access, now);
+	ms = oss_access_wait(request->access, request->key, now);
 	if (ms != 0)
 		return left < 0 ? ms : Min(ms, left);
 	ms = oss_rate_try_start(request->server, request->bucket);
@@ -644,6 +644,9 @@ oss_request_failure(const OssRequest *request)
 		failure = oss_failure_describe(r->rule, oss_http_answer(r->transfer),
 									   &r->xml, what_of(r->bucket, r->key));
 	failure->scope = r->scope;
+	failure->denial = r->rule->scope == OSS_SCOPE_DENIAL;
+	failure->unsent = r->refused;
+	failure->ask_again_s = oss_access_ask_again(r->access);
 	if (r->scope == OSS_SCOPE_ACCESS && !r->refused &&
 		r->rule->scope == OSS_SCOPE_DENIAL)
 		failure->detail = psprintf("%s\n%s", failure->detail,

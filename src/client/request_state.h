@@ -52,6 +52,7 @@ struct OssRequest
 	int			charged;		/* of those, counted against max_attempts */
 	int			max_attempts;
 	bool		suspect;		/* see OssLabelsSpec */
+	bool		trial;			/* the attempt in flight, for access */
 	bool		clock_corrected;
 	bool		key_renewed;
 	char		key_id[CREDENTIAL_ID_MAX + 1];	/* that signed the attempt in

@@ -97,9 +97,11 @@ mark_paused(OssDispatcher *dispatcher, List *pauses)
 		DispatchLane *lane = lfirst(cell);
 		bool		before = lane->paused;
 
-		lane->paused = oss_dispatch_is_paused(pauses, lane, lane->role);
-		if (before && !lane->paused)
+		lane->paused = oss_dispatch_is_paused(pauses, lane, lane->role, NULL);
+		lane->closed = oss_dispatch_closed(pauses, lane, lane->role);
+		if ((before && !lane->paused) || list_length(lane->closed) < lane->nclosed)
 			rewind_lane(lane);
+		lane->nclosed = list_length(lane->closed);
 	}
 }
 

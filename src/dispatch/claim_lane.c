@@ -196,7 +196,9 @@ look_at_lane(void *arg)
 
 	claim->seen = oss_job_look(&claim->key, &claim->lane->place,
 							   claim->most_rank, claim->most_seen,
-							   claim->alone, claim->dispatcher->nfull > 0,
+							   claim->alone,
+							   claim->dispatcher->nfull > 0 ||
+							   claim->lane->closed != NIL,
 							   &claim->nseen);
 }
 
@@ -305,6 +307,20 @@ claim_taken(Claim *claim)
 	claim->jobs = list_concat(first, claim->jobs);
 }
 
+/* Is a job that was seen in a directory that is paused? */
+static bool
+is_closed(const DispatchLane *lane, const OssSeen *seen)
+{
+	ListCell   *cell;
+
+	foreach(cell, lane->closed)
+	{
+		if (oss_in_directory(seen->key, lfirst(cell)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Choose up to n of the jobs that were seen, and advance the lane over what was
  * looked at.  All of one priority that comes after a job that is not due is not
@@ -332,7 +348,8 @@ choose_jobs(Claim *claim, int n)
 			lane->place.id = PG_INT64_MAX;
 			continue;
 		}
-		if (seen->free && !oss_dispatch_is_crowded(claim->dispatcher, lane, seen))
+		if (seen->free && !is_closed(lane, seen) &&
+			!oss_dispatch_is_crowded(claim->dispatcher, lane, seen))
 			claim->taken[claim->ntaken++] = *seen;
 		lane->place = seen->place;
 	}

@@ -174,6 +174,10 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 	{
 		/* settling writes the pause */
 		job->pause = failure->scope;
+		job->pause_s = failure->denial ? failure->ask_again_s : 0;
+		job->denied = failure->denial &&
+			failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+		job->unsent = failure->unsent;
 		job->lane->bucket->server->pausing = true;
 		oss_dispatch_finish_later(dispatcher, job, 0, true);
 	}

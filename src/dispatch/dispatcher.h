@@ -144,6 +144,8 @@ typedef struct DispatchLane
 	bool		drained;		/* nothing is there after place */
 	bool		empty;			/* nothing is there at all */
 	bool		paused;
+	List	   *closed;			/* directories that are paused, within a turn */
+	int			nclosed;		/* as many were so in the last turn */
 	int64		turn;			/* of the last claim */
 } DispatchLane;
 

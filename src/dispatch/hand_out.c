@@ -157,7 +157,8 @@ oss_dispatch_obey_pauses(OssDispatcher *dispatcher)
 	dispatcher->halted = pauses != NIL;
 	for (int i = 0; pauses != NIL && i < n; i++)
 	{
-		if (!oss_dispatch_is_paused(pauses, jobs[i]->lane, jobs[i]->requester))
+		if (!oss_dispatch_is_paused(pauses, jobs[i]->lane, jobs[i]->requester,
+									jobs[i]->key))
 			continue;
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is given back, as it is paused",
 			 jobs[i]->place.id);

@@ -684,16 +684,38 @@ pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 		(pause->bucket == NULL || strcmp(pause->bucket, lane->bucket->name) == 0);
 }
 
-/* Is one of the pauses a lane's? */
+/* Is one of the pauses a lane's, or one of a directory that holds a key? */
 bool
-oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role)
+oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const char *key)
 {
 	ListCell   *cell;
 
 	foreach(cell, pauses)
 	{
-		if (pause_concerns_lane(lfirst(cell), lane, role))
+		const OssPause *pause = lfirst(cell);
+
+		if (pause->directory != NULL &&
+			(key == NULL || !oss_in_directory(key, pause->directory)))
+			continue;
+		if (pause_concerns_lane(pause, lane, role))
 			return true;
 	}
 	return false;
+}
+
+/* List the directories of a lane that are paused. */
+List *
+oss_dispatch_closed(List *pauses, const DispatchLane *lane, Oid role)
+{
+	List	   *closed = NIL;
+	ListCell   *cell;
+
+	foreach(cell, pauses)
+	{
+		const OssPause *pause = lfirst(cell);
+
+		if (pause->directory != NULL && pause_concerns_lane(pause, lane, role))
+			closed = lappend(closed, unconstify(char *, pause->directory));
+	}
+	return closed;
 }

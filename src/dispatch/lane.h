@@ -50,8 +50,15 @@ extern void oss_dispatch_hear(DispatchBucket *bucket, int64 now);
 extern void oss_dispatch_look_again(DispatchLane *lane, const OssPlace *place,
 									TimestampTz at);
 
-/* Is one of the pauses that of a lane, or of a role in it? */
-extern bool oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role);
+/*
+ * Is one of the pauses that of a lane, or of a role in it, or of a directory in
+ * which key is?
+ */
+extern bool oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role,
+								   const char *key);
+
+/* List the directories of a lane that are paused. */
+extern List *oss_dispatch_closed(List *pauses, const DispatchLane *lane, Oid role);
 
 /* Free a job. */
 extern void oss_dispatch_free_job(OssJob *job);

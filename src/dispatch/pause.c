@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "dispatch/lane.h"
 #include "dispatch/pause.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -41,6 +42,38 @@ oss_dispatch_log_level(Oid requester)
 #define NO_KEY_SECONDS 10
 
 /*
+ * A denial is one of the image's directory, for policies often allow a prefix:
+ * images of others find out.  Of so many directories below the same top it is
+ * taken for one of the top, and of so many in all for one of the bucket.
+ */
+#define MOST_BELOW 3
+#define MOST_DIRECTORIES 8
+
+/* Return a key's directory up to the first or the last slash. */
+static char *
+directory_of(const char *key, const char *slash)
+{
+	return slash == NULL ? pstrdup("/") : pnstrdup(key, slash - key + 1);
+}
+
+/* Return the directory that a denied job's pause is about, NULL: the bucket. */
+static char *
+denied_directory(const OssJob *job)
+{
+	List	   *closed = oss_dispatch_closed(oss_pause_list(), job->lane, job->requester);
+	char	   *top = directory_of(job->key, strchr(job->key, '/'));
+	int			below = 0;
+	ListCell   *cell;
+
+	if (list_length(closed) >= MOST_DIRECTORIES)
+		return NULL;
+	foreach(cell, closed)
+		below += oss_in_directory(lfirst(cell), top);
+	return below >= MOST_BELOW ? top :
+		directory_of(job->key, strrchr(job->key, '/'));
+}
+
+/*
  * Tell of a pause.  What the service said of a job's object goes into the log,
  * and to who may see the job; process_queue() runs everybody's.
  */
@@ -50,9 +83,11 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 	bool		open = may_see(job->requester);
 
 	ereport(MyBgworkerEntry ? LOG : NOTICE,
-			(errmsg("oss_labels pauses server \"%s\"%s%s: %s",
+			(errmsg("oss_labels pauses server \"%s\"%s%s%s%s: %s",
 					pause->server, open && pause->bucket ? " for bucket " : "",
 					open && pause->bucket ? pause->bucket : "",
+					open && pause->directory ? ", directory " : "",
+					open && pause->directory ? pause->directory : "",
 					open ? details : "another role's jobs cannot be done"),
 			 errhint("It goes on when the server or its user mapping is altered, or with oss_labels.resume().")));
 }
@@ -69,10 +104,14 @@ oss_dispatch_pause(OssJob *job)
 								   job->reason.detail ? ": " : "",
 								   job->reason.detail ? job->reason.detail : "");
 
+	/* of its own directory it says nothing, and that of the other is paused */
+	if (job->denied && job->unsent)
+		return;
 	pause.sqlerrcode = job->reason.sqlerrcode;
-	pause.seconds = job->reason.code != NULL &&
-		strcmp(job->reason.code, "CredentialsUnavailable") == 0 ?
-		NO_KEY_SECONDS : PAUSE_SECONDS;
+	pause.seconds = job->pause_s > 0 ? job->pause_s : PAUSE_SECONDS;
+	if (job->reason.code != NULL &&
+		strcmp(job->reason.code, "CredentialsUnavailable") == 0)
+		pause.seconds = NO_KEY_SECONDS;
 	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
 		pause.bucket = job->bucket;
 
@@ -80,7 +119,10 @@ oss_dispatch_pause(OssJob *job)
 	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&
 		OidIsValid(get_foreign_server_oid(pause.server, true)))
 		pause.requester = job->requester;
-	pause.reason = details;
+	if (job->denied && job->pause == OSS_SCOPE_ACCESS && OidIsValid(pause.requester))
+		pause.directory = denied_directory(job);
+	pause.reason = pause.directory ?
+		psprintf("directory %s: %s", pause.directory, details) : details;
 	if (job->reason.summary && !OidIsValid(pause.requester))
 		pause.reason = psprintf("%s (%s)", job->reason.summary, job->reason.code);
 	if (oss_pause_add(&pause))

@@ -48,6 +48,17 @@ PG_FUNCTION_INFO_V1(oss_labels_wait_for_queue);
 /* Tries to give back what is in hand at the end. */
 #define MOST_TRIES 10
 
+/* The pauses x that concern the lane j, or a directory in it. */
+#define PAUSES \
+	"SELECT FROM oss_labels.pause x" \
+	" WHERE (x.server IS NULL OR" \
+	" oss_labels.server_of(x.origin, x.server_id, x.server)" \
+	" = oss_labels.server_of(j.origin, j.server_id, j.server))" \
+	" AND (x.requester IS NULL OR" \
+	" oss_labels.role_of(x.origin, x.requester, x.requester_name)" \
+	" = oss_labels.role_of(j.origin, j.requester, j.requester_name))" \
+	" AND (x.bucket IS NULL OR x.bucket = j.bucket)"
+
 /*
  * Jobs of the caller that are not paused, by lanes: all of one are one role's
  * and paused together.
@@ -68,14 +79,13 @@ static OssPlan any_job = {
 	" (~j.priority), j.due, j.job_id LIMIT 1) n) "
 	"SELECT FROM lane j WHERE pg_has_role($1, coalesce("
 	"oss_labels.role_of(j.origin, j.requester, j.requester_name), 0), 'USAGE')"
-	" AND NOT EXISTS (SELECT FROM oss_labels.pause x"
-	" WHERE (x.server IS NULL OR"
-	" oss_labels.server_of(x.origin, x.server_id, x.server)"
-	" = oss_labels.server_of(j.origin, j.server_id, j.server))"
-	" AND (x.requester IS NULL OR"
-	" oss_labels.role_of(x.origin, x.requester, x.requester_name)"
-	" = oss_labels.role_of(j.origin, j.requester, j.requester_name))"
-	" AND (x.bucket IS NULL OR x.bucket = j.bucket)) LIMIT 1",
+	" AND NOT EXISTS (" PAUSES " AND x.directory IS NULL)"
+	" AND (NOT EXISTS (" PAUSES ") OR EXISTS (SELECT FROM oss_labels.job k"
+	" WHERE (k.server, k.server_id, k.bucket, k.requester, k.origin)"
+	" = (j.server, j.server_id, j.bucket, j.requester, j.origin)"
+	" AND NOT EXISTS (" PAUSES " AND CASE x.directory"
+	" WHEN '/' THEN strpos(k.key, '/') = 0"
+	" ELSE starts_with(k.key, x.directory) END))) LIMIT 1",
 	1, {OIDOID}
 };
 

@@ -167,7 +167,8 @@ static OssPlan forget_failed = {
 };
 
 static OssPlan list_pauses = {
-	"SELECT oss_labels.server_of(origin, server_id, server), role, bucket"
+	"SELECT oss_labels.server_of(origin, server_id, server), role, bucket,"
+	" directory"
 	" FROM (SELECT *,"
 	" oss_labels.role_of(origin, requester, requester_name) AS role"
 	" FROM oss_labels.pause) p WHERE requester IS NULL OR role IS NOT NULL",
@@ -177,11 +178,12 @@ static OssPlan list_pauses = {
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.pause"
 	" (server, requester, requester_name, origin, bucket, automatic,"
-	" \"sqlstate\", reason, seen, server_id, lasts) "
+	" \"sqlstate\", reason, seen, server_id, lasts, directory) "
 	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8,"
-	" make_interval(secs => $9)) "
+	" make_interval(secs => $9), $10) "
 	"ON CONFLICT DO NOTHING",
-	9, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID}
+	10, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID,
+	TEXTOID}
 };
 
 /* One that somebody is about to take away is not waited for. */
@@ -521,6 +523,15 @@ oss_job_forget_failed(int minutes, int n)
 	return SPI_processed;
 }
 
+/* Is a key in a directory? */
+bool
+oss_in_directory(const char *key, const char *directory)
+{
+	if (strcmp(directory, "/") == 0)
+		return strchr(key, '/') == NULL;
+	return strncmp(key, directory, strlen(directory)) == 0;
+}
+
 /* List the pauses. */
 List *
 oss_pause_list(void)
@@ -538,6 +549,7 @@ oss_pause_list(void)
 		if (isnull)
 			pause->requester = InvalidOid;
 		pause->bucket = job_string_column(i, 3);
+		pause->directory = job_string_column(i, 4);
 		pauses = lappend(pauses, pause);
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -549,8 +561,8 @@ bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);
-	Datum		values[9];
-	char		nulls[9];
+	Datum		values[10];
+	char		nulls[10];
 
 	oss_arg(values, nulls, 0, pause->server ?
 			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
@@ -567,6 +579,8 @@ oss_pause_add(const OssPause *pause)
 											   get_foreign_server_oid(pause->server, true) : InvalidOid),
 			false);
 	oss_arg(values, nulls, 8, Int32GetDatum(pause->seconds), false);
+	oss_arg(values, nulls, 9, pause->directory ?
+			CStringGetTextDatum(pause->directory) : (Datum) 0, !pause->directory);
 	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
 	return SPI_processed > 0;
 }

@@ -124,6 +124,9 @@ typedef struct OssJob
 	bool		refund;			/* OSS_VERDICT_LATER: the attempt is free */
 	OssScope	pause;			/* OSS_VERDICT_LATER: what is to be paused,
 								 * IMAGE when nothing is */
+	int			pause_s;		/* for how long, 0: as long as any */
+	bool		denied;			/* for want of rights, maybe in a directory */
+	bool		unsent;			/* for what was said of another */
 	OssReason	reason;
 } OssJob;
 
@@ -152,6 +155,7 @@ typedef struct OssPause
 	const char *server;
 	Oid			requester;
 	const char *bucket;
+	const char *directory;		/* see oss_in_directory() */
 	int			sqlerrcode;
 	const char *reason;
 	int			seconds;		/* that it lasts at most */
@@ -250,6 +254,12 @@ extern uint64 oss_job_end_rests(const char *server);
 
 /* Forget up to n failed jobs that are older than minutes; returns how many. */
 extern uint64 oss_job_forget_failed(int minutes, int n);
+
+/*
+ * Is a key in a directory?  That is the beginning of keys up to a slash, or only
+ * a slash for the keys without one.
+ */
+extern bool oss_in_directory(const char *key, const char *directory);
 
 /* List the pauses; returns OssPauses. */
 extern List *oss_pause_list(void);

@@ -277,6 +277,76 @@ ok($test->wait_empty, 'a policy for a prefix: the queue gets empty');
 is(tagged('bucket-a') . ' ' . failed(), '80 60', 'a policy for a prefix: what may be read is tagged, the rest has failed');
 is(pauses(), '', 'a policy for a prefix: nothing is paused');
 
+# ---- a prefix that is denied, at the head of the queue ----
+
+sub directories { return $test->sql("SELECT string_agg(coalesce(directory, 'all'), ' ' ORDER BY directory) FROM oss_labels.pause") }
+sub expire { return $test->sql("UPDATE oss_labels.pause SET since = since - interval '1 h'") }
+
+for my $case (
+	[ 'a directory', "'closed/' || g", 'closed/', 0 ],
+	[ 'keys without a slash', "'k' || g", '/', 0 ],
+	[ 'a hundred directories', "format('closed/%s/%s', g % 100, g)", qr{closed/}, 3 ])
+{
+	my ($name, $key, $directory, $probes) = @$case;
+	begin(alice => '&allow=bucket-a/open/');
+	$test->sql("INSERT INTO work SELECT g, 'bucket-a', $key FROM generate_series(1, 1000) g");
+	add('bucket-a', 300, 'open/');
+	enqueue_all('alice');
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a'", '300'),
+		"$name denied first: what may be read is tagged");
+	like(directories(), ref $directory ? $directory : qr/^\Q$directory\E$/, "$name denied first: it alone is paused");
+	$oss->wait_count(in_flight => 0);
+	cmp_ok($test->count, '<=', 300 + $few + $probes, "$name denied first: few requests");
+	cmp_ok(failed(), '<', 20, "$name denied first: few jobs failed");
+	is($test->sql('SELECT count(*) FROM oss_labels.job'), 1000 - failed(), "$name denied first: the others wait");
+	my $asked = $test->count;
+	$test->sql("SET SESSION AUTHORIZATION alice; SELECT count(oss_labels.enqueue('bucket-a', 'open/new' || g)) FROM generate_series(1, 50) g; CALL oss_labels.wait_for_queue()");
+	is(tagged('bucket-a'), 350, "$name denied first: what is enqueued now goes on, and is waited for");
+	is($test->count - $asked, 50, "$name denied first: and nothing else is asked for");
+}
+
+# when the pause ends, one request finds out; resume() ends it, too
+begin(alice => '&allow=bucket-a/open/');
+add('bucket-a', 300, 'closed/');
+add('bucket-a', 50, 'open/');
+enqueue_all('alice');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a'", '50'), 'a denied directory: the others are tagged');
+my ($asked, $failures) = ($test->count, failed());
+my $since = $test->sql('SELECT since FROM oss_labels.pause');
+expire();
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.pause WHERE since > '$since'", '1'), 'a denied directory: paused again after the pause');
+$oss->wait_count(in_flight => 0);
+is($test->count - $asked, 1, 'a denied directory: which costs one request');
+is(failed(), $failures, 'a denied directory: and no job');
+$oss->control('/credential?id=aliceid&secret=alicesecret');
+$test->sql("SELECT oss_labels.resume('oss'), oss_labels.retry_failed()");
+ok($test->wait_empty, 'a denied directory, allowed: all is done');
+is(tagged('bucket-a') . ' ' . failed(), '350 0', 'a denied directory, allowed: all are tagged');
+
+# ---- rights that are gone for a moment: asked for again soon ----
+
+begin();
+add('bucket-a', 50, 'open/');
+enqueue_all('alice');
+ok($test->wait_empty, 'rights gone for a moment: before it');
+$oss->control('/credential?id=aliceid&secret=alicesecret&allow=nothing/');
+$test->sql('TRUNCATE work');
+add('bucket-a', 300, 'open/x');
+enqueue_all('alice');
+ok($test->wait_sql('SELECT lasts FROM oss_labels.pause', '00:00:30'), 'rights gone for a moment: a pause of half a minute')
+  or diag(pauses());
+$oss->wait_count(in_flight => 0);
+($asked, $failures) = ($test->count, failed());
+cmp_ok($failures, '<', 20, 'rights gone for a moment: few jobs failed');
+expire();
+ok($test->wait_sql('SELECT lasts FROM oss_labels.pause', '00:01:00'), 'rights still gone: one of a minute');
+$oss->wait_count(in_flight => 0);
+is($test->count - $asked, 1, 'rights still gone: one request');
+$oss->control('/credential?id=aliceid&secret=alicesecret');
+expire();
+ok($test->wait_empty, 'rights back: all is done');
+is(tagged('bucket-a') . ' ' . failed(), (350 - $failures) . " $failures", 'rights back: no job more failed');
+
 # an error that is not known yet: the bucket is paused, the other one goes on
 begin();
 add($_, 200) for qw(bucket-a bucket-b);
