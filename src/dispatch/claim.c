@@ -14,6 +14,7 @@
 #include "dispatch/claim_lane.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/lane.h"
+#include "dispatch/lane_table.h"
 #include "miscadmin.h"
 #include "queue/worker_slot.h"
 #include "storage/lmgr.h"

@@ -8,23 +8,6 @@
 
 #include "dispatch/dispatcher.h"
 
-/*
- * Find a lane or make it, NULL: there is no room for it; free lanes that nobody
- * needs.
- */
-extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head);
-extern void oss_dispatch_sweep(OssDispatcher *dispatcher);
-
-/* Find out what the servers are called now. */
-extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
-
-/*
- * End the holds and rests of servers that were resumed or altered since; the
- * transaction that did it committed, or did not.
- */
-extern void oss_dispatch_obey_resumes(OssDispatcher *dispatcher);
-extern void oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed);
-
 /* A job gets ready in its place; it is not ready any more. */
 extern void oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job);
 extern void oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job);

@@ -12,6 +12,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/hand_out.h"
 #include "dispatch/lane.h"
+#include "dispatch/lane_table.h"
 #include "dispatch/object_table.h"
 #include "dispatch/settle.h"
 #include "dispatch/turn.h"

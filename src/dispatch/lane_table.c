@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ * lane_table.c
+ *	  Dispatching: the servers, buckets, requesters and lanes that are known.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "dispatch/lane_table.h"
+#include "foreign/foreign.h"
+#include "queue/worker_slot.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/*
+ * Lanes that we know at most, and buckets that we remember without any.  What is
+ * beyond is found in the lists when there is room.
+ */
+#define MOST_LANES 1000
+#define MOST_BUCKETS 2000
+
+/* Find out what the servers are called now, or which one has the name. */
+void
+oss_dispatch_follow_servers(OssDispatcher *dispatcher)
+{
+	ListCell   *cell;
+
+	foreach(cell, dispatcher->servers)
+	{
+		DispatchServer *server = lfirst(cell);
+		ForeignServer *found = GetForeignServerExtended(server->serverid,
+														FSV_MISSING_OK);
+
+		if (found == NULL)
+			server->serverid = get_foreign_server_oid(server->name, true);
+		else if (strcmp(server->name, found->servername) != 0)
+		{
+			pfree(server->name);
+			server->name = MemoryContextStrdup(dispatcher->context, found->servername);
+		}
+	}
+}
+
+/*
+ * Let what a server held up start at once: its buckets that were not reached or
+ * not well, and its jobs that rest.
+ */
+static void
+release_server(OssDispatcher *dispatcher, const DispatchServer *server)
+{
+	ListCell   *cell;
+	dlist_iter	iter;
+
+	elog(DEBUG1, "oss_labels: server \"%s\" was resumed or altered, its holds end",
+		 server->name);
+	foreach(cell, dispatcher->buckets)
+	{
+		DispatchBucket *bucket = lfirst(cell);
+
+		if (bucket->server != server)
+			continue;
+		bucket->unreached = bucket->fruitless = 0;
+		bucket->unreached_until = bucket->open_at = bucket->allowance_at = 0;
+	}
+	dlist_foreach(iter, &dispatcher->resting)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		if (job->lane->bucket->server == server)
+			job->rest_until = oss_clock_us();
+	}
+	if (oss_job_end_rests(server->name) > 0)
+		dispatcher->woken = true;
+}
+
+/* End the holds and rests of servers that were resumed or altered. */
+void
+oss_dispatch_obey_resumes(OssDispatcher *dispatcher)
+{
+	ListCell   *cell;
+
+	foreach(cell, dispatcher->servers)
+	{
+		DispatchServer *server = lfirst(cell);
+		uint32		obeyed;
+		uint32		count = oss_resume_count(server->serverid, &obeyed);
+
+		if (count == server->resumed)
+			continue;
+		server->resumed = count;
+		dispatcher->obeyed_resume = true;
+		release_server(dispatcher, server);
+	}
+}
+
+/* What was resumed is obeyed, for processes to come, too, or is to be again. */
+void
+oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
+{
+	ListCell   *cell;
+
+	if (!dispatcher->obeyed_resume)
+		return;
+	dispatcher->obeyed_resume = false;
+	foreach(cell, dispatcher->servers)
+	{
+		DispatchServer *server = lfirst(cell);
+
+		if (committed)
+			oss_resume_obeyed(server->serverid, server->resumed);
+		else
+			(void) oss_resume_count(server->serverid, &server->resumed);
+	}
+}
+
+/* Return the server of a name, making it when it is new. */
+static DispatchServer *
+get_server(OssDispatcher *dispatcher, const char *name)
+{
+	ListCell   *cell;
+	DispatchServer *server;
+
+	foreach(cell, dispatcher->servers)
+	{
+		server = lfirst(cell);
+		if (strcmp(server->name, name) == 0)
+			return server;
+	}
+	server = palloc0(sizeof(DispatchServer));
+	server->name = pstrdup(name);
+	server->serverid = get_foreign_server_oid(name, true);
+	(void) oss_resume_count(server->serverid, &server->resumed);
+	server->max_concurrency = 16;
+	dlist_init(&server->lanes);
+	dispatcher->servers = lappend(dispatcher->servers, server);
+	return server;
+}
+
+/* Return the bucket of a name, making it when it is new. */
+static DispatchBucket *
+get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
+{
+	ListCell   *cell;
+	DispatchBucket *bucket;
+
+	foreach(cell, dispatcher->buckets)
+	{
+		bucket = lfirst(cell);
+		if (bucket->server == server && strcmp(bucket->name, name) == 0)
+			return bucket;
+	}
+	bucket = palloc0(sizeof(DispatchBucket));
+	bucket->server = server;
+	bucket->name = pstrdup(name);
+	bucket->relenting = 1;
+	dispatcher->buckets = lappend(dispatcher->buckets, bucket);
+	return bucket;
+}
+
+/* Return the requester of an OID, making it when it is new. */
+static DispatchRequester *
+get_requester(OssDispatcher *dispatcher, Oid requester)
+{
+	ListCell   *cell;
+	DispatchRequester *owner;
+
+	foreach(cell, dispatcher->requesters)
+	{
+		owner = lfirst(cell);
+		if (owner->requester == requester)
+			return owner;
+	}
+	owner = palloc0(sizeof(DispatchRequester));
+	owner->requester = requester;
+	dispatcher->requesters = lappend(dispatcher->requesters, owner);
+	return owner;
+}
+
+/* Free a lane that has no jobs in hand. */
+static void
+free_lane(DispatchLane *lane)
+{
+	Assert(lane->njobs == 0);
+	lane->bucket->nlanes--;
+	lane->owner->nlanes--;
+	pfree(lane->server);
+	pfree(lane);
+}
+
+/* Is a lane of no use for now? */
+static bool
+is_idle(const DispatchLane *lane)
+{
+	return lane->drained || lane->paused || lane->bucket->unreached > 0;
+}
+
+/*
+ * Make room for another lane of a requester: forget the lane that is idle since
+ * it was looked at longest ago, or else one that waits of the requester that has
+ * most.  False when there is none.
+ */
+static bool
+make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
+{
+	DispatchLane *best = NULL;
+	ListCell   *cell;
+
+	if (list_length(dispatcher->lanes) < MOST_LANES)
+		return true;
+	foreach(cell, dispatcher->lanes)
+	{
+		DispatchLane *lane = lfirst(cell);
+		bool		idle = is_idle(lane);
+
+		if (lane->njobs > 0 || (!idle && lane->owner->nlanes <= owner->nlanes + 1))
+			continue;
+		if (best == NULL || idle > is_idle(best) ||
+			(idle == is_idle(best) &&
+			 (idle ? lane->turn < best->turn :
+			  lane->owner->nlanes > best->owner->nlanes)))
+			best = lane;
+	}
+	if (best == NULL)
+		return false;
+	dispatcher->lanes = list_delete_ptr(dispatcher->lanes, best);
+	free_lane(best);
+	return true;
+}
+
+/* Find a lane, or make it if there is room. */
+DispatchLane *
+oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
+{
+	const OssLaneKey *key = &head->key;
+	DispatchRequester *owner;
+	ListCell   *cell;
+	DispatchLane *lane;
+	MemoryContext old;
+
+	foreach(cell, dispatcher->lanes)
+	{
+		lane = lfirst(cell);
+		if (lane->requester == key->requester && lane->origin == key->origin &&
+			lane->server_id == key->server_id &&
+			strcmp(lane->bucket->name, key->bucket) == 0 &&
+			strcmp(lane->server, key->server) == 0)
+			return lane;
+	}
+	old = MemoryContextSwitchTo(dispatcher->context);
+	owner = get_requester(dispatcher, key->requester);
+	if (!make_room(dispatcher, owner))
+	{
+		MemoryContextSwitchTo(old);
+		return NULL;
+	}
+	lane = palloc0(sizeof(DispatchLane));
+	lane->bucket = get_bucket(dispatcher, get_server(dispatcher, head->server), key->bucket);
+	lane->bucket->nlanes++;
+	lane->server = pstrdup(key->server);
+	lane->server_id = key->server_id;
+	lane->requester = key->requester;
+	lane->owner = owner;
+	lane->owner->nlanes++;
+	lane->origin = key->origin;
+	lane->place.rank = PG_INT32_MIN;
+	lane->place.due = DT_NOBEGIN;
+	dlist_init(&lane->ready);
+	dispatcher->lanes = lappend(dispatcher->lanes, lane);
+	MemoryContextSwitchTo(old);
+	return lane;
+}
+
+/* Free lanes that have no jobs, and buckets of which there is nothing to know. */
+void
+oss_dispatch_sweep(OssDispatcher *dispatcher)
+{
+	ListCell   *cell;
+
+	foreach(cell, dispatcher->lanes)
+	{
+		DispatchLane *lane = lfirst(cell);
+
+		if (lane->njobs > 0 || !(lane->empty || lane->paused))
+			continue;
+		dispatcher->lanes = foreach_delete_current(dispatcher->lanes, cell);
+		free_lane(lane);
+	}
+	foreach(cell, dispatcher->buckets)
+	{
+		DispatchBucket *bucket = lfirst(cell);
+
+		if (bucket->nlanes > 0 ||
+			((bucket->unreached > 0 || bucket->answered > 0) &&
+			 list_length(dispatcher->buckets) < MOST_BUCKETS))
+			continue;
+		dispatcher->buckets = foreach_delete_current(dispatcher->buckets, cell);
+		pfree(bucket->name);
+		if (bucket->name_utf8)
+			pfree(bucket->name_utf8);
+		pfree(bucket);
+	}
+	foreach(cell, dispatcher->requesters)
+	{
+		DispatchRequester *owner = lfirst(cell);
+
+		if (owner->nlanes > 0)
+			continue;
+		dispatcher->requesters = foreach_delete_current(dispatcher->requesters, cell);
+		pfree(owner);
+	}
+}

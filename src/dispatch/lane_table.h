@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ * lane_table.h
+ *	  Dispatching: the servers, buckets, requesters and lanes that are known.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_LANE_TABLE_H
+#define OSS_LANE_TABLE_H
+
+#include "dispatch/dispatcher.h"
+
+/*
+ * Find a lane or make it, NULL: there is no room for it; free lanes that nobody
+ * needs.
+ */
+extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head);
+extern void oss_dispatch_sweep(OssDispatcher *dispatcher);
+
+/* Find out what the servers are called now. */
+extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
+
+/*
+ * End the holds and rests of servers that were resumed or altered since; the
+ * transaction that did it committed, or did not.
+ */
+extern void oss_dispatch_obey_resumes(OssDispatcher *dispatcher);
+extern void oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed);
+
+#endif							/* OSS_LANE_TABLE_H */
