@@ -281,6 +281,10 @@ oss_dispatch_sweep(OssDispatcher *dispatcher)
 
 		if (lane->njobs > 0 || !(lane->empty || lane->paused))
 			continue;
+
+		/* its jobs are no news when the pause ends, but must be found again */
+		if (lane->paused)
+			dispatcher->newest = 0;
 		dispatcher->lanes = foreach_delete_current(dispatcher->lanes, cell);
 		free_lane(lane);
 	}
