@@ -303,13 +303,19 @@ is_ahead(const DispatchLane *lane)
 }
 
 /*
- * Has a lane as many answers that can't be stored as it may have?  Each leaves
- * some room to the others, so that what one meets stops no other.
+ * Return how many jobs a lane may claim for all that it has of answers that can't
+ * be stored.  Its share leaves some room to the others, so that what one meets
+ * stops no other.  Beyond it a few at a time go on: those that are locked are put
+ * off before they are asked for, and others may stand behind them.
  */
-static bool
-is_blocked(const OssDispatcher *dispatcher, const DispatchLane *lane)
+static int
+blocked_room(const OssDispatcher *dispatcher, const DispatchLane *lane)
 {
-	return lane->nblocked >= Max((OSS_MOST_BLOCKED - dispatcher->nblocked) / 2, LEAST_BLOCKED);
+	int			share = Max((OSS_MOST_BLOCKED - dispatcher->nblocked) / 2, LEAST_BLOCKED);
+
+	if (lane->nblocked < share)
+		return PG_INT32_MAX;
+	return lane->nblocked < 2 * share ? LEAST_BLOCKED : 0;
 }
 
 /* Return how many jobs a lane may claim now. */
@@ -322,9 +328,10 @@ oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now
 	int			ready = bucket->nready + bucket->nclaimed;
 	int			room = Max(slots, 0) + reserved_slots(&server->rate, now) -
 	server->nready - server->nclaimed;
+	int			most = blocked_room(dispatcher, lane);
 	int			allowed;
 
-	if (is_blocked(dispatcher, lane))
+	if (most == 0)
 		return 0;
 	if (bucket->unreached > 0)
 		return bucket->unreached_until > now ? 0 :
@@ -336,7 +343,7 @@ oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now
 	if (room <= 0 && allowed > 0 && server->nready > 0 &&
 		bucket->nclaimed == 0 && is_ahead(lane))
 		room = Min(allowed, LEAST_READY);
-	return Max(room, 0);
+	return Max(Min(room, most), 0);
 }
 
 /*
