@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "queue/identity.h"
@@ -198,24 +197,6 @@ static OssPlan expire_pauses = {
 	0, {0}
 };
 
-/* Return a column of a row of the result. */
-static Datum
-job_column(uint64 row, int i, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
-						 isnull);
-}
-
-/* Return a text column as a string in CurrentMemoryContext, or NULL. */
-static char *
-job_string_column(uint64 row, int i)
-{
-	bool		isnull;
-	Datum		value = job_column(row, i, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
 /* Compare places. */
 int
 oss_place_compare(const OssPlace *a, const OssPlace *b)
@@ -321,7 +302,7 @@ take_ids(OssJob **jobs, int n)
 		bool		isnull;
 
 		CHECK_FOR_INTERRUPTS();
-		found = lappend(found, find_job(jobs, n, DatumGetInt64(job_column(i, 1, &isnull))));
+		found = lappend(found, find_job(jobs, n, DatumGetInt64(oss_result_column(i, 1, &isnull))));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return found;
@@ -544,12 +525,12 @@ oss_pause_list(void)
 		OssPause   *pause = palloc0(sizeof(OssPause));
 		bool		isnull;
 
-		pause->server = job_string_column(i, 1);
-		pause->requester = DatumGetObjectId(job_column(i, 2, &isnull));
+		pause->server = oss_result_string(i, 1);
+		pause->requester = DatumGetObjectId(oss_result_column(i, 2, &isnull));
 		if (isnull)
 			pause->requester = InvalidOid;
-		pause->bucket = job_string_column(i, 3);
-		pause->directory = job_string_column(i, 4);
+		pause->bucket = oss_result_string(i, 3);
+		pause->directory = oss_result_string(i, 4);
 		pauses = lappend(pauses, pause);
 	}
 	SPI_freetuptable(SPI_tuptable);

@@ -11,7 +11,6 @@
 
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
-#include "executor/spi.h"
 #include "protocol/image_labels.h"
 #include "queue/identity.h"
 #include "queue/job.h"
@@ -118,24 +117,6 @@ static OssPlan take_job = {
 	2, {INT8OID, INT8OID}
 };
 
-/* Return a column of a row of the result. */
-static Datum
-claimed_column(uint64 row, int i, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
-						 isnull);
-}
-
-/* Return a text column as a string in CurrentMemoryContext, or NULL. */
-static char *
-claimed_string_column(uint64 row, int i)
-{
-	bool		isnull;
-	Datum		value = claimed_column(row, i, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
 /* Return the lanes that the result lists. */
 static List *
 make_heads(void)
@@ -147,13 +128,13 @@ make_heads(void)
 		OssLaneHead *lane = palloc0(sizeof(OssLaneHead));
 		bool		isnull;
 
-		lane->key.server = claimed_string_column(i, 1);
-		lane->key.server_id = DatumGetObjectId(claimed_column(i, 2, &isnull));
-		lane->key.bucket = claimed_string_column(i, 3);
-		lane->key.requester = DatumGetObjectId(claimed_column(i, 4, &isnull));
-		lane->key.origin = DatumGetInt64(claimed_column(i, 5, &isnull));
-		lane->rank = DatumGetInt32(claimed_column(i, 6, &isnull));
-		lane->role = DatumGetObjectId(claimed_column(i, 7, &isnull));
+		lane->key.server = oss_result_string(i, 1);
+		lane->key.server_id = DatumGetObjectId(oss_result_column(i, 2, &isnull));
+		lane->key.bucket = oss_result_string(i, 3);
+		lane->key.requester = DatumGetObjectId(oss_result_column(i, 4, &isnull));
+		lane->key.origin = DatumGetInt64(oss_result_column(i, 5, &isnull));
+		lane->rank = DatumGetInt32(oss_result_column(i, 6, &isnull));
+		lane->role = DatumGetObjectId(oss_result_column(i, 7, &isnull));
 		if (isnull)
 			lane->role = InvalidOid;
 		lane->server = oss_server_of(lane->key.origin, lane->key.server_id,
@@ -195,7 +176,7 @@ oss_job_new_lanes(int64 *newest, int n)
 	{
 		bool		isnull;
 
-		*newest = Max(*newest, DatumGetInt64(claimed_column(i, 8, &isnull)));
+		*newest = Max(*newest, DatumGetInt64(oss_result_column(i, 8, &isnull)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return lanes;
@@ -224,13 +205,13 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 	{
 		bool		isnull;
 
-		seen[i].tid = *(ItemPointer) DatumGetPointer(claimed_column(i, 1, &isnull));
-		seen[i].place.rank = DatumGetInt32(claimed_column(i, 2, &isnull));
-		seen[i].place.due = DatumGetTimestampTz(claimed_column(i, 3, &isnull));
-		seen[i].place.id = DatumGetInt64(claimed_column(i, 4, &isnull));
-		seen[i].free = DatumGetBool(claimed_column(i, 5, &isnull));
-		seen[i].key = claimed_string_column(i, 6);
-		seen[i].version_id = claimed_string_column(i, 7);
+		seen[i].tid = *(ItemPointer) DatumGetPointer(oss_result_column(i, 1, &isnull));
+		seen[i].place.rank = DatumGetInt32(oss_result_column(i, 2, &isnull));
+		seen[i].place.due = DatumGetTimestampTz(oss_result_column(i, 3, &isnull));
+		seen[i].place.id = DatumGetInt64(oss_result_column(i, 4, &isnull));
+		seen[i].free = DatumGetBool(oss_result_column(i, 5, &isnull));
+		seen[i].key = oss_result_string(i, 6);
+		seen[i].version_id = oss_result_string(i, 7);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return seen;
@@ -249,29 +230,29 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	Datum		answer;
 
 	job->context = context;
-	job->place.id = DatumGetInt64(claimed_column(row, 1, &isnull));
-	job->attempts = DatumGetInt32(claimed_column(row, 2, &isnull));
-	job->enqueued_at = DatumGetTimestampTz(claimed_column(row, 3, &isnull));
-	job->place.due = DatumGetTimestampTz(claimed_column(row, 4, &isnull));
-	thr = claimed_column(row, 5, &isnull);
+	job->place.id = DatumGetInt64(oss_result_column(row, 1, &isnull));
+	job->attempts = DatumGetInt32(oss_result_column(row, 2, &isnull));
+	job->enqueued_at = DatumGetTimestampTz(oss_result_column(row, 3, &isnull));
+	job->place.due = DatumGetTimestampTz(oss_result_column(row, 4, &isnull));
+	thr = oss_result_column(row, 5, &isnull);
 	job->has_thr = !isnull;
 	job->thr = isnull ? 0 : DatumGetFloat8(thr);
-	job->requester = DatumGetObjectId(claimed_column(row, 6, &isnull));
+	job->requester = DatumGetObjectId(oss_result_column(row, 6, &isnull));
 	if (isnull)
 		job->requester = InvalidOid;
-	job->source_gone = DatumGetBool(claimed_column(row, 7, &isnull));
+	job->source_gone = DatumGetBool(oss_result_column(row, 7, &isnull));
 	job->bucket = pstrdup(lane->bucket);
-	job->key = claimed_string_column(row, 8);
-	job->version_id = claimed_string_column(row, 9);
-	job->place.rank = DatumGetInt32(claimed_column(row, 10, &isnull));
-	job->throttles = DatumGetInt32(claimed_column(row, 11, &isnull));
-	job->covered = DatumGetBool(claimed_column(row, 12, &isnull));
-	answer = claimed_column(row, 13, &isnull);
+	job->key = oss_result_string(row, 8);
+	job->version_id = oss_result_string(row, 9);
+	job->place.rank = DatumGetInt32(oss_result_column(row, 10, &isnull));
+	job->throttles = DatumGetInt32(oss_result_column(row, 11, &isnull));
+	job->covered = DatumGetBool(oss_result_column(row, 12, &isnull));
+	answer = oss_result_column(row, 13, &isnull);
 	if (!isnull)
 	{
 		job->answer = DatumGetJsonbPCopy(answer);
-		job->started_at = DatumGetTimestampTz(claimed_column(row, 14, &isnull));
-		job->asked_id = claimed_string_column(row, 15);
+		job->started_at = DatumGetTimestampTz(oss_result_column(row, 14, &isnull));
+		job->asked_id = oss_result_string(row, 15);
 	}
 	job->in_utf8 = oss_utf8_try(job->bucket, &job->names_utf8[0]) &&
 		oss_utf8_try(job->key, &job->names_utf8[1]) &&

@@ -8,18 +8,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "queue/priority.h"
+#include "spi/statement.h"
 #include "utils/acl.h"
-#include "utils/syscache.h"
 
 #define PRIORITY_HINT \
 	"The extension's owner grants priorities above 0: CALL oss_labels.grant_priority('role')."
@@ -47,21 +45,6 @@ oss_check_priority(int32 priority)
 				 errhint(PRIORITY_HINT)));
 }
 
-/* Return the owner of a table. */
-static Oid
-owner_of(Oid table)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
 /* Return the priority of jobs that a trigger of a table makes. */
 int32
 oss_table_priority(int32 priority, Oid table)
@@ -71,7 +54,7 @@ oss_table_priority(int32 priority, Oid table)
 
 	if (priority <= 0 || oss_may_prioritize(GetUserId()))
 		return priority;
-	owner = owner_of(table);
+	owner = oss_table_owner(table);
 	if (OidIsValid(owner) && oss_may_prioritize(owner))
 		return priority;
 	if (warned != GetCurrentTransactionStartTimestamp())

@@ -14,6 +14,7 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -41,9 +42,9 @@ job_table(void)
 	return OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
 }
 
-/* Return the owner of a table. */
-static Oid
-table_owner(Oid relid)
+/* Return the owner of a table, InvalidOid when there is none. */
+Oid
+oss_table_owner(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner = InvalidOid;
@@ -60,7 +61,7 @@ table_owner(Oid relid)
 Oid
 oss_extension_owner(void)
 {
-	return table_owner(job_table());
+	return oss_table_owner(job_table());
 }
 
 /* Become the extension's owner with our settings. */
@@ -145,4 +146,22 @@ void
 oss_statement_execute_latest(OssPlan *plan, Datum *values, int expect)
 {
 	execute(plan, values, NULL, GetLatestSnapshot(), expect);
+}
+
+/* Return a column of a row of the result. */
+Datum
+oss_result_column(uint64 row, int i, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
+						 isnull);
+}
+
+/* Return a text column as a string in CurrentMemoryContext, or NULL. */
+char *
+oss_result_string(uint64 row, int i)
+{
+	bool		isnull;
+	Datum		value = oss_result_column(row, i, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
 }

@@ -45,6 +45,9 @@ typedef struct OssStatementState
 	int			guc_level;		/* 0: no settings were changed */
 } OssStatementState;
 
+/* Return the owner of a table, InvalidOid when there is none. */
+extern Oid	oss_table_owner(Oid relid);
+
 /* Return the extension's owner, or InvalidOid where there is no extension. */
 extern Oid	oss_extension_owner(void);
 
@@ -68,6 +71,13 @@ extern void oss_statement_execute(OssPlan *plan, Datum *values, const char *null
  * value is null.
  */
 extern void oss_statement_execute_latest(OssPlan *plan, Datum *values, int expect);
+
+/*
+ * Return a column of a row of the result, counted from 0 and 1; a text column as
+ * a string in CurrentMemoryContext, NULL when it is null.
+ */
+extern Datum oss_result_column(uint64 row, int i, bool *isnull);
+extern char *oss_result_string(uint64 row, int i);
 
 /* Fill an entry of a SPI call's arrays. */
 static inline void
