@@ -27,7 +27,7 @@ typedef enum OssRetry
  * What a failure is about: what fails with it, and what the worker pauses.
  * IMAGE gives a row of try_detect() and a failed job; what is wider is an
  * error in the set-up, which try_detect() raises.  The last two stand in rules
- * only: oss_failure_describe() is told what they come to.
+ * only: whoever sent the request replaces them by what they come to.
  */
 typedef enum OssScope
 {
@@ -57,7 +57,7 @@ typedef struct OssFailure
 	int			ask_again_s;	/* of a denial, 0: nothing tells when */
 	int			http_status;	/* 0 when there was no answer */
 	long		delay_ms;		/* what the service asked to wait, or 0 */
-	const char *code;			/* OSS's Code, or our own such as Timeout */
+	const char *code;			/* OSS's Code, or our own such as AnswerTimeout */
 	const char *message;		/* primary message */
 	const char *summary;		/* static: the same, naming no object */
 	const char *detail;
@@ -91,8 +91,8 @@ extern const OssFailureRule oss_failure_rules[];
 extern const int oss_failure_rule_count;
 
 /*
- * Find the rule for an answer that is not an answer with status 200, and read
- * what the service said into *xml (empty when it said nothing).  Allocates
+ * Find the rule for an answer whose status is not 200, or for a transfer that
+ * ended without one, and read what the service said into *xml (empty when it said nothing).  Allocates
  * nothing and never throws.
  */
 extern const OssFailureRule *oss_failure_classify(const HttpAnswer *answer,

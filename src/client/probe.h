@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * probe.h
- *	  Single requests that cost nothing, with which the doctor looks at a
+ *	  Single requests for no labels, by which check_server() looks at a
  *	  server.
  *
  * Middle floor.
@@ -15,7 +15,8 @@
 /*
  * Send one request and wait for its end.  who NULL sends it unsigned.  The
  * answer and, unless its status is 2xx, the failure live in
- * CurrentMemoryContext; the failure's scope is its rule's.  Errors: 57014 and so on; 53000-class.
+ * CurrentMemoryContext; the failure's scope is its rule's.  Errors: 57014 and
+ * so on; 53000-class.
  */
 extern const HttpAnswer *oss_probe(OssServer *server, const OssTarget *target,
 								   const OssCredentials *who,

@@ -44,7 +44,7 @@ typedef struct OssRateReport
 {
 	Oid			serverid;
 	char		bucket[OSS_BUCKET_MAX + 1];
-	double		answers_per_second; /* over the last ten */
+	double		answers_per_second; /* over the last ten seconds */
 	double		requests_per_second;	/* present limit, 0: none */
 	bool		slowed_down;	/* by throttles */
 	int64		throttled;		/* since the start */

@@ -92,7 +92,7 @@ mark_paused(OssDispatcher *dispatcher, List *pauses)
 {
 	ListCell   *cell;
 
-	dispatcher->halted = pauses != NIL;
+	dispatcher->paused = pauses != NIL;
 	foreach(cell, dispatcher->lanes)
 	{
 		DispatchLane *lane = lfirst(cell);

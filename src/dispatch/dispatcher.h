@@ -12,11 +12,13 @@
  *
  * A job in hand is in one of these places: claimed (by a transaction that is
  * still open), ready (in its lane), in flight, finished (its verdict is
- * known), resting (throttled, to be asked for again soon), blocked (another transaction has locked what it is to write),
- * settled (by a transaction that is still open), or it follows one.
+ * known), resting (throttled, to be asked for again soon), blocked (another
+ * transaction has locked what it is to write), settled (by a transaction that is
+ * still open), or it follows one.
  *
  * What only this process needs to know of time is oss_clock_us()'s, which no
  * one sets; what is compared with the tables is the clock's.
+ *-------------------------------------------------------------------------
  */
 #ifndef OSS_DISPATCHER_H
 #define OSS_DISPATCHER_H
@@ -193,7 +195,7 @@ typedef struct OssDispatcher
 								 * longer than others */
 	bool		obey;			/* pauses were added */
 	bool		obeyed_resume;	/* by the open transaction */
-	bool		halted;			/* there were pauses when last looked for */
+	bool		paused;			/* there were pauses when last looked for */
 	TimestampTz newest_start;	/* of a request whose job has finished */
 	TimestampTz next_due;		/* when the first of the jobs that may not
 								 * start yet may, 0: there are none */

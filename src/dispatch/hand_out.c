@@ -154,7 +154,7 @@ oss_dispatch_obey_pauses(OssDispatcher *dispatcher)
 	int			n = dispatcher->nready + dispatcher->nresting;
 
 	dispatcher->obey = false;
-	dispatcher->halted = pauses != NIL;
+	dispatcher->paused = pauses != NIL;
 	for (int i = 0; pauses != NIL && i < n; i++)
 	{
 		if (!oss_dispatch_is_paused(pauses, jobs[i]->lane, jobs[i]->requester,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * turn.c
- *	  Dispatching, in a transaction: one turn on them, its end,
- *	  and what is to be done now and then.
+ *	  Dispatching: one turn on the tables, its end, and what is done on them
+ *	  from time to time.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -103,7 +103,7 @@ tidy_tables(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
 
-	if (now < dispatcher->tidy_at && !(dispatcher->halted && dispatcher->woken))
+	if (now < dispatcher->tidy_at && !(dispatcher->paused && dispatcher->woken))
 		return;
 	dispatcher->tidy_at = now + TIDY_US;
 	if (oss_pause_expire() > 0)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * turn.h
- *	  Dispatching, in a transaction: one turn on them, its end,
- *	  and what is to be done now and then.
+ *	  Dispatching: one turn on the tables, its end, and what is done on them
+ *	  from time to time.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TURN_H

@@ -98,7 +98,10 @@ extern bool oss_sign_query(OssText *out, const OssToSign *what,
 						   const OssCredentials *who, long expires,
 						   OssSigningKey *cache);
 
-/* Append name=value pairs escaped and joined with '&', for a signed header. */
+/*
+ * Append name=value pairs escaped and joined with '&': the query of a URL
+ * whose signature is in a header.
+ */
 extern void oss_query_string(OssText *out, const OssField *query,
 							 size_t nquery);
 

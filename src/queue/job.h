@@ -2,8 +2,8 @@
  * job.h
  *	  Jobs in hand, and the statements that claim and settle them.
  *
- * Top floor.  Every function runs within oss_statement_begin(), with SPI
- * connected and a transaction open.
+ * Top floor.  Functions that run a statement are called within
+ * oss_statement_begin(), with SPI connected and a transaction open.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_JOB_H

@@ -26,8 +26,9 @@ typedef struct OssWatched
 } OssWatched;
 
 /*
- * Read the row of a watch in CurrentMemoryContext; NULL if there is none, as
- * where a table was restored without it.
+ * Read the row of a watch, whose number its triggers have as an argument, in
+ * CurrentMemoryContext; NULL if there is none, as where a table was restored
+ * without it.
  */
 extern OssWatched *oss_watched_read(const char *watch);
 
