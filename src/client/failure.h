@@ -57,7 +57,8 @@ typedef struct OssFailure
 	int			ask_again_s;	/* of a denial, 0: nothing tells when */
 	int			http_status;	/* 0 when there was no answer */
 	long		delay_ms;		/* what the service asked to wait, or 0 */
-	const char *code;			/* OSS's Code, or our own such as AnswerTimeout */
+	const char *code;			/* OSS's Code, or our own such as
+								 * AnswerTimeout */
 	const char *message;		/* primary message */
 	const char *summary;		/* static: the same, naming no object */
 	const char *detail;

@@ -16,7 +16,8 @@
 
 typedef enum RequestState
 {
-	REQUEST_WAITING,			/* node is in the list of those that wait, in request.c */
+	REQUEST_WAITING,			/* node is in the list of those that wait, in
+								 * request.c */
 	REQUEST_IN_FLIGHT,			/* transfer is set, the rate limit passed */
 	REQUEST_DONE				/* node is in group->finished unless taken */
 } RequestState;
