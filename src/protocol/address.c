@@ -2,10 +2,10 @@
  * address.c
  *	  Which network addresses a request may be sent to.
  *
- * A name that the user gives must not lead a request to the machine's own
- * metadata service or to a neighbour on the link.  Every way to write an IPv4
- * address inside an IPv6 one is looked through, since the network may route
- * it to the same place.
+ * An endpoint given by a user must not lead a request to the metadata service
+ * of this machine or to a host on the local link.  IPv4 addresses embedded in
+ * IPv6 addresses are classified too, since the network may route them to the
+ * same host.
  *-------------------------------------------------------------------------
  */
 #include "protocol/address.h"
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* IPv6 addresses that begin so carry an IPv4 address at that byte. */
+/* IPv6 addresses with this prefix embed an IPv4 address at byte "at". */
 typedef struct Carrier
 {
 	unsigned char prefix[12];
@@ -74,14 +74,13 @@ class_of_ipv6(const unsigned char *a)
 	return OSS_ADDRESS_ORDINARY;
 }
 
-/* Classify a socket address. */
 OssAddressClass
 oss_address_class(const struct sockaddr *addr)
 {
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
 
-	/* copied, since the caller's storage may be a mere sockaddr's */
+	/* copy, since addr may be aligned for a plain sockaddr only */
 	switch (addr->sa_family)
 	{
 		case AF_INET:

@@ -13,18 +13,19 @@
 
 typedef enum OssAddressClass
 {
-	OSS_ADDRESS_ORDINARY,		/* public, private and 100.64.0.0/10 ones */
+	OSS_ADDRESS_ORDINARY,		/* public, private, 100.64.0.0/10 */
 	OSS_ADDRESS_LOOPBACK,		/* 127.0.0.0/8, ::1 */
 	OSS_ADDRESS_LINK_LOCAL,		/* 169.254.0.0/16, fe80::/10 */
 	OSS_ADDRESS_METADATA,		/* 100.100.100.200 */
-	OSS_ADDRESS_UNUSABLE		/* 0.0.0.0/8, ::, multicast, reserved and
-								 * broadcast ones, unknown family */
+	OSS_ADDRESS_UNUSABLE		/* 0.0.0.0/8, ::, multicast, reserved,
+								 * broadcast, or an unknown family */
 } OssAddressClass;
 
 /*
- * Classify an address; IPv4-mapped, -compatible, -translated, 6to4 and NAT64
- * (64:ff9b::/96) forms of an IPv4 address count as the address they carry.
- * addr is a whole sockaddr_in or sockaddr_in6 when its family says so.
+ * Classify an address.  An IPv6 address that embeds an IPv4 address (mapped,
+ * compatible, translated, 6to4, NAT64 64:ff9b::/96) has the class of the
+ * embedded address.  addr must be a complete sockaddr_in or sockaddr_in6 if
+ * its family is AF_INET or AF_INET6.
  */
 extern OssAddressClass oss_address_class(const struct sockaddr *addr);
 

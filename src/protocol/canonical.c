@@ -2,12 +2,11 @@
  * canonical.c
  *	  The canonical request, the text whose hash is signed.
  *
- * Rules: README.md 1.3 to 1.6 and 2; what a function
- * implements is named by the number of its section there.
+ * Rules: README.md 1.3 to 1.6 and 2; numbers in comments refer to its
+ * sections.
  *
- * A request is signed each time it is made, so nothing is allocated in steady
- * state: the parts are put together in buffers that are kept.  Hence this
- * file is for one thread, like the backend it serves.
+ * Every attempt of a request is signed, so the buffers are static and reused:
+ * in steady state nothing is allocated.  The code is not thread-safe.
  *-------------------------------------------------------------------------
  */
 #include "protocol/canonical.h"
@@ -18,8 +17,9 @@
 #include "protocol/uri.h"
 
 /*
- * A header or query parameter on its way into the canonical request.  Offsets
- * point into scratch.pieces, which may move while it grows.
+ * A header or query parameter that is sorted into the canonical request.
+ * name and value are offsets into scratch.pieces, whose memory may move while
+ * it grows.
  */
 typedef struct Entry
 {
@@ -27,8 +27,8 @@ typedef struct Entry
 	size_t		name_len;
 	size_t		value;
 	size_t		value_len;
-	size_t		arrival;		/* position among its like */
-	bool		additional;		/* a header signed only because wanted */
+	size_t		arrival;		/* order of collection */
+	bool		additional;		/* signed because the caller listed it */
 } Entry;
 
 /* Buffers kept from one request to the next. */
@@ -48,7 +48,6 @@ static Scratch scratch;
 
 /* ---------- buffers ---------- */
 
-/* Empty the buffers for a new signature. */
 static void
 scratch_reset(void)
 {
@@ -60,7 +59,6 @@ scratch_reset(void)
 	scratch.nentries = 0;
 }
 
-/* Wipe the buffers: they may have held a security token. */
 void
 oss_canonical_wipe(void)
 {
@@ -71,7 +69,6 @@ oss_canonical_wipe(void)
 	oss_text_wipe(&scratch.request);
 }
 
-/* Has any buffer failed to grow? */
 static bool
 scratch_failed(void)
 {
@@ -80,7 +77,10 @@ scratch_failed(void)
 		scratch.request.failed;
 }
 
-/* Start a new entry; NULL, with pieces failed, when memory is out. */
+/*
+ * Append an entry.  Returns NULL and marks scratch.pieces as failed when out
+ * of memory.
+ */
 static Entry *
 new_entry(void)
 {
@@ -104,7 +104,6 @@ new_entry(void)
 	return entry;
 }
 
-/* Forget the entries, to collect others. */
 static void
 drop_entries(void)
 {
@@ -112,7 +111,7 @@ drop_entries(void)
 	oss_text_truncate(&scratch.pieces, 0);
 }
 
-/* Compare two stretches of pieces by their bytes. */
+/* Compare two ranges of scratch.pieces bytewise. */
 static int
 compare_pieces(size_t a, size_t a_len, size_t b, size_t b_len)
 {
@@ -125,7 +124,6 @@ compare_pieces(size_t a, size_t a_len, size_t b, size_t b_len)
 	return (a_len > b_len) - (a_len < b_len);
 }
 
-/* Compare the names of two entries. */
 static int
 compare_names(const Entry *a, const Entry *b)
 {
@@ -145,7 +143,7 @@ compare_parameters(const void *a, const void *b)
 	return compare_pieces(x->value, x->value_len, y->value, y->value_len);
 }
 
-/* Order headers by name, repeated ones as they came. */
+/* Order headers by name, repeated ones by order of collection. */
 static int
 compare_headers(const void *a, const void *b)
 {
@@ -158,7 +156,6 @@ compare_headers(const void *a, const void *b)
 	return (x->arrival > y->arrival) - (x->arrival < y->arrival);
 }
 
-/* Sort the entries collected. */
 static void
 sort_entries(int (*compare) (const void *, const void *))
 {
@@ -166,7 +163,7 @@ sort_entries(int (*compare) (const void *, const void *))
 		qsort(scratch.entries, scratch.nentries, sizeof(Entry), compare);
 }
 
-/* Append a stretch of pieces. */
+/* Append a range of scratch.pieces. */
 static void
 add_piece(OssText *out, size_t at, size_t len)
 {
@@ -193,7 +190,6 @@ collect_parameter(const char *name, const char *value)
 	entry->value_len = pieces->len - entry->value;
 }
 
-/* Collect query parameters. */
 static void
 collect_parameters(const OssField *query, size_t nquery)
 {
@@ -202,7 +198,7 @@ collect_parameters(const OssField *query, size_t nquery)
 }
 
 /*
- * Build the canonical query of the caller's parameters and of those that the
+ * Build the canonical query from the caller's parameters and those that the
  * URL form adds.
  */
 static void
@@ -242,14 +238,12 @@ lower_byte(char c)
 	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
-/* Is this white space as it may surround a header's value? */
 static bool
 is_header_blank(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Append the lower-case form of a name. */
 static void
 add_lower(OssText *out, const char *name)
 {
@@ -263,7 +257,7 @@ add_lower(OssText *out, const char *name)
 	out->data[out->len] = '\0';
 }
 
-/* Are two header names the same? */
+/* Compare header names case-insensitively. */
 static bool
 same_name(const char *a, const char *b)
 {
@@ -288,7 +282,7 @@ is_always_signed(const char *name)
 		same_name(name, "content-md5");
 }
 
-/* Does the caller want a header of this name signed? */
+/* Is this header listed as additional? */
 static bool
 is_parameter_wanted(const OssToSign *what, const char *name)
 {
@@ -314,7 +308,7 @@ collect_header(const OssToSign *what, const OssField *header)
 	len = strlen(value);
 	while (len > 0 && is_header_blank(value[len - 1]))
 		len--;
-	/* an additional header without a value counts as absent */
+	/* an additional header with an empty value counts as absent */
 	if (additional && (len == 0 || !is_parameter_wanted(what, header->name)))
 		return;
 
@@ -330,7 +324,7 @@ collect_header(const OssToSign *what, const OssField *header)
 	entry->additional = additional;
 }
 
-/* Append the start of a line of the canonical headers. */
+/* Append "name:", and list the name if the header is an additional one. */
 static void
 start_header_line(const Entry *entry)
 {
@@ -343,7 +337,10 @@ start_header_line(const Entry *entry)
 	add_piece(&scratch.additional, entry->name, entry->name_len);
 }
 
-/* Build the canonical headers and the list of additional ones. */
+/*
+ * Build the canonical headers and the list of additional headers.  The values
+ * of a repeated header are joined with commas.
+ */
 static void
 build_headers(const OssToSign *what)
 {
@@ -377,7 +374,6 @@ build_headers(const OssToSign *what)
 
 /* ---------- canonical request (1.3, 1.4) ---------- */
 
-/* Append the canonical URI. */
 static void
 add_uri(OssText *out, const OssToSign *what)
 {
@@ -390,7 +386,6 @@ add_uri(OssText *out, const OssToSign *what)
 		oss_escape(out, what->key, strlen(what->key), true);
 }
 
-/* Append the canonical request made of the parts in scratch. */
 static void
 add_request(OssText *out, const OssToSign *what)
 {
@@ -406,7 +401,6 @@ add_request(OssText *out, const OssToSign *what)
 	oss_text_adds(out, "\nUNSIGNED-PAYLOAD");
 }
 
-/* Build the canonical request of either form. */
 bool
 oss_canonical_build(const OssToSign *what, const OssField *added,
 					size_t nadded, OssCanonical *canonical)

@@ -2,7 +2,7 @@
  * canonical.h
  *	  The canonical request, the text whose hash is signed.
  *
- * Ground floor, and private to it: signature_v4.c is the only caller.
+ * Ground floor; for signature_v4.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CANONICAL_H
@@ -10,7 +10,7 @@
 
 #include "protocol/signature_v4.h"
 
-/* What was built; valid until the next build or wipe. */
+/* Parts of the canonical request; valid until the next build or wipe. */
 typedef struct OssCanonical
 {
 	const OssText *request;
@@ -19,14 +19,15 @@ typedef struct OssCanonical
 } OssCanonical;
 
 /*
- * Build the canonical request.  The URL form adds parameters to the caller's,
- * besides x-oss-additional-headers which is added here; the header form none.
- * Returns false when memory is out; wipe in any case.
+ * Build the canonical request.  The URL form passes in "added" the parameters
+ * that it appends to those of the caller; x-oss-additional-headers is
+ * appended here.  The header form passes none.  Returns false when out of
+ * memory.  The caller calls oss_canonical_wipe() in either case.
  */
 extern bool oss_canonical_build(const OssToSign *what, const OssField *added,
 								size_t nadded, OssCanonical *canonical);
 
-/* Wipe the buffers: they may have held a security token. */
+/* Overwrite the buffers, which may hold a security token. */
 extern void oss_canonical_wipe(void);
 
 #endif							/* OSS_CANONICAL_H */

@@ -3,8 +3,8 @@
  *	  Read a JSON document with which a gateway explains a refusal.
  *
  * The text comes from the network and goes into error messages: nesting is
- * bounded, nothing is allocated, and what is kept goes through the same field
- * as the text of the XML form.
+ * bounded, nothing is allocated, and values pass through oss_error_keep(),
+ * which truncates and cleans them as it does those of XML documents.
  *-------------------------------------------------------------------------
  */
 #include "protocol/error_json.h"
@@ -12,12 +12,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define DEPTH_MAX	32			/* of objects and arrays; real ones have 2 */
+#define DEPTH_MAX	32			/* of objects and arrays; real documents have
+								 * 2 */
 
-/*
- * Where the reader stands.  p is at what is read next, end behind the last
- * byte.
- */
+/* The parser: p is the next byte to read, end the byte after the last one. */
 typedef struct Reader
 {
 	const char *p;
@@ -25,7 +23,7 @@ typedef struct Reader
 	OssErrorXml *error;
 } Reader;
 
-/* A string that is being read, cut to its size and NUL-terminated. */
+/* A decoded string, truncated to its size and NUL-terminated. */
 typedef struct Value
 {
 	char		text[OSS_ERROR_FIELD_MAX];
@@ -34,7 +32,7 @@ typedef struct Value
 
 static bool read_value(Reader *reader, int depth, bool keep);
 
-/* Skip white space; returns the next byte, '\0' at the end. */
+/* Skip white space.  Returns the next byte, '\0' at the end. */
 static char
 skip_space(Reader *reader)
 {
@@ -44,7 +42,7 @@ skip_space(Reader *reader)
 	return reader->p < reader->end ? *reader->p : '\0';
 }
 
-/* Skip a punctuation mark if it comes next. */
+/* Skip white space and then c.  Returns false if another byte comes next. */
 static bool
 accept_byte(Reader *reader, char c)
 {
@@ -54,7 +52,7 @@ accept_byte(Reader *reader, char c)
 	return true;
 }
 
-/* Append bytes that belong together, unless they do not fit. */
+/* Append the bytes of one character, unless they do not fit. */
 static void
 add_byte(Value *value, const char *bytes, size_t len)
 {
@@ -76,8 +74,8 @@ read_hex(char c)
 }
 
 /*
- * Read the four digits of a \u escape; false if there are none.  Halves of
- * pairs become a question mark each, as they say nothing alone.
+ * Decode the four digits of a \u escape.  Returns false if they are not
+ * hexadecimal.  A surrogate, paired or not, becomes a question mark.
  */
 static bool
 read_unicode(Reader *reader, Value *value)
@@ -118,7 +116,7 @@ read_unicode(Reader *reader, Value *value)
 	return true;
 }
 
-/* Read what stands behind a backslash. */
+/* Decode an escape sequence, whose backslash was read. */
 static bool
 read_escaped_byte(Reader *reader, Value *value)
 {
@@ -137,7 +135,7 @@ read_escaped_byte(Reader *reader, Value *value)
 	return true;
 }
 
-/* Read a string, whose quote comes next. */
+/* Read a string, from its opening quote on. */
 static bool
 read_string(Reader *reader, Value *value)
 {
@@ -155,7 +153,7 @@ read_string(Reader *reader, Value *value)
 				return false;
 			continue;
 		}
-		/* the bytes of one character stay together */
+		/* add the bytes of one character together */
 		while (reader->p < reader->end && ((unsigned char) *reader->p & 0xC0) == 0x80)
 			reader->p++;
 		if (*from != '\0')
@@ -164,7 +162,7 @@ read_string(Reader *reader, Value *value)
 	return accept_byte(reader, '"');
 }
 
-/* Skip a number or a word. */
+/* Skip a number, true, false or null. */
 static bool
 skip_word(Reader *reader)
 {
@@ -177,8 +175,8 @@ skip_word(Reader *reader)
 }
 
 /*
- * Read the members of an object, whose brace was read; keep says whether they
- * are those of the error.
+ * Read the members of an object, whose opening brace was read.  keep: they
+ * describe the error.
  */
 static bool
 read_members(Reader *reader, int depth, bool keep)
@@ -208,7 +206,7 @@ read_members(Reader *reader, int depth, bool keep)
 	return accept_byte(reader, '}');
 }
 
-/* Read the elements of an array, whose bracket was read. */
+/* Read the elements of an array, whose opening bracket was read. */
 static bool
 read_elements(Reader *reader, int depth)
 {
@@ -222,7 +220,10 @@ read_elements(Reader *reader, int depth)
 	return accept_byte(reader, ']');
 }
 
-/* Read any value within depth others; keep: its members are the error's. */
+/*
+ * Read a value at a nesting depth.  keep: if it is an object, its members
+ * describe the error.
+ */
 static bool
 read_value(Reader *reader, int depth, bool keep)
 {
@@ -240,7 +241,6 @@ read_value(Reader *reader, int depth, bool keep)
 	return skip_word(reader);
 }
 
-/* Read a body into *error. */
 bool
 oss_error_json_parse(const char *body, size_t len, OssErrorXml *error)
 {

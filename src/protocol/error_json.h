@@ -11,9 +11,10 @@
 #include "protocol/error_xml.h"
 
 /*
- * Read a body into *error: the members Code, Message, RequestId, EC and so on
- * of an object, or of the object Error within it, whatever the case of their
- * names.  Returns false, with *error empty, when it is no such document.
+ * Parse a body into *error.  It must be a JSON object; its members Code,
+ * Message, RequestId, EC and so on, and those of its member Error, are read,
+ * with names compared case-insensitively.  Returns false, with *error zeroed,
+ * if the body is anything else or has neither Code, EC nor Message.
  */
 extern bool oss_error_json_parse(const char *body, size_t len,
 								 OssErrorXml *error);

@@ -2,9 +2,9 @@
  * error_xml.c
  *	  Read the XML document with which OSS explains a refusal.
  *
- * The text comes from the network and goes into error messages.  Hence expat
- * parses it, a document type declaration ends the parse (entities could blow
- * up or read files), and what is kept is bounded and free of control
+ * The text comes from the network and goes into error messages.  Hence a
+ * document type declaration ends the parse (entities could expand without
+ * bound or read files), and the fields are bounded and free of control
  * characters.
  *-------------------------------------------------------------------------
  */
@@ -20,13 +20,13 @@
 
 #define DEPTH_MAX	16			/* of elements; real documents have 3 */
 
-/* Which elements are kept, and where. */
+/* An element that is kept, and the field of OssErrorXml for its text. */
 typedef struct Field
 {
 	const char *element;
 	size_t		offset;
 	size_t		size;
-	bool		in_detail;		/* may stand in <Detail> as well */
+	bool		in_detail;		/* also read from <Detail> */
 } Field;
 
 #define FIELD(element, member, in_detail) \
@@ -43,10 +43,10 @@ static const Field fields[] = {
 };
 
 /*
- * Where the parser stands.  field is the one whose text is being read, or
- * NULL; len what it holds so far; gap whether blanks wait to be written as
- * one space before the next character; full whether the field is complete
- * because a character did not fit.
+ * The parser's state.  field is the one whose text is being read, or NULL,
+ * and len its length so far; gap: white space was read, which is written as
+ * one space before the next character; full: a character did not fit, so that
+ * the rest is ignored.
  */
 typedef struct Reader
 {
@@ -61,7 +61,6 @@ typedef struct Reader
 	bool		full;
 } Reader;
 
-/* End the parse for good. */
 static void
 refuse_document(Reader *reader)
 {
@@ -79,7 +78,6 @@ local_name(const char *name)
 	return colon != NULL ? colon + 1 : name;
 }
 
-/* Return the place of a field. */
 static char *
 place_of(const Reader *reader, const Field *field)
 {
@@ -98,13 +96,12 @@ field_of(const Reader *reader, const char *name)
 			continue;
 		if (reader->depth != 2 && !(reader->in_detail && field->in_detail))
 			return NULL;
-		/* the first of several counts */
+		/* of repeated elements the first counts */
 		return place_of(reader, field)[0] == '\0' ? field : NULL;
 	}
 	return NULL;
 }
 
-/* Handle a start tag. */
 static void XMLCALL
 on_start(void *data, const XML_Char *name, const XML_Char **attributes)
 {
@@ -126,7 +123,6 @@ on_start(void *data, const XML_Char *name, const XML_Char **attributes)
 	reader->full = false;
 }
 
-/* Handle an end tag. */
 static void XMLCALL
 on_end(void *data, const XML_Char *name)
 {
@@ -148,9 +144,9 @@ char_length(const char *s, size_t n)
 }
 
 /*
- * Is this character of len bytes white space or a control character?  So are
- * C1 controls, line and paragraph separators, and the marks that turn the
- * direction of the text behind them.
+ * Is this character of len bytes white space or a control character?  C1
+ * controls, line and paragraph separators and bidirectional formatting
+ * characters count as such.
  */
 static bool
 is_gap(const char *s, size_t len)
@@ -169,7 +165,7 @@ is_gap(const char *s, size_t len)
 		|| (b == 0x81 && c >= 0xA6 && c <= 0xA9);
 }
 
-/* Append a character to the field, unless it does not fit. */
+/* Append a character to the current field, unless it does not fit. */
 static void
 keep_char(Reader *reader, const char *s, size_t len)
 {
@@ -188,7 +184,7 @@ keep_char(Reader *reader, const char *s, size_t len)
 	reader->gap = false;
 }
 
-/* Handle text: expat gives it in UTF-8 and in whole characters. */
+/* Handle text.  expat passes UTF-8 and does not split characters. */
 static void XMLCALL
 on_text(void *data, const XML_Char *s, int n)
 {
@@ -207,7 +203,6 @@ on_text(void *data, const XML_Char *s, int n)
 	}
 }
 
-/* Keep the text of a field by its name, in any case of letters, once. */
 void
 oss_error_keep(OssErrorXml *error, const char *name, const char *text,
 			   size_t len)
@@ -224,7 +219,7 @@ oss_error_keep(OssErrorXml *error, const char *name, const char *text,
 	}
 }
 
-/* Handle a document type declaration: no service sends one. */
+/* Refuse a document type declaration: no service sends one. */
 static void XMLCALL
 on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
 		   const XML_Char *public_id, int has_internal_subset)
@@ -233,8 +228,8 @@ on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
 }
 
 /*
- * Find IMM's request id, the last word of an error that IMM gave through OSS:
- * "<IMM code>, <IMM text> <IMM request id>" (README.md 6.3).
+ * Set imm_request_id: the message of an IMM error ends with it, "<IMM code>,
+ * <IMM text> <IMM request id>" (README.md 6.3).
  */
 void
 oss_error_finish(OssErrorXml *error)
@@ -245,12 +240,11 @@ oss_error_finish(OssErrorXml *error)
 	if (strncmp(error->code, "Imm ", 4) != 0 || last == NULL)
 		return;
 	len = strspn(++last, "0123456789ABCDEFabcdef-");
-	/* a word of the text may be hexadecimal, but none is that long */
+	/* a hexadecimal word of the text is shorter */
 	if (last[len] == '\0' && len >= 16 && len < sizeof(error->imm_request_id))
 		memcpy(error->imm_request_id, last, len + 1);
 }
 
-/* Run the parser over the body; false if it is not an <Error> document. */
 static bool
 run_parser(const char *body, size_t len, Reader *reader)
 {
@@ -268,7 +262,6 @@ run_parser(const char *body, size_t len, Reader *reader)
 	return ok && !reader->refused;
 }
 
-/* Read a body into *error. */
 bool
 oss_error_xml_parse(const char *body, size_t len, OssErrorXml *error)
 {
@@ -284,7 +277,7 @@ oss_error_xml_parse(const char *body, size_t len, OssErrorXml *error)
 	return true;
 }
 
-/* Decode base64 of len bytes; returns the length, or -1. */
+/* Decode base64 of len bytes into out.  Returns the decoded length, or -1. */
 static int
 decode_base64(const char *text, int len, unsigned char *out)
 {
@@ -303,7 +296,6 @@ decode_base64(const char *text, int len, unsigned char *out)
 	return ok ? n + rest : -1;
 }
 
-/* Read the value of an x-oss-err header into *error. */
 bool
 oss_error_xml_parse_base64(const char *text, size_t len, OssErrorXml *error)
 {
@@ -314,7 +306,7 @@ oss_error_xml_parse_base64(const char *text, size_t len, OssErrorXml *error)
 	memset(error, 0, sizeof(*error));
 	if (len > INT_MAX)
 		return false;
-	/* three bytes for four, and room for what the decoder rounds up */
+	/* the decoded text is shorter, but the decoder writes whole blocks */
 	body = malloc(len + 64);
 	if (body == NULL)
 		return false;

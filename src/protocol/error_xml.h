@@ -15,11 +15,11 @@
 #define OSS_ERROR_FIELD_MAX	1024	/* bytes kept of any one element */
 
 /*
- * What a refusal says.  Every field is NUL-terminated, trimmed, at most
- * OSS_ERROR_FIELD_MAX - 1 bytes (cut at a UTF-8 character), empty when absent, and
- * free of control characters, so that it can stand in a message.  Nothing
- * that the request was signed with is kept (SignatureProvided, StringToSign
- * and the like are skipped).
+ * The fields of an error document.  Each is NUL-terminated, trimmed,
+ * truncated at a UTF-8 character boundary, empty when absent, and free of
+ * control characters, so that it can stand in a message.  Elements that
+ * repeat what was signed (SignatureProvided, StringToSign and the like) are
+ * not kept.
  */
 typedef struct OssErrorXml
 {
@@ -27,33 +27,35 @@ typedef struct OssErrorXml
 	char		message[OSS_ERROR_FIELD_MAX];
 	char		request_id[128];
 	char		ec[64];
-	char		endpoint[256];	/* where the bucket is, if not here */
+	char		endpoint[256];	/* the bucket's endpoint, if another one */
 	char		server_time[64];	/* ISO 8601, as sent */
-	char		imm_request_id[128];	/* of IMM's own message, else empty */
+	char		imm_request_id[128];	/* of an IMM error, else empty */
 } OssErrorXml;
 
 /*
- * Read a body into *error.  Returns false, with *error empty, when it is not
- * an <Error> document (namespaces ignored); entity declarations are refused.
+ * Parse a body into *error.  Returns false, with *error zeroed, if it is not
+ * an <Error> document (namespace prefixes are ignored), has a document type
+ * declaration, or memory runs out.
  */
 extern bool oss_error_xml_parse(const char *body, size_t len,
 								OssErrorXml *error);
 
 /*
- * Read the value of an x-oss-err header (base64 of the document), which a HEAD
- * request gets in place of a body.
+ * Parse the value of an x-oss-err header (the base64 of the document), which
+ * replaces the body in the response to a HEAD request.
  */
 extern bool oss_error_xml_parse_base64(const char *text, size_t len,
 									   OssErrorXml *error);
 
 /*
- * For error_json.c: keep len bytes of UTF-8 as the field of that name (in any
- * case of letters), unless it has a value; len at most OSS_ERROR_FIELD_MAX.
+ * For error_json.c: store len bytes of UTF-8, at most OSS_ERROR_FIELD_MAX, in
+ * the field of that name (compared case-insensitively), unless it has a value
+ * already.
  */
 extern void oss_error_keep(OssErrorXml *error, const char *name,
 						   const char *text, size_t len);
 
-/* For error_json.c: find in the fields what they say together. */
+/* For error_json.c: set the fields that are derived from others. */
 extern void oss_error_finish(OssErrorXml *error);
 
 #endif							/* OSS_ERROR_XML_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * image_labels.c
- *	  The image/labels action: how it is asked for, and which process
- *	  instructions would spend money.
+ *	  The process instruction of a request: image/labels, and what a
+ *	  presigned URL may carry.
  *-------------------------------------------------------------------------
  */
 #include "protocol/image_labels.h"
@@ -12,7 +12,6 @@
 
 #define DECIMALS_MAX	17
 
-/* Is this a threshold that the action takes? */
 bool
 oss_thr_valid(double thr)
 {
@@ -21,8 +20,8 @@ oss_thr_valid(double thr)
 }
 
 /*
- * Write thr with the fewest decimals that read back as the same double, and
- * return how many.
+ * Write thr with the fewest decimals that read back as the same double.
+ * Returns their number.
  */
 static int
 shortest_decimal(double thr, char *out, size_t size)
@@ -35,7 +34,6 @@ shortest_decimal(double thr, char *out, size_t size)
 	}
 }
 
-/* Write the value of x-oss-process that asks for labels. */
 void
 oss_labels_process(char out[OSS_LABELS_PROCESS_MAX], bool has_thr, double thr)
 {
@@ -49,22 +47,21 @@ oss_labels_process(char out[OSS_LABELS_PROCESS_MAX], bool has_thr, double thr)
 	}
 	/* adding zero makes a negative zero positive */
 	decimals = shortest_decimal(thr + 0.0, number, sizeof(number));
-	/* the locale may write another decimal point, so put our own */
+	/* replace the decimal point, which depends on the locale */
 	snprintf(out, OSS_LABELS_PROCESS_MAX, "image/labels,thr_%c%s%s",
 			 number[0], decimals > 0 ? "." : "",
 			 number + strlen(number) - decimals);
 }
 
-/* ---------- what a presigned URL may carry ---------- */
+/* ---------- process instructions of presigned URLs ---------- */
 
-/* The operations that only change how the image looks, or describe it. */
+/* Operations that are free of charge: they transform or describe the image. */
 static const char *const basic_operations[] = {
 	"resize", "crop", "circle", "indexcrop", "rounded-corners", "blur",
 	"rotate", "auto-orient", "interlace", "quality", "format", "watermark",
 	"bright", "sharpen", "contrast", "info", "average-hue"
 };
 
-/* Is this name of len bytes a basic operation's? */
 static bool
 is_basic_operation(const char *name, size_t len)
 {
@@ -80,7 +77,6 @@ is_basic_operation(const char *name, size_t len)
 	return false;
 }
 
-/* Is this a letter, a digit or one of the characters in others? */
 static bool
 is_one_of(char c, const char *others)
 {
@@ -100,7 +96,10 @@ consists_of(const char *s, size_t len, const char *others)
 	return true;
 }
 
-/* Return what is wrong with one operation of len bytes, "name[,values]". */
+/*
+ * Return what is wrong with an operation of len bytes, "name[,values]", or
+ * NULL.
+ */
 static const char *
 operation_problem(const char *operation, size_t len)
 {
@@ -119,7 +118,7 @@ operation_problem(const char *operation, size_t len)
 	return NULL;
 }
 
-/* Return what is wrong with a chain of operations, "a/b/c". */
+/* Return what is wrong with a chain of operations, "a/b/c", or NULL. */
 static const char *
 chain_problem(const char *chain)
 {
@@ -134,7 +133,7 @@ chain_problem(const char *chain)
 	}
 }
 
-/* Return what is wrong with a style's name. */
+/* Return what is wrong with a style's name, or NULL. */
 static const char *
 style_problem(const char *name)
 {
@@ -146,7 +145,6 @@ style_problem(const char *name)
 	return NULL;
 }
 
-/* Return why a presigned URL must not carry this process instruction. */
 const char *
 oss_process_presign_problem(const char *process)
 {

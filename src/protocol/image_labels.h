@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * image_labels.h
- *	  The image/labels action: how it is asked for, and which process
- *	  instructions would spend money.
+ *	  The process instruction of a request: image/labels, and what a
+ *	  presigned URL may carry.
  *
  * Ground floor: no PostgreSQL, no curl.  Rules: README.md 7.1.
  *-------------------------------------------------------------------------
@@ -15,25 +15,25 @@
 #define OSS_LABELS_THR_DEFAULT	0.7
 #define OSS_LABELS_PROCESS_MAX	64
 
-/* Is this a threshold that the action takes: a number from 0 to 1? */
+/* Is this a legal threshold, a number from 0 to 1? */
 extern bool oss_thr_valid(double thr);
 
 /*
  * Write the value of x-oss-process: "image/labels", or with a threshold
- * "image/labels,thr_0.85": the shortest plain decimal (never an exponent)
- * that reads back as the same double where 17 decimals can do that, else 17
- * decimals.  thr is valid.
+ * "image/labels,thr_0.85".  thr, which must be legal, is written without
+ * exponent and with the fewest decimals, at most 17, that read back as the
+ * same double.
  */
 extern void oss_labels_process(char out[OSS_LABELS_PROCESS_MAX],
 							   bool has_thr, double thr);
 
 /*
- * May a presigned URL carry this process instruction?  Returns NULL for
- * image/ basic operations (resize, crop, ...), styles and nothing else; or
- * what is wrong with it.  AI actions (image/labels, imm/..., image/detect and
- * whatever else is not a known basic operation) are refused, since a URL's
- * holder could spend money with them at will, and so are pipes and sys/
- * actions, which write.
+ * Return NULL if a presigned URL may carry this process instruction, else
+ * what is wrong with it (a static lower-case clause).  Only styles and chains
+ * of basic image/ operations (resize, crop, ...) are allowed.  AI actions
+ * (image/labels, imm/..., image/detect, unknown ones) are refused, since each
+ * use of the URL would cost money, and pipes and sys/ actions, since they
+ * write.
  */
 extern const char *oss_process_presign_problem(const char *process);
 

@@ -1,27 +1,25 @@
 /*-------------------------------------------------------------------------
  * ini.c
- *	  Look a value up in an INI file.
+ *	  Look up a value in an INI file.
  *-------------------------------------------------------------------------
  */
 #include "protocol/ini.h"
 
 #include <string.h>
 
-/* A part of the text. */
+/* A range of the text. */
 typedef struct Span
 {
 	const char *begin;
 	const char *end;
 } Span;
 
-/* Is this byte white space within a line? */
 static bool
 is_line_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Leave the blanks around a span out. */
 static Span
 trim_span(Span span)
 {
@@ -32,7 +30,7 @@ trim_span(Span span)
 	return span;
 }
 
-/* Cut the first line off the rest; return false when there is none. */
+/* Move the first line of *rest to *line.  Returns false if *rest is empty. */
 static bool
 next_line(Span *rest, Span *line)
 {
@@ -48,7 +46,6 @@ next_line(Span *rest, Span *line)
 	return true;
 }
 
-/* Does a span consist of this string? */
 static bool
 span_equals(Span span, const char *string)
 {
@@ -58,7 +55,7 @@ span_equals(Span span, const char *string)
 		memcmp(span.begin, string, len) == 0;
 }
 
-/* Leave out the comment at the end of a span, and the blanks before it. */
+/* Remove a trailing comment and the blanks before it. */
 static Span
 cut_comment(Span span)
 {
@@ -69,7 +66,7 @@ cut_comment(Span span)
 	return trim_span(span);
 }
 
-/* Is the line the header of a section?  Give its name. */
+/* Is the line a section header?  If so, set *name. */
 static bool
 section_name(Span line, Span *name)
 {
@@ -83,7 +80,7 @@ section_name(Span line, Span *name)
 	return true;
 }
 
-/* Split a line into name and value; return false when it has none. */
+/* Split a line into name and value.  Returns false for other lines. */
 static bool
 split_line(Span line, Span *name, Span *value)
 {
@@ -104,7 +101,6 @@ split_line(Span line, Span *name, Span *value)
 	return true;
 }
 
-/* Tell whether there is a section. */
 bool
 oss_ini_has_section(const char *bytes, size_t len, const char *section)
 {
@@ -118,7 +114,6 @@ oss_ini_has_section(const char *bytes, size_t len, const char *section)
 	return false;
 }
 
-/* Find a value. */
 bool
 oss_ini_find(const char *bytes, size_t len, const char *section,
 			 const char *name, const char **value, size_t *value_len)

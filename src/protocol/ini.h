@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * ini.h
- *	  Look a value up in an INI file, such as ~/.alibabacloud/credentials.
+ *	  Look up a value in an INI file, such as ~/.alibabacloud/credentials.
  *
  * Ground floor: no PostgreSQL, no curl.  Rules: README.md 5.2.
  *-------------------------------------------------------------------------
@@ -12,18 +12,19 @@
 #include <stddef.h>
 
 /*
- * Is there a section of this name?  Names are compared byte by byte, blanks
- * around them left out.
+ * Does the text have a section of this name?  Names are compared bytewise,
+ * without surrounding blanks.
  */
 extern bool oss_ini_has_section(const char *bytes, size_t len,
 								const char *section);
 
 /*
- * Find the last "name = value" (or "name: value") of a section, all sections of
- * one name being one, as the SDKs of Go, Java and Node.js have it.  Sets *value
- * to where it begins in bytes and *value_len to its length without the blanks
- * around it and without a comment, which begins with '#' or ';' after a blank;
- * lines that begin with one of them are comments.  Returns whether it is there.
+ * Find the last "name = value" (or "name: value") of a section.  Sections of
+ * the same name count as one, as in the SDKs for Go, Java and Node.js.  Sets
+ * *value to the value's first byte within bytes, and *value_len to its length
+ * without surrounding blanks and trailing comment; a comment begins with '#'
+ * or ';' at the start of a line or after a blank.  Returns false, without
+ * setting them, if the name is absent.
  */
 extern bool oss_ini_find(const char *bytes, size_t len, const char *section,
 						 const char *name, const char **value,

@@ -2,12 +2,10 @@
  * signature_v4.c
  *	  OSS Signature Version 4, in the request header and in the URL.
  *
- * Rules: README.md 1.7 and 2; canonical.c builds what is
- * signed.
+ * Rules: README.md 1.7 and 2; canonical.c builds the text that is signed.
  *
- * libcrypto's algorithms are looked up once and the buffers are kept, so that
- * a signature with a cached key allocates nothing.  Hence this file is for
- * one thread, like the backend it serves.
+ * Algorithms of libcrypto are fetched once and buffers are reused, so that
+ * signing with a cached key allocates nothing.  The code is not thread-safe.
  *-------------------------------------------------------------------------
  */
 #include "protocol/signature_v4.h"
@@ -29,11 +27,11 @@
 #define HASH_LEN		32
 #define DAY_LEN			8
 
-/* Buffers kept from one signature to the next; wiped in between. */
+/* Buffers reused by each signature, and wiped after it. */
 static OssText to_sign;			/* string to sign */
 static OssText credential;		/* value of x-oss-credential */
 
-/* What libcrypto looked up; all set or none. */
+/* Objects of libcrypto; either all are set (ready) or none. */
 typedef struct Crypto
 {
 	bool		ready;
@@ -46,7 +44,6 @@ static Crypto crypto;
 
 /* ---------- libcrypto ---------- */
 
-/* Give back what crypto_ready() has got so far. */
 static void
 crypto_release(void)
 {
@@ -56,7 +53,10 @@ crypto_release(void)
 	memset(&crypto, 0, sizeof(crypto));
 }
 
-/* Look up SHA-256 and HMAC once in the life of the process. */
+/*
+ * Fetch SHA-256 and HMAC, once in the life of the process.  Returns false on
+ * failure.
+ */
 static bool
 crypto_ready(void)
 {
@@ -93,7 +93,6 @@ hmac_sha256(const void *key, size_t key_len, const char *data, size_t len,
 		EVP_MAC_final(crypto.mac, mac, &n, HASH_LEN);
 }
 
-/* Compute SHA-256. */
 static bool
 sha256_of(const char *data, size_t len, unsigned char hash[HASH_LEN])
 {
@@ -132,8 +131,8 @@ add_scope(OssText *out, const OssToSign *what)
 }
 
 /*
- * Compute what a signing key is derived from; a NUL ends each input, so that
- * no two sets of inputs look alike.
+ * Hash the inputs of a signing key.  The hash covers the NUL that ends each
+ * input, so that different inputs cannot concatenate to the same text.
  */
 static bool
 key_owner(const OssToSign *what, const OssCredentials *who,
@@ -150,7 +149,6 @@ key_owner(const OssToSign *what, const OssCredentials *who,
 		EVP_DigestFinal_ex(hash, owner, NULL);
 }
 
-/* Derive the signing key. */
 static bool
 derive_key(const OssToSign *what, const OssCredentials *who,
 		   unsigned char key[HASH_LEN])
@@ -171,7 +169,7 @@ derive_key(const OssToSign *what, const OssCredentials *who,
 	return ok;
 }
 
-/* Put the signing key into cache, unless it is there already. */
+/* Derive the signing key into *cache, unless *cache holds it already. */
 static bool
 find_key(const OssToSign *what, const OssCredentials *who,
 		 OssSigningKey *cache)
@@ -187,7 +185,6 @@ find_key(const OssToSign *what, const OssCredentials *who,
 	return cache->valid;
 }
 
-/* Build the string to sign of a canonical request. */
 static bool
 build_string_to_sign(const OssToSign *what, const OssText *request)
 {
@@ -206,7 +203,6 @@ build_string_to_sign(const OssToSign *what, const OssText *request)
 	return !out->failed;
 }
 
-/* Compute the signature of a canonical request. */
 static bool
 make_signature(const OssToSign *what, const OssText *request,
 			   const OssCredentials *who, OssSigningKey *cache,
@@ -227,8 +223,9 @@ make_signature(const OssToSign *what, const OssText *request,
 /* ---------- the two forms ---------- */
 
 /*
- * Wipe the buffers, and end an append to out that began at start: on failure
- * out keeps nothing of it.
+ * Wipe the buffers and end an append to out.  If out ran out of memory,
+ * remove all that was appended after its first start bytes.  Returns whether
+ * everything went well.
  */
 static bool
 finish_signature(OssText *out, size_t start, bool ok)
@@ -241,7 +238,6 @@ finish_signature(OssText *out, size_t start, bool ok)
 	return ok && !out->failed;
 }
 
-/* Append the value of the Authorization header. */
 static void
 add_authorization(OssText *out, const OssToSign *what,
 				  const OssCredentials *who, const OssText *additional,
@@ -260,7 +256,6 @@ add_authorization(OssText *out, const OssToSign *what,
 	add_hex(out, signature);
 }
 
-/* Sign in the request header. */
 bool
 oss_sign_header(OssText *out, const OssToSign *what,
 				const OssCredentials *who, OssSigningKey *cache)
@@ -277,7 +272,6 @@ oss_sign_header(OssText *out, const OssToSign *what,
 	return finish_signature(out, start, ok);
 }
 
-/* Build the canonical request of the URL form. */
 static bool
 build_for_url(const OssToSign *what, const OssCredentials *who,
 			  long expires, OssCanonical *canonical)
@@ -302,7 +296,6 @@ build_for_url(const OssToSign *what, const OssCredentials *who,
 	return oss_canonical_build(what, added, n, canonical);
 }
 
-/* Sign in the URL. */
 bool
 oss_sign_query(OssText *out, const OssToSign *what,
 			   const OssCredentials *who, long expires, OssSigningKey *cache)
@@ -325,7 +318,6 @@ oss_sign_query(OssText *out, const OssToSign *what,
 	return finish_signature(out, start, ok);
 }
 
-/* Append the canonical request of the header form. */
 bool
 oss_canonical_request(OssText *out, const OssToSign *what)
 {
@@ -339,7 +331,6 @@ oss_canonical_request(OssText *out, const OssToSign *what)
 	return finish_signature(out, start, ok);
 }
 
-/* Append the canonical request of the URL form. */
 bool
 oss_canonical_query_request(OssText *out, const OssToSign *what,
 							const OssCredentials *who, long expires)
@@ -354,7 +345,6 @@ oss_canonical_query_request(OssText *out, const OssToSign *what,
 	return finish_signature(out, start, ok);
 }
 
-/* Append name=value pairs escaped and joined with '&'. */
 void
 oss_query_string(OssText *out, const OssField *query, size_t nquery)
 {
@@ -372,19 +362,17 @@ oss_query_string(OssText *out, const OssField *query, size_t nquery)
 	}
 }
 
-/* Overwrite a cached key. */
 void
 oss_signing_key_wipe(OssSigningKey *cache)
 {
 	static const unsigned char nobody[HASH_LEN];
 
 	OPENSSL_cleanse(cache, sizeof(*cache));
-	/* libcrypto too remembers the key that it was last given */
+	/* libcrypto keeps a copy of the last key used */
 	if (crypto.ready)
 		(void) EVP_MAC_init(crypto.mac, nobody, HASH_LEN, NULL);
 }
 
-/* Write the UTC timestamp of a Unix time. */
 void
 oss_timestamp(time_t when, char out[OSS_TIMESTAMP_LEN + 1])
 {

@@ -2,7 +2,7 @@
  * signature_v4.h
  *	  OSS Signature Version 4, in the request header and in the URL.
  *
- * Ground floor: no PostgreSQL, no curl; libcrypto does the hashing.  Rules:
+ * Ground floor: no PostgreSQL, no curl; libcrypto computes hashes.  Rules:
  * README.md 1 and 2; vectors: test/unit/v4-vectors.json.
  *-------------------------------------------------------------------------
  */
@@ -17,14 +17,15 @@
 #define OSS_SIGNATURE_LEN	64	/* lower-case hex */
 #define OSS_EXPIRES_MAX		604800	/* seconds, seven days */
 
-/* A header or a query parameter, raw (not escaped); value NULL is empty. */
+/*
+ * A header or query parameter, not escaped; a NULL value means an empty one.
+ */
 typedef struct OssField
 {
 	const char *name;
 	const char *value;
 } OssField;
 
-/* Make a field. */
 static inline OssField
 oss_field(const char *name, const char *value)
 {
@@ -33,7 +34,7 @@ oss_field(const char *name, const char *value)
 	return made;
 }
 
-/* The key to sign with; token is NULL without one. */
+/* An access key; token is NULL if it has no security token. */
 typedef struct OssCredentials
 {
 	const char *key_id;
@@ -42,11 +43,11 @@ typedef struct OssCredentials
 } OssCredentials;
 
 /*
- * What is signed.  bucket NULL is a service request, key NULL a bucket
- * request.  headers are those that will be sent; query everything that will
- * stand behind '?', without the x-oss-* parameters that the URL form adds.
- * additional lists header names to sign besides the obligatory ones; names
- * that are absent or signed anyway are ignored (README.md 1.6).
+ * The request to sign.  bucket is NULL for a service request, key for a
+ * bucket request.  headers are all headers that will be sent, query the
+ * parameters of the URL without the x-oss-* parameters that oss_sign_query()
+ * adds.  additional lists the names of headers to sign besides the mandatory
+ * ones; absent headers and those signed anyway are ignored (README.md 1.6).
  */
 typedef struct OssToSign
 {
@@ -65,52 +66,56 @@ typedef struct OssToSign
 } OssToSign;
 
 /*
- * The derived signing key of (key id, secret, day, region, product), kept
- * from one request to the next.  Start from {0}; valid says whether it holds
- * one; wipe it with oss_signing_key_wipe() when the credentials go.
+ * Cache of a signing key, derived from key id, secret, day, region and
+ * product.  Initialize with {0}; release with oss_signing_key_wipe().
  */
 typedef struct OssSigningKey
 {
 	bool		valid;
-	unsigned char owner[32];	/* SHA-256 over the five inputs */
+	unsigned char owner[32];	/* SHA-256 of the five inputs */
 	unsigned char key[32];
 } OssSigningKey;
 
-/* Write the UTC timestamp of a Unix time. */
+/*
+ * Write a Unix time as a UTC timestamp; a year of more than four digits gives
+ * 19700101T000000Z.
+ */
 extern void oss_timestamp(time_t when, char out[OSS_TIMESTAMP_LEN + 1]);
 
 /*
- * Append the value of the Authorization header.  The caller has put
- * x-oss-date, x-oss-content-sha256 (UNSIGNED-PAYLOAD) and, with a token,
- * x-oss-security-token into headers and sends them.  cache may be NULL.
- * Returns false when libcrypto or memory fails; out then holds nothing new.
+ * Append the value of the Authorization header.  headers must include
+ * x-oss-date, x-oss-content-sha256 (UNSIGNED-PAYLOAD) and, if the key has a
+ * token, x-oss-security-token.  cache may be NULL.  Returns false, without
+ * appending anything, when libcrypto fails or memory runs out.
  */
 extern bool oss_sign_header(OssText *out, const OssToSign *what,
 							const OssCredentials *who, OssSigningKey *cache);
 
 /*
- * Append the complete query string of a presigned URL (without '?'), the
- * caller's parameters and the signature included.  expires is in seconds, 1
- * to OSS_EXPIRES_MAX; out of range is refused.  Returns false on refusal or
- * when libcrypto or memory fails; out then holds nothing new.
+ * Append the complete query string of a presigned URL (without '?'): the
+ * caller's parameters, those of the signature, and the signature.  The URL
+ * expires "expires" seconds after the timestamp, 1 to OSS_EXPIRES_MAX.  cache
+ * may be NULL.  Returns false, without appending anything, when expires is
+ * out of range, libcrypto fails or memory runs out.
  */
 extern bool oss_sign_query(OssText *out, const OssToSign *what,
 						   const OssCredentials *who, long expires,
 						   OssSigningKey *cache);
 
 /*
- * Append name=value pairs escaped and joined with '&': the query of a URL
- * whose signature is in a header.
+ * Append name=value pairs, escaped and joined with '&': the query string of a
+ * request that is signed in its header.  An empty value leaves out "=".
  */
 extern void oss_query_string(OssText *out, const OssField *query,
 							 size_t nquery);
 
-/* Overwrite a cached key. */
+/* Overwrite a cached key, also libcrypto's copy of the last key used. */
 extern void oss_signing_key_wipe(OssSigningKey *cache);
 
 /*
- * Append the canonical request of the header form or of the URL form, for
- * tests and fuzzers.
+ * For tests and fuzzers: append the canonical request of the header form or
+ * of the URL form.  Return false, without appending anything, when memory
+ * runs out.
  */
 extern bool oss_canonical_request(OssText *out, const OssToSign *what);
 extern bool oss_canonical_query_request(OssText *out, const OssToSign *what,

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * text.c
- *	  A growable byte string for code that knows no memory contexts.
+ *	  A growable byte string for code without memory contexts.
  *
- * Texts may hold tokens and signatures, so memory is overwritten before it
- * goes back to malloc, when a text grows too.
+ * Texts may hold tokens and signatures, so memory is overwritten before it is
+ * freed, also when a text grows.
  *-------------------------------------------------------------------------
  */
 #include "protocol/text.h"
@@ -16,7 +16,6 @@
 
 #define TEXT_MIN_CAP	256
 
-/* Move the contents to a block of cap bytes. */
 static bool
 text_move(OssText *text, size_t cap)
 {
@@ -35,7 +34,6 @@ text_move(OssText *text, size_t cap)
 	return true;
 }
 
-/* Make room for n more bytes and the final NUL. */
 bool
 oss_text_reserve(OssText *text, size_t n)
 {
@@ -52,7 +50,6 @@ oss_text_reserve(OssText *text, size_t n)
 	return !text->failed;
 }
 
-/* Append n bytes. */
 void
 oss_text_add(OssText *text, const char *bytes, size_t n)
 {
@@ -64,14 +61,12 @@ oss_text_add(OssText *text, const char *bytes, size_t n)
 	text->data[text->len] = '\0';
 }
 
-/* Append a NUL-terminated string. */
 void
 oss_text_adds(OssText *text, const char *s)
 {
 	oss_text_add(text, s, strlen(s));
 }
 
-/* Drop what was appended after the first len bytes, overwriting it. */
 void
 oss_text_truncate(OssText *text, size_t len)
 {
@@ -81,7 +76,6 @@ oss_text_truncate(OssText *text, size_t len)
 	text->len = len;
 }
 
-/* Forget the contents, keep the memory. */
 void
 oss_text_reset(OssText *text)
 {
@@ -91,7 +85,6 @@ oss_text_reset(OssText *text)
 		text->data[0] = '\0';
 }
 
-/* Overwrite the contents, keep the memory. */
 void
 oss_text_wipe(OssText *text)
 {
@@ -100,7 +93,6 @@ oss_text_wipe(OssText *text)
 	oss_text_reset(text);
 }
 
-/* Give the memory back, wiping it first. */
 void
 oss_text_free(OssText *text)
 {

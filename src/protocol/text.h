@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * text.h
- *	  A growable byte string for code that knows no memory contexts.
+ *	  A growable byte string for code without memory contexts.
  *
  * Ground floor: no PostgreSQL, no curl.
  *-------------------------------------------------------------------------
@@ -12,9 +12,9 @@
 #include <stddef.h>
 
 /*
- * Invariants: data is NULL or malloc'd with cap > len bytes and data[len] is
- * always '\0'; once failed (out of memory) is set, every append is a no-op,
- * so a caller checks it once at the end.  Start from {0}.
+ * Initialize with {0}.  data is NULL or a malloc'd block of cap > len bytes
+ * with data[len] == '\0'.  When memory runs out, failed is set and every
+ * later append is a no-op, so that callers check it once, at the end.
  */
 typedef struct OssText
 {
@@ -25,27 +25,25 @@ typedef struct OssText
 } OssText;
 
 /*
- * Make room for n more bytes and the final NUL, so that the caller may write
- * at data + len.  Returns false, having set failed, when there is none.
+ * Make room for n more bytes and the terminating NUL, so that the caller may
+ * write at data + len.  Returns false, having set failed, when out of memory.
  */
 extern bool oss_text_reserve(OssText *text, size_t n);
 
-/* Append n bytes. */
 extern void oss_text_add(OssText *text, const char *bytes, size_t n);
 
-/* Append a NUL-terminated string. */
 extern void oss_text_adds(OssText *text, const char *s);
 
-/* Drop what was appended after the first len bytes, overwriting it. */
+/* Cut to len bytes, overwriting the rest; no-op if shorter already. */
 extern void oss_text_truncate(OssText *text, size_t len);
 
-/* Forget the contents, keep the memory; also clears failed. */
+/* Empty the text and clear failed, keeping the memory. */
 extern void oss_text_reset(OssText *text);
 
-/* Overwrite the contents (they held a secret), keep the memory. */
+/* The same, overwriting the contents, which may hold a secret. */
 extern void oss_text_wipe(OssText *text);
 
-/* Give the memory back, wiping it first. */
+/* Wipe the text and free its memory. */
 extern void oss_text_free(OssText *text);
 
 #endif							/* OSS_TEXT_H */

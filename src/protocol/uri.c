@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  * uri.c
- *	  Names and addresses as OSS spells them: escaping, endpoints, buckets,
- *	  keys, regions.
+ *	  URLs of objects: escaping, and the rules for names of buckets, keys,
+ *	  regions, versions and endpoints.
  *
- * Characters are compared by their ASCII codes, never by the locale's idea of
- * letters and digits.
+ * Characters are compared by their ASCII codes, independent of the locale.
  *-------------------------------------------------------------------------
  */
 #include "protocol/uri.h"
@@ -25,21 +24,18 @@
 
 /* ---------- characters ---------- */
 
-/* Is this a decimal digit? */
 static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-/* Is this a lower-case letter, a digit or a hyphen? */
 static bool
 is_name_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-';
 }
 
-/* Does a byte stay as it is when a URI is escaped? */
 static bool
 is_unreserved(unsigned char c)
 {
@@ -48,7 +44,7 @@ is_unreserved(unsigned char c)
 		c == '~';
 }
 
-/* Does a name consist of n of [a-z0-9-], with no hyphen at either end? */
+/* Is this name of n bytes from [a-z0-9-], with no hyphen at either end? */
 static bool
 is_name(const char *name, size_t n)
 {
@@ -60,7 +56,6 @@ is_name(const char *name, size_t n)
 	return n > 0 && name[0] != '-' && name[n - 1] != '-';
 }
 
-/* Append n bytes percent-escaped. */
 void
 oss_escape(OssText *out, const char *bytes, size_t n, bool keep_slash)
 {
@@ -94,13 +89,13 @@ oss_escape(OssText *out, const char *bytes, size_t n, bool keep_slash)
 
 /* ---------- UTF-8 ---------- */
 
-/* Return how many bytes a UTF-8 character takes by its first, 0 if none. */
+/* Return the length of a UTF-8 character from its first byte, 0 if illegal. */
 static size_t
 utf8_length(unsigned char first)
 {
 	if (first < 0x80)
 		return 1;
-	/* 0xC0 and 0xC1 could only begin an overlong form */
+	/* 0xC0 and 0xC1 begin overlong forms only */
 	if (first >= 0xC2 && first <= 0xDF)
 		return 2;
 	if (first >= 0xE0 && first <= 0xEF)
@@ -110,7 +105,6 @@ utf8_length(unsigned char first)
 	return 0;
 }
 
-/* Is the second byte one that may follow the first? */
 static bool
 utf8_second_ok(unsigned char first, unsigned char second)
 {
@@ -129,7 +123,6 @@ utf8_second_ok(unsigned char first, unsigned char second)
 	}
 }
 
-/* Are these bytes valid UTF-8? */
 static bool
 is_utf8(const char *bytes, size_t len)
 {
@@ -156,7 +149,6 @@ is_utf8(const char *bytes, size_t len)
 
 /* ---------- names (4.4) ---------- */
 
-/* Return what is wrong with a bucket's name. */
 const char *
 oss_bucket_problem(const char *bucket)
 {
@@ -170,7 +162,6 @@ oss_bucket_problem(const char *bucket)
 	return NULL;
 }
 
-/* Return what is wrong with an object's key of len bytes. */
 const char *
 oss_key_problem(const char *key, size_t len)
 {
@@ -187,7 +178,6 @@ oss_key_problem(const char *key, size_t len)
 	return NULL;
 }
 
-/* Return what is wrong with a region's id. */
 const char *
 oss_region_problem(const char *region)
 {
@@ -205,7 +195,6 @@ oss_region_problem(const char *region)
 	return NULL;
 }
 
-/* Return what is wrong with a version id. */
 const char *
 oss_version_id_problem(const char *version_id)
 {
@@ -223,7 +212,10 @@ oss_version_id_problem(const char *version_id)
 
 /* ---------- endpoints ---------- */
 
-/* Write a name of len bytes in lower case; false if it is too long. */
+/*
+ * Set the endpoint's host to a name of len bytes in lower case.  Returns
+ * false if it is too long.
+ */
 static bool
 lower_host(const char *name, size_t len, OssEndpoint *endpoint)
 {
@@ -240,8 +232,8 @@ lower_host(const char *name, size_t len, OssEndpoint *endpoint)
 }
 
 /*
- * Would a resolver read a host's last label as a number?  Then the whole host
- * is an address in one of inet_aton's spellings, not a name.
+ * Would a resolver read a host's last label as a number?  Then it takes the
+ * whole host for an address in one of inet_aton()'s spellings.
  */
 static bool
 ends_in_number(const char *host)
@@ -254,7 +246,6 @@ ends_in_number(const char *host)
 	return label[0] != '\0' && label[strspn(label, "0123456789")] == '\0';
 }
 
-/* Does a host name consist of legal labels? */
 static bool
 is_host_name(const char *host)
 {
@@ -270,7 +261,7 @@ is_host_name(const char *host)
 	}
 }
 
-/* Is this name localhost or below it (RFC 6761)? */
+/* Is this name localhost or one below it (RFC 6761)? */
 static bool
 is_localhost(const char *host)
 {
@@ -283,7 +274,7 @@ is_localhost(const char *host)
 	return len == n || host[len - n - 1] == '.';
 }
 
-/* Note whether the endpoint's host is a literal address, and which. */
+/* Set is_ip and is_loopback from the endpoint's host. */
 static void
 note_literal(OssEndpoint *endpoint)
 {
@@ -302,8 +293,9 @@ note_literal(OssEndpoint *endpoint)
 }
 
 /*
- * Read the host; returns what is wrong with it.  The dot that ends an absolute
- * name is left out: no certificate has it, nor does the Host that is signed for.
+ * Parse the host.  Returns what is wrong with it, or NULL.  The dot that ends
+ * an absolute name is removed: no certificate has it, nor does the Host
+ * header.
  */
 static const char *
 parse_host(const char *text, size_t len, bool bracketed,
@@ -328,7 +320,7 @@ parse_host(const char *text, size_t len, bool bracketed,
 	return NULL;
 }
 
-/* Read a port of len digits; returns what is wrong with it. */
+/* Parse a port of len digits.  Returns what is wrong with it, or NULL. */
 static const char *
 parse_port(const char *text, size_t len, int *port)
 {
@@ -349,7 +341,9 @@ parse_port(const char *text, size_t len, int *port)
 	return NULL;
 }
 
-/* Read "host[:port]" of len bytes; returns what is wrong with it. */
+/*
+ * Parse "host[:port]" of len bytes.  Returns what is wrong with it, or NULL.
+ */
 static const char *
 parse_authority(const char *text, size_t len, OssEndpoint *endpoint)
 {
@@ -386,7 +380,10 @@ parse_authority(const char *text, size_t len, OssEndpoint *endpoint)
 	return parse_port(after + 1, end - after - 1, &endpoint->port);
 }
 
-/* Read the scheme and move *text behind it; returns what is wrong. */
+/*
+ * Parse the scheme and move *text past it.  Returns what is wrong with it, or
+ * NULL.
+ */
 static const char *
 parse_scheme(const char **text, OssEndpoint *endpoint)
 {
@@ -401,7 +398,7 @@ parse_scheme(const char **text, OssEndpoint *endpoint)
 	{
 		char		scheme[6] = {0};
 
-		/* the letters' lower case is their code with this bit set */
+		/* this bit makes an ASCII letter lower case */
 		for (size_t i = 0; i < len; i++)
 			scheme[i] = (*text)[i] | 0x20;
 		endpoint->https = strcmp(scheme, "https") == 0;
@@ -414,7 +411,6 @@ parse_scheme(const char **text, OssEndpoint *endpoint)
 	return "an endpoint's scheme is https or http";
 }
 
-/* Parse "[scheme://]host[:port][/]"; returns what is wrong with it. */
 const char *
 oss_endpoint_parse(const char *text, OssEndpoint *endpoint)
 {
@@ -441,7 +437,6 @@ oss_endpoint_parse(const char *text, OssEndpoint *endpoint)
 	return NULL;
 }
 
-/* Set *endpoint to the public one of a region. */
 void
 oss_endpoint_of_region(const char *region, OssEndpoint *endpoint)
 {
@@ -453,7 +448,7 @@ oss_endpoint_of_region(const char *region, OssEndpoint *endpoint)
 			 region);
 }
 
-/* Does a label begin as the id of a region does, such as cn-hangzhou? */
+/* Does a host label begin like a region's id, such as cn-hangzhou? */
 static bool
 begins_like_region(const char *label)
 {
@@ -461,7 +456,6 @@ begins_like_region(const char *label)
 		label[1] >= 'a' && label[1] <= 'z' && label[2] == '-';
 }
 
-/* Is a label, or what begins with it, the last one of an endpoint of OSS? */
 bool
 oss_is_endpoint_label(const char *label)
 {
@@ -470,7 +464,7 @@ oss_is_endpoint_label(const char *label)
 		 strncmp(label + 4, "accelerate", 10) == 0);
 }
 
-/* Return where the label before end begins in a host. */
+/* Return the start of the host label that ends before end. */
 static const char *
 label_before(const char *host, const char *end)
 {
@@ -479,7 +473,6 @@ label_before(const char *host, const char *end)
 	return end;
 }
 
-/* Return where OSS's own endpoint begins in a host, behind a bucket, or NULL. */
 const char *
 oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
 {
@@ -494,7 +487,7 @@ oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
 	own = label_before(host, end - sizeof(domain) + 1);
 	if (strncmp(own, "oss.", 4) == 0 && own > host)
 	{
-		/* dual-stack endpoints are cn-hangzhou.oss.aliyuncs.com */
+		/* dual-stack endpoints look like cn-hangzhou.oss.aliyuncs.com */
 		const char *region = label_before(host, own - 1);
 
 		if (begins_like_region(region))
@@ -507,7 +500,6 @@ oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
 
 /* ---------- URLs (1.8) ---------- */
 
-/* Append host and port as they stand in a URL. */
 static void
 add_host(OssText *out, const OssEndpoint *endpoint)
 {
@@ -525,7 +517,6 @@ add_host(OssText *out, const OssEndpoint *endpoint)
 	oss_text_adds(out, port);
 }
 
-/* Append the URL of an object without its query. */
 void
 oss_object_url(OssText *out, const OssEndpoint *endpoint,
 			   OssAddressing addressing, const char *bucket, const char *key)
