@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * access.c
- *	  What is known of a role's access to a bucket, from its answers.
+ *	  A role's access to a bucket, as far as responses tell.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -10,37 +10,36 @@
 #include "common/hashfn.h"
 #include "utils/hsearch.h"
 
-/* Refusals in a row after which all of a bucket is taken for refused. */
+/* Denials in a row after which the whole bucket counts as denied. */
 #define DENIED_LIMIT		20
 
 /*
- * The same where the bucket has lately given labels, but for keys of other
- * directories than those refused now: that is what a policy for a prefix does.
+ * The same if the bucket returned labels lately for directories other than
+ * those denied now, as happens with a policy for a prefix.
  */
 #define DENIED_ELSEWHERE_LIMIT	200
 
-/* Requests in flight and refusals in a row, until a bucket gave labels. */
+/* Limit on requests in flight plus denials in a row, until labels come. */
 #define PROBATION_LIMIT		32
 
-/* A bucket that answers nothing for so long does not refuse. */
+/* A bucket that returns nothing for this time does not deny access. */
 #define PROBATION_US		INT64CONST(3000000)
 
-/* For how long labels prove that the bucket can be read. */
+/* How long labels prove that the bucket can be read. */
 #define PROOF_US			INT64CONST(600000000)
 
-/* When to ask again where there were labels before: at first, and at last. */
+/* Delay before trying again where labels came before: first and longest. */
 #define ASK_AGAIN_FIRST_S	30
 #define ASK_AGAIN_LAST_S	600
 
-/* Directories remembered. */
 #define DIRECTORIES			8
 
-/* Buckets of a server beyond which those not in use are forgotten. */
+/* Above this number of buckets per server, unused ones are forgotten. */
 #define MANY_BUCKETS		256
 
 /*
- * A bucket.  denied counts refusals in a row that nothing explains but the
- * whole bucket's being refused, elsewhere all of them.
+ * A bucket.  elsewhere counts denials in a row; denied counts those of them
+ * that a policy for a prefix does not explain.
  */
 struct OssAccess
 {
@@ -52,11 +51,12 @@ struct OssAccess
 	int64		proof_until;	/* 0: it has given no labels */
 	int			denied;
 	int			elsewhere;
-	uint32		directories[DIRECTORIES];	/* hashes of those with labels */
-	int			ndirectories;	/* ever remembered */
-	uint32		denials[DIRECTORIES];	/* of those that were refused */
+	uint32		directories[DIRECTORIES];	/* hashes of those that returned
+											 * labels */
+	int			ndirectories;	/* ever remembered; the array is a ring */
+	uint32		denials[DIRECTORIES];	/* hashes of those that were denied */
 	int			ndenials;
-	int			trials;			/* requests in flight of these */
+	int			trials;			/* requests in flight for these */
 	int			ask_again_s;	/* see oss_access_ask_again() */
 	uint32		refused_directory;
 	const void *refused_by;
@@ -65,14 +65,12 @@ struct OssAccess
 	char		code[128];
 };
 
-/* Has the bucket given labels lately? */
 static bool
 is_proven(const OssAccess *access, int64 now)
 {
 	return access->proof_until > now;
 }
 
-/* Return the hash of a key's directory. */
 static uint32
 directory_of(const char *key)
 {
@@ -82,7 +80,6 @@ directory_of(const char *key)
 					  slash == NULL ? 0 : (int) (slash - key));
 }
 
-/* Is a directory among the last so many that were remembered? */
 static bool
 is_remembered(const uint32 *directories, int n, uint32 directory)
 {
@@ -94,21 +91,20 @@ is_remembered(const uint32 *directories, int n, uint32 directory)
 	return false;
 }
 
-/* Has this directory given labels lately? */
+/* Did this directory return labels since the last forget_proof()? */
 static bool
 knows_directory(const OssAccess *access, uint32 directory)
 {
 	return is_remembered(access->directories, access->ndirectories, directory);
 }
 
-/* Was this directory refused, and has it given no labels since? */
+/* Was this directory denied, without labels since? */
 static bool
 is_denied(const OssAccess *access, uint32 directory)
 {
 	return is_remembered(access->denials, access->ndenials, directory);
 }
 
-/* Remember that a directory was refused, or forget it. */
 static void
 remember_denial(OssAccess *access, uint32 directory)
 {
@@ -131,7 +127,6 @@ forget_denial(OssAccess *access, uint32 directory)
 	}
 }
 
-/* Forget that the bucket has given labels. */
 static void
 forget_proof(OssAccess *access)
 {
@@ -142,7 +137,7 @@ forget_proof(OssAccess *access)
 	access->elsewhere = 0;
 }
 
-/* Forget the buckets that nothing is asked of. */
+/* Forget buckets without requests. */
 static void
 forget_idle(HTAB *table)
 {
@@ -157,7 +152,6 @@ forget_idle(HTAB *table)
 	}
 }
 
-/* Make a server's table of buckets. */
 static HTAB *
 make_access_table(MemoryContext context)
 {
@@ -170,7 +164,6 @@ make_access_table(MemoryContext context)
 					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
-/* Find what is known of a bucket. */
 OssAccess *
 oss_access_join(OssServer *server, const char *bucket)
 {
@@ -192,7 +185,6 @@ oss_access_join(OssServer *server, const char *bucket)
 	return access;
 }
 
-/* Undo oss_access_join(). */
 void
 oss_access_leave(OssAccess *access)
 {
@@ -200,7 +192,6 @@ oss_access_leave(OssAccess *access)
 	access->users--;
 }
 
-/* For how many ms must a request wait? */
 long
 oss_access_wait(OssAccess *access, const char *key, int64 now)
 {
@@ -217,7 +208,6 @@ oss_access_wait(OssAccess *access, const char *key, int64 now)
 	return (long) ((end - now + 999) / 1000);
 }
 
-/* Count a request that starts. */
 bool
 oss_access_start(OssAccess *access, const char *key, int64 now)
 {
@@ -231,7 +221,6 @@ oss_access_start(OssAccess *access, const char *key, int64 now)
 	return trial;
 }
 
-/* Count a request that ends. */
 void
 oss_access_end(OssAccess *access, bool trial)
 {
@@ -241,7 +230,7 @@ oss_access_end(OssAccess *access, bool trial)
 		access->trials--;
 }
 
-/* Note that an object could be read and looked at. */
+/* Note that an object could be read. */
 static void
 note_readable(OssAccess *access, const char *key)
 {
@@ -255,7 +244,6 @@ note_readable(OssAccess *access, const char *key)
 		access->directories[access->ndirectories++ % DIRECTORIES] = directory;
 }
 
-/* Note labels of a key. */
 void
 oss_access_labels(OssAccess *access, const char *key)
 {
@@ -263,7 +251,7 @@ oss_access_labels(OssAccess *access, const char *key)
 	note_readable(access, key);
 }
 
-/* Note a refusal; returns whether the whole bucket is taken for refused. */
+/* Note a denial.  Returns whether the whole bucket counts as denied. */
 static bool
 note_denial(OssAccess *access, const char *key)
 {
@@ -276,7 +264,7 @@ note_denial(OssAccess *access, const char *key)
 		access->elsewhere >= DENIED_ELSEWHERE_LIMIT;
 }
 
-/* Has another bucket of the same server and role given labels lately? */
+/* Has another bucket of the same server and role returned labels lately? */
 static bool
 another_is_proven(const OssAccess *access)
 {
@@ -292,9 +280,9 @@ another_is_proven(const OssAccess *access)
 }
 
 /*
- * Decide whether a failure concerns the requester's account or the bucket
- * owner's.  One bucket does not tell; when a second bucket fails in the same
- * way, and none gives labels, it is the requester's.
+ * Decide whether a failure concerns the account of the requester or of the
+ * bucket's owner.  It is the requester's if a second bucket fails likewise
+ * and no bucket returns labels.
  */
 static OssScope
 blame_account(OssAccess *access)
@@ -309,11 +297,11 @@ blame_account(OssAccess *access)
 	return second ? OSS_SCOPE_REQUESTER : OSS_SCOPE_ACCESS;
 }
 
-/* Return what a denial comes to. */
+/* Return the scope of a denial. */
 static OssScope
 judge_denial(OssAccess *access, const char *key)
 {
-	/* those that were in flight with the last straw say no more than it */
+	/* this request was in flight when the whole bucket was found denied */
 	if (access->refused != NULL)
 		return OSS_SCOPE_ACCESS;
 	if (!note_denial(access, key))
@@ -321,7 +309,6 @@ judge_denial(OssAccess *access, const char *key)
 	return OSS_SCOPE_ACCESS;
 }
 
-/* Decide when to ask again. */
 static void
 choose_ask_again(OssAccess *access, uint32 directory)
 {
@@ -331,7 +318,7 @@ choose_ask_again(OssAccess *access, uint32 directory)
 		access->ask_again_s = Min(access->ask_again_s * 2, ASK_AGAIN_LAST_S);
 }
 
-/* Refuse what else is asked of the bucket. */
+/* Refuse all further requests for the bucket. */
 static void
 refuse_all(OssAccess *access, const char *key, const OssFailureRule *rule,
 		   OssScope scope, const char *code, const void *by)
@@ -353,9 +340,9 @@ refuse_all(OssAccess *access, const char *key, const OssFailureRule *rule,
 }
 
 /*
- * Return whether a failure proves that the role may read the object.  The
- * service checks rights before it reports a missing or archived object or a
- * file that is no image.  Unknown codes and proxies' responses prove nothing.
+ * Does this failure prove that the role may read the object?  The service
+ * checks rights before it reports a missing or archived object or a file that
+ * is no image.  Unknown codes and responses of proxies prove nothing.
  */
 static bool
 proves_access(const OssFailureRule *rule, const char *code)
@@ -368,7 +355,6 @@ proves_access(const OssFailureRule *rule, const char *code)
 		 rule->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
 }
 
-/* Note a failed request and return its scope. */
 OssScope
 oss_access_failure(OssAccess *access, const char *key,
 				   const OssFailureRule *rule, const char *code,
@@ -388,7 +374,6 @@ oss_access_failure(OssAccess *access, const char *key,
 	return scope;
 }
 
-/* Refuse nothing any more. */
 void
 oss_access_forgive(OssAccess *access, const void *by, bool queued)
 {
@@ -403,14 +388,12 @@ oss_access_forgive(OssAccess *access, const void *by, bool queued)
 	access->refused = NULL;
 }
 
-/* Return in how many seconds to ask again. */
 int
 oss_access_ask_again(const OssAccess *access)
 {
 	return access->ask_again_s;
 }
 
-/* Return the rule by which everything is refused, or NULL. */
 const OssFailureRule *
 oss_access_refused(const OssAccess *access, OssScope *scope)
 {
@@ -418,7 +401,6 @@ oss_access_refused(const OssAccess *access, OssScope *scope)
 	return access->refused;
 }
 
-/* Say why a denial is one of the whole bucket. */
 char *
 oss_access_reason(const OssAccess *access)
 {
@@ -426,7 +408,6 @@ oss_access_reason(const OssAccess *access)
 					DENIED_LIMIT, access->bucket);
 }
 
-/* Make the failure of a request that was not sent. */
 OssFailure *
 oss_access_refusal(const OssAccess *access, const OssFailureRule *rule,
 				   const char *what)

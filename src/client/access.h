@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  * access.h
- *	  What is known of a role's access to a bucket, from its answers.
+ *	  A role's access to a bucket, as far as responses tell.
  *
- * Middle floor.  One refusal says little: a policy may be for a prefix.  Many
- * in a row, and nothing else, are an error in the set-up.  Until a bucket has
- * given labels, and while refusals are being counted, few requests are in
- * flight, so that few are paid for to find out.  State of this process.
+ * Middle floor.  A single denial may come from a policy for a prefix; many in
+ * a row, without a success, mean that the set-up is wrong.  Until a bucket has
+ * returned labels, and while denials are being counted, few requests are in
+ * flight, so that few are paid for to find out.  The state is that of this
+ * process.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_ACCESS_H
@@ -17,33 +18,38 @@
 typedef struct OssAccess OssAccess;
 
 /*
- * Find what is known of the server's role and a bucket; it stays until
+ * Return the state of the server's role at a bucket, which is valid until
  * oss_access_leave().  Errors: 53200.
  */
 extern OssAccess *oss_access_join(OssServer *server, const char *bucket);
 extern void oss_access_leave(OssAccess *access);
 
 /*
- * Return 0 when a request may start at that time, of oss_http_now(), else for how
- * many ms to wait unless one ends.
+ * Return 0 if a request for this key may start at the time now (of
+ * oss_http_now()), else how many ms to wait; the end of a request may end the
+ * wait earlier.
  */
 extern long oss_access_wait(OssAccess *access, const char *key, int64 now);
 
 /*
- * Count a request that starts, returning whether it is to find out if a
- * directory is still refused, or one that ends.
+ * Count a request as in flight until oss_access_end().  Returns whether it is
+ * a trial: it probes a directory that was denied; pass that to
+ * oss_access_end().
  */
 extern bool oss_access_start(OssAccess *access, const char *key, int64 now);
 extern void oss_access_end(OssAccess *access, bool trial);
 
-/* Note labels of a key, in UTF-8. */
+/* Note that the request for a key (UTF-8) returned labels. */
 extern void oss_access_labels(OssAccess *access, const char *key);
 
 /*
- * Note a failed request, with the service's Code, and return its scope.  When
- * that is ACCESS, BUCKET or REQUESTER, what else is asked of the bucket is
- * refused until oss_access_forgive() is called with the same by.  Who has a queue
- * goes on with one request at a time then, and the next refusal counts at once.
+ * Note a failed request, with the service's Code ("" without one), and return
+ * its scope, never DENIAL or ACCOUNT.  If that is ACCESS, BUCKET or
+ * REQUESTER, all requests for the bucket are refused until
+ * oss_access_forgive() is called with the same by (any pointer that
+ * identifies the caller).  With queued, when the reason was a denial,
+ * requests then start one at a time, and the next denial refuses the bucket
+ * again.
  */
 extern OssScope oss_access_failure(OssAccess *access, const char *key,
 								   const OssFailureRule *rule,
@@ -51,22 +57,29 @@ extern OssScope oss_access_failure(OssAccess *access, const char *key,
 extern void oss_access_forgive(OssAccess *access, const void *by, bool queued);
 
 /*
- * Return in how many seconds to ask again after the last denial of all: soon
- * where there were labels before, each time later; 0: nothing tells.
+ * Return after how many seconds to try again after the last denial of the
+ * whole bucket: soon if the directory returned labels before, each time
+ * later; 0 if it is unknown.
  */
 extern int	oss_access_ask_again(const OssAccess *access);
 
 /*
- * Return the rule by which everything asked of the bucket is refused now, and
- * its scope, or NULL.
+ * Return the rule because of which all requests for the bucket are refused,
+ * and its scope; NULL if they are not.
  */
 extern const OssFailureRule *oss_access_refused(const OssAccess *access,
 												OssScope *scope);
 
-/* Say, in CurrentMemoryContext, why a denial is one of the whole bucket. */
+/*
+ * Return, palloc'd, a sentence that says why a denial is taken for one of the
+ * whole bucket.
+ */
 extern char *oss_access_reason(const OssAccess *access);
 
-/* Make the failure of a request that was refused so, without being sent. */
+/*
+ * Return, palloc'd, the failure of a request that was refused without being
+ * sent; what names the request, as for oss_failure_describe().
+ */
 extern OssFailure *oss_access_refusal(const OssAccess *access,
 									  const OssFailureRule *rule,
 									  const char *what);

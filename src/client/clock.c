@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  * clock.c
- *	  By how much this machine's clock differs from that of a server's service.
+ *	  The clock offset between this machine and the service of a server.
  *
- * Only servers are in the table whose service has refused a request for its
- * time, or whose clock check_server() has looked at, so that it is empty on a
- * machine whose clock is right.  It is read for each request: without a lock.
- * An entry's server never changes but when the table is full, and then the
- * worst that may come of it is a request that is refused and sent again.
+ * The table holds only servers whose service refused a request because of its
+ * time, or that check_server() has checked, so it is empty on a machine whose
+ * clock is right.  It is read for every request, and without a lock: an entry
+ * changes its server only when the table is full, and a wrong offset costs at
+ * most a request that is refused and sent again.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,8 +20,8 @@
 
 typedef struct ClockEntry
 {
-	pg_atomic_uint64 server;	/* database and server, 0: free, and so are
-								 * all that follow */
+	pg_atomic_uint64 server;	/* database and server; 0: free, as are all
+								 * later entries */
 	pg_atomic_uint64 offset_ms;
 } ClockEntry;
 
@@ -32,7 +32,6 @@ typedef struct ClockTable
 
 static ClockTable *table = NULL;
 
-/* Make a table empty. */
 static void
 init_table(ClockTable *new_table)
 {
@@ -43,14 +42,12 @@ init_table(ClockTable *new_table)
 	}
 }
 
-/* Return the bytes of shared memory. */
 Size
 oss_clock_shared_size(void)
 {
 	return MAXALIGN(sizeof(ClockTable));
 }
 
-/* Attach to the shared table. */
 void
 oss_clock_shared_start(void)
 {
@@ -61,7 +58,7 @@ oss_clock_shared_start(void)
 		init_table(table);
 }
 
-/* Return the table, which is this process's own without shared memory. */
+/* Return the shared table, or this process's own if there is none. */
 static ClockTable *
 the_table(void)
 {
@@ -75,14 +72,13 @@ the_table(void)
 	return table;
 }
 
-/* Name a server of this database. */
+/* Return the table's key of a server of this database. */
 static uint64
 server_name(Oid serverid)
 {
 	return (uint64) MyDatabaseId << 32 | serverid;
 }
 
-/* Return what to add to our clock. */
 int64
 oss_clock_offset_ms(Oid serverid)
 {
@@ -102,7 +98,6 @@ oss_clock_offset_ms(Oid serverid)
 	return 0;
 }
 
-/* Remember what to add to our clock. */
 void
 oss_clock_set_offset_ms(Oid serverid, int64 ms)
 {
@@ -114,7 +109,7 @@ oss_clock_set_offset_ms(Oid serverid, int64 ms)
 	{
 		uint64		server = 0;
 
-		/* takes a free entry, and says whose it is otherwise */
+		/* takes a free entry; else sets server to the entry's */
 		entry = &clocks->entries[i];
 		if (pg_atomic_compare_exchange_u64(&entry->server, &server, name) ||
 			server == name)

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * clock.h
- *	  By how much this machine's clock differs from that of a server's service.
+ *	  The clock offset between this machine and the service of a server.
  *
- * Middle floor.  Every process of the cluster knows what one of them has found
- * out when the library is preloaded; otherwise each process finds out by itself.
+ * Middle floor.  All processes of the cluster share the offsets if the library
+ * is preloaded; otherwise each process has its own.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CLOCK_H
@@ -11,13 +11,12 @@
 
 #include "postgres.h"
 
-/* Milliseconds to add to our clock; 0 until something else is known. */
+/* Return the milliseconds to add to the local clock; 0 until set. */
 extern int64 oss_clock_offset_ms(Oid serverid);
 
-/* Remember how many that are. */
 extern void oss_clock_set_offset_ms(Oid serverid, int64 ms);
 
-/* Bytes of shared memory, and its start; from the shared memory hooks. */
+/* For the shared memory hooks: bytes needed; attach or initialize. */
 extern Size oss_clock_shared_size(void);
 extern void oss_clock_shared_start(void);
 

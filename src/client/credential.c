@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * credential.c
- *	  Have a fresh key: from the source, its fetch or another process.
+ *	  Getting a fresh key: the cached one, a new one, or another process's.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -9,10 +9,10 @@
 #include "client/credential_provider.h"
 #include "utils/memutils.h"
 
-/* A key refused again within this time after being asked for again is bad. */
+/* A refused key that the source returns again within this time is bad. */
 #define REFUSAL_REMEMBERED		(10 * USECS_PER_SEC)
 
-/* A key is fetched anew for the sake of a longer life once in so long. */
+/* A key is renewed for a longer life at most once in this time. */
 #define WANTED_AGAIN	(60 * USECS_PER_SEC)
 
 /* by CredentialKind */
@@ -28,20 +28,19 @@ static const CredentialProvider *const providers[] = {
 StaticAssertDecl(lengthof(providers) == CREDENTIAL_KINDS,
 				 "each kind of source has a provider");
 
-/* Overwrite what is secret when the source's memory goes. */
+/* Reset callback: overwrite the secrets. */
 static void
 wipe_on_reset(void *arg)
 {
 	CredentialSource *source = arg;
 
-	/* The fetch's memory, a child, is gone already. */
+	/* fetch_context, a child, has been deleted already */
 	source->fetching = NULL;
 	oss_credential_cache_give_up(&source->identity, &source->ticket);
 	oss_credential_key_wipe(&source->key);
 	oss_credential_options_wipe(&source->options);
 }
 
-/* Make a source in a memory context of its own below the caller's. */
 static CredentialSource *
 make_source(MemoryContext parent)
 {
@@ -66,7 +65,6 @@ make_source(MemoryContext parent)
 	return source;
 }
 
-/* Make the source that a mapping's options describe. */
 CredentialSource *
 oss_credential_source_make(MemoryContext context, List *options)
 {
@@ -79,7 +77,6 @@ oss_credential_source_make(MemoryContext context, List *options)
 	return source;
 }
 
-/* Let a source share its keys. */
 void
 oss_credential_source_share(CredentialSource *source, Oid mapping,
 							const uint8 *digest, int64 read_at)
@@ -89,7 +86,6 @@ oss_credential_source_share(CredentialSource *source, Oid mapping,
 	memcpy(source->identity.digest, digest, sizeof(source->identity.digest));
 }
 
-/* Is a source that of a mapping? */
 bool
 oss_credential_source_is_of(const CredentialSource *source, Oid mapping,
 							const uint8 *digest)
@@ -98,7 +94,6 @@ oss_credential_source_is_of(const CredentialSource *source, Oid mapping,
 		memcmp(source->identity.digest, digest, CREDENTIAL_DIGEST_LEN) == 0;
 }
 
-/* Take over another source's key. */
 void
 oss_credential_source_inherit(CredentialSource *source, const CredentialSource *from)
 {
@@ -118,21 +113,20 @@ oss_credential_source_inherit(CredentialSource *source, const CredentialSource *
 	source->ticket.version = from->ticket.version;
 }
 
-/* Return the source's name. */
 const char *
 oss_credential_source_name(const CredentialSource *source)
 {
 	return oss_credential_kind_name(source->provider->kind);
 }
 
-/* Has a span passed since then, or the clock been set back before it? */
+/* Have span us passed since then, or was the clock set back? */
 static bool
 time_has_passed(TimestampTz since, int64 span, TimestampTz now)
 {
 	return now - since >= span || now < since;
 }
 
-/* Take over a key that another process has fetched. */
+/* Copy a key that another process fetched. */
 static void
 take_key(CredentialSource *source, const CredentialCached *cached)
 {
@@ -150,7 +144,7 @@ take_key(CredentialSource *source, const CredentialCached *cached)
 	source->key = key;
 }
 
-/* Does a source want a key: the first one, or a newer one? */
+/* Is a fetch due: without a usable key, or to renew it? */
 static bool
 wants_key(const CredentialSource *source, TimestampTz now)
 {
@@ -160,7 +154,7 @@ wants_key(const CredentialSource *source, TimestampTz now)
 		 time_has_passed(source->failed_at, CREDENTIAL_FAILURE_REMEMBERED, now));
 }
 
-/* Return whether a request needs the new key before it can go on. */
+/* Must requests wait for the new key? */
 static bool
 wants_now(const CredentialSource *source, TimestampTz now)
 {
@@ -168,7 +162,8 @@ wants_now(const CredentialSource *source, TimestampTz now)
 }
 
 /*
- * Fetch a key, or go on with it, unless another process does or has done so.
+ * Start or continue a fetch, unless another process fetches the key or has
+ * done so.
  */
 static void
 look_for_key(CredentialSource *source, TimestampTz now)
@@ -204,7 +199,6 @@ look_for_key(CredentialSource *source, TimestampTz now)
 		source->waiting = wants_now(source, now);
 }
 
-/* Ask for credentials. */
 CredentialState
 oss_credential_get(CredentialSource *source, OssCredentials *out,
 				   const OssFailure **failure)
@@ -216,7 +210,7 @@ oss_credential_get(CredentialSource *source, OssCredentials *out,
 	if (source->fetching != NULL || wants_key(source, now))
 		look_for_key(source, now);
 
-	/* another process's key may end too soon, too */
+	/* the key taken from another process may also expire too soon */
 	if (source->wanted_until != 0 && source->fetching == NULL &&
 		wants_key(source, now))
 		look_for_key(source, now);
@@ -240,7 +234,6 @@ oss_credential_get(CredentialSource *source, OssCredentials *out,
 	return CREDENTIAL_FAILED;
 }
 
-/* Look for a key that lives long enough. */
 void
 oss_credential_want(CredentialSource *source, TimestampTz until)
 {
@@ -261,7 +254,6 @@ oss_credential_want(CredentialSource *source, TimestampTz until)
 	source->wanted_until = until;
 }
 
-/* Is a longer-lived key on its way? */
 bool
 oss_credential_wanted(const CredentialSource *source)
 {
@@ -269,7 +261,6 @@ oss_credential_wanted(const CredentialSource *source)
 		(source->fetching != NULL || source->waiting);
 }
 
-/* Return when the key at hand ends. */
 TimestampTz
 oss_credential_ends_at(const CredentialSource *source)
 {
@@ -278,7 +269,6 @@ oss_credential_ends_at(const CredentialSource *source)
 	return source->key.expires ? source->key.expires_at : DT_NOEND;
 }
 
-/* Forget a key that the service refused. */
 bool
 oss_credential_refused(CredentialSource *source, const char *key_id)
 {
@@ -289,7 +279,7 @@ oss_credential_refused(CredentialSource *source, const char *key_id)
 	if (source->key.id == NULL || strcmp(source->key.id, key_id) != 0)
 		return true;
 
-	/* Asked again, the source has given the same key again. */
+	/* the source returned the same key again */
 	if (strcmp(source->refused_id, key_id) == 0 &&
 		!time_has_passed(source->refused_at, REFUSAL_REMEMBERED, now))
 		return false;

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  * credential.h
- *	  Where access keys come from, and the cache of those that expire.
+ *	  Sources of access keys, and the keys that are cached and renewed.
  *
  * Middle floor.  protocol/README.md 5.
  *
  * A source is made from the options of a user mapping.  oss_credential_get()
- * answers at once when it has a key that is fresh enough; otherwise a fetch
- * runs on the process's event loop and the request waits in its state machine
- * (cancel works, other requests go on).  Secrets are wiped when dropped.
+ * returns a cached key at once; if there is none, a fetch runs on the event
+ * loop while the request waits in its state machine, so that cancel works and
+ * other requests go on.  Secrets are overwritten before their memory is freed.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_H
@@ -21,7 +21,7 @@
 
 /*
  * A request that waits for credentials asks again after this time at the
- * latest: it must notice when another process that fetches them dies.
+ * latest, since the process that fetches them may die.
  */
 #define CREDENTIAL_POLL_MS	500
 
@@ -32,67 +32,72 @@ typedef struct CredentialSource CredentialSource;
 typedef enum CredentialState
 {
 	CREDENTIAL_READY,
-	CREDENTIAL_PENDING,			/* being fetched: ask again after a turn */
+	CREDENTIAL_PENDING,			/* being fetched: ask again after a turn of
+								 * the loop */
 	CREDENTIAL_FAILED
 } CredentialState;
 
 /*
- * Make the source that the options (DefElems of a user mapping, already
- * validated) describe, in context.  Its secrets are overwritten when that is
- * reset or deleted.  Errors: 22023.
+ * Make the source described by options (validated DefElems of a user
+ * mapping), in a context of its own below "context".  Resetting or deleting
+ * that overwrites the secrets.  Errors: 22023.
  */
 extern CredentialSource *oss_credential_source_make(MemoryContext context,
 													List *options);
 
 /*
- * Let a source share its keys with the processes that make the same source from
- * the same mapping.  digest is of all that the key depends on, read at the time
- * read_at by oss_clock_us(); 0 if a rollback may undo it, then nothing is
- * shared.
+ * Share the source's keys with other processes that use the same mapping with
+ * the same digest.  digest covers everything that the key depends on; read_at
+ * is the oss_clock_us() at which that was read, or 0 if a rollback may undo
+ * it, so that the keys must not be shared.
  */
 extern void oss_credential_source_share(CredentialSource *source, Oid mapping,
 										const uint8 *digest, int64 read_at);
 
-/* Is a source that of this mapping, with this digest? */
+/* Was the source made for this mapping, with this digest? */
 extern bool oss_credential_source_is_of(const CredentialSource *source, Oid mapping,
 										const uint8 *digest);
 
-/* Take over the key of another source, if it is one of the same mapping. */
+/* Copy the key of another source, if that has the same mapping and digest. */
 extern void oss_credential_source_inherit(CredentialSource *source,
 										  const CredentialSource *from);
 
 /*
- * Ask for credentials.  READY: *out points into the source and is valid until
- * the next call; PENDING: a fetch is under way, here or in another process, and
- * the caller asks again after each oss_http_turn() of CREDENTIAL_POLL_MS at most;
- * FAILED: *failure explains (valid like *out until the next
- * call; it is remembered for a second, so that a thousand requests do not
- * hammer the metadata service).  Never throws but for lack of memory.
+ * Get credentials.  READY: *out points into the source, valid until the next
+ * call.  PENDING: this or another process is fetching them; ask again after
+ * each oss_http_turn(), whose timeout is CREDENTIAL_POLL_MS at most.  FAILED:
+ * *failure explains, valid until the next call; the failure is returned for a
+ * second before a new fetch, so that the metadata service is not flooded.
+ * Throws only when out of memory.
  */
 extern CredentialState oss_credential_get(CredentialSource *source,
 										  OssCredentials *out,
 										  const struct OssFailure **failure);
 
 /*
- * Have oss_credential_get() look for a key that lives until then (0: any), unless
- * the one at hand does, cannot be renewed, or was renewed for that within the
- * last minute.  The old one stays good meanwhile: oss_credential_wanted() says
- * whether it is worth while to ask again after a turn.
+ * Have oss_credential_get() fetch a key that lives until then (0: any key),
+ * unless the present one does, cannot be renewed, or was renewed for this
+ * reason within the last minute.  The present key stays usable meanwhile;
+ * oss_credential_wanted() tells whether the longer-lived one is being
+ * fetched, so that it is worth asking again after a turn.
  */
 extern void oss_credential_want(CredentialSource *source, TimestampTz until);
 extern bool oss_credential_wanted(const CredentialSource *source);
 
-/* Return when the key at hand ends as far as is known, DT_NOEND if never. */
+/*
+ * Return when the present key expires: DT_NOEND if never or unknown,
+ * DT_NOBEGIN without a key.
+ */
 extern TimestampTz oss_credential_ends_at(const CredentialSource *source);
 
 /*
- * The service refused the key that oss_credential_get() gave with key_id: forget it
- * unless a newer one is there already.  Returns whether asking again can give
- * another one (false for static keys).
+ * Discard the key with this id, which the service refused, unless a newer one
+ * has replaced it.  Returns whether oss_credential_get() may give another
+ * key: false for static keys, and when a newly fetched key was the same.
  */
 extern bool oss_credential_refused(CredentialSource *source, const char *key_id);
 
-/* Name of the source as in the option, for the doctor: static, environment… */
+/* Return the source's name as in the option credential_source. */
 extern const char *oss_credential_source_name(const CredentialSource *source);
 
 #endif							/* OSS_CREDENTIAL_H */

@@ -2,10 +2,10 @@
  * credential_cache.c
  *	  Fetched keys that the processes of a cluster share.
  *
- * Locking: the table's lock guards all of it, and no code under it can fail or
- * wait.  A process that waits for another one's fetch sleeps on the table's
- * condition variable, in oss_http_turn().  Leases are by
- * oss_clock_us(), lives of keys and failures by the clock of the day.
+ * The table's lock guards all of it; no code that holds it can fail or wait.  A
+ * process that waits for another one's fetch sleeps on the table's condition
+ * variable, in oss_http_turn().  Leases use oss_clock_us(), expiry and failures
+ * the wall clock.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -27,14 +27,14 @@
 #define TRANCHE	"oss_labels credentials"
 
 /*
- * Another process may begin the fetch when its holder has not continued it for
- * this time.  A holder that waits continues it every CREDENTIAL_POLL_MS.
+ * Another process may take over a fetch that was not continued for this time.
+ * A waiting fetch is continued every CREDENTIAL_POLL_MS.
  */
 #define LEASE_US	INT64CONST(5000000)
 
 /*
- * A mapping's key.  The first three fields identify it, the next two the options
- * that it was fetched with.  The options read last count; a process that has
+ * A mapping's key.  The first three fields identify it, the next two the
+ * options it was fetched with.  The options read last win; a process with
  * older ones does not use the slot.
  */
 typedef struct CacheSlot
@@ -49,8 +49,8 @@ typedef struct CacheSlot
 	uint64		version;		/* of the key, 0: none */
 	CredentialCached key;
 
-	uint64		fetch;			/* number of the ticket, 0: none */
-	int			fetcher;		/* process that has it */
+	uint64		fetch;			/* ticket of the fetch under way, 0: none */
+	int			fetcher;		/* PID of its process */
 	int64		leased_until;
 
 	TimestampTz failed_at;		/* 0: the last fetch did not fail */
@@ -64,20 +64,19 @@ typedef struct CacheTable
 {
 	LWLock	   *lock;
 	ConditionVariable changed;
-	uint64		numbers;		/* given out to tickets and versions */
+	uint64		numbers;		/* last one given to a ticket or version */
 	CacheSlot	slots[SLOTS];
 } CacheTable;
 
 static CacheTable *table = NULL;
 
-/* This process may have tickets. */
+/* May this process have tickets? */
 static bool has_tickets = false;
 
 /* Mappings and databases that this transaction dropped; TopTransactionContext. */
 static List *dropped_mappings = NIL;
 static List *dropped_databases = NIL;
 
-/* Ask for shared memory and a lock. */
 void
 oss_credential_cache_shared_request(void)
 {
@@ -85,7 +84,6 @@ oss_credential_cache_shared_request(void)
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
-/* Attach to the shared table. */
 void
 oss_credential_cache_shared_start(void)
 {
@@ -109,7 +107,6 @@ drop_key(CacheSlot *slot)
 	slot->version = 0;
 }
 
-/* Make a slot free. */
 static void
 free_slot(CacheSlot *slot)
 {
@@ -117,14 +114,13 @@ free_slot(CacheSlot *slot)
 	memset(slot, 0, sizeof(*slot));
 }
 
-/* Return whether a process holds the fetch and its lease has not expired. */
+/* Is a fetch under way whose lease has not expired? */
 static bool
 is_leased(const CacheSlot *slot, int64 now)
 {
 	return slot->fetch != 0 && now < slot->leased_until;
 }
 
-/* Let others fetch. */
 static void
 end_shared_fetch(CacheSlot *slot)
 {
@@ -133,7 +129,7 @@ end_shared_fetch(CacheSlot *slot)
 	ConditionVariableBroadcast(&table->changed);
 }
 
-/* Name the metadata service that this session asks. */
+/* Return a hash of the address of this session's metadata service. */
 static uint32
 endpoint_hash(void)
 {
@@ -143,7 +139,7 @@ endpoint_hash(void)
 		hash_bytes((const unsigned char *) endpoint, strlen(endpoint));
 }
 
-/* Take a slot for a mapping that has none: the one not used for longest. */
+/* Assign the least recently used slot, which may be NULL, to a mapping. */
 static CacheSlot *
 make_slot(const CredentialIdentity *who, CacheSlot *oldest)
 {
@@ -159,8 +155,8 @@ make_slot(const CredentialIdentity *who, CacheSlot *oldest)
 }
 
 /*
- * Find a mapping's slot, or NULL when there is none for these options.  The
- * table is locked.
+ * Find a mapping's slot, making one if asked.  Returns NULL if there is none
+ * for these options.  The table is locked.
  */
 static CacheSlot *
 find_key_slot(const CredentialIdentity *who, bool make)
@@ -192,14 +188,13 @@ find_key_slot(const CredentialIdentity *who, bool make)
 	return slot;
 }
 
-/* Is a key shared at all? */
 static bool
 is_shared(const CredentialIdentity *who)
 {
 	return table != NULL && OidIsValid(who->mapping) && who->read_at != 0;
 }
 
-/* Give all tickets of this process back. */
+/* Release all tickets of this process. */
 static void
 return_tickets(void)
 {
@@ -213,14 +208,13 @@ return_tickets(void)
 	LWLockRelease(table->lock);
 }
 
-/* Give all tickets back at the process's end. */
 static void
 at_exit(int code, Datum arg)
 {
 	return_tickets();
 }
 
-/* Free the slots of what this transaction dropped. */
+/* Free the slots of dropped mappings and databases. */
 static void
 free_dropped(void)
 {
@@ -241,9 +235,9 @@ free_dropped(void)
 }
 
 /*
- * At the end of a transaction a session may become idle for hours, and must not
- * keep a fetch from others that it left unfinished.  A worker turns its loop
- * between transactions, too.
+ * Transaction callback.  A session may be idle for hours after a transaction
+ * and must not keep a fetch from others.  Workers keep theirs, since they run
+ * the event loop between transactions too.
  */
 static void
 drop_keys_at_commit(XactEvent event, void *arg)
@@ -264,7 +258,7 @@ drop_keys_at_commit(XactEvent event, void *arg)
 	}
 }
 
-/* Have the ends of transactions and of the process seen, once per process. */
+/* Register the callbacks, once per process. */
 static void
 watch_ends(void)
 {
@@ -277,7 +271,7 @@ watch_ends(void)
 	registered = true;
 }
 
-/* Decide for a slot; the table is locked. */
+/* Decide what to do about a slot's key.  The table is locked. */
 static CredentialAdvice
 advise_fetch(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
 			 CredentialAnswer *answer)
@@ -316,7 +310,6 @@ advise_fetch(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
 	return CREDENTIAL_FETCH;
 }
 
-/* Ask what to do. */
 CredentialAdvice
 oss_credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket,
 						 bool wait, TimestampTz until, CredentialAnswer *answer)
@@ -344,7 +337,6 @@ oss_credential_cache_ask(const CredentialIdentity *who, CredentialTicket *ticket
 	return advice;
 }
 
-/* Have the latch left alone. */
 void
 oss_credential_cache_stop_waiting(void)
 {
@@ -352,8 +344,8 @@ oss_credential_cache_stop_waiting(void)
 }
 
 /*
- * Lock the table to end a fetch; returns the mapping's slot, or NULL with the
- * table not locked.
+ * Lock the table and return the mapping's slot.  Returns NULL, with the table
+ * not locked, if there is none.
  */
 static CacheSlot *
 lock_slot(const CredentialIdentity *who)
@@ -369,7 +361,7 @@ lock_slot(const CredentialIdentity *who)
 	return slot;
 }
 
-/* Unlock the table, the fetch of a ticket being over if it had one. */
+/* End the ticket's fetch, if any, and unlock the table. */
 static void
 unlock_slot(CacheSlot *slot, CredentialTicket *ticket)
 {
@@ -380,8 +372,8 @@ unlock_slot(CacheSlot *slot, CredentialTicket *ticket)
 }
 
 /*
- * End a fetch with a key.  Keys without an end come from files, which each
- * process reads as fast itself; a new one in there is seen sooner so.
+ * Keys that never expire are not shared: they come from files, which each
+ * process can read as fast itself, so that a changed file is noticed sooner.
  */
 void
 oss_credential_cache_store(const CredentialIdentity *who, CredentialTicket *ticket,
@@ -409,7 +401,6 @@ oss_credential_cache_store(const CredentialIdentity *who, CredentialTicket *tick
 	unlock_slot(slot, ticket);
 }
 
-/* End a fetch with a failure. */
 void
 oss_credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticket,
 						  const char *detail, TimestampTz failed_at,
@@ -429,7 +420,6 @@ oss_credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticke
 	unlock_slot(slot, ticket);
 }
 
-/* End a fetch without a result. */
 void
 oss_credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ticket)
 {
@@ -442,7 +432,6 @@ oss_credential_cache_give_up(const CredentialIdentity *who, CredentialTicket *ti
 		unlock_slot(slot, ticket);
 }
 
-/* Drop a key that the service refused from the table. */
 bool
 oss_credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
 							int64 span)
@@ -468,7 +457,6 @@ oss_credential_cache_refuse(const CredentialIdentity *who, const char *key_id,
 	return good;
 }
 
-/* Remember what was dropped. */
 void
 oss_credential_cache_dropped(Oid catalog, Oid object)
 {

@@ -2,15 +2,14 @@
  * credential_cache.h
  *	  Fetched keys that the processes of a cluster share.
  *
- * Middle floor, for credential.c, credential_fetch.c and the hooks that make shared memory and see
- * objects dropped.  Only where the library is preloaded; otherwise each process
- * fetches for itself.
+ * Middle floor, for credential.c, credential_fetch.c and the hooks for shared
+ * memory and dropped objects.  Keys are shared only if the library is
+ * preloaded; otherwise each process fetches its own.
  *
- * A key belongs to a user mapping of a database, with what the catalogs said of
- * it: who asks has resolved the same mapping with the same options, and might
- * have fetched the key.  One process at a time fetches it;
- * it holds a ticket, which others get when it ends, errors or does nothing for
- * some seconds.
+ * A shared key is identified by database, user mapping and a digest of its
+ * catalog rows, so that a process gets no key which it could not fetch itself.
+ * One process at a time fetches a key.  It holds a ticket with a lease of some
+ * seconds, which each step of the fetch extends.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_CACHE_H
@@ -19,18 +18,20 @@
 #include "client/credential_option.h"
 #include "utils/timestamp.h"
 
-/* A failed fetch is not repeated for so long. */
+/* A failed fetch is not repeated within this time. */
 #define CREDENTIAL_FAILURE_REMEMBERED	USECS_PER_SEC
 
-/* Bytes of a failure's detail that are shared. */
 #define CREDENTIAL_DETAIL_MAX	512
 
-/* Bytes of a security token that is shared; a longer one is not. */
+/*
+ * Longest security token of a shared key; a key with a longer one is not
+ * shared.
+ */
 #define CREDENTIAL_CACHED_TOKEN_MAX	4096
 
 /*
- * A key with what is known of its life.  The strings are allocated in the
- * source's context; id is NULL when there is no key.
+ * A key and its lifetime.  Its strings are allocated in the source's context;
+ * id is NULL if there is no key.
  */
 typedef struct CredentialKey
 {
@@ -38,27 +39,26 @@ typedef struct CredentialKey
 	char	   *secret;
 	char	   *token;			/* NULL without one */
 	bool		expires;
-	TimestampTz expires_at;		/* on our clock, a margin already taken off */
-	TimestampTz refresh_at;		/* from when a newer one is looked for,
-								 * DT_NOEND for never */
+	TimestampTz expires_at;		/* by the local clock, less a margin */
+	TimestampTz refresh_at;		/* when to renew it, DT_NOEND for never */
 } CredentialKey;
 
-/* Identifies a shared key; mapping may be invalid. */
+/* Identifies a shared key; nothing is shared if mapping is invalid. */
 typedef struct CredentialIdentity
 {
 	Oid			mapping;
-	int64		read_at;		/* when the digest's rows were; 0: not shared */
+	int64		read_at;		/* when the digest's rows were read; 0: not
+								 * shared */
 	uint8		digest[CREDENTIAL_DIGEST_LEN];
 } CredentialIdentity;
 
-/* A source's part in the sharing: what it has, and may fetch for others. */
+/* What a source has of a shared key. */
 typedef struct CredentialTicket
 {
-	uint64		version;		/* of the shared key at hand, 0: none */
-	uint64		number;			/* of the fetch, 0: none for others */
+	uint64		version;		/* of the shared key that it uses, 0: none */
+	uint64		number;			/* of its fetch for others, 0: none */
 } CredentialTicket;
 
-/* A key, as it is shared. */
 typedef struct CredentialCached
 {
 	char		id[CREDENTIAL_ID_MAX + 1];
@@ -68,12 +68,12 @@ typedef struct CredentialCached
 	TimestampTz refresh_at;
 } CredentialCached;
 
-/* What oss_credential_cache_ask() says, and what it has filled in. */
+/* Result of oss_credential_cache_ask(), and the fields that it sets. */
 typedef enum CredentialAdvice
 {
-	CREDENTIAL_FETCH,			/* begin a fetch, or go on with it */
+	CREDENTIAL_FETCH,			/* start or continue a fetch */
 	CREDENTIAL_TAKE,			/* key: another process fetched it */
-	CREDENTIAL_FAIL,			/* detail, failed_at: its fetch failed */
+	CREDENTIAL_FAIL,			/* detail, failed_at: another's fetch failed */
 	CREDENTIAL_WAIT				/* another process is fetching it */
 } CredentialAdvice;
 
@@ -85,10 +85,11 @@ typedef struct CredentialAnswer
 } CredentialAnswer;
 
 /*
- * Ask what to do for a key, with no good one at hand or while fetching one; 0,
- * or until when the key had by ticket would have to live to be good.
- * With wait, the process's latch is set when that changes, until
- * oss_credential_cache_stop_waiting(); ask again after CREDENTIAL_POLL_MS anyway.
+ * Ask what to do for a key: when there is none, when it is due for renewal,
+ * or while fetching it.  A shared key is good only if it lives until "until"
+ * (0: any).  With wait, WAIT makes the table set the process's latch when
+ * that changes, until oss_credential_cache_stop_waiting(); ask again after
+ * CREDENTIAL_POLL_MS anyway.
  */
 extern CredentialAdvice oss_credential_cache_ask(const CredentialIdentity *who,
 												 CredentialTicket *ticket, bool wait,
@@ -96,35 +97,35 @@ extern CredentialAdvice oss_credential_cache_ask(const CredentialIdentity *who,
 												 CredentialAnswer *answer);
 extern void oss_credential_cache_stop_waiting(void);
 
-/* End the fetch of a ticket, if it has one: with a key, which others take. */
+/* End the ticket's fetch, if any, and share its key. */
 extern void oss_credential_cache_store(const CredentialIdentity *who,
 									   CredentialTicket *ticket,
 									   const CredentialKey *key);
 
 /*
- * The same with a failure.  refresh_at is when to try again while the key that
- * ticket has lives on, or 0.
+ * End the ticket's fetch with a failure.  refresh_at is when to renew the
+ * ticket's key, which is still usable, or 0.
  */
 extern void oss_credential_cache_fail(const CredentialIdentity *who,
 									  CredentialTicket *ticket, const char *detail,
 									  TimestampTz failed_at,
 									  TimestampTz refresh_at);
 
-/* The same without a result: another process may begin. */
+/* End the ticket's fetch without a result: another process may start one. */
 extern void oss_credential_cache_give_up(const CredentialIdentity *who,
 										 CredentialTicket *ticket);
 
 /*
- * The service refused a key: no process takes it any more.  Returns false when
- * it had been refused before, and was fetched again within the last span us.
+ * Remove a key that the service refused.  Returns false if it was refused
+ * before and fetched again within the last span us.
  */
 extern bool oss_credential_cache_refuse(const CredentialIdentity *who,
 										const char *key_id, int64 span);
 
-/* An object of a catalog was dropped: at commit its keys go. */
+/* Remove the keys of a dropped user mapping or database, at commit. */
 extern void oss_credential_cache_dropped(Oid catalog, Oid object);
 
-/* Ask for shared memory, and start it; from the shared memory hooks. */
+/* For the shared memory hooks: reserve; attach or initialize. */
 extern void oss_credential_cache_shared_request(void);
 extern void oss_credential_cache_shared_start(void);
 

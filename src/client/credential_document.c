@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * credential_document.c
- *	  Read keys out of files and JSON documents.
+ *	  Reading keys from files and JSON documents.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,10 +15,10 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 
-/* Longest error code of a service that is shown. */
+/* Longest error code that is shown. */
 #define CODE_MAX	64
 
-/* Does text begin as the form does, in which "d" is a digit? */
+/* Does text begin like form, in which "d" stands for a digit? */
 static bool
 has_form(const char *text, const char *form)
 {
@@ -28,7 +28,6 @@ has_form(const char *text, const char *form)
 	return true;
 }
 
-/* Return the number that two digits are. */
 static int
 two_digits(const char *text)
 {
@@ -36,8 +35,8 @@ two_digits(const char *text)
 }
 
 /*
- * Read the offset from UTC at the end of a time: Z, +hh:mm or -hh:mm.  Returns
- * whether it is one.
+ * Parse the UTC offset at the end of a time: Z, +hh:mm or -hh:mm.  Returns
+ * false for anything else.
  */
 static bool
 read_offset(const char *text, int *seconds)
@@ -57,7 +56,7 @@ read_offset(const char *text, int *seconds)
 	return true;
 }
 
-/* Read a time as RFC 3339 spells it, leaving out the fraction of a second. */
+/* Parse a time of RFC 3339, ignoring fractions of seconds. */
 static bool
 read_expiration(const char *text, TimestampTz *when)
 {
@@ -84,7 +83,7 @@ read_expiration(const char *text, TimestampTz *when)
 	return true;
 }
 
-/* Leave out the byte order mark that some editors write before UTF-8. */
+/* Skip a UTF-8 byte order mark, which some editors write. */
 static const char *
 skip_bom(const char *bytes, size_t *len)
 {
@@ -96,7 +95,10 @@ skip_bom(const char *bytes, size_t *len)
 	return bytes + strlen(bom);
 }
 
-/* Write the file's name with the home directory in place of "~". */
+/*
+ * Replace "~" by the home directory.  Returns false if the result is too
+ * long.
+ */
 static bool
 expand_home(const char *path, char *expanded)
 {
@@ -109,8 +111,8 @@ expand_home(const char *path, char *expanded)
 }
 
 /*
- * Return the problem of a file, or NULL.  Owner and mode must be as for
- * PostgreSQL's own keys (be-secure-common.c).
+ * Return why a file must not be used, as a sentence, or NULL.  Owner and mode
+ * must be as for the server's own TLS keys (be-secure-common.c).
  */
 static const char *
 file_problem(const struct stat *st, bool private_only)
@@ -132,7 +134,7 @@ file_problem(const struct stat *st, bool private_only)
 	return NULL;
 }
 
-/* Read up to max bytes; return their number, or -1. */
+/* Read up to max bytes.  Returns their number, or -1. */
 static ssize_t
 read_all(int fd, char *buffer, size_t max)
 {
@@ -153,7 +155,7 @@ read_all(int fd, char *buffer, size_t max)
 	return len;
 }
 
-/* Read an open file, failing the fetch when it can't be used. */
+/* Read an open file; see oss_credential_file_read(). */
 static char *
 read_open_file(CredentialSource *source, int fd, const char *path,
 			   bool private_only, char *buffer, size_t *len)
@@ -186,7 +188,6 @@ read_open_file(CredentialSource *source, int fd, const char *path,
 	return unconstify(char *, skip_bom(buffer, len));
 }
 
-/* Read a small file. */
 char *
 oss_credential_file_read(CredentialSource *source, const char *path,
 						 bool private_only, size_t *len)
@@ -202,7 +203,7 @@ oss_credential_file_read(CredentialSource *source, const char *path,
 		return NULL;
 	}
 
-	/* O_NONBLOCK: a FIFO must not hang the server. */
+	/* O_NONBLOCK: opening a FIFO must not block */
 	fd = BasicOpenFile(expanded, O_RDONLY | O_NONBLOCK | O_CLOEXEC | PG_BINARY);
 	if (fd < 0)
 	{
@@ -222,7 +223,7 @@ oss_credential_file_read(CredentialSource *source, const char *path,
 	return result;
 }
 
-/* Read the four digits of an escape \uXXXX at text; -1 when it is none. */
+/* Return the code of an escape \uXXXX at text, or -1. */
 static int
 read_json_escape(const char *text)
 {
@@ -241,9 +242,9 @@ read_json_escape(const char *text)
 }
 
 /*
- * Write the escapes \uXXXX of what is not ASCII as UTF-8, in place.  What
- * jsonb_in() refuses the whole document for becomes U+FFFD: U+0000 and halves
- * of surrogate pairs.
+ * Replace escapes \uXXXX of non-ASCII characters by UTF-8, in place.  U+0000
+ * and unpaired surrogates, because of which jsonb_in() would refuse the
+ * document, become U+FFFD.
  */
 static void
 decode_escapes(char *text)
@@ -257,7 +258,7 @@ decode_escapes(char *text)
 
 		if (code < 0 || (code > 0 && code < 0x80))
 		{
-			/* an escaped backslash begins no other escape */
+			/* copy both bytes, so that "\\u" is not taken for an escape */
 			if (*text == '\\' && text[1] != '\0')
 				*out++ = *text++;
 			*out++ = *text++;
@@ -279,11 +280,9 @@ decode_escapes(char *text)
 }
 
 /*
- * Parse a JSON document.
- *
- * It is UTF-8, the database may have another encoding, and converting needs a
- * transaction.  The parser takes strings byte by byte, and only values that are
- * ASCII are ever used.
+ * The document is UTF-8, but the database's encoding may be another, and
+ * converting would need a transaction.  The parser takes strings bytewise,
+ * and only ASCII values are used.
  */
 Jsonb *
 oss_credential_json(const char *bytes, size_t len)
@@ -299,14 +298,12 @@ oss_credential_json(const char *bytes, size_t len)
 	return DatumGetJsonbP(json);
 }
 
-/* Overwrite a parsed document. */
 void
 oss_credential_json_wipe(Jsonb *json)
 {
 	explicit_bzero(VARDATA(json), VARSIZE(json) - VARHDRSZ);
 }
 
-/* Find a field of an object. */
 static JsonbValue *
 json_field(JsonbContainer *object, const char *name)
 {
@@ -315,7 +312,6 @@ json_field(JsonbContainer *object, const char *name)
 	return getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
 }
 
-/* Return a scalar field as text. */
 char *
 oss_credential_json_text(JsonbContainer *object, const char *name)
 {
@@ -339,7 +335,6 @@ oss_credential_json_text(JsonbContainer *object, const char *name)
 	}
 }
 
-/* Return a field that is an object or array. */
 JsonbContainer *
 oss_credential_json_part(JsonbContainer *object, const char *name)
 {
@@ -351,8 +346,8 @@ oss_credential_json_part(JsonbContainer *object, const char *name)
 }
 
 /*
- * Return a service's error code, if it is one.  Its message is not shown: it
- * might repeat what it was sent.
+ * Return a service's error code, or NULL if it does not look like one.  The
+ * message is not shown: it may repeat secrets of the request.
  */
 static const char *
 error_code(JsonbContainer *object)
@@ -366,7 +361,7 @@ error_code(JsonbContainer *object)
 	return code;
 }
 
-/* Fail the fetch because of the status of an answer. */
+/* Fail the fetch because of the response's status. */
 static void
 fail_status(CredentialSource *source, const char *service,
 			const HttpAnswer *answer)
@@ -386,7 +381,7 @@ fail_status(CredentialSource *source, const char *service,
 							service, answer->status);
 }
 
-/* Return what to say of a transfer without an answer. */
+/* Return a clause that says why a transfer got no response. */
 static const char *
 end_words(HttpEnd end)
 {
@@ -415,7 +410,6 @@ end_words(HttpEnd end)
 	}
 }
 
-/* Check that the last step's transfer was answered well. */
 bool
 oss_credential_answered(CredentialSource *source, const char *service)
 {
@@ -431,7 +425,9 @@ oss_credential_answered(CredentialSource *source, const char *service)
 	return false;
 }
 
-/* Deliver the key in an object, or fail if a field is missing. */
+/*
+ * End the fetch with the key in an object, or fail it if a field is missing.
+ */
 static void
 deliver_object(CredentialSource *source, const char *service,
 			   JsonbContainer *object)
@@ -462,7 +458,6 @@ deliver_object(CredentialSource *source, const char *service,
 			explicit_bzero(values[i], strlen(values[i]));
 }
 
-/* Deliver the key in the answer of the last step. */
 void
 oss_credential_deliver_answer(CredentialSource *source, const char *service,
 							  const char *part, bool need_code)

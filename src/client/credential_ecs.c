@@ -3,9 +3,9 @@
  *	  Credentials of the RAM role of the ECS instance that PostgreSQL runs
  *	  on, from the metadata service.
  *
- * protocol/README.md 5.2.  The hardened mode is tried first: PUT returns a token, which is
- * sent with every GET.  Without one the plain mode is used, unless the mapping
- * forbids it.
+ * protocol/README.md 5.2.  The hardened mode is tried first: PUT returns a
+ * token, which is sent with every GET.  If there is no token, the plain mode is
+ * used, unless the mapping forbids it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,7 +20,7 @@
 #define TOKEN_TTL			"21600" /* seconds */
 #define TOKEN_MAX			1024
 
-/* What the step's request was. */
+/* Steps of the fetch; the name tells the request that has been sent. */
 enum
 {
 	STEP_BEGIN,
@@ -55,7 +55,6 @@ send_to_metadata(CredentialSource *source, const char *method,
 	oss_credential_send(source, &spec, next);
 }
 
-/* Ask for the token of the hardened mode. */
 static void
 ask_token(CredentialSource *source)
 {
@@ -66,7 +65,7 @@ ask_token(CredentialSource *source)
 	send_to_metadata(source, "PUT", "/latest/api/token", header, STEP_TOKEN);
 }
 
-/* Get something, with the token if there is one. */
+/* Send a GET, with the token if there is one. */
 static void
 get_path(CredentialSource *source, const char *path, int next)
 {
@@ -81,7 +80,9 @@ get_path(CredentialSource *source, const char *path, int next)
 	send_to_metadata(source, "GET", path, header, next);
 }
 
-/* Ask for the key of a role, or for the role's name when it is not known. */
+/*
+ * Request the key of a role, or the role's name if that is not known (NULL).
+ */
 static void
 ask_key(CredentialSource *source, const char *role)
 {
@@ -91,7 +92,7 @@ ask_key(CredentialSource *source, const char *role)
 		get_path(source, psprintf("%s%s", ROLES, role), STEP_KEY);
 }
 
-/* Copy a body that is one line of text without the blanks around it. */
+/* Copy a body without surrounding white space. */
 static char *
 body_text(const HttpAnswer *answer)
 {
@@ -105,7 +106,7 @@ body_text(const HttpAnswer *answer)
 	return pnstrdup(begin, end - begin);
 }
 
-/* Take the token, or go on without. */
+/* Read the token, and request the key with or without it. */
 static void
 take_token(CredentialSource *source)
 {
@@ -128,7 +129,7 @@ take_token(CredentialSource *source)
 		ask_key(source, options->role_name);
 }
 
-/* Take the name of the instance's role. */
+/* Read the name of the instance's role, and request its key. */
 static void
 take_role(CredentialSource *source)
 {
@@ -152,7 +153,6 @@ take_role(CredentialSource *source)
 		ask_key(source, found.role_name);
 }
 
-/* Do one step of a fetch from the metadata service. */
 static void
 ecs_step(CredentialSource *source)
 {

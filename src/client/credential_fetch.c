@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  * credential_fetch.c
- *	  Fetch a key: the chain of transfers and what comes of it.
+ *	  Fetching a key.
  *
- * A fetch is a chain of transfers on the process's event loop.  Nothing but a
- * flag is set when one of them is done; the next step is done in
- * oss_credential_get(), by whichever request asks first.  So a query that is
- * cancelled leaves a fetch that the next one goes on with, or begins anew when
- * it has been waiting for too long.
+ * A fetch is a chain of transfers on the process's event loop.  The end of a
+ * transfer only sets a flag; the next step runs in oss_credential_get(), called
+ * by any request that needs the key.  So the next query continues a fetch that
+ * a cancelled one left behind, or restarts it if it has timed out.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,19 +16,18 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* A newer key is looked for when so little of the old one's life is left. */
+/* A key is renewed this long before it expires; but see set_lifetime(). */
 #define REFRESH_WINDOW	(180 * USECS_PER_SEC)
 
-/* A key that does not expire is read again from its file after so long. */
+/* A key that never expires is read again from its file after this time. */
 #define REREAD_AFTER	(60 * USECS_PER_SEC)
 
-/* A difference of clocks that the second of a Date header explains. */
+/* Clock difference that the resolution of a Date header may cause. */
 #define DATE_TOLERANCE	(2 * USECS_PER_SEC)
 
-/* A key is not used in its last moments: the request takes time to arrive. */
+/* A key is not used so shortly before it expires: requests take time. */
 #define EXPIRY_MARGIN	(5 * USECS_PER_SEC)
 
-/* Overwrite and free a string that was secret. */
 static void
 wipe_string(char **string)
 {
@@ -40,7 +38,6 @@ wipe_string(char **string)
 	*string = NULL;
 }
 
-/* Forget a key. */
 void
 oss_credential_key_wipe(CredentialKey *key)
 {
@@ -49,7 +46,6 @@ oss_credential_key_wipe(CredentialKey *key)
 	wipe_string(&key->token);
 }
 
-/* Give up the fetch under way, if any. */
 void
 oss_credential_fetch_end(CredentialSource *source)
 {
@@ -60,7 +56,6 @@ oss_credential_fetch_end(CredentialSource *source)
 	MemoryContextReset(source->fetch_context);
 }
 
-/* Is there a key whose life is not over? */
 bool
 oss_credential_key_usable(const CredentialSource *source, TimestampTz now)
 {
@@ -68,7 +63,7 @@ oss_credential_key_usable(const CredentialSource *source, TimestampTz now)
 		(!source->key.expires || now < source->key.expires_at);
 }
 
-/* Put the next try to renew a usable key off. */
+/* Keep a usable key after a renewal failed, and set when to try again. */
 static void
 go_on_with_old_key(CredentialSource *source, const char *detail)
 {
@@ -85,7 +80,6 @@ go_on_with_old_key(CredentialSource *source, const char *detail)
 			 errdetail_log("%s", detail)));
 }
 
-/* Remember why there is no key; detail lives in the failure's context. */
 void
 oss_credential_remember_failure(CredentialSource *source, const char *detail,
 								TimestampTz failed_at)
@@ -100,7 +94,6 @@ oss_credential_remember_failure(CredentialSource *source, const char *detail,
 	source->wanted_until = 0;
 }
 
-/* End the fetch and remember why it failed. */
 void
 oss_credential_fail(CredentialSource *source, const char *format,...)
 {
@@ -136,11 +129,12 @@ oss_credential_fail(CredentialSource *source, const char *format,...)
 }
 
 /*
- * Set when a key ends and from when a newer one is looked for.
+ * Set when a key expires and when to renew it.
  *
- * The window shrinks with what is left, so that a service that gives the same
- * key again and again is asked a few times, not at each request; the random
- * part keeps the processes of one machine from asking all at once.
+ * The window before expiry shrinks with the remaining life, so that a service
+ * that returns the same key repeatedly is asked a few times and not with each
+ * request.  The random part keeps the processes of a machine from renewing
+ * all at once.
  */
 static void
 set_lifetime(CredentialKey *key, TimestampTz now, TimestampTz expires_at)
@@ -154,7 +148,6 @@ set_lifetime(CredentialKey *key, TimestampTz now, TimestampTz expires_at)
 	key->refresh_at = expires_at - window;
 }
 
-/* Return what is wrong with a key that was fetched, or NULL. */
 static const char *
 key_problem(const char *id, const char *secret, const char *token)
 {
@@ -168,8 +161,8 @@ key_problem(const char *id, const char *secret, const char *token)
 }
 
 /*
- * Return what time it is for the service that answered.  Our own clock may be
- * wrong by hours, which must neither end a key at once nor keep it too long.
+ * Return the time of the service that sent the key.  The local clock may be
+ * hours off, which must neither expire a key at once nor keep it too long.
  */
 static TimestampTz
 service_time(const CredentialSource *source, TimestampTz now)
@@ -186,7 +179,6 @@ service_time(const CredentialSource *source, TimestampTz now)
 		there : now;
 }
 
-/* End the fetch with a key. */
 void
 oss_credential_deliver(CredentialSource *source, const char *id,
 					   const char *secret, const char *token,
@@ -228,7 +220,6 @@ oss_credential_deliver(CredentialSource *source, const char *id,
 	oss_credential_cache_store(&source->identity, &source->ticket, &source->key);
 }
 
-/* Note that the transfer of a step is done. */
 static void
 transfer_done(HttpTransfer *transfer, void *arg)
 {
@@ -237,7 +228,6 @@ transfer_done(HttpTransfer *transfer, void *arg)
 	source->transfer_done = true;
 }
 
-/* Send a step's request. */
 void
 oss_credential_send(CredentialSource *source, const HttpSpec *spec, int next)
 {
@@ -249,7 +239,6 @@ oss_credential_send(CredentialSource *source, const HttpSpec *spec, int next)
 									  transfer_done, source);
 }
 
-/* Hand the fetch over to another provider. */
 void
 oss_credential_delegate(CredentialSource *source,
 						const CredentialProvider *provider,
@@ -261,7 +250,7 @@ oss_credential_delegate(CredentialSource *source,
 	provider->step(source);
 }
 
-/* Is a second try of the step's request worth while? */
+/* Should the step's request be sent a second time? */
 static bool
 transfer_worth_repeating(const CredentialSource *source)
 {
@@ -274,7 +263,6 @@ transfer_worth_repeating(const CredentialSource *source)
 	return answer->end == HTTP_BROKEN;
 }
 
-/* Send the step's request again. */
 static void
 repeat_transfer(CredentialSource *source)
 {
@@ -283,8 +271,8 @@ repeat_transfer(CredentialSource *source)
 }
 
 /*
- * Return what to say of an error.  One about data comes from the JSON parser,
- * and is better said without the data.
+ * Return the text of a caught error.  Data exceptions come from the JSON
+ * parser and quote the document, so they are replaced.
  */
 static const char *
 error_words(const ErrorData *error)
@@ -298,9 +286,9 @@ error_words(const ErrorData *error)
 }
 
 /*
- * Do one step, or the first.  Errors come from oss_http_start(), when memory or
- * descriptors run out, and from parsers that refuse a document.  That code has
- * no side effects, so that nothing needs to be rolled back.
+ * Run the next step.  Errors come from oss_http_start(), when memory or
+ * descriptors run out, and from parsers that refuse a document.  That code
+ * has no side effects that need a rollback.
  */
 static void
 do_step(CredentialSource *source)
@@ -320,10 +308,10 @@ do_step(CredentialSource *source)
 	{
 		ErrorData  *error;
 
-		/* Even if memory runs out again: no fetching without a transfer. */
+		/* first of all: fetching must not stay set without a transfer */
 		source->fetching = NULL;
 
-		/* An ERROR sets these to 0, which is right at top level only. */
+		/* restore what the ERROR reset, since this is not the top level */
 		InterruptHoldoffCount = interrupts;
 		QueryCancelHoldoffCount = cancels;
 		MemoryContextSwitchTo(source->fetch_context);
@@ -345,7 +333,6 @@ do_step(CredentialSource *source)
 		oss_credential_fetch_end(source);
 }
 
-/* Begin a fetch. */
 static void
 begin_fetch(CredentialSource *source)
 {
@@ -356,10 +343,6 @@ begin_fetch(CredentialSource *source)
 	do_step(source);
 }
 
-/*
- * Go on with the fetch under way as far as possible without waiting, or begin
- * one.
- */
 void
 oss_credential_fetch(CredentialSource *source, TimestampTz now)
 {
@@ -367,7 +350,7 @@ oss_credential_fetch(CredentialSource *source, TimestampTz now)
 
 	Assert(source->fetching == NULL || source->transfer != NULL);
 
-	/* If no query has turned the loop meanwhile, a time-out means nothing. */
+	/* a time-out means nothing if no query ran the event loop meanwhile */
 	if (source->fetching == NULL || now - source->asked_at > patience)
 		begin_fetch(source);
 	else if (source->transfer_done)

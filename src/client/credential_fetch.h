@@ -15,23 +15,23 @@
 typedef struct CredentialSource CredentialSource;
 
 /*
- * A kind of source.  step() does one step of a fetch: the first with
- * source->step 0, the next ones when the transfer that it started is done.
- * It runs in the fetch's memory context, may throw, and does exactly one of
- * oss_credential_send(), oss_credential_delegate(), oss_credential_deliver() and
- * oss_credential_fail().
+ * A kind of source.  step() runs one step of a fetch: the first with
+ * source->step 0, each further one after the transfer of the step before.  It
+ * runs in fetch_context, may throw, and calls exactly one of
+ * oss_credential_send(), oss_credential_delegate(), oss_credential_deliver()
+ * and oss_credential_fail().
  */
 typedef struct CredentialProvider
 {
 	CredentialKind kind;
-	bool		renewable;		/* asking again can give another key */
+	bool		renewable;		/* fetching again can give another key */
 	void		(*step) (CredentialSource *source);
 } CredentialProvider;
 
 /*
- * Invariant: while fetching is not NULL, transfer is not NULL and belongs to
- * fetch_context, so that some later oss_http_turn() ends it; everything of a
- * fetch lives in fetch_context, which outlives the query that began it.
+ * A source of credentials.  While fetching is not NULL, neither is transfer,
+ * so that a later oss_http_turn() ends it.  All memory of a fetch is in
+ * fetch_context, which outlives the query that started the fetch.
  */
 struct CredentialSource
 {
@@ -40,29 +40,29 @@ struct CredentialSource
 	CredentialOptions options;
 	CredentialKey key;
 
-	/* the processes that share the key */
+	/* sharing the key with other processes */
 	CredentialIdentity identity;
 	CredentialTicket ticket;
-	bool		waiting;		/* for another process's fetch */
+	bool		waiting;		/* waiting for another process's fetch */
 
-	/* what oss_credential_want() asked for */
-	TimestampTz wanted_until;	/* a key that lives so long; 0: any */
-	TimestampTz wanted_at;		/* when a key was fetched anew for that */
+	/* the request of oss_credential_want() */
+	TimestampTz wanted_until;	/* key must live until then; 0: any */
+	TimestampTz wanted_at;		/* last renewal because of that */
 
 	/* the fetch under way */
 	MemoryContext fetch_context;
-	const CredentialProvider *fetching; /* provider, or the one it delegated
-										 * to; NULL without a fetch */
+	const CredentialProvider *fetching; /* provider or the one it delegated
+										 * to; NULL: no fetch */
 	const CredentialOptions *fetch_options;
 	HttpTransfer *transfer;
 	bool		transfer_done;
-	bool		transfer_repeated;	/* this step has had its second try */
-	HttpSpec	spec;			/* what transfer was started with */
+	bool		transfer_repeated;	/* this step was repeated already */
+	HttpSpec	spec;			/* of transfer */
 	int			step;
 	TimestampTz asked_at;		/* last call of oss_credential_get() */
 	char	   *metadata_token; /* ECS: the token of the hardened mode */
 
-	/* the last fetch that failed */
+	/* the last failed fetch */
 	MemoryContext failure_context;
 	const OssFailure *failure;
 	TimestampTz failed_at;
@@ -72,18 +72,21 @@ struct CredentialSource
 	TimestampTz refused_at;
 };
 
-/* Go on with the fetch under way, or begin one. */
+/*
+ * Continue the fetch under way as far as possible without waiting, or start
+ * one.
+ */
 extern void oss_credential_fetch(CredentialSource *source, TimestampTz now);
 
-/* Give up the fetch under way, if any. */
+/* Cancel the fetch under way, if any. */
 extern void oss_credential_fetch_end(CredentialSource *source);
 
-/* Remember why there is no key; detail lives in the failure's context. */
+/* Remember a failed fetch; detail must be allocated in failure_context. */
 extern void oss_credential_remember_failure(CredentialSource *source,
 											const char *detail,
 											TimestampTz failed_at);
 
-/* Return whether the source has a key that has not expired. */
+/* Has the source a key that has not expired? */
 extern bool oss_credential_key_usable(const CredentialSource *source,
 									  TimestampTz now);
 
@@ -91,26 +94,32 @@ extern bool oss_credential_key_usable(const CredentialSource *source,
 extern void oss_credential_key_wipe(CredentialKey *key);
 
 /*
- * For providers: end a step by sending a request, and go on with step next when
- * it is done.  What spec points to must live in the fetch's context.
+ * For providers: end a step by sending a request; step "next" runs when the
+ * transfer is done.  Everything that spec points to must live in
+ * fetch_context.
  */
 extern void oss_credential_send(CredentialSource *source, const HttpSpec *spec,
 								int next);
 
-/* End a step by letting another provider begin, with other options. */
+/*
+ * For providers: end a step by starting another provider with these options.
+ */
 extern void oss_credential_delegate(CredentialSource *source,
 									const CredentialProvider *provider,
 									const CredentialOptions *options);
 
 /*
- * End the fetch with a key, or fail it when the key is malformed or expired.
- * token NULL or "" is none, expires_at DT_NOEND is never.
+ * For providers: end the fetch with a key, or fail it if the key is malformed
+ * or has expired.  token may be NULL or "", expires_at DT_NOEND.
  */
 extern void oss_credential_deliver(CredentialSource *source, const char *id,
 								   const char *secret, const char *token,
 								   TimestampTz expires_at);
 
-/* End the fetch with a failure, for DETAIL; no secret may be in it. */
+/*
+ * For providers: end the fetch with a failure, whose DETAIL is formatted here
+ * and must not contain secrets.
+ */
 extern void oss_credential_fail(CredentialSource *source, const char *format,...)
 			pg_attribute_printf(2, 3);
 

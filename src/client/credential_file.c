@@ -3,9 +3,9 @@
  *	  Credentials from a profile of the configuration file of the Alibaba
  *	  Cloud CLI (JSON) or of the SDKs (INI).
  *
- * protocol/README.md 5.2.  A profile either holds a key or says how to get one, which
- * is then left to another provider.  Nothing of a file's contents is ever
- * shown.
+ * protocol/README.md 5.2.  A profile either holds a key or names another
+ * source, whose provider continues the fetch.  No message shows contents of the
+ * file.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,19 +18,19 @@
 #define DEFAULT_FILE	"~/.aliyun/config.json"
 
 /*
- * A profile as either kind of file has it: what kind of key it is, and the
- * options that the mapping of that source would have.
+ * A profile of either kind of file, as the provider and options of an
+ * equivalent user mapping.
  */
 typedef struct Profile
 {
-	const CredentialProvider *provider; /* NULL: mode is not supported */
+	const CredentialProvider *provider; /* NULL: unsupported mode */
 	CredentialOptions options;
 	bool		json;			/* else INI */
 	bool		found;
 	bool		disabled;		/* INI: enable = false */
 } Profile;
 
-/* How a field of a profile is called. */
+/* A profile's field and the option that it sets. */
 typedef struct FieldName
 {
 	const char *name;
@@ -66,7 +66,7 @@ static const FieldName ini_fields[] = {
 	FIELD("credentials_uri", credentials_uri)
 };
 
-/* How the modes are called in the JSON file and in the INI file. */
+/* A mode, as the JSON file and the INI file call it. */
 typedef struct ModeName
 {
 	const char *json;
@@ -83,10 +83,7 @@ static const ModeName modes[] = {
 	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false}
 };
 
-/*
- * Find what a mode means, as the profile's kind of file names it.  The CLI takes
- * modes in any case.
- */
+/* Set the provider of a mode.  The CLI accepts modes in any case. */
 static void
 set_mode(Profile *profile, const char *mode)
 {
@@ -101,14 +98,12 @@ set_mode(Profile *profile, const char *mode)
 		}
 }
 
-/* Where a field of a profile is kept. */
 static char **
 profile_field(Profile *profile, const FieldName *field)
 {
 	return (char **) ((char *) &profile->options + field->offset);
 }
 
-/* Find the object of a profile in the array of profiles. */
 static JsonbContainer *
 find_json_profile(JsonbContainer *profiles, const char *name)
 {
@@ -127,7 +122,7 @@ find_json_profile(JsonbContainer *profiles, const char *name)
 	return NULL;
 }
 
-/* The CLI writes 0 for a number that is not set. */
+/* Treat 0 as missing: the CLI writes it for a number that is not set. */
 static void
 drop_zero(char **number)
 {
@@ -135,7 +130,7 @@ drop_zero(char **number)
 		*number = NULL;
 }
 
-/* Read a profile of the CLI's file. */
+/* Read a profile of the CLI's file; name NULL is the current one. */
 static void
 read_json_profile(Profile *profile, const char *text, size_t len,
 				  const char *name)
@@ -161,7 +156,7 @@ read_json_profile(Profile *profile, const char *text, size_t len,
 	profile->found = object != NULL;
 }
 
-/* Return a value of a section, or NULL when it is missing or empty. */
+/* Return a value of a section, or NULL if it is missing or empty. */
 static char *
 ini_text(const char *text, size_t len, const char *section, const char *name)
 {
@@ -175,8 +170,8 @@ ini_text(const char *text, size_t len, const char *section, const char *name)
 }
 
 /*
- * Read a profile of the SDKs' file.  Those that know "enable" leave a profile
- * alone in which it is false.
+ * Read a profile of the SDKs' file; name NULL is "default".  SDKs that know
+ * "enable" ignore a profile in which it is false.
  */
 static void
 read_ini_profile(Profile *profile, const char *text, size_t len,
@@ -199,7 +194,7 @@ read_ini_profile(Profile *profile, const char *text, size_t len,
 	set_mode(profile, ini_text(text, len, name, "type"));
 }
 
-/* Read the profile from the file's contents, which tell of which kind it is. */
+/* Read a profile; the contents tell the kind of file. */
 static void
 read_profile(Profile *profile, const char *text, size_t len, const char *name)
 {
@@ -214,7 +209,7 @@ read_profile(Profile *profile, const char *text, size_t len, const char *name)
 		read_ini_profile(profile, text, len, name);
 }
 
-/* Let the profile's own provider go on with the fetch. */
+/* Continue the fetch with the profile's provider, or fail it. */
 static void
 use_profile(CredentialSource *source, Profile *profile, const char *path)
 {
@@ -249,7 +244,6 @@ use_profile(CredentialSource *source, Profile *profile, const char *path)
 		oss_credential_delegate(source, profile->provider, &profile->options);
 }
 
-/* Read the file and go on as its profile says. */
 static void
 config_file_step(CredentialSource *source)
 {

@@ -3,8 +3,8 @@
  *	  Credentials of a RAM role for an OIDC token, by AssumeRoleWithOIDC of
  *	  STS (RRSA on ACK).
  *
- * protocol/README.md 5.2.  The token's file is read at each fetch, because the cluster
- * replaces it.
+ * protocol/README.md 5.2.  The token's file is read for each fetch, since the
+ * Kubernetes cluster replaces it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -21,14 +21,16 @@
 #define CONNECT_TIMEOUT_MS	5000
 #define TIMEOUT_MS			10000
 
-/* Append a field of a form. */
+/* Append a field to a form or query string, escaped. */
 static void
 append_field(StringInfo form, const char *name, const char *value)
 {
 	OssText		escaped = {0};
 	bool		failed;
 
-	/* Make room first: nothing may throw while escaped is held. */
+	/*
+	 * make room first: nothing may throw while escaped holds malloc'd memory
+	 */
 	enlargeStringInfo(form, strlen(name) + 3 * strlen(value) + 3);
 	oss_escape(&escaped, value, strlen(value), false);
 	failed = escaped.failed;
@@ -47,7 +49,7 @@ append_field(StringInfo form, const char *name, const char *value)
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
-/* Fill what the mapping leaves out from the environment, as on ACK. */
+/* Take missing options from the environment, where ACK sets them. */
 static void
 add_environment(CredentialOptions *options)
 {
@@ -65,7 +67,10 @@ add_environment(CredentialOptions *options)
 		options->enable_vpc = getenv("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED");
 }
 
-/* Check that everything is there and can be used; else fail the fetch. */
+/*
+ * Check that all options are set and legal.  Returns false after failing the
+ * fetch.
+ */
 static bool
 options_complete(CredentialSource *source, const CredentialOptions *options)
 {
@@ -90,7 +95,7 @@ options_complete(CredentialSource *source, const CredentialOptions *options)
 	return false;
 }
 
-/* Return the URL of STS, without the query. */
+/* Return the URL of STS, without query. */
 static char *
 sts_url(const CredentialOptions *options)
 {
@@ -111,7 +116,6 @@ sts_url(const CredentialOptions *options)
 	return psprintf("%s%.*s/", has_scheme ? "" : "https://", len, endpoint);
 }
 
-/* Return the query of the action. */
 static char *
 sts_query(void)
 {
@@ -130,7 +134,7 @@ sts_query(void)
 	return query.data;
 }
 
-/* Return the form, in which the token is. */
+/* Return the request's body. */
 static char *
 sts_form(const CredentialOptions *options, const char *token)
 {
@@ -149,7 +153,7 @@ sts_form(const CredentialOptions *options, const char *token)
 	return form.data;
 }
 
-/* Read the token; return NULL after failing the fetch. */
+/* Read the token.  Returns NULL after failing the fetch. */
 static char *
 read_token(CredentialSource *source, const char *path)
 {
@@ -167,7 +171,6 @@ read_token(CredentialSource *source, const char *path)
 	return NULL;
 }
 
-/* Ask STS for a key. */
 static void
 ask_sts(CredentialSource *source)
 {
@@ -194,12 +197,12 @@ ask_sts(CredentialSource *source)
 	spec.timeout_ms = TIMEOUT_MS;
 	spec.max_body = CREDENTIAL_DOCUMENT_MAX;
 	spec.reach = HTTP_REACH_OSS;
-	spec.allow_http = true;		/* for loopback, as the option's check says */
+	spec.allow_http = true;		/* the option's check allows it for loopback
+								 * only */
 	explicit_bzero(token, strlen(token));
 	oss_credential_send(source, &spec, 1);
 }
 
-/* Do one step of a fetch from STS. */
 static void
 oidc_step(CredentialSource *source)
 {

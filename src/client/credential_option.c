@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  * credential_option.c
- *	  The options of a user mapping: which there are, which belongs to which
- *	  source, and what a legal value is.
+ *	  The options of a user mapping: their names, sources and legal values.
  *
- * No message of this file shows a value: any of them may be a secret that was
- * put into the wrong option.
+ * No message shows a value, since it may be a secret given for the wrong
+ * option.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,10 +21,13 @@
 #define DURATION_MIN	900		/* seconds; protocol/README.md 5.2 */
 #define DURATION_MAX	43200
 
-/* An option of every source that uses the machine's identity, not of one. */
+/* The option does not belong to a single source. */
 #define ANY_KIND		(-1)
 
-/* One option.  kind is the source that it belongs to, or ANY_KIND. */
+/*
+ * An option; kind is that of its source or ANY_KIND, and problem() returns
+ * what is wrong with a value as a static sentence, or NULL.
+ */
 typedef struct OptionDef
 {
 	const char *name;
@@ -49,7 +51,9 @@ StaticAssertDecl(lengthof(kind_names) == CREDENTIAL_KINDS,
 
 char	   *oss_metadata_endpoint = NULL;
 
-/* Say what is wrong with text of 1 to max bytes, none of them forbidden. */
+/*
+ * Check for 1 to max bytes of visible ASCII without the forbidden characters.
+ */
 static const char *
 text_problem(const char *value, size_t max, const char *forbidden)
 {
@@ -71,7 +75,6 @@ text_problem(const char *value, size_t max, const char *forbidden)
 	return NULL;
 }
 
-/* Say what is wrong with an access key id, whose bytes stand in a header. */
 const char *
 oss_credential_id_problem(const char *value)
 {
@@ -84,21 +87,19 @@ oss_credential_id_problem(const char *value)
 	return problem;
 }
 
-/* Say what is wrong with an access key secret. */
 const char *
 oss_credential_secret_problem(const char *value)
 {
 	return text_problem(value, CREDENTIAL_SECRET_MAX, "");
 }
 
-/* Say what is wrong with a security token, which is sent as a header. */
 const char *
 oss_credential_token_problem(const char *value)
 {
 	return text_problem(value, TOKEN_MAX, "");
 }
 
-/* Say what is wrong with the name of a role, which stands in a URL. */
+/* The name of a role becomes part of a URL. */
 static const char *
 role_problem(const char *value)
 {
@@ -111,7 +112,6 @@ role_problem(const char *value)
 	return problem;
 }
 
-/* Say what is wrong with the ARN of a role or of an identity provider. */
 static const char *
 arn_problem(const char *value)
 {
@@ -120,7 +120,6 @@ arn_problem(const char *value)
 	return text_problem(value, ARN_MAX, "\"'\\");
 }
 
-/* Say what is wrong with the name of a file. */
 static const char *
 path_problem(const char *value)
 {
@@ -132,7 +131,6 @@ path_problem(const char *value)
 	return strlen(value) < MAXPGPATH ? NULL : "The value is too long.";
 }
 
-/* Say what is wrong with the URL of a service that hands out keys. */
 static const char *
 url_problem(const char *value)
 {
@@ -142,14 +140,13 @@ url_problem(const char *value)
 	return text_problem(value, URL_MAX, "\"'\\<>{}|^`#");
 }
 
-/* Make a sentence of what the ground floor says, unless that is nothing. */
+/* Make a sentence of a clause from the ground floor; NULL for NULL. */
 static const char *
 problem_sentence(const char *problem)
 {
 	return problem != NULL ? oss_sentence(problem) : NULL;
 }
 
-/* Say what is wrong with the endpoint of STS; http is for loopback alone. */
 static const char *
 sts_endpoint_problem(const char *value)
 {
@@ -158,14 +155,12 @@ sts_endpoint_problem(const char *value)
 	return problem_sentence(oss_endpoint_parse(value, &ignored));
 }
 
-/* Say what is wrong with a region. */
 static const char *
 region_problem(const char *value)
 {
 	return problem_sentence(oss_region_problem(value));
 }
 
-/* Say what is wrong with the life asked for. */
 static const char *
 duration_problem(const char *value)
 {
@@ -178,7 +173,6 @@ duration_problem(const char *value)
 	return NULL;
 }
 
-/* Say what is wrong with a Boolean. */
 static const char *
 bool_problem(const char *value)
 {
@@ -187,14 +181,13 @@ bool_problem(const char *value)
 	return parse_bool(value, &ignored) ? NULL : "The value is true or false.";
 }
 
-/* Say what is wrong with a profile's name. */
 static const char *
 profile_problem(const char *value)
 {
 	return value[0] == '\0' ? "The value is empty." : NULL;
 }
 
-/* Return the kind of source that a value of credential_source names, or -1. */
+/* Return the CredentialKind of a name, or -1. */
 static int
 kind_by_name(const char *name)
 {
@@ -204,7 +197,6 @@ kind_by_name(const char *name)
 	return -1;
 }
 
-/* Say what is wrong with the name of a source. */
 static const char *
 source_problem(const char *value)
 {
@@ -237,14 +229,12 @@ static const OptionDef option_defs[] = {
 	OPTION(superuser_required, ANY_KIND, bool_problem)
 };
 
-/* Return the name of the i-th option. */
 const char *
 oss_credential_option_name(int i)
 {
 	return i < lengthof(option_defs) ? option_defs[i].name : NULL;
 }
 
-/* Find an option's definition, or return NULL. */
 static const OptionDef *
 find_option(const char *name)
 {
@@ -254,7 +244,6 @@ find_option(const char *name)
 	return NULL;
 }
 
-/* Tell whether a checked Boolean, or NULL, is true. */
 bool
 oss_credential_option_is_true(const char *value)
 {
@@ -263,7 +252,6 @@ oss_credential_option_is_true(const char *value)
 	return value != NULL && parse_bool(value, &result) && result;
 }
 
-/* Copy the options of a mapping; names of others are passed over. */
 void
 oss_credential_options_read(CredentialOptions *options, MemoryContext context,
 							List *defelems)
@@ -282,7 +270,6 @@ oss_credential_options_read(CredentialOptions *options, MemoryContext context,
 	}
 }
 
-/* Overwrite the secrets of a mapping or a profile. */
 void
 oss_credential_options_wipe(CredentialOptions *options)
 {
@@ -294,10 +281,6 @@ oss_credential_options_wipe(CredentialOptions *options)
 					   strlen(options->security_token));
 }
 
-/*
- * Find the first option of a kind of source whose value cannot be used; the
- * values come from a file, the environment or a response.
- */
 const char *
 oss_credential_options_problem(const CredentialOptions *options,
 							   CredentialKind kind, const char **problem)
@@ -314,7 +297,6 @@ oss_credential_options_problem(const CredentialOptions *options,
 	return NULL;
 }
 
-/* Check the setting oss_labels.metadata_endpoint. */
 bool
 oss_credential_metadata_endpoint_check(char **newval, void **extra,
 									   GucSource source)
@@ -326,14 +308,12 @@ oss_credential_metadata_endpoint_check(char **newval, void **extra,
 	return problem == NULL;
 }
 
-/* Return the name of a kind of source. */
 const char *
 oss_credential_kind_name(CredentialKind kind)
 {
 	return kind_names[kind];
 }
 
-/* Return the kind of source that the options choose, static without a choice. */
 CredentialKind
 oss_credential_kind(List *options)
 {
@@ -350,7 +330,7 @@ oss_credential_kind(List *options)
 	return kind >= 0 ? kind : CREDENTIAL_STATIC;
 }
 
-/* Does an option concern the identity or the files of the machine? */
+/* Does this value let a role use the machine's identity or files? */
 static bool
 option_needs_superuser(const OptionDef *def, const char *value)
 {
@@ -359,7 +339,6 @@ option_needs_superuser(const OptionDef *def, const char *value)
 	return def->kind != CREDENTIAL_STATIC;
 }
 
-/* Check one option on its own. */
 void
 oss_credential_option_check(const char *name, const char *value,
 							bool superuser_defines)
@@ -383,7 +362,6 @@ oss_credential_option_check(const char *name, const char *value,
 				 errhint("Use access_key_id and access_key_secret, or ask a superuser to define the user mapping.")));
 }
 
-/* Refuse an option that does not belong to the chosen source. */
 static void
 check_option_belongs(const OptionDef *def, CredentialKind kind)
 {
@@ -397,7 +375,6 @@ check_option_belongs(const OptionDef *def, CredentialKind kind)
 					 kind_names[def->kind])));
 }
 
-/* Check that the options go together. */
 void
 oss_credential_options_check(List *options)
 {
@@ -432,8 +409,8 @@ oss_credential_options_check(List *options)
 				 errdetail("Each region has its own endpoint of STS inside a VPC.")));
 
 	/*
-	 * A mapping without any option is let through, because that is what
-	 * pg_dump writes when it may not see the options.
+	 * Accept a mapping without options: pg_dump writes that if it may not see
+	 * them.
 	 */
 	if (kind == CREDENTIAL_STATIC && has_other &&
 		!(has_id && has_secret))
@@ -444,14 +421,12 @@ oss_credential_options_check(List *options)
 				 errhint("Give access_key_id and access_key_secret, or choose another credential_source.")));
 }
 
-/* Do these options use what is the machine's? */
 bool
 oss_credential_uses_machine(List *options)
 {
 	return oss_credential_kind(options) != CREDENTIAL_STATIC;
 }
 
-/* Does using these options need a superuser? */
 bool
 oss_credential_needs_superuser(List *options)
 {

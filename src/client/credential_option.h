@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * credential_option.h
- *	  The options of user mappings, and the setting, that say where access keys
- *	  come from.
+ *	  The options of user mappings, and the setting, for sources of access
+ *	  keys.
  *
  * Middle floor.
  *-------------------------------------------------------------------------
@@ -14,14 +14,13 @@
 #include "nodes/pg_list.h"
 #include "utils/guc.h"
 
-/* Bytes of an access key id and of its secret. */
+/* Maximal lengths of an access key id and of its secret, in bytes. */
 #define CREDENTIAL_ID_MAX	128
 #define CREDENTIAL_SECRET_MAX	256
 
-/* Bytes of a digest of the catalog rows of a server and a mapping. */
+/* Length of the digest of a server's and mapping's catalog rows, in bytes. */
 #define CREDENTIAL_DIGEST_LEN	32
 
-/* The kinds of sources, in the order of the option's documentation. */
 typedef enum CredentialKind
 {
 	CREDENTIAL_STATIC,
@@ -35,8 +34,8 @@ typedef enum CredentialKind
 #define CREDENTIAL_KINDS	(CREDENTIAL_CONFIG_FILE + 1)
 
 /*
- * The options of a mapping, or of a profile of a configuration file: NULL
- * where not given.  Names as in the mapping.
+ * The options of a mapping, or of a profile of a configuration file; NULL if
+ * not given.
  */
 typedef struct CredentialOptions
 {
@@ -60,55 +59,64 @@ typedef struct CredentialOptions
 	char	   *superuser_required;
 } CredentialOptions;
 
-/* Name of a kind of source, as in the option credential_source. */
+/* Return the name of a kind of source, as in the option credential_source. */
 extern const char *oss_credential_kind_name(CredentialKind kind);
 
-/* The kind of source that the options of a mapping choose. */
+/*
+ * Return the kind of source that a mapping's options (DefElems) choose;
+ * static if they do not choose.
+ */
 extern CredentialKind oss_credential_kind(List *options);
 
-/* Copy the options of a mapping into context; overwrite their secrets. */
+/*
+ * Copy a mapping's options (DefElems) into context, ignoring unknown ones;
+ * overwrite the secrets among them.
+ */
 extern void oss_credential_options_read(CredentialOptions *options,
 										MemoryContext context, List *defelems);
 extern void oss_credential_options_wipe(CredentialOptions *options);
 
 /*
- * Find the first unusable option of a kind of source.  Returns its name and sets
- * *problem, or returns NULL.
+ * Find the first option of a kind of source whose value is illegal.  Returns
+ * its name and sets *problem to a sentence, or returns NULL.
  */
 extern const char *oss_credential_options_problem(const CredentialOptions *options,
 												  CredentialKind kind,
 												  const char **problem);
 
-/* Return whether a valid Boolean, or NULL, is true. */
+/* Return the value of a legal Boolean; false for NULL. */
 extern bool oss_credential_option_is_true(const char *value);
 
 /*
- * Return NULL when the value can be used in a request, otherwise the problem as
- * a sentence for DETAIL (a static string).
+ * Each returns NULL if the value can be used in a request, else the problem
+ * as a sentence for DETAIL (a static string).
  */
 extern const char *oss_credential_id_problem(const char *value);
 extern const char *oss_credential_secret_problem(const char *value);
 extern const char *oss_credential_token_problem(const char *value);
 
-/* Name of the i-th option that belongs to credentials; NULL after the last. */
+/* Return the name of the i-th option (from 0), NULL after the last. */
 extern const char *oss_credential_option_name(int i);
 
-/* Check one option of a user mapping.  Errors: 22023, 42501. */
+/*
+ * Check one option of a user mapping, whose name must be known.  Errors:
+ * 22023 bad value, 42501 it may be set by superusers only.
+ */
 extern void oss_credential_option_check(const char *name, const char *value,
 										bool superuser_defines);
 
-/* Check the options of a mapping together.  Errors: 22023. */
+/* Check that a mapping's options go together.  Errors: 22023. */
 extern void oss_credential_options_check(List *options);
 
-/* Do a mapping's options use the machine's identity, files or environment? */
+/* Does the mapping use the machine's identity, files or environment? */
 extern bool oss_credential_uses_machine(List *options);
 
 /* Must the role that uses the mapping be a superuser? */
 extern bool oss_credential_needs_superuser(List *options);
 
 /*
- * The setting oss_labels.metadata_endpoint: the address of the metadata service
- * of ECS, which only tests change.
+ * The setting oss_labels.metadata_endpoint, the URL of the metadata service
+ * of ECS, and its check hook.  Only tests change it.
  */
 #define OSS_METADATA_ENDPOINT	"http://100.100.100.200"
 extern char *oss_metadata_endpoint;

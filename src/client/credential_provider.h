@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * credential_provider.h
- *	  The kinds of sources, each in a file credential_NAME.c.
+ *	  The providers, one per kind of source.
  *
  * Middle floor, for credential*.c alone.
  *-------------------------------------------------------------------------

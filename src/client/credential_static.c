@@ -10,7 +10,6 @@
 
 #include "client/credential_provider.h"
 
-/* Give the key that the mapping holds. */
 static void
 static_step(CredentialSource *source)
 {
@@ -28,7 +27,10 @@ const CredentialProvider oss_credential_static = {
 	CREDENTIAL_STATIC, false, static_step
 };
 
-/* Deliver the key of one family of environment variables, if it is there. */
+/*
+ * End the fetch with the key in these environment variables.  Returns false
+ * if they are not set.
+ */
 static bool
 deliver_from_environment(CredentialSource *source, const char *id_name,
 						 const char *secret_name, const char *token_name)
@@ -42,7 +44,6 @@ deliver_from_environment(CredentialSource *source, const char *id_name,
 	return true;
 }
 
-/* Give the key of the environment of the database server. */
 static void
 environment_step(CredentialSource *source)
 {

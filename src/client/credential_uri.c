@@ -1,9 +1,8 @@
 /*-------------------------------------------------------------------------
  * credential_uri.c
- *	  Credentials from a URL that gives them out, such as that of a helper
- *	  process of the machine.
+ *	  Credentials from a URL, such as that of a helper process on the machine.
  *
- * protocol/README.md 5.2.  The URL may hold a secret: it is never shown.
+ * protocol/README.md 5.2.  The URL may contain a secret, so it is never shown.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,7 +14,6 @@
 #define CONNECT_TIMEOUT_MS	5000
 #define TIMEOUT_MS			10000
 
-/* Ask for the document. */
 static void
 ask_uri(CredentialSource *source)
 {
@@ -44,7 +42,6 @@ ask_uri(CredentialSource *source)
 	}
 }
 
-/* Do one step of a fetch from a URL. */
 static void
 uri_step(CredentialSource *source)
 {

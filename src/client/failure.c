@@ -111,7 +111,6 @@ find_rule(int status, const char *code, const char *ec, const char *text)
 	}
 }
 
-/* Name the statuses that a rule speaks of. */
 const char *
 oss_failure_status_name(const OssFailureRule *rule)
 {
@@ -120,14 +119,12 @@ oss_failure_status_name(const OssFailureRule *rule)
 	return psprintf(rule->http_status < 10 ? "%dxx" : "%d", rule->http_status);
 }
 
-/* Return the rule of a trouble of our own. */
 const OssFailureRule *
 oss_failure_rule(const char *code)
 {
 	return find_rule(0, code, "", "");
 }
 
-/* Find the rule for an answer that is of no use. */
 const OssFailureRule *
 oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
 {
@@ -146,7 +143,6 @@ oss_failure_classify(const HttpAnswer *answer, OssErrorXml *xml)
 					 xml->ec[0] ? xml->ec : answer->ec, xml->message);
 }
 
-/* May the body of an answer with status 200 be a labels document? */
 bool
 oss_failure_may_be_labels(const HttpAnswer *answer)
 {
@@ -172,7 +168,6 @@ ms_until_date(const char *date, const char *now)
 	return (long) (when - (begin == (time_t) -1 ? time(NULL) : begin)) * 1000;
 }
 
-/* Return how long the service asks to wait, in ms. */
 long
 oss_failure_delay(const HttpAnswer *answer)
 {
@@ -356,7 +351,6 @@ make_failure(const OssFailureRule *rule, const char *code, const char *what)
 	return failure;
 }
 
-/* Put a classified answer into words. */
 OssFailure *
 oss_failure_describe(const OssFailureRule *rule, const HttpAnswer *answer,
 					 const OssErrorXml *xml, const char *what)
@@ -376,7 +370,6 @@ oss_failure_describe(const OssFailureRule *rule, const HttpAnswer *answer,
 	return failure;
 }
 
-/* Make the failure of a request that was not sent. */
 OssFailure *
 oss_failure_refuse(const OssFailureRule *rule, const char *code,
 				   const char *detail, const char *what)
@@ -387,14 +380,12 @@ oss_failure_refuse(const OssFailureRule *rule, const char *code,
 	return failure;
 }
 
-/* Make a failure of our own. */
 OssFailure *
 oss_failure_make(const char *code, const char *detail, const char *what)
 {
 	return oss_failure_refuse(oss_failure_rule(code), code, detail, what);
 }
 
-/* Return what a rule comes to at a custom domain. */
 const OssFailureRule *
 oss_failure_on_cname(const OssFailureRule *rule)
 {
@@ -405,7 +396,6 @@ oss_failure_on_cname(const OssFailureRule *rule)
 	return rule;
 }
 
-/* Raise it. */
 void
 oss_failure_throw(const OssFailure *failure)
 {
@@ -417,7 +407,6 @@ oss_failure_throw(const OssFailure *failure)
 			 failure->hint != NULL ? errhint("%s", failure->hint) : 0));
 }
 
-/* Make a sentence of a clause. */
 char *
 oss_sentence(const char *clause)
 {
@@ -427,7 +416,6 @@ oss_sentence(const char *clause)
 	return sentence;
 }
 
-/* Name a retry class. */
 const char *
 oss_retry_name(OssRetry retry)
 {
@@ -447,7 +435,6 @@ oss_retry_name(OssRetry retry)
 	return "never";
 }
 
-/* Name a scope. */
 const char *
 oss_scope_name(OssScope scope)
 {
@@ -473,7 +460,6 @@ oss_scope_name(OssScope scope)
 	return "image";
 }
 
-/* Is an error of this scope one of the set-up? */
 bool
 oss_scope_is_setup(OssScope scope)
 {

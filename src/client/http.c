@@ -593,7 +593,6 @@ make_up_for_time_alone(void)
 	}
 }
 
-/* Return now by the loop's clock. */
 int64
 oss_http_now(void)
 {
@@ -622,7 +621,6 @@ mend_loop(void)
 	oss_http_loop_discard();
 }
 
-/* Start a transfer owned by context. */
 HttpTransfer *
 oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void *arg)
 {
@@ -648,21 +646,18 @@ oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void 
 	return t;
 }
 
-/* Return the answer of a transfer that is done. */
 const HttpAnswer *
 oss_http_answer(const HttpTransfer *t)
 {
 	return &t->answer;
 }
 
-/* End a transfer and forget it. */
 void
 oss_http_free(HttpTransfer *t)
 {
 	MemoryContextDelete(t->context);
 }
 
-/* Let the loop run once. */
 bool
 oss_http_turn(long timeout_ms)
 {
@@ -691,7 +686,6 @@ oss_http_turn(long timeout_ms)
 	return latch_set;
 }
 
-/* Return the number of transfers in flight. */
 int
 oss_http_in_flight(void)
 {

@@ -97,7 +97,6 @@ find_file(const char *path)
 	return file;
 }
 
-/* Return a name that stands for a file's present content. */
 const char *
 oss_http_ca_name(const char *path)
 {

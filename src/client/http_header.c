@@ -25,7 +25,6 @@ copy_value(char *to, size_t size, const char *from, size_t len)
 	to[len] = '\0';
 }
 
-/* Keep what a caller may look at of one answer header. */
 void
 oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len)
 {
@@ -65,7 +64,6 @@ oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len)
 	}
 }
 
-/* Read a date. */
 time_t
 oss_http_parse_date(const char *text)
 {

@@ -136,7 +136,6 @@ leave_curl(void)
 	signals_blocked = false;
 }
 
-/* Return how many connections the process may have. */
 int
 oss_http_loop_connections(void)
 {
@@ -202,7 +201,6 @@ unmake_multi(void)
 	mux = -1;
 }
 
-/* Make the loop unless it is there. */
 void
 oss_http_loop_init(HttpLoopEnded ended)
 {
@@ -251,7 +249,6 @@ act_on_sockets(curl_socket_t fd, int what)
 		broken = true;
 }
 
-/* Begin a transfer. */
 bool
 oss_http_loop_add(CURL *easy)
 {
@@ -270,21 +267,18 @@ oss_http_loop_add(CURL *easy)
 	return code == CURLM_OK && !broken;
 }
 
-/* Must the loop be made anew? */
 bool
 oss_http_loop_broken(void)
 {
 	return broken;
 }
 
-/* Give up a loop that has no transfers any more. */
 void
 oss_http_loop_discard(void)
 {
 	unmake_multi();
 }
 
-/* Take a transfer out. */
 void
 oss_http_loop_remove(CURL *easy)
 {
@@ -370,7 +364,6 @@ wait_for_any(long timeout_ms)
 	return false;
 }
 
-/* Wait for the network, the latch or the clock, once. */
 bool
 oss_http_loop_turn(long timeout_ms)
 {
@@ -387,7 +380,6 @@ oss_http_loop_turn(long timeout_ms)
 	return latch_set;
 }
 
-/* Look at every transfer. */
 void
 oss_http_loop_check(void)
 {
@@ -398,7 +390,6 @@ oss_http_loop_check(void)
 	leave_curl();
 }
 
-/* Return the share object that holds the TLS sessions. */
 CURLSH *
 oss_http_loop_share(void)
 {

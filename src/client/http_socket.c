@@ -108,7 +108,6 @@ reserve_sockets(void)
 	return AcquireExternalFD();
 }
 
-/* Open a socket. */
 int
 oss_http_socket_open(int family, int type, int protocol)
 {
@@ -158,7 +157,6 @@ oss_http_socket_connected(int fd)
 	(void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
-/* Close a socket. */
 int
 oss_http_socket_close(int fd)
 {

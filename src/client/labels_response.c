@@ -115,7 +115,6 @@ is_labels_document(Jsonb *answer)
 		value.type == jbvString;
 }
 
-/* Parse the body of a finished request. */
 Jsonb *
 oss_response_parse(const OssRequest *request, const OssFailure **failure)
 {
@@ -210,7 +209,6 @@ labels_array(const Jsonb *answer)
 	return value.val.binary.data;
 }
 
-/* Read the labels of a parsed answer. */
 int
 oss_response_labels(const Jsonb *answer, bool with_raw, OssLabel **labels)
 {

@@ -1,23 +1,21 @@
 /*-------------------------------------------------------------------------
  * probe.c
- *	  Single requests for the doctor: no retries, no process action.
+ *	  Single requests without label detection, for check_server().
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "client/probe.h"
 
-/* An answer is read for its headers and its explanation only. */
+/* Only headers and error documents are used. */
 #define PROBE_MAX_BODY	65536
 
-/* Note that the transfer is done. */
 static void
 on_done(HttpTransfer *transfer, void *arg)
 {
 	*(bool *) arg = true;
 }
 
-/* Send one request and wait for its end. */
 const HttpAnswer *
 oss_probe(OssServer *server, const OssTarget *target,
 		  const OssCredentials *who, const OssFailure **failure)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * probe.h
- *	  Single requests for no labels, by which check_server() looks at a
- *	  server.
+ *	  Single requests without label detection, by which check_server() tests
+ *	  a server.
  *
  * Middle floor.
  *-------------------------------------------------------------------------
@@ -13,10 +13,10 @@
 #include "client/signed_request.h"
 
 /*
- * Send one request and wait for its end.  who NULL sends it unsigned.  The
- * answer and, unless its status is 2xx, the failure live in
+ * Send one request, without retries, and wait for its end; who NULL sends it
+ * unsigned.  The answer and *failure (NULL if the status is 2xx) live in
  * CurrentMemoryContext; the failure's scope is its rule's.  Errors: 57014 and
- * so on; 53000-class.
+ * so on while waiting; class 53.
  */
 extern const HttpAnswer *oss_probe(OssServer *server, const OssTarget *target,
 								   const OssCredentials *who,

@@ -50,14 +50,12 @@
 /* Without throttles for so long there is none. */
 #define FORGET (60 * SECOND)
 
-/* Return the bytes of shared memory. */
 Size
 oss_rate_shared_size(void)
 {
 	return oss_rate_table_size();
 }
 
-/* Attach to the shared table. */
 void
 oss_rate_shared_start(void)
 {
@@ -360,7 +358,6 @@ heed_options(const OssServer *server, int64 now)
 		oss_rate_resume(server->serverid, NULL);
 }
 
-/* Ask to send one request now. */
 long
 oss_rate_try_start(OssServer *server, const char *bucket)
 {
@@ -385,7 +382,6 @@ oss_rate_try_start(OssServer *server, const char *bucket)
 	return 0;
 }
 
-/* Tell the end of a request. */
 void
 oss_rate_end(OssServer *server, const char *bucket, const char *key,
 			 OssRateOutcome outcome)
@@ -410,7 +406,6 @@ oss_rate_end(OssServer *server, const char *bucket, const char *key,
 			 bucket, server->name);
 }
 
-/* Let nothing of a bucket start for a while. */
 void
 oss_rate_hold(OssServer *server, const char *bucket, long ms)
 {
@@ -425,7 +420,6 @@ oss_rate_hold(OssServer *server, const char *bucket, long ms)
 		 bucket, server->name, ms);
 }
 
-/* End holds, and forget what throttles taught. */
 void
 oss_rate_resume(Oid serverid, const char *bucket)
 {
@@ -472,7 +466,6 @@ server_wait(const OssServer *server, int64 now)
 	return wait;
 }
 
-/* Return for how many ms nothing may start. */
 long
 oss_rate_wait(OssServer *server, const char *bucket)
 {
@@ -495,7 +488,6 @@ requests_within(double rate, int64 wait_us, long ms)
 	return rate > 0 ? Max(rate * ms / 1000, 1) : INT_MAX;
 }
 
-/* Estimate how many requests may start within the next ms. */
 int
 oss_rate_allowance(OssServer *server, const char *bucket, long ms)
 {
@@ -563,7 +555,6 @@ known_limit(Oid serverid, int64 now)
 	return limit;
 }
 
-/* Describe the next bucket of this database. */
 bool
 oss_rate_report(int *at, OssRateReport *report)
 {

@@ -17,7 +17,6 @@
 
 #define COUNT_MASK 3u
 
-/* Name an object. */
 uint32
 oss_rate_object_hash(const char *key)
 {
@@ -38,7 +37,6 @@ has(const uint32 *place, uint32 object)
 	return ((*place ^ object) & ~COUNT_MASK) == 0;
 }
 
-/* Note a throttle. */
 bool
 oss_rate_object_throttled(RateSlot *slot, uint32 object)
 {
@@ -61,7 +59,6 @@ oss_rate_object_throttled(RateSlot *slot, uint32 object)
 	}
 }
 
-/* Note an answer. */
 void
 oss_rate_object_answered(RateSlot *slot, uint32 object)
 {
@@ -74,7 +71,6 @@ oss_rate_object_answered(RateSlot *slot, uint32 object)
 	*place = 0;
 }
 
-/* Were nearly all throttles those of such objects? */
 bool
 oss_rate_object_all_blamed(const RateSlot *slot)
 {

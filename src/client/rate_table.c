@@ -44,14 +44,12 @@ init_sets(RateSet *new_sets)
 	}
 }
 
-/* Return the bytes of shared memory. */
 Size
 oss_rate_table_size(void)
 {
 	return MAXALIGN(sizeof(RateSet) * SETS);
 }
 
-/* Attach to the shared table. */
 void
 oss_rate_table_start(void)
 {
@@ -66,7 +64,6 @@ oss_rate_table_start(void)
 	}
 }
 
-/* Do all processes have the same table? */
 bool
 oss_rate_table_is_shared(void)
 {
@@ -140,7 +137,6 @@ find_rate_slot(RateSet *set, uint32 hash, Oid serverid, const char *bucket,
 	return &set->slots[oldest];
 }
 
-/* Lock and return the slot of a server or bucket. */
 RateSlot *
 oss_rate_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 {
@@ -166,14 +162,12 @@ oss_rate_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 	return slot;
 }
 
-/* Is it the spare slot of a set? */
 bool
 oss_rate_slot_is_spare(const RateSlot *slot)
 {
 	return slot == &set_of(slot)->slots[WAYS];
 }
 
-/* Lock and return the slot of a number. */
 RateSlot *
 oss_rate_slot_lock_nth(int n)
 {
@@ -184,7 +178,6 @@ oss_rate_slot_lock_nth(int n)
 	return &sets[n / WAYS].slots[n % WAYS];
 }
 
-/* Unlock a slot. */
 void
 oss_rate_slot_unlock(RateSlot *slot)
 {

@@ -107,7 +107,6 @@ what_of(const char *bucket, const char *key)
 					key_shown, key, key_shown < key_len ? "..." : "");
 }
 
-/* Make an empty group. */
 OssGroup *
 oss_group_create(MemoryContext parent)
 {
@@ -120,21 +119,18 @@ oss_group_create(MemoryContext parent)
 	return group;
 }
 
-/* Cancel everything in a group and free it. */
 void
 oss_group_free(OssGroup *group)
 {
 	MemoryContextDelete(group->context);
 }
 
-/* Return a group's counters. */
 const OssCounters *
 oss_group_counters(const OssGroup *group)
 {
 	return &group->counters;
 }
 
-/* Check a spec without sending anything. */
 const OssFailure *
 oss_spec_failure(const OssLabelsSpec *spec)
 {
@@ -457,7 +453,6 @@ advance_all(void)
 	return sleep_ms;
 }
 
-/* Put a request into the group. */
 OssRequest *
 oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 {
@@ -471,7 +466,6 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	return request;
 }
 
-/* Begin a request's time, for a call waits for it. */
 void
 oss_request_await(OssRequest *request)
 {
@@ -486,7 +480,6 @@ oss_request_await(OssRequest *request)
 	}
 }
 
-/* Let a call wait for the first of a group. */
 void
 oss_group_await(OssGroup *group)
 {
@@ -564,7 +557,6 @@ on_answer(HttpTransfer *transfer, void *arg)
 		finish_request(request);
 }
 
-/* Return the next finished request of a group, or NULL. */
 OssRequest *
 oss_group_next(OssGroup *group)
 {
@@ -578,7 +570,6 @@ oss_group_next(OssGroup *group)
 	return request;
 }
 
-/* Return the next finished request of a group, waiting for one. */
 OssRequest *
 oss_group_wait(OssGroup *group, long timeout_ms)
 {
@@ -612,21 +603,18 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 	}
 }
 
-/* Has a request finished? */
 bool
 oss_request_done(const OssRequest *request)
 {
 	return request->state == REQUEST_DONE;
 }
 
-/* Return the tag given at the start. */
 void *
 oss_request_tag(const OssRequest *request)
 {
 	return request->tag;
 }
 
-/* Return a request's failure, or NULL; the words are found when asked for. */
 const OssFailure *
 oss_request_failure(const OssRequest *request)
 {
@@ -656,14 +644,12 @@ oss_request_failure(const OssRequest *request)
 	return failure;
 }
 
-/* Name what a request asks for. */
 const char *
 oss_request_what(const OssRequest *request)
 {
 	return what_of(request->bucket, request->key);
 }
 
-/* Return an answer's body. */
 const char *
 oss_request_body(const OssRequest *request, size_t *len)
 {
@@ -673,7 +659,6 @@ oss_request_body(const OssRequest *request, size_t *len)
 	return answer->body;
 }
 
-/* Return the service's request id. */
 const char *
 oss_request_id(const OssRequest *request)
 {
@@ -682,14 +667,12 @@ oss_request_id(const OssRequest *request)
 	return oss_http_answer(request->transfer)->request_id;
 }
 
-/* Return the number of requests sent. */
 int
 oss_request_attempts(const OssRequest *request)
 {
 	return request->attempts;
 }
 
-/* Cancel and free a request. */
 void
 oss_request_free(OssRequest *request)
 {

@@ -35,7 +35,6 @@ last_call(const OssRequest *request)
 	return request->deadline - Max(least, request->took_ms) * INT64CONST(1000);
 }
 
-/* Return the time left. */
 long
 oss_time_left(const OssRequest *request, int64 now)
 {
@@ -44,7 +43,6 @@ oss_time_left(const OssRequest *request, int64 now)
 	return (long) ((Max(last_call(request) - now, 0) + 999) / 1000) + 1;
 }
 
-/* Would it be too late? */
 bool
 oss_too_late(const OssRequest *request, int64 when)
 {
@@ -155,7 +153,6 @@ may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 	return true;
 }
 
-/* Note what the attempt tells of the server, and decide. */
 bool
 oss_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 {

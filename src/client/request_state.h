@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * request_state.h
- *	  What a labels request is inside, and whether it is sent again.
+ *	  The state of a labels request, and the decision about retries.
  *
  * Middle floor; for request.c and request_retry.c alone.
  *-------------------------------------------------------------------------
@@ -16,10 +16,12 @@
 
 typedef enum RequestState
 {
-	REQUEST_WAITING,			/* node is in the list of those that wait, in
+	REQUEST_WAITING,			/* node is in the list of waiting requests in
 								 * request.c */
-	REQUEST_IN_FLIGHT,			/* transfer is set, the rate limit passed */
-	REQUEST_DONE				/* node is in group->finished unless taken */
+	REQUEST_IN_FLIGHT,			/* transfer is set and counted by the rate
+								 * limit */
+	REQUEST_DONE				/* node is in group->finished until returned
+								 * to the caller */
 } RequestState;
 
 struct OssGroup
@@ -30,9 +32,10 @@ struct OssGroup
 };
 
 /*
- * A request.  transfer belongs to context and is kept while the answer may be
- * looked at.  rule and xml are set by a failure.  Times are oss_http_now()'s;
- * deadline is 0 until the first attempt goes out or a call waits for it.
+ * A request.  transfer belongs to context and is kept with its response.
+ * rule and xml are set by a failure.  Times are those of oss_http_now();
+ * deadline is 0 until the first attempt is sent or a call waits for the
+ * request.
  */
 struct OssRequest
 {
@@ -50,38 +53,44 @@ struct OssRequest
 	char	   *version_id;
 	char		process[OSS_LABELS_PROCESS_MAX];
 	int			attempts;		/* sent */
-	int			charged;		/* of those, counted against max_attempts */
+	int			charged;		/* of these, counted against max_attempts */
 	int			max_attempts;
 	bool		suspect;		/* see OssLabelsSpec */
-	bool		trial;			/* the attempt in flight, for access */
+	bool		trial;			/* of the attempt in flight, for
+								 * oss_access_end() */
 	bool		clock_corrected;
 	bool		key_renewed;
-	char		key_id[CREDENTIAL_ID_MAX + 1];	/* that signed the attempt in
-												 * flight */
-	bool		awaited;		/* by a call */
+	char		key_id[CREDENTIAL_ID_MAX + 1];	/* of the key that signed the
+												 * attempt in flight */
+	bool		awaited;		/* a call waits for it */
 	bool		queued;			/* a job of the queue */
 	bool		wants_key;		/* credentials are being fetched */
-	int64		due;			/* not before */
-	int64		sent;			/* the last attempt */
-	long		took_ms;		/* its answer; 0 without one */
+	int64		due;			/* not sent before */
+	int64		sent;			/* when the last attempt was sent */
+	long		took_ms;		/* that attempt until its response; 0 without
+								 * one */
 	int64		deadline;
 	HttpTransfer *transfer;
 	const OssFailureRule *rule;
 	OssScope	scope;			/* of rule */
-	bool		refused;		/* by rule, without being sent for it */
+	bool		refused;		/* because of rule, without being sent */
 	const OssFailure *failure;
-	OssErrorXml xml;			/* last: large, and unset without a failure */
+	OssErrorXml xml;			/* must be last: not initialized without a
+								 * failure */
 };
 
-/* In how many ms it is too late for an attempt; never 0, -1 without deadline. */
+/* Return the ms until the deadline, never 0; -1 without a deadline. */
 extern long oss_time_left(const OssRequest *request, int64 now);
 
-/* Would an attempt sent at that time be too late for its answer to be used? */
+/*
+ * Would the response to an attempt sent at that time come after the deadline?
+ */
 extern bool oss_too_late(const OssRequest *request, int64 when);
 
 /*
- * Decide after a failed attempt, whose rule is set, whether to send another;
- * *due says when, 0 at once.  Does not throw.  protocol/README.md 4.2.
+ * Decide whether to send another attempt after a failed one, whose rule is
+ * set.  *due says when, 0 meaning at once.  Does not throw.
+ * protocol/README.md 4.2.
  */
 extern bool oss_retry(OssRequest *request, const HttpAnswer *answer,
 					  int64 *due);

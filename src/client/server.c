@@ -338,7 +338,6 @@ oss_server_look_anew(void)
 	looked_at = GetCurrentTransactionStartTimestamp();
 }
 
-/* Is a server still as the catalogs have it? */
 bool
 oss_server_is_current(const OssServer *server)
 {
@@ -348,14 +347,12 @@ oss_server_is_current(const OssServer *server)
 	return server->cached;
 }
 
-/* Keep a server across transactions. */
 void
 oss_server_pin(OssServer *server)
 {
 	server->users++;
 }
 
-/* Undo a pin; the last one frees the server. */
 void
 oss_server_unpin(OssServer *server)
 {
@@ -371,7 +368,6 @@ on_holder_reset(void *arg)
 	oss_server_unpin(arg);
 }
 
-/* Keep a server until the current memory context goes. */
 void
 oss_server_pin_in_context(OssServer *server)
 {
@@ -487,7 +483,6 @@ find_named_server(const char *name)
 	return InvalidOid;
 }
 
-/* Return the server that name, or the lack of one, means for a role. */
 Oid
 oss_server_oid(const char *name, Oid userid)
 {
@@ -643,14 +638,12 @@ look_up_server(Oid serverid, Oid userid)
 	return server;
 }
 
-/* Resolve a server for a role. */
 OssServer *
 oss_server_get(const char *name, Oid userid)
 {
 	return look_up_server(oss_server_oid(name, userid), userid);
 }
 
-/* Return the server's credentials, waiting for them. */
 void
 oss_server_credentials(OssServer *server, OssCredentials *who)
 {
@@ -673,7 +666,6 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 		oss_failure_throw(failure);
 }
 
-/* Return the server's credentials for a use of so many seconds. */
 long
 oss_server_credentials_for(OssServer *server, long seconds, OssCredentials *who)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * server.h
- *	  Foreign servers and user mappings of the wrapper oss_labels: their
- *	  options, and the resolved pair that requests go to.
+ *	  Foreign servers of the wrapper oss_labels, resolved with the user
+ *	  mapping of a role.
  *
  * Middle floor.  For users: sql/README.md, "Servers".
  *-------------------------------------------------------------------------
@@ -18,20 +18,22 @@
 #define OSS_WRAPPER_NAME "oss_labels"
 
 /*
- * A foreign server as one role sees it, with what is remembered about it from
- * one request to the next.  Immutable but for the name and the last block;
- * lives in its own memory context, counted by users: the cache and every
- * request that uses it hold one.  It leaves the cache when its options, its
- * owner or the role's mapping change, or a superuser is needed and gone;
- * requests in flight finish with what they began with.  What other servers,
- * mappings and roles do leaves it alone.
+ * A foreign server resolved for one role, with state kept from request to
+ * request.  Immutable but for the name, current_at and the last block.  It
+ * has its own memory context and a count of users: the cache and each request
+ * hold a reference.  The cache drops it when the options or owner of the
+ * server or the role's mapping change, or when the mapping needs a superuser
+ * and the role is one no more; requests in flight finish with the server that
+ * they started with.  Changes of other servers, mappings and roles do not
+ * affect it.
  */
 typedef struct OssServer
 {
 	Oid			serverid;
 	Oid			owner;
-	bool		machine_credentials;	/* their source is the machine's */
-	bool		superusers_only;	/* may use the mapping */
+	bool		machine_credentials;	/* the mapping uses those of the
+										 * machine */
+	bool		superusers_only;	/* only superusers may use the mapping */
 	uint8		digest[CREDENTIAL_DIGEST_LEN];
 	bool		public_mapping; /* PUBLIC's, not the role's own */
 	Oid			userid;
@@ -47,68 +49,71 @@ typedef struct OssServer
 	int			max_concurrency;	/* requests in flight, per process */
 	double		max_requests_per_second;	/* 0: no limit */
 	bool		requester_pays;
-	int64		read_at;		/* oss_clock_us() before the catalogs were
-								 * read, 0 when a rollback may undo what was */
-	int64		current_at;		/* the same of the last look that found them
+	int64		read_at;		/* oss_clock_us() before reading the catalogs,
+								 * 0 if a rollback may undo them */
+	int64		current_at;		/* the same for the last check that found them
 								 * unchanged */
 	CredentialSource *source;
 
 	MemoryContext context;
 	int			users;
-	bool		cached;			/* the cache still holds it */
+	bool		cached;			/* in the cache */
 	int			in_flight;
-	int			unreachable;	/* attempts in a row without any answer, each
-								 * begun after the end of the one before */
-	int64		unreachable_at; /* oss_http_now() at the end of the last */
+	int			unreachable;	/* attempts in a row without a response, each
+								 * started after the end of the one before */
+	int64		unreachable_at; /* oss_http_now() at the end of the last one */
 	OssSigningKey signing_key;
-	struct HTAB *buckets;		/* access.c's, in context, or NULL */
-	char		owing[OSS_BUCKET_MAX + 1];	/* the last that said so of an
-											 * account, or empty */
+	struct HTAB *buckets;		/* of access.c, in context, or NULL */
+	char		owing[OSS_BUCKET_MAX + 1];	/* the last bucket with a failure
+											 * of scope ACCOUNT, or empty */
 } OssServer;
 
 /*
- * Resolve a server for a role: name NULL takes the setting oss_labels.server,
- * else the only server of the wrapper.  Checks USAGE on the server and finds
- * the role's mapping, else PUBLIC's.  Needs a transaction.  The result stays
- * valid until the next oss_server_get(), oss_server_oid() or
- * oss_server_is_current(), unless pinned.
+ * Resolve a server for a role.  name NULL means the setting
+ * oss_labels.server, or else the only server of the wrapper.  Checks USAGE on
+ * the server and finds the role's mapping, else PUBLIC's.  Needs a
+ * transaction.  The result is valid until the next oss_server_get(),
+ * oss_server_oid() or oss_server_is_current(), unless pinned.
  *
  * Errors: 42704 no such server or mapping; 42809 a server of another wrapper;
- * 55000 none or several to choose from (DETAIL lists them); 42501 no USAGE, or
- * an option that needs a superuser; 22023 bad option.
+ * 55000 no server or several to choose from (DETAIL lists them); 42501 no
+ * USAGE, or an option that needs a superuser; 22023 bad option.
  */
 extern OssServer *oss_server_get(const char *name, Oid userid);
 
 /*
- * Read the catalogs anew, once a transaction, rather than believe caches that a
- * commit has not reached yet.
+ * Have the catalogs read again, once per transaction, since the caches may
+ * not have got the invalidation of a recent commit yet.
  */
 extern void oss_server_look_anew(void);
 
-/* Is a server still as the catalogs have it?  Needs a transaction. */
+/* Does a server still agree with the catalogs?  Needs a transaction. */
 extern bool oss_server_is_current(const OssServer *server);
 
-/* Keep a server across transactions; undo it with oss_server_unpin(). */
+/* Keep a server across transactions, until oss_server_unpin(). */
 extern void oss_server_pin(OssServer *server);
 extern void oss_server_unpin(OssServer *server);
 
 /* Keep a server until CurrentMemoryContext is reset or deleted. */
 extern void oss_server_pin_in_context(OssServer *server);
 
-/* OID of the server that name (or NULL) means for a role, USAGE checked. */
+/*
+ * Return the OID of a server as oss_server_get() finds it, after checking
+ * USAGE.
+ */
 extern Oid	oss_server_oid(const char *name, Oid userid);
 
 /*
- * Return the server's credentials, waiting on the event loop for them to be
- * fetched, for timeout_ms at most.  Errors: 28000 they could not be fetched; 57014 and
- * so on while waiting.
+ * Return the server's credentials, fetching them within timeout_ms if
+ * necessary.  They are valid until the next call for this server.  Errors:
+ * 28000 they cannot be fetched; 57014 and so on while waiting.
  */
 extern void oss_server_credentials(OssServer *server, OssCredentials *who);
 
 /*
- * The same for a use of so many seconds: a key that ends before is renewed if
- * that can help.  Returns the whole seconds that the key lives on, -1 when it
- * is not known to end.
+ * The same for a use of that many seconds: a key that expires earlier is
+ * renewed if possible.  Returns how many whole seconds the key lives, -1 if
+ * it does not expire as far as known.
  */
 extern long oss_server_credentials_for(OssServer *server, long seconds,
 									   OssCredentials *who);

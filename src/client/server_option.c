@@ -249,7 +249,6 @@ find_reader(const char *name)
 	return NULL;
 }
 
-/* Set the fields that options speak of and the defaults of the others. */
 void
 oss_server_options_read(OssServer *server, List *options)
 {

@@ -11,9 +11,9 @@
 #include "client/server.h"
 
 /*
- * Set the fields of *server that options (a list of DefElem) speak of, and the
- * defaults of the others.  Strings are copied into server->context.  Errors:
- * 22023 with what is valid.
+ * Set the fields of *server from options (a list of DefElems) and defaults.
+ * Strings are copied into server->context.  Errors: 22023, whose DETAIL says
+ * what is legal.
  */
 extern void oss_server_options_read(OssServer *server, List *options);
 

@@ -33,7 +33,6 @@ service_now(const OssServer *server)
 								 oss_clock_offset_ms(server->serverid) * 1000);
 }
 
-/* Set a server's clock offset from the Date header of its response. */
 bool
 oss_correct_clock(const OssServer *server, const char *date)
 {
@@ -104,7 +103,6 @@ sign_request(Signing *signing, OssServer *server, const OssCredentials *who,
 	return true;
 }
 
-/* Fill in the spec of a request. */
 void
 oss_signed_spec(OssServer *server, const OssTarget *target,
 				const OssCredentials *who, HttpSpec *spec)
@@ -136,7 +134,6 @@ oss_signed_spec(OssServer *server, const OssTarget *target,
 	spec->allow_http = !server->endpoint.https;
 }
 
-/* Return a presigned URL. */
 char *
 oss_signed_url(OssServer *server, const OssTarget *target,
 			   const OssCredentials *who, long expires)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * utf8.c
- *	  Text of the database as requests want it.
+ *	  Conversion of text from the database's encoding to UTF-8.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -9,7 +9,7 @@
 #include "client/utf8.h"
 #include "mb/pg_wchar.h"
 
-/* Is a string the same in UTF-8 as it is, or taken to be? */
+/* Can a string be used as UTF-8 without conversion? */
 static bool
 is_utf8_as_it_is(const char *string)
 {
@@ -25,7 +25,6 @@ is_utf8_as_it_is(const char *string)
 	return true;
 }
 
-/* Return a string in UTF-8. */
 char *
 oss_utf8(const char *string)
 {
@@ -34,7 +33,6 @@ oss_utf8(const char *string)
 	return pg_server_to_any(string, strlen(string), PG_UTF8);
 }
 
-/* Convert a string to UTF-8, if that can be done. */
 bool
 oss_utf8_try(const char *string, char **utf8)
 {

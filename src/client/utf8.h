@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  * utf8.h
- *	  Text of the database as requests want it: in UTF-8.
+ *	  Conversion of text from the database's encoding to UTF-8.
  *
- * Top floor.
+ * Middle floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_UTF8_H
@@ -11,15 +11,16 @@
 #include "postgres.h"
 
 /*
- * Return a string of the database's encoding in UTF-8, perhaps the same
- * pointer; NULL for NULL.  In SQL_ASCII any bytes may be there: they are taken
- * for UTF-8, and whoever takes them looks whether they are.
+ * Convert a string of the database's encoding to UTF-8.  Returns the same
+ * pointer if nothing changes, else a palloc'd copy; NULL for NULL.  With
+ * encoding SQL_ASCII the bytes are returned as they are, and the caller must
+ * check them.  Needs a transaction.
  *
- * Errors: 22P05 a character that UTF-8 does not have, 22021 bytes that are none.
+ * Errors: 22P05 a character has no equivalent in UTF-8, 22021 invalid bytes.
  */
 extern char *oss_utf8(const char *string);
 
-/* The same without an error: false when there is no such form. */
+/* The same, but returns false instead of raising these errors. */
 extern bool oss_utf8_try(const char *string, char **utf8);
 
 #endif							/* OSS_UTF8_H */
