@@ -325,16 +325,15 @@ check_object(Patient *p)
 static void
 check_labels(Patient *p)
 {
-	OssLabelsSpec spec = {.server = p->server,.bucket = p->bucket,.key = p->key};
+	OssLabelsSpec spec = {.server = p->server,.image = {.bucket = p->bucket,.key = p->key}};
 	OssGroup   *group;
 	OssRequest *request = oss_detect_run(&spec, &group);
 	const OssFailure *failure;
 	OssLabel   *labels;
-	Jsonb	   *answer = NULL;
+	Jsonb	   *answer;
 
-	if ((failure = oss_request_failure(request)) == NULL)
-		answer = oss_response_parse(request, &failure);
-	if (failure != NULL)
+	answer = oss_response_parse(request, &failure);
+	if (answer == NULL)
 		report_failure(p, "labels", failure);
 	else
 		report_check(p, "labels", true,
@@ -348,8 +347,8 @@ check_labels(Patient *p)
 static bool
 check_names(Patient *p)
 {
-	OssLabelsSpec spec = {.bucket = p->bucket,.key = p->key ? p->key : PROBE_KEY};
-	const OssFailure *failure = oss_spec_failure(&spec);
+	OssImage	image = {.bucket = p->bucket,.key = p->key ? p->key : PROBE_KEY};
+	const OssFailure *failure = oss_image_failure(&image);
 
 	return failure == NULL || report_failure(p, "arguments", failure);
 }

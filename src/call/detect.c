@@ -15,20 +15,33 @@ PG_FUNCTION_INFO_V1(oss_labels_detect);
 PG_FUNCTION_INFO_V1(oss_labels_try_detect);
 PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
+/* Read the image of SQL arguments. */
+bool
+oss_detect_image(const Datum *args, const bool *nulls, OssImage *image)
+{
+	memset(image, 0, sizeof(*image));
+	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
+		return false;
+	image->bucket = TextDatumGetCString(args[DETECT_BUCKET]);
+	image->key = TextDatumGetCString(args[DETECT_KEY]);
+	if (!nulls[DETECT_VERSION_ID])
+		image->version_id = TextDatumGetCString(args[DETECT_VERSION_ID]);
+	image->has_thr = !nulls[DETECT_THR];
+	if (image->has_thr)
+		image->thr = DatumGetFloat8(args[DETECT_THR]);
+	return true;
+}
+
 /* Turn SQL arguments into a spec. */
 bool
 oss_detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 {
+	OssImage	image;
+
 	memset(spec, 0, sizeof(*spec));
-	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
+	if (!oss_detect_image(args, nulls, &image))
 		return false;
-	spec->bucket = oss_utf8_datum(args[DETECT_BUCKET]);
-	spec->key = oss_utf8_datum(args[DETECT_KEY]);
-	spec->has_thr = !nulls[DETECT_THR];
-	if (spec->has_thr)
-		spec->thr = DatumGetFloat8(args[DETECT_THR]);
-	if (!nulls[DETECT_VERSION_ID])
-		spec->version_id = oss_utf8_datum(args[DETECT_VERSION_ID]);
+	spec->image = oss_image_utf8(&image);
 	spec->server = oss_server_get(nulls[DETECT_SERVER] ? NULL :
 								  NameStr(*DatumGetName(args[DETECT_SERVER])),
 								  GetUserId());
@@ -104,16 +117,14 @@ oss_detect_failure_rows(const OssFailure *failure, bool is_try)
 DetectRows *
 oss_detect_rows(const OssRequest *request, bool is_try)
 {
-	const OssFailure *failure = oss_request_failure(request);
+	const OssFailure *failure;
 	const char *request_id = oss_request_id(request);
-	Jsonb	   *answer = NULL;
+	Jsonb	   *answer = oss_response_parse(request, &failure);
 	OssLabel   *labels;
 	DetectRows *rows;
 	int			n;
 
-	if (failure == NULL)
-		answer = oss_response_parse(request, &failure);
-	if (failure != NULL)
+	if (answer == NULL)
 		return oss_detect_failure_rows(failure, is_try);
 	n = oss_response_labels(answer, true, &labels);
 	rows = make_rows(n, is_try);
@@ -202,7 +213,7 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	call_arguments(fcinfo, args, nulls);
 	if (!oss_detect_spec(args, nulls, &spec))
 		return (Datum) 0;
-	failure = oss_spec_failure(&spec);
+	failure = oss_image_failure(&spec.image);
 	rows = failure != NULL ? oss_detect_failure_rows(failure, is_try) :
 		oss_detect_rows(oss_detect_run(&spec, &group), is_try);
 	oss_detect_add_rows(&result, rows);
@@ -235,17 +246,15 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	const OssFailure *failure;
 	OssGroup   *group;
 	OssRequest *request;
-	Jsonb	   *answer = NULL;
+	Jsonb	   *answer;
 
 	call_arguments(fcinfo, args, nulls);
 	if (!oss_detect_spec(args, nulls, &spec))
 		PG_RETURN_NULL();
-	if ((failure = oss_spec_failure(&spec)) != NULL)
-		oss_failure_throw(failure);
+	oss_image_check(&spec.image);
 	request = oss_detect_run(&spec, &group);
-	if ((failure = oss_request_failure(request)) == NULL)
-		answer = oss_response_parse(request, &failure);
-	if (failure != NULL)
+	answer = oss_response_parse(request, &failure);
+	if (answer == NULL)
 		oss_failure_throw(failure);
 	oss_group_free(group);
 	PG_RETURN_JSONB_P(answer);

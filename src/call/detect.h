@@ -41,11 +41,17 @@ typedef struct DetectRows
 } DetectRows;
 
 /*
+ * Read the image of SQL arguments, in the database's encoding, into
+ * CurrentMemoryContext.  Returns false when bucket or key is NULL.
+ */
+extern bool oss_detect_image(const Datum *args, const bool *nulls, OssImage *image);
+
+/*
  * Turn SQL arguments into a spec in CurrentMemoryContext: resolves the server
  * for the current role, converts to UTF-8.  Returns false when bucket or key
  * is NULL, which means no rows and no request.  Errors: those of
  * oss_server_get(); 22021, 22P05 for text that UTF-8 can't hold.  Illegal
- * bucket names and so on are oss_spec_failure()'s to find.
+ * bucket names and so on are oss_image_failure()'s to find.
  */
 extern bool oss_detect_spec(const Datum *args, const bool *nulls,
 							OssLabelsSpec *spec);

@@ -87,31 +87,30 @@ check_process(const char *process)
 Datum
 oss_labels_presign(PG_FUNCTION_ARGS)
 {
-	OssLabelsSpec spec = {0};
+	OssImage	image = {0};
+	OssServer  *server;
 	OssTarget	target = {.method = "GET"};
-	const OssFailure *failure;
 	OssCredentials who;
 	bool		told = !PG_ARGISNULL(PRESIGN_EXPIRES);
 	long		expires = DEFAULT_EXPIRES;
 
 	if (PG_ARGISNULL(PRESIGN_BUCKET) || PG_ARGISNULL(PRESIGN_KEY))
 		PG_RETURN_NULL();
-	target.bucket = spec.bucket = oss_utf8_argument(fcinfo, PRESIGN_BUCKET);
-	target.key = spec.key = oss_utf8_argument(fcinfo, PRESIGN_KEY);
-	target.version_id = spec.version_id = oss_utf8_argument(fcinfo, PRESIGN_VERSION_ID);
+	target.bucket = image.bucket = oss_utf8_argument(fcinfo, PRESIGN_BUCKET);
+	target.key = image.key = oss_utf8_argument(fcinfo, PRESIGN_KEY);
+	target.version_id = image.version_id = oss_utf8_argument(fcinfo, PRESIGN_VERSION_ID);
 	target.process = oss_utf8_argument(fcinfo, PRESIGN_PROCESS);
 	if (told)
 		expires = expires_seconds(PG_GETARG_INTERVAL_P(PRESIGN_EXPIRES));
 	check_process(target.process);
-	if ((failure = oss_spec_failure(&spec)) != NULL)
-		oss_failure_throw(failure);
-	spec.server = oss_server_get(oss_name_argument(fcinfo, PRESIGN_SERVER),
-								 GetUserId());
+	oss_image_check(&image);
+	server = oss_server_get(oss_name_argument(fcinfo, PRESIGN_SERVER),
+							GetUserId());
 
 	/* waiting for credentials may handle an invalidation */
-	oss_server_pin_in_context(spec.server);
-	expires = living_seconds(spec.server, expires, told,
-							 oss_server_credentials_for(spec.server, expires, &who));
-	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(spec.server, &target, &who,
+	oss_server_pin_in_context(server);
+	expires = living_seconds(server, expires, told,
+							 oss_server_credentials_for(server, expires, &who));
+	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(server, &target, &who,
 													expires)));
 }

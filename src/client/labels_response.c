@@ -119,10 +119,13 @@ Jsonb *
 oss_response_parse(const OssRequest *request, const OssFailure **failure)
 {
 	size_t		len;
-	const char *body = oss_request_body(request, &len);
+	const char *body;
 	Jsonb	   *answer;
 
-	*failure = NULL;
+	*failure = oss_request_failure(request);
+	if (*failure != NULL)
+		return NULL;
+	body = oss_request_body(request, &len);
 	if (len == 0 || memchr(body, '\0', len) != NULL)
 	{
 		*failure = answer_failure(request, "NotLabels", len == 0 ?

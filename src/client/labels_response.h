@@ -33,9 +33,10 @@ typedef struct OssLabel
 
 /*
  * Parse the body of a finished request in CurrentMemoryContext, converting it to the
- * database's encoding.  Returns NULL and sets *failure when it is no labels
- * document (code NotLabels, 22000-class), or cannot be converted to this encoding
- * (22P05).  Needs a transaction.  Does not throw for what the service sent.
+ * database's encoding.  Returns NULL and sets *failure if the request failed, if
+ * the body is no labels document (code NotLabels, class 22000), or if this encoding
+ * lacks one of its characters (22P05).  Needs a transaction.  Does not throw for
+ * what the service sent.
  */
 extern Jsonb *oss_response_parse(const OssRequest *request,
 								 const OssFailure **failure);

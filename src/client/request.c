@@ -132,27 +132,27 @@ oss_group_counters(const OssGroup *group)
 }
 
 const OssFailure *
-oss_spec_failure(const OssLabelsSpec *spec)
+oss_image_failure(const OssImage *image)
 {
 	const char *code = NULL;
 	const char *problem = NULL;
 
-	if ((problem = oss_bucket_problem(spec->bucket)) != NULL)
+	if ((problem = oss_bucket_problem(image->bucket)) != NULL)
 		code = "InvalidBucketName";
-	else if ((problem = oss_key_problem(spec->key, strlen(spec->key))) != NULL)
+	else if ((problem = oss_key_problem(image->key, strlen(image->key))) != NULL)
 		code = "InvalidObjectName";
-	else if (spec->version_id != NULL &&
-			 (problem = oss_version_id_problem(spec->version_id)) != NULL)
+	else if (image->version_id != NULL &&
+			 (problem = oss_version_id_problem(image->version_id)) != NULL)
 		code = "InvalidVersionId";
-	else if (spec->has_thr && !oss_thr_valid(spec->thr))
+	else if (image->has_thr && !oss_thr_valid(image->thr))
 	{
 		code = "InvalidThreshold";
-		problem = psprintf("the threshold is %g", spec->thr);
+		problem = psprintf("the threshold is %g", image->thr);
 	}
 	if (code == NULL)
 		return NULL;
 	return oss_failure_make(code, oss_sentence(problem),
-							what_of(spec->bucket, spec->key));
+							what_of(image->bucket, image->key));
 }
 
 StaticAssertDecl(sizeof(OssRequest) - offsetof(OssRequest, xml) <
@@ -172,17 +172,17 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->context = context;
 	request->group = group;
 	request->tag = tag;
-	request->bucket = MemoryContextStrdup(context, spec->bucket);
-	request->key = MemoryContextStrdup(context, spec->key);
-	if (spec->version_id != NULL)
-		request->version_id = MemoryContextStrdup(context, spec->version_id);
-	oss_labels_process(request->process, spec->has_thr, spec->thr);
+	request->bucket = MemoryContextStrdup(context, spec->image.bucket);
+	request->key = MemoryContextStrdup(context, spec->image.key);
+	if (spec->image.version_id != NULL)
+		request->version_id = MemoryContextStrdup(context, spec->image.version_id);
+	oss_labels_process(request->process, spec->image.has_thr, spec->image.thr);
 	request->queued = spec->queued;
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
 	request->suspect = spec->suspect;
 
-	request->access = oss_access_join(spec->server, spec->bucket);
+	request->access = oss_access_join(spec->server, spec->image.bucket);
 
 	/* nothing can fail from here on */
 	request->server = spec->server;

@@ -29,6 +29,7 @@
 #include "postgres.h"
 
 #include "client/failure.h"
+#include "client/image.h"
 #include "client/server.h"
 
 /*
@@ -37,11 +38,7 @@
 typedef struct OssLabelsSpec
 {
 	OssServer  *server;
-	const char *bucket;
-	const char *key;
-	bool		has_thr;
-	double		thr;
-	const char *version_id;		/* NULL: the current version */
+	OssImage	image;
 	int			max_attempts;	/* 0: the server's option */
 	bool		queued;			/* a job of the queue, whose time goes on
 								 * while this process works on tables */
@@ -77,7 +74,7 @@ extern const OssCounters *oss_group_counters(const OssGroup *group);
 /*
  * Put a request into the group.  It goes out at once when its credentials are
  * there and the server's limits allow, else as soon as they do.  The caller
- * has seen to it that oss_spec_failure() has nothing to say.
+ * has seen to it that oss_image_failure() has nothing to say.
  */
 extern OssRequest *oss_request_start(OssGroup *group,
 									 const OssLabelsSpec *spec, void *tag);
@@ -96,12 +93,14 @@ extern void oss_request_await(OssRequest *request);
 extern void oss_group_await(OssGroup *group);
 
 /*
- * Check bucket, key, version_id and thr without sending anything.  Returns
- * NULL, or what is wrong (22023) in CurrentMemoryContext: InvalidBucketName,
+ * Check an image without sending anything; strings are in UTF-8.  Returns NULL, or what is wrong (22023) in CurrentMemoryContext: InvalidBucketName,
  * InvalidObjectName and InvalidVersionId belong to the image, InvalidThreshold
  * to the set-up.
  */
-extern const OssFailure *oss_spec_failure(const OssLabelsSpec *spec);
+extern const OssFailure *oss_image_failure(const OssImage *image);
+
+/* in image.c: raise that failure, if there is one. */
+extern void oss_image_check(const OssImage *image);
 
 /*
  * Return the next finished request of the group, waiting up to timeout_ms

@@ -34,13 +34,14 @@ oss_utf8(const char *string)
 }
 
 bool
-oss_utf8_try(const char *string, char **utf8)
+oss_utf8_try(const char *string, const char **utf8)
 {
 	Size		len;
 	Size		room;
+	char	   *converted;
 	Oid			conversion;
 
-	*utf8 = unconstify(char *, string);
+	*utf8 = string;
 	if (string == NULL || is_utf8_as_it_is(string))
 		return true;
 	conversion = FindDefaultConversionProc(GetDatabaseEncoding(), PG_UTF8);
@@ -48,10 +49,10 @@ oss_utf8_try(const char *string, char **utf8)
 		return false;
 	len = strlen(string);
 	room = len * MAX_CONVERSION_GROWTH + 1;
-	*utf8 = palloc(room);
+	*utf8 = converted = palloc(room);
 	return pg_do_encoding_conversion_buf(conversion, GetDatabaseEncoding(),
 										 PG_UTF8,
 										 (unsigned char *) unconstify(char *, string),
-										 len, (unsigned char *) *utf8, room,
+										 len, (unsigned char *) converted, room,
 										 true) == len;
 }

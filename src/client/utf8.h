@@ -21,6 +21,6 @@
 extern char *oss_utf8(const char *string);
 
 /* The same, but returns false instead of raising these errors. */
-extern bool oss_utf8_try(const char *string, char **utf8);
+extern bool oss_utf8_try(const char *string, const char **utf8);
 
 #endif							/* OSS_UTF8_H */

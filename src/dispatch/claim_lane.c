@@ -121,7 +121,7 @@ keep_limits(OssDispatcher *dispatcher, OssJob *job)
 
 	if (bucket->name_utf8 == NULL)
 		bucket->name_utf8 = MemoryContextStrdup(dispatcher->context,
-												job->names_utf8[0]);
+												job->utf8.bucket);
 	if (server->target == job->target)
 		return;
 	oss_server_pin(job->target);
@@ -138,13 +138,6 @@ keep_limits(OssDispatcher *dispatcher, OssJob *job)
 static void
 judge_job(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssLabelsSpec spec = {
-		.bucket = job->names_utf8[0],
-		.key = job->names_utf8[1],
-		.version_id = job->names_utf8[2],
-		.has_thr = job->has_thr,
-		.thr = job->thr
-	};
 	const OssFailure *failure;
 	ErrorData  *error;
 
@@ -164,7 +157,7 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 	else if (!job->in_utf8)
 		fail_early(job, ERRCODE_UNTRANSLATABLE_CHARACTER, "NotInUtf8",
 				   "bucket, key or version has characters that UTF-8 does not have");
-	else if ((failure = oss_spec_failure(&spec)) != NULL)
+	else if ((failure = oss_image_failure(&job->utf8)) != NULL)
 		fail_early(job, failure->sqlerrcode, failure->code, failure->message);
 	else if ((error = oss_dispatch_resolve(job)) != NULL)
 		take_error(job, error);
@@ -219,7 +212,7 @@ take_jobs(void *arg)
 		OssJob	   *job = lfirst(cell);
 
 		job->lane = claim->lane;
-		job->hash = oss_dispatch_object_hash(job);
+		job->hash = oss_image_hash(&job->image);
 		judge_job(claim->dispatcher, job);
 	}
 }
@@ -364,24 +357,6 @@ choose_jobs(Claim *claim, int n)
 	}
 }
 
-/* What a look for locks needs. */
-typedef struct LockLook
-{
-	int			n;
-	OssJob	  **jobs;
-	OssStoreRow *rows;
-	bool	   *blocked;
-} LockLook;
-
-/* Look whether answers could be stored. */
-static void
-look_for_claim_locks(void *arg)
-{
-	LockLook   *lk = arg;
-
-	oss_store_probe(lk->rows, lk->n, lk->blocked);
-}
-
 /*
  * Return when a job that is put off is looked at again: each a little later than
  * the one before, or very many would keep us busy.
@@ -405,11 +380,10 @@ static void
 put_off_blocked(Claim *claim)
 {
 	int			most = list_length(claim->jobs);
-	LockLook	lk = {
-		.jobs = palloc(sizeof(OssJob *) * Max(most, 1)),
-		.rows = palloc0(sizeof(OssStoreRow) * Max(most, 1)),
-		.blocked = palloc0(sizeof(bool) * Max(most, 1))
-	};
+	OssJob	  **jobs = palloc(sizeof(OssJob *) * Max(most, 1));
+	OssImage   *images = palloc(sizeof(OssImage) * Max(most, 1));
+	bool	   *blocked = palloc(sizeof(bool) * Max(most, 1));
+	int			n = 0;
 	ErrorData  *error;
 	ListCell   *cell;
 
@@ -419,27 +393,25 @@ put_off_blocked(Claim *claim)
 
 		if (job->verdict != OSS_VERDICT_NONE)
 			continue;
-		lk.rows[lk.n].bucket = job->bucket;
-		lk.rows[lk.n].key = job->key;
-		lk.rows[lk.n].version_id = job->version_id;
-		lk.jobs[lk.n++] = job;
+		images[n] = job->image;
+		jobs[n++] = job;
 	}
-	error = oss_subtransaction(look_for_claim_locks, &lk);
+	error = oss_store_probe(images, n, blocked);
 	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
-	for (int i = 0; error == NULL && i < lk.n; i++)
+	for (int i = 0; error == NULL && i < n; i++)
 	{
 		OssReason	reason = {
 			.sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE,
 			.message = "another transaction has locked its row in oss_labels.image"
 		};
 
-		if (!lk.blocked[i])
+		if (!blocked[i])
 			continue;
-		oss_job_set_reason(lk.jobs[i], &reason);
-		lk.jobs[i]->verdict = OSS_VERDICT_LATER;
-		lk.jobs[i]->due = next_put_off(claim->dispatcher);
-		lk.jobs[i]->refund = true;
+		oss_job_set_reason(jobs[i], &reason);
+		jobs[i]->verdict = OSS_VERDICT_LATER;
+		jobs[i]->due = next_put_off(claim->dispatcher);
+		jobs[i]->refund = true;
 	}
 }
 

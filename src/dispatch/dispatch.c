@@ -274,11 +274,7 @@ start_job(OssDispatcher *dispatcher, OssJob *job)
 	job->suspect = lane->bucket->objects ||
 		(job->throttles > 0 && lane->bucket->answered >= 0.5);
 	spec.server = job->target;
-	spec.bucket = job->names_utf8[0];
-	spec.key = job->names_utf8[1];
-	spec.version_id = job->names_utf8[2];
-	spec.has_thr = job->has_thr;
-	spec.thr = job->thr;
+	spec.image = job->utf8;
 	spec.max_attempts = 1;
 	spec.queued = true;
 	spec.suspect = job->suspect;

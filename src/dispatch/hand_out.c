@@ -15,7 +15,6 @@
 #include "dispatch/lane.h"
 #include "dispatch/object_table.h"
 #include "dispatch/throttle.h"
-#include "protocol/image_labels.h"
 
 /* How often it is looked whether ready jobs are still wanted. */
 #define CHECK_US INT64CONST(1000000)
@@ -158,7 +157,7 @@ oss_dispatch_obey_pauses(OssDispatcher *dispatcher)
 	for (int i = 0; pauses != NIL && i < n; i++)
 	{
 		if (!oss_dispatch_is_paused(pauses, jobs[i]->lane, jobs[i]->requester,
-									jobs[i]->key))
+									jobs[i]->image.key))
 			continue;
 		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is given back, as it is paused",
 			 jobs[i]->place.id);

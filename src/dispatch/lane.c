@@ -151,7 +151,7 @@ may_start(DispatchLane *lane, int64 now, long *ms)
 		return false;
 	if (bucket->open_at <= now)
 	{
-		long		wait = oss_rate_wait(job->target, job->names_utf8[0]);
+		long		wait = oss_rate_wait(job->target, job->utf8.bucket);
 
 		if (wait == 0)
 			return true;

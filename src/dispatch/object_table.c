@@ -6,37 +6,14 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "dispatch/object_table.h"
-#include "protocol/image_labels.h"
-
-/* Compute the hash of a job's object. */
-uint32
-oss_dispatch_object_hash(const OssJob *job)
-{
-	uint32		hash = hash_bytes((const unsigned char *) job->key,
-								  strlen(job->key));
-
-	return hash_combine(hash, hash_bytes((const unsigned char *) job->bucket,
-										 strlen(job->bucket)));
-}
 
 /* Do two jobs want the same object of the same server? */
 static bool
 same_object(const OssJob *a, const OssJob *b)
 {
-	return a->hash == b->hash &&
-		a->lane->bucket == b->lane->bucket &&
-		strcmp(a->key, b->key) == 0 &&
-		(a->version_id == NULL) == (b->version_id == NULL) &&
-		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
-}
-
-/* Return the threshold that the service will take. */
-static double
-asked_thr(const OssJob *job)
-{
-	return job->has_thr ? job->thr : OSS_LABELS_THR_DEFAULT;
+	return a->hash == b->hash && a->lane->bucket == b->lane->bucket &&
+		oss_image_same(&a->image, &b->image);
 }
 
 /* Will the answer of one job serve another? */
@@ -50,10 +27,10 @@ answer_serves_job(const OssJob *leader, const OssJob *job)
 		return false;
 
 	/* a version never changes, anything else may have since */
-	if (leader->started_at != 0 && job->version_id == NULL &&
+	if (leader->started_at != 0 && job->image.version_id == NULL &&
 		leader->started_at < job->enqueued_at)
 		return false;
-	return asked_thr(leader) <= asked_thr(job);
+	return oss_image_covers(&leader->image, &job->image);
 }
 
 /* Put a job into the table of objects. */
@@ -72,14 +49,12 @@ oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lan
 {
 	OssJob		job = {
 		.lane = unconstify(DispatchLane *, lane),
-		.bucket = lane->bucket->name,
-		.key = seen->key,
-		.version_id = seen->version_id
+		.image = {lane->bucket->name, seen->key, seen->version_id}
 	};
 
 	if (seen->key == NULL)
 		return false;
-	job.hash = oss_dispatch_object_hash(&job);
+	job.hash = oss_image_hash(&job.image);
 	for (OssJob *leader = dispatcher->objects[job.hash % DISPATCH_HASH]; leader;
 		 leader = leader->same_hash)
 	{

@@ -9,8 +9,7 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Hash of a job's object; take a job out of their table. */
-extern uint32 oss_dispatch_object_hash(const OssJob *job);
+/* Take a job out of the table. */
 extern void oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job);
 
 /* Has what was seen a leader that has all its followers? */

@@ -61,7 +61,7 @@ static char *
 denied_directory(const OssJob *job)
 {
 	List	   *closed = oss_dispatch_closed(oss_pause_list(), job->lane, job->requester);
-	char	   *top = directory_of(job->key, strchr(job->key, '/'));
+	char	   *top = directory_of(job->image.key, strchr(job->image.key, '/'));
 	int			below = 0;
 	ListCell   *cell;
 
@@ -70,7 +70,7 @@ denied_directory(const OssJob *job)
 	foreach(cell, closed)
 		below += oss_in_directory(lfirst(cell), top);
 	return below >= MOST_BELOW ? top :
-		directory_of(job->key, strrchr(job->key, '/'));
+		directory_of(job->image.key, strrchr(job->image.key, '/'));
 }
 
 /*
@@ -113,7 +113,7 @@ oss_dispatch_pause(OssJob *job)
 		strcmp(job->reason.code, "CredentialsUnavailable") == 0)
 		pause.seconds = NO_KEY_SECONDS;
 	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
-		pause.bucket = job->bucket;
+		pause.bucket = job->image.bucket;
 
 	/* a server that is not there is missing for everybody */
 	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&

@@ -85,11 +85,7 @@ make_store_row(OssJob *job, OssStoreRow *row)
 		oss_job_set_failure(job, failure);
 		return false;
 	}
-	row->bucket = job->bucket;
-	row->key = job->key;
-	row->version_id = job->version_id;
-	row->has_thr = job->has_thr;
-	row->thr = job->thr;
+	row->image = job->image;
 	row->tagged_at = job->started_at;
 	row->request_id = job->answer ? job->asked_id : oss_request_id(job->request);
 	return true;
@@ -115,8 +111,7 @@ note_image(Twins *twins, const Batch *batch, const OssJob *job)
 	{
 		const OssJob *other = batch->jobs[i - 1];
 
-		if (other->hash == job->hash && strcmp(other->key, job->key) == 0 &&
-			strcmp(other->bucket, job->bucket) == 0)
+		if (other->hash == job->hash && oss_image_same(&other->image, &job->image))
 			return false;
 	}
 	twins->next[batch->n] = *slot;
@@ -549,41 +544,23 @@ settle_batch(Batch *batch)
 	}
 }
 
-/* The answers of a batch, and which of them could not be stored now. */
-typedef struct Probe
-{
-	int			n;
-	OssStoreRow *rows;
-	bool	   *blocked;
-} Probe;
-
-/* Look whether answers could be stored. */
-static void
-look_for_settle_locks(void *arg)
-{
-	Probe	   *probe = arg;
-
-	oss_store_probe(probe->rows, probe->n, probe->blocked);
-}
-
 /* Set aside what could not be stored without waiting. */
 static void
 set_aside_blocked(Batch *batch)
 {
-	Probe		probe = {
-		.rows = palloc(sizeof(OssStoreRow) * Max(batch->n, 1)),
-		.blocked = palloc0(sizeof(bool) * Max(batch->n, 1))
-	};
+	OssImage   *images = palloc(sizeof(OssImage) * Max(batch->n, 1));
+	bool	   *blocked = palloc(sizeof(bool) * Max(batch->n, 1));
 	ErrorData  *error;
+	int			nimages = 0;
 	int			n = 0;
 	int			row = 0;
 
 	for (int i = 0; i < batch->n; i++)
 	{
 		if (is_to_store(batch->jobs[i]))
-			probe.rows[probe.n++] = batch->rows[i];
+			images[nimages++] = batch->rows[i].image;
 	}
-	error = oss_subtransaction(look_for_settle_locks, &probe);
+	error = oss_store_probe(images, nimages, blocked);
 	if (error)
 	{
 		batch->stop = oss_error_is_interrupt(error) ? error : NULL;
@@ -591,7 +568,7 @@ set_aside_blocked(Batch *batch)
 	}
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (is_to_store(batch->jobs[i]) && probe.blocked[row++])
+		if (is_to_store(batch->jobs[i]) && blocked[row++])
 		{
 			oss_dispatch_set_aside(batch->dispatcher, batch->jobs[i]);
 			continue;

@@ -82,7 +82,7 @@ oss_dispatch_learn_of_throttles(OssJob *job)
 
 	if (objects && !bucket->objects)
 	{
-		oss_rate_resume(job->target->serverid, job->names_utf8[0]);
+		oss_rate_resume(job->target->serverid, job->utf8.bucket);
 		elog(DEBUG1, "oss_labels: bucket \"%s\" throttles some objects, not its rate",
 			 bucket->name);
 	}
@@ -185,7 +185,7 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 			bucket->relenting -= bucket->relenting / 8;
 	}
 	if (failure->delay_ms > 0 && !job->suspect)
-		oss_rate_hold(job->target, job->names_utf8[0], failure->delay_ms);
+		oss_rate_hold(job->target, job->utf8.bucket, failure->delay_ms);
 	charged = job->throttles > free_throttles(bucket);
 	log_throttle(job, failure);
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " is throttled for the %dth time in a row",

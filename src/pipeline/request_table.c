@@ -15,7 +15,6 @@
 #include "common/hashfn.h"
 #include "compat.h"
 #include "lib/ilist.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pipeline/request_table.h"
 #include "utils/memutils.h"
@@ -29,12 +28,12 @@
 
 int			oss_pipeline_concurrency = 16;
 
-/* What was asked, as bytes that are equal when the requests are. */
+/* What was asked. */
 typedef struct AnswerKey
 {
-	uint32		hash;
-	int			len;
-	const char *bytes;
+	OssFunction which;
+	const OssServer *server;
+	OssImage	image;
 } AnswerKey;
 
 /*
@@ -69,13 +68,29 @@ typedef struct AnswerSlot
 	char		status;
 } AnswerSlot;
 
+static inline uint32
+key_hash(const AnswerKey *key)
+{
+	return hash_combine(oss_image_hash(&key->image),
+						hash_bytes((const unsigned char *) &key->image.thr,
+								   sizeof(key->image.thr)));
+}
+
+static inline bool
+keys_are_equal(const AnswerKey *a, const AnswerKey *b)
+{
+	return a->which == b->which && a->server == b->server &&
+		a->image.has_thr == b->image.has_thr &&
+		memcmp(&a->image.thr, &b->image.thr, sizeof(a->image.thr)) == 0 &&
+		oss_image_same(&a->image, &b->image);
+}
+
 #define SH_PREFIX answers
 #define SH_ELEMENT_TYPE AnswerSlot
 #define SH_KEY_TYPE AnswerKey
 #define SH_KEY key
-#define SH_HASH_KEY(table, key) ((key).hash)
-#define SH_EQUAL(table, a, b) \
-	((a).len == (b).len && memcmp((a).bytes, (b).bytes, (a).len) == 0)
+#define SH_HASH_KEY(table, key) key_hash(&(key))
+#define SH_EQUAL(table, a, b) keys_are_equal(&(a), &(b))
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
@@ -224,33 +239,6 @@ oss_pipeline_may_start(const PipelineMember *member)
 		count_unfinished(member->query) < concurrency;
 }
 
-/* Write what a request asks for as bytes, in CurrentMemoryContext. */
-static AnswerKey
-make_key(OssFunction which, const OssLabelsSpec *spec)
-{
-	StringInfoData bytes;
-	AnswerKey	key;
-
-	initStringInfo(&bytes);
-	appendBinaryStringInfo(&bytes, (const char *) &which, sizeof(which));
-	appendBinaryStringInfo(&bytes, (const char *) &spec->server,
-						   sizeof(spec->server));
-	appendStringInfoChar(&bytes, spec->has_thr);
-	if (spec->has_thr)
-		appendBinaryStringInfo(&bytes, (const char *) &spec->thr,
-							   sizeof(spec->thr));
-	appendStringInfoChar(&bytes, spec->version_id != NULL);
-	if (spec->version_id != NULL)
-		appendBinaryStringInfo(&bytes, spec->version_id,
-							   strlen(spec->version_id) + 1);
-	appendBinaryStringInfo(&bytes, spec->bucket, strlen(spec->bucket) + 1);
-	appendBinaryStringInfo(&bytes, spec->key, strlen(spec->key));
-	key.bytes = bytes.data;
-	key.len = bytes.len;
-	key.hash = hash_bytes((const unsigned char *) bytes.data, bytes.len);
-	return key;
-}
-
 /* Take an answer out of the list of those without references. */
 static void
 unkeep_answer(PipelineAnswer *answer)
@@ -306,31 +294,15 @@ PipelineAnswer *
 oss_pipeline_find(PipelineMember *member, OssFunction which,
 				  const OssLabelsSpec *spec)
 {
-	AnswerKey	key = make_key(which, spec);
+	AnswerKey	key = {which, spec->server, spec->image};
 	AnswerSlot *slot = answers_lookup(member->query->answers, key);
 
-	pfree(unconstify(char *, key.bytes));
 	if (slot == NULL)
 		return NULL;
 	unkeep_answer(slot->answer);
 	slot->answer->references++;
 	member->coalesced++;
 	return slot->answer;
-}
-
-/* Copy a wish into CurrentMemoryContext. */
-static OssWish *
-copy_wish(const OssWish *wish)
-{
-	OssWish    *copy = palloc(sizeof(OssWish));
-
-	*copy = *wish;
-	copy->bucket = pstrdup(wish->bucket);
-	copy->key = pstrdup(wish->key);
-	if (wish->version_id != NULL)
-		copy->version_id = pstrdup(wish->version_id);
-	copy->max_age = NULL;
-	return copy;
 }
 
 /* Start a request. */
@@ -350,9 +322,14 @@ oss_pipeline_start(PipelineMember *member, OssFunction which,
 	answer->query = query;
 	answer->starter = member;
 	answer->which = which;
-	answer->key = make_key(which, spec);
+	answer->key.which = which;
+	answer->key.server = spec->server;
+	answer->key.image = oss_image_copy(&spec->image);
 	if (wish != NULL)
-		answer->wish = copy_wish(wish);
+	{
+		answer->wish = palloc0(sizeof(OssWish));
+		answer->wish->image = oss_image_copy(&wish->image);
+	}
 	answer->asked_at = GetCurrentTimestamp();
 	answer->request = oss_request_start(member->group, spec, answer);
 	MemoryContextSwitchTo(old);

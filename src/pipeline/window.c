@@ -242,7 +242,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 		return;
 
 	old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-	refused = oss_spec_failure(&question.spec) != NULL;
+	refused = oss_image_failure(&question.spec.image) != NULL;
 	MemoryContextSwitchTo(old);
 	image->state = refused ? IMAGE_REFUSED : IMAGE_UNASKED;
 	if (refused)
@@ -297,7 +297,7 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 	if (!is_to_be_asked(window, image, &question, outcome))
 		return;
 	old = MemoryContextSwitchTo(window->turn_context);
-	failure = oss_spec_failure(&question.spec);
+	failure = oss_image_failure(&question.spec.image);
 	if (failure != NULL)
 		image->labels = oss_pipeline_failure_labels(failure, window->which,
 													window->label_desc);

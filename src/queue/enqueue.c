@@ -32,17 +32,15 @@ static OssPlan insert_job = {
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	OssLabelsSpec spec = {0};
-	const OssFailure *failure;
+	OssImage	image = {
+		.bucket = oss_utf8_argument(fcinfo, 0),
+		.key = oss_utf8_argument(fcinfo, 1),
+		.has_thr = !PG_ARGISNULL(2),
+		.thr = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2),
+		.version_id = oss_utf8_argument(fcinfo, 3)
+	};
 
-	spec.bucket = oss_utf8_argument(fcinfo, 0);
-	spec.key = oss_utf8_argument(fcinfo, 1);
-	spec.has_thr = !PG_ARGISNULL(2);
-	spec.thr = spec.has_thr ? PG_GETARG_FLOAT8(2) : 0;
-	spec.version_id = oss_utf8_argument(fcinfo, 3);
-	failure = oss_spec_failure(&spec);
-	if (failure)
-		oss_failure_throw(failure);
+	oss_image_check(&image);
 }
 
 /* Insert a job; returns its number. */

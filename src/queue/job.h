@@ -87,16 +87,12 @@ typedef struct OssJob
 	int			attempts;
 	int			throttles;		/* in a row */
 	TimestampTz enqueued_at;
-	bool		has_thr;
-	double		thr;
+	OssImage	image;
+	OssImage	utf8;			/* the same as requests want it */
+	bool		in_utf8;		/* it has such a form */
 	Oid			requester;		/* InvalidOid: there is no such role */
 	bool		source_gone;	/* the table it came from was dropped */
-	char	   *bucket;
-	char	   *key;
-	char	   *version_id;
-	bool		in_utf8;		/* they have such a form */
 	bool		usable;			/* the requester has USAGE on the server */
-	char	   *names_utf8[3];	/* the same three as requests want them */
 	bool		covered;		/* a stored answer serves it already */
 	Jsonb	   *answer;			/* which another process left in the table, or
 								 * is to be left there; NULL: none */

@@ -235,15 +235,15 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	job->enqueued_at = DatumGetTimestampTz(oss_result_column(row, 3, &isnull));
 	job->place.due = DatumGetTimestampTz(oss_result_column(row, 4, &isnull));
 	thr = oss_result_column(row, 5, &isnull);
-	job->has_thr = !isnull;
-	job->thr = isnull ? 0 : DatumGetFloat8(thr);
+	job->image.has_thr = !isnull;
+	job->image.thr = isnull ? 0 : DatumGetFloat8(thr);
 	job->requester = DatumGetObjectId(oss_result_column(row, 6, &isnull));
 	if (isnull)
 		job->requester = InvalidOid;
 	job->source_gone = DatumGetBool(oss_result_column(row, 7, &isnull));
-	job->bucket = pstrdup(lane->bucket);
-	job->key = oss_result_string(row, 8);
-	job->version_id = oss_result_string(row, 9);
+	job->image.bucket = pstrdup(lane->bucket);
+	job->image.key = oss_result_string(row, 8);
+	job->image.version_id = oss_result_string(row, 9);
 	job->place.rank = DatumGetInt32(oss_result_column(row, 10, &isnull));
 	job->throttles = DatumGetInt32(oss_result_column(row, 11, &isnull));
 	job->covered = DatumGetBool(oss_result_column(row, 12, &isnull));
@@ -254,9 +254,10 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 		job->started_at = DatumGetTimestampTz(oss_result_column(row, 14, &isnull));
 		job->asked_id = oss_result_string(row, 15);
 	}
-	job->in_utf8 = oss_utf8_try(job->bucket, &job->names_utf8[0]) &&
-		oss_utf8_try(job->key, &job->names_utf8[1]) &&
-		oss_utf8_try(job->version_id, &job->names_utf8[2]);
+	job->utf8 = job->image;
+	job->in_utf8 = oss_utf8_try(job->image.bucket, &job->utf8.bucket) &&
+		oss_utf8_try(job->image.key, &job->utf8.key) &&
+		oss_utf8_try(job->image.version_id, &job->utf8.version_id);
 	MemoryContextSwitchTo(old);
 	return job;
 }

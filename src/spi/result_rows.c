@@ -61,18 +61,11 @@ oss_text_or_null(const char *s, bool *isnull)
 	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
 }
 
-/* Return a text Datum as UTF-8. */
-char *
-oss_utf8_datum(Datum text_datum)
-{
-	return oss_utf8(TextDatumGetCString(text_datum));
-}
-
 /* Return a text argument as UTF-8, NULL for NULL. */
 char *
 oss_utf8_argument(FunctionCallInfo fcinfo, int n)
 {
-	return PG_ARGISNULL(n) ? NULL : oss_utf8_datum(PG_GETARG_DATUM(n));
+	return PG_ARGISNULL(n) ? NULL : oss_utf8(TextDatumGetCString(PG_GETARG_DATUM(n)));
 }
 
 /* Return a name argument, NULL for NULL. */

@@ -37,9 +37,6 @@ extern void oss_result_add(const OssResult *result, Datum *values, bool *nulls);
  */
 extern char *oss_utf8_argument(FunctionCallInfo fcinfo, int n);
 
-/* The same for a Datum that is not NULL. */
-extern char *oss_utf8_datum(Datum text_datum);
-
 /* Return a name argument, NULL for NULL. */
 extern char *oss_name_argument(FunctionCallInfo fcinfo, int n);
 

@@ -87,10 +87,10 @@ store_images(const OssStoreRow *rows, const Labels *labels, int n)
 	{
 		const OssStoreRow *row = &rows[i];
 
-		oss_column_add_string(&columns[0], row->bucket);
-		oss_column_add_string(&columns[1], row->key);
-		oss_column_add_string(&columns[2], row->version_id);
-		oss_column_add(&columns[3], Float8GetDatum(row->thr), !row->has_thr);
+		oss_column_add_string(&columns[0], row->image.bucket);
+		oss_column_add_string(&columns[1], row->image.key);
+		oss_column_add_string(&columns[2], row->image.version_id);
+		oss_column_add(&columns[3], Float8GetDatum(row->image.thr), !row->image.has_thr);
 		oss_column_add(&columns[4], TimestampTzGetDatum(row->tagged_at), false);
 		oss_column_add_string(&columns[5], row->request_id);
 		oss_column_add(&columns[6], Int32GetDatum(labels[i].n), false);
@@ -175,17 +175,13 @@ insert_labels(const OssBulkRow *rows, int n)
 static bool
 row_matches(HeapTuple tuple, TupleDesc desc, const OssStoreRow *row)
 {
-	const char *names[] = {row->bucket, row->key, row->version_id};
+	OssImage	image = {
+		.bucket = SPI_getvalue(tuple, desc, 2),
+		.key = SPI_getvalue(tuple, desc, 3),
+		.version_id = SPI_getvalue(tuple, desc, 4)
+	};
 
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		char	   *value = SPI_getvalue(tuple, desc, i + 2);
-
-		if ((value == NULL) != (names[i] == NULL) ||
-			(value && strcmp(value, names[i]) != 0))
-			return false;
-	}
-	return true;
+	return oss_image_same(&image, &row->image);
 }
 
 /*
@@ -230,7 +226,12 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 	SPI_freetuptable(table);
 }
 
-/* Write answers. */
+/*
+ * Write n answers, which must be of different images, replacing what is stored
+ * of these images unless that was asked for later.  A few statements, whatever
+ * n.  Within oss_statement_begin(), with SPI connected; allocates in
+ * CurrentMemoryContext.
+ */
 void
 oss_store_write(const OssStoreRow *rows, int n)
 {

@@ -18,6 +18,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
+#include "spi/subtransaction.h"
 #include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -28,9 +29,12 @@
 /* Columns that name an image. */
 #define NAMES 3
 
-/* What a probe needs for each image. */
+/* The images that are asked about, and what is needed for each of them. */
 typedef struct Probe
 {
+	const OssImage *images;
+	int			n;
+	bool	   *blocked;
 	Relation	image;
 	Oid			index;
 	TupleTableSlot *slot;
@@ -66,9 +70,9 @@ find_index(const Probe *probe)
 
 /* Make the keys of a scan for an image. */
 static void
-make_keys(const Probe *probe, const OssStoreRow *row, ScanKeyData *keys)
+make_keys(const Probe *probe, const OssImage *image, ScanKeyData *keys)
 {
-	const char *names[NAMES] = {row->bucket, row->key, row->version_id};
+	const char *names[NAMES] = {image->bucket, image->key, image->version_id};
 
 	for (int i = 0; i < NAMES; i++)
 	{
@@ -126,7 +130,7 @@ labels_are_locked(const Probe *probe, HeapTuple image)
 
 /* Would writing an answer wait for another transaction? */
 static bool
-is_blocked(const Probe *probe, const OssStoreRow *row)
+is_blocked(const Probe *probe, const OssImage *image)
 {
 	ScanKeyData keys[NAMES];
 	SnapshotData dirty;
@@ -135,7 +139,7 @@ is_blocked(const Probe *probe, const OssStoreRow *row)
 	bool		blocked = false;
 
 	InitDirtySnapshot(dirty);
-	make_keys(probe, row, keys);
+	make_keys(probe, image, keys);
 	scan = systable_beginscan(probe->image, probe->index, true, &dirty, NAMES,
 							  keys);
 	while (!blocked && HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -148,34 +152,49 @@ is_blocked(const Probe *probe, const OssStoreRow *row)
 	return blocked;
 }
 
-/* Find out which answers could not be written without waiting. */
-void
-oss_store_probe(const OssStoreRow *rows, int n, bool *blocked)
+/* Probe all images. */
+static void
+probe_images(void *arg)
 {
 	static const char *const names[NAMES] = {"bucket", "key", "version_id"};
+	Probe	   *probe = arg;
 	Oid			schema = get_namespace_oid("oss_labels", false);
 	Oid			relid = get_relname_relid("image", schema);
-	Probe		probe;
 
-	memset(blocked, 0, sizeof(bool) * n);
-	probe.image = table_open(relid, RowExclusiveLock);
-	probe.label = table_open(get_relname_relid("image_label", schema),
-							 RowExclusiveLock);
+	probe->image = table_open(relid, RowExclusiveLock);
+	probe->label = table_open(get_relname_relid("image_label", schema),
+							  RowExclusiveLock);
 	for (int i = 0; i < NAMES; i++)
-		probe.columns[i] = get_attnum(relid, names[i]);
-	probe.index = find_index(&probe);
-	probe.slot = table_slot_create(probe.image, NULL);
-	probe.image_id = get_attnum(relid, "image_id");
-	probe.label_index = get_relname_relid("image_label_image_id_idx", schema);
-	probe.label_slot = table_slot_create(probe.label, NULL);
+		probe->columns[i] = get_attnum(relid, names[i]);
+	probe->index = find_index(probe);
+	probe->slot = table_slot_create(probe->image, NULL);
+	probe->image_id = get_attnum(relid, "image_id");
+	probe->label_index = get_relname_relid("image_label_image_id_idx", schema);
+	probe->label_slot = table_slot_create(probe->label, NULL);
 
 	/* a procedure has none between its statements */
 	PushActiveSnapshot(GetLatestSnapshot());
-	for (int i = 0; i < n && OidIsValid(probe.index); i++)
-		blocked[i] = is_blocked(&probe, &rows[i]);
+	for (int i = 0; i < probe->n && OidIsValid(probe->index); i++)
+		probe->blocked[i] = is_blocked(probe, &probe->images[i]);
 	PopActiveSnapshot();
-	ExecDropSingleTupleTableSlot(probe.label_slot);
-	ExecDropSingleTupleTableSlot(probe.slot);
-	table_close(probe.label, NoLock);
-	table_close(probe.image, NoLock);
+	ExecDropSingleTupleTableSlot(probe->label_slot);
+	ExecDropSingleTupleTableSlot(probe->slot);
+	table_close(probe->label, NoLock);
+	table_close(probe->image, NoLock);
+}
+
+/*
+ * Set blocked[i] if the answer to an image could not be written without waiting for
+ * another transaction, which has inserted the image's row and is open, or has
+ * deleted or locked it or one of its labels.  Locks the rows of the other images.
+ * Within oss_statement_begin().  Returns NULL, or the error if it could not be
+ * found out; then blocked tells nothing.
+ */
+ErrorData *
+oss_store_probe(const OssImage *images, int n, bool *blocked)
+{
+	Probe		probe = {.images = images,.n = n,.blocked = blocked};
+
+	memset(blocked, 0, sizeof(bool) * n);
+	return oss_subtransaction(probe_images, &probe);
 }

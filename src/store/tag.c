@@ -222,7 +222,7 @@ check_confidences(Jsonb *document)
 
 /* Take bucket and key from a document's "oss://bucket/key", where missing. */
 static void
-read_uri(const Jsonb *document, OssWish *wish)
+read_uri(const Jsonb *document, OssImage *image)
 {
 	JsonbValue	value;
 	char	   *uri;
@@ -233,10 +233,10 @@ read_uri(const Jsonb *document, OssWish *wish)
 	uri = pnstrdup(value.val.string.val, value.val.string.len);
 	if (strncmp(uri, "oss://", 6) != 0 || (slash = strchr(uri + 6, '/')) == NULL)
 		return;
-	if (wish->bucket == NULL)
-		wish->bucket = pnstrdup(uri + 6, slash - uri - 6);
-	if (wish->key == NULL)
-		wish->key = slash + 1;
+	if (image->bucket == NULL)
+		image->bucket = pnstrdup(uri + 6, slash - uri - 6);
+	if (image->key == NULL)
+		image->key = slash + 1;
 }
 
 /* Return a text argument, or NULL. */
@@ -280,17 +280,17 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 				 errmsg("document holds neither Labels nor Tags"),
 				 errhint("Give the answer of image/labels, of DetectImageLabels or of imm/tagimage.")));
 	check_confidences(document);
-	wish.bucket = string_argument(fcinfo, 1);
-	wish.key = string_argument(fcinfo, 2);
-	read_uri(document, &wish);
-	if (wish.bucket == NULL || wish.key == NULL)
+	wish.image.bucket = string_argument(fcinfo, 1);
+	wish.image.key = string_argument(fcinfo, 2);
+	read_uri(document, &wish.image);
+	if (wish.image.bucket == NULL || wish.image.key == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("bucket and key must be given"),
 				 errdetail("The document has no ImageUri of the form oss://bucket/key.")));
-	wish.has_thr = !PG_ARGISNULL(3);
-	wish.thr = wish.has_thr ? PG_GETARG_FLOAT8(3) : 0;
-	wish.version_id = string_argument(fcinfo, 4);
+	wish.image.has_thr = !PG_ARGISNULL(3);
+	wish.image.thr = wish.image.has_thr ? PG_GETARG_FLOAT8(3) : 0;
+	wish.image.version_id = string_argument(fcinfo, 4);
 	oss_stored_check_wish(&wish);
 	PG_RETURN_BOOL(oss_stored_keep_document(&wish, document, import_time(fcinfo, 5)));
 }

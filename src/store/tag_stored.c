@@ -86,15 +86,8 @@ bool
 oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
 {
 	memset(wish, 0, sizeof(*wish));
-	if (nulls[DETECT_BUCKET] || nulls[DETECT_KEY])
+	if (!oss_detect_image(args, nulls, &wish->image))
 		return false;
-	wish->bucket = TextDatumGetCString(args[DETECT_BUCKET]);
-	wish->key = TextDatumGetCString(args[DETECT_KEY]);
-	if (!nulls[DETECT_VERSION_ID])
-		wish->version_id = TextDatumGetCString(args[DETECT_VERSION_ID]);
-	wish->has_thr = !nulls[DETECT_THR];
-	if (wish->has_thr)
-		wish->thr = DatumGetFloat8(args[DETECT_THR]);
 	if (!nulls[TAG_MAX_AGE])
 	{
 		wish->max_age = palloc(sizeof(Interval));
@@ -118,17 +111,9 @@ is_negative(Interval *interval)
 void
 oss_stored_check_wish(const OssWish *wish)
 {
-	OssLabelsSpec spec = {0};
-	const OssFailure *failure;
+	OssImage	utf8 = oss_image_utf8(&wish->image);
 
-	spec.bucket = oss_utf8(wish->bucket);
-	spec.key = oss_utf8(wish->key);
-	spec.version_id = oss_utf8(wish->version_id);
-	spec.has_thr = wish->has_thr;
-	spec.thr = wish->thr;
-	failure = oss_spec_failure(&spec);
-	if (failure != NULL)
-		oss_failure_throw(failure);
+	oss_image_check(&utf8);
 	if (wish->max_age != NULL && is_negative(wish->max_age))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -149,6 +134,18 @@ keep_plan(const char *query)
 	return plan;
 }
 
+/* Fill the first three parameters of a statement with an image. */
+static void
+image_args(const OssImage *image, Datum *values, char *nulls)
+{
+	bool		isnull;
+
+	oss_arg(values, nulls, 0, CStringGetTextDatum(image->bucket), false);
+	oss_arg(values, nulls, 1, CStringGetTextDatum(image->key), false);
+	values[2] = oss_text_or_null(image->version_id, &isnull);
+	nulls[2] = isnull ? 'n' : ' ';
+}
+
 /* Look a wish up in a snapshot; the row is in SPI_tuptable. */
 static bool
 look_up_in(Snapshot seen, SPIPlanPtr plan, const OssWish *wish)
@@ -158,11 +155,8 @@ look_up_in(Snapshot seen, SPIPlanPtr plan, const OssWish *wish)
 	Snapshot	snapshot;
 	int			result;
 
-	oss_arg(values, nulls, 0, CStringGetTextDatum(wish->bucket), false);
-	oss_arg(values, nulls, 1, CStringGetTextDatum(wish->key), false);
-	oss_arg(values, nulls, 2, wish->version_id == NULL ? (Datum) 0 :
-			CStringGetTextDatum(wish->version_id), wish->version_id == NULL);
-	oss_arg(values, nulls, 3, Float8GetDatum(wish->thr), !wish->has_thr);
+	image_args(&wish->image, values, nulls);
+	oss_arg(values, nulls, 3, Float8GetDatum(wish->image.thr), !wish->image.has_thr);
 	oss_arg(values, nulls, 4, Float8GetDatum(OSS_LABELS_THR_DEFAULT), false);
 	oss_arg(values, nulls, 5, IntervalPGetDatum(wish->max_age),
 			wish->max_age == NULL);
@@ -218,7 +212,7 @@ check_replaceable(const OssWish *wish)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent update"),
 				 errdetail("Another transaction has stored the labels of \"%s\" meanwhile; the service was not asked.",
-						   wish->key),
+						   wish->image.key),
 				 errhint("The transaction might succeed if retried.")));
 }
 
@@ -269,9 +263,9 @@ lock_of(const OssWish *wish)
 	uint64		hash;
 
 	initStringInfo(&name);
-	appendStringInfo(&name, "%s/%s", wish->bucket, wish->key);
-	if (wish->version_id != NULL)
-		appendStringInfo(&name, "\n%s", wish->version_id);
+	appendStringInfo(&name, "%s/%s", wish->image.bucket, wish->image.key);
+	if (wish->image.version_id != NULL)
+		appendStringInfo(&name, "\n%s", wish->image.version_id);
 	hash = hash_bytes_extended((const unsigned char *) name.data, name.len, 0);
 	pfree(name.data);
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
@@ -401,34 +395,6 @@ keep_locked(const OssWish *wish)
 		(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
-/* Are two wishes for the same image? */
-static bool
-same_image(const OssStoreRow *a, const OssStoreRow *b)
-{
-	return strcmp(a->key, b->key) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
-		(a->version_id == NULL) == (b->version_id == NULL) &&
-		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
-}
-
-/* Make the row of an answer. */
-static OssStoreRow
-make_stored_row(const OssWish *wish, Jsonb *document, const char *request_id,
-				TimestampTz asked_at)
-{
-	OssStoreRow row = {
-		.bucket = wish->bucket,
-		.key = wish->key,
-		.version_id = wish->version_id,
-		.has_thr = wish->has_thr,
-		.thr = wish->thr,
-		.tagged_at = asked_at,
-		.request_id = request_id,
-		.response = document
-	};
-
-	return row;
-}
-
 /* Write rows, of which several may be of one image. */
 static void
 write_rows(const OssStoreRow *rows, int n)
@@ -443,7 +409,7 @@ write_rows(const OssStoreRow *rows, int n)
 		bool		cut = i == n;
 
 		for (int j = begin; j < i && !cut; j++)
-			cut = same_image(&rows[i], &rows[j]);
+			cut = oss_image_same(&rows[i].image, &rows[j].image);
 		if (!cut)
 			continue;
 		oss_store_write(rows + begin, i - begin);
@@ -466,16 +432,16 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		OssRequest *request = arrivals[i].request;
-		const OssFailure *failure = oss_request_failure(request);
-		Jsonb	   *document = NULL;
+		const OssFailure *failure;
+		OssStoreRow row = {
+			.image = arrivals[i].wish->image,
+			.tagged_at = arrivals[i].asked_at,
+			.request_id = oss_request_id(arrivals[i].request),
+			.response = oss_response_parse(arrivals[i].request, &failure)
+		};
 
-		if (failure == NULL)
-			document = oss_response_parse(request, &failure);
-		if (document != NULL)
-			rows[count++] = make_stored_row(arrivals[i].wish, document,
-											oss_request_id(request),
-											arrivals[i].asked_at);
+		if (row.response != NULL)
+			rows[count++] = row;
 	}
 	if (count > 0)
 		write_rows(rows, count);
@@ -495,17 +461,18 @@ oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked
 		"AND tagged_at OPERATOR(pg_catalog.>) $4",
 		4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};
-	OssStoreRow row = make_stored_row(wish, document, NULL, asked_at);
+	OssStoreRow row = {
+		.image = wish->image,
+		.tagged_at = asked_at,
+		.response = document
+	};
 	OssStatementState state;
 	Datum		values[4];
 	char		nulls[4];
 	bool		younger;
 
 	write_rows(&row, 1);
-	oss_arg(values, nulls, 0, CStringGetTextDatum(wish->bucket), false);
-	oss_arg(values, nulls, 1, CStringGetTextDatum(wish->key), false);
-	oss_arg(values, nulls, 2, wish->version_id == NULL ? (Datum) 0 :
-			CStringGetTextDatum(wish->version_id), wish->version_id == NULL);
+	image_args(&wish->image, values, nulls);
 	oss_arg(values, nulls, 3, TimestampTzGetDatum(asked_at), false);
 	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);

@@ -25,11 +25,7 @@
 /* What is wished for; strings are in the database's encoding. */
 typedef struct OssWish
 {
-	char	   *bucket;
-	char	   *key;
-	char	   *version_id;		/* NULL: the current version */
-	bool		has_thr;
-	double		thr;
+	OssImage	image;
 	Interval   *max_age;		/* NULL: any */
 } OssWish;
 

@@ -132,17 +132,15 @@ check_condition(Oid relid, const char *condition)
 static void
 check_constants(const char *bucket, bool has_thr, double thr)
 {
-	OssLabelsSpec spec = {0};
-	const OssFailure *failure;
-
 	/* what belongs to a row is not known here: legal ones stand for it */
-	spec.bucket = bucket ? oss_utf8(bucket) : "bucket";
-	spec.key = "key";
-	spec.has_thr = has_thr;
-	spec.thr = thr;
-	failure = oss_spec_failure(&spec);
-	if (failure)
-		oss_failure_throw(failure);
+	OssImage	image = {
+		.bucket = bucket ? oss_utf8(bucket) : "bucket",
+		.key = "key",
+		.has_thr = has_thr,
+		.thr = thr
+	};
+
+	oss_image_check(&image);
 }
 
 /* Return strings as an array of text. */

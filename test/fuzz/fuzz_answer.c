@@ -16,6 +16,7 @@ static size_t body_len;
 
 /* The linker gives these in place of what request.c has. */
 extern const char *__wrap_oss_request_body(const OssRequest *request, size_t *len);
+extern const OssFailure *__wrap_oss_request_failure(const OssRequest *request);
 extern const char *__wrap_oss_request_id(const OssRequest *request);
 extern const char *__wrap_oss_request_what(const OssRequest *request);
 
@@ -24,6 +25,12 @@ __wrap_oss_request_body(const OssRequest *request, size_t *len)
 {
 	*len = body_len;
 	return body;
+}
+
+const OssFailure *
+__wrap_oss_request_failure(const OssRequest *request)
+{
+	return NULL;
 }
 
 const char *
