@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "client/credential.h"
+#include "client/failure.h"
+#include "client/http.h"
 #include "nodes/makefuncs.h"
 #include "nodes/value.h"
 
@@ -27,14 +29,14 @@ static const uint8_t *rest;
 static size_t rest_len;
 
 /* The linker gives these in place of what http.c has. */
-extern HttpTransfer *__wrap_http_start(MemoryContext context,
+extern HttpTransfer *__wrap_oss_http_start(MemoryContext context,
 									   const HttpSpec *spec, HttpDone done,
 									   void *arg);
-extern const HttpAnswer *__wrap_http_answer(const HttpTransfer *transfer);
+extern const HttpAnswer *__wrap_oss_http_answer(const HttpTransfer *transfer);
 
 /* Answer at once, with the next part of the input. */
 HttpTransfer *
-__wrap_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done,
+__wrap_oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done,
 				  void *arg)
 {
 	const uint8_t *end = memchr(rest, 0xff, rest_len);
@@ -56,7 +58,7 @@ __wrap_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done,
 }
 
 const HttpAnswer *
-__wrap_http_answer(const HttpTransfer *transfer)
+__wrap_oss_http_answer(const HttpTransfer *transfer)
 {
 	return &answer;
 }
