@@ -141,9 +141,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 {
 	ErrorData  *error;
 
-	/* what is left to others needs few of the tables */
-	if (OidIsValid(oss_extension_owner()) && !dispatcher->leaving &&
-		!oss_dispatch_lock_tables())
+	if (OidIsValid(oss_extension_owner()) && oss_dispatch_lock_tables(dispatcher))
 	{
 		commit_turn();
 		return false;

@@ -129,22 +129,24 @@ tidy_tables(OssDispatcher *dispatcher)
 }
 
 /* Lock the tables that a turn uses. */
-bool
-oss_dispatch_lock_tables(void)
+const char *
+oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
+	/* job is the first: what is left to others is written there */
 	static const char *const tables[] = {"job", "failed_job", "pause",
 	"image", "image_label", "known_label"};
+	int			n = dispatcher && dispatcher->leaving ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
-	for (int i = 0; i < lengthof(tables); i++)
+	for (int i = 0; i < n; i++)
 	{
 		Oid			table = get_relname_relid(tables[i], schema);
 
 		if (!OidIsValid(table) ||
 			!ConditionalLockRelationOid(table, RowExclusiveLock))
-			return false;
+			return tables[i];
 	}
-	return true;
+	return NULL;
 }
 
 /* Settle what is finished and claim as much as can be started soon. */

@@ -10,10 +10,11 @@
 #include "dispatch/dispatcher.h"
 
 /*
- * Lock the tables that a turn uses, in its transaction; false when some can't be
- * locked without waiting, or are not there.
+ * Lock the tables that a dispatcher's next turn uses (NULL: all), in its
+ * transaction.  Returns NULL, or the name of one that can't be locked without
+ * waiting, or is not there.
  */
-extern bool oss_dispatch_lock_tables(void);
+extern const char *oss_dispatch_lock_tables(const OssDispatcher *dispatcher);
 
 /* Settle what is finished and claim as much as can be started soon. */
 extern void oss_dispatch_tables(OssDispatcher *dispatcher);

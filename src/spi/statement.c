@@ -21,12 +21,15 @@
 #include "utils/syscache.h"
 
 /*
- * Settings that our statements run under, the search path first.  The queue's
- * statistics are always stale (it is empty one moment and full the next) so
- * that the planner is told to use the indexes, and jit would only cost.
+ * Settings that our statements run under, first those of all but INSERT.  What is
+ * paid for must be stored, whatever a session may write to temporary files.  The
+ * queue's statistics are always stale (it is empty one moment and full the next)
+ * so that the planner is told to use the indexes, and jit would only cost.
  */
+#define STORE_SETTINGS 2
 static const char *const statement_settings[][2] = {
 	{"search_path", "pg_catalog, pg_temp"},
+	{"temp_file_limit", "-1"},
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
@@ -69,7 +72,8 @@ void
 oss_statement_begin(OssStatementState *state, OssStatementUse use)
 {
 	Oid			owner = oss_extension_owner();
-	int			settings = use == OSS_STATEMENT_STORE ? 1 : lengthof(statement_settings);
+	int			settings = use == OSS_STATEMENT_STORE ? STORE_SETTINGS :
+	lengthof(statement_settings);
 
 	if (!OidIsValid(owner))
 		ereport(ERROR,
@@ -86,7 +90,7 @@ oss_statement_begin(OssStatementState *state, OssStatementUse use)
 	state->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < settings; i++)
 		(void) set_config_option(statement_settings[i][0], statement_settings[i][1],
-								 PGC_USERSET, PGC_S_SESSION,
+								 PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 

@@ -26,9 +26,9 @@ typedef struct OssPlan
 /*
  * What kind of statements follow.  INSERT is for those that name functions,
  * types and operators with their schema and have nothing to plan: they do
- * without settings, which cost more than a row.  STORE pins the search path
- * alone: IS NOT DISTINCT FROM and ON CONFLICT take operators from there, and
- * whose they are must not be the caller's choice.
+ * without settings, which cost more than a row.  STORE pins the search path,
+ * from which IS NOT DISTINCT FROM and ON CONFLICT take operators (whose they are
+ * must not be the caller's choice), and lifts temp_file_limit.
  */
 typedef enum OssStatementUse
 {

@@ -61,6 +61,17 @@
 /* When another database waits for a process, a worker ends after that long. */
 #define TURN_MS 30000
 
+/*
+ * What else may take so long when the process is to end: putting answers into the
+ * jobs' rows that could not be stored.
+ */
+#define LEAVE_MS 500
+
+/* How often locked tables are tried, and when and how often the log tells. */
+#define LOCKED_TRY_MS 100
+#define LOCKED_MS 5000
+#define LOCKED_LOG_MS 60000
+
 /* What a transaction finds of the extension. */
 typedef enum Presence
 {
@@ -202,11 +213,40 @@ extension_version(void)
 	return version;
 }
 
+/*
+ * Note whether a table is locked, and say so when it has been for a while: nothing
+ * can be claimed or stored meanwhile.
+ */
+static void
+report_locked(const char *table)
+{
+	static TimestampTz since = 0;
+	static TimestampTz said_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	char		message[128];
+
+	if (table == NULL || since == 0)
+		since = table ? now : 0;
+	if (since == 0 || now - since < LOCKED_MS * INT64CONST(1000) ||
+		now - said_at < LOCKED_LOG_MS * INT64CONST(1000))
+		return;
+	said_at = now;
+	snprintf(message, sizeof(message),
+			 "another transaction has locked oss_labels.%s", table);
+	show_error(message);
+	ereport(LOG,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("oss_labels worker waits: %s", message),
+			 errdetail("Nothing is requested or stored until that transaction ends; answers are kept."),
+			 errhint("The view pg_locks shows who has locked it.")));
+}
+
 /* Look for the extension and lock its tables. */
 static Presence
-look_for_extension(void)
+look_for_extension(const OssDispatcher *dispatcher)
 {
 	static bool warned = false;
+	const char *locked;
 	char	   *version = extension_version();
 
 	if (version == NULL)
@@ -222,7 +262,9 @@ look_for_extension(void)
 		warned = true;
 		return MISMATCH;
 	}
-	return oss_dispatch_lock_tables() ? PRESENT : LOCKED;
+	locked = oss_dispatch_lock_tables(dispatcher);
+	report_locked(locked);
+	return locked ? LOCKED : PRESENT;
 }
 
 /* Begin a transaction. */
@@ -272,7 +314,7 @@ with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 	Presence	presence;
 
 	begin_turn();
-	presence = look_for_extension();
+	presence = look_for_extension(dispatcher);
 	if (presence == PRESENT)
 	{
 		SPI_connect();
@@ -318,7 +360,7 @@ obey_settings(Presence presence)
 		leave_slot(OSS_SLOT_ABSENT, 0);
 	if (presence == MISMATCH)
 		leave_slot(OSS_SLOT_MISMATCH, TimestampTzPlusMilliseconds(now, 60000));
-	turn_at = presence == LOCKED ? TimestampTzPlusMilliseconds(now, 100) : 0;
+	turn_at = presence == LOCKED ? TimestampTzPlusMilliseconds(now, LOCKED_TRY_MS) : 0;
 }
 
 /* Do one turn on the tables. */
@@ -389,6 +431,42 @@ network_ms(OssDispatcher *dispatcher)
 	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
 
+/* Wait a little for who has locked our tables. */
+static void
+wait_for_locks(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 LOCKED_TRY_MS, oss_queue_wait_event());
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * Store what is finished, or put it into the jobs' rows, until nothing is left or
+ * nothing more can be done.  Tables that are locked are tried until an end; when
+ * the process is not told to end by then, for as long as they are.
+ */
+static void
+settle_or_leave(OssDispatcher *dispatcher, TimestampTz end)
+{
+	int			tries = 3;
+
+	while (tries > 0 && (dispatcher->nfinished > 0 || dispatcher->nblocked > 0))
+	{
+		int			before = dispatcher->nfinished + dispatcher->nblocked;
+
+		turn_on_tables(dispatcher);
+		if (turn_at != 0 && dispatcher->leaving)
+		{
+			if (ShutdownRequestPending && GetCurrentTimestamp() >= end)
+				return;
+			wait_for_locks();
+		}
+		else if (dispatcher->nfinished + dispatcher->nblocked >= before)
+			tries--;
+	}
+}
+
 /*
  * Give back what is not begun, wait up to ms for the answers under way, for they
  * are paid for, and store them.
@@ -397,7 +475,6 @@ static void
 let_go(OssDispatcher *dispatcher, long ms)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
-	int			tries = 3;
 
 	elog(DEBUG1, "oss_labels worker stops with %d requests in flight",
 		 dispatcher->in_flight);
@@ -411,19 +488,9 @@ let_go(OssDispatcher *dispatcher, long ms)
 		oss_dispatch_network(dispatcher, 50);
 	} while (GetCurrentTimestamp() < end);
 	oss_dispatch_cancel(dispatcher);
-	while (oss_dispatch_busy(dispatcher) && tries > 0)
-	{
-		int			before = dispatcher->nfinished + dispatcher->nblocked;
-
-		turn_on_tables(dispatcher);
-		if (dispatcher->nfinished + dispatcher->nblocked >= before)
-			tries--;
-	}
-	if (dispatcher->nfinished > 0 || dispatcher->nblocked > 0)
-	{
-		oss_dispatch_leave_all(dispatcher);
-		turn_on_tables(dispatcher);
-	}
+	settle_or_leave(dispatcher, end);
+	oss_dispatch_leave_all(dispatcher);
+	settle_or_leave(dispatcher, TimestampTzPlusMilliseconds(end, LEAVE_MS));
 	flush_commits();
 }
 
@@ -606,10 +673,7 @@ start_worker_process(Oid dbid)
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
 		obey_settings(presence);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 100, oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		wait_for_locks();
 		if (ShutdownRequestPending)
 			leave_slot(OSS_SLOT_IDLE, 0);
 	}

@@ -121,6 +121,20 @@ is($test->count, 31, 'a time-out: each was paid for once');
 is($test->sql("SELECT count(*) FROM oss_labels.image WHERE tagged_at > '2021-01-01' AND request_id IS NOT NULL"), 31, 'a time-out: stored at last');
 is($test->sql('SELECT count(*) FROM oss_labels.job'), 0, 'a time-out: nothing is left');
 
+# ---- a session that may write no temporary files ----
+
+for my $call ('CALL oss_labels.process_queue()', "SELECT count(*) FROM generate_series(1, 100) g, oss_labels.tag('tenlabels', 'temp' || g, server => 'oss')")
+{
+	$test->reset;
+	$test->enqueue(500, 'temp') if $call =~ /CALL/;
+	my $before = $test->sql('SELECT count(*) FROM oss_labels.image');
+	(undef, undef, my $error) = $node->psql('postgres', "SET work_mem = '64kB'; SET temp_file_limit = 0; $call");
+	unlike($error, qr/ERROR/, "no temporary files: $call");
+	is($test->sql('SELECT count(*) FROM oss_labels.image') - $before, $test->count, 'no temporary files: what was paid for is stored');
+	is($test->sql('SELECT count(*) FROM oss_labels.job'), 0, 'no temporary files: nothing is left');
+	$test->sql("DELETE FROM oss_labels.image WHERE key LIKE 'temp%'");
+}
+
 # ---- an image that a trigger refuses, with any SQLSTATE, in process_queue() ----
 
 for my $sqlstate (qw(40001 40P01 42501 53100 55P03 57014 58030))
@@ -176,6 +190,48 @@ ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.job WHERE lease IS NOT N
 release($hold);
 ok($test->wait_empty, 'a worker that ends: they are stored');
 is($test->count, 31, 'a worker that ends: each was paid for once');
+
+# The same when somebody has locked a table, such as CREATE INDEX.  The answers go
+# into the jobs' rows, which needs no other table.
+for my $lock ('image IN SHARE MODE', 'image_label', 'known_label', 'failed_job', 'pause')
+{
+	(my $prefix = $lock) =~ s/ .*//;
+	$test->reset;
+	$oss->fault(kind => 'delay', delay => 500);
+	$test->enqueue(20, $prefix);
+	ok($oss->wait_count(label_in_flight => 20), "$lock locked, a worker that ends: in flight");
+	$hold = hold("LOCK TABLE oss_labels.$lock");
+	ok($oss->wait_count(label_answers => 20), "$lock locked: answered");
+	$test->sql('SELECT pg_terminate_backend(' . $test->worker_pid . ', 20000)');
+	release($hold);
+	$test->sql('SELECT oss_labels.announce()');
+	ok($test->wait_empty, "$lock locked: they are stored");
+	is($test->count, 20, "$lock locked: each was paid for once");
+}
+
+# While the jobs themselves are locked, a worker that is set off keeps them.
+$test->reset;
+$oss->fault(kind => 'delay', delay => 500);
+$test->enqueue(20, 'off');
+ok($oss->wait_count(label_in_flight => 20), 'jobs locked, the worker set off: in flight');
+my $worker = $test->worker_pid;
+$hold = hold('LOCK TABLE oss_labels.job');
+ok($oss->wait_count(label_answers => 20), 'jobs locked: answered');
+$test->log;
+$node->append_conf('postgresql.conf', "oss_labels.worker = off\n");
+$node->reload;
+ok($node->poll_query_until('postgres', "SELECT last_error = 'another transaction has locked oss_labels.job' FROM oss_labels.worker WHERE database = 'postgres'"),
+	'jobs locked: the view says what it waits for');
+like($test->log, qr/oss_labels worker waits: another transaction has locked oss_labels\.job/, 'jobs locked: so does the log');
+is($test->worker_pid, $worker, 'jobs locked: it is there still');
+release($hold);
+ok($test->wait_worker('off%'), 'jobs locked no more: it ends');
+is($test->sql("SELECT count(*) FROM oss_labels.image WHERE key LIKE 'off%'") + $test->sql('SELECT count(answer) FROM oss_labels.job'), 20,
+	'jobs locked no more: all answers are stored or kept');
+$node->append_conf('postgresql.conf', "oss_labels.worker = on\n");
+$node->reload;
+ok($test->wait_empty, 'jobs locked no more: all are done');
+is($test->count, 20, 'jobs locked: each was paid for once');
 
 # ---- triggers on the table of jobs, which concern nobody else ----
 
