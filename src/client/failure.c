@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * failure.c
- *	  Find the rule of a failed request and put it into words.
+ *	  Finding the rule of a failed request and composing its messages.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,10 +12,10 @@
 #include "mb/pg_wchar.h"
 #include "protocol/error_json.h"
 
-/* Longest wait that an answer can ask for. */
+/* Longest delay that a response can ask for. */
 #define MAX_DELAY_MS	(60 * 1000L)
 
-/* Name a trouble that left us without a complete answer. */
+/* Return the code of a transfer without a complete response, else NULL. */
 static const char *
 code_of_end(const HttpAnswer *answer)
 {
@@ -47,7 +47,7 @@ code_of_end(const HttpAnswer *answer)
 	return "TransportError";
 }
 
-/* Does a rule speak of this status? */
+/* Does a rule's http_status match? */
 static bool
 status_matches(int rule, int status)
 {
@@ -56,7 +56,7 @@ status_matches(int rule, int status)
 	return rule < 10 ? status / 100 == rule : status == rule;
 }
 
-/* Does a rule speak of this code?  An asterisk ends the beginning of codes. */
+/* Does a rule's code match? */
 static bool
 code_matches(const char *rule, const char *code)
 {
@@ -69,7 +69,7 @@ code_matches(const char *rule, const char *code)
 	return strcmp(rule, code) == 0;
 }
 
-/* Does a rule's text stand in a message?  Anything may stand at an asterisk. */
+/* Does a rule's text match a message? */
 static bool
 text_matches(const char *rule, const char *text)
 {
@@ -97,7 +97,7 @@ find_rule(int status, const char *code, const char *ec, const char *text)
 {
 	const OssFailureRule *rule = oss_failure_rules;
 
-	/* the last rule matches everything */
+	/* the last rule matches anything */
 	for (;; rule++)
 	{
 		if (rule == &oss_failure_rules[oss_failure_rule_count - 1])
@@ -154,8 +154,8 @@ oss_failure_may_be_labels(const HttpAnswer *answer)
 }
 
 /*
- * Return the ms until a date that the service sent, from its Date header or,
- * without one, from our clock.
+ * Return the ms until a date that the service sent, counted from its Date
+ * header, or from the local clock without one.
  */
 static long
 ms_until_date(const char *date, const char *now)
@@ -188,8 +188,8 @@ oss_failure_delay(const HttpAnswer *answer)
 }
 
 /*
- * Return the bytes of the character at text when the database can hold it as
- * it is, else 0.
+ * Return the length of the character at text if the database can store it
+ * without conversion, else 0.
  */
 static int
 may_hold(const char *text, int encoding)
@@ -206,9 +206,9 @@ may_hold(const char *text, int encoding)
 }
 
 /*
- * Append text that came over the network, or that was made UTF-8 for it, as
- * the database can hold it.  No conversion: that would need a transaction, and
- * the worker has none here.
+ * Append text in UTF-8, replacing characters that the database cannot store
+ * by "?".  It is not converted, because that needs a transaction and the
+ * worker has none here.
  */
 static void
 append_foreign(StringInfo out, const char *text)
@@ -227,7 +227,7 @@ append_foreign(StringInfo out, const char *text)
 	}
 }
 
-/* Return such text as a string of its own. */
+/* The same, as a palloc'd string. */
 static char *
 foreign_string(const char *text)
 {
@@ -238,7 +238,9 @@ foreign_string(const char *text)
 	return out.data;
 }
 
-/* Append "label value" as one more item of a list, unless it is empty. */
+/*
+ * Append "label value" to a comma-separated list, unless the value is empty.
+ */
 static void
 append_item(StringInfo out, const char *label, const char *value)
 {
@@ -248,7 +250,7 @@ append_item(StringInfo out, const char *label, const char *value)
 	append_foreign(out, value);
 }
 
-/* Append where the time of a transfer went. */
+/* Append the durations of a transfer's phases. */
 static void
 append_times(StringInfo out, const HttpAnswer *a)
 {
@@ -290,7 +292,7 @@ append_times(StringInfo out, const HttpAnswer *a)
 						 (long long) ((a->total_us - a->sent_us) / 1000));
 }
 
-/* Make the DETAIL of an answer. */
+/* Compose the DETAIL of a response. */
 static char *
 detail_of(const HttpAnswer *a, const OssErrorXml *xml)
 {
@@ -321,7 +323,7 @@ detail_of(const HttpAnswer *a, const OssErrorXml *xml)
 	return out.data;
 }
 
-/* Say what a rule's scope comes to when nothing else is known. */
+/* Return the scope of a rule when nothing is known about other requests. */
 static OssScope
 narrow_scope(OssScope scope)
 {
@@ -330,7 +332,6 @@ narrow_scope(OssScope scope)
 	return scope == OSS_SCOPE_ACCOUNT ? OSS_SCOPE_REQUESTER : scope;
 }
 
-/* Make a failure with the words of its rule. */
 static OssFailure *
 make_failure(const OssFailureRule *rule, const char *code, const char *what)
 {

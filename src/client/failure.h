@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  * failure.h
- *	  What can go wrong with a request: the one table that gives every code
- *	  of the service and every trouble of the network its SQLSTATE, its retry
- *	  class and its hint.
+ *	  Failures of requests: the table that maps error codes of the service and
+ *	  errors of the network to SQLSTATE, retry class, scope and hint.
  *
  * Middle floor.  Rules: protocol/README.md 4.2, 6.2 and 6.3.
  *-------------------------------------------------------------------------
@@ -18,61 +17,63 @@ typedef enum OssRetry
 {
 	OSS_RETRY_NEVER,			/* the same request will fail again */
 	OSS_RETRY_TRANSIENT,		/* again after a backoff */
-	OSS_RETRY_THROTTLED,		/* again, slower; the service is well */
+	OSS_RETRY_THROTTLED,		/* again, at a lower rate */
 	OSS_RETRY_CREDENTIALS,		/* once more with fresh credentials */
 	OSS_RETRY_CLOCK				/* once more with the corrected clock */
 } OssRetry;
 
 /*
- * What a failure is about: what fails with it, and what the worker pauses.
- * IMAGE gives a row of try_detect() and a failed job; what is wider is an
- * error in the set-up, which try_detect() raises.  The last two stand in rules
- * only: whoever sent the request replaces them by what they come to.
+ * What a failure is about, and so what the worker pauses.  IMAGE fails a job,
+ * and is a row of try_detect(); wider scopes are errors of the set-up, which
+ * try_detect() raises.  DENIAL and ACCOUNT occur in rules only: the sender of
+ * the request replaces them, see oss_access_failure().
  */
 typedef enum OssScope
 {
-	OSS_SCOPE_IMAGE,			/* the object, or the moment */
-	OSS_SCOPE_CALL,				/* an argument that is the statement's */
-	OSS_SCOPE_ACCESS,			/* what this role asks of this bucket */
-	OSS_SCOPE_BUCKET,			/* the bucket, whoever asks */
+	OSS_SCOPE_IMAGE,			/* the object, or a transient condition */
+	OSS_SCOPE_CALL,				/* an argument of the statement */
+	OSS_SCOPE_ACCESS,			/* this role's requests for this bucket */
+	OSS_SCOPE_BUCKET,			/* all requests for this bucket */
 	OSS_SCOPE_REQUESTER,		/* the role's user mapping */
-	OSS_SCOPE_SERVER,			/* the server: every requester and bucket */
-	OSS_SCOPE_DENIAL,			/* IMAGE; ACCESS when it is said of every
-								 * image of the bucket */
-	OSS_SCOPE_ACCOUNT			/* REQUESTER; ACCESS when another bucket has
-								 * answered, for then its owner is meant */
+	OSS_SCOPE_SERVER,			/* all requests to the server */
+	OSS_SCOPE_DENIAL,			/* IMAGE; ACCESS if all images of the bucket
+								 * fail likewise */
+	OSS_SCOPE_ACCOUNT			/* REQUESTER; ACCESS if another bucket
+								 * returned labels, so that the account of
+								 * this bucket's owner is meant */
 } OssScope;
 
 /*
- * One failed request.  Every pointer lives as long as the request, hint is
- * static; the strings are in the database's encoding and hold no secret.
+ * One failed request.  Pointers are valid as long as the request; hint is
+ * static; strings are in the database's encoding and contain no secret.
  */
 typedef struct OssFailure
 {
 	int			sqlerrcode;
 	OssRetry	retry;
 	OssScope	scope;
-	bool		denial;			/* its rule's scope is DENIAL */
-	bool		unsent;			/* it was said of another request */
-	int			ask_again_s;	/* of a denial, 0: nothing tells when */
-	int			http_status;	/* 0 when there was no answer */
-	long		delay_ms;		/* what the service asked to wait, or 0 */
+	bool		denial;			/* scope of its rule is DENIAL */
+	bool		unsent;			/* the request was not sent, because others
+								 * failed */
+	int			ask_again_s;	/* when to retry after a denial, 0: unknown */
+	int			http_status;	/* 0 without a response */
+	long		delay_ms;		/* delay asked for by the service, or 0 */
 	const char *code;			/* OSS's Code, or our own such as
 								 * AnswerTimeout */
 	const char *message;		/* primary message */
-	const char *summary;		/* static: the same, naming no object */
+	const char *summary;		/* static: the same without the object's name */
 	const char *detail;
-	const char *hint;			/* NULL when there is no next step */
+	const char *hint;			/* or NULL */
 	const char *request_id;		/* x-oss-request-id, or NULL */
 } OssFailure;
 
 /*
- * One row of the table.  A NULL or 0 in the key columns matches anything; the
- * first matching row wins.  http_status 4 and 5 mean any 4xx and 5xx, 3 any
- * 3xx; code matches OSS's Code or our own name of a trouble, and its beginning
- * when it ends in an asterisk; ec matches the beginning of OSS's EC; text is
- * looked for in the service's message, in any case, with anything at each
- * asterisk.
+ * One row of the table.  The first row that matches a failure applies; NULL
+ * or 0 in a key column matches anything.  http_status 3, 4 and 5 match 3xx,
+ * 4xx and 5xx.  code is compared with OSS's Code or our own code; an asterisk
+ * at its end matches any rest.  ec is compared with the beginning of OSS's
+ * EC.  text is searched for in the service's message, case-insensitively,
+ * with asterisks as wildcards.
  */
 typedef struct OssFailureRule
 {
@@ -87,37 +88,41 @@ typedef struct OssFailureRule
 	const char *hint;
 } OssFailureRule;
 
-/* The table and its length, for the copy in sql/README.md and its test. */
+/* The table and its length. */
 extern const OssFailureRule oss_failure_rules[];
 extern const int oss_failure_rule_count;
 
 /*
- * Find the rule for an answer whose status is not 200, or for a transfer that
- * ended without one, and read what the service said into *xml (empty when it said nothing).  Allocates
- * nothing and never throws.
+ * Find the rule of a response whose status is not 200 or whose body is no
+ * labels document, or of a transfer without a response.  Sets *xml from the
+ * error document, or to zeros.  Allocates no palloc'd memory and does not
+ * throw.
  */
 extern const OssFailureRule *oss_failure_classify(const HttpAnswer *answer,
 												  OssErrorXml *xml);
 
 /*
- * May the body of an answer with status 200 be a labels document, at a glance?
- * The page of a proxy is none, nor is the image itself, which is what a CDN
- * gives that drops parameters.  Whoever reads the answer looks closer.
+ * Does the body of a response with status 200 look like a labels document?
+ * It is not if a proxy sent a page, or a CDN that drops parameters sent the
+ * image.  The body is parsed later.
  */
 extern bool oss_failure_may_be_labels(const HttpAnswer *answer);
 
-/* Name the statuses that a rule speaks of: 404, 5xx; NULL for any. */
+/* Return a rule's statuses, palloc'd, as "404" or "5xx"; NULL for any. */
 extern const char *oss_failure_status_name(const OssFailureRule *rule);
 
-/* Return the rule of a trouble of our own; code must be in the table. */
+/* Return the rule of a code of our own, which must be in the table. */
 extern const OssFailureRule *oss_failure_rule(const char *code);
 
-/* Return how long the service asks to wait, in ms; 0 when it does not. */
+/*
+ * Return how many ms the service asks to wait, 60000 at most; 0 if it does
+ * not.
+ */
 extern long oss_failure_delay(const HttpAnswer *answer);
 
 /*
- * Put a classified answer into words, in CurrentMemoryContext.  what names the
- * thing asked for, such as labels of "oss://bucket/key".
+ * Make the failure of a classified response, in CurrentMemoryContext.  what
+ * names the object of the request, as in: labels of "oss://bucket/key".
  */
 extern OssFailure *oss_failure_describe(const OssFailureRule *rule,
 										const HttpAnswer *answer,
@@ -125,42 +130,42 @@ extern OssFailure *oss_failure_describe(const OssFailureRule *rule,
 										const char *what);
 
 /*
- * Make a failure of our own, in CurrentMemoryContext: code must be in the
- * table.  No secrets in detail.
+ * Make a failure with a code of our own, which must be in the table, in
+ * CurrentMemoryContext.  detail is a sentence without secrets, or NULL.
  */
 extern OssFailure *oss_failure_make(const char *code, const char *detail,
 									const char *what);
 
 /*
- * Make the failure of a request that was not sent because others were refused
- * by that rule, with that Code of the service; as oss_failure_make().
+ * Make the failure of a request that was not sent because others failed by
+ * this rule with this Code; as oss_failure_make().
  */
 extern OssFailure *oss_failure_refuse(const OssFailureRule *rule,
 									  const char *code, const char *detail,
 									  const char *what);
 
 /*
- * Return what a rule comes to at a custom domain, which belongs to one bucket:
- * a signature for another one does not match there.
+ * Return the rule that replaces this one if the server has a custom domain,
+ * at which a signature for another bucket than the domain's does not match.
  */
 extern const OssFailureRule *oss_failure_on_cname(const OssFailureRule *rule);
 
-/* Raise it as an ERROR. */
+/* Raise a failure as an ERROR. */
 extern void oss_failure_throw(const OssFailure *failure);
 
 /*
- * Make a sentence, as a DETAIL wants it, of a clause such as "a key must not be
- * empty"; in CurrentMemoryContext.
+ * Make a sentence for DETAIL from a lower-case clause such as "a key must not
+ * be empty", in CurrentMemoryContext.
  */
 extern char *oss_sentence(const char *clause);
 
-/* Name of a retry class: never, transient, throttled, credentials, clock. */
+/* Return the name of a retry class, as error_table() shows it. */
 extern const char *oss_retry_name(OssRetry retry);
 
-/* Name of a scope, as error_table() has it. */
+/* Return the name of a scope, as error_table() shows it. */
 extern const char *oss_scope_name(OssScope scope);
 
-/* Is an error of this scope always one of the set-up? */
+/* Is a failure of this scope always an error of the set-up? */
 extern bool oss_scope_is_setup(OssScope scope);
 
 #endif							/* OSS_FAILURE_H */

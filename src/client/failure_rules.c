@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * failure_rules.c
- *	  THE error table: every code of the service and every trouble of the
- *	  network with its SQLSTATE, retry class and hint.
+ *	  The error table: codes of the service and errors of the network, with
+ *	  SQLSTATE, retry class, scope and hint.
  *
  * sql/README.md prints the same table; test/t/011_errors.pl compares the two.
  * Sources: protocol/README.md 4.2 (retry), 6.2 (codes) and 6.3 (IMM).
@@ -56,7 +56,7 @@
 #define HINT_PROXY "Check that the endpoint is OSS itself and no proxy or CDN answers in its place."
 
 const OssFailureRule oss_failure_rules[] = {
-	/* troubles of the network, under names of our own */
+	/* errors of the network, with codes of our own */
 	{0, "CouldNotResolve", NULL, NULL, SQL_UNREACHED, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"the endpoint's name could not be resolved", HINT_NETWORK},
 	{0, "CouldNotConnect", NULL, NULL, SQL_UNREACHED, RETRY_TRANSIENT, SCOPE_IMAGE,
@@ -85,12 +85,12 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "OutOfMemory", NULL, NULL, ERRCODE_OUT_OF_MEMORY, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"out of memory while receiving the answer", HINT_LATER},
 
-	/* limits that let nothing go in time */
+	/* requests that the rate limit did not let start in time */
 	{0, "RateLimitTimeout", NULL, NULL, SQL_LIMIT, RETRY_NEVER, SCOPE_IMAGE,
 		"timed out waiting for the server's rate limit",
 	"Raise the server's option max_requests_per_second or timeout_ms; oss_labels.rate_status() shows what slows it down."},
 
-	/* answers with status 200 that are of no use */
+	/* responses with status 200 that cannot be used */
 	{0, "NotLabels", NULL, NULL, SQL_DATA, RETRY_NEVER, SCOPE_DENIAL,
 	"the answer is not a labels document", HINT_PROXY},
 	{0, "AnswerEncoding", NULL, NULL, ERRCODE_UNTRANSLATABLE_CHARACTER, RETRY_NEVER, SCOPE_IMAGE,
@@ -99,13 +99,13 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "AnswerNotUtf8", NULL, NULL, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, RETRY_NEVER, SCOPE_IMAGE,
 	"the answer is not valid UTF-8", HINT_PROXY},
 
-	/* arguments that are refused before any request */
+	/* arguments refused before any request */
 	{0, "InvalidVersionId", NULL, NULL, SQL_ARGUMENT, RETRY_NEVER, SCOPE_IMAGE,
 	"the version id is not valid", NULL},
 	{0, "InvalidThreshold", NULL, NULL, SQL_ARGUMENT, RETRY_NEVER, SCOPE_CALL,
 	"the threshold is not valid", "Give a thr from 0 to 1, or NULL for the service's default."},
 
-	/* what a wrong signature means where the bucket is not in the host name */
+	/* a wrong signature at a custom domain; see oss_failure_on_cname() */
 	{0, "OtherDomain", NULL, NULL, SQL_UNAUTHORIZED, RETRY_NEVER, SCOPE_ACCESS,
 	"the signature does not match, or the custom domain is another bucket's", HINT_DOMAIN},
 

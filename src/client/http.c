@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  * http.c
- *	  One HTTP transfer: its options, its answer, its end.
+ *	  HTTP transfers.
  *
- * curl's callbacks here neither palloc nor ereport: a longjmp through
- * libcurl's frames would leave it in pieces.  They note what happened and the
- * caller of oss_http_turn() finds it in the answer.
+ * The callbacks of curl neither palloc nor ereport, because a longjmp must not
+ * cross libcurl's frames.  They set fields of the transfer instead.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,31 +22,31 @@
 
 #define USER_AGENT "oss_labels/" OSS_LABELS_VERSION
 
-/* Bytes of answer headers accepted: real ones have under two thousand. */
+/* Limit on the bytes of a response's headers; real ones have under 2000. */
 #define MAX_HEADER_BYTES	(64 * 1024)
 
 /* Servers close connections after 50 to 60 s of idling (protocol/README.md 4.1). */
 #define MAX_IDLE_SECONDS	45L
 
-/* Connections are not used for longer, for addresses change. */
+/* Connections are closed after this time, since addresses change. */
 #define MAX_LIFE_SECONDS	300L
 
-/* When transfers time out after a while alone, time to read what has come. */
+/* Extension for queued transfers that time out while the loop is idle. */
 #define GRACE_MS			200
 
-/* The loop was left alone when nobody drove it for so long. */
+/* The loop counts as idle if nobody ran it for this time. */
 #define LEFT_ALONE_US		(100 * 1000)
 
-/* How often transfers with changed timeouts are looked at. */
+/* How often transfers with changed timeouts are checked. */
 #define CHECK_MS			500
 
 /* Easy handles kept for reuse. */
 #define MAX_SPARE_HANDLES	256
 
 /*
- * A transfer.  easy is NULL before the start and after the end; it is in the
- * loop exactly while in_loop.  node is in the list of running transfers while
- * in_loop, and in that of the finished ones from then until told (listed).
+ * A transfer.  easy is NULL before the start and after the end, and in the
+ * loop while in_loop.  node is in "running" while in_loop; then, while
+ * listed, in "finished" until done() was called.
  */
 struct HttpTransfer
 {
@@ -56,7 +55,7 @@ struct HttpTransfer
 	dlist_node	node;
 	bool		listed;
 	bool		in_loop;
-	bool		stretched;		/* its timeouts were changed on the way */
+	bool		stretched;		/* its timeouts were changed in flight */
 	bool		queued;
 	int64		started_us;
 	int64		connect_timeout_ms;
@@ -64,7 +63,7 @@ struct HttpTransfer
 	CURL	   *easy;
 	struct curl_slist *headers;
 	char	   *sent_body;
-	char	   *body;			/* malloc'd: grown inside a curl callback */
+	char	   *body;			/* malloc'd, since it grows in a callback */
 	size_t		body_cap;
 	size_t		max_body;
 	size_t		header_bytes;
@@ -74,7 +73,7 @@ struct HttpTransfer
 	bool		too_large;
 	bool		no_memory;
 	bool		sent;
-	bool		sent_again;		/* curl was about to */
+	bool		sent_again;		/* curl tried to */
 	HttpDone	done;
 	void	   *arg;
 	char		errors[CURL_ERROR_SIZE];
@@ -88,14 +87,14 @@ static int	nspare = 0;
 static int	in_flight = 0;
 static int	nstretched = 0;
 
-/* When the loop was last driven, and for how long it was left alone in all. */
+/* When the loop was last run, and the sum of its idle periods. */
 static int64 driven_us = 0;
 static int64 alone_us = 0;
 
-/* When a kept connection turned out to be dead, with which others may be. */
+/* When an idle connection turned out to be dead, as others may be. */
 static int64 dead_us = 0;
 
-/* Take a header line; called by curl. */
+/* curl's callback for a header line. */
 static size_t
 on_header(char *line, size_t size, size_t n, void *arg)
 {
@@ -112,7 +111,7 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	return n;
 }
 
-/* Take a piece of the body; called by curl. */
+/* curl's callback for a part of the body. */
 static size_t
 on_body(char *bytes, size_t size, size_t n, void *arg)
 {
@@ -145,7 +144,7 @@ on_body(char *bytes, size_t size, size_t n, void *arg)
 	return n;
 }
 
-/* May this transfer talk to that address? */
+/* May this transfer connect to the address? */
 static bool
 address_allowed(const HttpTransfer *t, const struct sockaddr *addr)
 {
@@ -164,7 +163,7 @@ address_allowed(const HttpTransfer *t, const struct sockaddr *addr)
 	return false;
 }
 
-/* Open a socket to an address we may talk to; called by curl. */
+/* curl's callback to open a socket; refuses forbidden addresses. */
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 {
@@ -180,7 +179,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-/* Close a socket; called by curl, also long after its transfer. */
+/* curl's callback to close a socket, perhaps long after the transfer. */
 static int
 on_close_socket(void *arg, curl_socket_t fd)
 {
@@ -188,9 +187,9 @@ on_close_socket(void *arg, curl_socket_t fd)
 }
 
 /*
- * Let a request be sent once; called by curl before each time.  When a kept
- * connection breaks before the answer, curl would send the request again, up
- * to five times: requests that may be billed, and that are not counted.
+ * curl's callback before a request is sent; allows it once.  If an idle
+ * connection breaks before the response, curl would send the request again up
+ * to five times: attempts that may be billed and are not counted.
  */
 static int
 on_send(void *arg, char *address, char *local_address, int port,
@@ -203,7 +202,7 @@ on_send(void *arg, char *address, char *local_address, int port,
 	return t->sent_again ? 1 : 0;
 }
 
-/* Tell what curl's code means for us. */
+/* Return the end that curl's code means. */
 static HttpEnd
 end_of_code(const HttpTransfer *t, CURLcode code)
 {
@@ -238,7 +237,11 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 		case OSS_CURLE_TOO_LARGE:
 			return HTTP_TOO_LARGE;
 		case CURLE_OUT_OF_MEMORY:
-			/* what older ones say to an endless header line, too */
+
+			/*
+			 * older libcurls return it for a header line that is too long,
+			 * too
+			 */
 			return t->header_bytes > 0 && !t->answer.in_body ?
 				HTTP_TOO_LARGE : HTTP_NO_MEMORY;
 		default:
@@ -246,7 +249,6 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 	}
 }
 
-/* Return one of curl's times in microseconds. */
 static int64
 time_of(CURL *easy, CURLINFO info)
 {
@@ -256,7 +258,10 @@ time_of(CURL *easy, CURLINFO info)
 	return us;
 }
 
-/* Note when a peer did not acknowledge: it may have forgotten others, too. */
+/*
+ * Set dead_us if the peer did not acknowledge: other connections to it may be
+ * dead too.
+ */
 static void
 note_dead(const HttpTransfer *t, CURLcode code)
 {
@@ -267,7 +272,10 @@ note_dead(const HttpTransfer *t, CURLcode code)
 		dead_us = oss_clock_us();
 }
 
-/* Return for how many seconds a usable connection may be idle; 0: none is. */
+/*
+ * Return how many seconds a connection may have been idle to be reused, 0:
+ * none is reused.
+ */
 static long
 usable_idle_seconds(void)
 {
@@ -277,7 +285,6 @@ usable_idle_seconds(void)
 	return (long) Max(Min(since - 1, MAX_IDLE_SECONDS), 0);
 }
 
-/* Fill in the answer of a transfer that has ended. */
 static void
 fill_answer(HttpTransfer *t, CURLcode code)
 {
@@ -301,7 +308,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	a->dns_us = time_of(t->easy, CURLINFO_NAMELOOKUP_TIME_T);
 	a->connect_us = time_of(t->easy, CURLINFO_CONNECT_TIME_T);
 	a->tls_us = time_of(t->easy, CURLINFO_APPCONNECT_TIME_T);
-	/* newer libcurls have that time of a transfer that sent nothing, too */
+	/* newer libcurls also set this time if nothing was sent */
 	if (request_size > 0)
 		a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
 	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
@@ -318,7 +325,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	}
 }
 
-/* Give a transfer's foreign objects back; safe at any stage. */
+/* Release a transfer's curl objects; may be called at any stage. */
 static void
 release_handle(HttpTransfer *t)
 {
@@ -333,7 +340,9 @@ release_handle(HttpTransfer *t)
 	}
 	if (t->easy != NULL)
 	{
-		/* the error buffer is about to go */
+		/*
+		 * so that it does not refer to the error buffer, which will be freed
+		 */
 		curl_easy_reset(t->easy);
 		if (nspare < MAX_SPARE_HANDLES)
 			spare[nspare++] = t->easy;
@@ -342,14 +351,14 @@ release_handle(HttpTransfer *t)
 		t->easy = NULL;
 	}
 
-	/* a security token may be among them */
+	/* one may contain a security token */
 	for (struct curl_slist *h = t->headers; h != NULL; h = h->next)
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(t->headers);
 	t->headers = NULL;
 }
 
-/* Note the end of a transfer; called by the loop. */
+/* Callback of the loop for the end of a transfer. */
 static void
 on_ended(CURL *easy, CURLcode code)
 {
@@ -362,7 +371,7 @@ on_ended(CURL *easy, CURLcode code)
 	t->listed = true;
 }
 
-/* End a transfer whose memory is about to go. */
+/* Reset callback: end the transfer and free what is malloc'd. */
 static void
 on_reset(void *arg)
 {
@@ -376,21 +385,21 @@ on_reset(void *arg)
 		explicit_bzero(t->sent_body, strlen(t->sent_body));
 	if (t->body != NULL)
 	{
-		/* it may hold credentials */
+		/* it may contain credentials */
 		explicit_bzero(t->body, t->body_cap);
 		free(t->body);
 	}
 	t->body = NULL;
 }
 
-/* Take a spare easy handle or make one; NULL when memory is short. */
+/* Return a spare or new easy handle, NULL when out of memory. */
 static CURL *
 take_easy(void)
 {
 	return nspare > 0 ? spare[--nspare] : curl_easy_init();
 }
 
-/* Add one header to the list; returns false when memory is short. */
+/* Add a request header.  Returns false when out of memory. */
 static bool
 add_transfer_header(HttpTransfer *t, const OssField *header)
 {
@@ -409,7 +418,10 @@ add_transfer_header(HttpTransfer *t, const OssField *header)
 	return true;
 }
 
-/* Set what makes the request; returns false when libcurl refuses. */
+/*
+ * Set URL, method, headers and body.  Returns false if libcurl refuses, as do
+ * the setters that follow.
+ */
 static bool
 set_request(HttpTransfer *t, const HttpSpec *spec)
 {
@@ -437,7 +449,6 @@ set_request(HttpTransfer *t, const HttpSpec *spec)
 	return code == CURLE_OK;
 }
 
-/* Set how long it may take. */
 static void
 set_timeouts(HttpTransfer *t)
 {
@@ -446,7 +457,7 @@ set_timeouts(HttpTransfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long) t->timeout_ms);
 }
 
-/* Set where it may go and how long it may take. */
+/* Set addresses, connections and timeouts. */
 static bool
 set_limits(HttpTransfer *t, const HttpSpec *spec)
 {
@@ -470,7 +481,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
 	oss_set_before_send(e, on_send, t);
 
-	/* never reuse a connection to the metadata service for other requests */
+	/* a connection to the metadata service must not serve other requests */
 	if (spec->reach == HTTP_REACH_METADATA)
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, oss_http_loop_on_resolve);
@@ -479,14 +490,14 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 		oss_set_protocols(e, spec->allow_http) == CURLE_OK;
 }
 
-/* Set whom to trust; verification has no switch. */
+/* Set the trusted CAs; verification cannot be switched off. */
 static bool
 set_tls(HttpTransfer *t, const HttpSpec *spec)
 {
 	CURL	   *e = t->easy;
 	const char *ca_file = spec->ca_file;
 
-	/* the system's store is replaced, too, by its updates */
+	/* the system's store may be replaced too, by an update */
 	if (ca_file == NULL)
 		ca_file = oss_system_ca_file(e);
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -496,14 +507,14 @@ set_tls(HttpTransfer *t, const HttpSpec *spec)
 		curl_easy_setopt(e, CURLOPT_CAINFO, oss_http_ca_name(ca_file)) != CURLE_OK)
 		return false;
 
-	/* libcurl keeps a parsed store only when it comes from one file */
+	/* libcurl caches a parsed store only if it comes from a single file */
 	curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
 	return curl_easy_setopt(e, CURLOPT_SSLVERSION,
 							(long) CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
 		oss_set_ca_cache(e) == CURLE_OK;
 }
 
-/* Set where the answer goes. */
+/* Set the callbacks for the response. */
 static bool
 set_answer(HttpTransfer *t)
 {
@@ -517,7 +528,7 @@ set_answer(HttpTransfer *t)
 	return curl_easy_setopt(e, CURLOPT_WRITEDATA, t) == CURLE_OK;
 }
 
-/* Make the memory of a transfer, which owns everything else of it. */
+/* Allocate a transfer in a context of its own. */
 static HttpTransfer *
 make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 			  void *arg)
@@ -548,7 +559,6 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	return t;
 }
 
-/* Give a transfer more time. */
 static void
 extend_timeout(HttpTransfer *t, int64 connect_ms, int64 ms)
 {
@@ -560,7 +570,10 @@ extend_timeout(HttpTransfer *t, int64 connect_ms, int64 ms)
 	t->stretched = true;
 }
 
-/* Give a transfer whose time is over the time to read what has come, once. */
+/*
+ * Extend the timeout of a transfer that is about to time out, once, so that
+ * what has arrived can be read.
+ */
 static void
 grant_grace(HttpTransfer *t, int64 now)
 {
@@ -570,7 +583,7 @@ grant_grace(HttpTransfer *t, int64 now)
 		extend_timeout(t, 0, over_ms + GRACE_MS);
 }
 
-/* Give the transfers in flight the time for which the loop was left alone. */
+/* Account for an idle period of the loop: extend timeouts. */
 static void
 make_up_for_time_alone(void)
 {
@@ -600,10 +613,7 @@ oss_http_now(void)
 	return oss_clock_us() - alone_us;
 }
 
-/*
- * End every transfer after libcurl has stopped driving them, and make the loop
- * anew.
- */
+/* If libcurl has given up, fail all transfers and discard the loop. */
 static void
 mend_loop(void)
 {

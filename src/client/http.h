@@ -3,9 +3,9 @@
  *	  HTTP transfers on one latch-driven event loop with one connection pool
  *	  per process.
  *
- * Middle floor.  Nothing above knows curl.  The loop lives as long as the
- * process; a transfer belongs to the memory context it was started in and
- * ends, cancelled if need be, when that context is reset or deleted.
+ * Middle floor.  Rooms above this one do not use curl.  The loop lives as long
+ * as the process; a transfer belongs to the memory context in which it was
+ * started and is cancelled when that context is reset or deleted.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_H
@@ -18,62 +18,60 @@
 /* Which addresses a transfer may connect to (protocol/README.md 4.5). */
 typedef enum HttpReach
 {
-	HTTP_REACH_OSS,				/* anything but link-local and metadata */
-	HTTP_REACH_METADATA			/* metadata and link-local too: credentials of
-								 * the machine, superuser's choice */
+	HTTP_REACH_OSS,				/* all but link-local and metadata */
+	HTTP_REACH_METADATA			/* link-local and metadata too: for
+								 * credentials of the machine, which a
+								 * superuser configured */
 } HttpReach;
 
 /* How a transfer ended. */
 typedef enum HttpEnd
 {
-	HTTP_ANSWERED,				/* a complete answer, whatever its status */
-	HTTP_RESOLVE,				/* the name could not be resolved */
-	HTTP_CONNECT,				/* no connection */
-	HTTP_TLS,					/* handshake failed */
+	HTTP_ANSWERED,				/* complete response of any status */
+	HTTP_RESOLVE,				/* name not resolved */
+	HTTP_CONNECT,				/* TCP connection failed */
+	HTTP_TLS,					/* TLS handshake failed */
 	HTTP_CERTIFICATE,			/* certificate refused */
 	HTTP_TIMEOUT,
-	HTTP_BROKEN,				/* the connection broke before the answer was
+	HTTP_BROKEN,				/* connection broke before the response was
 								 * complete */
 	HTTP_TOO_LARGE,				/* more than max_body bytes */
-	HTTP_FORBIDDEN_ADDRESS,		/* reach does not allow the address */
+	HTTP_FORBIDDEN_ADDRESS,		/* address not allowed by reach */
 	HTTP_NO_MEMORY,
 	HTTP_OTHER
 } HttpEnd;
 
-/*
- * What to send.  Everything is copied by oss_http_start() and need not outlive
- * the call.
- */
+/* A request to send.  oss_http_start() copies everything. */
 typedef struct HttpSpec
 {
 	const char *method;			/* GET, PUT, POST or HEAD */
 	const char *url;
 	const OssField *headers;
 	size_t		nheaders;
-	const char *body;			/* NULL without one */
+	const char *body;			/* or NULL */
 	size_t		body_len;
 	const char *ca_file;		/* NULL: the system's CA store */
 	int			connect_timeout_ms;
 	int			timeout_ms;		/* the whole transfer */
-	size_t		max_body;		/* bytes of answer accepted */
+	size_t		max_body;		/* limit on the response's body, in bytes */
 	HttpReach	reach;
-	bool		allow_http;		/* http:// besides https:// */
-	bool		fresh;			/* by a new connection */
-	bool		queued;			/* its time goes on while the loop is left
-								 * alone, see oss_http_now() */
+	bool		allow_http;		/* http:// as well as https:// */
+	bool		fresh;			/* use a new connection */
+	bool		queued;			/* its timeout runs while the loop is idle,
+								 * see oss_http_now() */
 } HttpSpec;
 
 /*
- * What came back.  Valid until the transfer's context goes.  Header values
- * are empty strings when absent and cut at their size; times are microseconds
- * since the start, 0 when the phase was not reached or not needed (connect_us
- * also when TLS was not, as libcurl counts).
+ * The response.  Valid as long as the transfer.  Header values are empty if
+ * absent, and truncated to their size.  Times are in microseconds since the
+ * start, 0 if the phase was not reached or not needed (connect_us also if TLS
+ * was not reached, as libcurl counts).
  */
 typedef struct HttpAnswer
 {
 	HttpEnd		end;
 	int			status;			/* 0 before a status line */
-	const char *body;			/* NUL-terminated besides */
+	const char *body;			/* followed by a NUL */
 	size_t		body_len;
 	char		content_type[128];
 	char		request_id[64]; /* x-oss-request-id */
@@ -82,66 +80,67 @@ typedef struct HttpAnswer
 	char		retry_after[48];
 	char		qos_delay[24];	/* x-oss-qos-delay-time, ms */
 	char		oss_err[4096];	/* x-oss-err, base64 */
-	char		trouble[256];	/* libcurl's own words */
-	char		address[64];	/* peer, "" when never connected */
-	bool		connected;		/* TCP had got through when it ended */
-	bool		in_body;		/* the body had begun when it ended */
+	char		trouble[256];	/* libcurl's message */
+	char		address[64];	/* of the peer, "" if not connected */
+	bool		connected;		/* a TCP connection was made */
+	bool		in_body;		/* the body had begun */
 	int64		dns_us;
 	int64		connect_us;
 	int64		tls_us;
-	int64		sent_us;		/* request handed over */
+	int64		sent_us;		/* when the request was sent */
 	int64		first_byte_us;
 	int64		total_us;
-	int64		bytes_received; /* body and headers */
+	int64		bytes_received; /* of headers and body */
 	bool		new_connection;
 } HttpAnswer;
 
 typedef struct HttpTransfer HttpTransfer;
 
-/* Called from oss_http_turn(), never from within curl; must not throw. */
+/* Called by oss_http_turn() when a transfer is done; must not throw. */
 typedef void (*HttpDone) (HttpTransfer *transfer, void *arg);
 
 /*
- * Start a transfer owned by context.  Errors: 53000-class when memory, libcurl
- * or descriptors run out; network errors are reported as the answer's end.
+ * Start a transfer owned by context.  Network errors are reported as the
+ * answer's end.  Errors: class 53 if memory, libcurl or descriptors run out.
  */
 extern HttpTransfer *oss_http_start(MemoryContext context, const HttpSpec *spec,
 									HttpDone done, void *arg);
 
-/* The answer of a transfer that is done. */
+/* Return the response of a transfer that is done. */
 extern const HttpAnswer *oss_http_answer(const HttpTransfer *transfer);
 
-/* End a transfer, cancelling it when in flight, and forget it. */
+/* Free a transfer, cancelling it if in flight. */
 extern void oss_http_free(HttpTransfer *transfer);
 
 /*
- * Let the loop run once: wait until the network, the process latch or
- * timeout_ms (-1: no limit) ends the wait, call done for whatever finished,
- * handle interrupts (which may throw: 57014, 57P01, ...).  Returns whether the
- * latch was set.
+ * Run the loop once: wait until there is network activity, the process latch
+ * is set or timeout_ms (-1: no limit) is over, call "done" of finished
+ * transfers, and handle interrupts (which may throw 57014, 57P01, ...).
+ * Returns whether the latch was set.
  */
 extern bool oss_http_turn(long timeout_ms);
 
-/* Return microseconds of a monotonic clock, the same in all processes. */
+/* Return the microseconds of a monotonic clock that all processes share. */
 extern int64 oss_clock_us(void);
 
 /*
- * Return microseconds of that clock, less those for which nobody drove the loop
- * for longer than 100 ms: for deadlines of requests.  A cursor's client
- * may think for minutes between two FETCHes; the answers that arrive meanwhile
- * are paid for, and wait in the sockets.  oss_http_turn() stretches the timeouts
- * of transfers in flight likewise; those of queued ones, which nobody but this
- * process keeps waiting, once and only as far as to read what has come.
+ * Return the microseconds of that clock less idle periods, those longer than
+ * 100 ms in which nobody ran the loop; for deadlines of requests.  A cursor's
+ * client may wait minutes between two FETCHes, while responses that are paid
+ * for arrive in the sockets.  oss_http_turn() extends the timeouts of
+ * transfers in flight likewise.  Timeouts of queued ones are extended only
+ * once, for long enough to read what has arrived, since only this process
+ * makes them wait.
  */
 extern int64 oss_http_now(void);
 
 /*
- * Read a date as HTTP headers or OSS documents (ISO 8601, UTC) spell it;
- * returns -1 when it is neither.
+ * Parse a date of an HTTP header, or an ISO 8601 time in UTC.  Returns -1 if
+ * it is neither.
  */
 extern time_t oss_http_parse_date(const char *text);
 
-/* Number of transfers in flight in this process. */
+/* Return the number of transfers in flight in this process. */
 extern int	oss_http_in_flight(void);
 
 #endif							/* OSS_HTTP_H */

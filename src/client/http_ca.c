@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * http_ca.c
- *	  Files of CA certificates that are replaced while the process runs.
+ *	  Files of CA certificates that may be replaced while the process runs.
  *
- * libcurl keeps the parsed store for an hour, connections and TLS sessions as
- * long as they last, all by the name of the file.  A file has as many names as
- * one wants: /etc/ca.pem, /etc/./ca.pem, /etc/././ca.pem.
+ * libcurl caches a parsed store for an hour, and connections and TLS sessions
+ * while they last, all keyed by the file's name.  So a file that was replaced
+ * gets another name: /etc/ca.pem, /etc/./ca.pem, /etc/././ca.pem.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,12 +17,12 @@
 #include "utils/memutils.h"
 
 /*
- * Names that a file has had before the first one comes again.  By then nothing
- * is kept by it.
+ * Number of names of a file before the first one is used again.  By then,
+ * caches have dropped it.
  */
 #define MOST_NAMES 500
 
-/* A file as it was when it was looked at last. */
+/* A file, as of the last check. */
 typedef struct CaFile
 {
 	slist_node	node;
@@ -35,7 +35,6 @@ typedef struct CaFile
 
 static slist_head files = SLIST_STATIC_INIT(files);
 
-/* Look at a file. */
 static void
 stat_ca_file(CaFile *file, const char *path)
 {
@@ -43,7 +42,6 @@ stat_ca_file(CaFile *file, const char *path)
 	file->there = stat(path, &file->state) == 0;
 }
 
-/* Is it the same file, unchanged? */
 static bool
 is_same(const CaFile *a, const CaFile *b)
 {
@@ -57,7 +55,7 @@ is_same(const CaFile *a, const CaFile *b)
 		a->state.st_ctim.tv_nsec == b->state.st_ctim.tv_nsec;
 }
 
-/* Give a file that was replaced another name. */
+/* Change the name of a file that was replaced. */
 static void
 rename_file(CaFile *file)
 {
@@ -76,7 +74,7 @@ rename_file(CaFile *file)
 	MemoryContextSwitchTo(old);
 }
 
-/* Return what is known of a path, looking at it when it is new. */
+/* Return the entry of a path, making one if needed. */
 static CaFile *
 find_file(const char *path)
 {

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * http_ca.h
- *	  Files of CA certificates that are replaced while the process runs.
+ *	  Files of CA certificates that may be replaced while the process runs.
  *
  * Middle floor, private to http.c.
  *-------------------------------------------------------------------------
@@ -11,9 +11,9 @@
 #include "postgres.h"
 
 /*
- * Return a name of a file of CA certificates that it has had for no other
- * content: all that libcurl keeps, a parsed store, a connection, a TLS session,
- * it keeps by this name.  Valid until the next call.
+ * Return a name of the file of CA certificates at path that it had with no
+ * other content.  libcurl's caches of parsed stores, connections and TLS
+ * sessions are keyed by this name.  The result is valid until the next call.
  */
 extern const char *oss_http_ca_name(const char *path);
 

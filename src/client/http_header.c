@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * http_header.c
- *	  Headers of an answer, and the dates in them.
+ *	  Headers of a response, and the dates in them.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,8 +12,8 @@
 #include "client/http_header.h"
 
 /*
- * Copy a header's value, cut at size.  A byte that is not printable ASCII becomes
- * "?": the value may come to stand in a text, where other bytes could be
+ * Copy a header's value, truncated to size.  Bytes other than printable ASCII
+ * become "?": the value may become part of a text, in which they could be
  * invalid.
  */
 static void

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * http_header.h
- *	  Headers of an answer.
+ *	  Headers of a response.
  *
  * Middle floor, private to http.c.
  *-------------------------------------------------------------------------
@@ -11,7 +11,7 @@
 #include "client/http.h"
 
 /*
- * Keep what a caller may look at of one answer header, a line of len bytes.
+ * Store a header, a line of len bytes, if HttpAnswer has a field for it.
  * Called within curl: neither allocates nor throws.
  */
 extern void oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len);

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * http_loop.c
- *	  The event loop: curl's sockets in one epoll set, that set beside the
- *	  process latch in one wait event set.
+ *	  The event loop: an epoll set of curl's sockets, which is waited for
+ *	  together with the process latch in a wait event set.
  *
- * A wait that sleeps in WaitEventSetWait() sees everything a backend has to
- * see: cancel, terminate, timeouts, barriers (DROP DATABASE of others),
- * recovery conflicts, death of the postmaster.  curl's own poll sees none.
+ * WaitEventSetWait() reacts to everything that a backend must react to: cancel,
+ * terminate, timeouts, barriers (DROP DATABASE elsewhere), recovery conflicts
+ * and death of the postmaster.  curl's own poll does not.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -29,14 +29,14 @@
 
 #define MUX_EVENTS	64
 
-/* Descriptors left for the loop itself and for the rest of the process. */
+/* Descriptors reserved for the loop itself and the rest of the process. */
 #define SPARE_DESCRIPTORS	8
 
 /*
- * The process's loop.  Only when it is complete may it be used; what an error
- * left of the rest is undone by the next attempt to make it.  curl_due is when
- * curl wants to be called without any socket being ready, by
- * oss_clock_us(), or 0.
+ * The process's loop.  It may be used only if complete; the next attempt to
+ * make it releases what a failed one left.  curl_due is the time, by
+ * oss_clock_us(), at which curl must be called even if no socket is ready, or
+ * 0.
  */
 static bool complete = false;
 static CURLM *multi = NULL;
@@ -48,19 +48,18 @@ static uint32 wait_event = 0;
 static HttpLoopEnded tell_ended = NULL;
 
 /*
- * The system refused to watch a socket, for lack of memory or of watches: curl
- * does nothing more for any transfer.
+ * The system refused to watch a socket, for lack of memory or of watches:
+ * curl stops driving all transfers.
  */
 static bool broken = false;
 
-/* Whether we have blocked signals, and the mask before that. */
+/* Are signals blocked, and the mask before that. */
 static bool signals_blocked = false;
 static sigset_t signals_outside;
 
 /*
- * Return microseconds of a monotonic clock.  Not instr_time's: from
- * PostgreSQL 19 on, timing_clock_source changes that one's zero, even between
- * processes.
+ * instr_time is not used: from PostgreSQL 19 on, timing_clock_source changes
+ * its zero, which may differ between processes.
  */
 int64
 oss_clock_us(void)
@@ -71,7 +70,7 @@ oss_clock_us(void)
 	return now.tv_sec * INT64CONST(1000000) + now.tv_nsec / 1000;
 }
 
-/* Tell epoll what curl waits for on a socket; called by curl. */
+/* curl's callback to watch a socket. */
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
@@ -91,7 +90,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	if (what & CURL_POLL_OUT)
 		event.events |= EPOLLOUT;
 
-	/* most sockets are here for one request and wait for one thing */
+	/* adding is the usual case */
 	if (epoll_ctl(mux, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
 	if (errno == EEXIST && epoll_ctl(mux, EPOLL_CTL_MOD, fd, &event) == 0)
@@ -100,7 +99,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	return -1;
 }
 
-/* Note when curl wants to be called; called by curl. */
+/* curl's callback to set its timer. */
 static int
 on_timer(CURLM *handle, long timeout_ms, void *arg)
 {
@@ -110,9 +109,8 @@ on_timer(CURLM *handle, long timeout_ms, void *arg)
 }
 
 /*
- * Block every signal while curl may start its resolver thread, which would
- * otherwise run PostgreSQL's handlers on its own stack (curl issue 8339);
- * called by curl before it looks up a name, which is seldom.
+ * Block all signals while curl starts its resolver thread, which would
+ * otherwise run PostgreSQL's handlers on its own stack (curl issue 8339).
  */
 int
 oss_http_loop_on_resolve(void *resolver, void *reserved, void *arg)
@@ -127,7 +125,7 @@ oss_http_loop_on_resolve(void *resolver, void *reserved, void *arg)
 	return 0;
 }
 
-/* Let signals through again; after each call of curl that may send. */
+/* Unblock signals; called after each call of curl that may resolve a name. */
 static void
 leave_curl(void)
 {
@@ -142,7 +140,7 @@ oss_http_loop_connections(void)
 	return Max(max_safe_fds / 3 - SPARE_DESCRIPTORS, 1);
 }
 
-/* Make curl's half of the loop; returns NULL or what failed, as a sentence. */
+/* Make curl's objects.  Returns NULL, or a sentence that says what failed. */
 static const char *
 make_multi(void)
 {
@@ -156,7 +154,7 @@ make_multi(void)
 	if (share == NULL || multi == NULL)
 		return "libcurl is out of memory.";
 
-	/* one process, one thread: no lock functions */
+	/* no lock functions are needed: there is one thread */
 	curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 
 	if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
@@ -167,7 +165,7 @@ make_multi(void)
 	return NULL;
 }
 
-/* Make the set that waits for the latch, the postmaster and curl. */
+/* Make the wait event set for latch, postmaster and curl. */
 static void
 make_waits(void)
 {
@@ -177,11 +175,11 @@ make_waits(void)
 	AddWaitEventToSet(waits, WL_SOCKET_READABLE, mux, NULL, NULL);
 	wait_event = oss_wait_event_new("OssLabelsRequest");
 
-	/* last: if adding the latch threw, the set would never be woken */
+	/* last, since adding the latch may throw */
 	complete = true;
 }
 
-/* Undo a loop that was made by half. */
+/* Release all parts of the loop. */
 static void
 unmake_multi(void)
 {
@@ -239,7 +237,7 @@ oss_http_loop_init(HttpLoopEnded ended)
 	make_waits();
 }
 
-/* Let curl act on a socket, or on the time; it gives up for good or never. */
+/* Have curl handle a socket or its timer. */
 static void
 act_on_sockets(curl_socket_t fd, int what)
 {
@@ -257,7 +255,7 @@ oss_http_loop_add(CURL *easy)
 	code = curl_multi_add_handle(multi, easy);
 	if (code == CURLM_OK)
 	{
-		/* send now, not when the caller comes to wait */
+		/* send now, not when the caller starts to wait */
 		curl_due = 0;
 		act_on_sockets(CURL_SOCKET_TIMEOUT, 0);
 	}
@@ -285,7 +283,7 @@ oss_http_loop_remove(CURL *easy)
 	curl_multi_remove_handle(multi, easy);
 }
 
-/* Tell of what has ended; returns whether anything has. */
+/* Report ended transfers.  Returns whether there were any. */
 static bool
 reap_transfers(void)
 {
@@ -303,7 +301,7 @@ reap_transfers(void)
 	return any;
 }
 
-/* Hand curl what is ready, and tell of what has ended by that. */
+/* Have curl handle ready sockets and its timer, and report ended transfers. */
 static void
 pump_transfers(void)
 {
@@ -332,7 +330,7 @@ pump_transfers(void)
 	leave_curl();
 }
 
-/* Bound a wait by curl's own timer. */
+/* Limit a timeout by curl's timer. */
 static long
 bounded_wait(long timeout_ms)
 {
@@ -348,7 +346,7 @@ bounded_wait(long timeout_ms)
 	return timeout_ms < 0 ? curl_ms : Min(timeout_ms, curl_ms);
 }
 
-/* Wait for the network, the latch or the clock; returns whether the latch. */
+/* Wait for sockets, latch or timeout.  Returns whether the latch is set. */
 static bool
 wait_for_any(long timeout_ms)
 {
@@ -371,7 +369,7 @@ oss_http_loop_turn(long timeout_ms)
 
 	timeout_ms = reap_transfers() ? 0 : bounded_wait(timeout_ms);
 
-	/* pump_transfers() looks at the network by itself */
+	/* do not wait: pump_transfers() polls the sockets */
 	latch_set = timeout_ms == 0 ? MyLatch->is_set : wait_for_any(timeout_ms);
 	if (latch_set)
 		ResetLatch(MyLatch);

@@ -13,52 +13,55 @@
 
 #include <curl/curl.h>
 
-/* Told of each transfer that ended, from oss_http_loop_turn(); must not throw. */
+/*
+ * Called by oss_http_loop_turn() for each transfer that ended; must not
+ * throw.
+ */
 typedef void (*HttpLoopEnded) (CURL *easy, CURLcode code);
 
 /*
- * Make the loop unless it is there.  Errors: 53000 when descriptors, memory or
- * libcurl run out.
+ * Make the loop if it does not exist.  Errors: class 53 if descriptors,
+ * memory or libcurl run out.
  */
 extern void oss_http_loop_init(HttpLoopEnded ended);
 
 /*
- * Return how many connections the process may have, in flight and idle: a third
- * of the descriptors is what extensions may take (storage/file/fd.c).  At the
- * limit the oldest idle one is closed for a new one.
+ * Return the limit on connections of the process, in flight and idle: a third
+ * of the descriptors is for extensions (storage/file/fd.c).  At the limit,
+ * the oldest idle connection is closed for a new one.
  */
 extern int	oss_http_loop_connections(void);
 
-/* Begin a transfer; returns false when libcurl refuses. */
+/* Start a transfer.  Returns false if libcurl refuses. */
 extern bool oss_http_loop_add(CURL *easy);
 
-/* Take a transfer out, closing its connection unless it has ended. */
+/* Remove a transfer; closes its connection if it has not ended. */
 extern void oss_http_loop_remove(CURL *easy);
 
 /*
- * Has libcurl given up, as when the system refuses to watch a socket?  Then all
- * transfers are to be taken out and the loop discarded; oss_http_loop_init() makes
- * another.
+ * Has libcurl given up, because the system refused to watch a socket?  Then
+ * the caller removes all transfers and discards the loop;
+ * oss_http_loop_init() makes a new one.
  */
 extern bool oss_http_loop_broken(void);
 extern void oss_http_loop_discard(void);
 
-/* See oss_http_turn(). */
+/* Run the loop once; see oss_http_turn(). */
 extern bool oss_http_loop_turn(long timeout_ms);
 
 /*
- * Look at every transfer: for timeouts that were changed on the way, which
- * libcurl does not wake up for.
+ * Have curl check every transfer: it does not wake up for timeouts that were
+ * changed in flight.
  */
 extern void oss_http_loop_check(void);
 
 /*
- * To be told, as CURLOPT_RESOLVER_START_FUNCTION of each transfer, before curl
- * starts a thread.
+ * CURLOPT_RESOLVER_START_FUNCTION of each transfer: curl is about to start a
+ * resolver thread.
  */
 extern int	oss_http_loop_on_resolve(void *resolver, void *reserved, void *arg);
 
-/* The share object that holds the TLS sessions. */
+/* Return the share object for TLS sessions. */
 extern CURLSH *oss_http_loop_share(void);
 
 #endif							/* OSS_HTTP_LOOP_H */

@@ -1,13 +1,11 @@
 /*-------------------------------------------------------------------------
  * http_socket.c
- *	  The sockets that libcurl has open, counted against PostgreSQL's limit
- *	  on descriptors.
+ *	  The open sockets of libcurl, counted against PostgreSQL's limit on
+ *	  descriptors.
  *
- * libcurl tells when it wants a socket, but not always when it closes one:
- * some versions (7.87 to 8.x) close a socket that never got connected without
- * a word.  Counting calls would leak a descriptor of the limit with every
- * connection refused.  So there is a list of open sockets, from which closed
- * ones are removed now and then.
+ * libcurl does not report all closed sockets: some versions (7.87 to 8.x) close
+ * a socket whose connection was refused without calling us.  So open sockets
+ * are listed, and closed ones are removed from the list from time to time.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -21,18 +19,18 @@
 #include "client/http_socket.h"
 #include "storage/fd.h"
 
-/* Sockets below which it does not matter whether some are gone. */
+/* With fewer sockets, the list is not checked. */
 #define FEW_SOCKETS 16
 
 /*
- * A peer that forgot a connection, as behind a gateway that was replaced, says
- * nothing.  These bound how long that takes to find out.
+ * A peer that has lost a connection, as behind a replaced gateway, sends
+ * nothing.  These limit the time until that is noticed.
  */
 #define UNACKNOWLEDGED_MS	5000
 #define PROBE_AFTER_SECONDS	5
 #define PROBE_EVERY_SECONDS	2
 
-/* A socket: the descriptor may belong to another file by now. */
+/* A socket; the inode tells whether fd has been reused for another file. */
 typedef struct Socket
 {
 	int			fd;
@@ -41,17 +39,16 @@ typedef struct Socket
 } Socket;
 
 /*
- * What was opened.  Each element holds one of PostgreSQL's external
- * descriptors.  malloc'd: it grows inside a curl callback.
+ * Open sockets, each with one of PostgreSQL's external descriptors.
+ * malloc'd, since the array grows in a callback of curl.
  */
 static Socket *sockets = NULL;
 static int	nsockets = 0;
 static int	capacity = 0;
 
-/* Look for what is gone when there are so many. */
+/* Number of sockets at which closed ones are removed. */
 static int	sweep_at = FEW_SOCKETS;
 
-/* Strike off an element. */
 static void
 remove_socket(int i)
 {
@@ -59,7 +56,6 @@ remove_socket(int i)
 	ReleaseExternalFD();
 }
 
-/* Is the socket still there? */
 static bool
 is_open(const Socket *s)
 {
@@ -79,7 +75,7 @@ remove_closed_sockets(void)
 	sweep_at = Max(FEW_SOCKETS, 2 * nsockets);
 }
 
-/* Make room for one more; returns false when memory is short. */
+/* Make room for one more.  Returns false when out of memory. */
 static bool
 make_room(void)
 {
@@ -129,10 +125,7 @@ oss_http_socket_open(int family, int type, int protocol)
 	return fd;
 }
 
-/*
- * Have a socket end when its peer is silent; not before it is connected, for
- * which the server's option says how long it may take.
- */
+/* Not before the socket is connected: connect_timeout_ms covers that time. */
 void
 oss_http_socket_connected(int fd)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * http_socket.h
- *	  The sockets that libcurl has open, counted against PostgreSQL's limit
- *	  on descriptors.
+ *	  The open sockets of libcurl, counted against PostgreSQL's limit on
+ *	  descriptors.
  *
  * Middle floor, private to http.c.
  *-------------------------------------------------------------------------
@@ -12,19 +12,18 @@
 #include "postgres.h"
 
 /*
- * Open a socket; returns -1 when the system or PostgreSQL's limit on
- * descriptors refuses.  Never throws: libcurl calls it.
+ * Open a socket.  Returns -1 if the system or PostgreSQL's limit on
+ * descriptors refuses.  Does not throw: libcurl calls it.
  */
 extern int	oss_http_socket_open(int family, int type, int protocol);
 
 /*
- * Have a socket that is connected now end with ETIMEDOUT within seconds when its
- * peer does not acknowledge what it is sent, or does not answer while nothing is
- * sent.  Never throws.
+ * Let a connected socket fail with ETIMEDOUT within seconds if its peer does
+ * not acknowledge data or does not answer keepalive probes.  Does not throw.
  */
 extern void oss_http_socket_connected(int fd);
 
-/* Close a socket of oss_http_socket_open(); returns what close() does. */
+/* Close a socket of oss_http_socket_open().  Returns the result of close(). */
 extern int	oss_http_socket_close(int fd);
 
 #endif							/* OSS_HTTP_SOCKET_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * image.c
- *	  Which image, and from which confidence on its labels are wanted.
+ *	  An image, and the least confidence of its labels that are wanted.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -11,7 +11,6 @@
 #include "common/hashfn.h"
 #include "protocol/image_labels.h"
 
-/* Are two the same version of the same object?  The threshold may differ. */
 bool
 oss_image_same(const OssImage *a, const OssImage *b)
 {
@@ -20,17 +19,12 @@ oss_image_same(const OssImage *a, const OssImage *b)
 		(a->version_id == NULL || strcmp(a->version_id, b->version_id) == 0);
 }
 
-/* Return the threshold that the service applies. */
 static double
 applied_thr(const OssImage *image)
 {
 	return image->has_thr ? image->thr : OSS_LABELS_THR_DEFAULT;
 }
 
-/*
- * Does an answer to one image have all labels that are wanted of another?  The
- * statements that read stored answers have the same rule in SQL.
- */
 bool
 oss_image_covers(const OssImage *answer, const OssImage *wanted)
 {
@@ -38,7 +32,6 @@ oss_image_covers(const OssImage *answer, const OssImage *wanted)
 		applied_thr(answer) <= applied_thr(wanted);
 }
 
-/* Hash an image; the same images have the same hash. */
 uint32
 oss_image_hash(const OssImage *image)
 {
@@ -51,7 +44,6 @@ oss_image_hash(const OssImage *image)
 	return hash;
 }
 
-/* Copy an image and its strings into CurrentMemoryContext. */
 OssImage
 oss_image_copy(const OssImage *image)
 {
@@ -64,10 +56,6 @@ oss_image_copy(const OssImage *image)
 	return copy;
 }
 
-/*
- * Convert an image from the database's encoding to UTF-8; strings may be the same
- * pointers.  Errors: those of oss_utf8().
- */
 OssImage
 oss_image_utf8(const OssImage *image)
 {
@@ -79,7 +67,6 @@ oss_image_utf8(const OssImage *image)
 	return utf8;
 }
 
-/* Raise what is wrong with an image. */
 void
 oss_image_check(const OssImage *image)
 {

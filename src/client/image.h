@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * image.h
- *	  Which image, and from which confidence on its labels are wanted.
+ *	  An image, and the least confidence of its labels that are wanted.
  *
  * Middle floor.
  *-------------------------------------------------------------------------
@@ -10,20 +10,38 @@
 
 #include "postgres.h"
 
-/* Strings are in UTF-8 or in the database's encoding, as the holder says. */
+/*
+ * Strings are in UTF-8 or in the database's encoding, as stated where it is
+ * used.
+ */
 typedef struct OssImage
 {
 	const char *bucket;
 	const char *key;
-	const char *version_id;		/* NULL: the current version */
+	const char *version_id;		/* NULL: current version */
 	bool		has_thr;
-	double		thr;			/* 0 without */
+	double		thr;			/* 0 if not has_thr */
 } OssImage;
 
+/* Are these the same version of the same object?  Thresholds may differ. */
 extern bool oss_image_same(const OssImage *a, const OssImage *b);
+
+/*
+ * Does an answer to a request for one image contain all labels that are wanted
+ * of another?  The statements that read stored answers have this rule in SQL.
+ */
 extern bool oss_image_covers(const OssImage *answer, const OssImage *wanted);
+
+/* Return the same hash for all images that are the same. */
 extern uint32 oss_image_hash(const OssImage *image);
+
+/* Copy an image and its strings into CurrentMemoryContext. */
 extern OssImage oss_image_copy(const OssImage *image);
+
+/*
+ * Convert an image from the database's encoding to UTF-8; unchanged strings are
+ * not copied.  Errors: those of oss_utf8().
+ */
 extern OssImage oss_image_utf8(const OssImage *image);
 
 #endif							/* OSS_IMAGE_H */

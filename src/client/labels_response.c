@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * labels_response.c
- *	  Turn the body of an answer into jsonb and labels.
+ *	  Parsing a response into jsonb and labels.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,8 +15,8 @@
 #include "utils/numeric.h"
 
 /*
- * Name the trouble of a body that jsonb does not take; NULL when the error is
- * not about the body.
+ * Return our code of an error that a body caused in the parser; NULL if the
+ * error is not about the body.
  */
 static const char *
 code_of_error(int sqlerrcode)
@@ -26,14 +26,14 @@ code_of_error(int sqlerrcode)
 	if (sqlerrcode == ERRCODE_CHARACTER_NOT_IN_REPERTOIRE)
 		return "AnswerNotUtf8";
 
-	/* not JSON, a number beyond all bounds, nested too deeply */
+	/* not JSON, a number out of range, nested too deeply */
 	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
 		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		return "NotLabels";
 	return NULL;
 }
 
-/* Name the thing asked for in the failure of an answer that came. */
+/* Make the failure of a response that cannot be used. */
 static const OssFailure *
 answer_failure(const OssRequest *request, const char *code, const char *detail)
 {
@@ -46,8 +46,8 @@ answer_failure(const OssRequest *request, const char *code, const char *detail)
 }
 
 /*
- * Parse a body.  The error is caught without a subtransaction: conversion and
- * jsonb's input function take no locks and hold nothing but memory.
+ * Parse a body.  Errors are caught without a subtransaction: conversion and
+ * jsonb's input function take no locks and allocate memory only.
  */
 static Jsonb *
 parse_body(const OssRequest *request, const char *body, size_t len,
@@ -75,7 +75,7 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 		if (code == NULL)
 			PG_RE_THROW();
 
-		/* an ERROR sets these to 0, which is right at top level only */
+		/* restore what the ERROR reset, since this is not the top level */
 		InterruptHoldoffCount = interrupts;
 		QueryCancelHoldoffCount = cancels;
 		error = CopyErrorData();
@@ -88,7 +88,7 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 	return answer;
 }
 
-/* Find a field of an object; NULL when it is absent. */
+/* Find a field of an object; NULL if it is absent. */
 static JsonbValue *
 response_field(JsonbContainer *object, const char *name, JsonbValue *out)
 {
@@ -96,9 +96,9 @@ response_field(JsonbContainer *object, const char *name, JsonbValue *out)
 }
 
 /*
- * Is this an answer of image/labels?  An ignored action would give the image
- * itself with status 200, a proxy its own page (protocol/README.md 7.4); and IMM's own
- * error document has a RequestId too, beside its Code (6.1).
+ * Is this a response of image/labels?  If the action is ignored, the image
+ * comes with status 200, and a proxy may send a page (protocol/README.md
+ * 7.4); IMM's error document has a RequestId too, but with a Code (6.1).
  */
 static bool
 is_labels_document(Jsonb *answer)
@@ -143,7 +143,7 @@ oss_response_parse(const OssRequest *request, const OssFailure **failure)
 	return answer;
 }
 
-/* Return a field as text, NULL unless it is a string. */
+/* Return a field as text, NULL if it is no string. */
 static text *
 text_field(JsonbContainer *object, const char *name)
 {
@@ -154,7 +154,7 @@ text_field(JsonbContainer *object, const char *name)
 	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
 }
 
-/* Read a field as a finite number; returns false unless it is one. */
+/* Read a finite number.  Returns false if the field is none. */
 static bool
 double_field(JsonbContainer *object, const char *name, double *out)
 {
@@ -164,14 +164,14 @@ double_field(JsonbContainer *object, const char *name, double *out)
 	if (response_field(object, name, &value) == NULL || value.type != jbvNumeric)
 		return false;
 
-	/* float8in() of the digits would raise what a double can't hold */
+	/* float8in() would raise an error for a number out of range */
 	number = DirectFunctionCall1(numeric_float8_no_overflow,
 								 NumericGetDatum(value.val.numeric));
 	*out = DatumGetFloat8(number);
 	return !isinf(*out) && !isnan(*out);
 }
 
-/* Read a field as a whole number of 32 bits; returns false unless it is one. */
+/* Read a 32-bit integer.  Returns false if the field is none. */
 static bool
 int_field(JsonbContainer *object, const char *name, int32 *out)
 {
@@ -184,7 +184,6 @@ int_field(JsonbContainer *object, const char *name, int32 *out)
 	return true;
 }
 
-/* Read one label. */
 static void
 read_label(JsonbValue *value, bool with_raw, OssLabel *label)
 {
@@ -200,7 +199,7 @@ read_label(JsonbValue *value, bool with_raw, OssLabel *label)
 	label->raw = with_raw ? JsonbValueToJsonb(value) : NULL;
 }
 
-/* Find the array of labels; NULL when there is none. */
+/* Return the array of labels, NULL if there is none. */
 static JsonbContainer *
 labels_array(const Jsonb *answer)
 {
@@ -228,7 +227,7 @@ oss_response_labels(const Jsonb *answer, bool with_raw, OssLabel **labels)
 	it = JsonbIteratorInit(array);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
-		/* what is no object is no label; raw answers still show it */
+		/* skip elements that are no objects; detect_json() still shows them */
 		if (token == WJB_ELEM && value.type == jbvBinary &&
 			JsonContainerIsObject(value.val.binary.data))
 			read_label(&value, with_raw, &(*labels)[n++]);

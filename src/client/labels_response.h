@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * labels_response.h
- *	  Turn the body of an answer into jsonb and labels.
+ *	  Parsing a response into jsonb and labels.
  *
- * Middle floor.  protocol/README.md 7.2 to 7.4: fields in any order, missing,
- * null or of another type give NULL, never an error and never a wrong label.
+ * Middle floor.  protocol/README.md 7.2 to 7.4.  Fields may come in any order;
+ * one that is missing, null or of another type gives NULL, not an error.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_LABELS_RESPONSE_H
@@ -13,9 +13,9 @@
 #include "utils/jsonb.h"
 
 /*
- * One label.  Strings are palloc'd text, NULL when the field is absent or no
- * string; the has_ flags say the same of numbers.  raw is the label's own
- * object, NULL unless it was asked for.
+ * One label.  Strings are palloc'd, NULL if the field is absent or no string;
+ * the has_ flags tell the same of numbers.  raw is the label's JSON object,
+ * NULL unless asked for.
  */
 typedef struct OssLabel
 {
@@ -32,18 +32,18 @@ typedef struct OssLabel
 } OssLabel;
 
 /*
- * Parse the body of a finished request in CurrentMemoryContext, converting it to the
- * database's encoding.  Returns NULL and sets *failure if the request failed, if
- * the body is no labels document (code NotLabels, class 22000), or if this encoding
- * lacks one of its characters (22P05).  Needs a transaction.  Does not throw for
- * what the service sent.
+ * Parse the body of a finished request, converting it to the database's
+ * encoding, in CurrentMemoryContext.  Returns NULL and sets *failure if it is
+ * no labels document (NotLabels, class 22) or cannot be represented in this
+ * encoding (22P05).  Needs a transaction.  The contents of the body never
+ * make it throw.
  */
 extern Jsonb *oss_response_parse(const OssRequest *request,
 								 const OssFailure **failure);
 
 /*
- * Read the labels of a parsed answer, in the order sent, into a palloc'd
- * array, with their raw if that is wanted; returns their number.
+ * Set *labels to a palloc'd array of the labels of a parsed response, in the
+ * order sent, with raw if with_raw.  Returns their number.
  */
 extern int	oss_response_labels(const Jsonb *answer, bool with_raw,
 								OssLabel **labels);

@@ -1,17 +1,16 @@
 /*-------------------------------------------------------------------------
  * rate_limit.c
- *	  The gate before each request.
+ *	  Limits on rate and concurrency.
  *
- * Two limits on the rate.  A server's max_requests_per_second is exact: requests
- * are due evenly, and none goes much before it is due.  What a bucket's throttles
- * tell is found by additive increase and multiplicative decrease, and followed
- * by even pacing.
+ * A server's max_requests_per_second is exact: requests are spaced evenly, and
+ * none is sent much before it is due.  A bucket's rate is found from throttles
+ * by additive increase and multiplicative decrease, and paced by tokens.
  *
- * A throttle that comes again and again for one object, as others are answered,
- * is not about the rate.
+ * Repeated throttles of a single object, while others are answered, say nothing
+ * about the rate.
  *
- * One slot is locked at a time: what a bucket's slot gave is given back when the
- * server's refuses.
+ * Only one slot is locked at a time.  The token of a bucket is returned when
+ * the server's limit refuses the request.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -29,9 +28,10 @@
 #define SECOND INT64CONST(1000000)
 
 /*
- * n requests take a little more than a second, for not all take the same time to
- * the service, which counts when they arrive.  One that is late may be made up
- * for by SLACK: n + 1 in a row take WINDOW - SLACK at least.
+ * n requests are spread over WINDOW, a little more than a second, since
+ * latencies vary and the service counts requests when they arrive.  A late
+ * request may be made up for by SLACK: n + 1 requests in a row take at least
+ * WINDOW - SLACK.
  */
 #define WINDOW (SECOND + 50000)
 #define SLACK 20000
@@ -39,15 +39,15 @@
 #define TENTH (SECOND / 10)
 #define TENTHS RATE_TENTHS
 
-/* A throttle lowers the rate to this share of what went through. */
+/* A throttle lowers the rate to this fraction of the throughput. */
 #define DECREASE 0.95
-/* Throttles within this time are answers to the same excess. */
+/* Throttles within this time have the same cause and count once. */
 #define EPOCH (SECOND * 3 / 10)
-/* Share of the rate at the last decrease that is added in a second. */
+/* Fraction of the rate at the last decrease that is added per second. */
 #define INCREASE 0.03
-/* Without throttles for so long, the limit seems gone: double each second. */
+/* After this time without throttles the rate doubles each second. */
 #define QUIET (3 * SECOND)
-/* Without throttles for so long there is none. */
+/* After this time without throttles the limit is removed. */
 #define FORGET (60 * SECOND)
 
 Size
@@ -62,7 +62,7 @@ oss_rate_shared_start(void)
 	oss_rate_table_start();
 }
 
-/* Count answers of the present, forgetting those of ten seconds ago. */
+/* Advance the ring of counters to the present. */
 static void
 turn_tenths(RateSlot *slot, int64 now)
 {
@@ -82,7 +82,6 @@ turn_tenths(RateSlot *slot, int64 now)
 	slot->tenth = tenth;
 }
 
-/* Return the answers within the last n tenths of a second. */
 static double
 answers_within(RateSlot *slot, int64 now, int n)
 {
@@ -94,7 +93,10 @@ answers_within(RateSlot *slot, int64 now, int n)
 	return sum;
 }
 
-/* Return the answers of about the last second. */
+/*
+ * Return the answers of about the last second, of which the present tenth may
+ * have just begun.
+ */
 static double
 answers_of_second(RateSlot *slot, int64 now)
 {
@@ -105,14 +107,13 @@ answers_of_second(RateSlot *slot, int64 now)
 	return Max(with_present, with_present - present + eleventh);
 }
 
-/* Return in how many us as many requests may be made as a limit says. */
+/* Return the us over which requests_of(limit) requests are spread. */
 static int64
 window_of(double limit)
 {
 	return limit < 1 ? (int64) (WINDOW / limit) : WINDOW;
 }
 
-/* Return how many requests that are. */
 static int64
 requests_of(double limit)
 {
@@ -120,10 +121,10 @@ requests_of(double limit)
 }
 
 /*
- * Take over an altered limit, as if a full window of the old one had been sent
- * just now.  A long query that read its options before ALTER SERVER follows the
- * new limit, too: otherwise the two sessions would reset each other's limit and
- * no request would ever start.
+ * Adopt a changed limit, as if a full window of the old one had just been
+ * sent.  It also applies to a long query that read its options before ALTER
+ * SERVER: otherwise the two sessions would keep resetting each other's limit
+ * and no request would start.
  */
 static void
 follow_limit(RateSlot *slot, const OssServer *server, int64 now)
@@ -141,9 +142,9 @@ follow_limit(RateSlot *slot, const OssServer *server, int64 now)
 }
 
 /*
- * Lock a server's slot, its limit being that of the newest options.  Servers
- * without a slot share the spare one, which admits one request a window.  *again
- * tells whether the options were read again since the last time.
+ * Lock a server's slot and update its limit.  Servers without a slot share
+ * the spare one, which admits one request per window.  Sets *again if the
+ * options were read again since the last call.
  */
 static RateSlot *
 lock_server(const OssServer *server, int64 now, bool *again)
@@ -156,7 +157,7 @@ lock_server(const OssServer *server, int64 now, bool *again)
 	return slot;
 }
 
-/* Return the limit that a server is under. */
+/* Return a server's limit; the spare slot has none of its own. */
 static double
 limit_of(const RateSlot *slot, const OssServer *server)
 {
@@ -164,7 +165,7 @@ limit_of(const RateSlot *slot, const OssServer *server)
 		slot->limit;
 }
 
-/* Return for how many us a server's limit says to wait. */
+/* Return how many us a server's limit delays the next request. */
 static int64
 exact_wait(const RateSlot *slot, double limit, int64 now)
 {
@@ -173,7 +174,7 @@ exact_wait(const RateSlot *slot, double limit, int64 now)
 	return Max(slot->next_at - SLACK - now, 0);
 }
 
-/* Note a request under a server's limit. */
+/* Count a request against a server's limit. */
 static void
 exact_sent(RateSlot *slot, double limit, int64 now)
 {
@@ -185,7 +186,7 @@ exact_sent(RateSlot *slot, double limit, int64 now)
 	slot->busy_until = Max(slot->busy_until, now + window_of(limit) + SLACK);
 }
 
-/* Forget what throttles taught. */
+/* Remove the rate found by throttles. */
 static void
 forget_rate(RateSlot *slot)
 {
@@ -193,7 +194,7 @@ forget_rate(RateSlot *slot)
 	slot->taught = slot->blamed = 0;
 }
 
-/* Let the rate grow with time. */
+/* Raise the rate and add tokens for the time since the last call. */
 static void
 raise_rate(RateSlot *slot, int64 now)
 {
@@ -212,7 +213,7 @@ raise_rate(RateSlot *slot, int64 now)
 		forget_rate(slot);
 }
 
-/* Return for how many us a bucket's hold and rate say to wait. */
+/* Return how many us a bucket's hold and rate delay the next request. */
 static int64
 paced_wait(RateSlot *slot, int64 now)
 {
@@ -226,8 +227,8 @@ paced_wait(RateSlot *slot, int64 now)
 }
 
 /*
- * Forget a rate that was found by throttles of some objects, as is seen once
- * others are answered.
+ * Remove the rate if throttles of single objects caused it, as is known once
+ * other objects are answered.
  */
 static void
 forget_blamed(RateSlot *slot, int64 now)
@@ -237,7 +238,7 @@ forget_blamed(RateSlot *slot, int64 now)
 		forget_rate(slot);
 }
 
-/* Lower the rate, once for each excess. */
+/* Lower the rate, once per EPOCH. */
 static void
 lower_rate(RateSlot *slot, int64 now)
 {
@@ -251,13 +252,13 @@ lower_rate(RateSlot *slot, int64 now)
 	slot->last_rate = through;
 	slot->rate = Max(through * DECREASE, 0.2);
 
-	/* before the first one, most of a second's worth went out at once */
+	/* before the first throttle, most of a second's requests had been sent */
 	slot->tokens = slot->guessed ? slot->rate * -0.8 : Min(slot->tokens, 0);
 	slot->tokens_at = now;
 	slot->decreased_at = now;
 }
 
-/* Take a throttle of an object. */
+/* Handle a throttle of an object. */
 static void
 throttle(RateSlot *slot, uint32 object, int64 now)
 {
@@ -265,7 +266,7 @@ throttle(RateSlot *slot, uint32 object, int64 now)
 
 	slot->throttled++;
 
-	/* without answers, the object cannot be told from the rate */
+	/* only answers for other objects show that the object is the cause */
 	if (!blamed || answers_within(slot, now, TENTHS) == 0)
 	{
 		slot->throttled_at = now;
@@ -276,7 +277,6 @@ throttle(RateSlot *slot, uint32 object, int64 now)
 	forget_blamed(slot, now);
 }
 
-/* Count an answer. */
 static void
 count_answer(RateSlot *slot, uint32 object, int64 now)
 {
@@ -292,7 +292,7 @@ count_answer(RateSlot *slot, uint32 object, int64 now)
 	forget_blamed(slot, now);
 }
 
-/* Take a bucket's leave to send; returns for how many us to wait, 0: taken. */
+/* Take a token of a bucket.  Returns 0, or how many us to wait. */
 static int64
 take_paced(Oid serverid, const char *bucket, int64 now)
 {
@@ -305,7 +305,7 @@ take_paced(Oid serverid, const char *bucket, int64 now)
 	return wait;
 }
 
-/* Return a token that was taken and not used. */
+/* Return an unused token. */
 static void
 give_paced(Oid serverid, const char *bucket, int64 now)
 {
@@ -318,7 +318,10 @@ give_paced(Oid serverid, const char *bucket, int64 now)
 	oss_rate_slot_unlock(slot);
 }
 
-/* Take a server's leave to send; returns for how many us to wait, 0: taken. */
+/*
+ * Count a request against a server's limit, if that permits.  Returns 0, or
+ * how many us to wait.
+ */
 static int64
 take_exact(const OssServer *server, int64 now)
 {
@@ -333,7 +336,7 @@ take_exact(const OssServer *server, int64 now)
 	return wait;
 }
 
-/* Return us as ms, not less. */
+/* Convert us to ms, rounding up. */
 static long
 ms_of(int64 us)
 {
@@ -341,8 +344,9 @@ ms_of(int64 us)
 }
 
 /*
- * Without shared memory no other process ends this one's holds after ALTER
- * SERVER (see worker/database_ddl.c): end them when the options were read again.
+ * Without shared memory, ALTER SERVER in another process does not end the
+ * holds of this one (see worker/database_ddl.c), so end them when the options
+ * were read again.
  */
 static void
 heed_options(const OssServer *server, int64 now)
@@ -440,7 +444,7 @@ oss_rate_resume(Oid serverid, const char *bucket)
 	}
 }
 
-/* Return for how many us a bucket's hold and rate let nothing start. */
+/* The same for a bucket that need not have a slot. */
 static int64
 bucket_wait(Oid serverid, const char *bucket, int64 now)
 {
@@ -454,7 +458,6 @@ bucket_wait(Oid serverid, const char *bucket, int64 now)
 	return wait;
 }
 
-/* Return for how many us a server's limit lets nothing start. */
 static int64
 server_wait(const OssServer *server, int64 now)
 {
@@ -479,7 +482,10 @@ oss_rate_wait(OssServer *server, const char *bucket)
 	return ms_of(wait);
 }
 
-/* Return how many requests start within ms at a rate, after a wait. */
+/*
+ * Return how many requests start within ms at a rate (0: no limit), the first
+ * one after wait_us.
+ */
 static double
 requests_within(double rate, int64 wait_us, long ms)
 {
@@ -512,8 +518,8 @@ oss_rate_allowance(OssServer *server, const char *bucket, long ms)
 }
 
 /*
- * Return the answers a second over the last ten seconds, or since the first of
- * them when that is later.
+ * Return the answers per second over the last ten seconds, or since the first
+ * answer within them.
  */
 static double
 answer_rate(RateSlot *slot, int64 now)
@@ -527,7 +533,6 @@ answer_rate(RateSlot *slot, int64 now)
 	return sum * 10 / age;
 }
 
-/* Fill in what a bucket's slot says. */
 static void
 report_slot(RateSlot *slot, OssRateReport *report, int64 now)
 {
@@ -541,7 +546,7 @@ report_slot(RateSlot *slot, OssRateReport *report, int64 now)
 	report->held_ms = ms_of(Max(slot->held_until - now, 0));
 }
 
-/* Return a server's limit, 0 when it has none. */
+/* Return a server's limit, 0 without one. */
 static double
 known_limit(Oid serverid, int64 now)
 {

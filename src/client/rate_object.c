@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * rate_object.c
- *	  Objects of a bucket that are throttled at any rate of requests.
+ *	  Objects of a bucket that are throttled whatever the rate.
  *
- * An element of a slot's objects is the hash of an object but for its last bits,
- * which count its throttles in a row; 0 is free.  An object's place is found by
- * its hash, and another one takes it.
+ * An element of slot->objects is the hash of an object, whose lowest bits are
+ * replaced by its throttles in a row; 0 is a free element.  The hash selects
+ * the element; on a collision the later object replaces the earlier.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,7 +12,10 @@
 #include "client/rate_object.h"
 #include "common/hashfn.h"
 
-/* Throttles in a row that may be of the rate; then the object is to blame. */
+/*
+ * Throttles in a row that the rate explains; after them the object is to
+ * blame.
+ */
 #define TELLING_THROTTLES 2u
 
 #define COUNT_MASK 3u
@@ -23,14 +26,13 @@ oss_rate_object_hash(const char *key)
 	return hash_bytes((const unsigned char *) key, (int) strlen(key));
 }
 
-/* Return the place of an object in a slot. */
 static uint32 *
 place_of(RateSlot *slot, uint32 object)
 {
 	return &slot->objects[(object / (COUNT_MASK + 1)) % RATE_OBJECTS];
 }
 
-/* Does a place have an object? */
+/* Does an element belong to an object? */
 static bool
 has(const uint32 *place, uint32 object)
 {

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  * rate_object.h
- *	  Objects of a bucket that are throttled at any rate of requests.
+ *	  Objects of a bucket that are throttled whatever the rate.
  *
- * Middle floor; for rate_limit.c alone, which has locked the bucket's slot.
+ * Middle floor; for rate_limit.c alone, which holds the lock of the slot.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RATE_OBJECT_H
@@ -10,20 +10,20 @@
 
 #include "client/rate_table.h"
 
-/* Name an object of a bucket by its key. */
+/* Return the hash of an object's key. */
 extern uint32 oss_rate_object_hash(const char *key);
 
 /*
- * Note that an object was throttled.  Returns whether it alone is to blame: it
- * was throttled several times in a row, which is chance only where nearly all
- * is throttled.
+ * Count a throttle of an object.  Returns whether the object is to blame and
+ * not the rate: it was throttled several times in a row, which is by chance
+ * only if nearly all requests are throttled.
  */
 extern bool oss_rate_object_throttled(RateSlot *slot, uint32 object);
 
-/* Note that an object was answered. */
+/* Reset an object's throttles after an answer. */
 extern void oss_rate_object_answered(RateSlot *slot, uint32 object);
 
-/* Were nearly all throttles that made the rate what it is those of such objects? */
+/* Are such objects to blame for nearly all throttles that set the rate? */
 extern bool oss_rate_object_all_blamed(const RateSlot *slot);
 
 #endif							/* OSS_RATE_OBJECT_H */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * rate_table.c
  *	  Slots for servers and their buckets, in shared memory if the library is
- *	  preloaded, else in the process's own.
+ *	  preloaded, else in memory of the process.
  *
- * The slots are in sets, chosen by a hash of server and bucket.  A set's
- * spinlock guards its slots.  Under it is nothing but arithmetic on one slot and
- * a look at each slot of the set.
+ * A hash of server and bucket selects a set of slots, which the set's spinlock
+ * guards.  The lock is held only to search the set and to compute with one
+ * slot.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,8 +20,8 @@
 #define WAYS (RATE_SLOTS / SETS)
 
 /*
- * A set.  hashes are those of the slots' owners, 0 for a free slot.  The spare
- * slot comes last.
+ * A set.  hashes are those of the slots' owners, 0 for a free slot.  The last
+ * slot is the spare one.
  */
 typedef struct RateSet
 {
@@ -33,7 +33,7 @@ typedef struct RateSet
 static RateSet *sets = NULL;
 static bool shared = false;
 
-/* Make a table in memory that is all zero. */
+/* Initialize a zeroed table. */
 static void
 init_sets(RateSet *new_sets)
 {
@@ -70,14 +70,13 @@ oss_rate_table_is_shared(void)
 	return shared;
 }
 
-/* Return the set that a slot is in. */
 static RateSet *
 set_of(const RateSlot *slot)
 {
 	return &sets[((const char *) slot - (const char *) sets) / sizeof(RateSet)];
 }
 
-/* Compute the hash of a server or bucket, never 0. */
+/* Return the hash of a server or bucket, never 0. */
 static uint32
 hash_of(Oid serverid, const char *bucket)
 {
@@ -89,7 +88,6 @@ hash_of(Oid serverid, const char *bucket)
 	return Max(hash, 1);
 }
 
-/* Is a slot that of a server or bucket? */
 static bool
 is_of(const RateSlot *slot, Oid serverid, const char *bucket)
 {
@@ -98,9 +96,8 @@ is_of(const RateSlot *slot, Oid serverid, const char *bucket)
 }
 
 /*
- * Give a slot to a server or bucket.  It may have sent something a moment ago
- * when the spare slot was all there was for it, so that it waits as that one
- * would.
+ * Assign a slot to a server or bucket.  Its next request waits as with the
+ * spare slot, which it may have used until now.
  */
 static void
 take_rate_slot(RateSlot *slot, Oid serverid, const char *bucket)
@@ -113,7 +110,10 @@ take_rate_slot(RateSlot *slot, Oid serverid, const char *bucket)
 	slot->next_at = set_of(slot)->slots[WAYS].next_at;
 }
 
-/* Find a slot in a locked set; returns NULL when there is none, and no other. */
+/*
+ * Find the slot of a server or bucket in a locked set, or assign one.
+ * Returns NULL if there is none.
+ */
 static RateSlot *
 find_rate_slot(RateSet *set, uint32 hash, Oid serverid, const char *bucket,
 			   bool create, int64 now)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * rate_table.h
- *	  The table in which processes share what they know of the rates of
- *	  servers and of their buckets.
+ *	  The table of rates of servers and of their buckets, which processes
+ *	  share.
  *
  * Middle floor; for rate_limit.c alone.
  *-------------------------------------------------------------------------
@@ -13,76 +13,75 @@
 
 #include "protocol/uri.h"
 
-/* Slots of the table, which every database of the cluster shares. */
+/* Number of slots, for all databases of the cluster. */
 #define RATE_SLOTS	4096
 
-/* Answers are counted by tenths of a second, for ten seconds. */
+/* Answers are counted per tenth of a second, for ten seconds. */
 #define RATE_TENTHS 100
 
-/* Objects of a bucket that are remembered for having been throttled. */
+/* Number of throttled objects remembered per bucket. */
 #define RATE_OBJECTS 64
 
 /*
- * What is known of a server (bucket "") or of one of its buckets.  A server's
- * slot has the limit of its options, a bucket's the rate that throttles taught.  Times
- * are oss_clock_us()'s, the same in all processes.
+ * The state of a server (bucket "") or of one of its buckets.  The first
+ * block is for both; the limit of the options is a server's, the rate found
+ * by throttles a bucket's.  Times are those of oss_clock_us().
  */
 typedef struct RateSlot
 {
-	Oid			dbid;			/* InvalidOid: free, or the set's spare */
+	Oid			dbid;			/* InvalidOid: free or spare slot */
 	Oid			serverid;
 	char		bucket[OSS_BUCKET_MAX + 1];
 	int64		used_at;
-	int64		busy_until;		/* must not be forgotten before */
+	int64		busy_until;		/* must not be reused before */
 
-	double		limit;			/* -1: nothing was asked yet, 0: none */
-	int64		read_at;		/* of the options that were seen last */
-	int64		next_at;		/* when the next request is due, evenly */
+	double		limit;			/* -1: not set yet, 0: no limit */
+	int64		read_at;		/* when the newest options were read */
+	int64		next_at;		/* when the next request is due */
 
-	double		rate;			/* found by throttles, 0: none */
+	double		rate;			/* found by throttles, 0: no limit */
 	double		last_rate;		/* before the last decrease */
 	double		tokens;
 	int64		tokens_at;
 	int64		decreased_at;
-	bool		guessed;		/* the first decrease: too few answers had
-								 * come to know the rate */
+	bool		guessed;		/* first decrease: too few answers had come to
+								 * know the rate */
 	int64		throttled_at;
 	int64		held_until;
 	int64		throttled;
 
 	uint32		objects[RATE_OBJECTS];	/* see rate_object.c */
-	int			taught;			/* throttles that made the rate what it is */
-	int			blamed;			/* of those, on their objects */
+	int			taught;			/* throttles that set the rate */
+	int			blamed;			/* of these, blamed on objects */
 
-	int64		tenth;			/* number of the current one */
+	int64		tenth;			/* number of the present tenth */
 	uint16		answered[RATE_TENTHS];
 } RateSlot;
 
 /*
- * Lock and return the slot of a server (bucket "") or bucket of this database.
- * Without one it gets a free one, or the least recently used one that is not
- * busy.  When all are busy the spare one is returned, which is shared.  With create false NULL is returned instead, and
- * nothing is locked.  Never throws.
+ * Lock and return the slot of a server (bucket "") or bucket of this
+ * database.  If it has none, it is given a free slot or the least recently
+ * used one that is not busy; if all are busy, the spare slot is returned,
+ * which many share.  With create false, returns NULL without a lock instead.
+ * Does not throw.
  */
 extern RateSlot *oss_rate_slot_lock(Oid serverid, const char *bucket, bool create,
 									int64 now);
 
-/* Is it the spare slot of a set? */
 extern bool oss_rate_slot_is_spare(const RateSlot *slot);
 
 /*
- * Lock and return the slot of a number below RATE_SLOTS, used or not.  Returns
- * NULL when nothing was asked for yet.
+ * Lock and return the n-th slot (below RATE_SLOTS), in use or not.  Returns
+ * NULL, without a lock, if there is no table yet.
  */
 extern RateSlot *oss_rate_slot_lock_nth(int n);
 
-/* Unlock a slot. */
 extern void oss_rate_slot_unlock(RateSlot *slot);
 
-/* Do all processes have the same table? */
+/* Is the table in shared memory? */
 extern bool oss_rate_table_is_shared(void);
 
-/* Bytes of shared memory, and its start. */
+/* For the shared memory hooks: bytes needed; attach or initialize. */
 extern Size oss_rate_table_size(void);
 extern void oss_rate_table_start(void);
 

@@ -3,10 +3,9 @@
  *	  Labels requests as state machines on the event loop.
  *
  * A request waits (for credentials, for the server's limits, for the end of a
- * backoff), is in flight, or is done.  Whoever waits for any group drives the
- * requests of all groups of the process.  What must be right here: every
- * attempt is freshly signed, and no attempt is sent whose answer could not be
- * used, for each one costs money.
+ * backoff), is in flight, or is done.  Waiting for one group drives the
+ * requests of all groups of the process.  Every attempt is signed anew, and
+ * none is sent whose response would come too late, since each costs money.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -24,7 +23,6 @@ static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 
 static void on_answer(HttpTransfer *transfer, void *arg);
 
-/* Take a request out of the list that it is in. */
 static void
 unlist_request(OssRequest *request)
 {
@@ -33,7 +31,6 @@ unlist_request(OssRequest *request)
 	request->listed = false;
 }
 
-/* Move a request to its group's finished ones. */
 static void
 finish_request(OssRequest *request)
 {
@@ -44,7 +41,9 @@ finish_request(OssRequest *request)
 	request->listed = true;
 }
 
-/* Let a request wait until due: those that a call waits for come first. */
+/*
+ * Add a request to the list of waiting ones, in front if a call waits for it.
+ */
 static void
 wait_until(OssRequest *request, int64 due)
 {
@@ -57,7 +56,7 @@ wait_until(OssRequest *request, int64 due)
 	request->listed = true;
 }
 
-/* Note that no request of this one is in flight any more. */
+/* Note that the attempt in flight has ended. */
 static void
 leave_flight(OssRequest *request, OssRateOutcome outcome)
 {
@@ -67,8 +66,8 @@ leave_flight(OssRequest *request, OssRateOutcome outcome)
 }
 
 /*
- * Undo what a request holds outside of its memory.  The transfer's context is
- * a child of the request's and is gone already.
+ * Reset callback: release what a request holds outside of its memory.  The
+ * context of the transfer, a child, has been deleted already.
  */
 static void
 on_request_reset(void *arg)
@@ -86,9 +85,8 @@ on_request_reset(void *arg)
 }
 
 /*
- * Name what is asked for.  Nothing bounds an argument that is refused for its
- * length, but the log should be: cut the names where the longest legal ones
- * end.
+ * Return what is requested, for messages.  An illegal name may have any
+ * length, so names are truncated to the length of the longest legal ones.
  */
 static char *
 what_of(const char *bucket, const char *key)
@@ -159,7 +157,7 @@ StaticAssertDecl(sizeof(OssRequest) - offsetof(OssRequest, xml) <
 				 sizeof(OssErrorXml) + MAXIMUM_ALIGNOF,
 				 "xml, which make_request() leaves unset, is last");
 
-/* Make a request that is not in any list yet. */
+/* Make a request that is in no list yet. */
 static OssRequest *
 make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 {
@@ -184,7 +182,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 
 	request->access = oss_access_join(spec->server, spec->image.bucket);
 
-	/* nothing can fail from here on */
+	/* nothing can throw from here on */
 	request->server = spec->server;
 	oss_server_pin(request->server);
 	group->counters.unfinished++;
@@ -194,7 +192,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	return request;
 }
 
-/* Sign an attempt and send it; throws when resources are short. */
+/* Sign and send an attempt.  Errors: class 53. */
 static void
 send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 {
@@ -212,7 +210,7 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 	spec.max_body = (size_t) oss_max_response_kb * 1024;
 	spec.queued = request->queued;
 
-	/* other idle connections of the pool may have broken, too */
+	/* after a broken connection, other idle ones may be broken too */
 	spec.fresh = request->transfer != NULL &&
 		oss_http_answer(request->transfer)->end != HTTP_ANSWERED;
 	if (request->transfer != NULL)
@@ -221,7 +219,7 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 	request->transfer = oss_http_start(request->context, &spec, on_answer, request);
 }
 
-/* Count an attempt that has gone out. */
+/* Count an attempt that was sent. */
 static void
 count_attempt(OssRequest *request, int64 now)
 {
@@ -241,7 +239,7 @@ count_attempt(OssRequest *request, int64 now)
 								   counters->in_flight);
 }
 
-/* End a request with a failure of our own. */
+/* Finish a request with a copy of a failure. */
 static void
 fail_request(OssRequest *request, const OssFailure *failure)
 {
@@ -259,8 +257,8 @@ fail_request(OssRequest *request, const OssFailure *failure)
 }
 
 /*
- * Send an attempt whose gate was passed.  A lack of memory or descriptors
- * fails this request alone: the caller may be waiting for another one.
+ * Send an attempt that the limits permit.  A lack of memory or descriptors
+ * fails only this request: the caller may be waiting for another one.
  */
 static void
 send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
@@ -284,7 +282,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
 
-		/* an ERROR sets these to 0, which is right at top level only */
+		/* restore what the ERROR reset, since this is not the top level */
 		InterruptHoldoffCount = interrupts;
 		QueryCancelHoldoffCount = cancels;
 		error = CopyErrorData();
@@ -296,8 +294,8 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 }
 
 /*
- * End a request that need not be sent because others of its bucket were
- * refused; returns false when they were not.
+ * Finish a request without sending it if requests for its bucket are refused.
+ * Returns false if they are not.
  */
 static bool
 refuse_request(OssRequest *request)
@@ -314,7 +312,10 @@ refuse_request(OssRequest *request)
 	return true;
 }
 
-/* Report a failure to the access state of its bucket, which sets the scope. */
+/*
+ * Report a failure to the access state of the bucket, which decides the
+ * scope.
+ */
 static void
 judge_response(OssRequest *request)
 {
@@ -331,7 +332,7 @@ judge_response(OssRequest *request)
 										request->rule, code, request);
 }
 
-/* Begin a request's time unless it has begun. */
+/* Start timeout_ms unless it has started. */
 static void
 begin_deadline(OssRequest *request, int64 now)
 {
@@ -339,7 +340,7 @@ begin_deadline(OssRequest *request, int64 now)
 		request->deadline = now + request->server->timeout_ms * INT64CONST(1000);
 }
 
-/* Say why the limits let nothing go, in words for a DETAIL. */
+/* Return a sentence that says which limit delays a request. */
 static char *
 limit_detail(const OssRequest *request)
 {
@@ -360,7 +361,7 @@ limit_detail(const OssRequest *request)
 					server->name);
 }
 
-/* End a request for which it is too late. */
+/* Finish a request whose deadline is too near for another attempt. */
 static void
 give_up(OssRequest *request)
 {
@@ -368,7 +369,7 @@ give_up(OssRequest *request)
 
 	if (request->attempts > 0)
 	{
-		/* with the failure of its last attempt */
+		/* the last attempt's failure stands */
 		judge_response(request);
 		finish_request(request);
 	}
@@ -383,9 +384,9 @@ give_up(OssRequest *request)
 }
 
 /*
- * Send a waiting request if everything is there for it.  Returns how many ms
- * to wait before asking again, 0 when it waits no more, -1 when something that
- * happens on the loop will make the difference.
+ * Send or finish a waiting request if possible.  Returns how many ms to wait
+ * before the next call, 0 if the request no longer waits, -1 if an event of
+ * the loop must come first.
  */
 static long
 advance_request(OssRequest *request, int64 now)
@@ -429,8 +430,8 @@ advance_request(OssRequest *request, int64 now)
 }
 
 /*
- * Send what can be sent of all that waits in this process.  Returns for how
- * many ms the loop may sleep at most, -1 for no limit.
+ * Send all waiting requests of the process that can be sent.  Returns how
+ * many ms the loop may sleep, -1 for no limit.
  */
 static long
 advance_all(void)
@@ -497,7 +498,7 @@ oss_group_await(OssGroup *group)
 	}
 }
 
-/* Take an answer with status 200. */
+/* Handle a response with status 200. */
 static void
 take_document(OssRequest *request, const HttpAnswer *answer)
 {
@@ -509,14 +510,14 @@ take_document(OssRequest *request, const HttpAnswer *answer)
 		request->rule = oss_failure_classify(answer, &request->xml);
 		judge_response(request);
 
-		/* of one alone the reader says what is wrong with it */
+		/* parsing it will give a more specific failure */
 		if (request->scope == OSS_SCOPE_IMAGE)
 			request->rule = NULL;
 	}
 	finish_request(request);
 }
 
-/* Take the answer of an attempt; must not throw. */
+/* Callback for the end of an attempt; must not throw. */
 static void
 on_answer(HttpTransfer *transfer, void *arg)
 {
@@ -548,7 +549,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 		leave_flight(request, answered ? OSS_RATE_ANSWERED : OSS_RATE_LOST);
 	retry = oss_retry(request, answer, &due);
 
-	/* what all of a bucket may meet is counted by attempts, not by images */
+	/* denials are counted per attempt, not per image */
 	if (!retry || request->rule->scope == OSS_SCOPE_DENIAL)
 		judge_response(request);
 	if (retry && !oss_scope_is_setup(request->scope))

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  * request.h
- *	  Labels requests: from a server and a key to an answer or a failure,
- *	  with credentials, signature, retries, clock correction and deadline.
+ *	  Requests for labels, with credentials, signature, rate limit, retries,
+ *	  clock correction and deadline.
  *
  * Middle floor.  Upper rooms request labels through this file; check_server()
  * probes with probe.h, and presign() signs with signed_request.h.
  *
- * A group is one caller's requests: a detect() call has one in it, a pipeline
- * node a window of them, the worker hundreds.  Finished requests queue up in
- * their group in the order in which they finish.  Groups of one process share
+ * A group is the set of requests of one caller: one for a detect() call, a
+ * window for a pipeline node, hundreds for the worker.  A group returns its
+ * requests in the order in which they finish.  All groups of a process share
  * the event loop, the connections and each server's limits.
  *
  *		group = oss_group_create(context);
@@ -18,8 +18,8 @@
  *			body = oss_request_body(req, &len);
  *		oss_request_free(req);
  *
- * Everything belongs to the group's memory context: deleting it (on error the
- * executor does so) cancels what is in flight.  No transaction is needed
+ * Everything belongs to the group's memory context: deleting that, as the
+ * executor does on error, cancels requests in flight.  No transaction is needed
  * between start and the end of the wait.
  *-------------------------------------------------------------------------
  */
@@ -32,112 +32,118 @@
 #include "client/image.h"
 #include "client/server.h"
 
-/*
- * What is asked.  Copied by oss_request_start(); strings are in UTF-8.
- */
+/* What to request.  oss_request_start() copies it; strings are in UTF-8. */
 typedef struct OssLabelsSpec
 {
 	OssServer  *server;
 	OssImage	image;
-	int			max_attempts;	/* 0: the server's option */
-	bool		queued;			/* a job of the queue, whose time goes on
-								 * while this process works on tables */
-	bool		suspect;		/* a throttle is this object's own: it says
-								 * nothing of the rate that others may have */
+	int			max_attempts;	/* 0: option of the server */
+	bool		queued;			/* a job, whose timeout runs while this
+								 * process works on tables */
+	bool		suspect;		/* throttles are due to the object and must
+								 * not lower the bucket's rate */
 } OssLabelsSpec;
 
 typedef struct OssGroup OssGroup;
 typedef struct OssRequest OssRequest;
 
-/* What a group has done so far; requests counts every attempt sent. */
+/* Counters of a group.  requests counts all attempts sent. */
 typedef struct OssCounters
 {
 	int64		requests;
 	int64		retries;
 	int64		throttled;
 	int64		bytes_received;
-	int			in_flight;		/* sent and not answered */
+	int			in_flight;		/* sent, without response yet */
 	int			most_in_flight;
-	int			unfinished;		/* started by the caller and not finished:
-								 * waiting or in flight */
+	int			unfinished;		/* started and not finished: waiting or in
+								 * flight */
 } OssCounters;
 
-/* Make an empty group whose memory is a child of parent. */
+/* Make an empty group in a child context of parent. */
 extern OssGroup *oss_group_create(MemoryContext parent);
 
-/* Cancel everything in the group and free it. */
+/* Cancel the group's requests and free it. */
 extern void oss_group_free(OssGroup *group);
 
-/* The group's counters. */
+/* Return the group's counters, valid as long as the group. */
 extern const OssCounters *oss_group_counters(const OssGroup *group);
 
 /*
- * Put a request into the group.  It goes out at once when its credentials are
- * there and the server's limits allow, else as soon as they do.  The caller
- * has seen to it that oss_image_failure() has nothing to say.
+ * Start a request.  It is sent as soon as credentials are there and the
+ * server's limits permit, perhaps at once.  oss_image_failure() must have
+ * returned NULL for the image.  Errors: 53200, of a lack of memory before it
+ * is started.
  */
 extern OssRequest *oss_request_start(OssGroup *group,
 									 const OssLabelsSpec *spec, void *tag);
 
 /*
- * A call waits for this request from now on: the server's timeout_ms begins, and
- * the request goes before those that nobody waits for.  Rate, holds, concurrency
- * or credentials that do not let it go in time make it fail (53400
- * RateLimitTimeout, 28000 CredentialsUnavailable), with nothing sent.  Without
- * this the time begins when the first attempt goes out: a request started ahead
- * of its call stands in our own line, and a job of the queue may wait.
+ * Note that a call waits for this request: the server's timeout_ms starts,
+ * and the request goes before those that no call waits for.  If rate, holds,
+ * concurrency or credentials do not let it start in time, it fails without
+ * being sent (53400 RateLimitTimeout, 28000 CredentialsUnavailable).
+ * Otherwise timeout_ms starts with the first attempt: a request that was
+ * started ahead, or a job, may wait.
  */
 extern void oss_request_await(OssRequest *request);
 
-/* Let a call wait for whatever of the group is first in line. */
+/* The same for the group's first waiting request. */
 extern void oss_group_await(OssGroup *group);
 
 /*
- * Check an image without sending anything; strings are in UTF-8.  Returns NULL, or what is wrong (22023) in CurrentMemoryContext: InvalidBucketName,
- * InvalidObjectName and InvalidVersionId belong to the image, InvalidThreshold
- * to the set-up.
+ * Check an image, whose strings are in UTF-8.  Returns NULL, or a failure
+ * (22023) in CurrentMemoryContext: InvalidBucketName, InvalidObjectName and
+ * InvalidVersionId, of scope IMAGE, or InvalidThreshold, of scope CALL.
  */
 extern const OssFailure *oss_image_failure(const OssImage *image);
 
-/* in image.c: raise that failure, if there is one. */
+/* in image.c: raise that failure, if any */
 extern void oss_image_check(const OssImage *image);
 
 /*
  * Return the next finished request of the group, waiting up to timeout_ms
- * (-1: no limit, 0: do not wait) for one.  Returns NULL on timeout, when the
- * group has nothing unfinished, or when the process latch was set by somebody
- * (after interrupts were handled, which may throw 57014, 57P01, ...).
+ * (-1: no limit, 0: do not wait).  Returns NULL on timeout, if the group has
+ * no unfinished requests, or if somebody set the process latch (after
+ * handling interrupts, which may throw 57014, 57P01, ...).
  */
 extern OssRequest *oss_group_wait(OssGroup *group, long timeout_ms);
 
-/* Return the next finished request, or NULL, without a turn of the loop. */
+/* Return the next finished request, or NULL, without running the loop. */
 extern OssRequest *oss_group_next(OssGroup *group);
 
-/* Has this one finished? */
 extern bool oss_request_done(const OssRequest *request);
 
-/* The tag given at the start. */
+/* Return the tag given to oss_request_start(). */
 extern void *oss_request_tag(const OssRequest *request);
 
-/* The failure, or NULL when an answer with status 200 came. */
+/*
+ * Return the failure of a finished request, composed at the first call and
+ * valid as long as the request; NULL if a response with status 200 came.
+ */
 extern const OssFailure *oss_request_failure(const OssRequest *request);
 
-/* What it asks for, as errors name it: labels of "oss://bucket/key". */
+/*
+ * Return what is requested, palloc'd, as errors name it: labels of
+ * "oss://bucket/key".
+ */
 extern const char *oss_request_what(const OssRequest *request);
 
-/* The answer's body as it came: bytes of UTF-8 JSON, nothing checked yet. */
+/* Return the body of the response, unchecked, and its length. */
 extern const char *oss_request_body(const OssRequest *request, size_t *len);
 
-/* x-oss-request-id of the answer, "" when there was none. */
+/* Return x-oss-request-id of the response, "" without one. */
 extern const char *oss_request_id(const OssRequest *request);
 
-/* Requests sent for it. */
+/* Return the number of attempts sent. */
 extern int	oss_request_attempts(const OssRequest *request);
 
-/* Take it out of its group, cancelling it when unfinished, and free it. */
+/*
+ * Remove a request from its group, cancelling it if unfinished, and free it.
+ */
 extern void oss_request_free(OssRequest *request);
 
-/* Settings: see oss_labels.c. */
+/* The setting oss_labels.max_response_size, in kB. */
 extern int	oss_max_response_kb;
 
 #endif							/* OSS_REQUEST_H */

@@ -2,7 +2,8 @@
  * request_retry.c
  *	  Whether and when a failed request is sent again.
  *
- * No attempt is sent whose answer could not be used, for each one costs money.
+ * No attempt is sent whose response would come too late, since each costs
+ * money.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,15 +19,17 @@
 #define BACKOFF_CAP_MS		20000.0
 
 /*
- * With less time left than this (or half of timeout_ms), or than the last answer
- * took, an attempt would be paid for and its answer not received.
+ * With less time left than this (or half of timeout_ms), or than the last
+ * response took, the response to a new attempt would not be received in time.
  */
 #define LEAST_TIME_MS		100
 
-/* Attempts in a row without any answer after which the set-up is at fault. */
+/*
+ * Attempts in a row without any response after which the set-up is at fault.
+ */
 #define UNREACHABLE_LIMIT	5
 
-/* Return when it is too late for another attempt, by oss_http_now(). */
+/* Return the last time for another attempt, by oss_http_now(). */
 static int64
 last_call(const OssRequest *request)
 {
@@ -49,7 +52,10 @@ oss_too_late(const OssRequest *request, int64 when)
 	return request->deadline != 0 && when > last_call(request);
 }
 
-/* Set the server's clock offset from an answer; returns whether it could. */
+/*
+ * Set the server's clock offset from a response.  Returns false if it has no
+ * date.
+ */
 static bool
 correct_clock(OssRequest *request, const HttpAnswer *answer)
 {
@@ -58,8 +64,8 @@ correct_clock(OssRequest *request, const HttpAnswer *answer)
 }
 
 /*
- * Count an attempt without an answer.  Those that were in flight together tell
- * no more than one of them does.
+ * Count an attempt without a response.  Attempts that were in flight at the
+ * same time count once.
  */
 static void
 note_unreachable(OssRequest *request)
@@ -72,7 +78,7 @@ note_unreachable(OssRequest *request)
 	server->unreachable_at = oss_http_now();
 }
 
-/* Note whether the endpoint answers at all. */
+/* Count attempts without any response from the endpoint. */
 static void
 note_reachable(OssRequest *request, const HttpAnswer *answer)
 {
@@ -99,9 +105,9 @@ note_reachable(OssRequest *request, const HttpAnswer *answer)
 }
 
 /*
- * Return when to try again after a backoff, or 0 when that is too late.  The
- * jitter is added to the delay that the service asked for, so that throttled
- * requests do not all return at the same time.
+ * Return when to try again after a backoff, 0 if that is after the deadline.
+ * The jitter is added to the delay that the service asked for, so that
+ * throttled requests do not all return at the same time.
  */
 static int64
 backoff_end(const OssRequest *request, long asked_ms)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * server.c
- *	  Resolve a foreign server and a user mapping, and keep the result.
+ *	  Resolving and caching foreign servers with user mappings.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -32,7 +32,7 @@
 
 char	   *oss_server_setting = NULL;
 
-/* The key of the cache: a server as a role sees it. */
+/* Key of the cache. */
 typedef struct ServerKey
 {
 	Oid			serverid;
@@ -46,8 +46,8 @@ typedef struct ServerEntry
 } ServerEntry;
 
 /*
- * What the catalogs say of a server and of a role's mapping of it.  Secrets are
- * in the digest only.
+ * The catalog rows of a server and of a role's mapping; their secrets are in
+ * the digests only.
  */
 typedef struct ServerRows
 {
@@ -57,38 +57,37 @@ typedef struct ServerRows
 	bool		server_tentative;	/* written by this transaction, which may
 									 * be rolled back */
 	bool		mapping_tentative;
-	uint8		digest[CREDENTIAL_DIGEST_LEN];	/* of all of it */
+	uint8		digest[CREDENTIAL_DIGEST_LEN];	/* of server and mapping */
 	uint8		mapping_digest[CREDENTIAL_DIGEST_LEN];
 } ServerRows;
 
 /*
- * The cache.  Invalidation callbacks count the changes of catalogs, and must do
- * no more than that; all servers were found unchanged after the first checked
- * of them.
+ * The cache.  Invalidation callbacks only count changes of catalogs; all
+ * entries were compared with the catalogs after change number "checked".
  */
 static HTAB *cache = NULL;
 static uint64 changes = 0;
 static uint64 checked = 0;
 static Oid	only_server = InvalidOid;
 
-/* Count a change of servers, mappings, wrappers or roles. */
+/* Invalidation callback for servers, mappings, wrappers and roles. */
 static void
 on_catalog_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	changes++;
 }
 
-/* Overwrite what is secret in a server whose memory goes. */
+/* Reset callback: overwrite secrets. */
 static void
 on_server_reset(void *arg)
 {
 	OssServer  *server = arg;
 
-	/* the source, in a context below, has wiped itself already */
+	/* the source, in a child context, has overwritten its own already */
 	oss_signing_key_wipe(&server->signing_key);
 }
 
-/* Make the cache, and register for changes, once per process. */
+/* Make the cache and register the callbacks, once per process. */
 static void
 cache_init(void)
 {
@@ -105,12 +104,13 @@ cache_init(void)
 	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, on_catalog_change, 0);
 	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, 0);
 
-	/* a change of superusers changes what a server may use */
+	/* losing or gaining superuser affects is_trusted() */
 	CacheRegisterSyscacheCallback(AUTHOID, on_catalog_change, 0);
 }
 
 /*
- * Return the tuple of the role's mapping of a server, else PUBLIC's, else NULL.
+ * Return the tuple of the role's mapping of a server, else PUBLIC's, else
+ * NULL.  The caller releases it.
  */
 static HeapTuple
 mapping_tuple(Oid serverid, Oid userid)
@@ -126,7 +126,6 @@ mapping_tuple(Oid serverid, Oid userid)
 	return tuple;
 }
 
-/* Add bytes to a digest. */
 static void
 digest_bytes(pg_cryptohash_ctx *digest, const void *bytes, size_t len)
 {
@@ -135,7 +134,6 @@ digest_bytes(pg_cryptohash_ctx *digest, const void *bytes, size_t len)
 			 pg_cryptohash_error(digest));
 }
 
-/* Add the options of a row to a digest. */
 static void
 digest_options(pg_cryptohash_ctx *digest, int cacheid, HeapTuple tuple,
 			   AttrNumber column)
@@ -158,7 +156,7 @@ digest_options(pg_cryptohash_ctx *digest, int cacheid, HeapTuple tuple,
 	pfree(options);
 }
 
-/* Add what a key depends on: nothing of the server, but all of the mapping. */
+/* Add everything that a key depends on: the mapping, but not the server. */
 static void
 digest_mapping(pg_cryptohash_ctx *digest, const ServerRows *rows, HeapTuple mapping)
 {
@@ -171,10 +169,10 @@ digest_mapping(pg_cryptohash_ctx *digest, const ServerRows *rows, HeapTuple mapp
 }
 
 /*
- * Compute a digest of a mapping, and of a server unless that is NULL.  A mapping
- * that was written again counts as another even with the same options: so one
- * can have a key fetched anew.  A server's row has its privileges, too, which
- * are nothing to us.
+ * Compute a digest of a mapping, and of a server unless that is NULL.
+ * Rewriting a mapping with the same options changes the digest, so that ALTER
+ * USER MAPPING can force a new key.  Privileges, in the server's row, are not
+ * included.
  */
 static void
 digest_rows(const ServerRows *rows, HeapTuple server, HeapTuple mapping,
@@ -208,7 +206,7 @@ digest_rows(const ServerRows *rows, HeapTuple server, HeapTuple mapping,
 	PG_END_TRY();
 }
 
-/* Has this transaction written a row, so that it may be rolled back? */
+/* Was the row written by this transaction, so that it may be rolled back? */
 static bool
 is_tentative(HeapTuple tuple)
 {
@@ -216,8 +214,8 @@ is_tentative(HeapTuple tuple)
 }
 
 /*
- * Read what the catalogs say of a server and a role's mapping; returns whether
- * both are there.
+ * Read the catalog rows of a server and of a role's mapping.  Returns false
+ * if one of them is missing.
  */
 static bool
 read_rows(Oid serverid, Oid userid, ServerRows *rows)
@@ -246,14 +244,17 @@ read_rows(Oid serverid, Oid userid, ServerRows *rows)
 	return found;
 }
 
-/* Must a server be owned by a superuser, for what it may use of the machine? */
+/*
+ * Does the server use secrets or files of the machine, so that its owner must
+ * be a superuser?
+ */
 static bool
 needs_trusted_owner(const OssServer *server)
 {
 	return server->machine_credentials || server->ca_file != NULL;
 }
 
-/* Are the owner and the user superusers where the options demand it? */
+/* Are owner and user superusers, where the options require it? */
 static bool
 is_trusted(const OssServer *server)
 {
@@ -261,7 +262,7 @@ is_trusted(const OssServer *server)
 		(!server->superusers_only || superuser_arg(server->userid));
 }
 
-/* Take over what rows say of a server besides its options. */
+/* Update a server from its rows, except for the options. */
 static void
 take_rows(OssServer *server, const ServerRows *rows, int64 now)
 {
@@ -273,8 +274,9 @@ take_rows(OssServer *server, const ServerRows *rows, int64 now)
 }
 
 /*
- * Compare a server with the catalogs.  One that differs is of use no more but for
- * its key, as long as the mapping is the same.
+ * Compare a cached server with the catalogs.  One that differs is
+ * invalidated; it stays in the cache if its mapping is the same, since the
+ * key is still good.
  */
 static void
 check_entry(ServerEntry *entry)
@@ -302,8 +304,8 @@ check_entry(ServerEntry *entry)
 }
 
 /*
- * Take out of the cache what is not as the catalogs have it.  A change that
- * comes to be known meanwhile is for the next time.
+ * Invalidate cached servers that differ from the catalogs.  Changes that
+ * arrive meanwhile are left to the next call.
  */
 static void
 cache_refresh(void)
@@ -323,9 +325,8 @@ cache_refresh(void)
 }
 
 /*
- * Take nothing from caches that were filled before this transaction.  A commit is
- * visible before its messages of invalidation are sent, and wakes the worker in
- * between, so that waiting for the messages is not enough.
+ * A commit is visible before its invalidation messages are sent, and may wake
+ * the worker in between, so that accepting the messages is not enough.
  */
 void
 oss_server_look_anew(void)
@@ -361,7 +362,6 @@ oss_server_unpin(OssServer *server)
 		MemoryContextDelete(server->context);
 }
 
-/* Unpin a server whose holder's memory goes. */
 static void
 on_holder_reset(void *arg)
 {
@@ -379,7 +379,10 @@ oss_server_pin_in_context(OssServer *server)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, reset);
 }
 
-/* List the wrapper's servers in a string for people; *n is their number. */
+/*
+ * Return the quoted names of the wrapper's servers, their number and the last
+ * OID.
+ */
 static char *
 list_servers(Oid wrapper, int *n, Oid *last)
 {
@@ -406,7 +409,6 @@ list_servers(Oid wrapper, int *n, Oid *last)
 	return names.data;
 }
 
-/* Return the wrapper's OID. */
 static Oid
 wrapper_oid(void)
 {
@@ -421,7 +423,7 @@ wrapper_oid(void)
 	return wrapper;
 }
 
-/* Return the only server of the wrapper, or raise what is to be done. */
+/* Return the only server of the wrapper.  Errors: 55000 none or several. */
 static Oid
 find_only_server(void)
 {
@@ -448,7 +450,7 @@ find_only_server(void)
 	return found;
 }
 
-/* Return the server of a name, which must be one of the wrapper's. */
+/* Return the server of a name.  Errors: 42704, 42809 if of another wrapper. */
 static Oid
 find_named_server(const char *name)
 {
@@ -500,7 +502,7 @@ oss_server_oid(const char *name, Oid userid)
 	return serverid;
 }
 
-/* Return the role's mapping of a server, else PUBLIC's; raise without one. */
+/* Return the role's mapping of a server, else PUBLIC's.  Errors: 42704. */
 static UserMapping *
 find_mapping(Oid serverid, Oid userid)
 {
@@ -525,9 +527,9 @@ find_mapping(Oid serverid, Oid userid)
 }
 
 /*
- * Refuse options for superusers alone.  The validator checked the role that set
- * them.  The owner of the server may have changed their meaning since, by the
- * endpoint, to which tokens are sent; so this checks the owner.
+ * Check who may use options that are reserved to superusers.  The validator
+ * checked the role that set them; but the server's owner may have changed the
+ * endpoint since, to which tokens are sent, so the owner is checked here.
  */
 static void
 check_trust(const OssServer *server)
@@ -550,7 +552,6 @@ check_trust(const OssServer *server)
 			 errhint("A superuser may set superuser_required 'false' in the user mapping.")));
 }
 
-/* Overwrite option values that were copied out of the catalog. */
 static void
 wipe_options(List *options)
 {
@@ -565,9 +566,9 @@ wipe_options(List *options)
 }
 
 /*
- * Read a server and a mapping out of the catalogs, into a child of
- * CurrentMemoryContext.  The digest is that of rows read before: what changes
- * in between shows at the next comparison.
+ * Make a server from the catalogs, in a child of CurrentMemoryContext.  The
+ * digest is computed first, so that a concurrent change is found at the next
+ * comparison.
  */
 static OssServer *
 read_server(Oid serverid, Oid userid)
@@ -609,7 +610,10 @@ read_server(Oid serverid, Oid userid)
 	return server;
 }
 
-/* Resolve a server by OID for a role; USAGE has been checked. */
+/*
+ * Return the cached server for a role, making it if needed.  The caller has
+ * checked USAGE.
+ */
 static OssServer *
 look_up_server(Oid serverid, Oid userid)
 {
@@ -621,14 +625,16 @@ look_up_server(Oid serverid, Oid userid)
 	if (entry != NULL && entry->server->cached)
 		return entry->server;
 
-	/* an invalidation that this brings is for the next refresh to obey */
+	/*
+	 * invalidations that arrive here are handled by the next cache_refresh()
+	 */
 	server = read_server(serverid, userid);
 	if (entry != NULL)
 		oss_credential_source_inherit(server->source, entry->server->source);
 	else
 		entry = hash_search(cache, &key, HASH_ENTER, &found);
 
-	/* nothing can fail from here on */
+	/* nothing can throw from here on */
 	if (found)
 		oss_server_unpin(entry->server);
 	MemoryContextSetParent(server->context, TopMemoryContext);

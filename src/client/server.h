@@ -21,11 +21,11 @@
  * A foreign server resolved for one role, with state kept from request to
  * request.  Immutable but for the name, current_at and the last block.  It
  * has its own memory context and a count of users: the cache and each request
- * hold a reference.  The cache drops it when the options or owner of the
+ * hold a reference.  The cache drops it when the options or the owner of the
  * server or the role's mapping change, or when the mapping needs a superuser
- * and the role is one no more; requests in flight finish with the server that
- * they started with.  Changes of other servers, mappings and roles do not
- * affect it.
+ * and the role no longer is one; requests in flight finish with the server
+ * that they started with.  Changes of other servers, mappings and roles do
+ * not affect it.
  */
 typedef struct OssServer
 {

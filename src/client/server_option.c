@@ -28,7 +28,6 @@ PG_FUNCTION_INFO_V1(oss_labels_validator);
 typedef void (*OptionRead) (OssServer *server, const char *name,
 							const char *value);
 
-/* Refuse a value. */
 static void
 refuse_option(const char *name, const char *value, const char *valid)
 {
@@ -38,7 +37,6 @@ refuse_option(const char *name, const char *value, const char *valid)
 			 errdetail_internal("%s", valid)));
 }
 
-/* Read a whole number between min and max. */
 static int
 read_int(const char *name, const char *value, int min, int max)
 {
@@ -78,7 +76,7 @@ read_region(OssServer *server, const char *name, const char *value)
 	server->region = MemoryContextStrdup(server->context, value);
 }
 
-/* Return the endpoint that a value with a path begins with, or NULL. */
+/* Return the endpoint meant by a URL with a path, for a hint, or NULL. */
 static char *
 without_path(const char *value)
 {
@@ -106,7 +104,7 @@ read_endpoint(OssServer *server, const char *name, const char *value)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 
-	/* user information may be a password */
+	/* user information may contain a password */
 			 errmsg("invalid value for option \"%s\": \"%s\"", name,
 					strchr(value, '@') == NULL ? value : "..."),
 			 errdetail_internal("%s", oss_sentence(problem)),
@@ -116,9 +114,8 @@ read_endpoint(OssServer *server, const char *name, const char *value)
 }
 
 /*
- * Refuse an endpoint that has a bucket before it, where another would be put
- * before that or the bucket taken for part of the key, and one that is no more
- * than a region.
+ * Refuse an endpoint whose host begins with a bucket, to which another one
+ * would be prepended, and one that is only a region.
  */
 static void
 check_endpoint(const OssServer *server, const char *value)
@@ -239,7 +236,9 @@ static const struct
 	{"requester_pays", read_requester_pays},
 };
 
-/* Find how an option of a server is read; NULL when there is none such. */
+/*
+ * Return the function that reads a server's option, NULL for an unknown name.
+ */
 static OptionRead
 find_reader(const char *name)
 {
@@ -289,7 +288,7 @@ oss_server_options_read(OssServer *server, List *options)
 		check_endpoint(server, endpoint);
 }
 
-/* Return the i-th option of a catalog, or NULL. */
+/* Return the name of the i-th option of a catalog's objects, or NULL. */
 static const char *
 option_name(int i, Oid catalog)
 {
@@ -298,7 +297,6 @@ option_name(int i, Oid catalog)
 	return i < lengthof(server_options) ? server_options[i].name : NULL;
 }
 
-/* Return the names of all options of a catalog. */
 static const char *
 option_names(Oid catalog)
 {
@@ -310,7 +308,7 @@ option_names(Oid catalog)
 	return names.data;
 }
 
-/* Return the best match of name among the options of a catalog, or NULL. */
+/* Return the option with the most similar name, or NULL. */
 static const char *
 nearest_option(const char *name, Oid catalog)
 {
@@ -335,7 +333,6 @@ nearest_option(const char *name, Oid catalog)
 	}
 }
 
-/* Is that the name of an option in that catalog? */
 static bool
 is_option(const char *name, Oid catalog)
 {
@@ -348,7 +345,6 @@ is_option(const char *name, Oid catalog)
 	return false;
 }
 
-/* Refuse an option that the catalog does not know. */
 static void
 refuse_unknown(const char *name, Oid catalog)
 {
@@ -379,7 +375,6 @@ refuse_unknown(const char *name, Oid catalog)
 			 errhint("Valid options are: %s.", option_names(catalog))));
 }
 
-/* Check the options of a server as a whole. */
 static void
 check_server_options(List *options)
 {
@@ -398,7 +393,7 @@ check_server_options(List *options)
 	MemoryContextDelete(context);
 }
 
-/* Validate the options of a wrapper, a server or a user mapping. */
+/* The wrapper's validator. */
 Datum
 oss_labels_validator(PG_FUNCTION_ARGS)
 {

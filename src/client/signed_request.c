@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * signed_request.c
- *	  Sign requests to a server.
+ *	  Signing requests to a server.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,8 +15,8 @@
 #define MAX_PARAMETERS	3
 
 /*
- * The request being signed.  The fields point into the target, the credentials
- * and this struct.
+ * The request being signed.  Its fields point into the target, the
+ * credentials and this struct.
  */
 typedef struct Signing
 {
@@ -25,7 +25,7 @@ typedef struct Signing
 	OssField	query[MAX_PARAMETERS];
 } Signing;
 
-/* Return the service's time as we know it. */
+/* Return the service's time: the local clock plus the server's offset. */
 static time_t
 service_now(const OssServer *server)
 {
@@ -46,7 +46,6 @@ oss_correct_clock(const OssServer *server, const char *date)
 	return true;
 }
 
-/* Raise that memory is short. */
 static void
 out_of_memory(void)
 {
@@ -56,7 +55,7 @@ out_of_memory(void)
 			 errdetail("Out of memory, or libcrypto failed.")));
 }
 
-/* Begin with what header and URL form have in common. */
+/* Set what the header form and the URL form have in common. */
 static void
 begin_signing(Signing *signing, const OssServer *server, const OssTarget *target)
 {
@@ -77,14 +76,13 @@ begin_signing(Signing *signing, const OssServer *server, const OssTarget *target
 		signing->query[what->nquery++] = oss_field("versionId", target->version_id);
 }
 
-/* Add a header. */
 static void
 add_signed_header(Signing *signing, const char *name, const char *value)
 {
 	signing->headers[signing->what.nheaders++] = oss_field(name, value);
 }
 
-/* Add the headers of the header form, the signature among them. */
+/* Add the signed headers and the signature.  Returns false on failure. */
 static bool
 sign_request(Signing *signing, OssServer *server, const OssCredentials *who,
 			 OssText *authorization)
