@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  * compat.h
- *	  Versions: our own, and everything that depends on that of PostgreSQL (15
- *	  to 19) or of libcurl.  No other file tests versions.
+ *	  Our own version, and everything that depends on the version of PostgreSQL
+ *	  (15 to 19) or of libcurl.  No other file tests versions.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_COMPAT_H
 #define OSS_COMPAT_H
 
-/* Of this library, and of the extension's SQL that belongs to it. */
+/* Version of this library and of the SQL script that it needs. */
 #define OSS_LABELS_VERSION "1.0"
 
 #if PG_VERSION_NUM < 150000
@@ -16,20 +16,20 @@
 
 #include "utils/jsonb.h"
 
-/* PostgreSQL 16 split VARDATA_ANY and friends off. */
+/* PostgreSQL 16 moved VARDATA_ANY and related macros. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
 
-/* The connection limit of an invalid database, which old minor versions lack. */
+/* DATCONNLIMIT_INVALID_DB, which old minor versions lack. */
 #define OSS_DATABASE_INVALID (-2)
 
-/* PostgreSQL 18 split ExplainProperty...() off. */
+/* PostgreSQL 18 moved ExplainProperty...(). */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #endif
 
-/* PostgreSQL 18 can name a module. */
+/* PostgreSQL 18 added names of modules. */
 #if PG_VERSION_NUM >= 180000
 #define OSS_MODULE_MAGIC(name_, version_) \
 	PG_MODULE_MAGIC_EXT(.name = name_, .version = version_)
@@ -37,42 +37,42 @@
 #define OSS_MODULE_MAGIC(name_, version_) PG_MODULE_MAGIC
 #endif
 
-/* PostgreSQL 17 gives a wait event set to a resource owner. */
+/* PostgreSQL 17 replaced the memory context by a resource owner. */
 #if PG_VERSION_NUM >= 170000
 #define oss_create_wait_event_set(n) CreateWaitEventSet(NULL, n)
 #else
 #define oss_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
-/* PostgreSQL 17 has wait events with names of our own. */
+/* PostgreSQL 17 added custom wait events. */
 #if PG_VERSION_NUM >= 170000
 #define oss_wait_event_new(name) WaitEventExtensionNew(name)
 #else
 #define oss_wait_event_new(name) PG_WAIT_EXTENSION
 #endif
 
-/* PostgreSQL 16 renamed how the statistics of a process are had by index. */
+/* PostgreSQL 16 renamed this function. */
 #if PG_VERSION_NUM >= 160000
 #define oss_local_beentry(i) pgstat_get_local_beentry_by_index(i)
 #else
 #define oss_local_beentry(i) pgstat_fetch_stat_local_beentry(i)
 #endif
 
-/* PostgreSQL 17 can ask for stronger locks too. */
+/* PostgreSQL 17 added the argument orstronger. */
 #if PG_VERSION_NUM >= 170000
 #define oss_lock_held(tag, mode) LockHeldByMe(tag, mode, false)
 #else
 #define oss_lock_held(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
-/* PostgreSQL 17 lets an index keep something from one insertion to the next. */
+/* PostgreSQL 17 added this function. */
 #if PG_VERSION_NUM >= 170000
 #define oss_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
 #else
 #define oss_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
-/* PostgreSQL 19 builds jsonb in a state that has the result too. */
+/* PostgreSQL 19 added the result to the state in which jsonb is built. */
 #if PG_VERSION_NUM >= 190000
 typedef JsonbInState OssJsonbState;
 #define oss_push_jsonb(state, token, value) pushJsonbValue(state, token, value)
@@ -109,8 +109,8 @@ typedef struct OssJsonbState
 #endif
 
 /*
- * PostgreSQL 17 puts conditions without variables above a custom join by
- * itself, when the path says what its conditions are.
+ * PostgreSQL 17 places conditions without variables above a custom join
+ * itself, if the path's custom_restrictinfo is set.
  */
 #if PG_VERSION_NUM >= 170000
 #define OSS_CUSTOM_JOIN_IS_GATED true
@@ -121,7 +121,7 @@ typedef struct OssJsonbState
 #define oss_path_set_restrictinfo(cpath, rinfos) ((void) (rinfos))
 #endif
 
-/* PostgreSQL 18 can leave room in front of a minimal tuple. */
+/* PostgreSQL 18 added the argument extra. */
 #if PG_VERSION_NUM >= 180000
 #define oss_form_minimal_tuple(desc, values, nulls) \
 	heap_form_minimal_tuple(desc, values, nulls, 0)
@@ -150,13 +150,13 @@ typedef struct OssJsonbState
 #endif							/* OSS_COMPAT_H */
 
 /*
- * libcurl.  Outside the guard of the rest: only files that include
- * curl/curl.h see this part.
+ * libcurl.  Outside of the guard above: only files that include curl/curl.h
+ * see this part.
  */
 #if defined(LIBCURL_VERSION_NUM) && !defined(OSS_COMPAT_CURL)
 #define OSS_COMPAT_CURL
 
-/* 7.85 replaced the bit mask of protocols by a list. */
+/* 7.85 replaced the bit mask of protocols by a string. */
 #if LIBCURL_VERSION_NUM >= 0x075500
 #define oss_set_protocols(easy, http) \
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, (http) ? "https,http" : "https")
@@ -167,9 +167,9 @@ typedef struct OssJsonbState
 #endif
 
 /*
- * 7.87: leave a resolver thread behind instead of waiting for it, without
- * which no timeout and no cancel holds during DNS; and keep the parsed CA
- * store.
+ * 7.87 added quick exit, which does not wait for a resolver thread (without
+ * it, no timeout and no cancel works during DNS), and the cache of parsed CA
+ * stores.
  */
 #if LIBCURL_VERSION_NUM >= 0x075700
 #define oss_set_quick_exit(easy) curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L)
@@ -180,9 +180,9 @@ typedef struct OssJsonbState
 #endif
 
 /*
- * 7.80 can be asked to tell before each time that it sends a request; before, a
- * connection that is not kept is what it sends one by.  It can also end
- * connections by their age.
+ * 7.80 added a callback before each sending of a request; before, disabling
+ * reuse of connections ensures that a request is sent once.  It also added a
+ * limit on the age of connections.
  */
 #if LIBCURL_VERSION_NUM >= 0x075000
 #define oss_set_before_send(easy, function, arg) \
@@ -198,7 +198,10 @@ typedef struct OssJsonbState
 #define oss_set_max_life(easy, seconds) CURLE_OK
 #endif
 
-/* 7.84 tells where it finds the system's CA certificates; NULL: not in a file. */
+/*
+ * 7.84 tells the file of the system's CA certificates; NULL if they are in
+ * none.
+ */
 #if LIBCURL_VERSION_NUM >= 0x075400
 static inline const char *
 oss_system_ca_file(CURL *easy)
@@ -212,7 +215,7 @@ oss_system_ca_file(CURL *easy)
 #define oss_system_ca_file(easy) ((const char *) NULL)
 #endif
 
-/* 8.6 has a code of its own for an answer that is beyond its limits. */
+/* 8.6 added a code for a response that exceeds its limits. */
 #if LIBCURL_VERSION_NUM >= 0x080600
 #define OSS_CURLE_TOO_LARGE CURLE_TOO_LARGE
 #else

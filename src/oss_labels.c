@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * oss_labels.c
- *	  Entry of the module: its settings and its hooks.
+ *	  Entry point of the module: settings and hooks.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,7 +18,6 @@ OSS_MODULE_MAGIC("oss_labels", OSS_LABELS_VERSION);
 
 void		_PG_init(void);
 
-/* Define the settings of requests. */
 static void
 define_request_settings(void)
 {
@@ -40,7 +39,6 @@ define_request_settings(void)
 							   oss_credential_metadata_endpoint_check, NULL, NULL);
 }
 
-/* Define the settings of the pipeline. */
 static void
 define_pipeline_settings(void)
 {
@@ -56,7 +54,6 @@ define_pipeline_settings(void)
 							PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 }
 
-/* Load the module. */
 void
 _PG_init(void)
 {

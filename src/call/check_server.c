@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  * check_server.c
- *	  check_server(): what works between here and the labels, step by step;
- *	  error_table(): what can go wrong.
+ *	  check_server(): step-by-step diagnosis of a server; error_table().
  *
  * The checks go from the catalogs to the paid action, and stop where the next
- * one could not work.
+ * one cannot work.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -24,28 +23,28 @@ PG_FUNCTION_INFO_V1(oss_labels_error_table);
 #define CHECK_COLUMNS	4
 #define ERROR_COLUMNS	11
 
-/* Seconds of clock difference that the service takes. */
+/* Clock difference that the service tolerates, in seconds. */
 #define MAX_SKEW_SECONDS	900
 
-/* An object that hardly exists: asking for it tells of its bucket. */
+/* An object that hardly exists: requesting it tests its bucket. */
 #define PROBE_KEY	".oss_labels-check"
 
-/* A patient: what is being checked, and where the findings go. */
-typedef struct Patient
+/* State of a check_server() call. */
+typedef struct ServerCheck
 {
 	OssResult	result;
-	const char *name;			/* of the server; NULL: the one to be found */
-	const char *step;			/* of resolve_endpoint(), for its error */
+	const char *name;			/* of the server, or NULL */
+	const char *step;			/* of resolve_endpoint(), in case of an error */
 	OssServer  *server;
-	OssCredentials who;			/* copies: other requests of the process may
-								 * renew the server's meanwhile */
+	OssCredentials who;			/* a copy: other requests of the process may
+								 * renew the server's */
 	char	   *bucket;
 	char	   *key;
-} Patient;
+} ServerCheck;
 
-/* Report a finding. */
+/* Add a row to the result. */
 static void
-report_check(Patient *p, const char *check, bool ok, const char *detail,
+report_check(ServerCheck *p, const char *check, bool ok, const char *detail,
 			 const char *hint)
 {
 	Datum		values[CHECK_COLUMNS];
@@ -58,9 +57,9 @@ report_check(Patient *p, const char *check, bool ok, const char *detail,
 	oss_result_add(&p->result, values, nulls);
 }
 
-/* Report that a check could not tell. */
+/* Report a check without result. */
 static void
-report_unknown(Patient *p, const char *check, const char *detail,
+report_unknown(ServerCheck *p, const char *check, const char *detail,
 			   const char *hint)
 {
 	Datum		values[CHECK_COLUMNS] = {0};
@@ -72,9 +71,9 @@ report_unknown(Patient *p, const char *check, const char *detail,
 	oss_result_add(&p->result, values, nulls);
 }
 
-/* Report a failed request; returns false. */
+/* Report a failed request.  Returns false. */
 static bool
-report_failure(Patient *p, const char *check, const OssFailure *failure)
+report_failure(ServerCheck *p, const char *check, const OssFailure *failure)
 {
 	report_check(p, check, false,
 				 failure->detail != NULL && failure->detail[0] != '\0' ?
@@ -83,7 +82,6 @@ report_failure(Patient *p, const char *check, const OssFailure *failure)
 	return false;
 }
 
-/* Overwrite credentials whose memory goes. */
 static void
 on_credentials_reset(void *arg)
 {
@@ -94,7 +92,7 @@ on_credentials_reset(void *arg)
 		explicit_bzero(unconstify(char *, who->token), strlen(who->token));
 }
 
-/* Return copies of credentials that are overwritten when their memory goes. */
+/* Copy credentials; the copy is overwritten when its memory is freed. */
 static OssCredentials
 copy_credentials(const OssCredentials *who)
 {
@@ -110,11 +108,11 @@ copy_credentials(const OssCredentials *who)
 	return *copy;
 }
 
-/* Resolve the server, and the credentials with it. */
+/* Resolve the server and get its credentials. */
 static void
 resolve_endpoint(void *arg)
 {
-	Patient    *p = arg;
+	ServerCheck *p = arg;
 	OssCredentials who;
 
 	p->step = "server";
@@ -127,7 +125,7 @@ resolve_endpoint(void *arg)
 	p->who = copy_credentials(&who);
 }
 
-/* Is an error a finding?  A cancel, a conflict or a bug is none. */
+/* Is an error a result of the check?  A cancel, a conflict or a bug is not. */
 static bool
 is_finding(const ErrorData *error)
 {
@@ -144,11 +142,11 @@ is_finding(const ErrorData *error)
 }
 
 /*
- * Run resolve_endpoint() and turn its error into a finding.  Catalogs are read, so it
- * takes a subtransaction to catch the error.
+ * Run resolve_endpoint(), and report an error.  It reads catalogs, so
+ * catching errors takes a subtransaction.
  */
 static bool
-check_catalogs(Patient *p)
+check_catalogs(ServerCheck *p)
 {
 	ErrorData  *error = oss_subtransaction(resolve_endpoint, p);
 
@@ -162,9 +160,8 @@ check_catalogs(Patient *p)
 	return false;
 }
 
-/* Report what the catalogs say. */
 static void
-report_catalogs(Patient *p)
+report_catalogs(ServerCheck *p)
 {
 	static const char *const addressing[] = {"virtual", "path", "cname"};
 	const OssServer *s = p->server;
@@ -182,9 +179,12 @@ report_catalogs(Patient *p)
 				 psprintf("source %s", oss_credential_source_name(s->source)), NULL);
 }
 
-/* Report how far an unsigned request got; returns whether it got there. */
+/*
+ * Report the phases of an unsigned request.  Returns whether there was a
+ * response.
+ */
 static bool
-report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
+report_network(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
 {
 	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
 		return report_failure(p, "dns", failure);
@@ -208,9 +208,9 @@ report_network(Patient *p, const HttpAnswer *a, const OssFailure *failure)
 	return true;
 }
 
-/* Report the difference of the clocks, and reckon with it from now on. */
+/* Report the clock difference, and correct for it if it is too large. */
 static void
-report_clock(Patient *p, const HttpAnswer *a)
+report_clock(ServerCheck *p, const HttpAnswer *a)
 {
 	time_t		theirs = oss_http_parse_date(a->date);
 	long		skew;
@@ -231,9 +231,9 @@ report_clock(Patient *p, const HttpAnswer *a)
 				 "Requests reckon with it, but let NTP set the clock of the database server.");
 }
 
-/* Report on network and clock with one unsigned request. */
+/* Check network and clock with one unsigned request. */
 static bool
-check_network(Patient *p)
+check_network(ServerCheck *p)
 {
 	OssTarget	target = {.method = "GET"};
 	const OssFailure *failure;
@@ -245,7 +245,7 @@ check_network(Patient *p)
 	return true;
 }
 
-/* Is the signature, or what it needs, the reason of a failure? */
+/* Is a failure due to the signature or its parts? */
 static bool
 blames_signature(const OssFailure *failure)
 {
@@ -254,7 +254,7 @@ blames_signature(const OssFailure *failure)
 		failure->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 }
 
-/* Is an object the reason of a failure, and its bucket in order? */
+/* Is a failure due to the object, while its bucket is in order? */
 static bool
 blames_object(const OssFailure *failure)
 {
@@ -265,7 +265,7 @@ blames_object(const OssFailure *failure)
 		  failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE));
 }
 
-/* Is an object refused, but perhaps not all of its bucket? */
+/* Is access to the object denied, but perhaps not to others of the bucket? */
 static bool
 is_denial(const OssFailure *failure)
 {
@@ -273,9 +273,12 @@ is_denial(const OssFailure *failure)
 		failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
 }
 
-/* Report on the bucket what the refusal of an object, or its lack, tells. */
+/*
+ * Report on the bucket, from the failure of a request for an object in it
+ * (NULL: no failure).  Returns false if the check fails.
+ */
 static bool
-report_bucket(Patient *p, const OssFailure *failure)
+report_bucket(ServerCheck *p, const OssFailure *failure)
 {
 	bool		denied = failure != NULL && is_denial(failure);
 
@@ -296,14 +299,13 @@ report_bucket(Patient *p, const OssFailure *failure)
 }
 
 /*
- * Report whether the signature is accepted, the bucket is there and the key can
- * be read.  A HEAD of an object tells all: what is refused for its signature
- * never gets as far as the bucket, nor what misses its bucket as far as the key.
- * The object is the key given, which policies allow and a bucket with mirroring
- * has or gets anyway; without one, an object that hardly exists.
+ * Check signature, bucket and key with a HEAD of an object.  The service
+ * checks the signature before the bucket, and the bucket before the key.  The
+ * object is the given key, which policies allow and a bucket with mirroring
+ * has or fetches; without one, an object that hardly exists.
  */
 static bool
-check_object(Patient *p)
+check_object(ServerCheck *p)
 {
 	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,
 	.key = p->key != NULL ? p->key : PROBE_KEY};
@@ -321,9 +323,9 @@ check_object(Patient *p)
 	return true;
 }
 
-/* Report whether the paid action answers. */
+/* Check the paid action with one request. */
 static void
-check_labels(Patient *p)
+check_labels(ServerCheck *p)
 {
 	OssLabelsSpec spec = {.server = p->server,.image = {.bucket = p->bucket,.key = p->key}};
 	OssGroup   *group;
@@ -343,9 +345,9 @@ check_labels(Patient *p)
 	oss_group_free(group);
 }
 
-/* Check the names given; returns false when there is nothing to ask for. */
+/* Check the given names.  Returns false if one of them is illegal. */
 static bool
-check_names(Patient *p)
+check_names(ServerCheck *p)
 {
 	OssImage	image = {.bucket = p->bucket,.key = p->key ? p->key : PROBE_KEY};
 	const OssFailure *failure = oss_image_failure(&image);
@@ -357,7 +359,7 @@ check_names(Patient *p)
 Datum
 oss_labels_check_server(PG_FUNCTION_ARGS)
 {
-	Patient		p = {0};
+	ServerCheck p = {0};
 
 	p.result = oss_result_begin(fcinfo);
 	p.bucket = oss_utf8_argument(fcinfo, 1);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * detect.c
- *	  return_labels(), try_detect() and detect_json(): one request, its rows.
+ *	  detect(), try_detect() and detect_json().
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,7 +15,6 @@ PG_FUNCTION_INFO_V1(oss_labels_detect);
 PG_FUNCTION_INFO_V1(oss_labels_try_detect);
 PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
-/* Read the image of SQL arguments. */
 bool
 oss_detect_image(const Datum *args, const bool *nulls, OssImage *image)
 {
@@ -32,7 +31,6 @@ oss_detect_image(const Datum *args, const bool *nulls, OssImage *image)
 	return true;
 }
 
-/* Turn SQL arguments into a spec. */
 bool
 oss_detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 {
@@ -48,7 +46,6 @@ oss_detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 	return true;
 }
 
-/* Make room for rows. */
 static DetectRows *
 make_rows(int nrows, bool is_try)
 {
@@ -61,7 +58,6 @@ make_rows(int nrows, bool is_try)
 	return rows;
 }
 
-/* Set one column of a row. */
 static void
 put_column(Datum *value, bool *null, Datum datum, bool present)
 {
@@ -69,7 +65,6 @@ put_column(Datum *value, bool *null, Datum datum, bool present)
 	*value = present ? datum : (Datum) 0;
 }
 
-/* Set the seven columns of a label. */
 static void
 put_label(Datum *values, bool *nulls, const OssLabel *label)
 {
@@ -82,7 +77,7 @@ put_label(Datum *values, bool *nulls, const OssLabel *label)
 	put_column(&values[6], &nulls[6], JsonbPGetDatum(label->raw), true);
 }
 
-/* Set the four columns that try_detect() has besides. */
+/* Set the four columns that only try_detect() has. */
 static void
 put_outcome(Datum *values, bool *nulls, int status, const char *code,
 			const char *message, const char *request_id)
@@ -93,7 +88,6 @@ put_outcome(Datum *values, bool *nulls, int status, const char *code,
 	values[3] = oss_text_or_null(request_id, &nulls[3]);
 }
 
-/* Make the rows of a failure. */
 DetectRows *
 oss_detect_failure_rows(const OssFailure *failure, bool is_try)
 {
@@ -113,7 +107,6 @@ oss_detect_failure_rows(const OssFailure *failure, bool is_try)
 	return rows;
 }
 
-/* Make the rows of a finished request. */
 DetectRows *
 oss_detect_rows(const OssRequest *request, bool is_try)
 {
@@ -141,7 +134,6 @@ oss_detect_rows(const OssRequest *request, bool is_try)
 	return rows;
 }
 
-/* Make the rows of a stored answer. */
 DetectRows *
 oss_detect_document_rows(const Jsonb *answer, double least)
 {
@@ -162,7 +154,6 @@ oss_detect_document_rows(const Jsonb *answer, double least)
 	return rows;
 }
 
-/* Copy a call's arguments into arrays. */
 static void
 call_arguments(FunctionCallInfo fcinfo, Datum *args, bool *nulls)
 {
@@ -173,7 +164,6 @@ call_arguments(FunctionCallInfo fcinfo, Datum *args, bool *nulls)
 	}
 }
 
-/* Add rows to the result of a function. */
 void
 oss_detect_add_rows(const OssResult *result, const DetectRows *rows)
 {
@@ -182,7 +172,6 @@ oss_detect_add_rows(const OssResult *result, const DetectRows *rows)
 					   rows->nulls + i * rows->ncolumns);
 }
 
-/* Send one request and wait for its end. */
 OssRequest *
 oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 {
@@ -191,14 +180,13 @@ oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 	*group = oss_group_create(CurrentMemoryContext);
 	oss_request_await(oss_request_start(*group, spec, NULL));
 
-	/* the wait also ends when somebody sets our latch */
+	/* the wait also ends when the latch is set */
 	do
 		request = oss_group_wait(*group, -1);
 	while (request == NULL);
 	return request;
 }
 
-/* Return the labels of one image as a set. */
 static Datum
 return_labels(FunctionCallInfo fcinfo, bool is_try)
 {
@@ -222,7 +210,7 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	return (Datum) 0;
 }
 
-/* return_labels(bucket, key, thr, version_id, server) */
+/* detect(bucket, key, thr, version_id, server) */
 Datum
 oss_labels_detect(PG_FUNCTION_ARGS)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * detect.h
- *	  Arguments and rows of detect() and try_detect(), the same for the
- *	  functions and for the pipeline.
+ *	  Arguments and rows of detect() and try_detect(), for the functions and
+ *	  for the pipeline.
  *
  * Top floor.  src/README.md, "The life of a request".
  *-------------------------------------------------------------------------
@@ -13,7 +13,7 @@
 #include "spi/result_rows.h"
 #include "utils/jsonb.h"
 
-/* The arguments, in the order of the SQL declaration. */
+/* Arguments, in the order of the SQL declaration. */
 enum DetectArgument
 {
 	DETECT_BUCKET,
@@ -28,10 +28,7 @@ enum DetectArgument
 #define DETECT_COLUMNS		7
 #define TRY_DETECT_COLUMNS	11
 
-/*
- * Rows of one image: nrows times ncolumns values and nulls, row by row, all in
- * one memory context.
- */
+/* Rows of one image: nrows times ncolumns values and nulls, row by row. */
 typedef struct DetectRows
 {
 	int			nrows;
@@ -41,43 +38,44 @@ typedef struct DetectRows
 } DetectRows;
 
 /*
- * Read the image of SQL arguments, in the database's encoding, into
- * CurrentMemoryContext.  Returns false when bucket or key is NULL.
+ * Set *image from SQL arguments, in the database's encoding and in
+ * CurrentMemoryContext.  Returns false if bucket or key is NULL.
  */
 extern bool oss_detect_image(const Datum *args, const bool *nulls, OssImage *image);
 
 /*
- * Turn SQL arguments into a spec in CurrentMemoryContext: resolves the server
- * for the current role, converts to UTF-8.  Returns false when bucket or key
- * is NULL, which means no rows and no request.  Errors: those of
- * oss_server_get(); 22021, 22P05 for text that UTF-8 can't hold.  Illegal
- * bucket names and so on are oss_image_failure()'s to find.
+ * Set *spec from SQL arguments, in CurrentMemoryContext: resolves the server
+ * for the current role, and converts text to UTF-8.  Returns false if bucket
+ * or key is NULL, which means no rows and no request.  Legality of the image
+ * is left to oss_image_failure().  Errors: those of oss_server_get() and
+ * oss_utf8().
  */
 extern bool oss_detect_spec(const Datum *args, const bool *nulls,
 							OssLabelsSpec *spec);
 
 /*
- * Send one request and wait for its end; *group, in CurrentMemoryContext, owns
- * it.  Errors: those of oss_group_wait().
+ * Send one request and wait until it is finished.  *group, in
+ * CurrentMemoryContext, owns it.  Errors: those of oss_group_wait().
  */
 extern OssRequest *oss_detect_run(const OssLabelsSpec *spec, OssGroup **group);
 
 /*
  * Make the rows of a finished request, in CurrentMemoryContext.  A failure is
- * raised, or for try_detect() one row unless it lies in the set-up.
+ * raised, except with is_try, if it is not one of the set-up: then it is a
+ * row.
  */
 extern DetectRows *oss_detect_rows(const OssRequest *request, bool is_try);
 
-/* The same for a failure that came before any request. */
+/* The same for a failure without a request. */
 extern DetectRows *oss_detect_failure_rows(const OssFailure *failure, bool is_try);
 
 /*
- * Make the rows of a stored answer, as of detect(): those of labels with a
- * confidence of least or more, or without any.
+ * Make the rows of a stored answer, with the columns of detect(): labels
+ * whose confidence is at least "least" or missing.
  */
 extern DetectRows *oss_detect_document_rows(const Jsonb *answer, double least);
 
-/* Add rows to the result of a function that has these columns. */
+/* Add rows to a function's result, which has these columns. */
 extern void oss_detect_add_rows(const OssResult *result, const DetectRows *rows);
 
 #endif							/* OSS_DETECT_H */

@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * presign.c
- *	  presign(): a URL with which a browser can show an image for a while.
+ *	  presign(): a URL with which a browser can show an image for a limited
+ *	  time.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,10 +17,10 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_presign);
 
-/* Seconds that a URL lives unless told, if its token does. */
+/* Default lifetime of a URL in seconds, if the key lives that long. */
 #define DEFAULT_EXPIRES	900
 
-/* The arguments, in the order of the SQL declaration. */
+/* Arguments, in the order of the SQL declaration. */
 enum PresignArgument
 {
 	PRESIGN_BUCKET,
@@ -30,7 +31,10 @@ enum PresignArgument
 	PRESIGN_SERVER
 };
 
-/* Return the seconds of an interval; raise unless the service takes them. */
+/*
+ * Convert a lifetime to seconds.  Errors: 22023 if the service does not
+ * accept it.
+ */
 static long
 expires_seconds(const Interval *interval)
 {
@@ -47,8 +51,9 @@ expires_seconds(const Interval *interval)
 }
 
 /*
- * Return the seconds that a URL lives whose key lives for left more, or -1 if
- * that is not known: the service refuses it when the key's token has ended.
+ * Return the lifetime of a URL whose key lives for "left" more seconds (-1:
+ * unknown), after which the service refuses it.  told: the caller chose the
+ * lifetime.
  */
 static long
 living_seconds(const OssServer *server, long expires, bool told, long left)
@@ -67,7 +72,6 @@ living_seconds(const OssServer *server, long expires, bool told, long left)
 	return 0;
 }
 
-/* Raise unless the instruction is one that a URL may carry. */
 static void
 check_process(const char *process)
 {
@@ -107,7 +111,7 @@ oss_labels_presign(PG_FUNCTION_ARGS)
 	server = oss_server_get(oss_name_argument(fcinfo, PRESIGN_SERVER),
 							GetUserId());
 
-	/* waiting for credentials may handle an invalidation */
+	/* waiting for credentials may process invalidations */
 	oss_server_pin_in_context(server);
 	expires = living_seconds(server, expires, told,
 							 oss_server_credentials_for(server, expires, &who));

@@ -258,10 +258,7 @@ time_of(CURL *easy, CURLINFO info)
 	return us;
 }
 
-/*
- * Set dead_us if the peer did not acknowledge: other connections to it may be
- * dead too.
- */
+/* Set dead_us if the peer did not acknowledge. */
 static void
 note_dead(const HttpTransfer *t, CURLcode code)
 {
@@ -272,10 +269,7 @@ note_dead(const HttpTransfer *t, CURLcode code)
 		dead_us = oss_clock_us();
 }
 
-/*
- * Return how many seconds a connection may have been idle to be reused, 0:
- * none is reused.
- */
+/* Return for how many seconds a connection may be idle, 0: none is reused. */
 static long
 usable_idle_seconds(void)
 {
@@ -418,10 +412,7 @@ add_transfer_header(HttpTransfer *t, const OssField *header)
 	return true;
 }
 
-/*
- * Set URL, method, headers and body.  Returns false if libcurl refuses, as do
- * the setters that follow.
- */
+/* Set URL, method, headers and body.  Returns false if libcurl refuses. */
 static bool
 set_request(HttpTransfer *t, const HttpSpec *spec)
 {
@@ -570,10 +561,7 @@ extend_timeout(HttpTransfer *t, int64 connect_ms, int64 ms)
 	t->stretched = true;
 }
 
-/*
- * Extend the timeout of a transfer that is about to time out, once, so that
- * what has arrived can be read.
- */
+/* Extend the timeout of a transfer that is about to time out, once. */
 static void
 grant_grace(HttpTransfer *t, int64 now)
 {

@@ -33,10 +33,10 @@ typedef struct OssLabel
 
 /*
  * Parse the body of a finished request, converting it to the database's
- * encoding, in CurrentMemoryContext.  Returns NULL and sets *failure if it is
- * no labels document (NotLabels, class 22) or cannot be represented in this
- * encoding (22P05).  Needs a transaction.  The contents of the body never
- * make it throw.
+ * encoding, in CurrentMemoryContext.  Returns NULL and sets *failure if the
+ * request failed, or if the body is no labels document (NotLabels, class 22)
+ * or cannot be represented in this encoding (22P05).  Needs a transaction.
+ * The contents of the body never make it throw.
  */
 extern Jsonb *oss_response_parse(const OssRequest *request,
 								 const OssFailure **failure);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * explain.c
- *	  What EXPLAIN says of a pipeline node.
+ *	  EXPLAIN of a pipeline node.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,7 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 
-/* Return the name of a join, or NULL for an inner one. */
+/* Return the name of a join type, NULL for an inner join. */
 static const char *
 join_name(JoinType jointype)
 {
@@ -31,7 +31,6 @@ join_name(JoinType jointype)
 	}
 }
 
-/* Print an expression of the node as SQL. */
 static void
 explain_expression(const char *label, Node *expr, CustomScanState *css,
 				   List *ancestors, ExplainState *es)
@@ -44,7 +43,7 @@ explain_expression(const char *label, Node *expr, CustomScanState *css,
 						deparse_expression(expr, context, prefix, false), es);
 }
 
-/* Print what the plan says. */
+/* Print the properties of the plan. */
 static void
 explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
 {
@@ -70,7 +69,7 @@ explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
 						   oss_pipeline_member_concurrency(state->window.member), es);
 }
 
-/* Print what has been done. */
+/* Print the counters of the execution. */
 static void
 explain_counters(PipelineState *state, ExplainState *es)
 {
@@ -87,7 +86,6 @@ explain_counters(PipelineState *state, ExplainState *es)
 						   oss_pipeline_undelivered(member), es);
 }
 
-/* Print a node's properties and counters. */
 void
 oss_pipeline_explain(CustomScanState *css, List *ancestors, ExplainState *es)
 {

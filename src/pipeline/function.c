@@ -1,7 +1,6 @@
 /*-------------------------------------------------------------------------
  * function.c
- *	  Which functions the pipeline stands in for, and what the planner is
- *	  told about them.
+ *	  The functions that the pipeline replaces, and their planner support.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -21,18 +20,21 @@
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
-/* Labels that an image has, and a call's cost in operators, as in the script. */
+/* Labels of an image, and a call's cost in operators, as in the script. */
 #define TYPICAL_LABELS	10
 #define CALL_COST		1000000
 
-/* What is remembered of one function; stale when funcid is InvalidOid. */
+/*
+ * A cached result of oss_pipeline_function(); invalid if funcid is
+ * InvalidOid.
+ */
 typedef struct KnownFunction
 {
 	Oid			funcid;
 	bool		ours;
 } KnownFunction;
 
-/* The C symbols, in the order of OssFunction. */
+/* C symbols, indexed by OssFunction */
 static const char *const symbols[] = {
 	"oss_labels_detect", "oss_labels_try_detect", "oss_labels_tag"
 };
@@ -41,14 +43,14 @@ static KnownFunction known[lengthof(symbols)];
 
 PG_FUNCTION_INFO_V1(oss_labels_detect_support);
 
-/* Forget what is known: some function changed. */
+/* Invalidation callback. */
 static void
 on_function_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	memset(known, 0, sizeof(known));
 }
 
-/* Register for changes of functions, once per process. */
+/* Register the callback, once per process. */
 static void
 watch_functions(void)
 {
@@ -60,7 +62,7 @@ watch_functions(void)
 	watching = true;
 }
 
-/* Return the place in symbols of a C function's symbol, or -1. */
+/* Return the index in symbols of a function's C symbol, or -1. */
 static int
 find_symbol(HeapTuple proc)
 {
@@ -81,9 +83,9 @@ find_symbol(HeapTuple proc)
 }
 
 /*
- * Does a function look as the extension's script made it?  What runs as
- * another role or with other settings needs the function manager's help, so
- * it takes the ordinary plan.
+ * Has a function the properties given by the extension's script?  One that
+ * runs as another role or with other settings needs the function manager, so
+ * it keeps the ordinary plan.
  */
 static bool
 is_as_defined(HeapTuple proc, OssFunction which)
@@ -96,7 +98,6 @@ is_as_defined(HeapTuple proc, OssFunction which)
 		form->pronargs == (which == OSS_TAG ? TAG_ARGUMENTS : DETECT_ARGUMENTS);
 }
 
-/* Does a function belong to the extension? */
 static bool
 is_member(Oid funcid)
 {
@@ -106,7 +107,6 @@ is_member(Oid funcid)
 		getExtensionOfObject(ProcedureRelationId, funcid) == extension;
 }
 
-/* Is a function the extension's own detect, try_detect or tag? */
 bool
 oss_pipeline_function(Oid funcid, OssFunction *which)
 {
@@ -144,8 +144,8 @@ oss_pipeline_function(Oid funcid, OssFunction *which)
 /*
  * Planner support function of detect, try_detect and tag.
  *
- * That the planner calls it, before any join is planned, is what it is for: the
- * call loads the library and with it the hooks, so that the first query of a
+ * Its main purpose is that the planner calls it before it plans any join: the
+ * call loads the library and thereby the hooks, so that the first query of a
  * session is pipelined too.
  */
 Datum

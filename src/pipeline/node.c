@@ -3,9 +3,9 @@
  *	  The pipeline as a plan node: joins the outer rows of its window with
  *	  their labels, in outer order.
  *
- * What of the ordinary plan must not be lost: the right to execute the
- * function is checked when the node starts, errors come in their row's turn,
- * and nothing is asked for in EXPLAIN.
+ * As in the ordinary plan, the right to execute the function is checked when
+ * the node starts, errors are raised when their row's turn comes, and EXPLAIN
+ * sends no request.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -41,7 +41,7 @@ const CustomScanMethods oss_pipeline_scan_methods = {
 
 /*
  * No ShutdownCustomScan: it is called at the end of each FETCH from a cursor,
- * which goes on later.
+ * which may be continued.
  */
 static const CustomExecMethods exec_methods = {
 	.CustomName = OSS_PIPELINE_NAME,
@@ -52,7 +52,6 @@ static const CustomExecMethods exec_methods = {
 	.ExplainCustomScan = oss_pipeline_explain
 };
 
-/* Make a node's state. */
 static Node *
 create_state(CustomScan *cscan)
 {
@@ -63,7 +62,7 @@ create_state(CustomScan *cscan)
 	return (Node *) state;
 }
 
-/* Check the right to execute the function, as when a call is prepared. */
+/* Check the right to execute the function, as ExecInitFunc() does. */
 static void
 check_execute(Oid funcid)
 {
@@ -75,8 +74,8 @@ check_execute(Oid funcid)
 }
 
 /*
- * Can computing an expression raise an error?  Says no only of what arguments
- * commonly are: columns, parameters, constants and their concatenation.
+ * Can evaluating an expression raise an error?  Returns false only for common
+ * arguments: columns, parameters, constants and their concatenation.
  */
 static bool
 may_fail(Node *node, void *context)
@@ -104,8 +103,9 @@ may_fail(Node *node, void *context)
 }
 
 /*
- * Can all that is computed ahead be computed without care?  A server named by
- * a column may not exist, and text may not be valid in UTF-8.
+ * Can everything that is evaluated ahead be evaluated without a
+ * subtransaction?  A server named by a column may not exist, and text may not
+ * be convertible to UTF-8.
  */
 static bool
 is_safe(List *args, List *before)
@@ -115,7 +115,7 @@ is_safe(List *args, List *before)
 		GetDatabaseEncoding() == PG_UTF8;
 }
 
-/* Collect the numbers of the executor's parameters in an expression. */
+/* Tree walker: collect the IDs of executor parameters. */
 static bool
 collect_params(Node *node, void *params)
 {
@@ -128,10 +128,10 @@ collect_params(Node *node, void *params)
 }
 
 /*
- * Prepare the expressions that the window computes for each outer row.
+ * Prepare the expressions that the window evaluates for each outer row.
  *
- * They refer to the joined row, whose slot is virtual, but see an outer row
- * in a slot of any kind.
+ * They refer to the joined row, whose slot is virtual, but are evaluated with
+ * an outer row in a slot of any kind.
  */
 static void
 begin_expressions(PipelineState *state, List *args, List *before)
@@ -151,7 +151,6 @@ begin_expressions(PipelineState *state, List *args, List *before)
 	(void) collect_params((Node *) before, &window->params);
 }
 
-/* Prepare what the window does for each outer row. */
 static void
 begin_window(PipelineState *state, EState *estate, int eflags)
 {
@@ -167,7 +166,7 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	state->css.custom_ps = list_make1(window->outer);
 	window->econtext = CreateExprContext(estate);
 	begin_expressions(state, call->args, before);
-	/* what tag() looks up may fail, and belongs to its row */
+	/* tag() looks up the store, which may fail */
 	window->safe = window->which != OSS_TAG && is_safe(call->args, before);
 	window->outer_join = state->jointype == JOIN_LEFT ||
 		state->jointype == JOIN_ANTI;
@@ -177,7 +176,7 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	oss_pipeline_window_init(window, estate);
 }
 
-/* Note which columns of the function the joined row has, and where. */
+/* Set which columns of the function the joined row has. */
 static void
 begin_columns(PipelineState *state)
 {
@@ -201,7 +200,10 @@ begin_columns(PipelineState *state)
 		bms_next_member(cscan->custom_relids, -1);
 }
 
-/* Describe the function's whole row, with the names that the query gave. */
+/*
+ * Describe the function's whole row, with the column names given by the
+ * query.
+ */
 static void
 begin_whole_row(PipelineState *state, EState *estate)
 {
@@ -213,7 +215,7 @@ begin_whole_row(PipelineState *state, EState *estate)
 			continue;
 		state->whole_desc = CreateTupleDescCopy(state->window.label_desc);
 
-		/* names may only be given to a row type that is not registered yet */
+		/* ExecTypeSetColNames() wants a row type that is not registered yet */
 		state->whole_desc->tdtypmod = -1;
 		ExecTypeSetColNames(state->whole_desc, rte->eref->colnames);
 		state->whole_desc = BlessTupleDesc(state->whole_desc);
@@ -221,7 +223,6 @@ begin_whole_row(PipelineState *state, EState *estate)
 	}
 }
 
-/* Executor method: begin. */
 static void
 begin_pipeline(CustomScanState *css, EState *estate, int eflags)
 {
@@ -243,7 +244,7 @@ begin_pipeline(CustomScanState *css, EState *estate, int eflags)
 	state->match = ExecInitQual(state->match_clauses, &css->ss.ps);
 }
 
-/* Return the label row as one value, in per-tuple memory. */
+/* Return the label row as a composite value, in per-tuple memory. */
 static Datum
 whole_row(PipelineState *state)
 {
@@ -252,7 +253,7 @@ whole_row(PipelineState *state)
 	HeapTuple	tuple;
 	Datum		whole;
 
-	/* not the node's own context, which a condition that fails resets */
+	/* not the node's own context, which is reset when a condition fails */
 	old = MemoryContextSwitchTo(state->match_context->ecxt_per_tuple_memory);
 	tuple = heap_form_tuple(state->whole_desc, labels->tts_values,
 							labels->tts_isnull);
@@ -261,7 +262,6 @@ whole_row(PipelineState *state)
 	return whole;
 }
 
-/* Put an outer row's columns into the joined row. */
 static TupleTableSlot *
 set_outer_columns(PipelineState *state, TupleTableSlot *outer)
 {
@@ -297,7 +297,7 @@ join_label(PipelineState *state, TupleTableSlot *outer)
 	return ExecStoreVirtualTuple(joined);
 }
 
-/* Return the joined row of an outer row that has no label. */
+/* Return the joined row of an outer row without label. */
 static TupleTableSlot *
 join_nothing(PipelineState *state, TupleTableSlot *outer)
 {
@@ -310,7 +310,6 @@ join_nothing(PipelineState *state, TupleTableSlot *outer)
 	return ExecStoreVirtualTuple(joined);
 }
 
-/* Does a joined row meet the conditions of the join? */
 static bool
 inner_row_matches(PipelineState *state, TupleTableSlot *joined)
 {
@@ -320,7 +319,7 @@ inner_row_matches(PipelineState *state, TupleTableSlot *joined)
 	return ExecQual(state->match, state->match_context);
 }
 
-/* Return the next row of the current image, or NULL. */
+/* Return the next joined row of the current image, or NULL. */
 static TupleTableSlot *
 next_of_image(PipelineState *state)
 {
@@ -350,7 +349,6 @@ next_of_image(PipelineState *state)
 	return NULL;
 }
 
-/* Let go of the current image. */
 static void
 leave_image(PipelineState *state)
 {
@@ -359,7 +357,6 @@ leave_image(PipelineState *state)
 	state->image = NULL;
 }
 
-/* Return the next joined row, or an empty slot. */
 static TupleTableSlot *
 next_joined(ScanState *ss)
 {
@@ -388,8 +385,8 @@ next_joined(ScanState *ss)
 }
 
 /*
- * Put the function's row of a recheck into label_slot; returns false when
- * there is none.  It is the row as it was joined before: nothing is asked for.
+ * Store the function's row of a recheck in label_slot.  Returns false if
+ * there is none.  It is the row that was joined before: no request is sent.
  */
 static bool
 fetch_recheck_row(PipelineState *state, EPQState *epq)
@@ -411,7 +408,8 @@ fetch_recheck_row(PipelineState *state, EPQState *epq)
 
 /*
  * Join the rows of a recheck after a concurrent update (EvalPlanQual): the
- * outer plan returns its replacement row, the function's row is remembered.
+ * outer plan returns its replacement row, the function's row is the one
+ * joined before.
  */
 static bool
 recheck_pipeline(ScanState *ss, TupleTableSlot *slot)
@@ -439,14 +437,12 @@ recheck_pipeline(ScanState *ss, TupleTableSlot *slot)
 	}
 }
 
-/* Executor method: return the next row. */
 static TupleTableSlot *
 exec_pipeline(CustomScanState *css)
 {
 	return ExecScan(&css->ss, next_joined, recheck_pipeline);
 }
 
-/* Executor method: begin again, perhaps with other parameters. */
 static void
 rescan_pipeline(CustomScanState *css)
 {
@@ -462,7 +458,6 @@ rescan_pipeline(CustomScanState *css)
 		ExecReScan(outer);
 }
 
-/* Executor method: end. */
 static void
 end_pipeline(CustomScanState *css)
 {

@@ -16,11 +16,11 @@
 struct ExplainState;
 
 /*
- * The node.  The joined row is the custom scan's own scan tuple: the columns of
- * the outer plan, then label columns, whose attribute numbers in the
- * function's result are in label_attnos (0 for the whole row).
+ * The node's state.  The joined row is the custom scan's own scan tuple: the
+ * columns of the outer plan, then label columns, whose attribute numbers in
+ * the function's result are in label_attnos (0 for the whole row).
  *
- * image is the one whose rows are being given out, or NULL; next_label and
+ * image is the one whose rows are being returned, or NULL; next_label and
  * matched belong to it.
  */
 typedef struct PipelineState
@@ -31,10 +31,10 @@ typedef struct PipelineState
 	int			label_columns;
 	AttrNumber *label_attnos;
 	Index		call_relid;		/* the function's range table index */
-	TupleDesc	whole_desc;		/* of the whole row, or NULL */
+	TupleDesc	whole_desc;		/* or NULL if the whole row is not used */
 	TupleTableSlot *label_slot;
 	List	   *match_clauses;
-	ExprState  *match;			/* NULL when everything matches */
+	ExprState  *match;			/* NULL if all rows match */
 	ExprContext *match_context;
 	PipelineWindow window;
 
@@ -43,7 +43,7 @@ typedef struct PipelineState
 	bool		matched;
 } PipelineState;
 
-/* Print a node's properties and counters: ExplainCustomScan. */
+/* ExplainCustomScan method. */
 extern void oss_pipeline_explain(CustomScanState *css, List *ancestors,
 								 struct ExplainState *es);
 

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * path.c
- *	  The planner's side of the pipeline: where it is offered, at what cost.
+ *	  The planner's side of the pipeline: paths and their costs.
  *
- * The path is offered beside the nested loops that the planner made for the
- * same join, and takes their place.  Whatever is unusual is not offered and
- * keeps its nested loop, which gives the same rows one request at a time.
+ * A pipeline path replaces the nested loops that the planner made for the same
+ * join.  Unusual joins keep their nested loop, which returns the same rows with
+ * one request at a time.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,19 +23,22 @@
 #include "pipeline/plan.h"
 
 /*
- * What a call costs in the pipeline, as a part of what it costs in a nested
- * loop.  It does not fall with the number in flight: a call costs money too,
- * and cheap conditions must go before it whatever the settings.  A pipeline
- * that another join restarts for each of its rows can't look ahead beyond one
- * round: each restart costs a part of a call more.
+ * Cost of a call in the pipeline, as a fraction of its cost in a nested loop.
+ * It does not depend on the concurrency: calls cost money, so cheap
+ * conditions must precede them whatever the settings.  A pipeline that
+ * another join restarts for each of its rows cannot read ahead beyond one
+ * round, so each restart costs a fraction of a call.
  */
 #define CALL_SHARE			0.5
 #define RESTART_SHARE		0.25
 
-/* Memory that an answer takes while it is kept for equal requests. */
+/* Estimated memory of an answer that is kept for equal requests. */
 #define ANSWER_BYTES		8192.0
 
-/* What each relation that is joined before the call is thought to save. */
+/*
+ * Fraction of the requests that each relation joined before the call may
+ * save.
+ */
 #define JOIN_FIRST_BONUS	0.02
 
 bool		oss_pipeline_enabled = true;
@@ -51,9 +54,9 @@ static const CustomPathMethods path_methods = {
 /*
  * Charge the whole call to each rescan of a function with lateral arguments.
  *
- * The planner counts a function's cost as paid once and its rescans as nearly
- * free, which holds only for arguments that stay the same.  Without this a
- * join that drops most images would be put after the requests for all.
+ * The planner takes a function's cost as paid once and rescans as nearly
+ * free, which holds only if the arguments do not change.  Otherwise a join
+ * that drops most images could be placed after the requests for all of them.
  */
 static void
 charge_rescans(RelOptInfo *rel)
@@ -69,7 +72,7 @@ charge_rescans(RelOptInfo *rel)
 	}
 }
 
-/* Hook: a base relation has its paths. */
+/* Hook: paths of a base relation. */
 static void
 on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 				RangeTblEntry *rte)
@@ -84,9 +87,9 @@ on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 }
 
 /*
- * Are all variables of some expressions at hand when the join is made: columns
- * of the function, things that the outer path returns, or columns of
- * relations that a nested loop above gives as parameters?
+ * Are all variables of these expressions available to the join: as columns of
+ * the function, of the outer path, or of relations that a nested loop above
+ * passes as parameters?
  */
 static bool
 variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
@@ -118,9 +121,9 @@ variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
 }
 
 /*
- * Can a call's arguments be computed ahead of their row's turn?  Volatile ones
- * must not be; sublinks are plans, which can't be run where an error must be
- * put off.
+ * Can a call's arguments be evaluated ahead of their row's turn?  Volatile
+ * ones must not be; sublinks are plans, which cannot be run where errors are
+ * deferred.
  */
 static bool
 arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path,
@@ -132,7 +135,6 @@ arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path,
 		variables_at_hand(call->args, innerrel, outer_path, required_outer);
 }
 
-/* Is there a condition that depends on nothing in the row? */
 static bool
 has_pseudoconstant(List *clauses)
 {
@@ -146,7 +148,7 @@ has_pseudoconstant(List *clauses)
 	return false;
 }
 
-/* Can the pipeline apply all that the join is to compute and to check? */
+/* Can the pipeline compute the join's target and check its conditions? */
 static bool
 join_fits(RelOptInfo *joinrel, RelOptInfo *innerrel, Path *outer_path,
 		  List *clauses, Relids required_outer)
@@ -162,7 +164,7 @@ join_fits(RelOptInfo *joinrel, RelOptInfo *innerrel, Path *outer_path,
 						  outer_path, required_outer);
 }
 
-/* Return how many images the relations of a call's arguments can name. */
+/* Return how many distinct images these relations can name. */
 static double
 estimate_distinct(PlannerInfo *root, Relids relids)
 {
@@ -171,7 +173,7 @@ estimate_distinct(PlannerInfo *root, Relids relids)
 
 	while ((relid = bms_next_member(relids, relid)) >= 0)
 	{
-		/* outer joins have members too, from PostgreSQL 16 on */
+		/* from PostgreSQL 16 on, relids include outer joins */
 		if (root->simple_rel_array[relid] != NULL)
 			images *= root->simple_rel_array[relid]->rows;
 	}
@@ -179,9 +181,9 @@ estimate_distinct(PlannerInfo *root, Relids relids)
 }
 
 /*
- * Estimate the number of requests.  Equal ones are one as long as the answers
- * fit into work_mem, so that joins may repeat images; where they all fit, a
- * join that comes first can only save some.
+ * Estimate the number of requests.  Equal ones are shared while the answers
+ * fit into work_mem, so that joins may repeat images; if all fit, joining
+ * another relation first can only save requests.
  */
 static double
 estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
@@ -198,7 +200,6 @@ estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
 	return images * (1 - JOIN_FIRST_BONUS * Min(others, 10));
 }
 
-/* Set rows and costs of a path. */
 static void
 cost_pipeline(PlannerInfo *root, CustomPath *cpath, FuncExpr *call,
 			  Path *outer_path, Path *call_path, List *clauses)
@@ -223,7 +224,6 @@ cost_pipeline(PlannerInfo *root, CustomPath *cpath, FuncExpr *call,
 	oss_path_copy_disabled(path, outer_path);
 }
 
-/* Return the path that scans a function. */
 static Path *
 function_path(RelOptInfo *rel)
 {
@@ -238,8 +238,8 @@ function_path(RelOptInfo *rel)
 }
 
 /*
- * Return for which relations' rows a join with an outer path would have to be
- * restarted.  Sets *sensible to whether the planner would want that.
+ * Return the relations for each of whose rows the join would be restarted.
+ * Sets *sensible to whether the planner would consider that.
  */
 static Relids
 find_required_outer(Path *outer_path, Path *call_path,
@@ -256,7 +256,10 @@ find_required_outer(Path *outer_path, Path *call_path,
 	return required;
 }
 
-/* Make the path for one outer path, or return NULL when it does not fit. */
+/*
+ * Make the path for an outer path.  Returns NULL if the pipeline cannot do
+ * it.
+ */
 static CustomPath *
 make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 		  Path *call_path, JoinType jointype, JoinPathExtraData *extra)
@@ -297,7 +300,7 @@ make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 	return cpath;
 }
 
-/* Is a path a nested loop over two relations? */
+/* Is a path a nested loop over these relations? */
 static bool
 is_nested_loop(Path *path, RelOptInfo *outerrel, RelOptInfo *innerrel)
 {
@@ -307,10 +310,9 @@ is_nested_loop(Path *path, RelOptInfo *outerrel, RelOptInfo *innerrel)
 }
 
 /*
- * Put the pipeline in the place of the nested loops over the same relations.
- * They are removed, not outbid: with a Memoize in between they can seem
- * cheaper, by a guess of how many images are equal, of which the pipeline
- * too requests only one.
+ * Replace the nested loops over these relations by the pipeline.  They are
+ * removed and not outbid by cost: with a Memoize, they may seem cheaper by an
+ * estimate of equal images, which the pipeline requests only once too.
  */
 static void
 replace_nested_loops(RelOptInfo *joinrel, RelOptInfo *outerrel,
@@ -328,9 +330,9 @@ replace_nested_loops(RelOptInfo *joinrel, RelOptInfo *outerrel,
 }
 
 /*
- * Is a join one that the pipeline can make, once its details fit?  Arguments
- * may come from other relations too: a nested loop above then gives them as
- * parameters and restarts the pipeline for each.
+ * May the pipeline be able to do this join?  Arguments may come from other
+ * relations too: a nested loop above then passes them as parameters and
+ * restarts the pipeline.
  */
 static bool
 join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
@@ -343,7 +345,7 @@ join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
 		bms_overlap(innerrel->lateral_relids, outerrel->relids);
 }
 
-/* Offer the pipeline over each outer path, if it fits over all of them. */
+/* Add a pipeline path for each outer path that it can use. */
 static void
 offer_pipeline_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 					RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
@@ -369,7 +371,7 @@ offer_pipeline_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel
 		replace_nested_loops(joinrel, outerrel, innerrel, paths);
 }
 
-/* Does a joined relation get rows from detect, try_detect or tag? */
+/* Does a join relation include a call of detect, try_detect or tag? */
 static bool
 contains_call(PlannerInfo *root, RelOptInfo *rel)
 {
@@ -380,7 +382,7 @@ contains_call(PlannerInfo *root, RelOptInfo *rel)
 		return false;
 	while ((relid = bms_next_member(rel->relids, relid)) >= 0)
 	{
-		/* outer joins have members too, from PostgreSQL 16 on */
+		/* from PostgreSQL 16 on, relids include outer joins */
 		RelOptInfo *base = root->simple_rel_array[relid];
 
 		if (base != NULL && oss_pipeline_call(root, base, &which) != NULL)
@@ -389,7 +391,7 @@ contains_call(PlannerInfo *root, RelOptInfo *rel)
 	return false;
 }
 
-/* Does a join read its inner side again and again, from a Materialize? */
+/* Does a join reread its inner side, from a Materialize? */
 static bool
 rereads_inner(Path *path)
 {
@@ -399,13 +401,13 @@ rereads_inner(Path *path)
 }
 
 /*
- * Let joins that read requests' rows again and again from their inner side pay
- * for all of them before the first row.
+ * Charge joins that reread a pipeline as their inner side for all of its
+ * requests at startup.
  *
- * So it is: the first outer row needs the whole inner side.  The planner
- * spreads that cost over the rows, and a LIMIT makes it believe to pay for a
- * part of them only.  Joins the other way round, which such a path may have
- * driven out, get another chance.
+ * The first outer row needs the whole inner side, but the planner spreads the
+ * cost over the rows, so that with a LIMIT it expects to pay for a part of
+ * them only.  Joins with the sides swapped, which such a path may have
+ * displaced, are added again.
  */
 static void
 charge_inner_side(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
@@ -445,7 +447,7 @@ charge_inner_side(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 	PG_END_TRY();
 }
 
-/* Hook: a join of two relations has its paths. */
+/* Hook: paths of a join of two relations. */
 static void
 on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 				 RelOptInfo *innerrel, JoinType jointype,
@@ -464,7 +466,6 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
 }
 
-/* Chain the planner hooks and register the node. */
 void
 oss_pipeline_init(void)
 {

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  * pipeline.h
- *	  Many images in one query: the plan node that keeps label requests in
- *	  flight while it returns joined rows in outer order.
+ *	  Many images in one query: a plan node that keeps requests in flight
+ *	  while it returns joined rows in outer order.
  *
  * Top floor.  src/README.md, "The life of a request".
  *
- * The planner's side (path.c) offers the node for a join whose inner
- * side is one call of detect, try_detect or tag.  The executor's side
- * (node.c) joins the rows of its window (window.c), whose
- * requests are shared within a query (request_table.c).
+ * The planner's side (path.c) uses the node for a join whose inner side is a
+ * call of detect, try_detect or tag.  The executor's side (node.c) joins the
+ * rows of its window (window.c), whose requests are shared within a query
+ * (request_table.c).
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PIPELINE_H
@@ -18,19 +18,17 @@
 
 #include "call/detect.h"
 
-/* The name of the node in EXPLAIN. */
+/* Name of the node in EXPLAIN. */
 #define OSS_PIPELINE_NAME "OSS Labels Pipeline"
 
-/* Settings oss_labels.pipeline and oss_labels.concurrency. */
+/* The settings oss_labels.pipeline and oss_labels.concurrency. */
 extern bool oss_pipeline_enabled;
 extern int	oss_pipeline_concurrency;
 
-/*
- * Chain the planner hooks and register the node.  Called once, by _PG_init.
- */
+/* For _PG_init(): install the planner hooks and register the node. */
 extern void oss_pipeline_init(void);
 
-/* The functions it stands in for. */
+/* The functions that the node replaces. */
 typedef enum OssFunction
 {
 	OSS_DETECT,
@@ -39,9 +37,9 @@ typedef enum OssFunction
 } OssFunction;
 
 /*
- * Is a function the extension's own detect, try_detect or tag, still defined as
- * the extension's script did?  Sets *which when it is.  Only a function with one
- * of their C symbols costs more than a look into the system cache.
+ * Is this the extension's detect, try_detect or tag, with the properties
+ * given by its script?  If so, sets *which.  Functions without one of their C
+ * symbols cost one lookup in the system cache.
  */
 extern bool oss_pipeline_function(Oid funcid, OssFunction *which);
 

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * plan.c
- *	  The plan that comes of a pipeline's path.
+ *	  Making the plan of a pipeline path.
  *
  * Its custom_scan_tlist is the outer plan's target list followed by the
- * function's columns, so the arguments and the conditions, which live in
- * custom_exprs, become references into the joined row.
+ * function's columns, so that setrefs turns the variables of custom_exprs
+ * (arguments and conditions) into references to the joined row.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,7 +19,6 @@
 #include "parser/parsetree.h"
 #include "pipeline/plan.h"
 
-/* Return the call that a relation is. */
 FuncExpr *
 oss_pipeline_call(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
 {
@@ -40,11 +39,11 @@ oss_pipeline_call(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
 }
 
 /*
- * Return the clauses of a list of RestrictInfos, those of lower security
- * levels first, and cheap ones first within a level.
+ * Sort RestrictInfos by security level, and by cost within a level.
  *
- * Mirrors order_qual_clauses() in PostgreSQL's createplan.c, which is not
- * exported: a leaky condition must not see rows that a security barrier hides.
+ * As order_qual_clauses() in PostgreSQL's createplan.c, which is not
+ * exported: a leaky condition must not see rows that a security barrier
+ * hides.
  */
 static List *
 order_clauses(PlannerInfo *root, List *rinfos)
@@ -58,7 +57,7 @@ order_clauses(PlannerInfo *root, List *rinfos)
 		int			place = list_length(ordered);
 		QualCost	cost;
 
-		/* makes sure that eval_cost is known */
+		/* sets rinfo->eval_cost */
 		cost_qual_eval_node(&cost, (Node *) rinfo, root);
 		while (place > 0)
 		{
@@ -75,7 +74,7 @@ order_clauses(PlannerInfo *root, List *rinfos)
 	return ordered;
 }
 
-/* The conditions of the plan, by when they are checked. */
+/* The conditions of the plan, by the time at which they are checked. */
 typedef struct Conditions
 {
 	List	   *before;
@@ -84,8 +83,8 @@ typedef struct Conditions
 } Conditions;
 
 /*
- * Return those of an outer join's conditions that need no label row.  Where
- * they fail the image has no match whatever its labels are.
+ * Return the conditions of an outer join that need no label row.  If they
+ * fail, the image has no match whatever its labels.
  */
 static List *
 conditions_before(List *match, Relids outer_relids, PlannerInfo *root)
@@ -104,7 +103,6 @@ conditions_before(List *match, Relids outer_relids, PlannerInfo *root)
 	return before;
 }
 
-/* Sort the conditions of a join by when they are to be checked. */
 static void
 sort_conditions(PlannerInfo *root, CustomPath *path, JoinType jointype,
 				RelOptInfo *innerrel, Conditions *conditions)
@@ -133,7 +131,6 @@ sort_conditions(PlannerInfo *root, CustomPath *path, JoinType jointype,
 		conditions->filter = match;
 }
 
-/* Return the entry of a target list for a column, or NULL. */
 static TargetEntry *
 find_pipeline_column(List *tlist, Var *var)
 {
@@ -151,7 +148,9 @@ find_pipeline_column(List *tlist, Var *var)
 	return NULL;
 }
 
-/* Add the columns of a relation that some expressions use to a target list. */
+/*
+ * Add the columns of a relation that these expressions use to a target list.
+ */
 static List *
 add_columns_used(List *tlist, List *exprs, Index relid)
 {
@@ -175,11 +174,11 @@ add_columns_used(List *tlist, List *exprs, Index relid)
 }
 
 /*
- * Have an expression refer to columns as the joined row does.
+ * Tree mutator: replace Vars by those of the joined row.
  *
- * Since PostgreSQL 16 a Var knows which outer joins can have made it null, and
- * setrefs insists that a Var and the column it refers to agree on that.  The
- * conditions of a join are from below it, the joined row is above.
+ * Since PostgreSQL 16 a Var knows which outer joins may have made it null,
+ * and setrefs requires that a Var and the column it refers to agree on that.
+ * The conditions of a join are below it, the joined row is above.
  */
 static Node *
 adopt_columns(Node *node, void *joined)
@@ -196,9 +195,9 @@ adopt_columns(Node *node, void *joined)
 }
 
 /*
- * Return the description of the joined row.  It has all that the join was to
- * compute, not only what the plan's target list uses: the planner may give
- * the plan another target list yet.
+ * Return the target list of the joined row.  It includes everything that the
+ * join computes, since the planner may still give the plan another target
+ * list.
  */
 static List *
 joined_tlist(Plan *outer_plan, RelOptInfo *rel, Conditions *conditions,
@@ -220,7 +219,6 @@ joined_tlist(Plan *outer_plan, RelOptInfo *rel, Conditions *conditions,
 	return add_columns_used(joined, conditions->filter, relid);
 }
 
-/* Path method: make the plan. */
 Plan *
 oss_pipeline_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 				  List *tlist, List *clauses, List *custom_plans)

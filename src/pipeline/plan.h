@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * plan.h
- *	  What the planner's side of the pipeline hands to the executor's.
+ *	  The interface between the pipeline's planner and executor sides.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PLAN_H
@@ -15,8 +15,8 @@
 
 /*
  * custom_private of the plan: Integers, in this order.  FIRST_RELID is the
- * lowest member of custom_relids when the plan was made, so that the
- * function's own range table index can be found after setrefs moved both.
+ * lowest member of custom_relids at planning, from which the function's range
+ * table index is found after setrefs has shifted both.
  */
 typedef enum OssPlanPrivate
 {
@@ -28,35 +28,36 @@ typedef enum OssPlanPrivate
 } OssPlanPrivate;
 
 /*
- * custom_exprs of the plan.  The columns of the joined row (custom_scan_tlist)
- * are the outer plan's, then Vars of the function.
+ * custom_exprs of the plan.  The columns of the joined row
+ * (custom_scan_tlist) are those of the outer plan, then Vars of the function.
  */
 typedef enum OssPlanExprs
 {
-	OSS_PLAN_CALL,				/* FuncExpr; its arguments refer to the outer
-								 * columns and to parameters alone */
-	OSS_PLAN_MATCH,				/* list: when does a label row match (unless
-								 * INNER, where all is in the plan's qual) */
-	OSS_PLAN_BEFORE				/* list: parts of MATCH that need no label row */
+	OSS_PLAN_CALL,				/* FuncExpr; its arguments refer only to outer
+								 * columns and parameters */
+	OSS_PLAN_MATCH,				/* list: conditions on a label row (not for
+								 * INNER, whose conditions are all in the
+								 * plan's qual) */
+	OSS_PLAN_BEFORE				/* list: those of MATCH that need no label row */
 } OssPlanExprs;
 
-/* Integer number i of custom_private. */
+/* Return Integer number i of custom_private. */
 #define oss_plan_private(cscan, i) \
 	intVal(list_nth((cscan)->custom_private, (i)))
 
 /*
- * Return the call of detect, try_detect or tag that a base relation is, and set
- * *which; or return NULL.
+ * Return the call of detect, try_detect or tag that a base relation consists
+ * of, and set *which; else return NULL.
  */
 extern FuncExpr *oss_pipeline_call(PlannerInfo *root, RelOptInfo *rel,
 								   OssFunction *which);
 
-/* Make the plan of a path: its PlanCustomPath method. */
+/* PlanCustomPath method. */
 extern Plan *oss_pipeline_plan(PlannerInfo *root, RelOptInfo *rel,
 							   CustomPath *best_path, List *tlist,
 							   List *clauses, List *custom_plans);
 
-/* Turns the plan into its state: node.c. */
+/* In node.c. */
 extern const CustomScanMethods oss_pipeline_scan_methods;
 
 #endif							/* OSS_PLAN_H */

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  * request_table.c
- *	  The answers of one query, shared by all pipeline nodes in it.
+ *	  The requests of a query, shared by all its pipeline nodes.
  *
- * A query is an EState.  Its answers are found by what was asked: function,
- * server, bucket, key, threshold and version.  An answer is under way, then
- * done; the first node that gives it out turns it into rows and lets go of the
- * request.  Without references it waits in a list, least recently used first,
- * until work_mem is needed for others.
+ * A query is an EState.  Its answers are keyed by function, server, bucket, key,
+ * threshold and version.  When an answer has arrived, the first node that needs
+ * it makes rows of it and frees the request.  Answers without references are
+ * kept in a list, least recently used first, within work_mem.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,15 +19,14 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* What an answer that nobody has read yet is counted as. */
+/* Memory charged for an answer that was not parsed yet. */
 #define UNREAD_BYTES	(16 * 1024)
 
-/* Answers that may wait for their rows' turn, as a multiple of concurrency. */
+/* Answers that may wait for their rows, as a multiple of concurrency. */
 #define WINDOW_FACTOR	2
 
 int			oss_pipeline_concurrency = 16;
 
-/* What was asked. */
 typedef struct AnswerKey
 {
 	OssFunction which;
@@ -37,9 +35,9 @@ typedef struct AnswerKey
 } AnswerKey;
 
 /*
- * A request and what came of it.  request is set until the rows are made from
- * it; then labels.tuples is.  kept: it has no references and node is in the
- * query's list, counted with bytes.
+ * A request and its answer.  request is set until rows are made of it; then
+ * labels.tuples is.  kept: it has no references, node is in the query's list,
+ * and bytes is included in kept_bytes.
  */
 struct PipelineAnswer
 {
@@ -50,17 +48,17 @@ struct PipelineAnswer
 	AnswerKey	key;
 	OssRequest *request;
 	PipelineLabels labels;
-	OssWish    *wish;			/* to be kept for it when it is there, or NULL */
+	OssWish    *wish;			/* store the answer for it on arrival, or NULL */
 	TimestampTz asked_at;
 	bool		delivered;
-	bool		outstanding;	/* counted so by its starter */
+	bool		outstanding;	/* counted by its starter */
 	int			references;
 	bool		kept;
 	Size		bytes;
 	dlist_node	node;
 };
 
-/* A place in the hash table. */
+/* An entry of the hash table. */
 typedef struct AnswerSlot
 {
 	AnswerKey	key;
@@ -97,8 +95,8 @@ keys_are_equal(const AnswerKey *a, const AnswerKey *b)
 #include "lib/simplehash.h"
 
 /*
- * The answers of the nodes of one EState.  kept_bytes is the sum of the bytes
- * of the answers in kept.
+ * The requests of one EState.  kept_bytes is the sum of bytes of the answers
+ * in kept.
  */
 struct PipelineQuery
 {
@@ -115,14 +113,13 @@ struct PipelineQuery
 
 static dlist_head queries = DLIST_STATIC_INIT(queries);
 
-/* Forget a query whose memory goes. */
+/* Reset callback. */
 static void
 on_query_reset(void *arg)
 {
 	dlist_delete(&((PipelineQuery *) arg)->node);
 }
 
-/* Return the query that runs in an EState, or NULL. */
 static PipelineQuery *
 find_query(EState *estate)
 {
@@ -138,7 +135,6 @@ find_query(EState *estate)
 	return NULL;
 }
 
-/* Make a query without members. */
 static PipelineQuery *
 make_query(EState *estate)
 {
@@ -160,7 +156,6 @@ make_query(EState *estate)
 	return query;
 }
 
-/* Join the query that runs in an EState. */
 PipelineMember *
 oss_pipeline_join(EState *estate)
 {
@@ -179,7 +174,6 @@ oss_pipeline_join(EState *estate)
 	return member;
 }
 
-/* Leave the query. */
 void
 oss_pipeline_leave(PipelineMember *member)
 {
@@ -190,14 +184,12 @@ oss_pipeline_leave(PipelineMember *member)
 		MemoryContextDelete(query->context);
 }
 
-/* Return how many requests the query may have in flight. */
 int
 oss_pipeline_member_concurrency(const PipelineMember *member)
 {
 	return member->query->concurrency;
 }
 
-/* Count the query's requests that are not finished. */
 static int
 count_unfinished(const PipelineQuery *query)
 {
@@ -210,8 +202,8 @@ count_unfinished(const PipelineQuery *query)
 }
 
 /*
- * Return how many of the query's requests a member may have unfinished: an
- * equal part, so that a node does not starve the one that reads from it.
+ * Return how many of the query's requests may be a member's: an equal share,
+ * so that a node does not starve the one that reads from it.
  */
 static int
 share_request(const PipelineMember *member)
@@ -227,7 +219,6 @@ share_request(const PipelineMember *member)
 	return Max(1, member->query->concurrency / Max(running, 1));
 }
 
-/* May the member start a request ahead of the row whose turn it is? */
 bool
 oss_pipeline_may_start(const PipelineMember *member)
 {
@@ -239,7 +230,7 @@ oss_pipeline_may_start(const PipelineMember *member)
 		count_unfinished(member->query) < concurrency;
 }
 
-/* Take an answer out of the list of those without references. */
+/* Remove an answer from the list of those without references. */
 static void
 unkeep_answer(PipelineAnswer *answer)
 {
@@ -250,7 +241,7 @@ unkeep_answer(PipelineAnswer *answer)
 	answer->kept = false;
 }
 
-/* Was an answer's request sent, and none of its rows given out? */
+/* Was the request sent, but no row delivered? */
 static bool
 is_undelivered(const PipelineAnswer *answer)
 {
@@ -258,7 +249,6 @@ is_undelivered(const PipelineAnswer *answer)
 		(answer->request == NULL || oss_request_attempts(answer->request) > 0);
 }
 
-/* Count the requests that a member sent and did not deliver. */
 int64
 oss_pipeline_undelivered(const PipelineMember *member)
 {
@@ -276,7 +266,7 @@ oss_pipeline_undelivered(const PipelineMember *member)
 	return n;
 }
 
-/* Free an answer, cancelling its request when it is under way. */
+/* Free an answer, cancelling its request. */
 static void
 forget_answer(PipelineAnswer *answer)
 {
@@ -289,7 +279,6 @@ forget_answer(PipelineAnswer *answer)
 	MemoryContextDelete(answer->context);
 }
 
-/* Find the answer of a request. */
 PipelineAnswer *
 oss_pipeline_find(PipelineMember *member, OssFunction which,
 				  const OssLabelsSpec *spec)
@@ -305,7 +294,6 @@ oss_pipeline_find(PipelineMember *member, OssFunction which,
 	return slot->answer;
 }
 
-/* Start a request. */
 PipelineAnswer *
 oss_pipeline_start(PipelineMember *member, OssFunction which,
 				   const OssLabelsSpec *spec, const OssWish *wish)
@@ -342,14 +330,13 @@ oss_pipeline_start(PipelineMember *member, OssFunction which,
 	return answer;
 }
 
-/* Is an answer there, or a failure? */
 bool
 oss_pipeline_done(const PipelineAnswer *answer)
 {
 	return answer->request == NULL || oss_request_done(answer->request);
 }
 
-/* Take a finished request: note its answer as one to be kept, if it is. */
+/* Append a finished request of tag() to arrivals.  Returns their number. */
 static int
 take_answer(OssRequest *request, OssArrival *arrivals, int n)
 {
@@ -365,7 +352,7 @@ take_answer(OssRequest *request, OssArrival *arrivals, int n)
 
 /*
  * Take the finished requests of a group, waiting up to timeout_ms for the
- * first, and keep the answers of tag(), many at a time.
+ * first, and store the answers for tag() in batches.
  */
 static void
 take_finished(OssGroup *group, long timeout_ms)
@@ -389,9 +376,8 @@ take_finished(OssGroup *group, long timeout_ms)
 }
 
 /*
- * Drive the network without waiting.  Whether a request is done is asked of
- * the request itself, so those that the group returns need no more than to be
- * taken.
+ * The requests returned by the group need no more than to be taken, since
+ * oss_pipeline_done() asks the request itself.
  */
 void
 oss_pipeline_poll(PipelineMember *member)
@@ -399,7 +385,6 @@ oss_pipeline_poll(PipelineMember *member)
 	take_finished(member->group, 0);
 }
 
-/* Drive the network until something changed. */
 void
 oss_pipeline_wait(const PipelineAnswer *answer)
 {
@@ -407,7 +392,6 @@ oss_pipeline_wait(const PipelineAnswer *answer)
 	take_finished(answer->starter->group, -1);
 }
 
-/* Wait until the query has less in flight than it may. */
 void
 oss_pipeline_wait_turn(PipelineMember *member)
 {
@@ -431,7 +415,6 @@ oss_pipeline_wait_turn(PipelineMember *member)
 	}
 }
 
-/* Copy rows into tuples in CurrentMemoryContext. */
 static void
 form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
 {
@@ -443,7 +426,6 @@ form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
 												   rows->nulls + i * rows->ncolumns);
 }
 
-/* Return the rows of an answer that is done. */
 const PipelineLabels *
 oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 {
@@ -466,7 +448,6 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 	return &answer->labels;
 }
 
-/* Make labels of rows. */
 PipelineLabels *
 oss_pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
 {
@@ -476,7 +457,6 @@ oss_pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
 	return labels;
 }
 
-/* Turn a spec's failure into rows, or raise it. */
 PipelineLabels *
 oss_pipeline_failure_labels(const OssFailure *failure, OssFunction which,
 							TupleDesc desc)
@@ -488,7 +468,10 @@ oss_pipeline_failure_labels(const OssFailure *failure, OssFunction which,
 	return labels;
 }
 
-/* Keep an answer without references while there is memory for it. */
+/*
+ * Keep an answer without references, freeing the least recently used ones
+ * above work_mem.
+ */
 static void
 keep_answer(PipelineAnswer *answer)
 {
@@ -503,7 +486,7 @@ keep_answer(PipelineAnswer *answer)
 		forget_answer(dlist_head_element(PipelineAnswer, node, &query->kept));
 }
 
-/* Note that an answer takes no place in its starter's window any more. */
+/* Stop counting an answer as outstanding. */
 static void
 settle_answer(PipelineAnswer *answer)
 {
@@ -512,7 +495,6 @@ settle_answer(PipelineAnswer *answer)
 	answer->outstanding = false;
 }
 
-/* Drop a reference. */
 void
 oss_pipeline_release(PipelineAnswer *answer, bool delivered)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * request_table.h
- *	  The answers of one query, shared by all pipeline nodes in it: equal
- *	  requests are one, and no more are in flight than the setting allows.
+ *	  The requests of a query, shared by all its pipeline nodes: equal ones are
+ *	  sent once, and the query's concurrency is limited.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -21,16 +21,16 @@ typedef struct PipelineQuery PipelineQuery;
 typedef struct PipelineAnswer PipelineAnswer;
 
 /*
- * One node's part in its query.  started, delivered and outstanding count
- * requests, not rows: started <= 2 * delivered + 1, but for a request that the
- * row whose turn it is waits for.  outstanding are those that some row still
- * is to be joined with.
+ * A node's membership in its query.  started, delivered and outstanding count
+ * requests, not rows.  started <= 2 * delivered + 1, except for requests that
+ * the current row waits for.  outstanding counts requests whose answers some
+ * row still needs.
  */
 typedef struct PipelineMember
 {
 	PipelineQuery *query;
 	OssGroup   *group;
-	bool		running;		/* began to read and is not at its end */
+	bool		running;		/* has started to read and not reached the end */
 	int64		started;
 	int64		delivered;
 	int			outstanding;
@@ -38,81 +38,86 @@ typedef struct PipelineMember
 	int64		lost;			/* sent, dropped and never delivered */
 } PipelineMember;
 
-/* The label rows of an answer, in the columns of the function. */
+/* The label rows of an answer, with the columns of the function. */
 typedef struct PipelineLabels
 {
 	int			n;
 	MinimalTuple *tuples;
 } PipelineLabels;
 
-/* Join the query that runs in estate.  Ends with the estate, or at leave. */
+/*
+ * Join the query of estate, until oss_pipeline_leave() or the end of estate.
+ */
 extern PipelineMember *oss_pipeline_join(EState *estate);
 
 /*
- * Leave the query.  The last one to leave cancels what is in flight and frees
- * everything.
+ * Leave the query.  When the last member leaves, requests in flight are
+ * cancelled and everything is freed.
  */
 extern void oss_pipeline_leave(PipelineMember *member);
 
-/* Requests that the member sent and did not deliver. */
+/* Return how many requests the member sent without delivering a row. */
 extern int64 oss_pipeline_undelivered(const PipelineMember *member);
 
-/* Requests that the query may have in flight: oss_labels.concurrency. */
+/* Return the limit of the query's requests in flight. */
 extern int	oss_pipeline_member_concurrency(const PipelineMember *member);
 
-/* May the member start a request ahead of the row whose turn it is? */
+/* May the member start a request ahead of the current row? */
 extern bool oss_pipeline_may_start(const PipelineMember *member);
 
 /*
- * Get the answer of a request, with a reference: one that is there or under
- * way, else NULL.
+ * Return the answer of an equal request, finished or not, with a reference;
+ * NULL if there is none.
  */
 extern PipelineAnswer *oss_pipeline_find(PipelineMember *member,
 										 OssFunction which,
 										 const OssLabelsSpec *spec);
 
 /*
- * Start a request that oss_pipeline_find() did not find; the caller has seen to
- * oss_pipeline_may_start() or oss_pipeline_wait_turn().  With a wish, the answer is
- * kept in the store for it as soon as it is there.  Errors: as
- * oss_request_start().
+ * Start a request for which oss_pipeline_find() returned NULL and
+ * oss_pipeline_may_start() true, or after oss_pipeline_wait_turn().  With a
+ * wish, the answer is stored for it when it arrives.  The result has one
+ * reference.  Errors: those of oss_request_start().
  */
 extern PipelineAnswer *oss_pipeline_start(PipelineMember *member,
 										  OssFunction which,
 										  const OssLabelsSpec *spec,
 										  const OssWish *wish);
 
-/* Is an answer there, or a failure? */
+/* Has the request finished? */
 extern bool oss_pipeline_done(const PipelineAnswer *answer);
 
-/* Drive the network without waiting. */
+/* Run the event loop without waiting. */
 extern void oss_pipeline_poll(PipelineMember *member);
 
-/* Drive the network until something changed; the answer is not done yet. */
+/* Run the event loop until something changes; the answer is not done yet. */
 extern void oss_pipeline_wait(const PipelineAnswer *answer);
 
-/* Wait until the query has less in flight than it may. */
+/* Wait until the query may have another request in flight. */
 extern void oss_pipeline_wait_turn(PipelineMember *member);
 
 /*
- * Return the rows of an answer that is done; valid while it is referenced.
+ * Return the rows of an answer that is done, valid while it is referenced;
  * desc describes the function's result.  Errors: those of oss_detect_rows().
  */
 extern const PipelineLabels *oss_pipeline_labels(PipelineAnswer *answer,
 												 TupleDesc desc);
 
 /*
- * Drop a reference.  delivered says whether all of its rows were given out.
- * An answer without references is kept for equal requests to come, as far as
- * work_mem goes, and cancelled when it is under way.
+ * Drop a reference; delivered: all its rows were returned.  Without
+ * references, an answer is kept for equal requests within work_mem, and an
+ * unfinished one is cancelled.
  */
 extern void oss_pipeline_release(PipelineAnswer *answer, bool delivered);
 
-/* Make labels of rows, in CurrentMemoryContext. */
+/* Copy rows into labels in CurrentMemoryContext. */
 extern PipelineLabels *oss_pipeline_make_labels(const DetectRows *rows,
 												TupleDesc desc);
 
-/* Turn a spec's failure into rows in CurrentMemoryContext, or raise it. */
+/*
+ * Make labels of a failure in CurrentMemoryContext, or raise it; see
+ * oss_detect_failure_rows().
+ */
 extern PipelineLabels *oss_pipeline_failure_labels(const OssFailure *failure,
 												   OssFunction which,
 												   TupleDesc desc);

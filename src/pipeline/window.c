@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * window.c
- *	  The outer rows that a pipeline node has read ahead, with their requests.
+ *	  The outer rows that a pipeline node has read ahead, and their requests.
  *
- * The window is filled one row at a time, and only as far as another request
- * may be started: the outer side is not read further than that.  What goes
- * wrong while a row's arguments are computed ahead is put off: the row is
- * computed again when it is its turn, and fails then, as in the ordinary plan.
+ * The window is filled row by row, and only while another request may be
+ * started.  Errors in evaluating a row's arguments ahead are deferred: the
+ * arguments are evaluated again when the row is the current one, and fail then,
+ * as in the ordinary plan.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,30 +19,32 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Rows held at most, as a multiple of requests: many may share one. */
+/*
+ * Limit on rows, as a multiple of concurrency: many rows may share a request.
+ */
 #define ROWS_PER_REQUEST	32
 
-/* The network gets a turn at least this often while rows are given out. */
+/* The event loop runs at least this often while rows are returned. */
 #define TURN_EVERY_US		500
 
-/* What became of computing a row's arguments. */
+/* Result of evaluating a row's arguments. */
 typedef enum Outcome
 {
-	OUTCOME_SPEC,				/* there is something to ask */
-	OUTCOME_STORED,				/* the store has what tag() needs */
-	OUTCOME_NOTHING,			/* NULL, or a condition spares the request */
-	OUTCOME_ERROR				/* it failed */
+	OUTCOME_SPEC,				/* there is a spec */
+	OUTCOME_STORED,				/* the store has the answer for tag() */
+	OUTCOME_NOTHING,			/* an argument is NULL, or a condition fails */
+	OUTCOME_ERROR				/* evaluation failed */
 } Outcome;
 
-/* What a row asks for, in per-tuple memory. */
+/* The evaluated arguments of a row, in per-tuple memory. */
 typedef struct Question
 {
 	OssLabelsSpec spec;
 	OssWish		wish;			/* of tag() */
-	DetectRows *stored;			/* what it found, or NULL */
+	DetectRows *stored;			/* found in the store, or NULL */
 } Question;
 
-/* Computing it in a subtransaction. */
+/* Argument of compute_image(). */
 typedef struct Computation
 {
 	PipelineWindow *window;
@@ -50,7 +52,6 @@ typedef struct Computation
 	Outcome		outcome;
 } Computation;
 
-/* Make a window's own parts ready. */
 void
 oss_pipeline_window_init(PipelineWindow *window, EState *estate)
 {
@@ -67,14 +68,13 @@ oss_pipeline_window_init(PipelineWindow *window, EState *estate)
 	dlist_init(&window->images);
 }
 
-/* Return the first image; there is one. */
 static PipelineImage *
 first_image(PipelineWindow *window)
 {
 	return dlist_head_element(PipelineImage, node, &window->images);
 }
 
-/* Look for what tag() needs in the store, which also checks its arguments. */
+/* Check the arguments of tag() and look for the answer in the store. */
 static bool
 find_stored(const Datum *args, const bool *nulls, Question *question)
 {
@@ -87,8 +87,8 @@ find_stored(const Datum *args, const bool *nulls, Question *question)
 }
 
 /*
- * Compute what a row asks for.  Allocates in the per-tuple memory of the
- * window's expression context, and may throw.
+ * Evaluate the arguments of the row in econtext.  Allocates in its per-tuple
+ * memory, and may throw.
  */
 static Outcome
 compute_spec(PipelineWindow *window, Question *question)
@@ -111,14 +111,13 @@ compute_spec(PipelineWindow *window, Question *question)
 		outcome = oss_detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
 			OUTCOME_NOTHING;
 
-	/* an answer may be stored before the request is made, and run triggers */
+	/* storing an answer before the request starts may run triggers */
 	if (outcome == OUTCOME_SPEC && question->spec.server != NULL)
 		oss_server_pin_in_context(question->spec.server);
 	MemoryContextSwitchTo(old);
 	return outcome;
 }
 
-/* Compute what a row asks for. */
 static void
 compute_image(void *arg)
 {
@@ -129,8 +128,8 @@ compute_image(void *arg)
 }
 
 /*
- * Compute what a row asks for in a subtransaction, so that an error leaves
- * nothing behind.  Being cancelled is no error of the row.
+ * The same in a subtransaction, so that an error leaves nothing behind.  A
+ * cancel is raised, since it is not an error of the row.
  */
 static Outcome
 compute_spec_guarded(PipelineWindow *window, Question *question)
@@ -146,7 +145,7 @@ compute_spec_guarded(PipelineWindow *window, Question *question)
 	return OUTCOME_ERROR;
 }
 
-/* Make a row the one that expressions see. */
+/* Make a row the one in which expressions are evaluated. */
 static void
 set_row(PipelineWindow *window, TupleTableSlot *slot)
 {
@@ -155,7 +154,7 @@ set_row(PipelineWindow *window, TupleTableSlot *slot)
 	window->econtext->ecxt_scantuple = slot;
 }
 
-/* Give an image what tag() found in the store. */
+/* Set an image's labels from what tag() found in the store. */
 static void
 set_stored(PipelineWindow *window, PipelineImage *image, const Question *question)
 {
@@ -169,7 +168,10 @@ set_stored(PipelineWindow *window, PipelineImage *image, const Question *questio
 	image->state = IMAGE_LABELED;
 }
 
-/* Take what became of a row's arguments; returns whether there is a request. */
+/*
+ * Set an image's state from the evaluation.  Returns whether it needs a
+ * request.
+ */
 static bool
 is_to_be_asked(PipelineWindow *window, PipelineImage *image,
 			   const Question *question, Outcome outcome)
@@ -181,7 +183,7 @@ is_to_be_asked(PipelineWindow *window, PipelineImage *image,
 	return outcome == OUTCOME_SPEC;
 }
 
-/* Start what a row asks for. */
+/* Start an image's request. */
 static void
 start_image(PipelineWindow *window, PipelineImage *image, const Question *question,
 			bool keep)
@@ -193,7 +195,7 @@ start_image(PipelineWindow *window, PipelineImage *image, const Question *questi
 	window->unsent = true;
 }
 
-/* Lock the image that a row of tag() names, without waiting. */
+/* Try to lock the image of a row of tag(). */
 static bool
 lock_ahead(PipelineWindow *window, const Question *question)
 {
@@ -205,9 +207,9 @@ lock_ahead(PipelineWindow *window, const Question *question)
 }
 
 /*
- * Would computing a row's arguments run a plan, that of a sublink which no row
- * needed yet?  It may fail, and what it leaves open must not belong to a
- * subtransaction of ours.
+ * Would evaluating a row's arguments run the plan of a sublink that has not
+ * been needed so far?  It may fail, and resources that it keeps open must not
+ * belong to our subtransaction.
  */
 static bool
 needs_plan(const PipelineWindow *window)
@@ -223,7 +225,9 @@ needs_plan(const PipelineWindow *window)
 	return false;
 }
 
-/* Ask for an image ahead of its turn; sets how far that went. */
+/*
+ * Start an image's request ahead of its turn if possible, and set its state.
+ */
 static void
 ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 {
@@ -259,7 +263,8 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 }
 
 /*
- * Start the first image's request, waiting for room and for who else tags it.
+ * Start the first image's request, waiting for other sessions that tag it and
+ * for the concurrency limit.
  */
 static void
 start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question)
@@ -283,7 +288,7 @@ start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question)
 	start_image(window, image, question, locked);
 }
 
-/* Ask for the first image, in its turn: errors are raised. */
+/* Start the first image's request or set its labels; errors are raised. */
 static void
 ask_in_turn(PipelineWindow *window, PipelineImage *image)
 {
@@ -314,7 +319,6 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 		start_in_turn(window, image, &question);
 }
 
-/* Append an image to the window. */
 static void
 append_image(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *asked)
 {
@@ -329,7 +333,10 @@ append_image(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *
 	dlist_push_tail(&window->images, &image->node);
 }
 
-/* Give the network a turn when it has not had one for a while. */
+/*
+ * Run the event loop, unless it was run within TURN_EVERY_US and now is
+ * false.
+ */
 static void
 drive_requests(PipelineWindow *window, bool now)
 {
@@ -342,7 +349,7 @@ drive_requests(PipelineWindow *window, bool now)
 	window->unsent = false;
 }
 
-/* Read one more outer row; returns false when nothing may follow it. */
+/* Read one more outer row.  Returns false if no row may be read after it. */
 static bool
 read_outer_row(PipelineWindow *window)
 {
@@ -355,7 +362,7 @@ read_outer_row(PipelineWindow *window)
 		return false;
 	}
 
-	/* it is the first one's turn already, so nothing is computed ahead */
+	/* the first row is the current one: nothing is evaluated ahead */
 	if (window->nimages > 0)
 		ask_ahead(window, slot, &image);
 	if (image.state != IMAGE_NOTHING || window->outer_join)
@@ -363,7 +370,10 @@ read_outer_row(PipelineWindow *window)
 	return image.state != IMAGE_STOP && image.state != IMAGE_UNASKED;
 }
 
-/* Ask for the last image if it could not be asked for before. */
+/*
+ * Start the last image's request if it could not be started before.  Returns
+ * whether another row may be read.
+ */
 static bool
 ask_last(PipelineWindow *window)
 {
@@ -380,7 +390,7 @@ ask_last(PipelineWindow *window)
 	if (window->nimages == 1)
 		return false;
 
-	/* borrow the slot of the first one */
+	/* evaluate in outer_slot, then restore it */
 	first = first_image(window)->outer;
 	ExecStoreMinimalTuple(last->outer, window->outer_slot, false);
 	ask_ahead(window, window->outer_slot, last);
@@ -389,7 +399,6 @@ ask_last(PipelineWindow *window)
 	return last->state != IMAGE_STOP && last->state != IMAGE_UNASKED;
 }
 
-/* Is there room for another row? */
 static bool
 has_room(const PipelineWindow *window)
 {
@@ -398,7 +407,6 @@ has_room(const PipelineWindow *window)
 		 window->bytes < (Size) work_mem * 1024);
 }
 
-/* Read outer rows and start their requests, as far as allowed. */
 static void
 fill_window(PipelineWindow *window)
 {
@@ -411,7 +419,6 @@ fill_window(PipelineWindow *window)
 	}
 }
 
-/* Make the first image's row the current one. */
 static void
 load_first(PipelineWindow *window)
 {
@@ -419,7 +426,6 @@ load_first(PipelineWindow *window)
 	slot_getallattrs(window->outer_slot);
 }
 
-/* Return the first image with its labels known. */
 const PipelineImage *
 oss_pipeline_window_first(PipelineWindow *window)
 {
@@ -456,7 +462,6 @@ oss_pipeline_window_first(PipelineWindow *window)
 	return image;
 }
 
-/* Keep the window full while the first image's rows are given out. */
 void
 oss_pipeline_window_tend(PipelineWindow *window)
 {
@@ -470,7 +475,6 @@ oss_pipeline_window_tend(PipelineWindow *window)
 		drive_requests(window, true);
 }
 
-/* Free the first image. */
 static void
 drop_first(PipelineWindow *window, bool delivered)
 {
@@ -489,14 +493,12 @@ drop_first(PipelineWindow *window, bool delivered)
 	MemoryContextReset(window->turn_context);
 }
 
-/* Drop the first image. */
 void
 oss_pipeline_window_advance(PipelineWindow *window)
 {
 	drop_first(window, true);
 }
 
-/* Drop all images. */
 void
 oss_pipeline_window_clear(PipelineWindow *window)
 {

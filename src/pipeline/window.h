@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * window.h
- *	  The outer rows that a pipeline node has read ahead, with their requests.
+ *	  The outer rows that a pipeline node has read ahead, and their requests.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -15,74 +15,77 @@
 #include "nodes/execnodes.h"
 #include "pipeline/request_table.h"
 
-/* How far an image has come. */
 typedef enum ImageState
 {
-	IMAGE_UNASKED,				/* its request is to be started */
-	IMAGE_STOP,					/* as UNASKED, but only when it is its turn */
-	IMAGE_REFUSED,				/* needs no request: its arguments are illegal */
-	IMAGE_NOTHING,				/* has no labels, without any request */
+	IMAGE_UNASKED,				/* request not started yet */
+	IMAGE_STOP,					/* as UNASKED, but must be the current row
+								 * first */
+	IMAGE_REFUSED,				/* no request: its arguments are illegal */
+	IMAGE_NOTHING,				/* no request: it has no labels */
 	IMAGE_ASKED,				/* answer is set */
 	IMAGE_LABELED				/* labels is set */
 } ImageState;
 
-/* One outer row: an image to be joined with its labels. */
+/* An outer row: an image to be joined with its labels. */
 typedef struct PipelineImage
 {
 	dlist_node	node;
 	ImageState	state;
 	MinimalTuple outer;
-	PipelineAnswer *answer;		/* held, or NULL */
+	PipelineAnswer *answer;		/* with a reference, or NULL */
 	const PipelineLabels *labels;
-	MemoryContext stored;		/* of labels that tag() found, or NULL */
+	MemoryContext stored;		/* of labels that tag() found in the store, or
+								 * NULL */
 } PipelineImage;
 
 /*
- * A window: images in outer order.  Only the last one is UNASKED or STOP, for
- * nothing is read behind it.  The fields of the first block are set by the
- * node, which owns what they point to.
+ * A window: images in outer order.  Only the last one may be UNASKED or STOP,
+ * since no row is read after it.  The node sets the first block and owns what
+ * it points to.
  */
 typedef struct PipelineWindow
 {
 	OssFunction which;
 	PlanState  *outer;
-	ExprContext *econtext;		/* for what is computed ahead */
+	ExprContext *econtext;		/* for evaluation ahead */
 	ExprState  *args[TAG_ARGUMENTS];
-	ExprState  *before;			/* conditions that spare the request, or NULL */
-	Bitmapset  *params;			/* executor parameters in these */
-	bool		safe;			/* computing these can't fail */
-	bool		outer_join;		/* rows without labels matter */
+	ExprState  *before;			/* conditions that must hold for a request, or
+								 * NULL */
+	Bitmapset  *params;			/* executor parameters in args and before */
+	bool		safe;			/* evaluating these cannot fail */
+	bool		outer_join;		/* rows without labels are returned too */
 	TupleDesc	label_desc;
 
 	PipelineMember *member;
-	TupleTableSlot *outer_slot; /* the first image's row */
-	MemoryContext context;		/* images */
-	MemoryContext turn_context; /* labels of the first image, at times */
+	TupleTableSlot *outer_slot; /* row of the first image */
+	MemoryContext context;		/* of images */
+	MemoryContext turn_context; /* of labels of the first image */
 	dlist_head	images;
 	int			nimages;
-	Size		bytes;			/* of the outer rows held */
+	Size		bytes;			/* of the outer rows */
 	bool		exhausted;		/* the outer side has no more rows */
-	bool		unsent;			/* something was started and not sent yet */
-	TimestampTz driven;			/* when the network was last given a turn */
+	bool		unsent;			/* a request was started and the loop not run
+								 * since */
+	TimestampTz driven;			/* when the loop was last run */
 } PipelineWindow;
 
-/* Make a window's own parts ready; the first block is set. */
+/* Initialize the second block of a window. */
 extern void oss_pipeline_window_init(PipelineWindow *window, EState *estate);
 
 /*
- * Return the first image with its labels known, waiting for them, or NULL when
+ * Return the first image when its labels are known, waiting for them; NULL if
  * there are no more.  outer_slot holds its row.  Errors: those of the outer
- * plan, of the arguments and of oss_detect_rows(), in the image's turn.
+ * plan, of the image's arguments and of oss_detect_rows().
  */
 extern const PipelineImage *oss_pipeline_window_first(PipelineWindow *window);
 
-/* Keep the window full while the first image's rows are given out. */
+/* Keep the window full while the rows of the first image are returned. */
 extern void oss_pipeline_window_tend(PipelineWindow *window);
 
-/* Drop the first image: its rows were given out, or it had none. */
+/* Drop the first image, all of whose rows were returned. */
 extern void oss_pipeline_window_advance(PipelineWindow *window);
 
-/* Drop all images; the outer side begins again. */
+/* Drop all images, for a rescan. */
 extern void oss_pipeline_window_clear(PipelineWindow *window);
 
 #endif							/* OSS_WINDOW_H */

@@ -30,14 +30,14 @@ static size_t rest_len;
 
 /* The linker gives these in place of what http.c has. */
 extern HttpTransfer *__wrap_oss_http_start(MemoryContext context,
-									   const HttpSpec *spec, HttpDone done,
-									   void *arg);
+										   const HttpSpec *spec, HttpDone done,
+										   void *arg);
 extern const HttpAnswer *__wrap_oss_http_answer(const HttpTransfer *transfer);
 
 /* Answer at once, with the next part of the input. */
 HttpTransfer *
 __wrap_oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done,
-				  void *arg)
+					  void *arg)
 {
 	const uint8_t *end = memchr(rest, 0xff, rest_len);
 	size_t		len = end ? (size_t) (end - rest) : rest_len;
