@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * database_copy.h
- *	  Finding out that this database is a copy of another, whose jobs are
+ *	  Detecting that this database is a copy of another one, whose jobs are
  *	  queued in both.
  *
  * Top floor.
@@ -12,13 +12,13 @@
 #include "postgres.h"
 
 /*
- * Is this database a copy whose jobs nobody has accepted by resume()?  Its queue
- * is paused when this is first asked, so it is asked before anything is claimed;
- * within oss_statement_begin(), in a transaction that is to commit.
+ * Is this database a copy whose jobs were not accepted by resume()?  The
+ * first call pauses the queue of a copy, so call it before claiming jobs,
+ * within oss_statement_begin(), in a transaction that will commit.
  */
 extern bool oss_database_is_copy(void);
 
-/* Take the jobs of a copy for its own, likewise. */
+/* Accept the jobs of a copy as this database's own, likewise. */
 extern void oss_database_accept_copy(void);
 
 #endif							/* OSS_DATABASE_COPY_H */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  * identity.c
- *	  Who enqueued a job, which table it came from and which server it is for,
- *	  across dumps.
+ *	  A job's requester, source table and server, across dumps.
  *
- * An object's OID survives its renaming but means something else in
- * another cluster or database.  Its name means the same there, and a job must
- * never run with the rights of a role that merely has the same OID.  As all
- * are plain values, a dump is restored whatever is missing.
+ * An OID survives renaming but is another object's in another cluster or
+ * database, where only the name identifies the object.  A job must never run
+ * with the rights of a role that happens to have the same OID.  All are plain
+ * values without dependencies, so that a dump can be restored whatever objects
+ * are missing.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,10 +33,6 @@ PG_FUNCTION_INFO_V1(oss_labels_server_of);
 PG_FUNCTION_INFO_V1(oss_labels_table_of);
 PG_FUNCTION_INFO_V1(oss_labels_table_gone);
 
-/*
- * Return the number of this database: its cluster in the upper half, as the view
- * viewer has it, and its OID in the lower.
- */
 int64
 oss_origin(void)
 {
@@ -48,7 +44,7 @@ oss_origin(void)
 					MyDatabaseId);
 }
 
-/* Is an origin in this cluster, where roles have the OIDs that they had? */
+/* Is an origin in this cluster, so that OIDs of roles are valid? */
 static bool
 is_our_cluster(int64 origin)
 {
@@ -56,8 +52,8 @@ is_our_cluster(int64 origin)
 }
 
 /*
- * Find the role that a row of the queue means, or InvalidOid when it is gone.
- * In the cluster of its origin the OID decides, elsewhere the name (NULL:
+ * Return the requester of a row of the queue, InvalidOid if it was dropped.
+ * In the cluster of the origin the OID decides, elsewhere the name (NULL:
  * unknown).
  */
 static Oid
@@ -69,7 +65,10 @@ role_of(int64 origin, Oid role, const char *name)
 	return name ? get_role_oid(name, true) : InvalidOid;
 }
 
-/* Find a table by its qualified name, whatever a hand has written there. */
+/*
+ * Return a table by its qualified name, which a user may have written, or
+ * InvalidOid.
+ */
 static Oid
 table_named(const char *name)
 {
@@ -85,8 +84,7 @@ table_named(const char *name)
 }
 
 /*
- * Find the table that a row of the queue came from.  In the database of its
- * origin the OID decides while there is such a table, then and elsewhere the
+ * In the database of the origin the OID decides if the table exists, else the
  * qualified name.
  */
 Oid
@@ -99,9 +97,8 @@ oss_table_of(int64 origin, Oid table, const char *name)
 }
 
 /*
- * Find the present name of the server that a row of the queue means.  In the
- * database of its origin the OID decides while there is such a server, then and
- * elsewhere the name.
+ * In the database of the origin the OID decides if the server exists, else
+ * the name.
  */
 const char *
 oss_server_of(int64 origin, Oid server, const char *name)
@@ -113,7 +110,6 @@ oss_server_of(int64 origin, Oid server, const char *name)
 	return found ? found->servername : name;
 }
 
-/* May a role see everybody's jobs? */
 bool
 oss_sees_all(Oid role)
 {
@@ -121,7 +117,6 @@ oss_sees_all(Oid role)
 		has_privs_of_role(role, oss_extension_owner());
 }
 
-/* Return the name of a role to be kept. */
 char *
 oss_role_name(Oid role)
 {
@@ -130,7 +125,6 @@ oss_role_name(Oid role)
 	return name ? name : psprintf("%u", role);
 }
 
-/* Return the qualified name of a table to be kept. */
 char *
 oss_table_name(Oid table)
 {
@@ -150,7 +144,6 @@ oss_labels_origin(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(oss_origin());
 }
 
-/* Return the name among the arguments (origin, oid, name), or NULL. */
 static char *
 name_argument(FunctionCallInfo fcinfo)
 {
@@ -199,8 +192,8 @@ oss_labels_server_of(PG_FUNCTION_ARGS)
 }
 
 /*
- * oss_labels.table_gone(origin, source, name): was the table dropped?  Where
- * it was never seen, as where a dump was restored without it, nobody knows.
+ * oss_labels.table_gone(origin, source, name): was the table dropped?  NULL
+ * if unknown, as where a dump was restored without the table.
  */
 Datum
 oss_labels_table_gone(PG_FUNCTION_ARGS)

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  * job_cancel.c
- *	  Take jobs out of the queue whose rows are gone from a watched table.
+ *	  Removing jobs whose rows were deleted from a watched table.
  *
- * A DELETE by SQL would raise 40001 under REPEATABLE READ whenever the worker
- * has touched a job since the snapshot, and its plan would depend on statistics
- * that are always stale.  Here an index is walked with what is committed now,
- * and each job is locked without waiting.  Reading with SnapshotSelf takes no
- * predicate locks, so that SERIALIZABLE transactions do not meet in the queue.
+ * An SQL DELETE would raise 40001 under REPEATABLE READ if the worker has
+ * updated the job since the snapshot, and its plan would depend on statistics
+ * that are always stale.  Instead, an index is scanned for committed rows, and
+ * each job is locked without waiting.  SnapshotSelf takes no predicate locks,
+ * so that SERIALIZABLE transactions do not conflict in the queue.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -42,11 +42,14 @@ struct OssJobCancel
 	AttrNumber	origin;
 	AttrNumber	source_name;
 	Oid			objects;		/* index by key and bucket, or InvalidOid */
-	Oid			known;			/* last other source that was looked at */
+	Oid			known;			/* last other source that was checked */
 	bool		known_related;
 };
 
-/* Return an index of a schema by its name if its first columns are these two. */
+/*
+ * Return the index of that name if its first columns are these, or
+ * InvalidOid.
+ */
 static Oid
 index_on(Relation relation, const char *name, AttrNumber first,
 		 AttrNumber second)
@@ -66,7 +69,6 @@ index_on(Relation relation, const char *name, AttrNumber first,
 	return fits ? oid : InvalidOid;
 }
 
-/* Begin to cancel. */
 OssJobCancel *
 oss_job_cancel_begin(Oid source)
 {
@@ -92,7 +94,6 @@ oss_job_cancel_begin(Oid source)
 	return cancel;
 }
 
-/* Return the table that a job came from, or InvalidOid. */
 static Oid
 source_of_job(const OssJobCancel *cancel, HeapTuple tuple)
 {
@@ -110,7 +111,7 @@ source_of_job(const OssJobCancel *cancel, HeapTuple tuple)
 						no_name ? NULL : TextDatumGetCString(name));
 }
 
-/* Does a table inherit from another, or the other way round? */
+/* Is a table our source, its ancestor or its descendant? */
 static bool
 is_related(OssJobCancel *cancel, Oid source)
 {
@@ -130,7 +131,9 @@ is_related(OssJobCancel *cancel, Oid source)
 	return cancel->known_related;
 }
 
-/* Delete a job unless somebody else has locked, changed or deleted it. */
+/*
+ * Delete a job unless another transaction has locked, updated or deleted it.
+ */
 static bool
 delete_job(OssJobCancel *cancel, ItemPointer tid)
 {
@@ -148,7 +151,6 @@ delete_job(OssJobCancel *cancel, ItemPointer tid)
 	return true;
 }
 
-/* Delete one job for an object. */
 void
 oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key)
 {
@@ -175,8 +177,8 @@ oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key)
 }
 
 /*
- * Delete all jobs that came from the table.  The walk is along the primary key,
- * whose entries of dead rows go away, while the table's empty pages stay.
+ * Scans the primary key: its entries for dead rows are removed, while a
+ * sequential scan would read the table's empty pages.
  */
 void
 oss_job_cancel_all(OssJobCancel *cancel)
@@ -196,7 +198,6 @@ oss_job_cancel_all(OssJobCancel *cancel)
 	systable_endscan(scan);
 }
 
-/* Cancel no more. */
 void
 oss_job_cancel_end(OssJobCancel *cancel)
 {

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * job_cancel.h
- *	  Take jobs out of the queue whose rows are gone from a watched table.
+ *	  Removing jobs whose rows were deleted from a watched table.
  *
  * Top floor.  Best effort: never waits for a lock on a job, and never raises an
- * error for what other transactions have done to it, whatever the isolation
- * level.  A job that stays costs one request.
+ * error because of other transactions, whatever the isolation level.  A job
+ * that remains costs one request.
  */
 #ifndef OSS_JOB_CANCEL_H
 #define OSS_JOB_CANCEL_H
@@ -14,18 +14,20 @@
 typedef struct OssJobCancel OssJobCancel;
 
 /*
- * Begin to cancel jobs that came from a table, or from one that inherits from
- * it or that it inherits from.  Returns NULL if the queue cannot be written to.
+ * Start to cancel jobs whose source is this table, its ancestor or its
+ * descendant.  Returns NULL if the queue cannot be written to.
  */
 extern OssJobCancel *oss_job_cancel_begin(Oid source);
 
-/* Delete one job for an object; text that is not compressed or out of line. */
+/*
+ * Delete one job for an object.  bucket and key are text, neither compressed
+ * nor out of line.
+ */
 extern void oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key);
 
-/* Delete all jobs that came from the table itself. */
+/* Delete all jobs whose source is the table itself. */
 extern void oss_job_cancel_all(OssJobCancel *cancel);
 
-/* Frees cancel. */
 extern void oss_job_cancel_end(OssJobCancel *cancel);
 
 #endif							/* OSS_JOB_CANCEL_H */

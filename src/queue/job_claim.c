@@ -2,9 +2,9 @@
  * job_claim.c
  *	  The statements that find and claim jobs.
  *
- * A claim looks at jobs in the order of the index, so many and no more, and
- * then takes those that are to be had: what it costs does not depend on how
- * many others are deferred, leased or locked.
+ * A claim reads a bounded number of jobs in the order of the index and then
+ * takes the free ones, so its cost does not depend on how many jobs are
+ * deferred, leased or locked.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,7 +23,7 @@
 #define LANE(a) a "server, " a "server_id, " a "bucket, " a "requester, " a "origin"
 #define LANE_ORDER(a) LANE(a) ", (~" a "priority), " a "due, " a "job_id"
 
-/* Walk over the first entry of each lane in the claim index. */
+/* Skip scan: the first entry of each lane in the claim index. */
 static OssPlan list_lanes = {
 	"WITH RECURSIVE lane AS ("
 	"(SELECT " LANE("j.") ", j.requester_name,"
@@ -41,7 +41,7 @@ static OssPlan list_lanes = {
 	6, {TEXTOID, OIDOID, TEXTOID, OIDOID, INT8OID, INT4OID}
 };
 
-/* The lanes of the newest jobs, with their first one's rank among these. */
+/* The lanes of the newest jobs, with the lowest rank of these jobs. */
 static OssPlan list_new_lanes = {
 	"SELECT " LANE("") ", min(~priority), oss_labels.role_of(origin, requester,"
 	" max(requester_name)), max(job_id) FROM"
@@ -51,8 +51,9 @@ static OssPlan list_new_lanes = {
 };
 
 /*
- * Look at jobs.  What another process is asking for waits for its answer, if
- * there may be another process.
+ * Read jobs.  If there may be other processes ($10), a job whose object
+ * another process is requesting is not free: it will be served by that
+ * answer.
  */
 static OssPlan look_at_jobs = {
 	"SELECT p.ctid, ~p.priority, p.due, p.job_id,"
@@ -75,11 +76,12 @@ static OssPlan look_at_jobs = {
 };
 
 /*
- * Claim.  A claim counts the attempt, so that a job that kills the process is
- * found out.  covered says that an answer asked for since is stored; one
- * from the future comes from another clock and says nothing.  The
- * transaction's snapshot is older than the look: until it ends no other row can
- * get the place of one that was seen.
+ * Claim jobs.  A claim counts the attempt, so that a job that kills the
+ * process is recognized.  covered: an answer that was requested after the job
+ * was enqueued is stored; one with a future time comes from another clock and
+ * does not count.  The transaction's snapshot is older than the reading of
+ * jobs, so that no row that was seen can be replaced at its TID before the
+ * transaction ends.
  */
 static OssPlan claim_jobs = {
 	"UPDATE oss_labels.job j SET lease = $1, leased_until = $2,"
@@ -102,7 +104,7 @@ static OssPlan claim_jobs = {
 	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
-/* Put off a job that can't be claimed. */
+/* Defer a job that cannot be claimed. */
 static OssPlan put_off_job = {
 	"UPDATE oss_labels.job SET attempts = attempts + 1, reason = $2,"
 	" due = clock_timestamp() + make_interval(secs => least(2 ^ attempts, 60)) "
@@ -117,7 +119,6 @@ static OssPlan take_job = {
 	2, {INT8OID, INT8OID}
 };
 
-/* Return the lanes that the result lists. */
 static List *
 make_heads(void)
 {
@@ -144,7 +145,6 @@ make_heads(void)
 	return lanes;
 }
 
-/* List lanes that have jobs. */
 List *
 oss_job_lanes(const OssLaneKey *after, int n)
 {
@@ -163,7 +163,6 @@ oss_job_lanes(const OssLaneKey *after, int n)
 	return lanes;
 }
 
-/* List the lanes of the newest jobs. */
 List *
 oss_job_new_lanes(int64 *newest, int n)
 {
@@ -182,7 +181,6 @@ oss_job_new_lanes(int64 *newest, int n)
 	return lanes;
 }
 
-/* Look at the next jobs of a lane. */
 OssSeen *
 oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 			 int n, bool alone, bool with_names, int *nseen)
@@ -217,7 +215,6 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 	return seen;
 }
 
-/* Make a job of a row of the claim's result. */
 static OssJob *
 make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 {
@@ -262,7 +259,6 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	return job;
 }
 
-/* Order jobs by their places. */
 static int
 compare_jobs(const ListCell *a, const ListCell *b)
 {
@@ -270,7 +266,6 @@ compare_jobs(const ListCell *a, const ListCell *b)
 							 &((const OssJob *) lfirst(b))->place);
 }
 
-/* Claim jobs that were looked at. */
 List *
 oss_job_claim(const OssLaneKey *lane, const OssSeen *seen, int n, int64 token,
 			  TimestampTz leased_until, MemoryContext parent)
@@ -294,7 +289,6 @@ oss_job_claim(const OssLaneKey *lane, const OssSeen *seen, int n, int64 token,
 	return jobs;
 }
 
-/* Count an attempt for a job that can't be claimed. */
 void
 oss_job_charge(int64 id, int most_attempts, int64 token, const ErrorData *error)
 {

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * job_insert.c
- *	  Insert the images that a watched table's rows name into the queue.
+ *	  Inserting jobs for rows of a watched table.
  *
- * A subtransaction around an INSERT would catch every error, but each would
- * take a transaction ID: 65 statements in one transaction overflow what other
- * sessions' snapshots hold of it, which slows everybody.  So nothing here can
- * fail but for want of memory or disk.
+ * An INSERT in a subtransaction would catch all errors, but each takes a
+ * transaction ID, and more than 64 in a transaction overflow the subtransaction
+ * cache of other sessions' snapshots, which slows down everybody.  So this code
+ * fails only for lack of memory or disk space.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -31,45 +31,44 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Rows that are written at once. */
+/* Rows per bulk insert. */
 #define ROWS 500
 
-/* How long a transaction waits for locks on the queue, in all. */
+/* How long a transaction waits for locks on the queue in total. */
 #define LOCK_TRIES 50
 #define LOCK_SLEEP_US 10000
 
 /*
- * Bytes of a key and a bucket that an index of job takes: twice what OSS
- * allows, for the limits count bytes of UTF-8 and the server may use another
- * encoding.  The worker refuses what is longer than allowed.
+ * Limits on bytes of key and bucket, for the indexes of job: twice what OSS
+ * allows, whose limits count bytes of UTF-8, while the database may use
+ * another encoding.  The worker refuses names longer than OSS allows.
  */
 #define MAX_KEY 2046
 #define MAX_BUCKET 255
 
-/* One of the tables that are inserted into. */
+/* A table that is inserted into. */
 typedef struct Target
 {
 	Relation	relation;
-	OssBulkRow *pattern;		/* what all rows have */
+	OssBulkRow *pattern;		/* values common to all rows */
 	OssBulkRow *rows;
 	int			n;
 	int			room;
-	int			job_id;			/* indexes of columns, or -1 */
+	int			job_id;			/* column indexes, or -1 */
 	int			bucket;
 	int			key;
 } Target;
 
 struct OssJobInsert
 {
-	MemoryContext context;		/* of the rows not written yet */
+	MemoryContext context;		/* of pending rows */
 	const OssJobCommon *common;
 	Oid			sequence;
 	Target		job;
-	Target		failed;			/* opened when first needed */
+	Target		failed;			/* opened on first use */
 	uint64		inserted;
 };
 
-/* A column and its value. */
 typedef struct Value
 {
 	const char *column;
@@ -77,7 +76,7 @@ typedef struct Value
 	bool		isnull;
 } Value;
 
-/* Lock a relation of the queue, without waiting long. */
+/* Lock a relation of the queue, waiting within LOCK_TRIES. */
 static bool
 lock_soon(Oid relid)
 {
@@ -101,7 +100,6 @@ lock_soon(Oid relid)
 	}
 }
 
-/* Open a table of the queue for writing. */
 Relation
 oss_queue_open(const char *name, const char **why)
 {
@@ -128,7 +126,7 @@ oss_queue_open(const char *name, const char **why)
 	return NULL;
 }
 
-/* Find a column; -1 if there is none. */
+/* Return the index of a column, -1 if there is none. */
 static int
 column_index(Relation relation, const char *name)
 {
@@ -143,7 +141,7 @@ column_index(Relation relation, const char *name)
 	return -1;
 }
 
-/* Set a column of the pattern to its default, if that is a constant. */
+/* Set a column of the pattern to its default, if that is constant. */
 static void
 take_default(Target *target, int i)
 {
@@ -157,7 +155,7 @@ take_default(Target *target, int i)
 	target->pattern->nulls[i] = ((Const *) node)->constisnull;
 }
 
-/* Set columns of a row; those that the table lacks are left out. */
+/* Set columns of a row, ignoring those that the table lacks. */
 static void
 set_values(Relation relation, OssBulkRow *row, const Value *values, int n)
 {
@@ -172,7 +170,6 @@ set_values(Relation relation, OssBulkRow *row, const Value *values, int n)
 	}
 }
 
-/* Return a string as text, or a NULL. */
 static Value
 text_value(const char *column, const char *string)
 {
@@ -183,7 +180,7 @@ text_value(const char *column, const char *string)
 	return value;
 }
 
-/* Fill in what all rows of a table have; what is not known has its default. */
+/* Set the values common to all rows; other columns have their default. */
 static void
 fill_pattern(Target *target, const OssJobCommon *common)
 {
@@ -219,7 +216,6 @@ fill_pattern(Target *target, const OssJobCommon *common)
 	}
 }
 
-/* Open one of the tables. */
 static bool
 open_target(OssJobInsert *insert, Target *target, const char *name,
 			const char **why)
@@ -236,7 +232,6 @@ open_target(OssJobInsert *insert, Target *target, const char *name,
 	return false;
 }
 
-/* Begin to insert jobs. */
 OssJobInsert *
 oss_job_insert_begin(const OssJobCommon *common, const char **why)
 {
@@ -258,7 +253,7 @@ oss_job_insert_begin(const OssJobCommon *common, const char **why)
 	return insert;
 }
 
-/* Write the rows of both tables. */
+/* Write the pending rows of both tables. */
 static void
 flush_jobs(OssJobInsert *insert)
 {
@@ -276,7 +271,7 @@ flush_jobs(OssJobInsert *insert)
 	MemoryContextReset(insert->context);
 }
 
-/* Return a text of at most so many bytes. */
+/* Truncate a text to max bytes at a character boundary. */
 static Datum
 clip_text(Datum value, int max)
 {
@@ -288,7 +283,7 @@ clip_text(Datum value, int max)
 	return PointerGetDatum(cstring_to_text_with_len(data, length));
 }
 
-/* Make room for a row and fill it; in the context of the rows. */
+/* Append a pending row, in insert->context. */
 static OssBulkRow *
 add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
 {
@@ -297,7 +292,7 @@ add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
 
 	if (target->n == target->room)
 	{
-		/* most statements write one row */
+		/* most statements insert one row */
 		OssBulkRow *rows = oss_bulk_rows(target->room == 0 ? 1 : ROWS, natts);
 
 		for (int i = 0; i < target->n; i++)
@@ -318,7 +313,7 @@ add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
 	return row;
 }
 
-/* Say that a name is too long. */
+/* Insert a row with a name too long into failed_job. */
 static void
 insert_too_long(OssJobInsert *insert, Datum bucket, Datum key)
 {
@@ -335,7 +330,6 @@ insert_too_long(OssJobInsert *insert, Datum bucket, Datum key)
 	oss_job_insert_failed(insert, bucket, key, &refusal);
 }
 
-/* Insert a job. */
 void
 oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key)
 {
@@ -355,7 +349,6 @@ oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key)
 		flush_jobs(insert);
 }
 
-/* Insert a job into failed_job. */
 void
 oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
 					  const OssRefusal *refusal)
@@ -385,7 +378,6 @@ oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
 		flush_jobs(insert);
 }
 
-/* Write what is left. */
 uint64
 oss_job_insert_end(OssJobInsert *insert)
 {

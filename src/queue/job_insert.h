@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  * job_insert.h
- *	  Insert the images that a watched table's rows name into the queue.
+ *	  Inserting jobs for rows of a watched table.
  *
- * Top floor.  Part of the statement of an application, which must neither fail
- * nor wait because of the queue: rows go into job and failed_job past the
- * executor, so that no constraint, trigger, privilege or plan is in the way.
+ * Top floor.  This is part of the application's statement, which must neither
+ * fail nor wait because of the queue: rows are inserted into job and failed_job
+ * without the executor, so that no constraint, trigger, privilege or plan can
+ * interfere.
  */
 #ifndef OSS_JOB_INSERT_H
 #define OSS_JOB_INSERT_H
@@ -13,7 +14,7 @@
 
 #include "utils/rel.h"
 
-/* What the jobs of one statement have in common. */
+/* The properties that all jobs of a statement share. */
 typedef struct OssJobCommon
 {
 	const char *server;
@@ -23,7 +24,7 @@ typedef struct OssJobCommon
 	Oid			source;			/* the watched table */
 } OssJobCommon;
 
-/* Why a row goes to failed_job; strings of the server's encoding. */
+/* Why a row goes to failed_job; strings are in the database's encoding. */
 typedef struct OssRefusal
 {
 	int			sqlerrcode;
@@ -36,30 +37,35 @@ typedef struct OssRefusal
 typedef struct OssJobInsert OssJobInsert;
 
 /*
- * Open a table of the queue for writing.  Waits half a second at most in a
- * transaction for who has locked it.  Returns NULL and why, if it cannot be written to.
+ * Open a table of the queue for writing.  Waits for locks for at most half a
+ * second per transaction.  Returns NULL, and *why as a sentence, if it cannot
+ * be written to.
  */
 extern Relation oss_queue_open(const char *name, const char **why);
 
 /*
- * Begin to insert jobs of the current user; allocates in CurrentMemoryContext.
- * Returns NULL and why, if the queue cannot be written to.
+ * Start to insert jobs of the current user; allocates in
+ * CurrentMemoryContext.  Returns NULL, and *why, if the queue cannot be
+ * written to.
  */
 extern OssJobInsert *oss_job_insert_begin(const OssJobCommon *common,
 										  const char **why);
 
 /*
- * Insert a job.  bucket and key are text that is not compressed or out of
- * line, and need not outlive the call.  What is longer than any bucket's or
- * object's name goes to failed_job.
+ * Insert a job.  bucket and key are text, neither compressed nor out of line,
+ * and are copied.  A job with a name too long for the indexes goes to
+ * failed_job.
  */
 extern void oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key);
 
-/* Insert a job into failed_job. */
+/* Insert a row into failed_job. */
 extern void oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
 								  const OssRefusal *refusal);
 
-/* Write what is left; returns how many went into job.  Frees insert. */
+/*
+ * Write pending rows and free insert.  Returns the number of rows inserted
+ * into job.
+ */
 extern uint64 oss_job_insert_end(OssJobInsert *insert);
 
 #endif							/* OSS_JOB_INSERT_H */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  * lease_holder.c
- *	  Who holds a lease, and what an automatic pause depends on: facts that
- *	  SQL gives to superusers only, while the extension's owner need not be one.
+ *	  The holder of a lease, and the fingerprint of an automatic pause: facts
+ *	  that SQL shows to superusers only, which the extension's owner need not
+ *	  be.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,7 +27,7 @@
 PG_FUNCTION_INFO_V1(oss_labels_lease_holder);
 PG_FUNCTION_INFO_V1(oss_labels_fingerprint);
 
-/* Make the number of a lease's holder of its start and pid. */
+/* Return the lease number of a process from its start and pid. */
 static int64
 token_of(TimestampTz start, int pid)
 {
@@ -36,14 +37,13 @@ token_of(TimestampTz start, int pid)
 	return (start / 1000 + epoch) * (INT64CONST(1) << 22) + pid;
 }
 
-/* Return this process's number as lease holder. */
 int64
 oss_lease_token(void)
 {
 	return token_of(MyStartTimestamp, MyProcPid);
 }
 
-/* Is a process a session that runs nothing? */
+/* Is this an idle session? */
 static bool
 is_idle(const PgBackendStatus *status)
 {
@@ -54,8 +54,8 @@ is_idle(const PgBackendStatus *status)
 }
 
 /*
- * oss_labels.lease_holder(lease): 'idle' for a session that runs nothing,
- * 'busy' for any other process, NULL when there is none.
+ * oss_labels.lease_holder(lease): 'idle' for an idle session, 'busy' for any
+ * other process, NULL if it does not exist.
  */
 Datum
 oss_labels_lease_holder(PG_FUNCTION_ARGS)
@@ -74,7 +74,10 @@ oss_labels_lease_holder(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* Compute a hash of the user mappings of a server that a pause is about. */
+/*
+ * Hash the versions of a server's user mappings, of all roles or of the
+ * requester.
+ */
 static uint64
 hash_mappings(Oid serverid, Oid requester)
 {
@@ -95,7 +98,7 @@ hash_mappings(Oid serverid, Oid requester)
 		version[0] = mapping->oid;
 		version[1] = HeapTupleHeaderGetRawXmin(tuple->t_data);
 
-		/* a sum, as the order of the rows says nothing */
+		/* a sum, independent of the order of rows */
 		hash += hash_bytes_extended((const unsigned char *) version,
 									sizeof(version), 0);
 	}
@@ -105,8 +108,8 @@ hash_mappings(Oid serverid, Oid requester)
 }
 
 /*
- * Return a copy of a row of a catalog as it is now, or NULL.  Caches may not know
- * yet of a commit that the worker was woken for.
+ * Return a copy of the present row of a catalog, or NULL.  Caches may not
+ * reflect the commit that woke the worker.
  */
 static HeapTuple
 row_now(Oid catalog, Oid index, AttrNumber column, Oid oid)
@@ -127,7 +130,7 @@ row_now(Oid catalog, Oid index, AttrNumber column, Oid oid)
 	return row;
 }
 
-/* Is a role there, and superuser? */
+/* Does the role exist, as a superuser? */
 static bool
 is_superuser(Oid role)
 {
@@ -138,9 +141,10 @@ is_superuser(Oid role)
 }
 
 /*
- * oss_labels.fingerprint(server, requester): the versions of a server and its
- * mappings, of all roles when requester is NULL, and whether its owner and the
- * requester are superusers; NULL when there is no server.
+ * oss_labels.fingerprint(server, requester): a hash of the versions of a
+ * server and of its mappings (of all roles if requester is NULL), and of
+ * whether its owner and the requester are superusers; NULL if the server does
+ * not exist.
  */
 Datum
 oss_labels_fingerprint(PG_FUNCTION_ARGS)

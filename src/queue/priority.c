@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * priority.c
- *	  Who may put jobs before everybody else's: priorities above 0 are granted.
+ *	  The privilege to use priorities above 0.
  *
- * The right is that to execute oss_labels.may_prioritize(): PostgreSQL keeps,
- * inherits, follows and dumps it.
+ * It is EXECUTE on oss_labels.may_prioritize(), so that PostgreSQL stores,
+ * inherits and dumps it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,7 +22,6 @@
 #define PRIORITY_HINT \
 	"The extension's owner grants priorities above 0: CALL oss_labels.grant_priority('role')."
 
-/* May a role use priorities above 0? */
 bool
 oss_may_prioritize(Oid role)
 {
@@ -34,7 +33,6 @@ oss_may_prioritize(Oid role)
 		oss_function_aclcheck(marker, role) == ACLCHECK_OK : superuser_arg(role);
 }
 
-/* Raise 42501 for a priority that the caller may not use. */
 void
 oss_check_priority(int32 priority)
 {
@@ -45,7 +43,6 @@ oss_check_priority(int32 priority)
 				 errhint(PRIORITY_HINT)));
 }
 
-/* Return the priority of jobs that a trigger of a table makes. */
 int32
 oss_table_priority(int32 priority, Oid table)
 {

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * priority.h
- *	  Who may put jobs before everybody else's: priorities above 0 are granted.
+ *	  The privilege to use priorities above 0.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -13,12 +13,12 @@
 /* May a role use priorities above 0? */
 extern bool oss_may_prioritize(Oid role);
 
-/* Raise 42501 for a priority that the caller may not use. */
+/* Check that the current role may use a priority.  Errors: 42501. */
 extern void oss_check_priority(int32 priority);
 
 /*
- * Return the priority of jobs that a trigger of a table makes: the given one if
- * the caller or the table's owner may use it, else 0, with one WARNING a
+ * Return the priority for jobs of a table's trigger: the given one if the
+ * current role or the table's owner may use it, else 0, with one WARNING per
  * transaction.
  */
 extern int32 oss_table_priority(int32 priority, Oid table);

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * worker_slot.c
- *	  One slot per database in shared memory, and the wake-up at commit.
+ *	  A slot per database in shared memory, and wake-ups at commit.
  *
- * Locking: oss_worker_shmem->lock guards everything but the wake flags, which are
- * atomic so that a committing transaction writes only when nobody woke the
- * worker before.  Nothing is done while holding the lock that can wait.
+ * oss_worker_shmem->lock guards everything but the wake flags, which are atomic
+ * so that a commit writes only if the worker was not woken already.  No code
+ * waits while holding the lock.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,22 +26,21 @@ OssWorkerShmem *oss_worker_shmem = NULL;
 static shmem_request_hook_type previous_request_hook;
 static shmem_startup_hook_type previous_startup_hook;
 
-/* This transaction enqueued something or created the extension. */
+/* This transaction enqueued jobs or created the extension. */
 static bool wake_pending = false;
 
 /*
- * Servers whose holds and learned rates end when this transaction commits;
+ * Servers whose holds and rates end when this transaction commits;
  * InvalidOid: all.  In TopTransactionContext.
  */
 static List *resume_pending = NIL;
 
-/* This transaction made or altered a database. */
+/* This transaction created or altered a database. */
 static bool list_pending = false;
 
 /* This transaction set oss_labels.worker for a database or role. */
 static bool recheck_pending = false;
 
-/* Ask for shared memory and a lock. */
 static void
 request_shared_memory(void)
 {
@@ -54,7 +53,7 @@ request_shared_memory(void)
 	RequestNamedLWLockTranche("oss_labels", 1);
 }
 
-/* Attach to the shared memory, initialising it when first. */
+/* Attach to the shared memory, or initialize it. */
 static void
 start_shared_memory(void)
 {
@@ -81,11 +80,10 @@ start_shared_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* Return the slot of a database, or NULL. */
 OssSlot *
 oss_slot_find(Oid dbid)
 {
-	/* a session asks for its own database's at each commit that enqueues */
+	/* a session looks up its own database at each commit that enqueues */
 	static int	last = 0;
 
 	Assert(LWLockHeldByMe(oss_worker_shmem->lock));
@@ -103,8 +101,8 @@ oss_slot_find(Oid dbid)
 }
 
 /*
- * Return when a slot is wanted again by the database that has it, DT_NOBEGIN
- * when it may not be given to another.
+ * Return when a slot's database needs it again, DT_NOBEGIN if it must keep
+ * it.
  */
 static TimestampTz
 wanted_again(OssSlot *slot)
@@ -127,8 +125,8 @@ wanted_again(OssSlot *slot)
 }
 
 /*
- * Take the slot of a database that needs it last: one without the extension, or
- * where nothing is to be done for the longest time.
+ * Free the slot that is not needed for the longest time; one of a database
+ * without the extension first.  Returns NULL if all are needed.
  */
 static OssSlot *
 take_idle_slot(void)
@@ -149,7 +147,6 @@ take_idle_slot(void)
 	return best;
 }
 
-/* Return the slot of a database, taking one if it has none. */
 OssSlot *
 oss_slot_make(Oid dbid)
 {
@@ -180,11 +177,10 @@ oss_slot_make(Oid dbid)
 	return slot;
 }
 
-/* Set a slot's state. */
 void
 oss_slot_set_state(OssSlot *slot, OssSlotState state)
 {
-	/* which process is waited for does not change for how long */
+	/* changing between these states does not restart the wait */
 	if ((slot->state != state || slot->since == 0) &&
 		!(slot->state == OSS_SLOT_CAPPED && state == OSS_SLOT_NO_PROCESS) &&
 		!(slot->state == OSS_SLOT_NO_PROCESS && state == OSS_SLOT_CAPPED))
@@ -192,7 +188,6 @@ oss_slot_set_state(OssSlot *slot, OssSlotState state)
 	slot->state = state;
 }
 
-/* Wake the launcher. */
 void
 oss_wake_launcher(void)
 {
@@ -204,7 +199,7 @@ oss_wake_launcher(void)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Wake the worker of this database, or the launcher to start one. */
+/* Wake the worker of this database, or the launcher to start it. */
 static void
 wake_worker(void)
 {
@@ -214,14 +209,14 @@ wake_worker(void)
 	slot = oss_slot_find(MyDatabaseId);
 	if (slot == NULL)
 	{
-		/* New to us: the launcher must not trust what it saw before. */
+		/* New slot: the launcher must check the database again. */
 		LWLockRelease(oss_worker_shmem->lock);
 		LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 		slot = oss_slot_make(MyDatabaseId);
 	}
 	if (slot == NULL)
 	{
-		/* the launcher finds out which database that was */
+		/* no slot: the launcher must find out which database it was */
 		oss_worker_shmem->wake_lost = true;
 		if (oss_worker_shmem->launcher_latch)
 			SetLatch(oss_worker_shmem->launcher_latch);
@@ -236,7 +231,6 @@ wake_worker(void)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Have the launcher list the databases again. */
 static void
 ask_for_databases(void)
 {
@@ -247,7 +241,6 @@ ask_for_databases(void)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* End holds and learned rates of what this transaction resumed or altered. */
 static void
 resume_rates(void)
 {
@@ -273,7 +266,6 @@ resume_rates(void)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Return how often a server was resumed, and how much of that is obeyed. */
 uint32
 oss_resume_count(Oid serverid, uint32 *obeyed)
 {
@@ -294,7 +286,6 @@ oss_resume_count(Oid serverid, uint32 *obeyed)
 	return count;
 }
 
-/* Note that so many of a server's resumes are obeyed, for processes to come. */
 void
 oss_resume_obeyed(Oid serverid, uint32 count)
 {
@@ -309,7 +300,6 @@ oss_resume_obeyed(Oid serverid, uint32 count)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Have the workers look at their setting again. */
 void
 oss_slots_recheck(void)
 {
@@ -330,7 +320,6 @@ oss_slots_recheck(void)
 		SetLatch(oss_worker_shmem->launcher_latch);
 }
 
-/* The same with the lock. */
 static void
 recheck_workers(void)
 {
@@ -340,11 +329,11 @@ recheck_workers(void)
 }
 
 /*
- * Wake at commit.
+ * Transaction callback.
  *
- * The commit event comes after the transaction left the list of running ones,
- * so that who is woken sees the row.  Nothing here may throw.  What a prepared
- * transaction enqueued is announced by COMMIT PREPARED.
+ * The commit event comes after the transaction has left the list of running
+ * ones, so that the process woken sees its rows.  Nothing here may throw.
+ * Jobs of a prepared transaction are announced by COMMIT PREPARED.
  */
 static void
 tell_at_commit(XactEvent event, void *arg)
@@ -372,14 +361,12 @@ tell_at_commit(XactEvent event, void *arg)
 	}
 }
 
-/* Remember to wake the worker at commit. */
 void
 oss_wake_at_commit(void)
 {
 	wake_pending = true;
 }
 
-/* Remember to end a server's holds and learned rates, and to wake the worker. */
 void
 oss_resume_at_commit(Oid serverid)
 {
@@ -390,21 +377,18 @@ oss_resume_at_commit(Oid serverid)
 	wake_pending = true;
 }
 
-/* Remember to have the databases listed at commit. */
 void
 oss_list_databases_at_commit(void)
 {
 	list_pending = true;
 }
 
-/* Remember to have the workers look at their setting again at commit. */
 void
 oss_recheck_at_commit(void)
 {
 	recheck_pending = true;
 }
 
-/* Count this session among those in process_queue(). */
 void
 oss_foreground_count(int change)
 {
@@ -419,7 +403,6 @@ oss_foreground_count(int change)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Is anybody in process_queue()? */
 bool
 oss_foreground_any(void)
 {
@@ -435,14 +418,12 @@ oss_foreground_any(void)
 	return any;
 }
 
-/* Return whether this transaction enqueued something. */
 bool
 oss_wake_pending(void)
 {
 	return wake_pending;
 }
 
-/* Name a state. */
 const char *
 oss_slot_state_name(OssSlotState state)
 {
@@ -474,7 +455,6 @@ oss_slot_state_name(OssSlotState state)
 	return "?";
 }
 
-/* Reserve shared memory and register the callbacks. */
 void
 oss_worker_shmem_init(void)
 {
@@ -487,7 +467,6 @@ oss_worker_shmem_init(void)
 	shmem_startup_hook = start_shared_memory;
 }
 
-/* Say once per session that no worker will come. */
 void
 oss_notice_no_worker(void)
 {

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * worker_slot.h
- *	  What launcher, workers and backends tell each other: one slot per
- *	  database in shared memory, and the wake-up at commit.
+ *	  Communication between launcher, workers and backends: a slot per database
+ *	  in shared memory, and wake-ups at commit.
  *
- * Top floor.  Without shared_preload_libraries there is no shared memory: those
- * that need no lock then do nothing.
+ * Top floor.  Without shared_preload_libraries there is no shared memory;
+ * functions that do not require the lock then do nothing.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WORKER_SLOT_H
@@ -17,51 +17,50 @@
 #include "storage/lwlock.h"
 
 /*
- * Slots.  There may be any number of databases: those in which nothing is to be
- * done now give up their slot to those in which something is.
+ * Number of slots.  If there are more databases, those without work give up
+ * their slots.
  */
 #define OSS_MAX_SLOTS 128
 
-/* Servers of a database share that many counts of what was resumed. */
+/* Counters of resumes per database, which its servers share by hash. */
 #define OSS_RESUME_COUNTS 32
 
 typedef enum OssSlotState
 {
-	OSS_SLOT_UNKNOWN,			/* nobody has looked into the database yet */
+	OSS_SLOT_UNKNOWN,			/* the database has not been checked yet */
 	OSS_SLOT_STARTING,			/* a worker is registered */
-	OSS_SLOT_RUNNING,			/* it works */
-	OSS_SLOT_IDLE,				/* nothing to do until start_at */
-	OSS_SLOT_ABSENT,			/* the database has no oss_labels */
-	OSS_SLOT_DISABLED,			/* oss_labels.worker is off there */
-	OSS_SLOT_MISMATCH,			/* library and extension differ in version */
-	OSS_SLOT_FAILED,			/* the worker failed; again at start_at */
-	OSS_SLOT_COPY,				/* as idle, of a copy whose jobs nobody has
+	OSS_SLOT_RUNNING,			/* the worker runs */
+	OSS_SLOT_IDLE,				/* no work until start_at */
+	OSS_SLOT_ABSENT,			/* the extension is not installed */
+	OSS_SLOT_DISABLED,			/* oss_labels.worker is off */
+	OSS_SLOT_MISMATCH,			/* versions of library and extension differ */
+	OSS_SLOT_FAILED,			/* the worker failed; restart at start_at */
+	OSS_SLOT_COPY,				/* as IDLE, in a copy whose jobs were not
 								 * accepted */
 	OSS_SLOT_NO_PROCESS,		/* max_worker_processes is exhausted */
-	OSS_SLOT_CAPPED				/* oss_labels.max_workers are running */
+	OSS_SLOT_CAPPED				/* the limit oss_labels.max_workers is reached */
 } OssSlotState;
 
 /*
- * One database.  Everything but wake and recheck is protected by the lock;
- * latch is the worker's procLatch (it points into shared memory) while pid is
- * not 0.
+ * A database.  The lock protects all fields but wake and recheck.  latch is
+ * the worker's procLatch, in shared memory, while pid is not 0.
  */
 typedef struct OssSlot
 {
 	Oid			dbid;			/* InvalidOid: free */
 	OssSlotState state;
-	int			ddl_holds;		/* DDL that wants no worker here */
+	int			ddl_holds;		/* DDL commands that exclude a worker */
 	int			failures;		/* in a row */
 	pid_t		pid;
 	Latch	   *latch;
-	TimestampTz since;			/* of the state */
-	TimestampTz start_at;		/* next start, unless woken */
-	bool		pending;		/* jobs were left that are due later */
-	pg_atomic_uint32 wake;		/* something was enqueued */
-	pg_atomic_uint32 recheck;	/* oss_labels.worker was set */
+	TimestampTz since;			/* when state was set */
+	TimestampTz start_at;		/* next start unless woken */
+	bool		pending;		/* there are jobs that are due later */
+	pg_atomic_uint32 wake;		/* jobs were enqueued */
+	pg_atomic_uint32 recheck;	/* oss_labels.worker was changed */
 	int			foreground;		/* sessions in process_queue() */
 
-	/* how often servers were resumed or altered, and what of it is obeyed */
+	/* resumes and ALTERs of servers, and how many of them were processed */
 	uint32		resumed[OSS_RESUME_COUNTS];
 	uint32		obeyed[OSS_RESUME_COUNTS];
 	char		last_error[256];
@@ -73,77 +72,79 @@ typedef struct OssWorkerShmem
 	pid_t		launcher_pid;
 	Latch	   *launcher_latch;
 	TimestampTz launcher_since;
-	bool		new_databases;	/* the launcher is to list them again */
-	bool		wake_lost;		/* one without a slot was woken */
-	pg_atomic_uint32 waiting;	/* slots that have long waited for a process */
+	bool		new_databases;	/* the launcher must list databases again */
+	bool		wake_lost;		/* a database without a slot was woken */
+	pg_atomic_uint32 waiting;	/* slots that have waited long for a process */
 	OssSlot		slots[OSS_MAX_SLOTS];
 } OssWorkerShmem;
 
-/* The shared memory, or NULL when the library was not preloaded. */
+/* The shared memory, or NULL if the library was not preloaded. */
 extern OssWorkerShmem *oss_worker_shmem;
 
-/* Reserve shared memory and register the callbacks; from _PG_init. */
+/* For _PG_init(): reserve shared memory and register the callbacks. */
 extern void oss_worker_shmem_init(void);
 
-/* Find the slot of a database; the lock must be held.  NULL: none. */
+/*
+ * Return the slot of a database, NULL if it has none.  The lock must be held.
+ */
 extern OssSlot *oss_slot_find(Oid dbid);
 
 /*
- * Find or make the slot of a database; the lock must be held exclusively.  NULL
- * when there is something to do in all that have one.
+ * Return the slot of a database, assigning one if necessary; NULL if all
+ * slots are needed.  The lock must be held exclusively.
  */
 extern OssSlot *oss_slot_make(Oid dbid);
 
-/* Set a slot's state and the time since; the lock must be held exclusively. */
+/* Set a slot's state and since.  The lock must be held exclusively. */
 extern void oss_slot_set_state(OssSlot *slot, OssSlotState state);
 
-/* Wake the worker of this database, or have it started, at commit. */
+/* At commit, wake the worker of this database or have it started. */
 extern void oss_wake_at_commit(void);
 
 /*
- * End the holds and learned rates of a server (InvalidOid: of all in this
- * database) at commit, and wake the worker then.
+ * At commit, end holds and rates found by throttles of a server (InvalidOid:
+ * of all of this database), and wake the worker.
  */
 extern void oss_resume_at_commit(Oid serverid);
 
 /*
- * Return how often a server of this database was resumed or altered, others now
- * and then counted along, and how much of that oss_resume_obeyed() was told.
+ * Return the count of a server's resumes and ALTERs (collisions may add those
+ * of other servers), and in *obeyed the count last passed to
+ * oss_resume_obeyed().
  */
 extern uint32 oss_resume_count(Oid serverid, uint32 *obeyed);
 extern void oss_resume_obeyed(Oid serverid, uint32 count);
 
-/* Have the launcher list the databases again, at commit. */
+/* At commit, have the launcher list the databases again. */
 extern void oss_list_databases_at_commit(void);
 
-/* Have the workers look at oss_labels.worker again, at commit. */
+/* At commit, have the workers read oss_labels.worker again. */
 extern void oss_recheck_at_commit(void);
 
-/* The same now, for what was set in the configuration file; lock held. */
+/*
+ * The same now, after a change of the configuration file.  The lock must be
+ * held.
+ */
 extern void oss_slots_recheck(void);
 
-/* Has this transaction enqueued something? */
+/* Has this transaction enqueued jobs? */
 extern bool oss_wake_pending(void);
 
-/*
- * Count this session among those that drain this database's queue beside the
- * worker, or no more.  Does nothing without shared memory.
- */
+/* Count this session as one in process_queue() (1), or no longer (-1). */
 extern void oss_foreground_count(int change);
 
 /*
- * Does anybody but the worker drain this database's queue?  True without shared
- * memory, where nobody can tell.
+ * Is any session of this database in process_queue()?  True without shared
+ * memory, since it is unknown.
  */
 extern bool oss_foreground_any(void);
 
-/* Wake the launcher now. */
 extern void oss_wake_launcher(void);
 
-/* Say once per session that no worker will come, when that is so. */
+/* If no worker will be started, raise a NOTICE, once per session. */
 extern void oss_notice_no_worker(void);
 
-/* Name of a state, for the view. */
+/* Return the name of a state, for the view. */
 extern const char *oss_slot_state_name(OssSlotState state);
 
 #endif							/* OSS_WORKER_SLOT_H */

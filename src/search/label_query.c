@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * label_query.c
- *	  The type label_query: reading and writing it.
+ *	  The type label_query: input and output.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -25,41 +25,42 @@ PG_FUNCTION_INFO_V1(oss_labels_label_query_and);
 PG_FUNCTION_INFO_V1(oss_labels_label_query_or);
 PG_FUNCTION_INFO_V1(oss_labels_label_query_not);
 
-/* What is wrong with a text, and where: at byte at of text. */
+/* A syntax error, at byte "at" of text. */
 typedef struct LabelQueryProblem
 {
 	const char *text;
-	const char *message;		/* NULL: nothing */
+	const char *message;		/* NULL: no error */
 	int			at;
 } LabelQueryProblem;
 
-/* A text being parsed: p is what comes next. */
+/* The parser; p is the next byte to read. */
 typedef struct Parser
 {
 	const char *p;
 	LabelQueryProblem *problem;
 } Parser;
 
-/* Characters of a text that an error shows on either side of its place. */
+/* Characters shown on either side of the position of an error. */
 #define MOST_SHOWN	60
 
 static LabelQueryNode *parse_or(Parser *parser);
 
-/* Is this byte white space?  All of these are ASCII in every encoding. */
+/*
+ * Is this byte white space?  These bytes are ASCII in every server encoding.
+ */
 static bool
 is_space(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* May this byte be part of a name without quotes? */
 static bool
 is_word_byte(char c)
 {
 	return c != '\0' && !is_space(c) && strchr("&|!():\"'", c) == NULL;
 }
 
-/* Skip white space and return what comes next. */
+/* Skip white space.  Returns the next byte. */
 static char
 peek_byte(Parser *parser)
 {
@@ -68,7 +69,7 @@ peek_byte(Parser *parser)
 	return *parser->p;
 }
 
-/* Note what is wrong at a place, and return NULL. */
+/* Set the error and its position.  Returns NULL. */
 static void *
 refuse_query(Parser *parser, const char *at, const char *message)
 {
@@ -77,7 +78,6 @@ refuse_query(Parser *parser, const char *at, const char *message)
 	return NULL;
 }
 
-/* Make a node. */
 static LabelQueryNode *
 make_node(LabelQueryKind kind)
 {
@@ -87,7 +87,6 @@ make_node(LabelQueryKind kind)
 	return node;
 }
 
-/* Parse a name in quotes. */
 static char *
 parse_quoted(Parser *parser)
 {
@@ -115,7 +114,6 @@ parse_quoted(Parser *parser)
 	return name.data;
 }
 
-/* Parse a name. */
 static char *
 parse_name(Parser *parser)
 {
@@ -133,7 +131,7 @@ parse_name(Parser *parser)
 	return pnstrdup(begin, parser->p - begin);
 }
 
-/* Parse a number from 0 to 1 into a term; returns false if there is none. */
+/* Parse a number from 0 to 1.  Returns false if there is none. */
 static bool
 parse_number(Parser *parser, double *number)
 {
@@ -149,7 +147,7 @@ parse_number(Parser *parser, double *number)
 	return true;
 }
 
-/* Parse what follows a name: its threshold. */
+/* Parse the optional threshold after a name.  Returns false on an error. */
 static bool
 parse_threshold(Parser *parser, LabelQueryNode *term)
 {
@@ -169,7 +167,10 @@ parse_threshold(Parser *parser, LabelQueryNode *term)
 	return term->has_min;
 }
 
-/* Is the word just read the keyword parent?  parent:0.9 is a label. */
+/*
+ * Is the word that begins there the keyword parent?  In parent:0.9 it is a
+ * label.
+ */
 static bool
 is_parent_keyword(Parser *parser, const char *begin)
 {
@@ -183,7 +184,6 @@ is_parent_keyword(Parser *parser, const char *begin)
 	return !parse_number(&ahead, &number);
 }
 
-/* Parse a term. */
 static LabelQueryNode *
 parse_term(Parser *parser)
 {
@@ -203,7 +203,6 @@ parse_term(Parser *parser)
 	return term;
 }
 
-/* Parse a factor. */
 static LabelQueryNode *
 parse_factor(Parser *parser)
 {
@@ -260,14 +259,12 @@ parse_joined(Parser *parser, LabelQueryKind kind, char operator,
 	return list_length(node->args) == 1 ? linitial(node->args) : node;
 }
 
-/* Parse an "and". */
 static LabelQueryNode *
 parse_and(Parser *parser)
 {
 	return parse_joined(parser, LABEL_QUERY_AND, '&', parse_factor);
 }
 
-/* Parse an "or". */
 static LabelQueryNode *
 parse_or(Parser *parser)
 {
@@ -275,8 +272,8 @@ parse_or(Parser *parser)
 }
 
 /*
- * Parse a text.  Returns NULL and sets *problem when it is no query.  Errors:
- * 54001 when it is nested too deeply.
+ * Parse a query.  Returns NULL and sets *problem if it has a syntax error.
+ * Errors: 54001 if it is nested too deeply.
  */
 static LabelQueryNode *
 parse_query(const char *text, LabelQueryProblem *problem)
@@ -293,7 +290,6 @@ parse_query(const char *text, LabelQueryProblem *problem)
 	return node;
 }
 
-/* Parse a value of the type. */
 LabelQueryNode *
 oss_label_query_get(const struct varlena *value)
 {
@@ -310,8 +306,9 @@ oss_label_query_get(const struct varlena *value)
 }
 
 /*
- * Write a name, in quotes if it needs them.  What might be a number does after
- * "parent:", where it would be the threshold of a label "parent".
+ * Append a name, quoted if necessary.  Behind "parent:" that includes names
+ * that look like a number, which would be taken for the threshold of a label
+ * "parent".
  */
 static void
 print_name(StringInfo out, const LabelQueryNode *term)
@@ -337,7 +334,7 @@ print_name(StringInfo out, const LabelQueryNode *term)
 	appendStringInfoChar(out, '"');
 }
 
-/* Write a least confidence, exactly whatever extra_float_digits is. */
+/* Append a threshold exactly, whatever extra_float_digits is. */
 static void
 print_number(StringInfo out, double number)
 {
@@ -347,7 +344,7 @@ print_number(StringInfo out, double number)
 	appendStringInfo(out, ":%s", digits);
 }
 
-/* Write a node, in parentheses if it binds weaker than what it is part of. */
+/* Append a node, in parentheses if it binds weaker than the outer node. */
 static void
 print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
 {
@@ -378,7 +375,7 @@ print_node(StringInfo out, const LabelQueryNode *node, LabelQueryKind outer)
 		appendStringInfoChar(out, ')');
 }
 
-/* Write a query. */
+/* Return a query in canonical form. */
 static char *
 print_query(const LabelQueryNode *node)
 {
@@ -390,8 +387,8 @@ print_query(const LabelQueryNode *node)
 }
 
 /*
- * Return the line of a problem, shortened around it, and below it a line with a
- * caret at its place.
+ * Return the line with an error, shortened, and a line with a caret at its
+ * position.
  */
 static char *
 show_place(const LabelQueryProblem *problem)
@@ -417,7 +414,7 @@ show_place(const LabelQueryProblem *problem)
 	return psprintf("%.*s\n%*s^", (int) (end - begin), begin, width, "");
 }
 
-/* Make a value from a text that somebody gave. */
+/* Make a value from its text.  Errors: 42601, softly if escontext permits. */
 static Datum
 make_query_value(const char *text, Node *escontext)
 {
@@ -435,21 +432,18 @@ make_query_value(const char *text, Node *escontext)
 	return CStringGetTextDatum(print_query(node));
 }
 
-/* The type's input function. */
 Datum
 oss_labels_label_query_in(PG_FUNCTION_ARGS)
 {
 	return make_query_value(PG_GETARG_CSTRING(0), fcinfo->context);
 }
 
-/* The type's output function. */
 Datum
 oss_labels_label_query_out(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_CSTRING(TextDatumGetCString(PG_GETARG_DATUM(0)));
 }
 
-/* The type's binary input function. */
 Datum
 oss_labels_label_query_recv(PG_FUNCTION_ARGS)
 {
@@ -460,7 +454,6 @@ oss_labels_label_query_recv(PG_FUNCTION_ARGS)
 										  &len), NULL);
 }
 
-/* The type's binary output function. */
 Datum
 oss_labels_label_query_send(PG_FUNCTION_ARGS)
 {
@@ -472,7 +465,7 @@ oss_labels_label_query_send(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(pq_endtypsend(&message));
 }
 
-/* Join two queries. */
+/* Combine two queries by an operator. */
 static Datum
 join_queries(FunctionCallInfo fcinfo, const char *operator)
 {

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * label_query.h
- *	  The type label_query: which labels an image must have.
+ *	  The type label_query: a condition on the labels of an image.
  *
  * Top floor.  For users: sql/README.md, "Search rules".
  *
@@ -37,12 +37,12 @@ typedef struct LabelQueryNode
 	LabelQueryKind kind;
 	List	   *args;			/* of LabelQueryNode */
 	char	   *name;			/* in the database's encoding, not empty */
-	bool		parent;			/* any label below name */
+	bool		parent;			/* any label whose parent is name */
 	bool		has_min;
 	double		min;			/* least confidence, 0 to 1 */
 } LabelQueryNode;
 
-/* Parse a value of the type, which is known to be right. */
+/* Parse a value of the type, in CurrentMemoryContext. */
 extern LabelQueryNode *oss_label_query_get(const struct varlena *value);
 
 #endif							/* OSS_LABEL_QUERY_H */

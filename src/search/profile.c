@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * profile.c
- *	  The aggregate profile(): what somebody likes, from the labels of what he
- *	  looked at.
+ *	  The aggregate profile(): weights of labels, from the labels of the images
+ *	  that somebody looked at.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,7 +20,7 @@
 PG_FUNCTION_INFO_V1(oss_labels_profile_add);
 PG_FUNCTION_INFO_V1(oss_labels_profile_result);
 
-/* A label and its weight so far. */
+/* A label and the sum of its weights. */
 typedef struct Liking
 {
 	char	   *name;
@@ -40,7 +40,6 @@ typedef struct Liking
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* Return an argument, NaN for NULL. */
 static double
 number_argument(FunctionCallInfo fcinfo, int i)
 {
@@ -78,7 +77,6 @@ oss_labels_profile_add(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(likings);
 }
 
-/* Append a pair to an object. */
 static void
 push_pair(OssJsonbState *state, const Liking *liking)
 {
@@ -94,7 +92,7 @@ push_pair(OssJsonbState *state, const Liking *liking)
 	oss_push_jsonb(state, WJB_VALUE, &value);
 }
 
-/* Final function */
+/* Final function: (state) -> jsonb object of labels and weights */
 Datum
 oss_labels_profile_result(PG_FUNCTION_ARGS)
 {

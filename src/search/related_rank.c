@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * related_rank.c
- *	  Images compared by their labels.
+ *	  Similarity of images by their labels.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -40,7 +40,6 @@ compare_images(const void *a, const void *b)
 	return left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
 }
 
-/* Return how much a label says about its image. */
 double
 oss_related_weight(double confidence, double centric_score)
 {
@@ -48,7 +47,9 @@ oss_related_weight(double confidence, double centric_score)
 		(1 + (isnan(centric_score) ? 0.5 : centric_score)) / 2;
 }
 
-/* Make an image of the parts that follow; returns how many parts it took. */
+/*
+ * Make an image of the leading parts.  Returns how many parts were consumed.
+ */
 static int64
 make_image(RelatedPart *parts, int64 n, double norm, RelatedImage *image)
 {
@@ -72,7 +73,6 @@ make_image(RelatedPart *parts, int64 n, double norm, RelatedImage *image)
 	return i;
 }
 
-/* Make images of parts. */
 RelatedImage *
 oss_related_make_images(RelatedPart *parts, int64 n, double norm, int *nimages)
 {
@@ -92,7 +92,6 @@ oss_related_make_images(RelatedPart *parts, int64 n, double norm, int *nimages)
 	return images;
 }
 
-/* Multiply two images' vectors. */
 static double
 dot_product(const RelatedImage *a, const RelatedImage *b)
 {
@@ -112,7 +111,7 @@ dot_product(const RelatedImage *a, const RelatedImage *b)
 	return product;
 }
 
-/* Return 1 less the distance of two images relative to the longer vector. */
+/* Return 1 minus the distance of two images divided by the longer norm. */
 static double
 relative_likeness(const RelatedImage *a, const RelatedImage *b)
 {
@@ -121,7 +120,7 @@ relative_likeness(const RelatedImage *a, const RelatedImage *b)
 	return 1 - sqrt(Max(square, 0)) / Max(a->norm, b->norm);
 }
 
-/* Is an image too much like one before it? */
+/* Is image i too similar to one before it? */
 static bool
 is_double(const RelatedImage *images, int i, double max_likeness)
 {
@@ -135,7 +134,6 @@ is_double(const RelatedImage *images, int i, double max_likeness)
 	return false;
 }
 
-/* Put the best images first. */
 int
 oss_related_rank(RelatedImage *images, int n, int max_rows, double max_likeness)
 {

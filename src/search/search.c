@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * search.c
- *	  Evaluate a label_query: over all stored images, or over one.
+ *	  Evaluating a label_query over all stored images, or for one.
  *
- * Over all images each label's images are read as a set, and the sets are
- * combined.  When one part of a conjunction has few images, only those are
- * looked at instead, with all their labels.
+ * Over all images, the images of each label are read as a set, and the sets are
+ * combined.  If one operand of a conjunction has few images, all labels of
+ * those are read instead, and the query is evaluated for each.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,10 +16,13 @@
 #include "search/search_read.h"
 #include "utils/float.h"
 
-/* Look at single images when one part of a conjunction has at most these. */
+/* Limit on the label rows of an operand for that. */
 #define FEW_IMAGES	1000
 
-/* A set, or with absent all images but those in it (whose scores mean nothing). */
+/*
+ * A set of images or, if absent, its complement; then its scores are
+ * undefined.
+ */
 typedef struct Part
 {
 	ImageSet	set;
@@ -28,7 +31,7 @@ typedef struct Part
 
 static Part evaluate_query(const LabelQueryNode *node);
 
-/* Return all images but those in a set, without scores. */
+/* Return the complement of a set, without scores. */
 static ImageSet
 all_but(const ImageSet *set)
 {
@@ -37,7 +40,7 @@ all_but(const ImageSet *set)
 	return oss_image_set_minus(&all, set);
 }
 
-/* Evaluate a "not": what it finds has no score. */
+/* Evaluate a "not"; its images have no score. */
 static Part
 evaluate_not(const LabelQueryNode *node)
 {
@@ -49,7 +52,6 @@ evaluate_not(const LabelQueryNode *node)
 	return part;
 }
 
-/* Evaluate an "and". */
 static Part
 evaluate_and(const LabelQueryNode *node)
 {
@@ -73,7 +75,6 @@ evaluate_and(const LabelQueryNode *node)
 	return result;
 }
 
-/* Evaluate an "or". */
 static Part
 evaluate_or(const LabelQueryNode *node)
 {
@@ -91,7 +92,6 @@ evaluate_or(const LabelQueryNode *node)
 	return result;
 }
 
-/* Evaluate a node over all images. */
 static Part
 evaluate_query(const LabelQueryNode *node)
 {
@@ -113,7 +113,7 @@ evaluate_query(const LabelQueryNode *node)
 	return part;
 }
 
-/* Does an image have a term's label?  Sets *score when it does. */
+/* Does an image match a term?  If so, sets *score. */
 static bool
 term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
 {
@@ -135,7 +135,7 @@ term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
 	return found;
 }
 
-/* Does an image meet a query?  Sets *score when it does. */
+/* Does an image match a query?  If so, sets *score. */
 static bool
 image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
 {
@@ -164,7 +164,10 @@ image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
 	return found;
 }
 
-/* Count the label rows of a part up to a limit; -1 when it is not a sum. */
+/*
+ * Count the label rows of a term or an "or" of terms, up to a limit; -1 for
+ * other nodes.
+ */
 static int64
 count_part(const LabelQueryNode *node, int64 limit)
 {
@@ -186,7 +189,7 @@ count_part(const LabelQueryNode *node, int64 limit)
 	return sum;
 }
 
-/* Return a part of a conjunction that few images meet, or NULL. */
+/* Return an operand of a conjunction that matches few images, or NULL. */
 static const LabelQueryNode *
 find_few(const LabelQueryNode *query)
 {
@@ -204,7 +207,7 @@ find_few(const LabelQueryNode *query)
 	return NULL;
 }
 
-/* Find the images of a set that meet a query. */
+/* Return the images of a set that match a query. */
 static ImageSet
 filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
 {
@@ -226,7 +229,6 @@ filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
 	return oss_image_set_finish(&found);
 }
 
-/* Find the images that meet a query. */
 ImageSet
 oss_search_images(const LabelQueryNode *query)
 {
@@ -242,7 +244,6 @@ oss_search_images(const LabelQueryNode *query)
 	return part.absent ? all_but(&part.set) : part.set;
 }
 
-/* Does one image meet a query? */
 bool
 oss_search_one(const LabelQueryNode *query, int64 image_id)
 {

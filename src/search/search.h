@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * search.h
- *	  Evaluate a label_query: over all stored images, or over one.
+ *	  Evaluating a label_query over all stored images, or for one.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -13,8 +13,8 @@
 #include "search/label_query.h"
 
 /*
- * An image that was found.  score is the least confidence that the match
- * needed; NaN when it needed none.
+ * An image that was found.  score is the least confidence among the labels
+ * that the match needed, NaN if it needed none.
  */
 typedef struct ImageHit
 {
@@ -22,7 +22,7 @@ typedef struct ImageHit
 	double		score;
 } ImageHit;
 
-/* Images in ascending order of image_id, each once. */
+/* A set of images, in ascending order of image_id. */
 typedef struct ImageSet
 {
 	int64		n;
@@ -30,12 +30,12 @@ typedef struct ImageSet
 } ImageSet;
 
 /*
- * Find the images that meet a query, in CurrentMemoryContext.  SPI is
- * connected; reads with the current role's rights.
+ * Return the images that match a query, in CurrentMemoryContext.  SPI must be
+ * connected; reads with the rights of the current role.
  */
 extern ImageSet oss_search_images(const LabelQueryNode *query);
 
-/* Does one image meet a query?  SPI is connected. */
+/* Does an image match a query?  SPI must be connected. */
 extern bool oss_search_one(const LabelQueryNode *query, int64 image_id);
 
 #endif							/* OSS_SEARCH_H */

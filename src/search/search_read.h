@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * search_read.h
- *	  Read what a search needs from the tables: images with a label, and
- *	  labels of images, both after the house rules.
+ *	  Reading images with a label, and labels of images, with the house rules
+ *	  applied.
  *
- * Top floor.  SPI is connected in all of these; they read with the current
- * role's rights and the active snapshot.
+ * Top floor.  SPI must be connected.  These functions read with the rights of
+ * the current role and the active snapshot.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SEARCH_READ_H
@@ -12,7 +12,7 @@
 
 #include "search/search_set.h"
 
-/* A label of an image; confidence is NaN when the service gave none. */
+/* A label of an image; confidence is NaN if the service gave none. */
 typedef struct ReadLabel
 {
 	char	   *name;			/* NULL: the image has no label */
@@ -27,16 +27,19 @@ typedef struct ReadImage
 	List	   *labels;			/* of ReadLabel */
 } ReadImage;
 
-/* The images with a term's label. */
+/* Return the images that match a term. */
 extern ImageSet oss_read_term(const LabelQueryNode *term);
 
-/* How many label rows a term has, counted up to a limit. */
+/* Return the number of a term's label rows, counted up to a limit. */
 extern int64 oss_count_term(const LabelQueryNode *term, int64 limit);
 
-/* All stored images, without scores. */
+/* Return all stored images, without scores. */
 extern ImageSet oss_read_universe(void);
 
-/* The labels of n images, as a list of ReadImage; only stored ones. */
+/*
+ * Return the labels of n images, as a list of ReadImage for those that are
+ * stored.
+ */
 extern List *oss_read_images(const int64 *image_ids, int n);
 
 #endif							/* OSS_SEARCH_READ_H */

@@ -37,7 +37,6 @@ append_hit(ImageHit *hits, int64 *n, int64 image_id, double score)
 	(*n)++;
 }
 
-/* Begin an empty set. */
 void
 oss_image_set_begin(ImageSetBuilder *builder)
 {
@@ -46,7 +45,6 @@ oss_image_set_begin(ImageSetBuilder *builder)
 	builder->hits = palloc(sizeof(ImageHit) * builder->room);
 }
 
-/* Add an image. */
 void
 oss_image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
 {
@@ -59,7 +57,6 @@ oss_image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
 	append_hit(builder->hits, &builder->n, image_id, score);
 }
 
-/* Sort and make each image occur once. */
 ImageSet
 oss_image_set_finish(ImageSetBuilder *builder)
 {
@@ -74,21 +71,19 @@ oss_image_set_finish(ImageSetBuilder *builder)
 	return set;
 }
 
-/* Return the lower score. */
 double
 oss_score_and(double a, double b)
 {
 	return isnan(a) ? b : isnan(b) ? a : Min(a, b);
 }
 
-/* Return the higher score. */
 double
 oss_score_or(double a, double b)
 {
 	return isnan(a) ? b : isnan(b) ? a : Max(a, b);
 }
 
-/* Make room for a result. */
+/* Return an empty set with room for so many images. */
 static ImageSet
 make_set(int64 room)
 {
@@ -99,7 +94,6 @@ make_set(int64 room)
 	return set;
 }
 
-/* Return what is in both sets. */
 ImageSet
 oss_image_set_and(const ImageSet *a, const ImageSet *b)
 {
@@ -124,7 +118,6 @@ oss_image_set_and(const ImageSet *a, const ImageSet *b)
 	return set;
 }
 
-/* Return what is in either set. */
 ImageSet
 oss_image_set_or(const ImageSet *a, const ImageSet *b)
 {
@@ -149,7 +142,6 @@ oss_image_set_or(const ImageSet *a, const ImageSet *b)
 	return set;
 }
 
-/* Return what is in a but not in b. */
 ImageSet
 oss_image_set_minus(const ImageSet *a, const ImageSet *b)
 {

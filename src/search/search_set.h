@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * search_set.h
- *	  Sets of images: sorting, and, or, minus.
+ *	  Sets of images: construction, intersection, union, difference.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -11,8 +11,8 @@
 #include "search/search.h"
 
 /*
- * A set under construction: hits in any order, an image perhaps more than
- * once, of which the best score will count.
+ * A set under construction: hits in any order; of several hits of an image,
+ * the best score will count.
  */
 typedef struct ImageSetBuilder
 {
@@ -21,26 +21,25 @@ typedef struct ImageSetBuilder
 	ImageHit   *hits;
 } ImageSetBuilder;
 
-/* Begin an empty set in CurrentMemoryContext. */
+/* Initialize an empty set in CurrentMemoryContext. */
 extern void oss_image_set_begin(ImageSetBuilder *builder);
 
-/* Add an image. */
 extern void oss_image_set_add(ImageSetBuilder *builder, int64 image_id,
 							  double score);
 
-/* Sort and make each image occur once; takes over the builder's memory. */
+/* Return the set, which takes over the builder's memory. */
 extern ImageSet oss_image_set_finish(ImageSetBuilder *builder);
 
-/* In both sets: the lower score counts.  NaN is above all numbers. */
+/* Intersection, with the lower scores; NaN counts as above all numbers. */
 extern ImageSet oss_image_set_and(const ImageSet *a, const ImageSet *b);
 
-/* In either set: the higher score counts.  NaN is below all numbers. */
+/* Union, with the higher scores; NaN counts as below all numbers. */
 extern ImageSet oss_image_set_or(const ImageSet *a, const ImageSet *b);
 
-/* In a but not in b, with a's scores. */
+/* Difference a minus b, with the scores of a. */
 extern ImageSet oss_image_set_minus(const ImageSet *a, const ImageSet *b);
 
-/* The lower score, and the higher one, where NaN means none. */
+/* The lower and the higher score, with NaN as above. */
 extern double oss_score_and(double a, double b);
 extern double oss_score_or(double a, double b);
 

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * bulk_insert.c
- *	  Insert many rows into a plain table without the executor.
+ *	  Inserting many rows into a plain table without the executor.
  *
- * This is what COPY does, whose page of rows at a time takes half the time of
- * an INSERT's row at a time.  Each index gets its entries one index after the
- * other, with its upper pages in the processor's cache.
+ * As COPY does: inserting a page of rows at a time takes half the time of an
+ * INSERT.  Indexes are filled one after the other, so that the upper pages of
+ * each stay in the processor's cache.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,10 +22,10 @@
 #include "spi/bulk_insert.h"
 #include "utils/memutils.h"
 
-/* Rows that are put into the table at once, as COPY does. */
+/* Rows per heap_multi_insert(), as in COPY. */
 #define ROWS_AT_ONCE 1000
 
-/* Is there a trigger but those of a function? */
+/* Is there a trigger of another function? */
 static bool
 has_other_trigger(const TriggerDesc *triggers, Oid function)
 {
@@ -40,7 +40,7 @@ has_other_trigger(const TriggerDesc *triggers, Oid function)
 	return false;
 }
 
-/* Do all indexes take plain columns of every row? */
+/* Are all indexes on plain columns of all rows, and not unique? */
 static bool
 indexes_are_plain(Relation relation)
 {
@@ -63,7 +63,7 @@ indexes_are_plain(Relation relation)
 	return plain;
 }
 
-/* Has a table just these columns, of which only the first has to be there? */
+/* Are these the table's columns, of which only the first may be NOT NULL? */
 static bool
 has_columns(TupleDesc desc, const Oid *types, int ntypes)
 {
@@ -81,7 +81,6 @@ has_columns(TupleDesc desc, const Oid *types, int ntypes)
 	return true;
 }
 
-/* Can rows be put into a table past the executor? */
 bool
 oss_bulk_possible(Relation relation, const Oid *types, int ntypes, Oid trigger)
 {
@@ -94,7 +93,6 @@ oss_bulk_possible(Relation relation, const Oid *types, int ntypes, Oid trigger)
 		indexes_are_plain(relation);
 }
 
-/* Allocate rows. */
 OssBulkRow *
 oss_bulk_rows(int n, int ncolumns)
 {
@@ -113,7 +111,7 @@ oss_bulk_rows(int n, int ncolumns)
 	return rows;
 }
 
-/* Put rows into the table; their slots then say where they are. */
+/* Insert rows into the heap; sets the TIDs of their slots. */
 static void
 insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
 			int n, BulkInsertState state)
@@ -130,7 +128,7 @@ insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
 	table_multi_insert(relation, slots, n, GetCurrentCommandId(true), 0, state);
 }
 
-/* Put the entries of rows into an index. */
+/* Insert the entries of rows into an index. */
 static void
 insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 			   const OssBulkRow *rows, int n)
@@ -139,7 +137,10 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 	IndexInfo  *info = BuildIndexInfo(index);
 	EState	   *estate = info->ii_Expressions == NIL ? NULL : CreateExecutorState();
 
-	/* CREATE INDEX CONCURRENTLY has made it since we looked; it waits for us */
+	/*
+	 * being built by CREATE INDEX CONCURRENTLY, which waits for our
+	 * transaction
+	 */
 	if (!info->ii_ReadyForInserts)
 		n = 0;
 	for (int i = 0; i < n; i++)
@@ -169,7 +170,6 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 	index_close(index, NoLock);
 }
 
-/* Insert rows. */
 void
 oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
 {
@@ -179,7 +179,7 @@ oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
 	List	   *indexes = RelationGetIndexList(relation);
 	ListCell   *cell;
 
-	/* a copy is not counted, which a resource owner would be slow at */
+	/* a copy is not reference-counted, which would be slow */
 	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(relation));
 
 	for (int i = 0; i < room; i++)

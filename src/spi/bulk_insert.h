@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * bulk_insert.h
- *	  Insert many rows into a plain table without the executor.
+ *	  Inserting many rows into a plain table without the executor.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -18,24 +18,24 @@ typedef struct OssBulkRow
 	bool	   *nulls;
 } OssBulkRow;
 
-/* Allocate n rows of a table with so many columns, all of them null. */
+/* Allocate n rows of ncolumns columns in CurrentMemoryContext, all null. */
 extern OssBulkRow *oss_bulk_rows(int n, int ncolumns);
 
 /*
- * Can rows be put into a table past the executor?  Only if nobody has given it
- * anything to be seen to at an INSERT: it is an ordinary table whose columns
- * have these types, of which only the first may be NOT NULL, without CHECK
- * constraints, rules, forced row security or any trigger but those that
- * execute the function trigger (which the caller sees to), and its indexes are
- * not unique, partial or on expressions.
+ * Can rows be inserted into a table without the executor?  Only if nothing
+ * else has to be done on INSERT: the table is an ordinary one with columns of
+ * exactly these types, of which only the first may be NOT NULL, without CHECK
+ * constraints, rules, forced row security, and triggers other than those of
+ * the function "trigger" (which the caller must replace); and no index is
+ * unique, partial or on expressions.
  */
 extern bool oss_bulk_possible(Relation relation, const Oid *types, int ntypes,
 							  Oid trigger);
 
 /*
- * Insert n rows in order.  Within a transaction, with relation locked by
- * RowExclusiveLock; allocates in CurrentMemoryContext.  Errors are
- * those of INSERT: 54000 for what an index can't hold.
+ * Insert n rows in order.  The caller holds RowExclusiveLock.  Allocates in
+ * CurrentMemoryContext.  Errors: those of INSERT, such as 54000 for a value
+ * too long for an index.
  */
 extern void oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n);
 

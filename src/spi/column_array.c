@@ -10,7 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* Make an empty column. */
 void
 oss_column_init(OssColumn *column, Oid type, int size)
 {
@@ -21,7 +20,6 @@ oss_column_init(OssColumn *column, Oid type, int size)
 	column->nulls = palloc(sizeof(bool) * column->size);
 }
 
-/* Append a value. */
 void
 oss_column_add(OssColumn *column, Datum value, bool isnull)
 {
@@ -36,7 +34,6 @@ oss_column_add(OssColumn *column, Datum value, bool isnull)
 	column->nulls[column->n++] = isnull;
 }
 
-/* Append a string as text. */
 void
 oss_column_add_string(OssColumn *column, const char *value)
 {
@@ -44,7 +41,6 @@ oss_column_add_string(OssColumn *column, const char *value)
 				   value == NULL);
 }
 
-/* Return the column as an array. */
 Datum
 oss_column_array(const OssColumn *column)
 {

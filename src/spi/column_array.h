@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-/* A growing column of one type, in the memory context it was made in. */
+/* A growing column of one type, in the memory context of oss_column_init(). */
 typedef struct OssColumn
 {
 	Oid			type;
@@ -20,13 +20,15 @@ typedef struct OssColumn
 	bool	   *nulls;
 } OssColumn;
 
-/* Make an empty column of a built-in type; size is a guess. */
+/*
+ * Initialize an empty column of a built-in type; size is the expected number
+ * of values.
+ */
 extern void oss_column_init(OssColumn *column, Oid type, int size);
 
-/* Append a value. */
 extern void oss_column_add(OssColumn *column, Datum value, bool isnull);
 
-/* Append a string as text; NULL gives null. */
+/* Append a string as text, NULL as null. */
 extern void oss_column_add_string(OssColumn *column, const char *value);
 
 /* Return the column as an array. */

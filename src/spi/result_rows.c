@@ -2,8 +2,8 @@
  * result_rows.c
  *	  Arguments and results of SQL functions.
  *
- * Sets are returned in materialize mode, never row by row: a request must have
- * ended, and its handles be free, before the executor may abandon the function.
+ * Sets are returned in materialize mode and not row by row: the executor may
+ * abandon a function only after its request has ended and been freed.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,7 +14,6 @@
 #include "spi/result_rows.h"
 #include "utils/builtins.h"
 
-/* Begin the result of a set-returning function. */
 OssResult
 oss_result_begin(FunctionCallInfo fcinfo)
 {
@@ -30,7 +29,7 @@ oss_result_begin(FunctionCallInfo fcinfo)
 
 	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 
-	/* the caller has looked it up already; doing so again costs 1 us a call */
+	/* use the caller's descriptor: looking it up again costs 1 us per call */
 	if (rsinfo->expectedDesc != NULL)
 		result.desc = CreateTupleDescCopy(rsinfo->expectedDesc);
 	else if (get_call_result_type(fcinfo, NULL, &result.desc) != TYPEFUNC_COMPOSITE)
@@ -46,14 +45,12 @@ oss_result_begin(FunctionCallInfo fcinfo)
 	return result;
 }
 
-/* Add a row. */
 void
 oss_result_add(const OssResult *result, Datum *values, bool *nulls)
 {
 	tuplestore_putvalues(result->store, result->desc, values, nulls);
 }
 
-/* Return a C string as text. */
 Datum
 oss_text_or_null(const char *s, bool *isnull)
 {
@@ -61,14 +58,12 @@ oss_text_or_null(const char *s, bool *isnull)
 	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
 }
 
-/* Return a text argument as UTF-8, NULL for NULL. */
 char *
 oss_utf8_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : oss_utf8(TextDatumGetCString(PG_GETARG_DATUM(n)));
 }
 
-/* Return a name argument, NULL for NULL. */
 char *
 oss_name_argument(FunctionCallInfo fcinfo, int n)
 {

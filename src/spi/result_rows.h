@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * result_rows.h
- *	  Arguments and results of SQL functions: text as UTF-8, sets in
+ *	  Arguments and results of SQL functions: text in UTF-8, sets in
  *	  materialize mode.
  *
  * Top floor.
@@ -14,7 +14,7 @@
 #include "fmgr.h"
 #include "utils/tuplestore.h"
 
-/* A result under construction; both live in the per-query memory. */
+/* A result under construction, in per-query memory. */
 typedef struct OssResult
 {
 	Tuplestorestate *store;
@@ -22,25 +22,24 @@ typedef struct OssResult
 } OssResult;
 
 /*
- * Begin the result of a function declared with RETURNS TABLE.  Like core's
+ * Start the result of a function declared with RETURNS TABLE.  Replaces
  * InitMaterializedSRF(), whose name and flags changed within PostgreSQL 15.
- * Errors: 0A000 when the caller can't take a set.
+ * Errors: 0A000 if the caller does not accept a set.
  */
 extern OssResult oss_result_begin(FunctionCallInfo fcinfo);
 
-/* Add a row. */
 extern void oss_result_add(const OssResult *result, Datum *values, bool *nulls);
 
 /*
- * Return a text argument as UTF-8, NULL for NULL.  Errors: 22021, 22P05 for
- * what UTF-8 can't hold.
+ * Return a text argument in UTF-8, NULL for NULL.  Errors: those of
+ * oss_utf8().
  */
 extern char *oss_utf8_argument(FunctionCallInfo fcinfo, int n);
 
 /* Return a name argument, NULL for NULL. */
 extern char *oss_name_argument(FunctionCallInfo fcinfo, int n);
 
-/* Return a C string as a text Datum; NULL sets *isnull. */
+/* Return a C string as a text Datum; sets *isnull for NULL. */
 extern Datum oss_text_or_null(const char *s, bool *isnull);
 
 #endif							/* OSS_RESULT_ROWS_H */

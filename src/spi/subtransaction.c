@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * subtransaction.c
- *	  Running what may fail so that its error leaves nothing behind.
+ *	  Running code in a subtransaction, and classifying its error.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -10,7 +10,6 @@
 #include "spi/subtransaction.h"
 #include "utils/resowner.h"
 
-/* Run a function in a subtransaction. */
 ErrorData *
 oss_subtransaction(void (*function) (void *arg), void *arg)
 {
@@ -29,7 +28,7 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		/* an ERROR sets these to 0, which is right at top level only */
+		/* restore what the ERROR reset, since this is not the top level */
 		InterruptHoldoffCount = interrupts;
 		QueryCancelHoldoffCount = cancels;
 		MemoryContextSwitchTo(context);
@@ -43,14 +42,13 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 	return error;
 }
 
-/* Was an error raised by a function of the server? */
+/* Was an error raised by this C function? */
 static bool
 is_raised_by(const ErrorData *error, const char *function)
 {
 	return error->funcname && strcmp(error->funcname, function) == 0;
 }
 
-/* Was an error raised by a statement of a procedural language? */
 static bool
 is_raised_by_language(const ErrorData *error)
 {
@@ -64,7 +62,6 @@ is_raised_by_language(const ErrorData *error)
 	return false;
 }
 
-/* Is an error that somebody stops this process, or the statement's time is up? */
 bool
 oss_error_is_interrupt(const ErrorData *error)
 {
@@ -72,7 +69,6 @@ oss_error_is_interrupt(const ErrorData *error)
 		is_raised_by(error, "ProcessInterrupts");
 }
 
-/* Is an error that another transaction has something for too long? */
 bool
 oss_error_is_wait(const ErrorData *error)
 {
@@ -82,7 +78,6 @@ oss_error_is_wait(const ErrorData *error)
 		 is_raised_by(error, "DeadLockReport"));
 }
 
-/* Is an error nobody's who writes rows? */
 bool
 oss_error_is_trouble(const ErrorData *error)
 {

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * subtransaction.h
- *	  Running what may fail so that its error leaves nothing behind.
+ *	  Running code in a subtransaction, and classifying its error.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -11,18 +11,19 @@
 #include "postgres.h"
 
 /*
- * Run a function in a subtransaction, with CurrentMemoryContext.  Returns NULL,
- * or its error in CurrentMemoryContext, once the subtransaction is rolled back.
- * Being cancelled or terminated is such an error, too: raise it again.
+ * Run a function in a subtransaction, in CurrentMemoryContext.  Returns NULL,
+ * or its error in CurrentMemoryContext after rolling back the subtransaction.
+ * That includes cancel and termination, which the caller must raise again.
  */
 extern ErrorData *oss_subtransaction(void (*function) (void *arg), void *arg);
 
 /*
- * Whose error is it?  A trigger of a user's may raise any SQLSTATE, so that
- * this looks at where the error was raised, too: an interrupt is a cancel or
- * time-out of this very process; a wait is one for a lock that another
- * transaction has; trouble is the machine's or the server's, such as a full
- * disk.  What a procedural language raised is none of the three.
+ * Classify an error.  Since a user's trigger may raise any SQLSTATE, these
+ * also check where it was raised; no error raised by a procedural language is
+ * in one of these classes.  interrupt: a cancel or time-out of this process.
+ * wait: waiting for a lock of another transaction took too long or would be a
+ * deadlock.  trouble: the machine or the server is the cause, such as a full
+ * disk.
  */
 extern bool oss_error_is_interrupt(const ErrorData *error);
 extern bool oss_error_is_wait(const ErrorData *error);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * wait_event.c
- *	  The wait event of everything that waits for the queue.
+ *	  The wait event OssLabelsQueue.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -9,10 +9,6 @@
 #include "spi/wait_event.h"
 #include "utils/wait_event.h"
 
-/*
- * Return the wait event of every wait for the queue: of a worker for jobs, of
- * tag() for a worker that has the image in hand, of DDL for a worker to end.
- */
 uint32
 oss_queue_wait_event(void)
 {

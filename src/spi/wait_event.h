@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * wait_event.h
- *	  The wait event of everything that waits for the queue.
+ *	  The wait event OssLabelsQueue.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WAIT_EVENT_H
@@ -8,7 +8,10 @@
 
 #include "postgres.h"
 
-/* What pg_stat_activity shows while a process waits for work or its turn. */
+/*
+ * Return the wait event of every wait for the queue: of a worker for jobs, of
+ * tag() for a worker that holds the image's job, of DDL for a worker to end.
+ */
 extern uint32 oss_queue_wait_event(void);
 
 #endif							/* OSS_WAIT_EVENT_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * store.h
- *	  Labels that stay: writing answers to image and image_label.
+ *	  Writing answers to the tables image and image_label.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -14,11 +14,11 @@
 #include "client/labels_response.h"
 #include "datatype/timestamp.h"
 
-/* One answer to store; strings are in the database's encoding. */
+/* An answer to store; strings are in the database's encoding. */
 typedef struct OssStoreRow
 {
 	OssImage	image;
-	TimestampTz tagged_at;		/* when it was asked for */
+	TimestampTz tagged_at;		/* when it was requested */
 	const char *request_id;
 	Jsonb	   *response;
 } OssStoreRow;

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * store_probe.c
- *	  Find out who would have to be waited for to store answers.
+ *	  Finding out whether storing answers would wait for another transaction.
  *
- * INSERT ... ON CONFLICT has no SKIP LOCKED, and what another transaction has
- * inserted and not committed is seen by no statement: the unique index is read
- * with a snapshot that shows it.
+ * INSERT ... ON CONFLICT has no SKIP LOCKED, and no statement sees rows that
+ * another transaction has inserted without committing.  So the unique index is
+ * scanned with a snapshot that shows them.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,10 +26,10 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-/* Columns that name an image. */
+/* Number of columns that identify an image. */
 #define NAMES 3
 
-/* The images that are asked about, and what is needed for each of them. */
+/* The images to probe, and the objects needed for each of them. */
 typedef struct Probe
 {
 	const OssImage *images;
@@ -45,7 +45,10 @@ typedef struct Probe
 	TupleTableSlot *label_slot;
 } Probe;
 
-/* Return the unique index on the columns that name an image, or InvalidOid. */
+/*
+ * Return the unique index on the columns that identify an image, or
+ * InvalidOid.
+ */
 static Oid
 find_index(const Probe *probe)
 {
@@ -68,7 +71,6 @@ find_index(const Probe *probe)
 	return found;
 }
 
-/* Make the keys of a scan for an image. */
 static void
 make_keys(const Probe *probe, const OssImage *image, ScanKeyData *keys)
 {
@@ -88,7 +90,7 @@ make_keys(const Probe *probe, const OssImage *image, ScanKeyData *keys)
 	}
 }
 
-/* Has another transaction locked a row that all can see? */
+/* Has another transaction locked a committed row? */
 static bool
 is_locked(Relation relation, HeapTuple tuple, TupleTableSlot *slot,
 		  LockTupleMode mode)
@@ -103,7 +105,7 @@ is_locked(Relation relation, HeapTuple tuple, TupleTableSlot *slot,
 	return result == TM_WouldBlock;
 }
 
-/* Has another transaction locked one of the labels that are to be replaced? */
+/* Has another transaction locked one of the labels to be replaced? */
 static bool
 labels_are_locked(const Probe *probe, HeapTuple image)
 {
@@ -152,7 +154,7 @@ is_blocked(const Probe *probe, const OssImage *image)
 	return blocked;
 }
 
-/* Probe all images. */
+/* Probe all images, in a subtransaction. */
 static void
 probe_images(void *arg)
 {
@@ -172,7 +174,7 @@ probe_images(void *arg)
 	probe->label_index = get_relname_relid("image_label_image_id_idx", schema);
 	probe->label_slot = table_slot_create(probe->label, NULL);
 
-	/* a procedure has none between its statements */
+	/* a procedure has no active snapshot between its statements */
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < probe->n && OidIsValid(probe->index); i++)
 		probe->blocked[i] = is_blocked(probe, &probe->images[i]);
@@ -184,11 +186,11 @@ probe_images(void *arg)
 }
 
 /*
- * Set blocked[i] if the answer to an image could not be written without waiting for
- * another transaction, which has inserted the image's row and is open, or has
- * deleted or locked it or one of its labels.  Locks the rows of the other images.
- * Within oss_statement_begin().  Returns NULL, or the error if it could not be
- * found out; then blocked tells nothing.
+ * Set blocked[i] if storing the answer to image i would wait for another open
+ * transaction, which has inserted, deleted or locked the image's row, or
+ * deleted or locked one of its labels.  Locks the rows of the other images.
+ * Within oss_statement_begin().  Returns NULL, or an error, after which
+ * blocked is undefined.
  */
 ErrorData *
 oss_store_probe(const OssImage *images, int n, bool *blocked)

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * tag_stored.h
- *	  Stored answers as tag() sees them: is one there that will do, who is
- *	  about to bring one, and keeping a new one.
+ *	  The store as tag() uses it: finding an answer, waiting for another
+ *	  session that requests it, and storing a new one.
  *
- * Top floor.  All of this runs as the extension's owner, and sees what others
- * have committed up to now whatever the transaction's isolation: an answer
- * that is there must not be paid for again.
+ * Top floor.  These functions run as the extension's owner and see all
+ * committed rows whatever the isolation level, since an answer that is stored
+ * must not be paid for again.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TAG_STORED_H
@@ -22,40 +22,40 @@
 #define TAG_MAX_AGE		DETECT_ARGUMENTS
 #define TAG_ARGUMENTS	(DETECT_ARGUMENTS + 1)
 
-/* What is wished for; strings are in the database's encoding. */
+/* The arguments of a call of tag(); strings are in the database's encoding. */
 typedef struct OssWish
 {
 	OssImage	image;
-	Interval   *max_age;		/* NULL: any */
+	Interval   *max_age;		/* NULL: no limit */
 } OssWish;
 
 /*
- * Read the arguments of tag(), in CurrentMemoryContext.  Returns false when
- * bucket or key is NULL.
+ * Set *wish from the arguments of tag(), in CurrentMemoryContext.  Returns
+ * false if bucket or key is NULL.
  */
 extern bool oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish);
 
-/* Raise 22023 for arguments that could never be asked for. */
+/* Check a wish.  Errors: 22023. */
 extern void oss_stored_check_wish(const OssWish *wish);
 
 /*
  * Return the rows of a stored answer that covers a wish, in
- * CurrentMemoryContext, or NULL.  Where no answer could be stored it raises
- * instead: 25006 in a read-only transaction, as on a standby, 40001 when
- * another one has stored the image's labels since the snapshot of this one was
- * taken, as REPEATABLE READ keeps it.
+ * CurrentMemoryContext; NULL if there is none.  Errors, if an answer could
+ * not be stored either: 25006 in a read-only transaction, as on a standby;
+ * 40001 if another transaction has stored the image's labels since the
+ * snapshot of this REPEATABLE READ transaction.
  */
 extern DetectRows *oss_stored_find(const OssWish *wish);
 
 /*
- * Lock an image against others that would ask for it too.  Without wait,
- * returns false when somebody else has it, or a job whose answer will do.  With
- * wait, waits for either and returns false when that would never end: the other
- * one waits for us.  A job is waited for 10 s at most.
+ * Lock an image against other sessions that would request it too.  Without
+ * wait, returns false if another session has the lock, or a job is in hand
+ * whose answer will cover the wish.  With wait, waits for both (10 s at most
+ * for a job), and returns false if waiting for the lock would be a deadlock.
  */
 extern bool oss_stored_lock(const OssWish *wish, bool wait);
 
-/* An answer to keep. */
+/* An answer to store. */
 typedef struct OssArrival
 {
 	const OssWish *wish;
@@ -64,14 +64,13 @@ typedef struct OssArrival
 } OssArrival;
 
 /*
- * Keep answers: those of failed requests and those that are no labels document
- * are left out.  Then unlock their images unless few are locked yet.
+ * Store answers, skipping those of failed requests and those that are no
+ * labels document.  Then unlock their images, except for the first ones that
+ * a transaction locks.
  */
 extern void oss_stored_keep(const OssArrival *arrivals, int n);
 
-/*
- * Keep one document.  Returns false when a younger one is there.
- */
+/* Store a document.  Returns false if a newer one is stored already. */
 extern bool oss_stored_keep_document(const OssWish *wish, Jsonb *document,
 									 TimestampTz asked_at);
 

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  * changed_rows.c
- *	  Enqueue and cancel the images that the rows of a statement name.
+ *	  Enqueuing and cancelling jobs for the rows of a statement.
  *
- * Old and new rows of an UPDATE are read side by side, which finds most that
- * are as they were.  What is left is compared as two bags, some thousand rows
- * at a time: rows that swap their keys name nothing new.  Nothing depends on
- * the two tables' having the same order but how much is left.
+ * Old and new rows of an UPDATE are read in parallel, and most unchanged ones
+ * are found by comparing them pairwise.  The rest is compared as two multisets,
+ * some thousand rows at a time, so that rows that swap their keys enqueue
+ * nothing.  Whether both transition tables have the same order affects only the
+ * size of the rest.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -32,18 +33,18 @@
 #include "watch/changed_rows.h"
 #include "watch/watch_condition.h"
 
-/* Rows that are compared at once. */
+/* Rows per comparison of multisets. */
 #define WINDOW 5000
 
-/* What a row names. */
+/* The image of a row. */
 typedef struct Pair
 {
 	uint32		hash;
-	Datum		bucket;			/* text, not compressed or out of line */
+	Datum		bucket;			/* text, neither compressed nor out of line */
 	Datum		key;
 } Pair;
 
-/* Pairs of a window. */
+/* A multiset of pairs. */
 typedef struct Bag
 {
 	int			n;
@@ -55,14 +56,14 @@ typedef struct Side
 {
 	Tuplestorestate *store;		/* NULL: slot is the only row, or NULL */
 	TupleTableSlot *slot;
-	int64		n;				/* rows that were read */
-	uint8	   *verdicts;		/* of the condition; NULL: all count */
-	OssRowVerdict verdict;		/* of the row that was read */
-	bool		present;		/* it has a bucket and a key */
+	int64		n;				/* rows read */
+	uint8	   *verdicts;		/* of the condition; NULL: all rows meet it */
+	OssRowVerdict verdict;		/* of the present row */
+	bool		present;		/* the row has a bucket and a key */
 	Pair		pair;
 } Side;
 
-/* A call in work. */
+/* State of a call. */
 typedef struct Work
 {
 	OssWatch   *watch;
@@ -70,9 +71,9 @@ typedef struct Work
 	OssConditionCall condition;
 	bool		broken;			/* the condition cannot be prepared */
 	OssJobCommon common;
-	OssJobInsert *insert;		/* opened when first needed */
+	OssJobInsert *insert;		/* opened on first use */
 	OssJobCancel *cancel;		/* the same */
-	const char *why;			/* why nothing can be inserted */
+	const char *why;			/* why jobs cannot be inserted */
 	uint64		refused;		/* rows whose condition failed */
 	MemoryContext window;
 	Side		old;
@@ -81,14 +82,14 @@ typedef struct Work
 	Bag		   *added;
 } Work;
 
-/* Say that a statement's images are not queued: one warning a statement. */
+/* Warn that a statement's rows are not queued, once per statement. */
 static void
 warn_of_rows(TriggerData *call, const char *why, const char *hint)
 {
 	static Oid	last_trigger = InvalidOid;
 	static TimestampTz last_statement = 0;
 
-	/* a row trigger is called for each row, any in a function's loop */
+	/* row triggers and loops in functions would repeat the warning */
 	if (last_trigger == call->tg_trigger->tgoid &&
 		last_statement == GetCurrentStatementStartTimestamp())
 		return;
@@ -101,7 +102,7 @@ warn_of_rows(TriggerData *call, const char *why, const char *hint)
 			 hint ? errhint("%s", hint) : 0));
 }
 
-/* Return a value of a type of text as text. */
+/* Convert a value of a string type to text. */
 static Datum
 as_text(Datum value, Oid type)
 {
@@ -116,7 +117,7 @@ as_text(Datum value, Oid type)
 	}
 }
 
-/* Read a column as text; false when it is null. */
+/* Read a column as text.  Returns false if it is null. */
 static bool
 read_text(TupleTableSlot *slot, AttrNumber column, Datum *result)
 {
@@ -129,7 +130,7 @@ read_text(TupleTableSlot *slot, AttrNumber column, Datum *result)
 	return !isnull;
 }
 
-/* Is a column the same in both rows, as they are stored? */
+/* Is a column bytewise the same in both rows? */
 static bool
 column_is_same(const Side *old, const Side *new, AttrNumber column)
 {
@@ -146,7 +147,7 @@ column_is_same(const Side *old, const Side *new, AttrNumber column)
 						attribute->attlen);
 }
 
-/* Read the next row into the slot; false at the end. */
+/* Read the next row into the slot.  Returns false at the end. */
 static bool
 next_row(Side *side)
 {
@@ -160,7 +161,7 @@ next_row(Side *side)
 	return side->slot != NULL;
 }
 
-/* Read what a row names into the window. */
+/* Set the pair of the present row, in the window's memory. */
 static void
 read_pair(const Work *work, Side *side)
 {
@@ -174,7 +175,7 @@ read_pair(const Work *work, Side *side)
 					 read_text(side->slot, watch->bucket_column, &pair->bucket)) &&
 		read_text(side->slot, watch->key_column, &pair->key);
 
-	/* the slot's next row takes the place of this one */
+	/* copy, since the next row overwrites the slot */
 	if (side->present)
 	{
 		if (watch->bucket == NULL)
@@ -186,7 +187,6 @@ read_pair(const Work *work, Side *side)
 	MemoryContextSwitchTo(old);
 }
 
-/* Begin to read a side. */
 static void
 rewind_side(Side *side)
 {
@@ -199,7 +199,6 @@ rewind_side(Side *side)
 	tuplestore_rescan(side->store);
 }
 
-/* Compare two texts by their bytes. */
 static int
 compare_text(Datum a, Datum b)
 {
@@ -212,7 +211,7 @@ compare_text(Datum a, Datum b)
 	return result != 0 ? result : a_length - b_length;
 }
 
-/* Compare two pairs, in any order that is one. */
+/* Compare pairs for sorting, in an arbitrary order. */
 static int
 compare_pairs(const void *x, const void *y)
 {
@@ -226,7 +225,7 @@ compare_pairs(const void *x, const void *y)
 	return result != 0 ? result : compare_text(a->bucket, b->bucket);
 }
 
-/* Find the server that NULL stands for; in a subtransaction. */
+/* Subtransaction: set the server that NULL stands for. */
 static void
 choose_server(void *arg)
 {
@@ -236,7 +235,7 @@ choose_server(void *arg)
 		GetForeignServer(oss_server_oid(NULL, GetUserId()))->servername;
 }
 
-/* Return whether jobs can be inserted; says why not, once a call. */
+/* Can jobs be inserted?  If not, warns once per call. */
 static bool
 can_insert(Work *work)
 {
@@ -261,7 +260,6 @@ can_insert(Work *work)
 	return work->insert != NULL;
 }
 
-/* Enqueue what a new row names. */
 static void
 enqueue_rows(Work *work, const Pair *pair)
 {
@@ -269,7 +267,7 @@ enqueue_rows(Work *work, const Pair *pair)
 		oss_job_insert(work->insert, pair->bucket, pair->key);
 }
 
-/* Put what a row names into failed_job, as its condition failed. */
+/* Insert a row whose condition failed into failed_job. */
 static void
 refuse_row(Work *work, const Pair *pair)
 {
@@ -287,7 +285,6 @@ refuse_row(Work *work, const Pair *pair)
 		oss_job_insert_failed(work->insert, pair->bucket, pair->key, &refusal);
 }
 
-/* Cancel what an old row named. */
 static void
 cancel_rows(Work *work, const Pair *pair)
 {
@@ -297,7 +294,7 @@ cancel_rows(Work *work, const Pair *pair)
 		oss_job_cancel(work->cancel, pair->bucket, pair->key);
 }
 
-/* Serve what is in one of the window's bags and not in the other. */
+/* Process the pairs that are in only one of the multisets. */
 static void
 end_window(Work *work)
 {
@@ -325,7 +322,10 @@ end_window(Work *work)
 	removed->n = added->n = 0;
 }
 
-/* Take what an old and a new row name into the window. */
+/*
+ * Add the pairs of the present old and new row to the multisets, unless they
+ * are equal.
+ */
 static void
 take_both(Work *work)
 {
@@ -348,7 +348,7 @@ take_both(Work *work)
 		work->added->pairs[work->added->n++] = new->pair;
 }
 
-/* Is what decides on the images of an old and a new row the same? */
+/* Are all columns that matter the same in the old and the new row? */
 static bool
 row_is_same(const Work *work, const Bitmapset *read)
 {
@@ -366,7 +366,7 @@ row_is_same(const Work *work, const Bitmapset *read)
 	return true;
 }
 
-/* Does a statement leave all that decides as it was, as its rows show? */
+/* Are all columns that matter unchanged in all rows of the statement? */
 static bool
 rows_are_same(Work *work)
 {
@@ -388,7 +388,6 @@ rows_are_same(Work *work)
 	return same;
 }
 
-/* Serve an UPDATE. */
 static void
 serve_update(Work *work)
 {
@@ -423,7 +422,6 @@ serve_update(Work *work)
 	end_window(work);
 }
 
-/* Serve an INSERT or a DELETE. */
 static void
 serve_one_side(Work *work, Side *side)
 {
@@ -451,7 +449,6 @@ serve_one_side(Work *work, Side *side)
 	}
 }
 
-/* Evaluate the condition for the rows of a side. */
 static void
 evaluate_rows(Work *work, Side *side)
 {
@@ -475,8 +472,9 @@ evaluate_rows(Work *work, Side *side)
 }
 
 /*
- * Can an UPDATE not have changed what decides?  Not by its SET list; and no
- * BEFORE trigger, the table's or a child's, can have done it.
+ * Can the UPDATE not have changed any column that matters?  None is in its
+ * SET list, and there is no BEFORE trigger on the table or a child that could
+ * have changed one.
  */
 static bool
 update_misses(const Work *work)
@@ -502,7 +500,6 @@ update_misses(const Work *work)
 	return true;
 }
 
-/* Find the old and the new rows of a call. */
 static void
 find_sides(Work *work)
 {
@@ -530,7 +527,6 @@ find_sides(Work *work)
 		work->old.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
 
-/* Serve the rows of a call. */
 static void
 serve_rows(Work *work)
 {
@@ -554,7 +550,7 @@ serve_rows(Work *work)
 		serve_one_side(work, &work->old);
 }
 
-/* End what was begun. */
+/* Finish inserting and cancelling. */
 static void
 end_work(Work *work)
 {
@@ -573,7 +569,6 @@ end_work(Work *work)
 		ExecDropSingleTupleTableSlot(work->old.slot);
 }
 
-/* Serve a trigger. */
 void
 oss_watch_serve(OssWatch *watch, TriggerData *call)
 {

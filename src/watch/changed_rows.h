@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * changed_rows.h
- *	  Enqueue and cancel the images that the rows of a statement name.
+ *	  Enqueuing and cancelling jobs for the rows of a statement.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -13,8 +13,8 @@
 #include "watch/trigger_columns.h"
 
 /*
- * Serve a trigger that was called; allocates in CurrentMemoryContext.  What
- * cannot be queued goes to failed_job, or into one warning.
+ * Process a trigger's call; allocates in CurrentMemoryContext.  Rows that
+ * cannot be queued go to failed_job, or are reported in one WARNING.
  */
 extern void oss_watch_serve(OssWatch *watch, TriggerData *call);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * enqueue_trigger.c
- *	  oss_labels.enqueue_trigger(): the images that changed rows name go into
- *	  the queue, those of deleted rows leave it.
+ *	  oss_labels.enqueue_trigger(): enqueues the images of changed rows and
+ *	  cancels those of deleted ones.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,7 +15,6 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_enqueue_trigger);
 
-/* Raise 39P01. */
 static void
 protocol_error(const char *message, const char *hint)
 {
@@ -25,7 +24,7 @@ protocol_error(const char *message, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* Raise 39P01 unless it is called by a trigger that it can serve. */
+/* Check that the function is called by a suitable trigger.  Errors: 39P01. */
 static void
 check_call(FunctionCallInfo fcinfo)
 {
@@ -47,14 +46,14 @@ check_call(FunctionCallInfo fcinfo)
 					   "Use REFERENCING NEW TABLE for INSERT, OLD TABLE for DELETE, both for UPDATE, or FOR EACH ROW.");
 }
 
-/* Return whether there is nothing to do. */
+/* Can the call be ignored? */
 static bool
 nothing_happened(TriggerData *call)
 {
 	/*
-	 * The triggers that serve logical replication are not for what a restore
-	 * or a bulk load with session_replication_role = replica does, nor for
-	 * what ENABLE TRIGGER ALL has one called for.
+	 * Triggers for logical replication must not act on a restore or bulk load
+	 * with session_replication_role = replica, nor when ENABLE TRIGGER ALL
+	 * makes them fire.
 	 */
 	if ((oss_watch_is_replica(call->tg_trigger) ||
 		 (TRIGGER_FIRED_BY_TRUNCATE(call->tg_event) &&

@@ -1,13 +1,15 @@
 /*-------------------------------------------------------------------------
  * trigger_columns.c
- *	  What a trigger that enqueues was told, and where its columns are now.
+ *	  The arguments of an enqueuing trigger, and the present columns that they
+ *	  name.
  *
- * watch() gives its triggers the names of that time, and the number of a row of
- * oss_labels.watched, which says what became of the columns.  Triggers made by
- * hand, and those of a table that was restored alone, have names only.
+ * Arguments of triggers made by watch() include the names of columns at that
+ * time, and the key of a row of oss_labels.watched that tracks the columns.
+ * Triggers created by hand, and those of a table that was restored alone, have
+ * names only.
  *
- * Rights: nothing of a user's runs as the extension's owner.  Columns must be
- * of a built-in type of text, so that reading them calls nobody's function, and
+ * No code of a user runs as the extension's owner: columns must be of a
+ * built-in string type, so that reading them calls no user's function, and
  * conditions are evaluated as the role that changes the table.
  *-------------------------------------------------------------------------
  */
@@ -30,12 +32,12 @@
 #include "utils/syscache.h"
 #include "watch/trigger_columns.h"
 
-/* How the trigger for logical replication is called, then a name of its own. */
+/* Name prefix of triggers for logical replication. */
 #define REPLICA_TRIGGER "oss_labels_replica"
 
 static HTAB *watches = NULL;
 
-/* Mark what depends on a relation; called by the relation cache. */
+/* Invalidation callback: mark the watches that depend on a relation. */
 static void
 on_relation_change(Datum arg, Oid relid)
 {
@@ -51,14 +53,13 @@ on_relation_change(Datum arg, Oid relid)
 	}
 }
 
-/* Mark all when a server was renamed. */
+/* Invalidation callback: mark all watches after a change of a server. */
 static void
 on_server_change(Datum arg, int cache, uint32 hash)
 {
 	on_relation_change(arg, InvalidOid);
 }
 
-/* Make the table of watches. */
 static void
 make_trigger_table(void)
 {
@@ -72,7 +73,7 @@ make_trigger_table(void)
 	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_server_change, (Datum) 0);
 }
 
-/* Free what a watch holds but itself. */
+/* Free everything of a watch but the entry itself. */
 static void
 forget_trigger(OssWatch *watch)
 {
@@ -91,7 +92,7 @@ forget_trigger(OssWatch *watch)
 	watch->context = NULL;
 }
 
-/* Drop every watch that is stale and not in use. */
+/* Drop stale watches that are not in use. */
 static void
 purge_triggers(void)
 {
@@ -108,7 +109,6 @@ purge_triggers(void)
 	}
 }
 
-/* Return what is wrong with a column that shall name a bucket or key. */
 char *
 oss_watch_column_problem(Relation relation, AttrNumber column)
 {
@@ -138,7 +138,6 @@ oss_watch_column_problem(Relation relation, AttrNumber column)
 	}
 }
 
-/* Does a trigger serve logical replication only? */
 bool
 oss_watch_is_replica(const Trigger *trigger)
 {
@@ -146,7 +145,6 @@ oss_watch_is_replica(const Trigger *trigger)
 				   strlen(REPLICA_TRIGGER)) == 0;
 }
 
-/* Return the value of an argument. */
 static const char *
 trigger_argument(const Trigger *trigger, const char *name)
 {
@@ -158,7 +156,6 @@ trigger_argument(const Trigger *trigger, const char *name)
 	return NULL;
 }
 
-/* Raise 22023 for an argument of a trigger. */
 static void
 bad_argument(const Trigger *trigger, const char *name, const char *value)
 {
@@ -169,7 +166,7 @@ bad_argument(const Trigger *trigger, const char *name, const char *value)
 			 errhint("Arguments are pairs of name and value: key_column, bucket_column or bucket, thr, server, priority, condition.")));
 }
 
-/* Take one pair of a trigger's arguments. */
+/* Store one name and value of a trigger's arguments. */
 static void
 take_argument(OssWatch *watch, const Trigger *trigger,
 			  const char *name, const char *value)
@@ -204,7 +201,6 @@ take_argument(OssWatch *watch, const Trigger *trigger,
 		bad_argument(trigger, name, value);
 }
 
-/* Read a trigger's arguments. */
 static void
 read_arguments(OssWatch *watch, const Trigger *trigger)
 {
@@ -221,7 +217,10 @@ read_arguments(OssWatch *watch, const Trigger *trigger)
 						trigger->tgname)));
 }
 
-/* Find the parent of a trigger that is a clone, and the relation of both. */
+/*
+ * Return the parent of a trigger (InvalidOid if it is no clone), and the
+ * trigger's relation.
+ */
 static Oid
 parent_trigger(Oid trigger, Oid *relation)
 {
@@ -244,7 +243,10 @@ parent_trigger(Oid trigger, Oid *relation)
 	return parent;
 }
 
-/* Return the table that a trigger was made on: not a clone's. */
+/*
+ * Return the table on which a trigger was created, which for a clone is an
+ * ancestor.
+ */
 static Oid
 source_of_trigger(Relation relation, const Trigger *trigger)
 {
@@ -257,8 +259,9 @@ source_of_trigger(Relation relation, const Trigger *trigger)
 }
 
 /*
- * In a logical replication worker a partition fires its own trigger and the
- * clones of its ancestors': the one of the nearest table is to serve.
+ * In a logical replication worker, a partition fires its own trigger and the
+ * clones of its ancestors' triggers.  Only that of the nearest table must
+ * act.
  */
 static bool
 is_shadowed(Relation relation, const Trigger *trigger, Oid source)
@@ -292,7 +295,7 @@ is_shadowed(Relation relation, const Trigger *trigger, Oid source)
 	return false;
 }
 
-/* Give the numbers of a partition's columns instead of its ancestor's. */
+/* Translate columns of the watched ancestor to those of the partition. */
 static void
 map_columns(OssWatched *watched, Oid relid)
 {
@@ -308,7 +311,7 @@ map_columns(OssWatched *watched, Oid relid)
 	watched->relation = relid;
 }
 
-/* Find out what the names of a trigger mean now. */
+/* Return the present columns of a trigger's table. */
 static OssWatched *
 find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
 {
@@ -323,7 +326,10 @@ find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
 	return watched;
 }
 
-/* Return the number of a column that an argument names; 0 and a problem. */
+/*
+ * Return the number of a column that an argument names; 0, with a problem
+ * set, if there is none.
+ */
 static AttrNumber
 find_watched_column(OssWatch *watch, Relation relation, const char *name)
 {
@@ -345,7 +351,7 @@ find_watched_column(OssWatch *watch, Relation relation, const char *name)
 		return 0;
 	}
 
-	/* the virtual ones are not among what is watched */
+	/* virtual generated columns are not in watched->columns */
 	column = get_attnum(RelationGetRelid(relation), name);
 	watch->problem = column > 0 ? oss_watch_column_problem(relation, column) :
 		NULL;
@@ -354,7 +360,6 @@ find_watched_column(OssWatch *watch, Relation relation, const char *name)
 	return 0;
 }
 
-/* Fill a new watch. */
 static void
 fill_trigger(OssWatch *watch, TriggerData *call)
 {
@@ -366,7 +371,7 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 
 	memset(watch, 0, sizeof(OssWatch));
 	watch->trigger = id;
-	watch->stale = true;		/* until it is complete */
+	watch->stale = true;		/* until complete */
 	watch->relation = RelationGetRelid(relation);
 	watch->context = AllocSetContextCreate(CacheMemoryContext,
 										   "oss_labels watch",
@@ -386,7 +391,6 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 	watch->stale = false;
 }
 
-/* Return the watch of the trigger that is called. */
 OssWatch *
 oss_watch_enter(TriggerData *call)
 {
@@ -408,7 +412,6 @@ oss_watch_enter(TriggerData *call)
 	return watch;
 }
 
-/* The call is over. */
 void
 oss_watch_leave(OssWatch *watch)
 {

@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * trigger_columns.h
- *	  What a trigger that enqueues was told, and where its columns are now.
+ *	  The arguments of an enqueuing trigger, and the present columns that they
+ *	  name.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -19,8 +20,8 @@
 #define OSS_WATCH_OLD "oss_labels_old"
 
 /*
- * A trigger's arguments and plans, kept for the session until the relation, the
- * table it was watched through, or a server changes.
+ * A trigger's arguments and plans, cached until the relation, the table on
+ * which the trigger was created, or a server changes.
  */
 typedef struct OssWatch
 {
@@ -29,44 +30,46 @@ typedef struct OssWatch
 	Oid			source;			/* the table that was watched: an ancestor of
 								 * a partition whose trigger is a clone */
 	bool		stale;
-	int			busy;			/* calls on the stack that use it */
+	int			busy;			/* calls in progress that use it */
 	MemoryContext context;
-	char	   *problem;		/* why nothing can be queued; NULL: it can */
-	bool		shadowed;		/* a nearer table's watch serves the rows */
-	OssWatched *watched;		/* columns are those of the relation */
-	const char *server;			/* NULL: the one that NULL stands for */
-	const char *bucket;			/* NULL: from the column */
-	const char *condition;		/* NULL: every row */
+	char	   *problem;		/* why rows cannot be queued, or NULL */
+	bool		shadowed;		/* the watch of a nearer table processes the
+								 * rows */
+	OssWatched *watched;		/* with columns of the relation */
+	const char *server;			/* or NULL: the default */
+	const char *bucket;			/* or NULL: from bucket_column */
+	const char *condition;		/* or NULL: all rows */
 	bool		has_thr;
 	double		thr;
 	int32		priority;
 	AttrNumber	key_column;
-	AttrNumber	bucket_column;	/* 0: bucket is given */
+	AttrNumber	bucket_column;	/* 0 if bucket is set */
 
-	/* once the condition is prepared, see watch_condition.h */
+	/* set by oss_condition_prepare() */
 	SPIPlanPtr	find_new;
 	SPIPlanPtr	find_old;
 	SPIPlanPtr	find_row;
-	Bitmapset  *read;			/* columns that the condition reads */
+	Bitmapset  *read;			/* columns read by the condition */
 } OssWatch;
 
 /*
- * Return the watch of the trigger that is called, marked busy.  Errors: 22023
- * and 39P01 for a trigger that could never have worked, 0A000 for a virtual
- * generated column.  What DDL did to it since is its problem.
+ * Return the watch of the trigger that is called, marked busy.  Problems that
+ * DDL has caused since the trigger was created are in its problem.  Errors:
+ * 22023 and 39P01 for a trigger that could never have worked, 0A000 for a
+ * virtual generated column.
  */
 extern OssWatch *oss_watch_enter(TriggerData *call);
 
-/* The call is over. */
+/* End the use of a watch by a call. */
 extern void oss_watch_leave(OssWatch *watch);
 
 /*
- * Return what is wrong with a column that shall name a bucket or key, or NULL.
- * Raises 0A000 for a virtual generated column.
+ * Return why a column cannot hold a bucket or key, palloc'd, or NULL.
+ * Errors: 0A000 for a virtual generated column.
  */
 extern char *oss_watch_column_problem(Relation relation, AttrNumber column);
 
-/* Does a trigger serve logical replication only? */
+/* Is a trigger the one for logical replication? */
 extern bool oss_watch_is_replica(const Trigger *trigger);
 
 #endif							/* OSS_TRIGGER_COLUMNS_H */

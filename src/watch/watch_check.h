@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * watch_check.h
- *	  Warnings about watches that DDL has ended.
+ *	  Warnings about watches that DDL has broken.
  *
- * Top floor.  None of these raises an error but a cancellation, waits for a
- * lock, or runs code of a user's.
+ * Top floor.  These functions raise no error except a cancel, wait for no lock,
+ * and run no user's code.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WATCH_CHECK_H
@@ -14,14 +14,14 @@
 #include "nodes/pg_list.h"
 
 /*
- * Check the watches of a table and of what inherits from it (InvalidOid: none),
- * and those whose conditions mention one of these names.
+ * Check the watches of a table and its descendants (InvalidOid: none), and
+ * those whose conditions mention one of these names.
  */
 extern void oss_watch_check(Oid relid, List *names);
 
 /*
- * Check the watches that use what a command dropped.  To be called by an event
- * trigger for sql_drop.
+ * For an event trigger on sql_drop: check the watches that use the dropped
+ * objects.
  */
 extern void oss_watch_check_dropped(void);
 

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * watch_condition.h
- *	  Evaluate the condition of a watched table.
+ *	  Evaluating the condition of a watched table.
  *
- * Top floor.  A condition is code of whoever wrote it: it runs as the role that
- * changes the table, in a subtransaction, and its errors are caught.
+ * Top floor.  A condition is a user's code: it runs as the role that changes
+ * the table, in a subtransaction, and its errors are caught.
  */
 #ifndef OSS_WATCH_CONDITION_H
 #define OSS_WATCH_CONDITION_H
@@ -12,7 +12,7 @@
 
 #include "watch/trigger_columns.h"
 
-/* What a condition says about a row. */
+/* Result of a condition for a row. */
 typedef enum OssRowVerdict
 {
 	OSS_ROW_NO,
@@ -20,23 +20,24 @@ typedef enum OssRowVerdict
 	OSS_ROW_ERROR
 } OssRowVerdict;
 
-/* The rows that the condition of a call was evaluated for. */
+/* The evaluation of a condition for a trigger's call. */
 typedef struct OssConditionCall
 {
 	OssWatch   *watch;
 	TriggerData *trigger;
-	ErrorData  *error;			/* the first one; NULL: none */
+	ErrorData  *error;			/* the first one, or NULL */
 } OssConditionCall;
 
 /*
- * Prepare the condition of a watch, unless it is; then watch->read is known.
- * False, with the error, if it is no condition for the table any more.
+ * Prepare the condition of a watch unless that was done, and set watch->read.
+ * Returns false and sets call->error if it is not valid for the table any
+ * more.
  */
 extern bool oss_condition_prepare(OssConditionCall *call);
 
 /*
- * Evaluate a prepared condition for the n rows of a transition table, in their
- * order.  Returns an OssRowVerdict for each.
+ * Evaluate a prepared condition for the n rows of a transition table.
+ * Returns an OssRowVerdict for each, in their order.
  */
 extern uint8 *oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows,
 								 int64 n);
@@ -46,8 +47,8 @@ extern OssRowVerdict oss_condition_row(OssConditionCall *call,
 									   TupleTableSlot *slot);
 
 /*
- * Raise what is wrong with a condition in the names of watched for a table as
- * it is now, by preparing the statement that a trigger will run.
+ * Check a condition, which uses the names of watched, against the present
+ * table by preparing the trigger's statement.  Errors: those of preparing it.
  */
 extern void oss_condition_check(Relation relation, const OssWatched *watched,
 								const char *condition);

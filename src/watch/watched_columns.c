@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  * watched_columns.c
- *	  What watch() remembers of a table: oss_labels.watched.
+ *	  The table oss_labels.watched: columns of watched tables.
  *
- * A value of type watched_columns holds the OID of a table and the numbers of
- * columns, and reads as their present names: {schema,table,column,...}.  So it
- * follows what is renamed or moved without being touched, needs no dependency
- * that would forbid ALTER TABLE anything, and a dump of it means the same in
- * another database.  What is not there when it is read in stays as its name.
+ * A value of type watched_columns stores the OID of a table and the numbers of
+ * columns, and is output as their present names: {schema,table,column,...}.  So
+ * it follows renames without an update, needs no dependency that would restrict
+ * ALTER TABLE, and can be restored in another database.  Names of objects that
+ * do not exist on input are kept.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -34,28 +34,27 @@ PG_FUNCTION_INFO_V1(oss_labels_watched_columns_in);
 PG_FUNCTION_INFO_V1(oss_labels_watched_columns_out);
 PG_FUNCTION_INFO_V1(oss_labels_watched_table);
 
-/* Names before those of columns: the schema's and the table's. */
+/* Number of names before the columns: schema and table. */
 #define BEFORE_COLUMNS 2
 
 /* The type watched_columns. */
 typedef struct WatchedColumns
 {
 	int32		vl_len_;
-	Oid			relation;		/* InvalidOid: was not there */
-	int32		n;				/* names, with those before the columns */
-	AttrNumber	columns[FLEXIBLE_ARRAY_MEMBER]; /* as many; 0: was not there;
-												 * then the names, each with
-												 * its end */
+	Oid			relation;		/* InvalidOid: did not exist on input */
+	int32		n;				/* number of names, including BEFORE_COLUMNS */
+	AttrNumber	columns[FLEXIBLE_ARRAY_MEMBER]; /* n numbers, 0: did not exist
+												 * on input; then the n names,
+												 * NUL-terminated */
 } WatchedColumns;
 
-/* Return a value's names as they were read in. */
+/* Return the first of a value's names on input. */
 static const char *
 first_name(const WatchedColumns *value)
 {
 	return (const char *) (value->columns + value->n);
 }
 
-/* Make a value of names. */
 static WatchedColumns *
 make_columns_value(char **names, int n)
 {
@@ -83,7 +82,7 @@ make_columns_value(char **names, int n)
 	return value;
 }
 
-/* Input: resolve the names of an array of text. */
+/* Input function: resolve the names in an array of text. */
 Datum
 oss_labels_watched_columns_in(PG_FUNCTION_ARGS)
 {
@@ -108,7 +107,7 @@ oss_labels_watched_columns_in(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(make_columns_value(names, n));
 }
 
-/* Return the present name of a column, or NULL when there is no such column. */
+/* Return the present name of a column, or NULL if it does not exist. */
 static char *
 column_name(Oid relation, AttrNumber column)
 {
@@ -122,7 +121,7 @@ column_name(Oid relation, AttrNumber column)
 	return name;
 }
 
-/* Output: an array of the present names, or of the last known ones. */
+/* Output function: an array of the present names, or of those on input. */
 Datum
 oss_labels_watched_columns_out(PG_FUNCTION_ARGS)
 {
@@ -162,7 +161,6 @@ oss_labels_watched_table(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(value->relation);
 }
 
-/* Make what was read of a row. */
 static OssWatched *
 make_watched(const WatchedColumns *value, ArrayType *then, const char *server)
 {
@@ -216,8 +214,8 @@ read_watched_row(HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * Read the row of a watch.  What counts is what is committed now, as for the
- * trigger that names it, and not a REPEATABLE READ transaction's snapshot.
+ * Reads what is committed now, like the trigger that names the row, and not
+ * with the snapshot of a REPEATABLE READ transaction.
  */
 OssWatched *
 oss_watched_read(const char *watch)
@@ -244,7 +242,6 @@ oss_watched_read(const char *watch)
 	return watched;
 }
 
-/* Describe a table as it is now. */
 OssWatched *
 oss_watched_now(Oid relid)
 {
@@ -260,7 +257,7 @@ oss_watched_now(Oid relid)
 	{
 		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
 
-		/* PostgreSQL 18 computes these when they are read from the table */
+		/* virtual generated columns are not stored */
 		if (column->attisdropped || column->attgenerated == 'v')
 			continue;
 		watched->names[watched->ncolumns] = pstrdup(NameStr(column->attname));

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * watched_columns.h
- *	  What watch() remembers of a table: oss_labels.watched.
+ *	  The table oss_labels.watched: columns of watched tables.
  *
  * Top floor.
  */
@@ -12,13 +12,13 @@
 #include "access/attnum.h"
 
 /*
- * A table as it was when it was watched, and what became of its columns.
- * Conditions are written in the names of that time.
+ * A table at the time of watch(), and its present columns.  Conditions use
+ * the names of that time.
  */
 typedef struct OssWatched
 {
 	Oid			relation;
-	const char *table_name;		/* at that time, without schema */
+	const char *table_name;		/* at that time, not qualified */
 	const char *server;			/* at present */
 	int			ncolumns;
 	const char **names;			/* of the columns at that time */
@@ -26,13 +26,13 @@ typedef struct OssWatched
 } OssWatched;
 
 /*
- * Read the row of a watch, whose number its triggers have as an argument, in
- * CurrentMemoryContext; NULL if there is none, as where a table was restored
- * without it.
+ * Read the row of a watch, whose key is an argument of its triggers, in
+ * CurrentMemoryContext.  Returns NULL if there is none, as when a table was
+ * restored alone.
  */
 extern OssWatched *oss_watched_read(const char *watch);
 
-/* Describe a table as it is now. */
+/* Describe a table's present columns, in CurrentMemoryContext. */
 extern OssWatched *oss_watched_now(Oid relid);
 
 #endif							/* OSS_WATCHED_COLUMNS_H */
