@@ -7,7 +7,7 @@
  *
  *		oss_dispatch_network(dispatcher, ms);		-- no transaction
  *		if (oss_dispatch_tables_due(dispatcher) == 0)
- *			begin; SPI_connect; oss_dispatch_tables(dispatcher); SPI_finish; commit;
+ *			begin; oss_dispatch_tables(dispatcher); commit;
  *			oss_dispatch_commit(dispatcher);		-- or oss_dispatch_abort(dispatcher)
  *
  * A job in hand is in one of these places: claimed (by a transaction that is

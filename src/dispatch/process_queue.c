@@ -350,7 +350,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_jobs must not be negative")));
-	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, server, budget);
 	oss_foreground_count(1);
 	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
@@ -364,7 +364,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	oss_foreground_count(-1);
 	report_progress(dispatcher);
 	MemoryContextDelete(dispatcher->context);
-	SPI_finish();
+	oss_procedure_end();
 	PG_RETURN_VOID();
 }
 
@@ -373,15 +373,9 @@ static bool
 queue_has_jobs(void)
 {
 	Datum		userid = ObjectIdGetDatum(GetUserId());
-	OssStatementState state;
-	bool		any;
 
-	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	oss_statement_execute(&any_job, &userid, NULL, SPI_OK_SELECT);
-	any = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	oss_statement_end(&state);
-	return any;
+	return oss_statement_run(OSS_STATEMENT_WORK, &any_job, &userid, NULL,
+							 SPI_OK_SELECT) > 0;
 }
 
 /* Return when an interval from now ends, months and days being the calendar's. */
@@ -416,7 +410,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 	require_commits(fcinfo, "wait_for_queue");
 	if (!PG_ARGISNULL(0))
 		end = end_of_wait(looked_at, PG_GETARG_DATUM(0));
-	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	oss_procedure_begin();
 	for (;;)
 	{
 		long		ms;
@@ -437,6 +431,6 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	SPI_finish();
+	oss_procedure_end();
 	PG_RETURN_VOID();
 }

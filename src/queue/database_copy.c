@@ -51,14 +51,8 @@ is_new_copy(Datum database)
 {
 	bool		copy = false;
 
-	oss_statement_execute(&find_copy, &database, NULL, SPI_OK_SELECT);
-	if (SPI_processed > 0)
-	{
-		bool		isnull;
-
-		copy = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-	}
+	if (oss_statement_execute(&find_copy, &database, NULL, SPI_OK_SELECT) > 0)
+		copy = DatumGetBool(oss_result_column(0, 1, NULL));
 	SPI_freetuptable(SPI_tuptable);
 	return copy;
 }
@@ -77,8 +71,7 @@ oss_database_is_copy(void)
 				(errmsg("oss_labels leaves the jobs alone that came with the database when it was copied"),
 				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
 	}
-	oss_statement_execute(&is_paused, NULL, NULL, SPI_OK_SELECT);
-	paused = SPI_processed > 0;
+	paused = oss_statement_execute(&is_paused, NULL, NULL, SPI_OK_SELECT) > 0;
 	SPI_freetuptable(SPI_tuptable);
 	return paused;
 }

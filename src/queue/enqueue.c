@@ -50,7 +50,6 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
 	Datum		values[10];
 	char		nulls[10];
-	bool		isnull;
 	int64		job_id;
 	OssStatementState state;
 
@@ -66,13 +65,10 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
 	oss_arg(values, nulls, 9, ObjectIdGetDatum(server->serverid), false);
 
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	oss_statement_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
-	job_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-										 SPI_tuptable->tupdesc, 1, &isnull));
+	job_id = DatumGetInt64(oss_result_column(0, 1, NULL));
 	oss_statement_end(&state);
-	SPI_finish();
 	return job_id;
 }
 

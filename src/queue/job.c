@@ -479,8 +479,7 @@ oss_job_mend_times(void)
 		TimestampTzGetDatum(now + USECS_PER_DAY)
 	};
 
-	oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
-	return SPI_processed;
+	return oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
 }
 
 /* Make due what rests after a throttle. */
@@ -490,8 +489,7 @@ oss_job_end_rests(const char *server)
 	Datum		value = server ? CStringGetTextDatum(server) : (Datum) 0;
 	char		null = server ? ' ' : 'n';
 
-	oss_statement_execute(&end_rests, &value, &null, SPI_OK_UPDATE);
-	return SPI_processed;
+	return oss_statement_execute(&end_rests, &value, &null, SPI_OK_UPDATE);
 }
 
 /* Forget old failed jobs. */
@@ -500,8 +498,7 @@ oss_job_forget_failed(int minutes, int n)
 {
 	Datum		values[] = {Int32GetDatum(minutes), Int32GetDatum(n)};
 
-	oss_statement_execute(&forget_failed, values, NULL, SPI_OK_DELETE);
-	return SPI_processed;
+	return oss_statement_execute(&forget_failed, values, NULL, SPI_OK_DELETE);
 }
 
 /* Is a key in a directory? */
@@ -562,14 +559,12 @@ oss_pause_add(const OssPause *pause)
 	oss_arg(values, nulls, 8, Int32GetDatum(pause->seconds), false);
 	oss_arg(values, nulls, 9, pause->directory ?
 			CStringGetTextDatum(pause->directory) : (Datum) 0, !pause->directory);
-	oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT);
-	return SPI_processed > 0;
+	return oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT) > 0;
 }
 
 /* Delete automatic pauses that have had their time. */
 uint64
 oss_pause_expire(void)
 {
-	oss_statement_execute(&expire_pauses, NULL, NULL, SPI_OK_DELETE);
-	return SPI_processed;
+	return oss_statement_execute(&expire_pauses, NULL, NULL, SPI_OK_DELETE);
 }

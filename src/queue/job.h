@@ -3,7 +3,7 @@
  *	  Jobs in hand, and the statements that claim and settle them.
  *
  * Top floor.  Functions that run a statement are called within
- * oss_statement_begin(), with SPI connected and a transaction open.
+ * oss_statement_begin(), with a transaction open.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_JOB_H

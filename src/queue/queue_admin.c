@@ -64,15 +64,8 @@ static OssPlan retry_jobs = {
 static uint64
 execute_admin(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
-	OssStatementState state;
-	uint64		rows;
+	uint64		rows = oss_statement_run(OSS_STATEMENT_WORK, plan, values, nulls, expect);
 
-	SPI_connect();
-	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	oss_statement_execute(plan, values, nulls, expect);
-	rows = SPI_processed;
-	oss_statement_end(&state);
-	SPI_finish();
 	oss_wake_at_commit();
 	return rows;
 }
@@ -98,30 +91,17 @@ oss_labels_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Accept the jobs that came with the database when it was copied. */
+/* Make due what rests after a throttle; of no server: accept a copy's jobs. */
 static void
-accept_copy(void)
+release_jobs(const char *server)
 {
 	OssStatementState state;
 
-	SPI_connect();
-	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	oss_database_accept_copy();
-	oss_statement_end(&state);
-	SPI_finish();
-}
-
-/* Make due what rests after a throttle. */
-static void
-end_rests(const char *server)
-{
-	OssStatementState state;
-
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) oss_job_end_rests(server);
+	if (server == NULL)
+		oss_database_accept_copy();
 	oss_statement_end(&state);
-	SPI_finish();
 }
 
 /* oss_labels.resume(server) */
@@ -141,9 +121,7 @@ oss_labels_resume(PG_FUNCTION_ARGS)
 		serverid = get_foreign_server_oid(name, true);
 	}
 	(void) execute_admin(&delete_pause, &value, &null, SPI_OK_DELETE);
-	end_rests(PG_ARGISNULL(0) ? NULL : NameStr(*PG_GETARG_NAME(0)));
-	if (null == 'n')
-		accept_copy();
+	release_jobs(PG_ARGISNULL(0) ? NULL : NameStr(*PG_GETARG_NAME(0)));
 
 	/* pauses outlive their server */
 	if (null == 'n' || OidIsValid(serverid))

@@ -13,13 +13,13 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/binaryheap.h"
 #include "search/related_rank.h"
-#include "search/stored_image.h"
 #include "spi/column_array.h"
+#include "spi/read_rows.h"
 #include "spi/result_rows.h"
+#include "spi/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -399,12 +399,10 @@ static double
 count_images(void)
 {
 	OssArguments arguments = {0};
-	bool		isnull;
 
 	oss_read("SELECT greatest(reltuples, 1)::float8 FROM pg_class "
 			 "WHERE oid = 'oss_labels.image'::regclass", &arguments, NULL, NULL);
-	return DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0],
-										SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetFloat8(oss_result_column(0, 1, NULL));
 }
 
 /* Read and check how many rows are asked for; NULL is what was compared. */
@@ -443,13 +441,14 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	int			max_rows = max_rows_argument(fcinfo);
 	double		max_likeness = max_likeness_argument(fcinfo);
 	Ranking		ranking = {0};
+	OssStatementState state;
 	RelatedImage *images;
 	int			n;
 
 	ranking.most = PG_ARGISNULL(5) ? 0 : Max(PG_GETARG_INT32(5), 0);
 	if (!PG_ARGISNULL(3))
 		ranking.most = Max(ranking.most, Min(max_rows, MOST_CANDIDATES / 2) * 2);
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	begin_ranking(&ranking, fcinfo);
 	read_wish(fcinfo, &ranking);
 	find_candidates(&ranking, count_images());
@@ -465,6 +464,6 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 		values[1] = Float8GetDatum(images[i].score);
 		oss_result_add(&result, values, nulls);
 	}
-	SPI_finish();
+	oss_statement_end(&state);
 	return (Datum) 0;
 }

@@ -11,7 +11,6 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -20,9 +19,10 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
 #include "search/search.h"
-#include "search/stored_image.h"
 #include "spi/column_array.h"
+#include "spi/read_rows.h"
 #include "spi/result_rows.h"
+#include "spi/statement.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -102,6 +102,7 @@ Datum
 oss_labels_search(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
+	OssStatementState state;
 	ImageSet	set;
 	int64		n = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT64(1);
 
@@ -111,11 +112,11 @@ oss_labels_search(PG_FUNCTION_ARGS)
 				 errmsg("max_rows must not be negative")));
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
 	qsort(set.hits, set.n, sizeof(ImageHit), compare_scores);
 	return_hits(&result, set.hits, Min(n, set.n));
-	SPI_finish();
+	oss_statement_end(&state);
 	return (Datum) 0;
 }
 
@@ -123,19 +124,18 @@ oss_labels_search(PG_FUNCTION_ARGS)
 Datum
 oss_labels_search_ids(PG_FUNCTION_ARGS)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	OssStatementState state;
 	ImageSet	set;
 	OssColumn	ids;
 	Datum		array;
 
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
 	oss_column_init(&ids, INT8OID, set.n);
 	for (int64 i = 0; i < set.n; i++)
 		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);
-	MemoryContextSwitchTo(caller);
 	array = oss_column_array(&ids);
-	SPI_finish();
+	oss_statement_end(&state);
 	return array;
 }
 
@@ -178,11 +178,12 @@ Datum
 oss_labels_image_matches(PG_FUNCTION_ARGS)
 {
 	const LabelQueryNode *query = parsed_query(fcinfo);
+	OssStatementState state;
 	bool		found;
 
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	found = oss_search_one(query, PG_GETARG_INT64(0));
-	SPI_finish();
+	oss_statement_end(&state);
 	PG_RETURN_BOOL(found);
 }
 

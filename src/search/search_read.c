@@ -6,9 +6,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "search/search_read.h"
-#include "search/stored_image.h"
+#include "spi/column_array.h"
+#include "spi/read_rows.h"
+#include "spi/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -115,13 +116,11 @@ read_names(const LabelQueryNode *term)
 
 	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
 	oss_read(READ_NAMES, &arguments, NULL, NULL);
-	array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-						  &isnull);
+	array = oss_result_column(0, 1, &isnull);
 	if (isnull)
 		return names;
 	names.list = quote_names(array);
-	names.min = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0],
-											 SPI_tuptable->tupdesc, 2, &isnull));
+	names.min = DatumGetFloat8(oss_result_column(0, 2, NULL));
 	return names;
 }
 
@@ -145,15 +144,9 @@ name_query(const LabelQueryNode *term, OssArguments *arguments)
 static void
 read_children(const OssArguments *parent, char **always, char **others)
 {
-	TupleDesc	desc;
-	HeapTuple	row;
-	bool		isnull;
-
 	oss_read(READ_CHILDREN, parent, NULL, NULL);
-	desc = SPI_tuptable->tupdesc;
-	row = SPI_tuptable->vals[0];
-	*always = quote_names(SPI_getbinval(row, desc, 1, &isnull));
-	*others = quote_names(SPI_getbinval(row, desc, 2, &isnull));
+	*always = quote_names(oss_result_column(0, 1, NULL));
+	*others = quote_names(oss_result_column(0, 2, NULL));
 }
 
 /* Write the query for a parent's rows; NULL for nothing. */
@@ -252,7 +245,6 @@ oss_count_term(const LabelQueryNode *term, int64 limit)
 {
 	OssArguments arguments = {0};
 	char	   *query;
-	bool		isnull;
 
 	query = term->parent ? parent_query(term, &arguments) :
 		name_query(term, &arguments);
@@ -261,8 +253,7 @@ oss_count_term(const LabelQueryNode *term, int64 limit)
 	query = psprintf("SELECT pg_catalog.count(*) FROM (%s LIMIT " INT64_FORMAT ") l",
 					 query, limit);
 	oss_read(query, &arguments, NULL, NULL);
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-									   SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetInt64(oss_result_column(0, 1, NULL));
 }
 
 /* Read all stored images. */
@@ -276,74 +267,54 @@ oss_read_universe(void)
 }
 
 /*
- * Return the plan that reads labels of images: of one, or of many, for which
- * they must be planned each time, as a generic plan is one for a few.
+ * Reads labels of images.  It says twice which images: the planner tells
+ * neither from the other, and would count the condition twice if OFFSET did not
+ * keep them apart.
  */
-static SPIPlanPtr
-images_plan(bool many)
-{
-	static SPIPlanPtr plans[2] = {NULL, NULL};
-	SPIPlanPtr	plan = plans[many];
-	Oid			type = INT8ARRAYOID;
+#define READ_IMAGES \
+	"SELECT i.image_id, l.label_name, l.parent_label_name, " \
+	"l.label_confidence FROM oss_labels.image i " \
+	"LEFT JOIN (SELECT * FROM oss_labels.effective_image_label e " \
+	"WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1) OFFSET 0) l " \
+	"ON l.image_id OPERATOR(pg_catalog.=) i.image_id " \
+	"WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) " \
+	"ORDER BY i.image_id", 1, {INT8ARRAYOID}
 
-	if (plan != NULL)
-		return plan;
-
-	/*
-	 * Both say which images: the planner tells neither from the other, and
-	 * would count the condition twice if OFFSET did not keep them apart.
-	 */
-	plan = SPI_prepare_cursor("SELECT i.image_id, l.label_name, l.parent_label_name, "
-							  "l.label_confidence FROM oss_labels.image i "
-							  "LEFT JOIN (SELECT * FROM oss_labels.effective_image_label e "
-							  "WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1) OFFSET 0) l "
-							  "ON l.image_id OPERATOR(pg_catalog.=) i.image_id "
-							  "WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) "
-							  "ORDER BY i.image_id", 1, &type,
-							  many ? CURSOR_OPT_CUSTOM_PLAN : 0);
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare to read labels");
-	plans[many] = plan;
-	return plan;
-}
-
-/* Make a label of a row. */
+/* Make a label of a row of the result. */
 static ReadLabel *
-make_label(HeapTuple row, TupleDesc desc)
+make_label(uint64 row)
 {
 	ReadLabel  *label = palloc0(sizeof(ReadLabel));
 	bool		isnull;
-	Datum		confidence = SPI_getbinval(row, desc, 4, &isnull);
+	Datum		confidence = oss_result_column(row, 4, &isnull);
 
-	label->name = SPI_getvalue(row, desc, 2);
-	label->parent = SPI_getvalue(row, desc, 3);
+	label->name = oss_result_string(row, 2);
+	label->parent = oss_result_string(row, 3);
 	label->confidence = isnull ? get_float8_nan() : DatumGetFloat8(confidence);
 	return label;
 }
 
-/* Read the labels of images. */
+/* Read the labels of images; a generic plan is one for a few. */
 List *
 oss_read_images(const int64 *image_ids, int n)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
+	static OssPlan read_one = {READ_IMAGES, OSS_PLAN_READ};
+	static OssPlan read_many = {READ_IMAGES, OSS_PLAN_READ_MANY};
 	Datum		array;
+	OssColumn	ids;
 	List	   *images = NIL;
 	ReadImage  *image = NULL;
-	int			result;
+	uint64		rows;
 
+	oss_column_init(&ids, INT8OID, n);
 	for (int i = 0; i < n; i++)
-		ids[i] = Int64GetDatum(image_ids[i]);
-	array = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64),
-											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	result = SPI_execute_plan(images_plan(n > 1), &array, NULL, true, 0);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not read labels: %s", SPI_result_code_string(result));
-	for (uint64 i = 0; i < SPI_processed; i++)
+		oss_column_add(&ids, Int64GetDatum(image_ids[i]), false);
+	array = oss_column_array(&ids);
+	rows = oss_statement_execute(n > 1 ? &read_many : &read_one, &array, NULL,
+								 SPI_OK_SELECT);
+	for (uint64 i = 0; i < rows; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		int64		image_id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+		int64		image_id = DatumGetInt64(oss_result_column(i, 1, NULL));
 
 		if (image == NULL || image->image_id != image_id)
 		{
@@ -351,7 +322,7 @@ oss_read_images(const int64 *image_ids, int n)
 			image->image_id = image_id;
 			images = lappend(images, image);
 		}
-		image->labels = lappend(image->labels, make_label(row, desc));
+		image->labels = lappend(image->labels, make_label(i));
 	}
 	return images;
 }

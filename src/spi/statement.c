@@ -17,8 +17,10 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
+
+/* Rows of the result of a text that are fetched at once. */
+#define ROWS_AT_ONCE 10000
 
 /*
  * Settings that our statements run under, first those of all but INSERT.  What is
@@ -67,25 +69,37 @@ oss_extension_owner(void)
 	return oss_table_owner(job_table());
 }
 
-/* Become the extension's owner with our settings. */
-void
-oss_statement_begin(OssStatementState *state, OssStatementUse use)
+/* Become the extension's owner. */
+static void
+become_owner(const OssStatementState *state)
 {
 	Oid			owner = oss_extension_owner();
-	int			settings = use == OSS_STATEMENT_STORE ? STORE_SETTINGS :
-	lengthof(statement_settings);
 
 	if (!OidIsValid(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension \"oss_labels\" is not installed in this database"),
 				 errhint("Use CREATE EXTENSION oss_labels.")));
-	GetUserIdAndSecContext(&state->userid, &state->seccontext);
 	SetUserIdAndSecContext(owner, state->seccontext |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
+}
+
+/* Connect to SPI with the role and settings of a use. */
+void
+oss_statement_begin(OssStatementState *state, OssStatementUse use)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int			settings = use == OSS_STATEMENT_PINNED ? 1 :
+	use == OSS_STATEMENT_STORE ? STORE_SETTINGS : lengthof(statement_settings);
+
+	SPI_connect();
+	MemoryContextSwitchTo(caller);
+	GetUserIdAndSecContext(&state->userid, &state->seccontext);
+	if (use != OSS_STATEMENT_CALLER && use != OSS_STATEMENT_PINNED)
+		become_owner(state);
 	state->guc_level = 0;
-	if (use == OSS_STATEMENT_INSERT)
+	if (use == OSS_STATEMENT_CALLER || use == OSS_STATEMENT_INSERT)
 		return;
 	state->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < settings; i++)
@@ -94,70 +108,149 @@ oss_statement_begin(OssStatementState *state, OssStatementUse use)
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Become the caller again. */
+/* Become the caller again and disconnect. */
 void
 oss_statement_end(const OssStatementState *state)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	if (state->guc_level != 0)
 		AtEOXact_GUC(false, state->guc_level);
 	SetUserIdAndSecContext(state->userid, state->seccontext);
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
 }
 
-/* Prepare a plan to be kept. */
-static void
-prepare_statement(OssPlan *plan)
+/* Prepare a statement with options for its cursor, as it is called. */
+static SPIPlanPtr
+prepare(const char *sql, int nargs, Oid *types, int options)
 {
-	SPIPlanPtr	made;
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, options);
 
-	made = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types,
-							  CURSOR_OPT_GENERIC_PLAN);
-	if (made == NULL || SPI_keepplan(made) != 0)
-		elog(ERROR, "could not prepare \"%s\": %s", plan->sql,
+	MemoryContextSwitchTo(caller);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql,
 			 SPI_result_code_string(SPI_result));
-	plan->plan = made;
+	return plan;
+}
+
+/* Prepare a text. */
+SPIPlanPtr
+oss_query_prepare(const char *sql, int nargs, Oid *types)
+{
+	return prepare(sql, nargs, types, 0);
+}
+
+/* Keep the plan of a text. */
+void
+oss_query_keep(SPIPlanPtr plan)
+{
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not keep a plan");
 }
 
 /*
  * Execute a plan, preparing it when it is its first time.  SPI leaves its own
  * memory context as the current one: that is undone.
  */
-static void
-execute(OssPlan *plan, Datum *values, const char *nulls, Snapshot snapshot,
-		int expect)
+uint64
+oss_statement_execute_in(Snapshot snapshot, OssPlan *plan, Datum *values,
+						 const char *nulls, int expect)
 {
+	static const int options[] = {
+		[OSS_PLAN_GENERIC] = CURSOR_OPT_GENERIC_PLAN,
+		[OSS_PLAN_READ_MANY] = CURSOR_OPT_CUSTOM_PLAN
+	};
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	if (plan->plan == NULL)
-		prepare_statement(plan);
+	{
+		SPIPlanPtr	made = prepare(plan->sql, plan->nargs, plan->types,
+								   options[plan->kind]);
+
+		oss_query_keep(made);
+		plan->plan = made;
+	}
 	result = SPI_execute_snapshot(plan->plan, values, nulls, snapshot,
-								  InvalidSnapshot, false, true, 0);
+								  InvalidSnapshot,
+								  plan->kind != OSS_PLAN_GENERIC, true, 0);
 	MemoryContextSwitchTo(caller);
 	if (result != expect)
 		elog(ERROR, "unexpected result of \"%s\": %s", plan->sql,
 			 SPI_result_code_string(result));
+	return SPI_processed;
 }
 
-/* Execute a plan. */
-void
+/* Execute a plan in the transaction's snapshot. */
+uint64
 oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
-	execute(plan, values, nulls, InvalidSnapshot, expect);
+	return oss_statement_execute_in(InvalidSnapshot, plan, values, nulls, expect);
 }
 
-/* Execute a plan on what is committed now. */
-void
-oss_statement_execute_latest(OssPlan *plan, Datum *values, int expect)
+/* Execute a single plan. */
+uint64
+oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *values,
+				  const char *nulls, int expect)
 {
-	execute(plan, values, NULL, GetLatestSnapshot(), expect);
+	OssStatementState state;
+	uint64		rows;
+
+	oss_statement_begin(&state, use);
+	rows = oss_statement_execute(plan, values, nulls, expect);
+	oss_statement_end(&state);
+	return rows;
+}
+
+/* Execute a plan and give away the rows of its result. */
+uint64
+oss_query_read(SPIPlanPtr plan, Datum *values,
+			   void (*take) (uint64 row, void *arg), void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, false);
+	uint64		rows = 0;
+
+	for (;;)
+	{
+		SPI_cursor_fetch(portal, true, ROWS_AT_ONCE);
+		MemoryContextSwitchTo(caller);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 i = 0; i < SPI_processed; i++)
+			take(i, arg);
+		rows += SPI_processed;
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	MemoryContextSwitchTo(caller);
+	return rows;
+}
+
+/* Connect a procedure that commits. */
+void
+oss_procedure_begin(void)
+{
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+}
+
+/* Disconnect it. */
+void
+oss_procedure_end(void)
+{
+	SPI_finish();
 }
 
 /* Return a column of a row of the result. */
 Datum
 oss_result_column(uint64 row, int i, bool *isnull)
 {
+	bool		ignored;
+
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i,
-						 isnull);
+						 isnull ? isnull : &ignored);
 }
 
 /* Return a text column as a string in CurrentMemoryContext, or NULL. */

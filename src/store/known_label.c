@@ -229,13 +229,14 @@ oss_labels_learn_labels(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	AttrNumber	name_attno;
 	AttrNumber	parent_attno;
+	OssStatementState state;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || trigger->tg_newtable == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("learn_labels() is a statement trigger with a new table")));
 	desc = RelationGetDescr(trigger->tg_relation);
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	name_attno = SPI_fnumber(desc, "label_name");
 	parent_attno = SPI_fnumber(desc, "parent_label_name");
 	if (name_attno <= 0 || parent_attno <= 0)
@@ -255,6 +256,6 @@ oss_labels_learn_labels(PG_FUNCTION_ARGS)
 		oss_learn_label(fcinfo->flinfo->fn_oid, name, no_name, parent, no_parent);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	SPI_finish();
+	oss_statement_end(&state);
 	return PointerGetDatum(NULL);
 }

@@ -15,8 +15,8 @@
 extern Oid	oss_learn_function(void);
 
 /*
- * Note a label and its parent.  With SPI connected, as the extension's owner
- * with a pinned search path.  learn_function is oss_learn_function().
+ * Note a label and its parent.  Within oss_statement_begin(), as the
+ * extension's owner with a pinned search path.  learn_function is oss_learn_function().
  */
 extern void oss_learn_label(Oid learn_function, Datum name, bool no_name,
 							Datum parent, bool no_parent);

@@ -173,12 +173,12 @@ insert_labels(const OssBulkRow *rows, int n)
 
 /* Does a row of the result belong to an answer? */
 static bool
-row_matches(HeapTuple tuple, TupleDesc desc, const OssStoreRow *row)
+row_matches(uint64 written, const OssStoreRow *row)
 {
 	OssImage	image = {
-		.bucket = SPI_getvalue(tuple, desc, 2),
-		.key = SPI_getvalue(tuple, desc, 3),
-		.version_id = SPI_getvalue(tuple, desc, 4)
+		.bucket = oss_result_string(written, 2),
+		.key = oss_result_string(written, 3),
+		.version_id = oss_result_string(written, 4)
 	};
 
 	return oss_image_same(&image, &row->image);
@@ -205,15 +205,12 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 	oss_column_init(&again, INT8OID, 8);
 	for (uint64 i = 0; i < written; i++)
 	{
-		bool		isnull;
-		Datum		image_id = SPI_getbinval(table->vals[i], table->tupdesc, 1,
-											 &isnull);
+		Datum		image_id = oss_result_column(i, 1, NULL);
 
 		while (written != n && row < n - 1 &&
-			   !row_matches(table->vals[i], table->tupdesc, &rows[row]))
+			   !row_matches(i, &rows[row]))
 			row++;
-		if (DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 5,
-									   &isnull)))
+		if (DatumGetBool(oss_result_column(i, 5, NULL)))
 			oss_column_add(&again, image_id, false);
 		make_label_rows(label_rows + nlabels, DatumGetInt64(image_id),
 						&labels[row]);
@@ -229,8 +226,7 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 /*
  * Write n answers, which must be of different images, replacing what is stored
  * of these images unless that was asked for later.  A few statements, whatever
- * n.  Within oss_statement_begin(), with SPI connected; allocates in
- * CurrentMemoryContext.
+ * n.  Within oss_statement_begin(); allocates in CurrentMemoryContext.
  */
 void
 oss_store_write(const OssStoreRow *rows, int n)

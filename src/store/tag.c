@@ -7,7 +7,6 @@
 
 #include "catalog/pg_type.h"
 #include "client/labels_response.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
@@ -77,36 +76,23 @@ oss_labels_tag(PG_FUNCTION_ARGS)
 static Jsonb *
 read_answer(FunctionCallInfo fcinfo)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
-	static SPIPlanPtr plan = NULL;
+	static OssPlan read = {
+		"SELECT response FROM oss_labels.image "
+		"WHERE bucket OPERATOR(pg_catalog.=) $1 "
+		"AND key OPERATOR(pg_catalog.=) $2 "
+		"AND (version_id OPERATOR(pg_catalog.=) $3 "
+		"OR (version_id IS NULL AND $3 IS NULL))",
+		3, {TEXTOID, TEXTOID, TEXTOID}, OSS_PLAN_READ
+	};
 	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(3)};
 	const char	nulls[] = {' ', ' ', PG_ARGISNULL(3) ? 'n' : ' '};
 	Jsonb	   *answer = NULL;
+	OssStatementState state;
 
-	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("SELECT response FROM oss_labels.image "
-						   "WHERE bucket OPERATOR(pg_catalog.=) $1 "
-						   "AND key OPERATOR(pg_catalog.=) $2 "
-						   "AND (version_id OPERATOR(pg_catalog.=) $3 "
-						   "OR (version_id IS NULL AND $3 IS NULL))", 3, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare to read stored answers");
-	}
-	if (SPI_execute_plan(plan, values, nulls, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read stored answers");
-	if (SPI_processed > 0)
-	{
-		bool		isnull;
-		Datum		response = SPI_getbinval(SPI_tuptable->vals[0],
-											 SPI_tuptable->tupdesc, 1, &isnull);
-
-		MemoryContextSwitchTo(caller);
-		answer = DatumGetJsonbPCopy(response);
-	}
-	SPI_finish();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
+	if (oss_statement_execute(&read, values, nulls, SPI_OK_SELECT) > 0)
+		answer = DatumGetJsonbPCopy(oss_result_column(0, 1, NULL));
+	oss_statement_end(&state);
 	return answer;
 }
 
@@ -181,10 +167,9 @@ labels_document(Jsonb *document)
 		"OPERATOR(pg_catalog.=) 'object'",
 		1, {JSONBOID}
 	};
-	MemoryContext caller = CurrentMemoryContext;
 	Jsonb	   *body = container_field(document, "body");
+	OssStatementState state;
 	Datum		value;
-	bool		isnull;
 
 	if (body != NULL && !has_array(document, "Labels"))
 		document = body;
@@ -193,12 +178,10 @@ labels_document(Jsonb *document)
 	if (!has_array(document, "Tags"))
 		return NULL;
 	value = JsonbPGetDatum(document);
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	oss_statement_execute(&convert, &value, NULL, SPI_OK_SELECT);
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	MemoryContextSwitchTo(caller);
-	document = DatumGetJsonbPCopy(value);
-	SPI_finish();
+	document = DatumGetJsonbPCopy(oss_result_column(0, 1, NULL));
+	oss_statement_end(&state);
 	return document;
 }
 

@@ -16,7 +16,6 @@
 #include "client/utf8.h"
 #include "common/hashfn.h"
 #include "compat.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
@@ -41,31 +40,41 @@
 /* Tells our advisory locks from those of SQL functions, which use 1 and 2. */
 #define LOCK_CLASS		0x4f53
 
-/* $5: what the service takes for no threshold. */
-#define FIND_STORED \
-	"SELECT response, " \
-	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), " \
-	"coalesce($4, $5) FROM oss_labels.image " \
-	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
-	"AND version_id IS NOT DISTINCT FROM $3 " \
-	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
-	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) " \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) " \
-	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))"
+/* $1 to $6; $5: what the service takes for no threshold. */
+#define WISH_PARAMETERS \
+	6, {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INTERVALOID}
+
+/* An answer that covers the wish. */
+static OssPlan find_stored = {
+	"SELECT response, "
+	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), "
+	"coalesce($4, $5) FROM oss_labels.image "
+	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
+	"AND version_id IS NOT DISTINCT FROM $3 "
+	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
+	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
+	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))",
+	WISH_PARAMETERS
+};
 
 /* A process has a job for the image whose answer will cover the wish. */
-#define FIND_JOB \
-	"SELECT FROM oss_labels.job WHERE key OPERATOR(pg_catalog.=) $2 " \
-	"AND bucket OPERATOR(pg_catalog.=) $1 " \
-	"AND version_id IS NOT DISTINCT FROM $3 " \
-	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
-	"AND leased_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() LIMIT 1"
+static OssPlan find_job = {
+	"SELECT FROM oss_labels.job WHERE key OPERATOR(pg_catalog.=) $2 "
+	"AND bucket OPERATOR(pg_catalog.=) $1 "
+	"AND version_id IS NOT DISTINCT FROM $3 "
+	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
+	"AND leased_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() LIMIT 1",
+	WISH_PARAMETERS
+};
 
 /* Who wrote the image's row. */
-#define FIND_WRITER \
-	"SELECT xmin FROM oss_labels.image " \
-	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
-	"AND version_id IS NOT DISTINCT FROM $3"
+static OssPlan find_writer = {
+	"SELECT xmin FROM oss_labels.image "
+	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
+	"AND version_id IS NOT DISTINCT FROM $3",
+	WISH_PARAMETERS
+};
 
 /*
  * How long a job's answer is waited for, and how often we look.  Longer than
@@ -120,20 +129,6 @@ oss_stored_check_wish(const OssWish *wish)
 				 errmsg("max_age must not be negative")));
 }
 
-/* Keep the plan of a look-up. */
-static SPIPlanPtr
-keep_plan(const char *query)
-{
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
-	INTERVALOID};
-	SPIPlanPtr	plan = SPI_prepare_cursor(query, lengthof(types), types,
-										  CURSOR_OPT_GENERIC_PLAN);
-
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare to read stored answers");
-	return plan;
-}
-
 /* Fill the first three parameters of a statement with an image. */
 static void
 image_args(const OssImage *image, Datum *values, char *nulls)
@@ -148,31 +143,22 @@ image_args(const OssImage *image, Datum *values, char *nulls)
 
 /* Look a wish up in a snapshot; the row is in SPI_tuptable. */
 static bool
-look_up_in(Snapshot seen, SPIPlanPtr plan, const OssWish *wish)
+look_up_in(Snapshot snapshot, OssPlan *plan, const OssWish *wish)
 {
 	Datum		values[6];
 	char		nulls[6];
-	Snapshot	snapshot;
-	int			result;
 
 	image_args(&wish->image, values, nulls);
 	oss_arg(values, nulls, 3, Float8GetDatum(wish->image.thr), !wish->image.has_thr);
 	oss_arg(values, nulls, 4, Float8GetDatum(OSS_LABELS_THR_DEFAULT), false);
 	oss_arg(values, nulls, 5, IntervalPGetDatum(wish->max_age),
 			wish->max_age == NULL);
-	snapshot = RegisterSnapshot(seen);
-	result = SPI_execute_snapshot(plan, values, nulls, snapshot,
-								  InvalidSnapshot, true, false, 0);
-	UnregisterSnapshot(snapshot);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not read stored answers: %s",
-			 SPI_result_code_string(result));
-	return SPI_processed > 0;
+	return oss_statement_execute_in(snapshot, plan, values, nulls, SPI_OK_SELECT) > 0;
 }
 
 /* Look a wish up with a fresh snapshot. */
 static bool
-look_up(SPIPlanPtr plan, const OssWish *wish)
+look_up(OssPlan *plan, const OssWish *wish)
 {
 	CommandCounterIncrement();
 	return look_up_in(GetLatestSnapshot(), plan, wish);
@@ -182,15 +168,9 @@ look_up(SPIPlanPtr plan, const OssWish *wish)
 static TransactionId
 writer_in(Snapshot seen, const OssWish *wish)
 {
-	static SPIPlanPtr plan = NULL;
-	bool		isnull;
-
-	if (plan == NULL)
-		plan = keep_plan(FIND_WRITER);
-	if (!look_up_in(seen, plan, wish))
+	if (!look_up_in(seen, &find_writer, wish))
 		return InvalidTransactionId;
-	return DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
-											   SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetTransactionId(oss_result_column(0, 1, NULL));
 }
 
 /*
@@ -223,32 +203,22 @@ check_replaceable(const OssWish *wish)
 DetectRows *
 oss_stored_find(const OssWish *wish)
 {
-	static SPIPlanPtr plan = NULL;
-	MemoryContext caller = CurrentMemoryContext;
 	OssStatementState state;
 	DetectRows *rows = NULL;
 
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	if (plan == NULL)
-		plan = keep_plan(FIND_STORED);
-	if (look_up(plan, wish))
+	if (look_up(&find_stored, wish))
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		Datum		response = SPI_getbinval(row, desc, 1, &isnull);
-		bool		filter = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
-		double		least = DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull));
+		Datum		response = oss_result_column(0, 1, NULL);
+		bool		filter = DatumGetBool(oss_result_column(0, 2, NULL));
+		double		least = DatumGetFloat8(oss_result_column(0, 3, NULL));
 
-		MemoryContextSwitchTo(caller);
 		rows = oss_detect_document_rows(DatumGetJsonbPCopy(response),
 										filter ? least : 0);
 	}
 	else
 		check_replaceable(wish);
 	oss_statement_end(&state);
-	SPI_finish();
 	if (rows == NULL)
 		PreventCommandIfReadOnly("tag()");
 	return rows;
@@ -316,17 +286,12 @@ wait_for_lock(LOCKTAG *tag)
 static bool
 job_in_hand(const OssWish *wish)
 {
-	static SPIPlanPtr plan = NULL;
 	OssStatementState state;
 	bool		found;
 
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	if (plan == NULL)
-		plan = keep_plan(FIND_JOB);
-	found = look_up(plan, wish);
+	found = look_up(&find_job, wish);
 	oss_statement_end(&state);
-	SPI_finish();
 	return found;
 }
 
@@ -402,7 +367,6 @@ write_rows(const OssStoreRow *rows, int n)
 	OssStatementState state;
 	int			begin = 0;
 
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	for (int i = 1; i <= n; i++)
 	{
@@ -416,7 +380,6 @@ write_rows(const OssStoreRow *rows, int n)
 		begin = i;
 	}
 	oss_statement_end(&state);
-	SPI_finish();
 }
 
 /* Keep answers. */
@@ -455,7 +418,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 bool
 oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 {
-	static OssPlan is_ours = {
+	static OssPlan is_younger = {
 		"SELECT FROM oss_labels.image WHERE bucket OPERATOR(pg_catalog.=) $1 "
 		"AND key OPERATOR(pg_catalog.=) $2 AND version_id IS NOT DISTINCT FROM $3 "
 		"AND tagged_at OPERATOR(pg_catalog.>) $4",
@@ -466,19 +429,12 @@ oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked
 		.tagged_at = asked_at,
 		.response = document
 	};
-	OssStatementState state;
 	Datum		values[4];
 	char		nulls[4];
-	bool		younger;
 
 	write_rows(&row, 1);
 	image_args(&wish->image, values, nulls);
 	oss_arg(values, nulls, 3, TimestampTzGetDatum(asked_at), false);
-	SPI_connect();
-	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	oss_statement_execute(&is_ours, values, nulls, SPI_OK_SELECT);
-	younger = SPI_processed > 0;
-	oss_statement_end(&state);
-	SPI_finish();
-	return !younger;
+	return oss_statement_run(OSS_STATEMENT_STORE, &is_younger, values, nulls,
+							 SPI_OK_SELECT) == 0;
 }

@@ -185,41 +185,27 @@ check_table(Oid relid, List *names)
 	relation_close(check.relation, AccessShareLock);
 }
 
-/* Add the rows of a plan's result. */
-static void
-read_result(Check *check, bool has_names)
-{
-	MemoryContext old = MemoryContextSwitchTo(check->context);
-
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		bool		isnull;
-		Oid			relid = DatumGetObjectId(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
-														   1, &isnull));
-		char	   *name = has_names ? SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2) : NULL;
-
-		if (OidIsValid(relid))
-			check->relids = list_append_unique_oid(check->relids, relid);
-		if (name)
-			check->names = lappend(check->names,
-								   MemoryContextStrdup(check->context, name));
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/* Run one of the plans. */
+/* Run one of the plans and add the rows of its result. */
 static void
 run_plan(Check *check, OssPlan *plan, bool has_names)
 {
+	MemoryContext old = MemoryContextSwitchTo(check->context);
 	OssStatementState state;
+	uint64		n;
 
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	oss_statement_execute(plan, NULL, NULL, SPI_OK_SELECT);
-	read_result(check, has_names);
+	n = oss_statement_execute(plan, NULL, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < n; i++)
+	{
+		Oid			relid = DatumGetObjectId(oss_result_column(i, 1, NULL));
+
+		if (OidIsValid(relid))
+			check->relids = list_append_unique_oid(check->relids, relid);
+		if (has_names)
+			check->names = lappend(check->names, oss_result_string(i, 2));
+	}
 	oss_statement_end(&state);
-	SPI_finish();
+	MemoryContextSwitchTo(old);
 }
 
 /* Step: list the tables that are watched. */

@@ -13,18 +13,14 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
-#include "utils/portal.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "watch/watch_condition.h"
-
-/* Rows of a result that are fetched at once. */
-#define CHUNK 10000
 
 /* After so many rows with errors, the rest is taken to have them, too. */
 #define MAX_ERRORS 100
@@ -37,6 +33,7 @@ typedef struct Step
 	SPIPlanPtr	plan;
 	Datum		row;			/* of find_row */
 	int64		n;
+	int64		taken;
 	uint8	   *verdicts;
 	bool		repeatable;		/* its rows are tried again: forget its error */
 } Step;
@@ -61,7 +58,7 @@ is_passed_on(const ErrorData *error)
 		category == ERRCODE_TRANSACTION_ROLLBACK;
 }
 
-/* Run a step with the search path of conditions; false and the error. */
+/* Run a step; false and the error. */
 static bool
 run_step(void (*function) (void *), Step *step)
 {
@@ -76,17 +73,6 @@ run_step(void (*function) (void *), Step *step)
 	else
 		FreeErrorData(error);
 	return false;
-}
-
-/* Pin the search path; undone by AtEOXact_GUC() or the subtransaction's end. */
-static int
-pin_search_path(void)
-{
-	int			level = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return level;
 }
 
 /* Append the table with the names of old, FROM what has those of today. */
@@ -114,25 +100,20 @@ append_rows(StringInfo sql, const OssWatched *watched, Relation relation,
 					 quote_identifier(watched->table_name));
 }
 
-/* Prepare a plan that gives a boolean for each row, and keep it. */
+/* Prepare a plan that gives a boolean for each row. */
 static SPIPlanPtr
 prepare_condition(const OssWatched *watched, Relation relation, const char *condition,
 				  const char *from, int nargs)
 {
 	Oid			rowtype = RelationGetForm(relation)->reltype;
 	StringInfoData sql;
-	SPIPlanPtr	plan;
 
 	initStringInfo(&sql);
 	/* the line's end ends a comment */
 	appendStringInfo(&sql, "SELECT CASE WHEN (%s\n) THEN true ELSE false END FROM ",
 					 condition);
 	append_rows(&sql, watched, relation, from);
-	plan = SPI_prepare(sql.data, nargs, &rowtype);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a condition: %s",
-			 SPI_result_code_string(SPI_result));
-	return plan;
+	return oss_query_prepare(sql.data, nargs, &rowtype);
 }
 
 /* Note the columns that an expression reads of the table with the old names. */
@@ -193,12 +174,11 @@ prepare_step(void *arg)
 	SPIPlanPtr	plans[3] = {NULL, NULL, NULL};
 	const char *from[] = {trigger->tg_trigger->tgnewtable,
 	trigger->tg_trigger->tgoldtable, "(SELECT ($1).*)"};
-	int			level;
+	OssStatementState state;
 	MemoryContext old;
 
-	SPI_connect();
+	oss_statement_begin(&state, OSS_STATEMENT_PINNED);
 	SPI_register_trigger_data(trigger);
-	level = pin_search_path();
 	for (int i = 0; i < lengthof(plans); i++)
 	{
 		if (from[i] == NULL)
@@ -213,13 +193,12 @@ prepare_step(void *arg)
 	for (int i = 0; i < lengthof(plans); i++)
 	{
 		if (plans[i])
-			SPI_keepplan(plans[i]);
+			oss_query_keep(plans[i]);
 	}
 	watch->find_new = plans[0];
 	watch->find_old = plans[1];
 	watch->find_row = plans[2];
-	AtEOXact_GUC(false, level);
-	SPI_finish();
+	oss_statement_end(&state);
 }
 
 /* Prepare the condition of a watch. */
@@ -231,65 +210,33 @@ oss_condition_prepare(OssConditionCall *call)
 	return call->watch->find_row != NULL || run_step(prepare_step, &step);
 }
 
-/* Step: evaluate the rows of a transition table. */
+/* Take the value for a row. */
 static void
-rows_step(void *arg)
+take_verdict(uint64 row, void *arg)
 {
 	Step	   *step = arg;
-	int64		n = 0;
-	Portal		portal;
-	int			level;
 
-	SPI_connect();
+	if (step->taken < step->n)
+		step->verdicts[step->taken++] =
+			DatumGetBool(oss_result_column(row, 1, NULL)) ? OSS_ROW_YES : OSS_ROW_NO;
+}
+
+/* Step: evaluate the rows of a transition table, or one row. */
+static void
+evaluate_step(void *arg)
+{
+	Step	   *step = arg;
+	OssStatementState state;
+	uint64		n;
+
+	oss_statement_begin(&state, OSS_STATEMENT_PINNED);
 	SPI_register_trigger_data(step->call->trigger);
-	level = pin_search_path();
-	portal = SPI_cursor_open(NULL, step->plan, NULL, NULL, false);
-	for (;;)
-	{
-		SPI_cursor_fetch(portal, true, CHUNK);
-		if (SPI_processed == 0)
-			break;
-		for (uint64 i = 0; i < SPI_processed && n < step->n; i++)
-		{
-			bool		isnull;
-
-			step->verdicts[n++] =
-				DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i],
-										   SPI_tuptable->tupdesc, 1, &isnull)) ?
-				OSS_ROW_YES : OSS_ROW_NO;
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	AtEOXact_GUC(false, level);
-	SPI_finish();
+	n = oss_query_read(step->plan, &step->row, take_verdict, step);
+	oss_statement_end(&state);
 	if (n != step->n)
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("the condition does not give one value for each row")));
-}
-
-/* Step: evaluate one row. */
-static void
-row_step(void *arg)
-{
-	Step	   *step = arg;
-	int			level;
-	bool		isnull;
-
-	SPI_connect();
-	level = pin_search_path();
-	if (SPI_execute_plan(step->call->watch->find_row, &step->row, NULL, false,
-						 0) != SPI_OK_SELECT || SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_CARDINALITY_VIOLATION),
-				 errmsg("the condition does not give one value for each row")));
-	*step->verdicts = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
-												 SPI_tuptable->tupdesc, 1,
-												 &isnull)) ?
-		OSS_ROW_YES : OSS_ROW_NO;
-	AtEOXact_GUC(false, level);
-	SPI_finish();
 }
 
 /* Evaluate a prepared condition for one row. */
@@ -299,11 +246,13 @@ oss_condition_row(OssConditionCall *call, TupleTableSlot *slot)
 	uint8		verdict = OSS_ROW_NO;
 	Step		step = {
 		.call = call,
+		.plan = call->watch->find_row,
 		.row = ExecFetchSlotHeapTupleDatum(slot),
+		.n = 1,
 		.verdicts = &verdict
 	};
 
-	if (!run_step(row_step, &step))
+	if (!run_step(evaluate_step, &step))
 		verdict = OSS_ROW_ERROR;
 	pfree(DatumGetPointer(step.row));
 	return verdict;
@@ -350,7 +299,7 @@ oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows, int64 n)
 		.repeatable = true
 	};
 
-	if (run_step(rows_step, &step))
+	if (run_step(evaluate_step, &step))
 		return verdicts;
 	rows_one_by_one(call, rows, n, verdicts);
 	return verdicts;
@@ -363,10 +312,9 @@ oss_condition_check(Relation relation, const OssWatched *watched,
 {
 	EphemeralNamedRelationData rows = {{0}};
 	StringInfoData sql;
-	int			level;
+	OssStatementState state;
 
-	SPI_connect();
-	level = pin_search_path();
+	oss_statement_begin(&state, OSS_STATEMENT_PINNED);
 	rows.md.name = OSS_WATCH_NEW;
 	rows.md.reliddesc = RelationGetRelid(relation);
 	rows.md.enrtype = ENR_NAMED_TUPLESTORE;
@@ -377,10 +325,7 @@ oss_condition_check(Relation relation, const OssWatched *watched,
 	appendStringInfoString(&sql, "SELECT FROM ");
 	append_rows(&sql, watched, relation, OSS_WATCH_NEW);
 	appendStringInfo(&sql, " WHERE (%s\n)", condition);
-	if (SPI_prepare(sql.data, 0, NULL) == NULL)
-		elog(ERROR, "could not prepare a condition: %s",
-			 SPI_result_code_string(SPI_result));
+	(void) oss_query_prepare(sql.data, 0, NULL);
 	(void) prepare_condition(watched, relation, condition, OSS_WATCH_NEW, 0);
-	AtEOXact_GUC(false, level);
-	SPI_finish();
+	oss_statement_end(&state);
 }

@@ -30,6 +30,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "watch/trigger_columns.h"
 #include "watch/watch_check.h"
 
@@ -68,13 +69,11 @@ rename_step(void *arg)
 {
 	OssStatementState state;
 
-	SPI_connect();
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	for (int i = 0; i < lengthof(rename_server); i++)
-		oss_statement_execute_latest(&rename_server[i], arg,
-									 i == 0 ? SPI_OK_DELETE : SPI_OK_UPDATE);
+		oss_statement_execute_in(GetLatestSnapshot(), &rename_server[i], arg, NULL,
+								 i == 0 ? SPI_OK_DELETE : SPI_OK_UPDATE);
 	oss_statement_end(&state);
-	SPI_finish();
 }
 
 /*

@@ -46,19 +46,6 @@ static OssPlan delete_watched = {
 	1, {REGCLASSOID}
 };
 
-/* Run a statement as the extension's owner. */
-static void
-run_as_owner(OssPlan *plan, Datum *values, int expect)
-{
-	OssStatementState state;
-
-	SPI_connect();
-	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	oss_statement_execute(plan, values, NULL, expect);
-	oss_statement_end(&state);
-	SPI_finish();
-}
-
 /* Raise what is wrong with a kind of relation. */
 static void
 check_kind(Relation relation)
@@ -183,7 +170,8 @@ remember_watch(Oid relid, const ForeignServer *server)
 	values[2] = text_array(names + 1, n + 1);
 	values[3] = CStringGetTextDatum(server->servername);
 	values[4] = ObjectIdGetDatum(server->serverid);
-	run_as_owner(&insert_watched, values, SPI_OK_INSERT);
+	oss_statement_run(OSS_STATEMENT_WORK, &insert_watched, values, NULL,
+					  SPI_OK_INSERT);
 	return number;
 }
 
@@ -243,6 +231,7 @@ oss_labels_forget_watch(PG_FUNCTION_ARGS)
 
 	if (name && !oss_class_ownercheck(DatumGetObjectId(relation), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
-	run_as_owner(&delete_watched, &relation, SPI_OK_DELETE);
+	oss_statement_run(OSS_STATEMENT_WORK, &delete_watched, &relation, NULL,
+					  SPI_OK_DELETE);
 	PG_RETURN_VOID();
 }

@@ -317,11 +317,9 @@ with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 	presence = look_for_extension(dispatcher);
 	if (presence == PRESENT)
 	{
-		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		work(dispatcher);
 		PopActiveSnapshot();
-		SPI_finish();
 	}
 	commit_turn();
 	return presence;

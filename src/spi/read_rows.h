@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
- * stored_image.h
+ * read_rows.h
  *	  Read many rows by SQL.
  *
  * Top floor.  Results may have a million rows, so they go from the executor
  * straight to whom they are for instead of through a table of SPI's.
  *-------------------------------------------------------------------------
  */
-#ifndef OSS_STORED_IMAGE_H
-#define OSS_STORED_IMAGE_H
+#ifndef OSS_READ_ROWS_H
+#define OSS_READ_ROWS_H
 
 #include "postgres.h"
 
@@ -32,10 +32,10 @@ typedef void (*OssTakeRow) (TupleTableSlot *slot, void *arg);
 
 /*
  * Run a SELECT with the active snapshot and the current role's rights, planned
- * for these arguments.  SPI is connected.  Each row is given to take; without
- * it the rows are in SPI_tuptable.
+ * for these arguments, between oss_statement_begin() and oss_statement_end().
+ * Each row is given to take; without it the rows are the statement's result.
  */
 extern void oss_read(const char *query, const OssArguments *arguments,
 					 OssTakeRow take, void *arg);
 
-#endif							/* OSS_STORED_IMAGE_H */
+#endif							/* OSS_READ_ROWS_H */

@@ -1,5 +1,5 @@
 /*-------------------------------------------------------------------------
- * stored_image.c
+ * read_rows.c
  *	  Read many rows by SQL.
  *-------------------------------------------------------------------------
  */
@@ -7,7 +7,7 @@
 
 #include "executor/spi.h"
 #include "nodes/params.h"
-#include "search/stored_image.h"
+#include "spi/read_rows.h"
 #include "tcop/dest.h"
 
 /* Gives each row to a function. */
@@ -56,6 +56,7 @@ oss_read(const char *query, const OssArguments *arguments, OssTakeRow take,
 {
 	Receiver	receiver = {{receive_image, receiver_startup, receiver_nothing, receiver_nothing, DestTuplestore}};
 	SPIExecuteOptions options = {0};
+	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
 	receiver.take = take;
@@ -71,6 +72,7 @@ oss_read(const char *query, const OssArguments *arguments, OssTakeRow take,
 		options.params->params[i].ptype = arguments->types[i];
 	}
 	result = SPI_execute_extended(query, &options);
+	MemoryContextSwitchTo(caller);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read labels: %s", SPI_result_code_string(result));
 }
