@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "lib/ilist.h"
@@ -24,6 +25,9 @@
 
 /* Answers that may wait for their rows, as a multiple of concurrency. */
 #define WINDOW_FACTOR	2
+
+/* Answers stored at once. */
+#define ARRIVALS		64
 
 int			oss_pipeline_concurrency = 16;
 
@@ -49,6 +53,7 @@ struct PipelineAnswer
 	OssRequest *request;
 	PipelineLabels labels;
 	OssWish    *wish;			/* store the answer for it on arrival, or NULL */
+	SubTransactionId stored_in; /* that has stored it for wish */
 	TimestampTz asked_at;
 	bool		delivered;
 	bool		outstanding;	/* counted by its starter */
@@ -96,7 +101,8 @@ keys_are_equal(const AnswerKey *a, const AnswerKey *b)
 
 /*
  * The requests of one EState.  kept_bytes is the sum of bytes of the answers
- * in kept.
+ * in kept.  stored_in is the latest of all answers'; unstored is set when such
+ * a subtransaction was rolled back.
  */
 struct PipelineQuery
 {
@@ -109,6 +115,8 @@ struct PipelineQuery
 	struct answers_hash *answers;
 	dlist_head	kept;
 	Size		kept_bytes;
+	SubTransactionId stored_in;
+	bool		unstored;
 };
 
 static dlist_head queries = DLIST_STATIC_INIT(queries);
@@ -118,6 +126,51 @@ static void
 on_query_reset(void *arg)
 {
 	dlist_delete(&((PipelineQuery *) arg)->node);
+}
+
+/*
+ * Follow the ends of subtransactions.  A cursor outlives a savepoint in which
+ * it read ahead: what was stored then must be stored again.
+ */
+static void
+on_subtransaction(SubXactEvent event, SubTransactionId mine,
+				  SubTransactionId parent, void *arg)
+{
+	bool		aborted = event == SUBXACT_EVENT_ABORT_SUB;
+	dlist_iter	iter;
+
+	if (!aborted && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	dlist_foreach(iter, &queries)
+	{
+		PipelineQuery *query = dlist_container(PipelineQuery, node, iter.cur);
+		answers_iterator iterator;
+		AnswerSlot *slot;
+
+		if (query->stored_in < mine)
+			continue;
+		query->stored_in = parent;
+		answers_start_iterate(query->answers, &iterator);
+		while ((slot = answers_iterate(query->answers, &iterator)) != NULL)
+		{
+			if (slot->answer->stored_in != mine)
+				continue;
+			slot->answer->stored_in = aborted ? InvalidSubTransactionId : parent;
+			query->unstored |= aborted;
+		}
+	}
+}
+
+/* Register the callback, once per process. */
+static void
+watch_subtransactions(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	RegisterSubXactCallback(on_subtransaction, NULL);
+	watching = true;
 }
 
 static PipelineQuery *
@@ -148,6 +201,7 @@ make_query(EState *estate)
 	query->estate = estate;
 	query->concurrency = oss_pipeline_concurrency;
 	query->answers = answers_create(context, 64, NULL);
+	watch_subtransactions();
 	dlist_init(&query->kept);
 	dlist_push_tail(&queries, &query->node);
 	query->reset.func = on_query_reset;
@@ -336,43 +390,85 @@ oss_pipeline_done(const PipelineAnswer *answer)
 	return answer->request == NULL || oss_request_done(answer->request);
 }
 
-/* Append a finished request of tag() to arrivals.  Returns their number. */
-static int
-take_answer(OssRequest *request, OssArrival *arrivals, int n)
+/* Store answers for tag(). */
+static void
+store_answers(PipelineQuery *query, const OssArrival *arrivals, int n)
 {
-	PipelineAnswer *answer = oss_request_tag(request);
+	SubTransactionId here = GetCurrentSubTransactionId();
 
+	if (n == 0)
+		return;
+	oss_stored_keep(arrivals, n);
+	for (int i = 0; i < n; i++)
+		((PipelineAnswer *) oss_request_tag(arrivals[i].request))->stored_in = here;
+	query->stored_in = Max(query->stored_in, here);
+}
+
+/*
+ * Append an answer to arrivals if it is for tag(), storing those when they are
+ * many.  Returns their number.
+ */
+static int
+add_arrival(PipelineQuery *query, OssArrival *arrivals, int n,
+			const PipelineAnswer *answer)
+{
 	if (answer->wish == NULL)
 		return n;
+	if (n == ARRIVALS)
+	{
+		store_answers(query, arrivals, n);
+		n = 0;
+	}
 	arrivals[n].wish = answer->wish;
-	arrivals[n].request = request;
+	arrivals[n].request = answer->request;
 	arrivals[n].asked_at = answer->asked_at;
 	return n + 1;
 }
 
 /*
- * Take the finished requests of a group, waiting up to timeout_ms for the
+ * Store again what was rolled back.  Not the answers whose rows were returned:
+ * whoever read them has rolled that back as well.
+ */
+static void
+store_again(PipelineQuery *query)
+{
+	OssArrival	arrivals[ARRIVALS];
+	int			n = 0;
+	answers_iterator iterator;
+	AnswerSlot *slot;
+
+	query->unstored = false;
+	answers_start_iterate(query->answers, &iterator);
+	while ((slot = answers_iterate(query->answers, &iterator)) != NULL)
+	{
+		const PipelineAnswer *answer = slot->answer;
+
+		if (answer->stored_in == InvalidSubTransactionId &&
+			answer->request != NULL && oss_request_done(answer->request))
+			n = add_arrival(query, arrivals, n, answer);
+	}
+	store_answers(query, arrivals, n);
+}
+
+/*
+ * Take the finished requests of a member, waiting up to timeout_ms for the
  * first, and store the answers for tag() in batches.
  */
 static void
-take_finished(OssGroup *group, long timeout_ms)
+take_finished(PipelineMember *member, long timeout_ms)
 {
-	OssArrival	arrivals[64];
-	OssRequest *request = oss_group_wait(group, timeout_ms);
+	OssArrival	arrivals[ARRIVALS];
+	OssRequest *request = oss_group_wait(member->group, timeout_ms);
 	int			n = 0;
 
 	while (request != NULL)
 	{
-		n = take_answer(request, arrivals, n);
-		if (n == lengthof(arrivals))
-		{
-			oss_stored_keep(arrivals, n);
-			n = 0;
-		}
-		request = oss_group_next(group);
+		n = add_arrival(member->query, arrivals, n, oss_request_tag(request));
+		request = oss_group_next(member->group);
 	}
-	if (n > 0)
-		oss_stored_keep(arrivals, n);
+	store_answers(member->query, arrivals, n);
+	if (member->query->unstored)
+		store_again(member->query);
 }
 
 /*
@@ -382,14 +478,14 @@ take_finished(OssGroup *group, long timeout_ms)
 void
 oss_pipeline_poll(PipelineMember *member)
 {
-	take_finished(member->group, 0);
+	take_finished(member, 0);
 }
 
 void
 oss_pipeline_wait(const PipelineAnswer *answer)
 {
 	oss_request_await(answer->request);
-	take_finished(answer->starter->group, -1);
+	take_finished(answer->starter, -1);
 }
 
 void
@@ -403,12 +499,12 @@ oss_pipeline_wait_turn(PipelineMember *member)
 
 		foreach(lc, query->members)
 		{
-			OssGroup   *group = ((PipelineMember *) lfirst(lc))->group;
+			PipelineMember *other = lfirst(lc);
 
-			if (oss_group_counters(group)->unfinished > 0)
+			if (oss_group_counters(other->group)->unfinished > 0)
 			{
-				oss_group_await(group);
-				take_finished(group, -1);
+				oss_group_await(other->group);
+				take_finished(other, -1);
 				break;
 			}
 		}
@@ -435,6 +531,8 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 
 	if (answer->request == NULL)
 		return &answer->labels;
+	if (answer->query->unstored)
+		store_again(answer->query);
 	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);

@@ -61,6 +61,29 @@ SELECT count(*) > 0 AS some FROM generate_series(1, 300) i, LATERAL oss_labels.t
 SELECT count(*) <= 130 AS few FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 COMMIT;
 SELECT count(*) FROM oss_labels.image WHERE bucket = 'tenlabels';
+-- a savepoint that is rolled back takes what was read in it, not what was read ahead
+DELETE FROM oss_labels.image;
+\! $OSS_CONTROL GET '/reset?what=counters' >/dev/null; $OSS_CONTROL GET '/fault?kind=delay&delay=100' >/dev/null
+BEGIN;
+DECLARE c CURSOR FOR SELECT i FROM generate_series(1, 60) i, LATERAL oss_labels.tag('tenlabels', 's' || i) l;
+MOVE 101 FROM c;
+SAVEPOINT outer_one;
+SAVEPOINT inner_one;
+MOVE 10 FROM c;
+SELECT pg_sleep(0.5);
+MOVE 10 FROM c;
+RELEASE inner_one;
+SELECT count(*) AS ahead FROM oss_labels.image \gset
+ROLLBACK TO outer_one;
+SELECT :ahead - count(*) >= 4 AS gone FROM oss_labels.image;
+\! $OSS_CONTROL GET /unfault >/dev/null
+MOVE 100 FROM c;
+-- rows 112 to 121 are the first of images 12 and 13
+SELECT count(*) FROM oss_labels.image WHERE ltrim(key, 's')::int BETWEEN 14 AND 20;
+MOVE ALL FROM c;
+COMMIT;
+SELECT count(*) FROM oss_labels.image WHERE ltrim(key, 's')::int > 13;
+\! $OSS_CONTROL GET '/count?name=label_requests'
 DROP TABLE tagged, detected;
 \o /dev/null
 DELETE FROM oss_labels.image;
