@@ -253,7 +253,9 @@ claim_in_turns(OssDispatcher *dispatcher, bool alone)
 	int64		now = oss_clock_us();
 	int			left = MOST_SEEN_BY_TURN;
 
-	for (int i = 0; i < MOST_CLAIMS && left > 0 && dispatcher->budget > 0; i++)
+	dispatcher->claim_waits = 0;
+	for (int i = 0; i < MOST_CLAIMS && left > 0 && dispatcher->budget > 0 &&
+		 dispatcher->claim_waits < OSS_MOST_CLAIM_WAITS; i++)
 	{
 		int			n;
 		int32		most_rank;

@@ -268,7 +268,10 @@ take_claim_error(OssDispatcher *dispatcher, const DispatchLane *lane, int64 id, 
 					id, error->message)));
 }
 
-/* Claim what was taken, in halves when there is an error, down to one job. */
+/*
+ * Claim what was taken, in halves when there is an error, down to one job.  When
+ * too many locks were waited for, the rest stays for a later turn.
+ */
 static void
 claim_taken(Claim *claim)
 {
@@ -277,7 +280,7 @@ claim_taken(Claim *claim)
 	int			n = claim->ntaken;
 	List	   *first;
 
-	if (n == 0)
+	if (n == 0 || claim->dispatcher->claim_waits >= OSS_MOST_CLAIM_WAITS)
 		return;
 	error = oss_subtransaction(take_jobs, claim);
 	if (error == NULL)
@@ -285,6 +288,8 @@ claim_taken(Claim *claim)
 	drop_jobs(claim);
 	if (oss_error_is_interrupt(error))
 		ReThrowError(error);
+	if (oss_error_is_wait(error))
+		claim->dispatcher->claim_waits++;
 	if (n == 1)
 	{
 		take_claim_error(claim->dispatcher, claim->lane, taken->place.id, error);
@@ -433,7 +438,7 @@ keep_claimed(Claim *claim, const OssPlace *before)
 	}
 	dispatcher->budget -= list_length(claim->jobs);
 
-	/* somebody has locked some */
+	/* somebody has locked some, or what a claim reads */
 	if (list_length(claim->jobs) < claim->ntaken)
 		oss_dispatch_look_again(claim->lane, before,
 								TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
@@ -468,6 +473,8 @@ oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, in
 	{
 		if (oss_error_is_interrupt(error))
 			ReThrowError(error);
+		if (oss_error_is_wait(error))
+			dispatcher->claim_waits++;
 		strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
 		ereport(LOG,
 				(errcode(error->sqlerrcode),

@@ -9,6 +9,12 @@
 #include "dispatch/dispatcher.h"
 
 /*
+ * Locks that the claims of one turn wait for, at most: such as of an index that
+ * is moved, which no claim can do without.
+ */
+#define OSS_MOST_CLAIM_WAITS 8
+
+/*
  * Find the server and mapping of a job's requester.  Returns the error, of which
  * job->usable says whether it is for want of USAGE, or NULL.
  */

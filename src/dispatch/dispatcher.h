@@ -220,6 +220,7 @@ typedef struct OssDispatcher
 	int64		block_logged_at;
 	int64		throttled_until;	/* a throttled job is due then */
 	int			settle_troubles;
+	int			claim_waits;	/* for locks, by this turn's claims */
 	double		answer_ms;		/* smoothed */
 	double		tables_ms;		/* of the last turn */
 

@@ -114,6 +114,30 @@ release($lock);
 ok($test->wait_empty(seconds => 120), 'a dead one: so is its own');
 is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), '0', 'no job failed');
 
+# ---- an index that each claim reads is being moved ----
+
+$test->reset;
+$oss->fault(kind => 'delay', delay => 500);
+$test->enqueue(1000, 'moved');
+ok($oss->wait_counted(label_requests => 50), 'an index is moved: begun');
+$pid = $test->worker_pid;
+my ($move, $moved) = ("BEGIN; ALTER INDEX oss_labels.image_bucket_key_version_id_key SET TABLESPACE pg_default;\n\\echo moved\n", '');
+my $mover = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ], '<', \$move, '>', \$moved);
+$mover->pump until $moved =~ /moved/;
+# a turn holds locks and obeys nobody
+my $longest = 0;
+$until = time + 4;
+while (time < $until)
+{
+	my $age = $test->sql("SELECT coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0) FROM pg_stat_activity WHERE pid = $pid");
+	$longest = $age if $age > $longest;
+	sleep 0.05;
+}
+cmp_ok($longest, '<', 2 * OssServer::patience(), 'an index is moved: no turn of the worker is long');
+release({ in => \$move, session => $mover });
+ok($test->wait_empty, 'an index is moved: then all are tagged');
+is($test->count, 1000, 'an index is moved: each was paid for once');
+
 # ---- the whole queue is locked: an application's transaction waits once ----
 
 $test->sql("CREATE TABLE photo (key text); SELECT oss_labels.watch('photo', 'key', bucket => 'tenlabels')");
