@@ -24,7 +24,7 @@
 
 /* Set aside a job that others stand in the way of. */
 void
-oss_dispatch_set_aside(OssDispatcher *dispatcher, OssJob *job)
+oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
 {
 	int64		now = oss_clock_us();
 	int64		us = BLOCK_FIRST_US;
@@ -33,9 +33,9 @@ oss_dispatch_set_aside(OssDispatcher *dispatcher, OssJob *job)
 		us += us / 2;
 	job->blocks++;
 	job->blocked_until = now + Min(us, BLOCK_LAST_US);
-	dispatcher->probe_until = now + OSS_DISPATCH_PROBE_US;
-	dlist_push_tail(&dispatcher->blocked, &job->node);
-	dispatcher->nblocked++;
+	dispatcher->settle.probe_until = now + OSS_DISPATCH_PROBE_US;
+	dlist_push_tail(&dispatcher->hand.blocked, &job->node);
+	dispatcher->hand.nblocked++;
 	job->lane->nblocked++;
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " steps aside: it could not be stored now",
 		 job->place.id);
@@ -66,7 +66,7 @@ keep_answer(OssJob *job)
  * its object, which come after its place.
  */
 void
-oss_dispatch_leave(OssDispatcher *dispatcher, OssJob *job, double ms, const char *message)
+oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const char *message)
 {
 	OssReason	reason = {
 		.message = message ? message :
@@ -87,23 +87,23 @@ oss_dispatch_leave(OssDispatcher *dispatcher, OssJob *job, double ms, const char
 
 /* The time has come for what was set aside: it is finished as before. */
 void
-oss_dispatch_bring_back(OssDispatcher *dispatcher, int64 now)
+oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now)
 {
 	dlist_mutable_iter iter;
 
-	if (dispatcher->nblocked == 0 || (now < dispatcher->blocked_due && !dispatcher->stopping))
+	if (dispatcher->hand.nblocked == 0 || (now < dispatcher->settle.blocked_due && dispatcher->state == DISPATCH_RUNNING))
 		return;
-	dlist_foreach_modify(iter, &dispatcher->blocked)
+	dlist_foreach_modify(iter, &dispatcher->hand.blocked)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
-		if (job->blocked_until > now && !dispatcher->stopping)
+		if (job->blocked_until > now && dispatcher->state == DISPATCH_RUNNING)
 			continue;
 		dlist_delete(&job->node);
-		dispatcher->nblocked--;
+		dispatcher->hand.nblocked--;
 		job->lane->nblocked--;
-		dlist_push_tail(&dispatcher->finished, &job->node);
-		dispatcher->nfinished++;
+		dlist_push_tail(&dispatcher->hand.finished, &job->node);
+		dispatcher->hand.nfinished++;
 	}
 }
 
@@ -111,11 +111,11 @@ oss_dispatch_bring_back(OssDispatcher *dispatcher, int64 now)
 static int
 note_jobs(OssDispatcher *dispatcher, bool refused, const char *reason)
 {
-	OssJob	  **jobs = palloc(sizeof(OssJob *) * dispatcher->nblocked);
+	OssJob	  **jobs = palloc(sizeof(OssJob *) * dispatcher->hand.nblocked);
 	int			n = 0;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &dispatcher->blocked)
+	dlist_foreach(iter, &dispatcher->hand.blocked)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -129,7 +129,7 @@ note_jobs(OssDispatcher *dispatcher, bool refused, const char *reason)
 
 /* Say in the view and in the log what has been waiting for a while. */
 static void
-note_blocked(void *arg)
+report_blocked(void *arg)
 {
 	OssDispatcher *dispatcher = arg;
 	int64		now = oss_clock_us();
@@ -138,31 +138,31 @@ note_blocked(void *arg)
 					 "it is answered, and the answer could not be stored: the server's log says why");
 	if (note_jobs(dispatcher, false,
 				  "it is answered, and another transaction has locked its row in oss_labels.image or oss_labels.job") == 0 ||
-		(dispatcher->block_logged_at != 0 && now - dispatcher->block_logged_at < LOG_US))
+		(dispatcher->settle.logged_at != 0 && now - dispatcher->settle.logged_at < LOG_US))
 		return;
-	dispatcher->block_logged_at = now;
+	dispatcher->settle.logged_at = now;
 	ereport(LOG,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 			 errmsg_plural("oss_labels keeps %d answer that other transactions have locked out",
 						   "oss_labels keeps %d answers that other transactions have locked out",
-						   dispatcher->nblocked, dispatcher->nblocked),
+						   dispatcher->hand.nblocked, dispatcher->hand.nblocked),
 			 errhint("They are stored when those transactions end; other images go on.")));
 }
 
 /* See to what is set aside: what to say of it, and when to try again. */
 void
-oss_dispatch_see_to_blocked(OssDispatcher *dispatcher)
+oss_dispatch_note_blocked(OssDispatcher *dispatcher)
 {
 	dlist_iter	iter;
 	ErrorData  *error;
 
-	if (dispatcher->nblocked == 0)
+	if (dispatcher->hand.nblocked == 0)
 		return;
-	dispatcher->blocked_due = PG_INT64_MAX;
-	dlist_foreach(iter, &dispatcher->blocked)
-		dispatcher->blocked_due = Min(dispatcher->blocked_due,
-									  dlist_container(OssJob, node, iter.cur)->blocked_until);
-	error = oss_subtransaction(note_blocked, dispatcher);
+	dispatcher->settle.blocked_due = PG_INT64_MAX;
+	dlist_foreach(iter, &dispatcher->hand.blocked)
+		dispatcher->settle.blocked_due = Min(dispatcher->settle.blocked_due,
+											 dlist_container(OssJob, node, iter.cur)->blocked_until);
+	error = oss_subtransaction(report_blocked, dispatcher);
 	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
 }

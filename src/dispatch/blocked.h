@@ -13,15 +13,15 @@
  * Leave a job to other processes, due after ms, with its
  * answer if it has one.  With a message it has lost an attempt.
  */
-extern void oss_dispatch_leave(OssDispatcher *dispatcher, OssJob *job, double ms,
-							   const char *message);
+extern void oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms,
+								   const char *message);
 
 /*
  * Set aside a job that can't be stored now; take back those
  * whose time has come; say what is set aside.
  */
-extern void oss_dispatch_set_aside(OssDispatcher *dispatcher, OssJob *job);
-extern void oss_dispatch_bring_back(OssDispatcher *dispatcher, int64 now);
-extern void oss_dispatch_see_to_blocked(OssDispatcher *dispatcher);
+extern void oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job);
+extern void oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now);
+extern void oss_dispatch_note_blocked(OssDispatcher *dispatcher);
 
 #endif							/* OSS_BLOCKED_H */

@@ -52,38 +52,39 @@ static bool
 from_beginning(OssDispatcher *dispatcher, int64 now)
 {
 	int64		offset = GetCurrentTimestamp() - now;
-	bool		turned_back = offset < dispatcher->clock_offset - USECS_PER_SEC;
+	bool		turned_back = offset < dispatcher->claim.clock_offset - USECS_PER_SEC;
 
 	/* what is enqueued after the clock was turned back lies before our places */
-	dispatcher->clock_offset = offset;
-	return turned_back || now >= dispatcher->scan_at ||
-		(dispatcher->late && !oss_dispatch_busy(dispatcher) && now >= dispatcher->rescan_at);
+	dispatcher->claim.clock_offset = offset;
+	return turned_back || now >= dispatcher->claim.scan_at ||
+		(dispatcher->claim.behind && !oss_dispatch_busy(dispatcher) && now >= dispatcher->claim.rescan_at);
 }
 
 /* Look at a lane from its beginning. */
 static void
 rewind_lane(DispatchLane *lane)
 {
-	lane->place.rank = lane->head = PG_INT32_MIN;
+	lane->place.rank = lane->next_rank = PG_INT32_MIN;
 	lane->place.due = DT_NOBEGIN;
 	lane->place.id = 0;
-	lane->again_at = 0;
-	lane->drained = false;
+	lane->skipped_due = 0;
+	lane->state = LANE_OPEN;
 }
 
 /* Look at a lane where it was read to, or where something was passed over. */
 static void
 reopen_lane(DispatchLane *lane)
 {
-	lane->drained = false;
-	if (lane->again_at == 0)
+	if (lane->state != LANE_PAUSED)
+		lane->state = LANE_OPEN;
+	if (lane->skipped_due == 0)
 		return;
-	if (oss_place_compare(&lane->again, &lane->place) < 0)
+	if (oss_place_compare(&lane->skipped, &lane->place) < 0)
 	{
-		lane->place = lane->again;
-		lane->head = lane->again.rank;
+		lane->place = lane->skipped;
+		lane->next_rank = lane->skipped.rank;
 	}
-	lane->again_at = 0;
+	lane->skipped_due = 0;
 }
 
 /* Note which lanes are paused; one that is so no more is read anew. */
@@ -92,17 +93,19 @@ mark_paused(OssDispatcher *dispatcher, List *pauses)
 {
 	ListCell   *cell;
 
-	dispatcher->paused = pauses != NIL;
-	foreach(cell, dispatcher->lanes)
+	dispatcher->upkeep.pauses_exist = pauses != NIL;
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
-		bool		before = lane->paused;
+		bool		before = lane->state == LANE_PAUSED;
 
-		lane->paused = oss_dispatch_is_paused(pauses, lane, lane->role, NULL);
-		lane->closed = oss_dispatch_closed(pauses, lane, lane->role);
-		if ((before && !lane->paused) || list_length(lane->closed) < lane->nclosed)
+		lane->paused_directories = oss_dispatch_paused_directories(pauses, lane, lane->role);
+		if (oss_dispatch_is_paused(pauses, lane, lane->role, NULL))
+			lane->state = LANE_PAUSED;
+		else if (before ||
+				 list_length(lane->paused_directories) < lane->npaused_directories)
 			rewind_lane(lane);
-		lane->nclosed = list_length(lane->closed);
+		lane->npaused_directories = list_length(lane->paused_directories);
 	}
 }
 
@@ -139,12 +142,13 @@ take_lanes(OssDispatcher *dispatcher, List *heads)
 		if (lane == NULL)
 			continue;
 		lane->role = head->role;
-		lane->round = dispatcher->round;
-		lane->empty = false;
+		lane->round = dispatcher->queue.round;
+		if (lane->state == LANE_EMPTY)
+			lane->state = LANE_READ_TO_END;
 		if (head->rank < lane->place.rank)
 			rewind_lane(lane);
 		if (lane->place.rank == PG_INT32_MIN)
-			lane->head = head->rank;
+			lane->next_rank = head->rank;
 	}
 }
 
@@ -158,26 +162,27 @@ list_lanes(OssDispatcher *dispatcher)
 	List	   *heads;
 	ListCell   *cell;
 
-	if (dispatcher->listed == NULL)
-		dispatcher->round++;
-	heads = oss_job_lanes(dispatcher->listed, MOST_LISTED);
-	if (dispatcher->listed)
+	if (dispatcher->queue.listed == NULL)
+		dispatcher->queue.round++;
+	heads = oss_job_lanes(dispatcher->queue.listed, MOST_LISTED);
+	if (dispatcher->queue.listed)
 	{
-		pfree(dispatcher->listed->server);
-		pfree(dispatcher->listed->bucket);
-		pfree(dispatcher->listed);
-		dispatcher->listed = NULL;
+		pfree(dispatcher->queue.listed->server);
+		pfree(dispatcher->queue.listed->bucket);
+		pfree(dispatcher->queue.listed);
+		dispatcher->queue.listed = NULL;
 	}
 	if (list_length(heads) == MOST_LISTED)
-		dispatcher->listed = copy_key(dispatcher, &((OssLaneHead *) llast(heads))->key);
+		dispatcher->queue.listed = copy_key(dispatcher, &((OssLaneHead *) llast(heads))->key);
 	take_lanes(dispatcher, heads);
-	dispatcher->unseen = dispatcher->listed != NULL;
-	foreach(cell, dispatcher->lanes)
+	dispatcher->claim.unlisted = dispatcher->queue.listed != NULL;
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 
-		if (!dispatcher->unseen && lane->round < dispatcher->round)
-			lane->empty = lane->drained = true;
+		if (!dispatcher->claim.unlisted && lane->round < dispatcher->queue.round &&
+			lane->state != LANE_PAUSED)
+			lane->state = LANE_EMPTY;
 	}
 }
 
@@ -188,7 +193,7 @@ list_lanes(OssDispatcher *dispatcher)
 static bool
 take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
 {
-	*alone = dispatcher->patient && !oss_foreground_any();
+	*alone = dispatcher->keeps_answers && !oss_foreground_any();
 	return *alone ||
 		ConditionalLockRelationOid(get_relname_relid("pause",
 													 get_namespace_oid("oss_labels", false)),
@@ -202,9 +207,9 @@ take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
 static bool
 turn_before(const DispatchLane *a, const DispatchLane *b)
 {
-	if (a->owner->turn != b->owner->turn)
-		return a->owner->turn < b->owner->turn;
-	return a->turn < b->turn;
+	if (a->owner->last_claim != b->owner->last_claim)
+		return a->owner->last_claim < b->owner->last_claim;
+	return a->last_claim < b->last_claim;
 }
 
 /*
@@ -221,28 +226,28 @@ next_lane(OssDispatcher *dispatcher, int64 now, int *n, int32 *most_rank)
 	ListCell   *cell;
 
 	*most_rank = PG_INT32_MAX;
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 		int			room;
 
-		if (lane->drained || lane->paused ||
+		if (lane->state != LANE_OPEN ||
 			(room = oss_dispatch_room(dispatcher, lane, now)) <= 0)
 			continue;
-		if (best && lane->head != best->head)
-			*most_rank = Min(*most_rank, Max(lane->head, best->head) - 1);
+		if (best && lane->next_rank != best->next_rank)
+			*most_rank = Min(*most_rank, Max(lane->next_rank, best->next_rank) - 1);
 		else
 			equals++;
-		if (best && lane->head < best->head)
+		if (best && lane->next_rank < best->next_rank)
 			equals = 1;
-		if (best == NULL || lane->head < best->head ||
-			(lane->head == best->head && turn_before(lane, best)))
+		if (best == NULL || lane->next_rank < best->next_rank ||
+			(lane->next_rank == best->next_rank && turn_before(lane, best)))
 		{
 			best = lane;
 			best_room = room;
 		}
 	}
-	*n = (int) Min(Max(best_room / Max(equals, 1), 1), dispatcher->budget);
+	*n = (int) Min(Max(best_room / Max(equals, 1), 1), dispatcher->claim.budget);
 	return best;
 }
 
@@ -253,9 +258,9 @@ claim_in_turns(OssDispatcher *dispatcher, bool alone)
 	int64		now = oss_clock_us();
 	int			left = MOST_SEEN_BY_TURN;
 
-	dispatcher->claim_waits = 0;
-	for (int i = 0; i < MOST_CLAIMS && left > 0 && dispatcher->budget > 0 &&
-		 dispatcher->claim_waits < OSS_MOST_CLAIM_WAITS; i++)
+	dispatcher->claim.waits = 0;
+	for (int i = 0; i < MOST_CLAIMS && left > 0 && dispatcher->claim.budget > 0 &&
+		 dispatcher->claim.waits < OSS_MOST_CLAIM_WAITS; i++)
 	{
 		int			n;
 		int32		most_rank;
@@ -283,15 +288,15 @@ find_next_due(OssDispatcher *dispatcher)
 	int64		claim_at = 0;
 	ListCell   *cell;
 
-	dispatcher->next_due = 0;
-	foreach(cell, dispatcher->lanes)
+	dispatcher->claim.next_due = 0;
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
-		TimestampTz due = lane->again_at;
+		TimestampTz due = lane->skipped_due;
 
-		if (lane->paused)
+		if (lane->state == LANE_PAUSED)
 			continue;
-		if (!lane->drained)
+		if (lane->state == LANE_OPEN)
 		{
 			int64		open_at = oss_dispatch_open_at(lane, now);
 
@@ -299,16 +304,16 @@ find_next_due(OssDispatcher *dispatcher)
 			if (claim_at == 0 || open_at < claim_at)
 				claim_at = open_at;
 		}
-		if (due != 0 && (dispatcher->next_due == 0 || due < dispatcher->next_due))
-			dispatcher->next_due = due;
+		if (due != 0 && (dispatcher->claim.next_due == 0 || due < dispatcher->claim.next_due))
+			dispatcher->claim.next_due = due;
 	}
-	dispatcher->claim_at = claim_at;
-	if (dispatcher->next_due != 0)
+	dispatcher->claim.retry_at = claim_at;
+	if (dispatcher->claim.next_due != 0)
 	{
-		int64		due = now + Max(dispatcher->next_due - GetCurrentTimestamp(), 0);
+		int64		due = now + Max(dispatcher->claim.next_due - GetCurrentTimestamp(), 0);
 
 		if (claim_at == 0 || due < claim_at)
-			dispatcher->claim_at = due;
+			dispatcher->claim.retry_at = due;
 	}
 }
 
@@ -319,14 +324,14 @@ reopen_lanes(OssDispatcher *dispatcher, bool again)
 	TimestampTz now = GetCurrentTimestamp();
 	ListCell   *cell;
 
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 
 		if (again)
 			rewind_lane(lane);
-		else if (dispatcher->woken ||
-				 (lane->again_at != 0 && lane->again_at <= now))
+		else if (dispatcher->claim.woken ||
+				 (lane->skipped_due != 0 && lane->skipped_due <= now))
 			reopen_lane(lane);
 	}
 }
@@ -338,12 +343,12 @@ end_scan(OssDispatcher *dispatcher, int64 start)
 	int64		end = oss_clock_us();
 	int64		us = (end - start) * COST;
 
-	dispatcher->late = false;
-	dispatcher->rescan_at = end + us;
+	dispatcher->claim.behind = false;
+	dispatcher->claim.rescan_at = end + us;
 	us = Max(us, SCAN_US);
-	if (!oss_dispatch_busy(dispatcher) && dlist_is_empty(&dispatcher->claimed))
+	if (!oss_dispatch_busy(dispatcher) && dlist_is_empty(&dispatcher->hand.claimed))
 		us = Max(us, SCAN_IDLE_US);
-	dispatcher->scan_at = end + us;
+	dispatcher->claim.scan_at = end + us;
 }
 
 /* Claim what the servers want. */
@@ -353,24 +358,24 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 	int64		now = oss_clock_us();
 	bool		again = from_beginning(dispatcher, now);
 	bool		list = again ||
-	((dispatcher->woken || dispatcher->unseen) && now >= dispatcher->lanes_at);
-	bool		woken = dispatcher->woken;
+	((dispatcher->claim.woken || dispatcher->claim.unlisted) && now >= dispatcher->claim.lanes_at);
+	bool		woken = dispatcher->claim.woken;
 	int64		list_us = 0;
 	bool		alone;
 	ListCell   *cell;
 
-	if (dispatcher->settle_troubles > 0)
+	if (dispatcher->settle.troubles > 0)
 	{
-		dispatcher->scan_at = Max(dispatcher->scan_at, now + TROUBLE_US);
+		dispatcher->claim.scan_at = Max(dispatcher->claim.scan_at, now + TROUBLE_US);
 		return;
 	}
 	oss_dispatch_follow_servers(dispatcher);
-	oss_dispatch_obey_resumes(dispatcher);
+	oss_dispatch_apply_resumes(dispatcher);
 	reopen_lanes(dispatcher, again);
 
 	/* a list goes through all lanes, which may take it long to come to these */
 	if (woken)
-		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->newest, MOST_NEW));
+		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->queue.newest, MOST_NEW));
 	if (list)
 	{
 		int64		begin = oss_clock_us();
@@ -379,29 +384,29 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 		list_us = oss_clock_us() - begin;
 	}
 	mark_paused(dispatcher, oss_pause_list());
-	dispatcher->woken = false;
+	dispatcher->claim.woken = false;
 	if (!take_claim_turn(dispatcher, &alone))
 	{
-		dispatcher->woken = woken;
-		dispatcher->scan_at = Max(dispatcher->scan_at, now + TURN_US);
-		dispatcher->claim_at = dispatcher->yield_until = now + TURN_US;
+		dispatcher->claim.woken = woken;
+		dispatcher->claim.scan_at = Max(dispatcher->claim.scan_at, now + TURN_US);
+		dispatcher->claim.retry_at = dispatcher->claim.yield_until = now + TURN_US;
 		return;
 	}
-	foreach(cell, dispatcher->servers)
+	foreach(cell, dispatcher->queue.servers)
 		((DispatchServer *) lfirst(cell))->nclaimed = 0;
-	foreach(cell, dispatcher->buckets)
+	foreach(cell, dispatcher->queue.buckets)
 		((DispatchBucket *) lfirst(cell))->nclaimed = 0;
 	claim_in_turns(dispatcher, alone);
 	if (list)
-		dispatcher->lanes_at = oss_clock_us() + list_us * COST;
+		dispatcher->claim.lanes_at = oss_clock_us() + list_us * COST;
 	else if (woken)
-		dispatcher->unseen = true;
+		dispatcher->claim.unlisted = true;
 	if (list)
 		elog(DEBUG1, "oss_labels: listed %d lanes%s in %.1f ms",
-			 list_length(dispatcher->lanes), again ? " and read them anew" : "",
+			 list_length(dispatcher->queue.lanes), again ? " and read them anew" : "",
 			 (oss_clock_us() - now) / 1000.0);
 	if (again)
 		end_scan(dispatcher, now);
 	find_next_due(dispatcher);
-	oss_dispatch_sweep(dispatcher);
+	oss_dispatch_free_lanes(dispatcher);
 }

@@ -190,8 +190,8 @@ look_at_lane(void *arg)
 	claim->seen = oss_job_look(&claim->key, &claim->lane->place,
 							   claim->most_rank, claim->most_seen,
 							   claim->alone,
-							   claim->dispatcher->nfull > 0 ||
-							   claim->lane->closed != NIL,
+							   claim->dispatcher->hand.ncrowded > 0 ||
+							   claim->lane->paused_directories != NIL,
 							   &claim->nseen);
 }
 
@@ -280,7 +280,7 @@ claim_taken(Claim *claim)
 	int			n = claim->ntaken;
 	List	   *first;
 
-	if (n == 0 || claim->dispatcher->claim_waits >= OSS_MOST_CLAIM_WAITS)
+	if (n == 0 || claim->dispatcher->claim.waits >= OSS_MOST_CLAIM_WAITS)
 		return;
 	error = oss_subtransaction(take_jobs, claim);
 	if (error == NULL)
@@ -289,7 +289,7 @@ claim_taken(Claim *claim)
 	if (oss_error_is_interrupt(error))
 		ReThrowError(error);
 	if (oss_error_is_wait(error))
-		claim->dispatcher->claim_waits++;
+		claim->dispatcher->claim.waits++;
 	if (n == 1)
 	{
 		take_claim_error(claim->dispatcher, claim->lane, taken->place.id, error);
@@ -307,11 +307,11 @@ claim_taken(Claim *claim)
 
 /* Is a job that was seen in a directory that is paused? */
 static bool
-is_closed(const DispatchLane *lane, const OssSeen *seen)
+is_in_paused_directory(const DispatchLane *lane, const OssSeen *seen)
 {
 	ListCell   *cell;
 
-	foreach(cell, lane->closed)
+	foreach(cell, lane->paused_directories)
 	{
 		if (oss_in_directory(seen->key, lfirst(cell)))
 			return true;
@@ -340,25 +340,25 @@ choose_jobs(Claim *claim, int n)
 			continue;
 		if (seen->place.due > now)
 		{
-			oss_dispatch_look_again(lane, &lane->place, seen->place.due);
+			oss_dispatch_note_skipped(lane, &lane->place, seen->place.due);
 			lane->place.rank = seen->place.rank;
 			lane->place.due = DT_NOEND;
 			lane->place.id = PG_INT64_MAX;
 			continue;
 		}
-		if (seen->free && !is_closed(lane, seen) &&
+		if (seen->free && !is_in_paused_directory(lane, seen) &&
 			!oss_dispatch_is_crowded(claim->dispatcher, lane, seen))
 			claim->taken[claim->ntaken++] = *seen;
 		lane->place = seen->place;
 	}
-	lane->head = Max(lane->head, lane->place.rank);
+	lane->next_rank = Max(lane->next_rank, lane->place.rank);
 	if (i == claim->nseen && claim->nseen < claim->most_seen)
 	{
 		/* nothing is left so far as we looked */
 		if (claim->most_rank == PG_INT32_MAX)
-			lane->drained = true;
+			lane->state = LANE_READ_TO_END;
 		else
-			lane->head = Max(lane->head, claim->most_rank + 1);
+			lane->next_rank = Max(lane->next_rank, claim->most_rank + 1);
 	}
 }
 
@@ -371,10 +371,10 @@ next_put_off(OssDispatcher *dispatcher)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	dispatcher->put_off_at = Max(dispatcher->put_off_at + PUT_OFF_STEP_US,
-								 now + PUT_OFF_FIRST_US);
-	dispatcher->put_off_at = Min(dispatcher->put_off_at, now + PUT_OFF_LAST_US);
-	return dispatcher->put_off_at;
+	dispatcher->claim.put_off_at = Max(dispatcher->claim.put_off_at + PUT_OFF_STEP_US,
+									   now + PUT_OFF_FIRST_US);
+	dispatcher->claim.put_off_at = Min(dispatcher->claim.put_off_at, now + PUT_OFF_LAST_US);
+	return dispatcher->claim.put_off_at;
 }
 
 /*
@@ -427,21 +427,21 @@ keep_claimed(Claim *claim, const OssPlace *before)
 	OssDispatcher *dispatcher = claim->dispatcher;
 	ListCell   *cell;
 
-	if (!oss_dispatch_busy(dispatcher) && dlist_is_empty(&dispatcher->claimed))
-		dispatcher->renew_at = oss_clock_us() + OSS_LEASE_MS * INT64CONST(1000) / 3;
+	if (!oss_dispatch_busy(dispatcher) && dlist_is_empty(&dispatcher->hand.claimed))
+		dispatcher->upkeep.renew_at = oss_clock_us() + OSS_LEASE_MS * INT64CONST(1000) / 3;
 	foreach(cell, claim->jobs)
 	{
 		OssJob	   *job = lfirst(cell);
 
-		dlist_push_tail(&dispatcher->claimed, &job->node);
+		dlist_push_tail(&dispatcher->hand.claimed, &job->node);
 		claim->lane->njobs++;
 	}
-	dispatcher->budget -= list_length(claim->jobs);
+	dispatcher->claim.budget -= list_length(claim->jobs);
 
 	/* somebody has locked some, or what a claim reads */
 	if (list_length(claim->jobs) < claim->ntaken)
-		oss_dispatch_look_again(claim->lane, before,
-								TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
+		oss_dispatch_note_skipped(claim->lane, before,
+								  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
 }
 
 /*
@@ -468,26 +468,27 @@ oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, in
 	ErrorData  *error = oss_subtransaction(look_at_lane, &claim);
 	ListCell   *cell;
 
-	lane->turn = lane->owner->turn = ++dispatcher->turns;
+	lane->last_claim = lane->owner->last_claim = ++dispatcher->claim.nclaims;
 	if (error)
 	{
 		if (oss_error_is_interrupt(error))
 			ReThrowError(error);
 		if (oss_error_is_wait(error))
-			dispatcher->claim_waits++;
+			dispatcher->claim.waits++;
 		strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
 				 errmsg("oss_labels could not look at the jobs of bucket \"%s\": %s",
 						lane->bucket->name, error->message)));
-		lane->drained = true;
+		lane->state = LANE_READ_TO_END;
 		return 1;
 	}
-	lane->empty = claim.nseen == 0 && before.rank == PG_INT32_MIN &&
-		before.due == DT_NOBEGIN && most_rank == PG_INT32_MAX;
 	choose_jobs(&claim, n);
+	if (lane->state == LANE_READ_TO_END && claim.nseen == 0 &&
+		before.rank == PG_INT32_MIN && before.due == DT_NOBEGIN)
+		lane->state = LANE_EMPTY;
 	claim_taken(&claim);
-	if (dispatcher->nblocked >= MANY_BLOCKED)
+	if (dispatcher->hand.nblocked >= MANY_BLOCKED)
 		put_off_blocked(&claim);
 	keep_claimed(&claim, &before);
 	foreach(cell, claim.jobs)

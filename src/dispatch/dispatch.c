@@ -67,21 +67,21 @@ oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 	OssDispatcher *dispatcher = MemoryContextAllocZero(context, sizeof(OssDispatcher));
 
 	dispatcher->context = context;
-	dispatcher->turn = AllocSetContextCreate(context, "oss_labels dispatcher turn",
-											 ALLOCSET_DEFAULT_SIZES);
-	dispatcher->group = oss_group_create(context);
+	dispatcher->turn_context = AllocSetContextCreate(context, "oss_labels dispatcher turn",
+													 ALLOCSET_DEFAULT_SIZES);
+	dispatcher->network.group = oss_group_create(context);
 	dispatcher->token = oss_lease_token();
 	if (only_server)
 		dispatcher->only_server = MemoryContextStrdup(context, only_server);
-	dispatcher->budget = budget < 0 ? PG_INT64_MAX : budget;
-	dlist_init(&dispatcher->resting);
-	dlist_init(&dispatcher->finished);
-	dlist_init(&dispatcher->blocked);
-	dlist_init(&dispatcher->settled);
-	dlist_init(&dispatcher->claimed);
-	dispatcher->woken = true;
-	dispatcher->answer_ms = 20;
-	dispatcher->batch = BATCH;
+	dispatcher->claim.budget = budget < 0 ? PG_INT64_MAX : budget;
+	dlist_init(&dispatcher->hand.resting);
+	dlist_init(&dispatcher->hand.finished);
+	dlist_init(&dispatcher->hand.blocked);
+	dlist_init(&dispatcher->hand.settled);
+	dlist_init(&dispatcher->hand.claimed);
+	dispatcher->claim.woken = true;
+	dispatcher->network.answer_ms = 20;
+	dispatcher->settle.batch = BATCH;
 	return dispatcher;
 }
 
@@ -89,16 +89,16 @@ oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 void
 oss_dispatch_wake(OssDispatcher *dispatcher)
 {
-	dispatcher->woken = true;
-	dispatcher->late = true;
+	dispatcher->claim.woken = true;
+	dispatcher->claim.behind = true;
 }
 
 /* Is a job in hand? */
 bool
 oss_dispatch_busy(const OssDispatcher *dispatcher)
 {
-	return dispatcher->in_flight > 0 || dispatcher->nready > 0 || dispatcher->nresting > 0 ||
-		dispatcher->nfinished > 0 || dispatcher->nblocked > 0;
+	return dispatcher->network.in_flight > 0 || dispatcher->hand.nready > 0 || dispatcher->hand.nresting > 0 ||
+		dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0;
 }
 
 /* Is a job not in hand for no other reason than that the service wants it later? */
@@ -107,15 +107,15 @@ oss_dispatch_awaits(const OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	if (dispatcher->budget <= 0)
+	if (dispatcher->claim.budget <= 0)
 		return false;
-	if (dispatcher->throttled_until > oss_clock_us())
+	if (dispatcher->network.throttled_until > oss_clock_us())
 		return true;
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		const DispatchLane *lane = lfirst(cell);
 
-		if (!lane->drained && !lane->paused && lane->bucket->unreached == 0)
+		if (lane->state == LANE_OPEN && lane->bucket->unreached == 0)
 			return true;
 	}
 	return false;
@@ -125,7 +125,7 @@ oss_dispatch_awaits(const OssDispatcher *dispatcher)
 bool
 oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 {
-	return dispatcher->in_flight > 0 || dispatcher->nfinished > 0 || dispatcher->nblocked > 0;
+	return dispatcher->network.in_flight > 0 || dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0;
 }
 
 /*
@@ -150,7 +150,7 @@ back_off_bucket(DispatchBucket *bucket)
 static bool
 is_unwell(const DispatchBucket *bucket)
 {
-	return bucket->fruitless >= OUTAGE_LIMIT;
+	return bucket->failures_in_row >= OUTAGE_LIMIT;
 }
 
 /* Decide what becomes of a job whose request failed. */
@@ -204,7 +204,7 @@ request_landed(OssDispatcher *dispatcher, OssJob *job)
 {
 	DispatchLane *lane = job->lane;
 
-	dispatcher->in_flight--;
+	dispatcher->network.in_flight--;
 	lane->in_flight--;
 	lane->bucket->in_flight--;
 	lane->bucket->server->in_flight--;
@@ -215,34 +215,34 @@ request_landed(OssDispatcher *dispatcher, OssJob *job)
  * may do so for its image's sake.
  */
 static void
-count_fruitless(OssJob *job, const OssFailure *failure)
+count_failures(OssJob *job, const OssFailure *failure)
 {
 	DispatchBucket *bucket = job->lane->bucket;
 
 	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
-		bucket->fruitless = 0;
+		bucket->failures_in_row = 0;
 	else if (job->attempts == 1)
-		bucket->fruitless++;
+		bucket->failures_in_row++;
 }
 
 /* Note that a bucket was reached, and whether it answered. */
 static void
-note_answer(OssJob *job, const OssFailure *failure, int64 now)
+note_outcome(OssJob *job, const OssFailure *failure, int64 now)
 {
 	DispatchBucket *bucket = job->lane->bucket;
 
-	count_fruitless(job, failure);
+	count_failures(job, failure);
 	if (failure && (failure->http_status == 0 || is_unwell(bucket)))
 		return;
 	bucket->unreached = 0;
 	bucket->unreached_until = bucket->open_at = 0;
-	oss_dispatch_hear(bucket, now);
+	oss_dispatch_note_answer(bucket, now);
 	if (failure && failure->retry == OSS_RETRY_THROTTLED)
 		return;
-	bucket->barren = 0;
+	bucket->throttles_in_row = 0;
 	bucket->answered += (1 - bucket->answered) / 16;
 	if (job->throttles > 0)
-		bucket->relenting += (1 - bucket->relenting) / 8;
+		bucket->retry_answered += (1 - bucket->retry_answered) / 8;
 	oss_dispatch_count_answer(bucket, now);
 }
 
@@ -255,9 +255,9 @@ take_request(OssDispatcher *dispatcher, OssRequest *request)
 	int64		now = oss_clock_us();
 
 	request_landed(dispatcher, job);
-	dispatcher->answer_ms += ((now - job->sent_at) / 1000.0 - dispatcher->answer_ms) / 64;
-	note_answer(job, failure, now);
-	oss_dispatch_learn_of_throttles(job);
+	dispatcher->network.answer_ms += ((now - job->sent_at) / 1000.0 - dispatcher->network.answer_ms) / 64;
+	note_outcome(job, failure, now);
+	oss_dispatch_classify_throttles(job);
 	if (failure)
 		take_failure(dispatcher, job, failure);
 	else
@@ -271,7 +271,7 @@ start_job(OssDispatcher *dispatcher, OssJob *job)
 	OssLabelsSpec spec = {0};
 	DispatchLane *lane = job->lane;
 
-	job->suspect = lane->bucket->objects ||
+	job->suspect = lane->bucket->per_object ||
 		(job->throttles > 0 && lane->bucket->answered >= 0.5);
 	spec.server = job->target;
 	spec.image = job->utf8;
@@ -280,9 +280,9 @@ start_job(OssDispatcher *dispatcher, OssJob *job)
 	spec.suspect = job->suspect;
 	job->started_at = GetCurrentTimestamp();
 	job->sent_at = oss_clock_us();
-	job->request = oss_request_start(dispatcher->group, &spec, job);
+	job->request = oss_request_start(dispatcher->network.group, &spec, job);
 	oss_dispatch_unready(dispatcher, job);
-	dispatcher->in_flight++;
+	dispatcher->network.in_flight++;
 	lane->in_flight++;
 	lane->bucket->in_flight++;
 	lane->bucket->server->in_flight++;
@@ -297,9 +297,9 @@ start_ready(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 	long		wait_ms = oss_dispatch_end_rests(dispatcher);
-	int64		now = dispatcher->nready > 0 ? oss_clock_us() : 0;
+	int64		now = dispatcher->hand.nready > 0 ? oss_clock_us() : 0;
 
-	foreach(cell, dispatcher->servers)
+	foreach(cell, dispatcher->queue.servers)
 	{
 		DispatchServer *server = lfirst(cell);
 		OssJob	   *job;
@@ -332,22 +332,22 @@ oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 	long		ms = sooner_of(start_ready(dispatcher), timeout_ms);
 	OssRequest *request;
 
-	dispatcher->batch = BATCH;
-	if (dispatcher->in_flight == 0)
+	dispatcher->settle.batch = BATCH;
+	if (dispatcher->network.in_flight == 0)
 	{
 		sleep_idle(ms);
 		return;
 	}
-	while ((request = oss_group_wait(dispatcher->group, ms)) != NULL)
+	while ((request = oss_group_wait(dispatcher->network.group, ms)) != NULL)
 	{
 		take_request(dispatcher, request);
 		(void) start_ready(dispatcher);
-		if (dispatcher->in_flight == 0 || dispatcher->nfinished >= BATCH ||
+		if (dispatcher->network.in_flight == 0 || dispatcher->hand.nfinished >= BATCH ||
 			oss_dispatch_tables_due(dispatcher) == 0)
 			return;
 		ms = 0;
 	}
-	dispatcher->batch = IDLE_BATCH;
+	dispatcher->settle.batch = IDLE_BATCH;
 }
 
 /*
@@ -355,13 +355,13 @@ oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
  * of a long turn on the tables.
  */
 void
-oss_dispatch_glance(OssDispatcher *dispatcher)
+oss_dispatch_poll(OssDispatcher *dispatcher)
 {
 	OssRequest *request;
 
-	for (int n = dispatcher->in_flight; n > 0; n--)
+	for (int n = dispatcher->network.in_flight; n > 0; n--)
 	{
-		request = oss_group_wait(dispatcher->group, 0);
+		request = oss_group_wait(dispatcher->network.group, 0);
 		if (request == NULL)
 			break;
 		take_request(dispatcher, request);
@@ -373,7 +373,7 @@ oss_dispatch_glance(OssDispatcher *dispatcher)
 static double
 settle_interval(const OssDispatcher *dispatcher)
 {
-	double		ms = Max(dispatcher->answer_ms / 5, dispatcher->tables_ms);
+	double		ms = Max(dispatcher->network.answer_ms / 5, dispatcher->tables_ms);
 
 	return Min(Max(ms, 2), 50);
 }
@@ -384,15 +384,15 @@ wants_jobs(OssDispatcher *dispatcher, int64 now)
 {
 	ListCell   *cell;
 
-	if (dispatcher->budget <= 0 || dispatcher->settle_troubles > 0 ||
-		now < dispatcher->yield_until)
+	if (dispatcher->claim.budget <= 0 || dispatcher->settle.troubles > 0 ||
+		now < dispatcher->claim.yield_until)
 		return false;
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 		int			room;
 
-		if (lane->drained || lane->paused)
+		if (lane->state != LANE_OPEN)
 			continue;
 		room = oss_dispatch_room(dispatcher, lane, now);
 		if (room > 0 && room >= lane->bucket->server->nready)
@@ -412,16 +412,16 @@ ms_until_time(int64 when, int64 now)
 static long
 settle_due(const OssDispatcher *dispatcher, int64 now)
 {
-	int64		at = dispatcher->finished_since;
+	int64		at = dispatcher->hand.finished_since;
 	long		ms = -1;
 
-	if (dispatcher->nblocked > 0)
-		ms = ms_until_time(Max(dispatcher->blocked_due, dispatcher->settle_at), now);
-	if (dispatcher->nfinished == 0)
+	if (dispatcher->hand.nblocked > 0)
+		ms = ms_until_time(Max(dispatcher->settle.blocked_due, dispatcher->settle.retry_at), now);
+	if (dispatcher->hand.nfinished == 0)
 		return ms;
-	if (dispatcher->nfinished < dispatcher->batch && dispatcher->in_flight > 0)
+	if (dispatcher->hand.nfinished < dispatcher->settle.batch && dispatcher->network.in_flight > 0)
 		at += (int64) (settle_interval(dispatcher) * 1000);
-	return sooner_of(ms, ms_until_time(Max(at, dispatcher->settle_at), now));
+	return sooner_of(ms, ms_until_time(Max(at, dispatcher->settle.retry_at), now));
 }
 
 /* For how many ms is a turn on the tables not wanted? */
@@ -432,26 +432,26 @@ oss_dispatch_tables_due(OssDispatcher *dispatcher)
 	bool		busy = oss_dispatch_busy(dispatcher);
 	long		ms;
 
-	if (dispatcher->stopping)
-		return dispatcher->nfinished > 0 || dispatcher->nblocked > 0 ? 0 : -1;
+	if (dispatcher->state != DISPATCH_RUNNING)
+		return dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0 ? 0 : -1;
 	ms = settle_due(dispatcher, now);
 	if (ms == 0 || wants_jobs(dispatcher, now))
 		return 0;
 
 	/* not one turn for each commit of a busy time */
-	if (dispatcher->woken && dispatcher->settle_troubles == 0)
+	if (dispatcher->claim.woken && dispatcher->settle.troubles == 0)
 		ms = sooner_of(ms, busy ? ms_until_time(dispatcher->turned_at + WAKE_US, now) : 0);
-	if (dispatcher->unseen)
-		ms = sooner_of(ms, ms_until_time(dispatcher->lanes_at, now));
-	if (dispatcher->claim_at != 0)
-		ms = sooner_of(ms, ms_until_time(dispatcher->claim_at, now));
-	if (dispatcher->nready + dispatcher->nresting > 0)
-		ms = sooner_of(ms, ms_until_time(dispatcher->check_at, now));
-	ms = sooner_of(ms, ms_until_time(dispatcher->scan_at, now));
+	if (dispatcher->claim.unlisted)
+		ms = sooner_of(ms, ms_until_time(dispatcher->claim.lanes_at, now));
+	if (dispatcher->claim.retry_at != 0)
+		ms = sooner_of(ms, ms_until_time(dispatcher->claim.retry_at, now));
+	if (dispatcher->hand.nready + dispatcher->hand.nresting > 0)
+		ms = sooner_of(ms, ms_until_time(dispatcher->upkeep.check_at, now));
+	ms = sooner_of(ms, ms_until_time(dispatcher->claim.scan_at, now));
 	if (busy)
-		ms = sooner_of(ms, ms_until_time(dispatcher->renew_at, now));
-	else if (dispatcher->late)
-		ms = sooner_of(ms, ms_until_time(dispatcher->rescan_at, now));
+		ms = sooner_of(ms, ms_until_time(dispatcher->upkeep.renew_at, now));
+	else if (dispatcher->claim.behind)
+		ms = sooner_of(ms, ms_until_time(dispatcher->claim.rescan_at, now));
 	return ms;
 }
 
@@ -461,9 +461,9 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	dispatcher->stopping = true;
-	dispatcher->settle_at = dispatcher->blocked_due = 0;
-	foreach(cell, dispatcher->lanes)
+	dispatcher->state = DISPATCH_STOPPING;
+	dispatcher->settle.retry_at = dispatcher->settle.blocked_due = 0;
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 
@@ -475,9 +475,9 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 			oss_dispatch_give_back(dispatcher, job);
 		}
 	}
-	while (dispatcher->nresting > 0)
+	while (dispatcher->hand.nresting > 0)
 	{
-		OssJob	   *job = dlist_head_element(OssJob, node, &dispatcher->resting);
+		OssJob	   *job = dlist_head_element(OssJob, node, &dispatcher->hand.resting);
 
 		oss_dispatch_end_rest(dispatcher, job);
 		oss_dispatch_give_back(dispatcher, job);
@@ -486,11 +486,11 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 
 /* Leave to others what is answered and could not be stored. */
 void
-oss_dispatch_leave_all(OssDispatcher *dispatcher)
+oss_dispatch_hand_over_all(OssDispatcher *dispatcher)
 {
-	Assert(dispatcher->stopping && dispatcher->in_flight == 0);
-	dispatcher->leaving = true;
-	dispatcher->settle_at = dispatcher->blocked_due = 0;
+	Assert(dispatcher->state != DISPATCH_RUNNING && dispatcher->network.in_flight == 0);
+	dispatcher->state = DISPATCH_LEAVING;
+	dispatcher->settle.retry_at = dispatcher->settle.blocked_due = 0;
 }
 
 /*
@@ -506,14 +506,14 @@ oss_dispatch_cancel(OssDispatcher *dispatcher)
 	};
 	OssRequest *request;
 
-	Assert(dispatcher->stopping && dispatcher->nready == 0);
-	while ((request = oss_group_wait(dispatcher->group, 0)) != NULL)
+	Assert(dispatcher->state != DISPATCH_RUNNING && dispatcher->hand.nready == 0);
+	while ((request = oss_group_wait(dispatcher->network.group, 0)) != NULL)
 		take_request(dispatcher, request);
-	for (int i = 0; i < DISPATCH_HASH && dispatcher->in_flight > 0; i++)
+	for (int i = 0; i < DISPATCH_HASH && dispatcher->network.in_flight > 0; i++)
 	{
 		OssJob	   *next;
 
-		for (OssJob *job = dispatcher->objects[i]; job; job = next)
+		for (OssJob *job = dispatcher->hand.objects[i]; job; job = next)
 		{
 			next = job->same_hash;
 			if (job->verdict != OSS_VERDICT_NONE)

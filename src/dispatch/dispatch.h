@@ -20,7 +20,7 @@ extern OssDispatcher *oss_dispatch_create(MemoryContext parent, const char *only
 extern void oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms);
 
 /* Take answers without waiting, in the middle of oss_dispatch_tables(). */
-extern void oss_dispatch_glance(OssDispatcher *dispatcher);
+extern void oss_dispatch_poll(OssDispatcher *dispatcher);
 
 /* For how many ms oss_dispatch_tables() is not wanted; -1: until woken. */
 extern long oss_dispatch_tables_due(OssDispatcher *dispatcher);
@@ -50,6 +50,6 @@ extern void oss_dispatch_cancel(OssDispatcher *dispatcher);
  * oss_dispatch_tables() puts the other answers into the rows of their jobs, where
  * other processes find them.
  */
-extern void oss_dispatch_leave_all(OssDispatcher *dispatcher);
+extern void oss_dispatch_hand_over_all(OssDispatcher *dispatcher);
 
 #endif							/* OSS_DISPATCH_H */

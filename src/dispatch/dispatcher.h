@@ -49,15 +49,15 @@
 /* For so long after a wait for a lock we look before we write. */
 #define OSS_DISPATCH_PROBE_US (10 * USECS_PER_SEC)
 
-/* Answers, counted by windows. */
-typedef struct DrainRate
+/* Answers a second, counted by windows of time. */
+typedef struct AnswerRate
 {
 	int64		window_at;
 	int			answers;
-	double		last_rate;		/* answers a second in the window before */
-} DrainRate;
+	double		last_rate;		/* of the window before */
+} AnswerRate;
 
-/* A server of the queue as this process drains it. */
+/* A foreign server, as this process knows it. */
 typedef struct DispatchServer
 {
 	Oid			serverid;		/* InvalidOid: there is none of the name */
@@ -65,14 +65,14 @@ typedef struct DispatchServer
 	dlist_head	lanes;			/* those with ready jobs, least recently
 								 * served first */
 	int			nready;
-	int			nclaimed;		/* that get ready by the open transaction */
+	int			nclaimed;		/* become ready when the transaction commits */
 	int			in_flight;
 	int			max_concurrency;	/* of the last job's target */
 	OssServer  *target;			/* the last job's, pinned; for the rates */
-	uint32		resumed;		/* resumes that we obeyed */
+	uint32		resumed;		/* resumes that were applied */
 	bool		pausing;		/* a finished job's pause is to be written:
 								 * start nothing */
-	DrainRate	rate;
+	AnswerRate	rate;
 } DispatchServer;
 
 /* A bucket of a server: what its rates and its endpoint allow. */
@@ -87,27 +87,29 @@ typedef struct DispatchBucket
 	int			nresting;
 	int			in_flight;
 
-	int			allowance;		/* what the rates let start within a second */
-	int64		allowance_at;	/* when they were asked */
-	int64		open_at;		/* nothing may start before */
+	/* what may start */
+	int			allowance;		/* requests that the rates allow within a
+								 * second */
+	int64		allowance_at;	/* when it was computed */
+	int64		open_at;		/* start nothing before */
 
-	DrainRate	rate;
-	int64		heard_at;		/* its last answer */
-	int			heard;			/* answers since it was silent for a while */
-
-	int			fruitless;		/* jobs in a row whose first request failed
-								 * for the moment */
-	int			unreached;		/* times in a row that it wasn't reached, or
-								 * wasn't well */
+	/* whether the endpoint answers */
+	AnswerRate	rate;
+	int64		answered_at;	/* time of the last answer */
+	int			answers_in_row; /* since it last gave none for a while */
+	int			failures_in_row;	/* jobs whose first request had a
+									 * transient failure */
+	int			unreached;		/* times in a row that no connection was made,
+								 * or the service failed */
 	int64		unreached_until;
 
-	double		answered;		/* share of the last requests that were not
-								 * throttled */
-	int			barren;			/* throttles since the last answer */
-	double		relenting;		/* share of those throttled before that were
-								 * answered when asked for again */
-	bool		objects;		/* it throttles some objects, not its rate */
-	int64		logged_at;		/* that it is throttled */
+	/* what its throttles are about; shares are moving averages */
+	double		answered;		/* share of requests that were not throttled */
+	double		retry_answered; /* the same of those of throttled jobs */
+	int			throttles_in_row;
+	bool		per_object;		/* single objects are throttled, not the
+								 * bucket's rate */
+	int64		logged_at;		/* when the log last told of throttles */
 } DispatchBucket;
 
 /* A role that has lanes. */
@@ -115,12 +117,22 @@ typedef struct DispatchRequester
 {
 	Oid			requester;
 	int			nlanes;
-	int64		turn;			/* of its last claim */
+	int64		last_claim;		/* number of its last claim */
 } DispatchRequester;
 
+/* What can be claimed of a lane. */
+typedef enum DispatchLaneState
+{
+	LANE_OPEN,					/* there may be jobs after place */
+	LANE_READ_TO_END,			/* there are none after place */
+	LANE_EMPTY,					/* the table has none */
+	LANE_PAUSED					/* they must not be claimed; place is void */
+} DispatchLaneState;
+
 /*
- * The jobs of one server, bucket and requester, who take turns.  Claiming goes
- * on after place.  What was passed over and is due later lies after again.
+ * The jobs of one server, bucket, requester and origin.  Claiming continues after
+ * place.  Jobs before place that were skipped, because they are not due or
+ * locked, lie after skipped.
  */
 typedef struct DispatchLane
 {
@@ -130,7 +142,7 @@ typedef struct DispatchLane
 	Oid			server_id;
 	Oid			requester;
 	int64		origin;
-	Oid			role;			/* who that is here */
+	Oid			role;			/* the requester in this cluster */
 	DispatchRequester *owner;	/* the same as requester */
 	int64		round;			/* the last round of lists that had it */
 	dlist_head	ready;			/* in the order of claiming */
@@ -139,91 +151,131 @@ typedef struct DispatchLane
 	int			njobs;			/* in hand, wherever they are */
 	int			nblocked;		/* of them */
 
+	DispatchLaneState state;
 	OssPlace	place;
-	int32		head;			/* rank of what comes next, or less */
-	OssPlace	again;
-	TimestampTz again_at;		/* 0: nothing was passed over */
-	bool		drained;		/* nothing is there after place */
-	bool		empty;			/* nothing is there at all */
-	bool		paused;
-	List	   *closed;			/* directories that are paused, within a turn */
-	int			nclosed;		/* as many were so in the last turn */
-	int64		turn;			/* of the last claim */
+	int32		next_rank;		/* of the next job, or less */
+	OssPlace	skipped;
+	TimestampTz skipped_due;	/* of the first skipped job, 0: none */
+	List	   *paused_directories; /* valid within a turn */
+	int			npaused_directories;	/* in the last turn */
+	int64		last_claim;		/* its number */
 } DispatchLane;
 
 #define DISPATCH_HASH 4096
 
-typedef struct OssDispatcher
+/* Jobs in hand, by where they are. */
+typedef struct DispatchHand
 {
-	MemoryContext context;
-	MemoryContext turn;			/* reset by each turn */
-	OssGroup   *group;
-	int64		token;
-	const char *only_server;	/* NULL: all */
-	int64		budget;			/* jobs still to be claimed */
-	bool		patient;		/* keep answers while they can't be stored */
-	bool		stopping;		/* claim nothing more */
-	bool		leaving;		/* and store nothing more */
-
-	List	   *servers;
-	List	   *buckets;
-	List	   *lanes;
-	List	   *requesters;
-	int64		turns;			/* claims so far */
-	int64		round;			/* of lists, each of all lanes */
-	int64		newest;			/* job that was looked at for its lane */
-	OssLaneKey *listed;			/* lanes were listed up to here, NULL: to the
-								 * end */
 	OssJob	   *objects[DISPATCH_HASH]; /* leaders by object */
-	int			nfull;			/* leaders with as many followers as may be */
+	int			ncrowded;		/* leaders with OSS_MOST_FOLLOWERS */
+	dlist_head	claimed;
 	dlist_head	resting;
 	dlist_head	finished;
 	dlist_head	blocked;
 	dlist_head	settled;
-	dlist_head	claimed;
+	int			nready;			/* in all lanes */
 	int			nresting;
 	int			nfinished;
 	int			nblocked;
-	int			batch;			/* as many are settled without delay */
-	int			in_flight;
-	int			nready;
-
-	bool		woken;			/* look for new jobs */
-	bool		unseen;			/* they may be in a lane that is not known */
-	bool		late;			/* a new job may lie before the place that a
-								 * lane was read to, as its transaction took
-								 * longer than others */
-	bool		obey;			/* pauses were added */
-	bool		obeyed_resume;	/* by the open transaction */
-	bool		paused;			/* there were pauses when last looked for */
-	TimestampTz newest_start;	/* of a request whose job has finished */
-	TimestampTz next_due;		/* when the first of the jobs that may not
-								 * start yet may, 0: there are none */
-	int64		clock_offset;	/* of the clock to oss_clock_us() */
 	int64		finished_since; /* of the first finished one */
-	int64		blocked_due;	/* next try of the blocked ones */
-	TimestampTz put_off_at;		/* the last job that was put off is due then */
-	int64		probe_until;	/* look for locks before writing */
-	int64		scan_at;		/* next look from the beginning */
-	int64		rescan_at;		/* the soonest, if late and idle */
-	int64		lanes_at;		/* the soonest next look for lanes */
-	int64		claim_at;		/* look at the lanes again, 0: when woken */
-	int64		yield_until;	/* another process claims */
-	int64		check_at;		/* look whether ready jobs are still wanted */
-	int64		checked_at;
-	int64		renew_at;
-	int64		tidy_at;
-	int64		mend_at;		/* next look for jobs from the future */
-	int64		release_at;		/* next look for leases of the dead */
-	int64		settle_at;		/* not before, after trouble */
-	int64		turned_at;		/* end of the last turn */
-	int64		block_logged_at;
-	int64		throttled_until;	/* a throttled job is due then */
-	int			settle_troubles;
-	int			claim_waits;	/* for locks, by this turn's claims */
-	double		answer_ms;		/* smoothed */
-	double		tables_ms;		/* of the last turn */
+	TimestampTz newest_start;	/* of a request whose job has finished */
+} DispatchHand;
 
+/* What is known of the queue. */
+typedef struct DispatchQueue
+{
+	List	   *servers;
+	List	   *buckets;
+	List	   *lanes;
+	List	   *requesters;
+	int64		newest;			/* number of the last new job whose lane was
+								 * looked up */
+	int64		round;			/* of lists; one goes through all lanes */
+	OssLaneKey *listed;			/* the current round has come so far, NULL: to
+								 * the end */
+} DispatchQueue;
+
+/* When to claim, and from where. */
+typedef struct DispatchClaims
+{
+	int64		budget;			/* jobs that may still be claimed */
+	int64		nclaims;		/* so far */
+	int			waits;			/* for locks, in this turn */
+	bool		woken;			/* there may be new jobs */
+	bool		unlisted;		/* they may be in a lane that is not known */
+	bool		behind;			/* a new job may lie before its lane's place,
+								 * as its transaction took longer than others */
+	TimestampTz next_due;		/* of the first job that may not start yet, 0:
+								 * there are none */
+	TimestampTz put_off_at;		/* due time of the job put off last */
+	int64		clock_offset;	/* of the clock to oss_clock_us() */
+	int64		scan_at;		/* read all lanes from the beginning */
+	int64		rescan_at;		/* the same while behind and idle */
+	int64		lanes_at;		/* list lanes not before */
+	int64		retry_at;		/* look at the lanes again, 0: when woken */
+	int64		yield_until;	/* another process claims */
+} DispatchClaims;
+
+/* When to settle, and what stands in the way. */
+typedef struct DispatchSettling
+{
+	int			batch;			/* this many are settled without delay */
+	int			troubles;		/* turns in a row that could store nothing */
+	int64		retry_at;		/* not before, after trouble */
+	int64		blocked_due;	/* next try of the blocked ones */
+	int64		probe_until;	/* look for locks before writing */
+	int64		logged_at;		/* when the log last told of blocked answers */
+} DispatchSettling;
+
+/* What else a turn does in the tables, and when. */
+typedef struct DispatchUpkeep
+{
+	bool		pauses_added;	/* return ready jobs that they concern */
+	bool		pauses_exist;	/* when last looked for */
+	bool		obeyed_resume;	/* in the open transaction */
+	int64		check_at;		/* check whether ready jobs are still wanted */
+	int64		checked_at;
+	int64		renew_at;		/* renew leases */
+	int64		tidy_at;		/* end pauses, delete old failed jobs */
+	int64		mend_at;		/* look for jobs from the future */
+	int64		release_at;		/* look for leases of processes that are gone */
+} DispatchUpkeep;
+
+/* The requests. */
+typedef struct DispatchNetwork
+{
+	OssGroup   *group;
+	int			in_flight;
+	double		answer_ms;		/* how long one takes, a moving average */
+	int64		throttled_until;	/* a throttled job will have come back */
+} DispatchNetwork;
+
+/* A dispatcher only goes down this list. */
+typedef enum DispatchState
+{
+	DISPATCH_RUNNING,
+	DISPATCH_STOPPING,			/* claims and starts nothing more */
+	DISPATCH_LEAVING			/* and hands its answers over to others */
+} DispatchState;
+
+typedef struct OssDispatcher
+{
+	MemoryContext context;
+	MemoryContext turn_context; /* reset by each turn */
+	int64		token;			/* of its leases */
+	const char *only_server;	/* NULL: all */
+	bool		keeps_answers;	/* while they can't be stored, or throws */
+	DispatchState state;
+
+	DispatchHand hand;
+	DispatchQueue queue;
+	DispatchClaims claim;
+	DispatchSettling settle;
+	DispatchUpkeep upkeep;
+	DispatchNetwork network;
+
+	int64		turned_at;		/* end of the last turn */
+	double		tables_ms;		/* how long it took */
 	int64		tagged;			/* images, since the start */
 	int64		failed;
 	char		last_error[256];

@@ -16,10 +16,10 @@ static void
 to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
 	job->verdict = verdict;
-	if (dispatcher->nfinished++ == 0)
-		dispatcher->finished_since = oss_clock_us();
-	dispatcher->newest_start = Max(dispatcher->newest_start, job->started_at);
-	dlist_push_tail(&dispatcher->finished, &job->node);
+	if (dispatcher->hand.nfinished++ == 0)
+		dispatcher->hand.finished_since = oss_clock_us();
+	dispatcher->hand.newest_start = Max(dispatcher->hand.newest_start, job->started_at);
+	dlist_push_tail(&dispatcher->hand.finished, &job->node);
 }
 
 /*

@@ -35,7 +35,7 @@ hand_out(OssDispatcher *dispatcher, OssJob *job)
 	job->next = leader->followers;
 	leader->followers = job;
 	if (++leader->nfollowers == OSS_MOST_FOLLOWERS)
-		dispatcher->nfull++;
+		dispatcher->hand.ncrowded++;
 }
 
 /* Hand out the jobs that were claimed, now that they are ours for good. */
@@ -46,14 +46,14 @@ oss_dispatch_hand_out(OssDispatcher *dispatcher)
 	dlist_iter	answered;
 
 	/* what is answered already has followers, whatever the order */
-	dlist_foreach(answered, &dispatcher->claimed)
+	dlist_foreach(answered, &dispatcher->hand.claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, answered.cur);
 
 		if (job->verdict == OSS_VERDICT_ANSWERED)
 			oss_dispatch_remember(dispatcher, job);
 	}
-	dlist_foreach_modify(iter, &dispatcher->claimed)
+	dlist_foreach_modify(iter, &dispatcher->hand.claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -101,18 +101,18 @@ drop_ready(OssDispatcher *dispatcher, OssJob *job)
 static OssJob **
 list_ready(OssDispatcher *dispatcher)
 {
-	int			most = dispatcher->nready + dispatcher->nresting;
+	int			most = dispatcher->hand.nready + dispatcher->hand.nresting;
 	OssJob	  **jobs = palloc(sizeof(OssJob *) * Max(most, 1));
 	int			n = 0;
 	ListCell   *cell;
 	dlist_iter	iter;
 
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		dlist_foreach(iter, &((DispatchLane *) lfirst(cell))->ready)
 			jobs[n++] = dlist_container(OssJob, node, iter.cur);
 	}
-	dlist_foreach(iter, &dispatcher->resting)
+	dlist_foreach(iter, &dispatcher->hand.resting)
 		jobs[n++] = dlist_container(OssJob, node, iter.cur);
 	Assert(n == most);
 	return jobs;
@@ -123,15 +123,15 @@ void
 oss_dispatch_check_ready(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
-	int			n = dispatcher->nready + dispatcher->nresting;
+	int			n = dispatcher->hand.nready + dispatcher->hand.nresting;
 	OssJob	  **jobs;
 	ListCell   *cell;
 
-	if (n == 0 || (now < dispatcher->check_at &&
-				   !(dispatcher->woken && now >= dispatcher->checked_at + CHECK_WOKEN_US)))
+	if (n == 0 || (now < dispatcher->upkeep.check_at &&
+				   !(dispatcher->claim.woken && now >= dispatcher->upkeep.checked_at + CHECK_WOKEN_US)))
 		return;
-	dispatcher->checked_at = now;
-	dispatcher->check_at = now + CHECK_US;
+	dispatcher->upkeep.checked_at = now;
+	dispatcher->upkeep.check_at = now + CHECK_US;
 	jobs = list_ready(dispatcher);
 	for (int i = 0; i < n; i++)
 		jobs[i]->unwanted = true;
@@ -146,14 +146,14 @@ oss_dispatch_check_ready(OssDispatcher *dispatcher)
 
 /* Give back what is ready and paused. */
 void
-oss_dispatch_obey_pauses(OssDispatcher *dispatcher)
+oss_dispatch_apply_pauses(OssDispatcher *dispatcher)
 {
 	List	   *pauses = oss_pause_list();
 	OssJob	  **jobs = list_ready(dispatcher);
-	int			n = dispatcher->nready + dispatcher->nresting;
+	int			n = dispatcher->hand.nready + dispatcher->hand.nresting;
 
-	dispatcher->obey = false;
-	dispatcher->paused = pauses != NIL;
+	dispatcher->upkeep.pauses_added = false;
+	dispatcher->upkeep.pauses_exist = pauses != NIL;
 	for (int i = 0; pauses != NIL && i < n; i++)
 	{
 		if (!oss_dispatch_is_paused(pauses, jobs[i]->lane, jobs[i]->requester,

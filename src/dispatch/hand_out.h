@@ -14,6 +14,6 @@ extern void oss_dispatch_hand_out(OssDispatcher *dispatcher);
 
 /* Drop ready jobs whose rows are gone, give back paused ones. */
 extern void oss_dispatch_check_ready(OssDispatcher *dispatcher);
-extern void oss_dispatch_obey_pauses(OssDispatcher *dispatcher);
+extern void oss_dispatch_apply_pauses(OssDispatcher *dispatcher);
 
 #endif							/* OSS_HAND_OUT_H */

@@ -62,7 +62,7 @@ oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 		dlist_push_head(&lane->ready, &job->node);
 	lane->bucket->nready++;
 	server->nready++;
-	dispatcher->nready++;
+	dispatcher->hand.nready++;
 }
 
 /* Take a job out of its lane's ready ones. */
@@ -77,7 +77,7 @@ oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job)
 		dlist_delete(&lane->node);
 	lane->bucket->nready--;
 	lane->bucket->server->nready--;
-	dispatcher->nready--;
+	dispatcher->hand.nready--;
 }
 
 /* Return the rank of a lane's first ready job. */
@@ -108,12 +108,12 @@ wait_at_most(long *ms, int64 when, int64 now)
 
 /* Note that a bucket answered. */
 void
-oss_dispatch_hear(DispatchBucket *bucket, int64 now)
+oss_dispatch_note_answer(DispatchBucket *bucket, int64 now)
 {
-	if (now - bucket->heard_at > SILENT_US)
-		bucket->heard = 0;
-	bucket->heard_at = now;
-	bucket->heard++;
+	if (now - bucket->answered_at > SILENT_US)
+		bucket->answers_in_row = 0;
+	bucket->answered_at = now;
+	bucket->answers_in_row++;
 }
 
 /*
@@ -128,8 +128,8 @@ silent_room(const DispatchBucket *bucket, int64 now)
 	int			others = server->in_flight - bucket->in_flight;
 	int			most = Max((server->max_concurrency - others + 1) / 2, 1);
 
-	if (now - bucket->heard_at <= SILENT_US)
-		most += Min(bucket->heard, server->max_concurrency);
+	if (now - bucket->answered_at <= SILENT_US)
+		most += Min(bucket->answers_in_row, server->max_concurrency);
 	return Max(most - bucket->in_flight, 0);
 }
 
@@ -187,7 +187,7 @@ oss_dispatch_next_ready(DispatchServer *server, int64 now, long *ms)
 
 /* Go on to the next window when it is time. */
 static void
-turn_window(DrainRate *rate, int64 now)
+turn_window(AnswerRate *rate, int64 now)
 {
 	int64		age = now - rate->window_at;
 
@@ -210,7 +210,7 @@ oss_dispatch_count_answer(DispatchBucket *bucket, int64 now)
 
 /* Return how many jobs are wanted ready, besides those in flight. */
 static int
-reserved_slots(DrainRate *answers, int64 now)
+reserved_slots(AnswerRate *answers, int64 now)
 {
 	double		rate;
 
@@ -229,7 +229,7 @@ bucket_allowance(DispatchBucket *bucket, int64 now)
 {
 	OssServer  *target = bucket->server->target;
 
-	if (now - bucket->heard_at > SILENT_US)
+	if (now - bucket->answered_at > SILENT_US)
 		return silent_room(bucket, now);
 	if (target == NULL || bucket->name_utf8 == NULL)
 		return bucket->server->max_concurrency;
@@ -258,12 +258,12 @@ is_unreached(const DispatchBucket *bucket)
  * getting ready.
  */
 void
-oss_dispatch_shrink(OssDispatcher *dispatcher)
+oss_dispatch_give_back_excess(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
 	ListCell   *cell;
 
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 		DispatchBucket *bucket = lane->bucket;
@@ -296,7 +296,7 @@ is_ahead(const DispatchLane *lane)
 
 	dlist_foreach(iter, &lane->bucket->server->lanes)
 	{
-		if (ready_rank(dlist_container(DispatchLane, node, iter.cur)) <= lane->head)
+		if (ready_rank(dlist_container(DispatchLane, node, iter.cur)) <= lane->next_rank)
 			return false;
 	}
 	return true;
@@ -311,7 +311,7 @@ is_ahead(const DispatchLane *lane)
 static int
 blocked_room(const OssDispatcher *dispatcher, const DispatchLane *lane)
 {
-	int			share = Max((OSS_MOST_BLOCKED - dispatcher->nblocked) / 2, LEAST_BLOCKED);
+	int			share = Max((OSS_MOST_BLOCKED - dispatcher->hand.nblocked) / 2, LEAST_BLOCKED);
 
 	if (lane->nblocked < share)
 		return PG_INT32_MAX;
@@ -365,11 +365,11 @@ oss_dispatch_open_at(DispatchLane *lane, int64 now)
 
 /* Note that something after a place is due at a time. */
 void
-oss_dispatch_look_again(DispatchLane *lane, const OssPlace *place, TimestampTz at)
+oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place, TimestampTz at)
 {
-	if (lane->again_at == 0 || oss_place_compare(place, &lane->again) < 0)
-		lane->again = *place;
-	lane->again_at = lane->again_at == 0 ? at : Min(lane->again_at, at);
+	if (lane->skipped_due == 0 || oss_place_compare(place, &lane->skipped) < 0)
+		lane->skipped = *place;
+	lane->skipped_due = lane->skipped_due == 0 ? at : Min(lane->skipped_due, at);
 }
 
 /* Free a job. */
@@ -411,7 +411,7 @@ oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const c
 
 /* List the directories of a lane that are paused. */
 List *
-oss_dispatch_closed(List *pauses, const DispatchLane *lane, Oid role)
+oss_dispatch_paused_directories(List *pauses, const DispatchLane *lane, Oid role)
 {
 	List	   *closed = NIL;
 	ListCell   *cell;

@@ -23,15 +23,15 @@ extern int	oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane
 extern int64 oss_dispatch_open_at(DispatchLane *lane, int64 now);
 
 /* Give back what is ready beyond what the rates let start. */
-extern void oss_dispatch_shrink(OssDispatcher *dispatcher);
+extern void oss_dispatch_give_back_excess(OssDispatcher *dispatcher);
 
 /* Count an answer; note that a bucket gave any. */
 extern void oss_dispatch_count_answer(DispatchBucket *bucket, int64 now);
-extern void oss_dispatch_hear(DispatchBucket *bucket, int64 now);
+extern void oss_dispatch_note_answer(DispatchBucket *bucket, int64 now);
 
 /* Something after a place is due at a time. */
-extern void oss_dispatch_look_again(DispatchLane *lane, const OssPlace *place,
-									TimestampTz at);
+extern void oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place,
+									  TimestampTz at);
 
 /*
  * Is one of the pauses that of a lane, or of a role in it, or of a directory in
@@ -41,7 +41,7 @@ extern bool oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid r
 								   const char *key);
 
 /* List the directories of a lane that are paused. */
-extern List *oss_dispatch_closed(List *pauses, const DispatchLane *lane, Oid role);
+extern List *oss_dispatch_paused_directories(List *pauses, const DispatchLane *lane, Oid role);
 
 /* Free a job. */
 extern void oss_dispatch_free_job(OssJob *job);

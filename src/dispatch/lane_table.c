@@ -24,7 +24,7 @@ oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	foreach(cell, dispatcher->servers)
+	foreach(cell, dispatcher->queue.servers)
 	{
 		DispatchServer *server = lfirst(cell);
 		ForeignServer *found = GetForeignServerExtended(server->serverid,
@@ -52,16 +52,16 @@ release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 
 	elog(DEBUG1, "oss_labels: server \"%s\" was resumed or altered, its holds end",
 		 server->name);
-	foreach(cell, dispatcher->buckets)
+	foreach(cell, dispatcher->queue.buckets)
 	{
 		DispatchBucket *bucket = lfirst(cell);
 
 		if (bucket->server != server)
 			continue;
-		bucket->unreached = bucket->fruitless = 0;
+		bucket->unreached = bucket->failures_in_row = 0;
 		bucket->unreached_until = bucket->open_at = bucket->allowance_at = 0;
 	}
-	dlist_foreach(iter, &dispatcher->resting)
+	dlist_foreach(iter, &dispatcher->hand.resting)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -69,16 +69,16 @@ release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 			job->rest_until = oss_clock_us();
 	}
 	if (oss_job_end_rests(server->name) > 0)
-		dispatcher->woken = true;
+		dispatcher->claim.woken = true;
 }
 
 /* End the holds and rests of servers that were resumed or altered. */
 void
-oss_dispatch_obey_resumes(OssDispatcher *dispatcher)
+oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	foreach(cell, dispatcher->servers)
+	foreach(cell, dispatcher->queue.servers)
 	{
 		DispatchServer *server = lfirst(cell);
 		uint32		obeyed;
@@ -87,7 +87,7 @@ oss_dispatch_obey_resumes(OssDispatcher *dispatcher)
 		if (count == server->resumed)
 			continue;
 		server->resumed = count;
-		dispatcher->obeyed_resume = true;
+		dispatcher->upkeep.obeyed_resume = true;
 		release_server(dispatcher, server);
 	}
 }
@@ -98,10 +98,10 @@ oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 {
 	ListCell   *cell;
 
-	if (!dispatcher->obeyed_resume)
+	if (!dispatcher->upkeep.obeyed_resume)
 		return;
-	dispatcher->obeyed_resume = false;
-	foreach(cell, dispatcher->servers)
+	dispatcher->upkeep.obeyed_resume = false;
+	foreach(cell, dispatcher->queue.servers)
 	{
 		DispatchServer *server = lfirst(cell);
 
@@ -119,7 +119,7 @@ get_server(OssDispatcher *dispatcher, const char *name)
 	ListCell   *cell;
 	DispatchServer *server;
 
-	foreach(cell, dispatcher->servers)
+	foreach(cell, dispatcher->queue.servers)
 	{
 		server = lfirst(cell);
 		if (strcmp(server->name, name) == 0)
@@ -131,7 +131,7 @@ get_server(OssDispatcher *dispatcher, const char *name)
 	(void) oss_resume_count(server->serverid, &server->resumed);
 	server->max_concurrency = 16;
 	dlist_init(&server->lanes);
-	dispatcher->servers = lappend(dispatcher->servers, server);
+	dispatcher->queue.servers = lappend(dispatcher->queue.servers, server);
 	return server;
 }
 
@@ -142,7 +142,7 @@ get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 	ListCell   *cell;
 	DispatchBucket *bucket;
 
-	foreach(cell, dispatcher->buckets)
+	foreach(cell, dispatcher->queue.buckets)
 	{
 		bucket = lfirst(cell);
 		if (bucket->server == server && strcmp(bucket->name, name) == 0)
@@ -151,8 +151,8 @@ get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 	bucket = palloc0(sizeof(DispatchBucket));
 	bucket->server = server;
 	bucket->name = pstrdup(name);
-	bucket->relenting = 1;
-	dispatcher->buckets = lappend(dispatcher->buckets, bucket);
+	bucket->retry_answered = 1;
+	dispatcher->queue.buckets = lappend(dispatcher->queue.buckets, bucket);
 	return bucket;
 }
 
@@ -163,7 +163,7 @@ get_requester(OssDispatcher *dispatcher, Oid requester)
 	ListCell   *cell;
 	DispatchRequester *owner;
 
-	foreach(cell, dispatcher->requesters)
+	foreach(cell, dispatcher->queue.requesters)
 	{
 		owner = lfirst(cell);
 		if (owner->requester == requester)
@@ -171,7 +171,7 @@ get_requester(OssDispatcher *dispatcher, Oid requester)
 	}
 	owner = palloc0(sizeof(DispatchRequester));
 	owner->requester = requester;
-	dispatcher->requesters = lappend(dispatcher->requesters, owner);
+	dispatcher->queue.requesters = lappend(dispatcher->queue.requesters, owner);
 	return owner;
 }
 
@@ -190,7 +190,7 @@ free_lane(DispatchLane *lane)
 static bool
 is_idle(const DispatchLane *lane)
 {
-	return lane->drained || lane->paused || lane->bucket->unreached > 0;
+	return lane->state != LANE_OPEN || lane->bucket->unreached > 0;
 }
 
 /*
@@ -204,9 +204,9 @@ make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 	DispatchLane *best = NULL;
 	ListCell   *cell;
 
-	if (list_length(dispatcher->lanes) < MOST_LANES)
+	if (list_length(dispatcher->queue.lanes) < MOST_LANES)
 		return true;
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 		bool		idle = is_idle(lane);
@@ -215,13 +215,13 @@ make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 			continue;
 		if (best == NULL || idle > is_idle(best) ||
 			(idle == is_idle(best) &&
-			 (idle ? lane->turn < best->turn :
+			 (idle ? lane->last_claim < best->last_claim :
 			  lane->owner->nlanes > best->owner->nlanes)))
 			best = lane;
 	}
 	if (best == NULL)
 		return false;
-	dispatcher->lanes = list_delete_ptr(dispatcher->lanes, best);
+	dispatcher->queue.lanes = list_delete_ptr(dispatcher->queue.lanes, best);
 	free_lane(best);
 	return true;
 }
@@ -236,7 +236,7 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 	DispatchLane *lane;
 	MemoryContext old;
 
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		lane = lfirst(cell);
 		if (lane->requester == key->requester && lane->origin == key->origin &&
@@ -264,51 +264,52 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 	lane->place.rank = PG_INT32_MIN;
 	lane->place.due = DT_NOBEGIN;
 	dlist_init(&lane->ready);
-	dispatcher->lanes = lappend(dispatcher->lanes, lane);
+	dispatcher->queue.lanes = lappend(dispatcher->queue.lanes, lane);
 	MemoryContextSwitchTo(old);
 	return lane;
 }
 
 /* Free lanes that have no jobs, and buckets of which there is nothing to know. */
 void
-oss_dispatch_sweep(OssDispatcher *dispatcher)
+oss_dispatch_free_lanes(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	foreach(cell, dispatcher->lanes)
+	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
 
-		if (lane->njobs > 0 || !(lane->empty || lane->paused))
+		if (lane->njobs > 0 ||
+			(lane->state != LANE_EMPTY && lane->state != LANE_PAUSED))
 			continue;
 
 		/* its jobs are no news when the pause ends, but must be found again */
-		if (lane->paused)
-			dispatcher->newest = 0;
-		dispatcher->lanes = foreach_delete_current(dispatcher->lanes, cell);
+		if (lane->state == LANE_PAUSED)
+			dispatcher->queue.newest = 0;
+		dispatcher->queue.lanes = foreach_delete_current(dispatcher->queue.lanes, cell);
 		free_lane(lane);
 	}
-	foreach(cell, dispatcher->buckets)
+	foreach(cell, dispatcher->queue.buckets)
 	{
 		DispatchBucket *bucket = lfirst(cell);
 
 		if (bucket->nlanes > 0 ||
 			((bucket->unreached > 0 || bucket->answered > 0) &&
-			 list_length(dispatcher->buckets) < MOST_BUCKETS))
+			 list_length(dispatcher->queue.buckets) < MOST_BUCKETS))
 			continue;
-		dispatcher->buckets = foreach_delete_current(dispatcher->buckets, cell);
+		dispatcher->queue.buckets = foreach_delete_current(dispatcher->queue.buckets, cell);
 		pfree(bucket->name);
 		if (bucket->name_utf8)
 			pfree(bucket->name_utf8);
 		pfree(bucket);
 	}
-	foreach(cell, dispatcher->requesters)
+	foreach(cell, dispatcher->queue.requesters)
 	{
 		DispatchRequester *owner = lfirst(cell);
 
 		if (owner->nlanes > 0)
 			continue;
-		dispatcher->requesters = foreach_delete_current(dispatcher->requesters, cell);
+		dispatcher->queue.requesters = foreach_delete_current(dispatcher->queue.requesters, cell);
 		pfree(owner);
 	}
 }

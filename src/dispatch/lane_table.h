@@ -13,7 +13,7 @@
  * needs.
  */
 extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head);
-extern void oss_dispatch_sweep(OssDispatcher *dispatcher);
+extern void oss_dispatch_free_lanes(OssDispatcher *dispatcher);
 
 /* Find out what the servers are called now. */
 extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
@@ -22,7 +22,7 @@ extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
  * End the holds and rests of servers that were resumed or altered since; the
  * transaction that did it committed, or did not.
  */
-extern void oss_dispatch_obey_resumes(OssDispatcher *dispatcher);
+extern void oss_dispatch_apply_resumes(OssDispatcher *dispatcher);
 extern void oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed);
 
 #endif							/* OSS_LANE_TABLE_H */

@@ -37,7 +37,7 @@ answer_serves_job(const OssJob *leader, const OssJob *job)
 void
 oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssJob	  **head = &dispatcher->objects[job->hash % DISPATCH_HASH];
+	OssJob	  **head = &dispatcher->hand.objects[job->hash % DISPATCH_HASH];
 
 	job->same_hash = *head;
 	*head = job;
@@ -55,7 +55,7 @@ oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lan
 	if (seen->key == NULL)
 		return false;
 	job.hash = oss_image_hash(&job.image);
-	for (OssJob *leader = dispatcher->objects[job.hash % DISPATCH_HASH]; leader;
+	for (OssJob *leader = dispatcher->hand.objects[job.hash % DISPATCH_HASH]; leader;
 		 leader = leader->same_hash)
 	{
 		if (leader->nfollowers >= OSS_MOST_FOLLOWERS && same_object(leader, &job))
@@ -68,7 +68,7 @@ oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lan
 void
 oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 {
-	OssJob	  **link = &dispatcher->objects[job->hash % DISPATCH_HASH];
+	OssJob	  **link = &dispatcher->hand.objects[job->hash % DISPATCH_HASH];
 
 	while (*link && *link != job)
 		link = &(*link)->same_hash;
@@ -76,7 +76,7 @@ oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 		return;
 	*link = job->same_hash;
 	if (job->nfollowers >= OSS_MOST_FOLLOWERS)
-		dispatcher->nfull--;
+		dispatcher->hand.ncrowded--;
 }
 
 /* Find the job whose answer will serve this one, or NULL. */
@@ -85,7 +85,7 @@ oss_dispatch_find_leader(OssDispatcher *dispatcher, OssJob *job)
 {
 	OssJob	   *leader;
 
-	for (leader = dispatcher->objects[job->hash % DISPATCH_HASH]; leader;
+	for (leader = dispatcher->hand.objects[job->hash % DISPATCH_HASH]; leader;
 		 leader = leader->same_hash)
 	{
 		if (answer_serves_job(leader, job))

@@ -60,7 +60,7 @@ directory_of(const char *key, const char *slash)
 static char *
 denied_directory(const OssJob *job)
 {
-	List	   *closed = oss_dispatch_closed(oss_pause_list(), job->lane, job->requester);
+	List	   *closed = oss_dispatch_paused_directories(oss_pause_list(), job->lane, job->requester);
 	char	   *top = directory_of(job->image.key, strchr(job->image.key, '/'));
 	int			below = 0;
 	ListCell   *cell;

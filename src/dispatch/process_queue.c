@@ -204,7 +204,7 @@ try_turn(OssDispatcher *dispatcher, int *errors)
 
 /* Drain until there is nothing left to do. */
 static void
-drain_all(OssDispatcher *dispatcher)
+dispatch_all(OssDispatcher *dispatcher)
 {
 	int64		report_at = oss_clock_us() + REPORT_MS * INT64CONST(1000);
 	int64		turn_at = 0;
@@ -241,7 +241,7 @@ static void
 settle_rest(OssDispatcher *dispatcher)
 {
 	undo_turn(dispatcher);
-	dispatcher->patient = true;
+	dispatcher->keeps_answers = true;
 	oss_dispatch_stop(dispatcher);
 	oss_dispatch_cancel(dispatcher);
 	for (int i = 0; oss_dispatch_busy(dispatcher) && i < MOST_TRIES; i++)
@@ -249,7 +249,7 @@ settle_rest(OssDispatcher *dispatcher)
 		volatile bool done = false;
 
 		if (i > 0)
-			oss_dispatch_leave_all(dispatcher);
+			oss_dispatch_hand_over_all(dispatcher);
 		PG_TRY();
 		{
 			done = take_foreground_turn(dispatcher);
@@ -286,13 +286,13 @@ try_to_settle_rest(OssDispatcher *dispatcher)
  * and what is given back has lost an attempt only if its request was sent.
  */
 static void
-drain_or_give_back(OssDispatcher *dispatcher)
+dispatch_or_give_back(OssDispatcher *dispatcher)
 {
 	MemoryContext caller = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		drain_all(dispatcher);
+		dispatch_all(dispatcher);
 	}
 	PG_CATCH();
 	{
@@ -358,7 +358,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 		/* the snapshot of CALL is from before what others have claimed */
 		commit_turn();
 		refuse_copy();
-		drain_or_give_back(dispatcher);
+		dispatch_or_give_back(dispatcher);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	oss_foreground_count(-1);

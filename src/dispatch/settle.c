@@ -93,28 +93,28 @@ make_store_row(OssJob *job, OssStoreRow *row)
 
 
 /* Objects of a batch: the hash of each is in one of these lists. */
-#define TWINS 2048
+#define IMAGE_HASH 2048
 
-typedef struct Twins
+typedef struct BatchImages
 {
-	int			first[TWINS];	/* index + 1 */
+	int			first[IMAGE_HASH];	/* index + 1 */
 	int		   *next;
-} Twins;
+} BatchImages;
 
 /* Note the image of the job that is put at an index; false if it is there. */
 static bool
-note_image(Twins *twins, const Batch *batch, const OssJob *job)
+note_image(BatchImages *images_seen, const Batch *batch, const OssJob *job)
 {
-	int		   *slot = &twins->first[job->hash % TWINS];
+	int		   *slot = &images_seen->first[job->hash % IMAGE_HASH];
 
-	for (int i = *slot; i > 0; i = twins->next[i - 1])
+	for (int i = *slot; i > 0; i = images_seen->next[i - 1])
 	{
 		const OssJob *other = batch->jobs[i - 1];
 
 		if (other->hash == job->hash && oss_image_same(&other->image, &job->image))
 			return false;
 	}
-	twins->next[batch->n] = *slot;
+	images_seen->next[batch->n] = *slot;
 	*slot = batch->n + 1;
 	return true;
 }
@@ -123,8 +123,8 @@ note_image(Twins *twins, const Batch *batch, const OssJob *job)
 static void
 put_back(OssDispatcher *dispatcher, OssJob *job)
 {
-	dlist_push_tail(&dispatcher->finished, &job->node);
-	dispatcher->nfinished++;
+	dlist_push_tail(&dispatcher->hand.finished, &job->node);
+	dispatcher->hand.nfinished++;
 }
 
 /*
@@ -136,8 +136,8 @@ unsettle_job(Batch *batch)
 {
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (batch->jobs[i]->blocks > 0 && !batch->dispatcher->stopping)
-			oss_dispatch_set_aside(batch->dispatcher, batch->jobs[i]);
+		if (batch->jobs[i]->blocks > 0 && batch->dispatcher->state == DISPATCH_RUNNING)
+			oss_dispatch_block(batch->dispatcher, batch->jobs[i]);
 		else
 			put_back(batch->dispatcher, batch->jobs[i]);
 	}
@@ -148,26 +148,26 @@ unsettle_job(Batch *batch)
  * Of two answers for one image the second waits for the next turn.
  */
 static bool
-collect_job(Batch *batch, Twins *twins, OssJob *job, int *nstored)
+collect_job(Batch *batch, BatchImages *images_seen, OssJob *job, int *nstored)
 {
 	OssDispatcher *dispatcher = batch->dispatcher;
 
 	if (is_to_store(job))
 	{
-		if (*nstored >= MOST_STORED || !note_image(twins, batch, job))
+		if (*nstored >= MOST_STORED || !note_image(images_seen, batch, job))
 			return false;
 		if (!make_store_row(job, &batch->rows[batch->n]))
 		{
-			twins->first[job->hash % TWINS] = twins->next[batch->n];
+			images_seen->first[job->hash % IMAGE_HASH] = images_seen->next[batch->n];
 			dlist_delete(&job->node);
-			dispatcher->nfinished--;
+			dispatcher->hand.nfinished--;
 			oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 			return true;
 		}
 		(*nstored)++;
 	}
 	dlist_delete(&job->node);
-	dispatcher->nfinished--;
+	dispatcher->hand.nfinished--;
 	batch->jobs[batch->n++] = job;
 	return true;
 }
@@ -176,8 +176,8 @@ collect_job(Batch *batch, Twins *twins, OssJob *job, int *nstored)
 static void
 collect_finished(OssDispatcher *dispatcher, Batch *batch)
 {
-	int			room = Min(dispatcher->nfinished, MOST_SETTLED);
-	Twins	   *twins = palloc0(sizeof(Twins));
+	int			room = Min(dispatcher->hand.nfinished, MOST_SETTLED);
+	BatchImages *images_seen = palloc0(sizeof(BatchImages));
 	int			nstored = 0;
 	dlist_mutable_iter iter;
 
@@ -185,14 +185,14 @@ collect_finished(OssDispatcher *dispatcher, Batch *batch)
 	batch->dispatcher = dispatcher;
 	batch->jobs = palloc(sizeof(OssJob *) * Max(room, 1));
 	batch->rows = palloc(sizeof(OssStoreRow) * Max(room, 1));
-	twins->next = palloc(sizeof(int) * Max(room, 1));
-	dlist_foreach_modify(iter, &dispatcher->finished)
+	images_seen->next = palloc(sizeof(int) * Max(room, 1));
+	dlist_foreach_modify(iter, &dispatcher->hand.finished)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		if (room-- == 0)
 			break;
-		(void) collect_job(batch, twins, job, &nstored);
+		(void) collect_job(batch, images_seen, job, &nstored);
 	}
 }
 
@@ -281,7 +281,7 @@ write_batch(void *arg)
 	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
 	/* half of the work is done: see to those that wait for the rest */
-	oss_dispatch_glance(dispatcher);
+	oss_dispatch_poll(dispatcher);
 	oss_store_write(sorted.rows, sorted.nrows);
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
 	oss_job_put_back(sorted.later, sorted.nlater, dispatcher->token);
@@ -294,7 +294,7 @@ write_batch(void *arg)
 
 		if (!is_mended(job))
 			oss_dispatch_pause(job);
-		dispatcher->obey = true;
+		dispatcher->upkeep.pauses_added = true;
 	}
 }
 
@@ -327,7 +327,7 @@ static bool
 may_blame_job(const Batch *batch, const ErrorData *error)
 {
 	return !oss_error_is_trouble(error) || batch->apart ||
-		batch->dispatcher->settle_troubles >= TELLING_TROUBLES;
+		batch->dispatcher->settle.troubles >= TELLING_TROUBLES;
 }
 
 /* Has somebody locked the row of a job or of one that follows it? */
@@ -352,9 +352,9 @@ note_later(OssDispatcher *dispatcher, OssJob *job)
 
 	before.due = job->due;
 	before.id--;
-	oss_dispatch_look_again(job->lane, &before, job->due);
+	oss_dispatch_note_skipped(job->lane, &before, job->due);
 	if (job->refund)
-		dispatcher->budget++;
+		dispatcher->claim.budget++;
 }
 
 /* Move the jobs of a batch that was written to the settled ones. */
@@ -363,7 +363,7 @@ note_settled(Batch *batch)
 {
 	OssDispatcher *dispatcher = batch->dispatcher;
 
-	dispatcher->settle_troubles = 0;
+	dispatcher->settle.troubles = 0;
 	for (int i = 0; i < batch->n; i++)
 	{
 		OssJob	   *job = batch->jobs[i];
@@ -375,14 +375,14 @@ note_settled(Batch *batch)
 		if (is_row_locked(job))
 		{
 			/* perhaps a user is cancelling it: see what became of it later */
-			oss_dispatch_set_aside(dispatcher, job);
+			oss_dispatch_block(dispatcher, job);
 			continue;
 		}
 		if (job->verdict == OSS_VERDICT_FAILED)
 			dispatcher->failed++;
 		if (job->verdict == OSS_VERDICT_LATER)
 			note_later(dispatcher, job);
-		dlist_push_tail(&dispatcher->settled, &job->node);
+		dlist_push_tail(&dispatcher->hand.settled, &job->node);
 	}
 }
 
@@ -393,12 +393,12 @@ note_settled(Batch *batch)
 static void
 take_trouble(OssDispatcher *dispatcher, ErrorData *error)
 {
-	int64		ms = INT64CONST(500) << Min(dispatcher->settle_troubles, 6);
+	int64		ms = INT64CONST(500) << Min(dispatcher->settle.troubles, 6);
 
-	if (!dispatcher->patient)
+	if (!dispatcher->keeps_answers)
 		ReThrowError(error);
-	dispatcher->settle_troubles++;
-	dispatcher->settle_at = oss_clock_us() + ms * 1000;
+	dispatcher->settle.troubles++;
+	dispatcher->settle.retry_at = oss_clock_us() + ms * 1000;
 	strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
@@ -430,7 +430,7 @@ fail_unstorable(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
  * is given up when others could be stored meanwhile, and it could not many times.
  */
 static void
-step_aside(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
+retry_or_give_up(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 {
 	bool		answered = job->verdict == OSS_VERDICT_ANSWERED;
 
@@ -446,13 +446,13 @@ step_aside(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 	if (answered && job->errors >= MOST_ERRORS && !oss_error_is_trouble(error) &&
 		dispatcher->tagged > job->tagged_before)
 		fail_unstorable(dispatcher, job, error);
-	else if (dispatcher->patient || job->errors < MOST_FOREGROUND_ERRORS)
-		oss_dispatch_set_aside(dispatcher, job);
+	else if (dispatcher->keeps_answers || job->errors < MOST_FOREGROUND_ERRORS)
+		oss_dispatch_block(dispatcher, job);
 	else if (answered && job->attempts >= oss_job_attempts &&
 			 !oss_error_is_trouble(error))
 		fail_unstorable(dispatcher, job, error);
 	else
-		oss_dispatch_leave(dispatcher, job, LEFT_MS, error->message);
+		oss_dispatch_hand_over(dispatcher, job, LEFT_MS, error->message);
 }
 
 /* Take the error of a job that was written alone. */
@@ -465,12 +465,12 @@ take_single_error(Batch *batch, ErrorData *error)
 	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
 		fail_unstorable(dispatcher, job, error);
 	else if (oss_error_is_wait(error))
-		oss_dispatch_set_aside(dispatcher, job);
+		oss_dispatch_block(dispatcher, job);
 	else if (may_blame_job(batch, error))
 	{
 		if (oss_error_is_trouble(error))
 			batch->refusal = error;
-		step_aside(dispatcher, job, error);
+		retry_or_give_up(dispatcher, job, error);
 	}
 	else
 	{
@@ -516,7 +516,7 @@ settle_batch(Batch *batch)
 	if (oss_error_is_wait(error))
 	{
 		batch->waits++;
-		dispatcher->probe_until = oss_clock_us() + OSS_DISPATCH_PROBE_US;
+		dispatcher->settle.probe_until = oss_clock_us() + OSS_DISPATCH_PROBE_US;
 	}
 	if (batch->n == 1)
 		take_single_error(batch, error);
@@ -546,7 +546,7 @@ settle_batch(Batch *batch)
 
 /* Set aside what could not be stored without waiting. */
 static void
-set_aside_blocked(Batch *batch)
+block_locked(Batch *batch)
 {
 	OssImage   *images = palloc(sizeof(OssImage) * Max(batch->n, 1));
 	bool	   *blocked = palloc(sizeof(bool) * Max(batch->n, 1));
@@ -570,7 +570,7 @@ set_aside_blocked(Batch *batch)
 	{
 		if (is_to_store(batch->jobs[i]) && blocked[row++])
 		{
-			oss_dispatch_set_aside(batch->dispatcher, batch->jobs[i]);
+			oss_dispatch_block(batch->dispatcher, batch->jobs[i]);
 			continue;
 		}
 		batch->jobs[n] = batch->jobs[i];
@@ -621,19 +621,19 @@ settle_apart(Batch *batch)
 
 /* Leave all answers that are not stored to others. */
 static void
-leave_all(OssDispatcher *dispatcher)
+hand_over_all(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &dispatcher->finished)
+	dlist_foreach_modify(iter, &dispatcher->hand.finished)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		if (!is_to_store(job))
 			continue;
 		dlist_delete(&job->node);
-		dispatcher->nfinished--;
-		oss_dispatch_leave(dispatcher, job, 0, NULL);
+		dispatcher->hand.nfinished--;
+		oss_dispatch_hand_over(dispatcher, job, 0, NULL);
 	}
 }
 
@@ -644,24 +644,24 @@ oss_dispatch_settle(OssDispatcher *dispatcher)
 	int64		now = oss_clock_us();
 	Batch		batch;
 
-	if (now < dispatcher->settle_at)
+	if (now < dispatcher->settle.retry_at)
 		return;
-	oss_dispatch_bring_back(dispatcher, now);
-	if (dispatcher->leaving)
-		leave_all(dispatcher);
-	if (dispatcher->nfinished == 0)
+	oss_dispatch_retry_blocked(dispatcher, now);
+	if (dispatcher->state == DISPATCH_LEAVING)
+		hand_over_all(dispatcher);
+	if (dispatcher->hand.nfinished == 0)
 	{
-		dispatcher->settle_troubles = 0;
+		dispatcher->settle.troubles = 0;
 		return;
 	}
 	collect_finished(dispatcher, &batch);
-	if (dispatcher->probe_until > now)
-		set_aside_blocked(&batch);
+	if (dispatcher->settle.probe_until > now)
+		block_locked(&batch);
 	settle_apart(&batch);
 	if (batch.stop)
 		ReThrowError(batch.stop);
 	if (batch.refusal && !batch.written && !batch.trouble)
 		take_trouble(dispatcher, batch.refusal);
-	oss_dispatch_see_to_blocked(dispatcher);
-	dispatcher->finished_since = oss_clock_us();
+	oss_dispatch_note_blocked(dispatcher);
+	dispatcher->hand.finished_since = oss_clock_us();
 }

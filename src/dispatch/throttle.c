@@ -54,7 +54,7 @@ free_throttles(const DispatchBucket *bucket)
 	double		answered = bucket->answered;
 
 	if (answered >= 0.5 || answered < 0.02 ||
-		bucket->barren >= 2 * MOST_THROTTLES)
+		bucket->throttles_in_row >= 2 * MOST_THROTTLES)
 		return MOST_THROTTLES;
 	return (int) (MOST_THROTTLES * log(0.5) / log(1 - answered));
 }
@@ -67,7 +67,7 @@ free_throttles(const DispatchBucket *bucket)
 static bool
 throttles_objects(const DispatchBucket *bucket)
 {
-	return bucket->answered >= 0.15 && bucket->relenting < 0.5;
+	return bucket->answered >= 0.15 && bucket->retry_answered < 0.5;
 }
 
 /*
@@ -75,18 +75,18 @@ throttles_objects(const DispatchBucket *bucket)
  * not about that.
  */
 void
-oss_dispatch_learn_of_throttles(OssJob *job)
+oss_dispatch_classify_throttles(OssJob *job)
 {
 	DispatchBucket *bucket = job->lane->bucket;
 	bool		objects = throttles_objects(bucket);
 
-	if (objects && !bucket->objects)
+	if (objects && !bucket->per_object)
 	{
 		oss_rate_resume(job->target->serverid, job->utf8.bucket);
 		elog(DEBUG1, "oss_labels: bucket \"%s\" throttles some objects, not its rate",
 			 bucket->name);
 	}
-	bucket->objects = objects;
+	bucket->per_object = objects;
 }
 
 /* Mention a throttle in the log, now and then. */
@@ -120,8 +120,8 @@ rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 	/* its request is still to be made: what is enqueued now may join it */
 	job->started_at = 0;
 	job->rest_until = oss_clock_us() + (int64) (ms * 1000);
-	dlist_push_tail(&dispatcher->resting, &job->node);
-	dispatcher->nresting++;
+	dlist_push_tail(&dispatcher->hand.resting, &job->node);
+	dispatcher->hand.nresting++;
 	job->lane->bucket->nresting++;
 }
 
@@ -131,7 +131,7 @@ oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 {
 	dlist_delete(&job->node);
 	job->rest_until = 0;
-	dispatcher->nresting--;
+	dispatcher->hand.nresting--;
 	job->lane->bucket->nresting--;
 }
 
@@ -139,11 +139,11 @@ oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 long
 oss_dispatch_end_rests(OssDispatcher *dispatcher)
 {
-	int64		now = dispatcher->nresting > 0 ? oss_clock_us() : 0;
+	int64		now = dispatcher->hand.nresting > 0 ? oss_clock_us() : 0;
 	long		ms = -1;
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &dispatcher->resting)
+	dlist_foreach_modify(iter, &dispatcher->hand.resting)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
@@ -174,7 +174,7 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 	bool		charged;
 
 	job->throttles++;
-	bucket->barren++;
+	bucket->throttles_in_row++;
 	if (job->throttles == 1)
 		bucket->answered -= bucket->answered / 16;
 	else
@@ -182,7 +182,7 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 		/* of itself it says less of the bucket than of the object */
 		bucket->answered -= bucket->answered / 64;
 		if (job->throttles > TELLING_THROTTLES)
-			bucket->relenting -= bucket->relenting / 8;
+			bucket->retry_answered -= bucket->retry_answered / 8;
 	}
 	if (failure->delay_ms > 0 && !job->suspect)
 		oss_rate_hold(job->target, job->utf8.bucket, failure->delay_ms);
@@ -193,10 +193,10 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 	ms = Min(ms, THROTTLE_LAST_MS) * (0.5 + pg_prng_double(&pg_global_prng_state));
 	if (job->suspect)
 		ms = Max(ms, Min(failure->delay_ms, OSS_RATE_MOST_HOLD_MS));
-	dispatcher->throttled_until = Max(dispatcher->throttled_until,
-									  oss_clock_us() + (int64) (ms * 1000) + AWAIT_US);
+	dispatcher->network.throttled_until = Max(dispatcher->network.throttled_until,
+											  oss_clock_us() + (int64) (ms * 1000) + AWAIT_US);
 	/* resume() finds in the table what is to rest for longer */
-	if (job->throttles <= RESTED_THROTTLES && !dispatcher->stopping &&
+	if (job->throttles <= RESTED_THROTTLES && dispatcher->state == DISPATCH_RUNNING &&
 		ms <= 1.5 * THROTTLE_LAST_MS && bucket->nresting < MOST_RESTING)
 		rest_job(dispatcher, job, ms);
 	else if (charged && job->attempts >= oss_job_attempts)

@@ -12,7 +12,7 @@
  * about. */
 extern void oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 									   const OssFailure *failure);
-extern void oss_dispatch_learn_of_throttles(OssJob *job);
+extern void oss_dispatch_classify_throttles(OssJob *job);
 
 /*
  * Make ready what has rested, returning ms to the next (-1:

@@ -51,10 +51,10 @@ add_in_hand(OssJob **jobs, int n, OssJob *job)
 static int
 count_in_hand(const OssDispatcher *dispatcher)
 {
-	int			n = dispatcher->nfinished + dispatcher->nblocked;
+	int			n = dispatcher->hand.nfinished + dispatcher->hand.nblocked;
 
 	for (int i = 0; i < DISPATCH_HASH; i++)
-		for (OssJob *job = dispatcher->objects[i]; job; job = job->same_hash)
+		for (OssJob *job = dispatcher->hand.objects[i]; job; job = job->same_hash)
 			n += 1 + job->nfollowers;
 	return n;
 }
@@ -83,15 +83,15 @@ renew_leases(OssDispatcher *dispatcher)
 	OssJob	  **jobs;
 	int			n = 0;
 
-	if (now < dispatcher->renew_at)
+	if (now < dispatcher->upkeep.renew_at)
 		return;
-	dispatcher->renew_at = now + OSS_LEASE_MS * INT64CONST(1000) / 3;
+	dispatcher->upkeep.renew_at = now + OSS_LEASE_MS * INT64CONST(1000) / 3;
 	jobs = palloc(sizeof(OssJob *) * Max(count_in_hand(dispatcher), 1));
 	for (int i = 0; i < DISPATCH_HASH; i++)
-		for (OssJob *job = dispatcher->objects[i]; job; job = job->same_hash)
+		for (OssJob *job = dispatcher->hand.objects[i]; job; job = job->same_hash)
 			n = add_in_hand(jobs, n, job);
-	n = add_listed(jobs, n, &dispatcher->finished);
-	n = add_listed(jobs, n, &dispatcher->blocked);
+	n = add_listed(jobs, n, &dispatcher->hand.finished);
+	n = add_listed(jobs, n, &dispatcher->hand.blocked);
 	if (n > 0)
 		oss_job_renew(jobs, n, dispatcher->token,
 					  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LEASE_MS));
@@ -103,29 +103,29 @@ tidy_tables(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
 
-	if (now < dispatcher->tidy_at && !(dispatcher->paused && dispatcher->woken))
+	if (now < dispatcher->upkeep.tidy_at && !(dispatcher->upkeep.pauses_exist && dispatcher->claim.woken))
 		return;
-	dispatcher->tidy_at = now + TIDY_US;
+	dispatcher->upkeep.tidy_at = now + TIDY_US;
 	if (oss_pause_expire() > 0)
-		dispatcher->woken = true;
+		dispatcher->claim.woken = true;
 
-	if (now >= dispatcher->mend_at)
+	if (now >= dispatcher->upkeep.mend_at)
 	{
-		dispatcher->mend_at = now + RELEASE_US;
+		dispatcher->upkeep.mend_at = now + RELEASE_US;
 		if (oss_job_mend_times() > 0)
-			dispatcher->woken = true;
+			dispatcher->claim.woken = true;
 	}
 
 	/* such as those of a dump that was restored after we started */
-	if (!oss_dispatch_busy(dispatcher) && now >= dispatcher->release_at)
+	if (!oss_dispatch_busy(dispatcher) && now >= dispatcher->upkeep.release_at)
 	{
-		dispatcher->release_at = now + RELEASE_US;
+		dispatcher->upkeep.release_at = now + RELEASE_US;
 		if (oss_job_release_dead(dispatcher->token) > 0)
-			dispatcher->woken = true;
+			dispatcher->claim.woken = true;
 	}
 	if (oss_failed_job_retention > 0 &&
 		oss_job_forget_failed(oss_failed_job_retention, 1000) == 1000)
-		dispatcher->tidy_at = now;
+		dispatcher->upkeep.tidy_at = now;
 }
 
 /* Lock the tables that a turn uses. */
@@ -135,7 +135,7 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 	/* job is the first: what is left to others is written there */
 	static const char *const tables[] = {"job", "failed_job", "pause",
 	"image", "image_label", "known_label"};
-	int			n = dispatcher && dispatcher->leaving ? 1 : lengthof(tables);
+	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
 	for (int i = 0; i < n; i++)
@@ -154,22 +154,22 @@ void
 oss_dispatch_tables(OssDispatcher *dispatcher)
 {
 	int64		start = oss_clock_us();
-	MemoryContext old = MemoryContextSwitchTo(dispatcher->turn);
-	bool		look = dispatcher->woken || start >= dispatcher->scan_at;
+	MemoryContext old = MemoryContextSwitchTo(dispatcher->turn_context);
+	bool		look = dispatcher->claim.woken || start >= dispatcher->claim.scan_at;
 	OssStatementState state;
 
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	oss_dispatch_settle(dispatcher);
-	if (!dispatcher->stopping)
+	if (dispatcher->state == DISPATCH_RUNNING)
 	{
-		oss_dispatch_glance(dispatcher);
+		oss_dispatch_poll(dispatcher);
 		tidy_tables(dispatcher);
-		if (look || dispatcher->obey)
-			oss_dispatch_obey_pauses(dispatcher);
+		if (look || dispatcher->upkeep.pauses_added)
+			oss_dispatch_apply_pauses(dispatcher);
 		oss_dispatch_check_ready(dispatcher);
-		oss_dispatch_shrink(dispatcher);
+		oss_dispatch_give_back_excess(dispatcher);
 		oss_dispatch_claim(dispatcher);
 		renew_leases(dispatcher);
 	}
@@ -190,7 +190,7 @@ end_pausing(OssDispatcher *dispatcher)
 	dlist_iter	iter;
 	bool		any = false;
 
-	foreach(cell, dispatcher->servers)
+	foreach(cell, dispatcher->queue.servers)
 	{
 		DispatchServer *server = lfirst(cell);
 
@@ -199,7 +199,7 @@ end_pausing(OssDispatcher *dispatcher)
 	}
 	if (!any)
 		return;
-	dlist_foreach(iter, &dispatcher->finished)
+	dlist_foreach(iter, &dispatcher->hand.finished)
 	{
 		const OssJob *job = dlist_container(OssJob, node, iter.cur);
 
@@ -233,7 +233,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &dispatcher->settled)
+	dlist_foreach_modify(iter, &dispatcher->hand.settled)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 		OssJob	   *next;
@@ -247,12 +247,12 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 		}
 		oss_dispatch_free_job(job);
 	}
-	end_storing(&dispatcher->finished, true);
-	end_storing(&dispatcher->blocked, true);
+	end_storing(&dispatcher->hand.finished, true);
+	end_storing(&dispatcher->hand.blocked, true);
 	end_pausing(dispatcher);
 	oss_dispatch_end_resumes(dispatcher, true);
 	oss_dispatch_hand_out(dispatcher);
-	MemoryContextReset(dispatcher->turn);
+	MemoryContextReset(dispatcher->turn_context);
 }
 
 /* The transaction was aborted: what it did is to be done again. */
@@ -261,26 +261,26 @@ oss_dispatch_abort(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &dispatcher->settled)
+	dlist_foreach_modify(iter, &dispatcher->hand.settled)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
-		dlist_push_tail(&dispatcher->finished, &job->node);
-		dispatcher->nfinished++;
+		dlist_push_tail(&dispatcher->hand.finished, &job->node);
+		dispatcher->hand.nfinished++;
 	}
-	end_storing(&dispatcher->finished, false);
-	end_storing(&dispatcher->blocked, false);
-	dlist_foreach_modify(iter, &dispatcher->claimed)
+	end_storing(&dispatcher->hand.finished, false);
+	end_storing(&dispatcher->hand.blocked, false);
+	dlist_foreach_modify(iter, &dispatcher->hand.claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
-		dispatcher->budget++;
+		dispatcher->claim.budget++;
 		oss_dispatch_free_job(job);
 	}
 	oss_dispatch_end_resumes(dispatcher, false);
-	dispatcher->scan_at = 0;
+	dispatcher->claim.scan_at = 0;
 	oss_dispatch_wake(dispatcher);
-	MemoryContextReset(dispatcher->turn);
+	MemoryContextReset(dispatcher->turn_context);
 }

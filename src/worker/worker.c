@@ -303,7 +303,7 @@ flush_commits(void)
 static void
 flush_claims(const OssDispatcher *dispatcher)
 {
-	if (dispatcher->newest_start >= unflushed_since)
+	if (dispatcher->hand.newest_start >= unflushed_since)
 		flush_commits();
 }
 
@@ -385,7 +385,7 @@ idle_for_long(OssDispatcher *dispatcher)
 	TimestampTz now = GetCurrentTimestamp();
 	int64		timeout = (int64) oss_worker_idle_timeout * USECS_PER_SEC;
 
-	if (busy_at == 0 || oss_dispatch_busy(dispatcher) || dispatcher->woken || dispatcher->late)
+	if (busy_at == 0 || oss_dispatch_busy(dispatcher) || dispatcher->claim.woken || dispatcher->claim.behind)
 	{
 		busy_at = now;
 		return false;
@@ -395,7 +395,7 @@ idle_for_long(OssDispatcher *dispatcher)
 	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0)
 		timeout = 0;
 	return now - busy_at >= timeout &&
-		(dispatcher->next_due == 0 || dispatcher->next_due > now + timeout);
+		(dispatcher->claim.next_due == 0 || dispatcher->claim.next_due > now + timeout);
 }
 
 /* Flush when it is time; returns for how many ms it is not, -1: for ever. */
@@ -449,18 +449,18 @@ settle_or_leave(OssDispatcher *dispatcher, TimestampTz end)
 {
 	int			tries = 3;
 
-	while (tries > 0 && (dispatcher->nfinished > 0 || dispatcher->nblocked > 0))
+	while (tries > 0 && (dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0))
 	{
-		int			before = dispatcher->nfinished + dispatcher->nblocked;
+		int			before = dispatcher->hand.nfinished + dispatcher->hand.nblocked;
 
 		turn_on_tables(dispatcher);
-		if (turn_at != 0 && dispatcher->leaving)
+		if (turn_at != 0 && dispatcher->state == DISPATCH_LEAVING)
 		{
 			if (ShutdownRequestPending && GetCurrentTimestamp() >= end)
 				return;
 			wait_for_locks();
 		}
-		else if (dispatcher->nfinished + dispatcher->nblocked >= before)
+		else if (dispatcher->hand.nfinished + dispatcher->hand.nblocked >= before)
 			tries--;
 	}
 }
@@ -475,19 +475,19 @@ let_go(OssDispatcher *dispatcher, long ms)
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 
 	elog(DEBUG1, "oss_labels worker stops with %d requests in flight",
-		 dispatcher->in_flight);
+		 dispatcher->network.in_flight);
 	oss_dispatch_stop(dispatcher);
 	do
 	{
-		if (dispatcher->nfinished > 0 || dispatcher->nblocked > 0)
+		if (dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0)
 			turn_on_tables(dispatcher);
-		if (dispatcher->in_flight == 0)
+		if (dispatcher->network.in_flight == 0)
 			break;
 		oss_dispatch_network(dispatcher, 50);
 	} while (GetCurrentTimestamp() < end);
 	oss_dispatch_cancel(dispatcher);
 	settle_or_leave(dispatcher, end);
-	oss_dispatch_leave_all(dispatcher);
+	oss_dispatch_hand_over_all(dispatcher);
 	settle_or_leave(dispatcher, TimestampTzPlusMilliseconds(end, LEAVE_MS));
 	flush_commits();
 }
@@ -513,9 +513,9 @@ leave_when_idle(OssDispatcher *dispatcher)
 		return;
 	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS);
 	pgstat_report_stat(true);
-	left_pending = dispatcher->next_due != 0;
+	left_pending = dispatcher->claim.next_due != 0;
 	leave_slot(is_copy ? OSS_SLOT_COPY : OSS_SLOT_IDLE,
-			   dispatcher->next_due != 0 ? Min(dispatcher->next_due, look) : look);
+			   dispatcher->claim.next_due != 0 ? Min(dispatcher->claim.next_due, look) : look);
 }
 
 /* Leave until somebody sets oss_labels.worker on. */
@@ -687,7 +687,7 @@ oss_labels_worker_main(Datum dbid)
 
 	start_worker_process(DatumGetObjectId(dbid));
 	dispatcher = oss_dispatch_create(TopMemoryContext, NULL, -1);
-	dispatcher->patient = true;
+	dispatcher->keeps_answers = true;
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 		recover_from_error(dispatcher);
 	PG_exception_stack = &local_sigjmp_buf;

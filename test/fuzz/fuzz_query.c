@@ -66,14 +66,14 @@ static char *
 check_canonical(const LabelQueryNode *node)
 {
 	LabelQueryProblem problem;
-	char	   *printed = print(node);
+	char	   *printed = print_query(node);
 	LabelQueryNode *again;
 
 	check_node(node);
 	promise(fuzz_is_text(printed, strlen(printed)));
-	again = parse(printed, &problem);
+	again = parse_query(printed, &problem);
 	promise(again != NULL);
-	promise(strcmp(print(again), printed) == 0);
+	promise(strcmp(print_query(again), printed) == 0);
 	return printed;
 }
 
@@ -104,7 +104,7 @@ fuzz_query(const uint8_t *data, size_t size)
 	text = fuzz_text(data, size);
 	PG_TRY();
 	{
-		node = parse(text, &problem);
+		node = parse_query(text, &problem);
 		if (node == NULL)
 			check_refused(text, &problem);
 		else
