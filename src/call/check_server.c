@@ -163,7 +163,9 @@ check_catalogs(ServerCheck *p)
 static void
 report_catalogs(ServerCheck *p)
 {
-	static const char *const addressing[] = {"virtual", "path", "cname"};
+	static const char *const addressing[] = {
+		[OSS_VIRTUAL_HOST] = "virtual",[OSS_PATH] = "path",[OSS_CNAME] = "cname"
+	};
 	const OssServer *s = p->server;
 
 	report_check(p, "server", true, psprintf("\"%s\"", s->name), NULL);

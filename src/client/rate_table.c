@@ -18,6 +18,7 @@
 
 #define SETS 64
 #define WAYS (RATE_SLOTS / SETS)
+StaticAssertDecl(RATE_SLOTS % SETS == 0, "every slot is in a set");
 
 /*
  * A set.  hashes are those of the slots' owners, 0 for a free slot.  The last

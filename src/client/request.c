@@ -34,6 +34,8 @@ unlist_request(OssRequest *request)
 static void
 finish_request(OssRequest *request)
 {
+	Assert(request->state != REQUEST_DONE);
+	Assert(request->group->counters.unfinished > 0);
 	unlist_request(request);
 	request->state = REQUEST_DONE;
 	request->group->counters.unfinished--;
@@ -47,6 +49,7 @@ finish_request(OssRequest *request)
 static void
 wait_until(OssRequest *request, int64 due)
 {
+	Assert(!request->listed && request->state != REQUEST_DONE);
 	request->state = REQUEST_WAITING;
 	request->due = due;
 	if (request->awaited)
@@ -60,6 +63,8 @@ wait_until(OssRequest *request, int64 due)
 static void
 leave_flight(OssRequest *request, OssRateOutcome outcome)
 {
+	Assert(request->state == REQUEST_IN_FLIGHT);
+	Assert(request->group->counters.in_flight > 0);
 	request->group->counters.in_flight--;
 	oss_access_end(request->access, request->trial);
 	oss_rate_end(request->server, request->bucket, request->key, outcome);
@@ -225,6 +230,7 @@ count_attempt(OssRequest *request, int64 now)
 {
 	OssCounters *counters = &request->group->counters;
 
+	Assert(request->state == REQUEST_WAITING && request->transfer != NULL);
 	unlist_request(request);
 	request->state = REQUEST_IN_FLIGHT;
 	request->sent = now;

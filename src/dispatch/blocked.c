@@ -99,6 +99,7 @@ oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now)
 
 		if (job->blocked_until > now && dispatcher->state == DISPATCH_RUNNING)
 			continue;
+		Assert(job->lane->nblocked > 0);
 		dlist_delete(&job->node);
 		dispatcher->hand.nblocked--;
 		job->lane->nblocked--;

@@ -36,6 +36,7 @@
 /* Claims of one turn, and of those how many keep strictly to the priorities. */
 #define MOST_CLAIMS 256
 #define MOST_STRICT 8
+StaticAssertDecl(MOST_STRICT < MOST_CLAIMS, "lower priorities get some claims");
 
 /*
  * Nothing is claimed for so long: while answers can't be stored, and when it is

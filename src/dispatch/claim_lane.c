@@ -31,6 +31,7 @@
 
 /* With so many answers locked out, we look for locks before we ask. */
 #define MANY_BLOCKED 500
+StaticAssertDecl(MANY_BLOCKED < OSS_MOST_BLOCKED, "locks are looked for before no more is claimed");
 
 /* Keep an error as the job's reason. */
 static void
@@ -468,6 +469,7 @@ oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, in
 	ErrorData  *error = oss_subtransaction(look_at_lane, &claim);
 	ListCell   *cell;
 
+	Assert(lane->state == LANE_OPEN && n > 0);
 	lane->last_claim = lane->owner->last_claim = ++dispatcher->claim.nclaims;
 	if (error)
 	{

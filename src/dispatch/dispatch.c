@@ -204,6 +204,7 @@ request_landed(OssDispatcher *dispatcher, OssJob *job)
 {
 	DispatchLane *lane = job->lane;
 
+	Assert(lane->in_flight > 0 && dispatcher->network.in_flight > 0);
 	dispatcher->network.in_flight--;
 	lane->in_flight--;
 	lane->bucket->in_flight--;
@@ -278,6 +279,7 @@ start_job(OssDispatcher *dispatcher, OssJob *job)
 	spec.max_attempts = 1;
 	spec.queued = true;
 	spec.suspect = job->suspect;
+	Assert(job->request == NULL);
 	job->started_at = GetCurrentTimestamp();
 	job->sent_at = oss_clock_us();
 	job->request = oss_request_start(dispatcher->network.group, &spec, job);
@@ -461,6 +463,7 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
+	Assert(dispatcher->state == DISPATCH_RUNNING);
 	dispatcher->state = DISPATCH_STOPPING;
 	dispatcher->settle.retry_at = dispatcher->settle.blocked_due = 0;
 	foreach(cell, dispatcher->queue.lanes)

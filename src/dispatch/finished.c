@@ -15,6 +15,7 @@ int			oss_job_attempts = 5;
 static void
 to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
+	Assert(verdict != OSS_VERDICT_NONE && job->rest_until == 0);
 	job->verdict = verdict;
 	if (dispatcher->hand.nfinished++ == 0)
 		dispatcher->hand.finished_since = oss_clock_us();

@@ -34,6 +34,7 @@ hand_out(OssDispatcher *dispatcher, OssJob *job)
 	}
 	job->next = leader->followers;
 	leader->followers = job;
+	Assert(job->followers == NULL);
 	if (++leader->nfollowers == OSS_MOST_FOLLOWERS)
 		dispatcher->hand.ncrowded++;
 }

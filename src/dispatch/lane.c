@@ -49,6 +49,7 @@ oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 	dlist_node *before = dlist_is_empty(&lane->ready) ? NULL :
 	dlist_tail_node(&lane->ready);
 
+	Assert(job->verdict == OSS_VERDICT_NONE && job->target != NULL);
 	if (lane->nready++ == 0)
 		dlist_push_tail(&server->lanes, &lane->node);
 	while (before &&
@@ -376,6 +377,7 @@ oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place, TimestampTz
 void
 oss_dispatch_free_job(OssJob *job)
 {
+	Assert(job->lane->njobs > 0);
 	job->lane->njobs--;
 	oss_job_free(job);
 }

@@ -32,6 +32,8 @@
 #define MOST_STORED 1024
 #define MOST_SETTLED 8192
 
+StaticAssertDecl(MOST_STORED <= MOST_SETTLED, "what is stored is settled");
+
 /* Waits for a lock in one turn, each as long as LOCK_TIMEOUT says. */
 #define MOST_WAITS 24
 
@@ -62,7 +64,7 @@ typedef struct Batch
 	bool		trouble;		/* nothing can be stored in this turn */
 	ErrorData  *refusal;		/* trouble of the machine that jobs were set
 								 * aside for */
-	ErrorData  *stop;			/* somebody stops us */
+	ErrorData  *stop;			/* to be raised when all jobs are in a list */
 } Batch;
 
 /* Is a job's answer to be stored? */
@@ -387,16 +389,21 @@ note_settled(Batch *batch)
 }
 
 /*
- * Take an error that concerns everything: keep the answers and try again a
- * little later, or let the caller know.
+ * Handle an error that concerns all answers: keep them and try again a little
+ * later, or raise it once every job of the batch is in a list again.
  */
 static void
-take_trouble(OssDispatcher *dispatcher, ErrorData *error)
+take_trouble(Batch *batch, ErrorData *error)
 {
+	OssDispatcher *dispatcher = batch->dispatcher;
 	int64		ms = INT64CONST(500) << Min(dispatcher->settle.troubles, 6);
 
+	batch->trouble = true;
 	if (!dispatcher->keeps_answers)
-		ReThrowError(error);
+	{
+		batch->stop = error;
+		return;
+	}
 	dispatcher->settle.troubles++;
 	dispatcher->settle.retry_at = oss_clock_us() + ms * 1000;
 	strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
@@ -475,8 +482,7 @@ take_single_error(Batch *batch, ErrorData *error)
 	else
 	{
 		put_back(dispatcher, job);
-		batch->trouble = true;
-		take_trouble(dispatcher, error);
+		take_trouble(batch, error);
 	}
 }
 
@@ -539,8 +545,7 @@ settle_batch(Batch *batch)
 	else
 	{
 		unsettle_job(batch);
-		batch->trouble = true;
-		take_trouble(dispatcher, error);
+		take_trouble(batch, error);
 	}
 }
 
@@ -658,10 +663,10 @@ oss_dispatch_settle(OssDispatcher *dispatcher)
 	if (dispatcher->settle.probe_until > now)
 		block_locked(&batch);
 	settle_apart(&batch);
+	if (batch.stop == NULL && batch.refusal && !batch.written && !batch.trouble)
+		take_trouble(&batch, batch.refusal);
 	if (batch.stop)
 		ReThrowError(batch.stop);
-	if (batch.refusal && !batch.written && !batch.trouble)
-		take_trouble(dispatcher, batch.refusal);
 	oss_dispatch_note_blocked(dispatcher);
 	dispatcher->hand.finished_since = oss_clock_us();
 }

@@ -129,6 +129,7 @@ rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 void
 oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 {
+	Assert(job->rest_until != 0 && dispatcher->hand.nresting > 0);
 	dlist_delete(&job->node);
 	job->rest_until = 0;
 	dispatcher->hand.nresting--;

@@ -37,6 +37,84 @@
 /* Minutes that failed jobs are kept, 0: for ever. */
 int			oss_failed_job_retention = 30 * 24 * 60;
 
+#ifdef USE_ASSERT_CHECKING
+/* Count the jobs of a list, checking each. */
+static int
+check_list(dlist_head *list, bool resting)
+{
+	int			n = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, list)
+	{
+		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+		Assert(resting == (job->rest_until != 0));
+		Assert(resting == (job->verdict == OSS_VERDICT_NONE));
+		n++;
+	}
+	return n;
+}
+#endif
+
+/* Check, while no transaction is open, that each job in hand is in one place. */
+static void
+check_dispatcher(OssDispatcher *dispatcher)
+{
+#ifdef USE_ASSERT_CHECKING
+	const DispatchHand *hand = &dispatcher->hand;
+	int			nready = 0;
+	int			in_flight = 0;
+	int			nblocked = 0;
+	int			njobs = 0;
+	int			nfollowers = 0;
+	int			ncrowded = 0;
+	ListCell   *cell;
+
+	foreach(cell, dispatcher->queue.lanes)
+	{
+		DispatchLane *lane = lfirst(cell);
+		dlist_iter	iter;
+
+		nready += lane->nready;
+		in_flight += lane->in_flight;
+		nblocked += lane->nblocked;
+		njobs += lane->njobs;
+		dlist_foreach(iter, &lane->ready)
+		{
+			OssJob	   *job = dlist_container(OssJob, node, iter.cur);
+
+			Assert(job->lane == lane && job->target != NULL && job->request == NULL);
+			Assert(job->verdict == OSS_VERDICT_NONE && job->rest_until == 0);
+		}
+	}
+	for (int i = 0; i < DISPATCH_HASH; i++)
+	{
+		for (OssJob *leader = hand->objects[i]; leader; leader = leader->same_hash)
+		{
+			int			n = 0;
+
+			Assert(leader->hash % DISPATCH_HASH == i);
+			for (OssJob *job = leader->followers; job; job = job->next)
+				n++;
+			Assert(n == leader->nfollowers);
+			nfollowers += n;
+			if (n >= OSS_MOST_FOLLOWERS)
+				ncrowded++;
+		}
+	}
+	Assert(dlist_is_empty(&dispatcher->hand.claimed));
+	Assert(dlist_is_empty(&dispatcher->hand.settled));
+	Assert(check_list(&dispatcher->hand.resting, true) == hand->nresting);
+	Assert(check_list(&dispatcher->hand.finished, false) == hand->nfinished);
+	Assert(check_list(&dispatcher->hand.blocked, false) == hand->nblocked);
+	Assert(nready == hand->nready && nblocked == hand->nblocked);
+	Assert(in_flight == dispatcher->network.in_flight && ncrowded == hand->ncrowded);
+	Assert(njobs == nready + in_flight + hand->nresting + hand->nfinished +
+		   hand->nblocked + nfollowers);
+#endif
+}
+
 /* Add a job and its followers to an array. */
 static int
 add_in_hand(OssJob **jobs, int n, OssJob *job)
@@ -158,6 +236,7 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 	bool		look = dispatcher->claim.woken || start >= dispatcher->claim.scan_at;
 	OssStatementState state;
 
+	check_dispatcher(dispatcher);
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
@@ -253,6 +332,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 	oss_dispatch_end_resumes(dispatcher, true);
 	oss_dispatch_hand_out(dispatcher);
 	MemoryContextReset(dispatcher->turn_context);
+	check_dispatcher(dispatcher);
 }
 
 /* The transaction was aborted: what it did is to be done again. */
@@ -283,4 +363,5 @@ oss_dispatch_abort(OssDispatcher *dispatcher)
 	dispatcher->claim.scan_at = 0;
 	oss_dispatch_wake(dispatcher);
 	MemoryContextReset(dispatcher->turn_context);
+	check_dispatcher(dispatcher);
 }

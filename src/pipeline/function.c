@@ -36,7 +36,9 @@ typedef struct KnownFunction
 
 /* C symbols, indexed by OssFunction */
 static const char *const symbols[] = {
-	"oss_labels_detect", "oss_labels_try_detect", "oss_labels_tag"
+	[OSS_DETECT] = "oss_labels_detect",
+	[OSS_TRY_DETECT] = "oss_labels_try_detect",
+	[OSS_TAG] = "oss_labels_tag"
 };
 
 static KnownFunction known[lengthof(symbols)];

@@ -291,6 +291,8 @@ unkeep_answer(PipelineAnswer *answer)
 	if (!answer->kept)
 		return;
 	dlist_delete(&answer->node);
+	Assert(answer->references == 0);
+	Assert(answer->query->kept_bytes >= answer->bytes);
 	answer->query->kept_bytes -= answer->bytes;
 	answer->kept = false;
 }
@@ -360,6 +362,7 @@ oss_pipeline_start(PipelineMember *member, OssFunction which,
 	PipelineAnswer *answer = palloc0(sizeof(PipelineAnswer));
 	bool		found;
 
+	Assert(count_unfinished(query) < query->concurrency);
 	answer->context = context;
 	answer->query = query;
 	answer->starter = member;
@@ -484,6 +487,7 @@ oss_pipeline_poll(PipelineMember *member)
 void
 oss_pipeline_wait(const PipelineAnswer *answer)
 {
+	Assert(!oss_pipeline_done(answer));
 	oss_request_await(answer->request);
 	take_finished(answer->starter, -1);
 }
@@ -531,6 +535,7 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 
 	if (answer->request == NULL)
 		return &answer->labels;
+	Assert(answer->references > 0 && oss_pipeline_done(answer));
 	if (answer->query->unstored)
 		store_again(answer->query);
 	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
@@ -589,13 +594,17 @@ static void
 settle_answer(PipelineAnswer *answer)
 {
 	if (answer->outstanding)
+	{
+		Assert(answer->starter->outstanding > 0);
 		answer->starter->outstanding--;
+	}
 	answer->outstanding = false;
 }
 
 void
 oss_pipeline_release(PipelineAnswer *answer, bool delivered)
 {
+	Assert(answer->references > 0 && !answer->kept);
 	if (delivered && !answer->delivered)
 	{
 		answer->delivered = true;

@@ -188,6 +188,7 @@ static void
 start_image(PipelineWindow *window, PipelineImage *image, const Question *question,
 			bool keep)
 {
+	Assert(image->answer == NULL);
 	image->answer = oss_pipeline_start(window->member, window->which,
 									   &question->spec,
 									   keep ? &question->wish : NULL);
