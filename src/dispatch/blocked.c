@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * blocked.c
- *	  Dispatching: answers that can't be stored now, as another
- *	  transaction has locked something, or as they are refused.
+ *	  Dispatching: answers that can't be stored now, as another transaction
+ *	  has locked something, or as they are refused.
  *
- * They are set aside and tried again soon, while all others go on.
+ * They wait in a list and are tried again soon; other jobs are not delayed.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,15 +14,18 @@
 #include "spi/subtransaction.h"
 #include "utils/timestamp.h"
 
-/* When what others have locked is tried again: first and at the longest. */
+/* First and longest wait before a blocked answer is tried again. */
 #define BLOCK_FIRST_US 100000
 #define BLOCK_LAST_US 1000000
 
-/* Tries after which the view says what a job waits for, and how often the log. */
+/*
+ * Tries after which the view queue tells why a job waits, and how often the
+ * log does.
+ */
 #define TRIES_NOTED 4
 #define LOG_US (INT64CONST(60) * USECS_PER_SEC)
 
-/* Set aside a job that others stand in the way of. */
+/* Move a job to the blocked ones, to be settled later. */
 void
 oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -41,7 +44,10 @@ oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
 		 job->place.id);
 }
 
-/* Keep a job's answer for whoever claims it; false when it is of no use. */
+/*
+ * Parse a job's answer so that it can be written into the job's row; false,
+ * with the failure as reason, if it is unusable.
+ */
 static bool
 keep_answer(OssJob *job)
 {
@@ -60,10 +66,10 @@ keep_answer(OssJob *job)
 }
 
 /*
- * Leave a job that can't be settled here to another process, which need not ask
- * for it: the answer is put into its row.  Those that follow it are due a second
- * later, when it has been claimed: they will follow it again, as will others of
- * its object, which come after its place.
+ * Hand a job that cannot be settled here over to other processes, due after
+ * ms.  Its answer is written into its row, so that it is not asked for again.
+ * Followers are due a second later, after it was claimed, and follow it again.
+ * With a message it has lost an attempt.
  */
 void
 oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const char *message)
@@ -80,12 +86,15 @@ oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const 
 	}
 	oss_job_set_reason(job, &reason);
 
-	/* the next claim is charged: an answer may kill who stores it */
+	/*
+	 * the next claim counts an attempt: storing the answer may kill the
+	 * process
+	 */
 	oss_dispatch_finish_later(dispatcher, job, ms + 1000, message == NULL);
 	job->due = ms > 0 ? job->due - USECS_PER_SEC : job->place.due;
 }
 
-/* The time has come for what was set aside: it is finished as before. */
+/* Move blocked jobs whose wait is over back to the finished ones. */
 void
 oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now)
 {
@@ -108,7 +117,10 @@ oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now)
 	}
 }
 
-/* Tell the view about jobs that were set aside; returns how many there are. */
+/*
+ * Write a reason into the rows of jobs that have been blocked for a while;
+ * returns how many.
+ */
 static int
 note_jobs(OssDispatcher *dispatcher, bool refused, const char *reason)
 {
@@ -128,7 +140,10 @@ note_jobs(OssDispatcher *dispatcher, bool refused, const char *reason)
 	return n;
 }
 
-/* Say in the view and in the log what has been waiting for a while. */
+/*
+ * Report blocked jobs in the view queue and in the log, as a function for a
+ * subtransaction.
+ */
 static void
 report_blocked(void *arg)
 {
@@ -150,7 +165,7 @@ report_blocked(void *arg)
 			 errhint("They are stored when those transactions end; other images go on.")));
 }
 
-/* See to what is set aside: what to say of it, and when to try again. */
+/* Report blocked jobs and schedule their next try. */
 void
 oss_dispatch_note_blocked(OssDispatcher *dispatcher)
 {

@@ -2,8 +2,9 @@
  * claim.c
  *	  Dispatching, in a transaction: claiming.
  *
- * Lanes take turns in claiming, that of the highest priority first.  What a
- * claim looks at is bounded, and it goes on where it stopped.
+ * Lanes claim in turn, the lane with the highest priority first.  A claim
+ * reads a bounded number of jobs and continues where the previous claim of the
+ * lane stopped.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,46 +23,49 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* How often jobs that were passed over are looked for. */
+/* How often all lanes are read from the beginning, to find skipped jobs. */
 #define SCAN_US INT64CONST(1000000)
 #define SCAN_IDLE_US INT64CONST(10000000)
 
-/* Lanes that one statement lists, and new jobs that one looks at, at most. */
+/*
+ * Limits of one statement: lanes that it lists, and new jobs whose lanes it
+ * reads.
+ */
 #define MOST_LISTED 1000
 #define MOST_NEW 200
 
-/* Jobs that one turn looks at, more or less. */
+/* Approximate number of jobs that one turn reads. */
 #define MOST_SEEN_BY_TURN 8192
 
-/* Claims of one turn, and of those how many keep strictly to the priorities. */
+/* Claims of one turn, and how many of them follow the priorities strictly. */
 #define MOST_CLAIMS 256
 #define MOST_STRICT 8
 StaticAssertDecl(MOST_STRICT < MOST_CLAIMS, "lower priorities get some claims");
 
 /*
- * Nothing is claimed for so long: while answers can't be stored, and when it is
- * another process's turn.
+ * How long nothing is claimed after answers could not be stored, and when
+ * another process holds the claim lock.
  */
 #define TROUBLE_US INT64CONST(200000)
 #define TURN_US INT64CONST(10000)
 
-/* Claims and lists cost at most one part in so many of the time. */
+/* Lists and full reads take at most one part in COST of the time. */
 #define COST 20
 
-/* Is it time to read the lanes from their beginning? */
+/* Must all lanes be read from their beginning now? */
 static bool
 from_beginning(OssDispatcher *dispatcher, int64 now)
 {
 	int64		offset = GetCurrentTimestamp() - now;
 	bool		turned_back = offset < dispatcher->claim.clock_offset - USECS_PER_SEC;
 
-	/* what is enqueued after the clock was turned back lies before our places */
+	/* jobs enqueued after the clock was set back sort before our places */
 	dispatcher->claim.clock_offset = offset;
 	return turned_back || now >= dispatcher->claim.scan_at ||
 		(dispatcher->claim.behind && !oss_dispatch_busy(dispatcher) && now >= dispatcher->claim.rescan_at);
 }
 
-/* Look at a lane from its beginning. */
+/* Read a lane from its beginning. */
 static void
 rewind_lane(DispatchLane *lane)
 {
@@ -72,7 +76,7 @@ rewind_lane(DispatchLane *lane)
 	lane->state = LANE_OPEN;
 }
 
-/* Look at a lane where it was read to, or where something was passed over. */
+/* Continue reading a lane at its place, or at the first skipped job. */
 static void
 reopen_lane(DispatchLane *lane)
 {
@@ -88,7 +92,10 @@ reopen_lane(DispatchLane *lane)
 	lane->skipped_due = 0;
 }
 
-/* Note which lanes are paused; one that is so no more is read anew. */
+/*
+ * Note which lanes are paused.  A lane whose pause has ended is read from its
+ * beginning.
+ */
 static void
 mark_paused(OssDispatcher *dispatcher, List *pauses)
 {
@@ -110,7 +117,7 @@ mark_paused(OssDispatcher *dispatcher, List *pauses)
 	}
 }
 
-/* Return a copy of a lane's name in the dispatcher's memory. */
+/* Return a copy of a lane's key in the dispatcher's memory. */
 static OssLaneKey *
 copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 {
@@ -123,8 +130,8 @@ copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 }
 
 /*
- * Get to know lanes that have jobs.  One whose first job is of a higher priority
- * than where we are is read anew.
+ * Add listed lanes to those that are known.  A lane whose first job has a
+ * higher priority than its place is read from its beginning.
  */
 static void
 take_lanes(OssDispatcher *dispatcher, List *heads)
@@ -154,8 +161,8 @@ take_lanes(OssDispatcher *dispatcher, List *heads)
 }
 
 /*
- * List lanes, going on where the last list ended.  What a whole round of lists
- * did not have is empty.
+ * List the next lanes.  A lane that is missing in a whole round of lists is
+ * empty.
  */
 static void
 list_lanes(OssDispatcher *dispatcher)
@@ -188,8 +195,9 @@ list_lanes(OssDispatcher *dispatcher)
 }
 
 /*
- * Are we the only ones to drain this queue?  If not, claims take turns, each
- * seeing the leases of the one before; false when it is another's turn.
+ * Take the right to claim; false when another process has it.  If several
+ * processes work on the queue, each must see the leases of the one before.
+ * *alone is set if this process is the only one.
  */
 static bool
 take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
@@ -202,7 +210,7 @@ take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
 }
 
 /*
- * Is it a lane's turn before another's of the same priority?  Requesters take
+ * Does a lane claim before another of the same priority?  Requesters take
  * turns, and then the lanes of each.
  */
 static bool
@@ -214,9 +222,9 @@ turn_before(const DispatchLane *a, const DispatchLane *b)
 }
 
 /*
- * Return the lane that claims next, of the highest priority and then the one
- * whose turn it is.  *n is its fair share, and *most_rank how far it
- * may go before another's turn comes.
+ * Return the lane that claims next: the one of the highest priority that
+ * claimed longest ago.  *n is its share, *most_rank the last rank before
+ * another lane's turn.
  */
 static DispatchLane *
 next_lane(OssDispatcher *dispatcher, int64 now, int *n, int32 *most_rank)
@@ -252,7 +260,7 @@ next_lane(OssDispatcher *dispatcher, int64 now, int *n, int32 *most_rank)
 	return best;
 }
 
-/* Claim, lane by lane. */
+/* Claim jobs, lane by lane. */
 static void
 claim_in_turns(OssDispatcher *dispatcher, bool alone)
 {
@@ -275,13 +283,16 @@ claim_in_turns(OssDispatcher *dispatcher, bool alone)
 		left -= oss_dispatch_claim_lane(dispatcher, lane, n, most_rank, alone,
 										&nclaimed);
 
-		/* they are ready as soon as we commit */
+		/* they become ready at commit */
 		lane->bucket->server->nclaimed += nclaimed;
 		lane->bucket->nclaimed += nclaimed;
 	}
 }
 
-/* Find out when the first job may start of those that may not yet. */
+/*
+ * Compute when the first of the jobs that may not start yet may, and when to
+ * look at the lanes again.
+ */
 static void
 find_next_due(OssDispatcher *dispatcher)
 {
@@ -318,7 +329,10 @@ find_next_due(OssDispatcher *dispatcher)
 	}
 }
 
-/* Look again at the lanes where that is due. */
+/*
+ * Make lanes readable again: all from the beginning, or those that may have
+ * new jobs or whose skipped jobs are due.
+ */
 static void
 reopen_lanes(OssDispatcher *dispatcher, bool again)
 {
@@ -337,7 +351,7 @@ reopen_lanes(OssDispatcher *dispatcher, bool again)
 	}
 }
 
-/* Note what a look from the beginning cost, and when the next one is. */
+/* Schedule the next full read by what this one cost. */
 static void
 end_scan(OssDispatcher *dispatcher, int64 start)
 {
@@ -352,7 +366,7 @@ end_scan(OssDispatcher *dispatcher, int64 start)
 	dispatcher->claim.scan_at = end + us;
 }
 
-/* Claim what the servers want. */
+/* Claim as many jobs as the servers can start soon. */
 void
 oss_dispatch_claim(OssDispatcher *dispatcher)
 {
@@ -374,7 +388,7 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 	oss_dispatch_apply_resumes(dispatcher);
 	reopen_lanes(dispatcher, again);
 
-	/* a list goes through all lanes, which may take it long to come to these */
+	/* a list may take long to come to the lanes of new jobs */
 	if (woken)
 		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->queue.newest, MOST_NEW));
 	if (list)

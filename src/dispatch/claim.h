@@ -8,7 +8,6 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Claim. */
 extern void oss_dispatch_claim(OssDispatcher *dispatcher);
 
 #endif							/* OSS_CLAIM_H */

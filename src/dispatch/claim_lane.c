@@ -2,8 +2,9 @@
  * claim_lane.c
  *	  Dispatching, in a transaction: one claim of one lane.
  *
- * What a claim looks at is bounded, and the lane goes on where it stopped.  An
- * error of a job is that job's: a claim that fails is made again in halves.
+ * A claim reads a bounded number of jobs, and the next one of the lane
+ * continues there.  A claim that fails is repeated in halves, so that an error
+ * of one job concerns only that job.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,20 +21,23 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Jobs that one statement looks at. */
+/* Limits of the number of jobs that one statement reads. */
 #define LEAST_SEEN 16
 #define MOST_SEEN 2048
 
-/* When what is put off is looked at again: first, last, and one after the other. */
+/*
+ * When a job that was put off is due again: at the earliest, at the latest,
+ * and the distance between two of them.
+ */
 #define PUT_OFF_FIRST_US INT64CONST(1000000)
 #define PUT_OFF_LAST_US INT64CONST(60000000)
 #define PUT_OFF_STEP_US 500
 
-/* With so many answers locked out, we look for locks before we ask. */
+/* With so many blocked answers, check for locks before a request is made. */
 #define MANY_BLOCKED 500
 StaticAssertDecl(MANY_BLOCKED < OSS_MOST_BLOCKED, "locks are looked for before no more is claimed");
 
-/* Keep an error as the job's reason. */
+/* Set a job's reason to an error. */
 static void
 keep_error(OssJob *job, const ErrorData *error)
 {
@@ -48,7 +52,7 @@ keep_error(OssJob *job, const ErrorData *error)
 	oss_job_set_reason(job, &reason);
 }
 
-/* Fail a job before any request. */
+/* Fail a job without a request. */
 static void
 fail_early(OssJob *job, int sqlerrcode, const char *code, const char *message)
 {
@@ -62,7 +66,7 @@ fail_early(OssJob *job, int sqlerrcode, const char *code, const char *message)
 	job->verdict = OSS_VERDICT_FAILED;
 }
 
-/* Find the server and mapping of a job's requester, and keep it. */
+/* Resolve and pin the server of a job, as a function for a subtransaction. */
 static void
 find_target(void *arg)
 {
@@ -77,8 +81,9 @@ find_target(void *arg)
 }
 
 /*
- * Find the server and mapping of a job's requester, whose rights are checked
- * anew.  Returns the error when that fails.
+ * Resolve the server and user mapping of a job's requester, whose rights are
+ * checked anew.  Returns the error, or NULL; job->usable says whether the
+ * requester has USAGE on the server.
  */
 ErrorData *
 oss_dispatch_resolve(OssJob *job)
@@ -91,9 +96,9 @@ oss_dispatch_resolve(OssJob *job)
 }
 
 /*
- * Take what oss_dispatch_resolve() raised.  Rights on the server that are missing are the
- * requester's own; otherwise something is not set up, which can be mended, such
- * as a mapping that only superusers may use.
+ * Handle an error of oss_dispatch_resolve().  Missing USAGE fails the job.
+ * Any other error is of the set-up, which can be mended: it pauses the
+ * requester.
  */
 static void
 take_error(OssJob *job, ErrorData *error)
@@ -113,7 +118,10 @@ take_error(OssJob *job, ErrorData *error)
 	FreeErrorData(error);
 }
 
-/* Keep a server's limits, which may have been altered, and a bucket's name. */
+/*
+ * Note the limits of a job's server, which may have been altered, and the
+ * bucket's name in UTF-8.
+ */
 static void
 keep_limits(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -133,8 +141,8 @@ keep_limits(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Find a job's server, or its verdict when it has one before any request; it
- * counts only when the transaction commits.
+ * Resolve a job's server, or set its verdict if it needs no request.  The
+ * verdict counts only if the transaction commits.
  */
 static void
 judge_job(OssDispatcher *dispatcher, OssJob *job)
@@ -166,23 +174,23 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 		keep_limits(dispatcher, job);
 }
 
-/* One claim, as a subtransaction does it. */
+/* One claim, the argument of the functions that run in a subtransaction. */
 typedef struct Claim
 {
 	OssDispatcher *dispatcher;
 	DispatchLane *lane;
 	OssLaneKey	key;
 	bool		alone;
-	int32		most_rank;		/* look no farther */
+	int32		most_rank;		/* read no further */
 	int			most_seen;
 	OssSeen    *seen;
 	int			nseen;
-	OssSeen    *taken;			/* of these, those to be claimed */
+	OssSeen    *taken;			/* the part of seen that is to be claimed */
 	int			ntaken;
 	List	   *jobs;
 } Claim;
 
-/* Look at jobs. */
+/* Read the next jobs of the lane. */
 static void
 look_at_lane(void *arg)
 {
@@ -196,7 +204,7 @@ look_at_lane(void *arg)
 							   &claim->nseen);
 }
 
-/* Claim jobs, and judge them. */
+/* Claim the chosen jobs and judge each. */
 static void
 take_jobs(void *arg)
 {
@@ -218,7 +226,7 @@ take_jobs(void *arg)
 	}
 }
 
-/* Free what a claim made that failed. */
+/* Free the jobs of a claim that was rolled back. */
 static void
 drop_jobs(Claim *claim)
 {
@@ -229,7 +237,7 @@ drop_jobs(Claim *claim)
 	claim->jobs = NIL;
 }
 
-/* What charging a job needs. */
+/* Arguments of charge_job(). */
 typedef struct Charge
 {
 	OssDispatcher *dispatcher;
@@ -237,9 +245,9 @@ typedef struct Charge
 	ErrorData  *error;
 } Charge;
 
-/* Charge a job that can't be claimed. */
+/* Count an attempt of a job that cannot be claimed. */
 static void
-charge_jobs(void *arg)
+charge_job(void *arg)
 {
 	Charge	   *c = arg;
 
@@ -247,8 +255,8 @@ charge_jobs(void *arg)
 }
 
 /*
- * Take an error of a claim of one job.  It is charged, unless it is not its own,
- * and when not even that can be done, it stays where it is and others go on.
+ * Handle the error of a claim of one job.  The job loses an attempt, unless
+ * the error is not its own.  If that fails too, the job stays as it is.
  */
 static void
 take_claim_error(OssDispatcher *dispatcher, const DispatchLane *lane, int64 id, ErrorData *error)
@@ -256,10 +264,10 @@ take_claim_error(OssDispatcher *dispatcher, const DispatchLane *lane, int64 id, 
 	Charge		c = {.dispatcher = dispatcher,.id = id,.error = error};
 	ErrorData  *second;
 
-	/* nobody's fault: the lane comes back to it soon */
+	/* a lock, not a fault of the job: the lane returns to it soon */
 	if (oss_error_is_wait(error))
 		return;
-	second = oss_error_is_trouble(error) ? NULL : oss_subtransaction(charge_jobs, &c);
+	second = oss_error_is_trouble(error) ? NULL : oss_subtransaction(charge_job, &c);
 	if (second && oss_error_is_interrupt(second))
 		ReThrowError(second);
 	strlcpy(dispatcher->last_error, error->message, sizeof(dispatcher->last_error));
@@ -270,8 +278,8 @@ take_claim_error(OssDispatcher *dispatcher, const DispatchLane *lane, int64 id, 
 }
 
 /*
- * Claim what was taken, in halves when there is an error, down to one job.  When
- * too many locks were waited for, the rest stays for a later turn.
+ * Claim the chosen jobs; after an error in halves, down to a single job.  After
+ * too many lock waits the rest is left to a later turn.
  */
 static void
 claim_taken(Claim *claim)
@@ -306,7 +314,7 @@ claim_taken(Claim *claim)
 	claim->jobs = list_concat(first, claim->jobs);
 }
 
-/* Is a job that was seen in a directory that is paused? */
+/* Is a job in a directory that is paused? */
 static bool
 is_in_paused_directory(const DispatchLane *lane, const OssSeen *seen)
 {
@@ -321,9 +329,9 @@ is_in_paused_directory(const DispatchLane *lane, const OssSeen *seen)
 }
 
 /*
- * Choose up to n of the jobs that were seen, and advance the lane over what was
- * looked at.  All of one priority that comes after a job that is not due is not
- * due either: the lane goes on with the next priority.
+ * Choose up to n of the jobs that were read, and advance the lane's place.
+ * Jobs sort by due time within a priority: after one that is not due, continue
+ * with the next priority.
  */
 static void
 choose_jobs(Claim *claim, int n)
@@ -355,7 +363,7 @@ choose_jobs(Claim *claim, int n)
 	lane->next_rank = Max(lane->next_rank, lane->place.rank);
 	if (i == claim->nseen && claim->nseen < claim->most_seen)
 	{
-		/* nothing is left so far as we looked */
+		/* no job is left up to most_rank */
 		if (claim->most_rank == PG_INT32_MAX)
 			lane->state = LANE_READ_TO_END;
 		else
@@ -364,8 +372,8 @@ choose_jobs(Claim *claim, int n)
 }
 
 /*
- * Return when a job that is put off is looked at again: each a little later than
- * the one before, or very many would keep us busy.
+ * Return when a job that is put off is due again.  They are spread over time,
+ * so that many of them do not come back at once.
  */
 static TimestampTz
 next_put_off(OssDispatcher *dispatcher)
@@ -379,8 +387,8 @@ next_put_off(OssDispatcher *dispatcher)
 }
 
 /*
- * Put off jobs whose answers could not be stored now: with many such answers in
- * hand, no more are paid for.
+ * Put off the claimed jobs whose answers could not be stored now.  With many
+ * blocked answers in hand, no more are paid for.
  */
 static void
 put_off_blocked(Claim *claim)
@@ -421,7 +429,7 @@ put_off_blocked(Claim *claim)
 	}
 }
 
-/* Keep what was claimed. */
+/* Add the claimed jobs to those in hand. */
 static void
 keep_claimed(Claim *claim, const OssPlace *before)
 {
@@ -439,15 +447,15 @@ keep_claimed(Claim *claim, const OssPlace *before)
 	}
 	dispatcher->claim.budget -= list_length(claim->jobs);
 
-	/* somebody has locked some, or what a claim reads */
+	/* another transaction has locked the others, or an index */
 	if (list_length(claim->jobs) < claim->ntaken)
 		oss_dispatch_note_skipped(claim->lane, before,
 								  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
 }
 
 /*
- * Claim up to n jobs of a lane, of a rank up to most_rank.  Returns how many
- * were looked at; *nclaimed of them are to be asked for.
+ * Claim up to n jobs of a lane, of rank most_rank at most.  Returns how many
+ * jobs were read, and adds to *nclaimed how many need a request.
  */
 int
 oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, int32 most_rank,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * dispatch.c
- *	  Dispatching, without a transaction: requests are started one by
- *	  one as others end, and each answer gets a verdict.
+ *	  Dispatching, without a transaction: requests are started one by one
+ *	  as others end, and each answer gets a verdict.
  *
  * Nothing here needs a transaction.
  *-------------------------------------------------------------------------
@@ -30,26 +30,29 @@
 #define BACKOFF_LAST_MS 600000.0
 
 /*
- * Jobs in a row whose first requests all came to nothing, after which it is the
- * service that is not well.
+ * After so many first requests in a row that failed transiently, the fault is
+ * taken for the service's.
  */
 #define OUTAGE_LIMIT 100
 
-/* The same for a bucket whose endpoint can't be reached, or is not well. */
+/*
+ * First and longest hold of a bucket that is not reached, or whose service
+ * fails.
+ */
 #define HOLD_FIRST_MS 500
 #define HOLD_LAST_MS 30000
 
-/* What was woken while busy waits so long for others to join it. */
+/* After a wake while busy, wait so long for others to come. */
 #define WAKE_US 5000
 
 /*
- * Finished jobs that are settled by one turn, more or less: while answers are
- * waiting to be taken, and when there is nothing else to do.
+ * Finished jobs for which a turn is taken at once: while answers are coming
+ * in, and while there is nothing else to do.
  */
 #define BATCH 256
 #define IDLE_BATCH 64
 
-/* Return the sooner of two waits, of which -1 is never. */
+/* Return the shorter of two waits, of which -1 is none. */
 static long
 sooner_of(long a, long b)
 {
@@ -58,7 +61,10 @@ sooner_of(long a, long b)
 	return b < 0 ? a : Min(a, b);
 }
 
-/* Make a dispatcher. */
+/*
+ * Create a dispatcher in a child of parent.  It claims only jobs of the
+ * server, unless NULL, and at most budget jobs, unless -1.
+ */
 OssDispatcher *
 oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 {
@@ -85,7 +91,7 @@ oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 	return dispatcher;
 }
 
-/* Something was enqueued or changed. */
+/* Note that jobs may have been enqueued, or pauses changed. */
 void
 oss_dispatch_wake(OssDispatcher *dispatcher)
 {
@@ -101,7 +107,7 @@ oss_dispatch_busy(const OssDispatcher *dispatcher)
 		dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0;
 }
 
-/* Is a job not in hand for no other reason than that the service wants it later? */
+/* Is there a job that is not in hand only because the service delays it? */
 bool
 oss_dispatch_awaits(const OssDispatcher *dispatcher)
 {
@@ -129,8 +135,8 @@ oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 }
 
 /*
- * Hold a bucket that can't be reached, or is not well.  Its jobs need no time of
- * their own to come again: when the hold ends, they may start.
+ * Hold a bucket that is not reached, or whose service fails.  Its jobs stay
+ * due: they may start when the hold ends.
  */
 static void
 back_off_bucket(DispatchBucket *bucket)
@@ -146,14 +152,14 @@ back_off_bucket(DispatchBucket *bucket)
 		 bucket->name, bucket->server->name, Min(ms, (int64) HOLD_LAST_MS));
 }
 
-/* Is it the service that is not well, rather than some images? */
+/* Does a bucket's service fail, rather than single images? */
 static bool
 is_unwell(const DispatchBucket *bucket)
 {
 	return bucket->failures_in_row >= OUTAGE_LIMIT;
 }
 
-/* Decide what becomes of a job whose request failed. */
+/* Give a job whose request failed its verdict. */
 static void
 take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 {
@@ -172,7 +178,7 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 	else if (oss_scope_is_setup(failure->scope) &&
 			 failure->scope != OSS_SCOPE_CALL)
 	{
-		/* settling writes the pause */
+		/* the pause is written when the job is settled */
 		job->pause = failure->scope;
 		job->pause_s = failure->denial ? failure->ask_again_s : 0;
 		job->denied = failure->denial &&
@@ -198,7 +204,7 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 }
 
-/* A job is not in flight any more. */
+/* Note that a job's request has ended. */
 static void
 request_landed(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -212,8 +218,8 @@ request_landed(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Count the jobs in a row whose requests came to nothing.  One that failed before
- * may do so for its image's sake.
+ * Count first requests in a row that failed transiently.  A repeated failure
+ * may be the image's.
  */
 static void
 count_failures(OssJob *job, const OssFailure *failure)
@@ -226,7 +232,7 @@ count_failures(OssJob *job, const OssFailure *failure)
 		bucket->failures_in_row++;
 }
 
-/* Note that a bucket was reached, and whether it answered. */
+/* Note what a request tells about its bucket. */
 static void
 note_outcome(OssJob *job, const OssFailure *failure, int64 now)
 {
@@ -247,7 +253,7 @@ note_outcome(OssJob *job, const OssFailure *failure, int64 now)
 	oss_dispatch_count_answer(bucket, now);
 }
 
-/* Take a finished request. */
+/* Handle a finished request. */
 static void
 take_request(OssDispatcher *dispatcher, OssRequest *request)
 {
@@ -265,7 +271,7 @@ take_request(OssDispatcher *dispatcher, OssRequest *request)
 		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_ANSWERED);
 }
 
-/* Send a job's request. */
+/* Start a job's request. */
 static void
 start_job(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -291,8 +297,9 @@ start_job(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Start what may be started.  Returns for how many ms to wait before asking
- * again, -1 when only an answer or a claim can change anything.
+ * Start ready jobs as far as the limits allow.  Returns for how many ms to
+ * wait before the next call, -1 if only an answer or a claim can change
+ * anything.
  */
 static long
 start_ready(OssDispatcher *dispatcher)
@@ -327,7 +334,10 @@ sleep_idle(long ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Start requests and take answers. */
+/*
+ * Start requests, wait up to timeout_ms (-1: no limit) for answers or the
+ * latch, and handle the answers.  May throw for interrupts.
+ */
 void
 oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 {
@@ -353,8 +363,8 @@ oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 }
 
 /*
- * Take what answers there are, and start what may follow them, in the middle
- * of a long turn on the tables.
+ * Handle the answers that have come and start more requests, without waiting,
+ * in the middle of a long turn.
  */
 void
 oss_dispatch_poll(OssDispatcher *dispatcher)
@@ -371,7 +381,7 @@ oss_dispatch_poll(OssDispatcher *dispatcher)
 	}
 }
 
-/* Return how long finished jobs may wait for others to join them. */
+/* Return for how many ms finished jobs may wait for more. */
 static double
 settle_interval(const OssDispatcher *dispatcher)
 {
@@ -380,7 +390,7 @@ settle_interval(const OssDispatcher *dispatcher)
 	return Min(Max(ms, 2), 50);
 }
 
-/* Is a server short of ready jobs that may be there? */
+/* May a lane claim jobs that its server needs now? */
 static bool
 wants_jobs(OssDispatcher *dispatcher, int64 now)
 {
@@ -410,7 +420,9 @@ ms_until_time(int64 when, int64 now)
 	return when <= now ? 0 : (long) ((when - now + 999) / 1000);
 }
 
-/* For how many ms may finished jobs wait? */
+/*
+ * Return in how many ms finished or blocked jobs are to be settled, -1: never.
+ */
 static long
 settle_due(const OssDispatcher *dispatcher, int64 now)
 {
@@ -426,7 +438,7 @@ settle_due(const OssDispatcher *dispatcher, int64 now)
 	return sooner_of(ms, ms_until_time(Max(at, dispatcher->settle.retry_at), now));
 }
 
-/* For how many ms is a turn on the tables not wanted? */
+/* Return in how many ms the next turn is due, -1: not until woken. */
 long
 oss_dispatch_tables_due(OssDispatcher *dispatcher)
 {
@@ -440,7 +452,7 @@ oss_dispatch_tables_due(OssDispatcher *dispatcher)
 	if (ms == 0 || wants_jobs(dispatcher, now))
 		return 0;
 
-	/* not one turn for each commit of a busy time */
+	/* avoid a turn for each commit of a busy application */
 	if (dispatcher->claim.woken && dispatcher->settle.troubles == 0)
 		ms = sooner_of(ms, busy ? ms_until_time(dispatcher->turned_at + WAKE_US, now) : 0);
 	if (dispatcher->claim.unlisted)
@@ -457,7 +469,10 @@ oss_dispatch_tables_due(OssDispatcher *dispatcher)
 	return ms;
 }
 
-/* Claim and start nothing more, and give back what is not begun. */
+/*
+ * Stop: claim and start nothing more, and give back jobs that have not
+ * started.  The next turn writes them.
+ */
 void
 oss_dispatch_stop(OssDispatcher *dispatcher)
 {
@@ -487,7 +502,10 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 	}
 }
 
-/* Leave to others what is answered and could not be stored. */
+/*
+ * Hand over to other processes the answers that could not be stored: the next
+ * turn writes them into the jobs' rows.
+ */
 void
 oss_dispatch_hand_over_all(OssDispatcher *dispatcher)
 {
@@ -497,8 +515,8 @@ oss_dispatch_hand_over_all(OssDispatcher *dispatcher)
 }
 
 /*
- * Take the answers that have come, for they are paid for, and cancel what is
- * in flight.  A request that was sent may be paid for, too: its attempt counts.
+ * Handle the answers that have come and cancel the other requests.  A request
+ * that was sent may have been paid for: its attempt counts.
  */
 void
 oss_dispatch_cancel(OssDispatcher *dispatcher)

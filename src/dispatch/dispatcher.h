@@ -2,22 +2,22 @@
  * dispatcher.h
  *	  Dispatching: claim, call, settle.
  *
- * Top floor.  The worker and process_queue() share it; they differ in how they
- * wait and make transactions:
+ * Top floor.  The worker and process_queue() differ in how they wait and in how
+ * they make transactions:
  *
  *		oss_dispatch_network(dispatcher, ms);		-- no transaction
  *		if (oss_dispatch_tables_due(dispatcher) == 0)
  *			begin; oss_dispatch_tables(dispatcher); commit;
  *			oss_dispatch_commit(dispatcher);		-- or oss_dispatch_abort(dispatcher)
  *
- * A job in hand is in one of these places: claimed (by a transaction that is
- * still open), ready (in its lane), in flight, finished (its verdict is
- * known), resting (throttled, to be asked for again soon), blocked (another
- * transaction has locked what it is to write), settled (by a transaction that is
- * still open), or it follows one.
+ * A job in hand is in one of these places: claimed (by the open transaction),
+ * ready (in its lane), in flight, finished (its verdict is known), resting
+ * (throttled, to be asked for again soon), blocked (another transaction has
+ * locked what is to be written), settled (by the open transaction), or it follows
+ * one of those.  check_dispatcher() in turn.c asserts that.
  *
- * What only this process needs to know of time is oss_clock_us()'s, which no
- * one sets; what is compared with the tables is the clock's.
+ * Times that no other process reads are those of oss_clock_us(), which nobody can
+ * set.  Times that are compared with the tables are the clock's.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DISPATCHER_H
@@ -30,23 +30,23 @@
 #include "queue/job.h"
 
 /*
- * How long a lease lasts.  It is renewed while the job is in hand, and freed
- * when the process is seen to be gone, so that it only matters when a process
- * hangs or the whole machine is lost.
+ * How long a lease lasts.  It is renewed while the job is in hand, and freed when
+ * its process has ended, so that it matters only if a process hangs or the machine
+ * is lost.
  */
 #define OSS_LEASE_MS 300000
 
-/* Jobs of one object that wait for one answer, at most. */
+/* Followers that a job has at most. */
 #define OSS_MOST_FOLLOWERS 1000
 
 /*
- * Answers in hand that others keep from being stored: with that many, no lane
- * has more than LEAST_BLOCKED.
+ * Limit of blocked answers in hand.  When it is reached, no lane may have more than
+ * LEAST_BLOCKED.
  */
 #define OSS_MOST_BLOCKED 6000
 #define LEAST_BLOCKED 16
 
-/* For so long after a wait for a lock we look before we write. */
+/* How long to look for locks before writing, after a wait for one. */
 #define OSS_DISPATCH_PROBE_US (10 * USECS_PER_SEC)
 
 /* Answers a second, counted by windows of time. */

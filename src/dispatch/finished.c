@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * finished.c
- *	  Dispatching: the verdict of a job and of those that follow it.
+ *	  Dispatching: the verdict of a job and of its followers.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -11,7 +11,7 @@
 
 int			oss_job_attempts = 5;
 
-/* Move a job to the finished ones. */
+/* Set a job's verdict and move it to the finished ones. */
 static void
 to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
@@ -24,8 +24,8 @@ to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 }
 
 /*
- * Give followers their verdict.  What failed with one role's credentials may
- * succeed with another's.
+ * Give a leader's followers its verdict.  Those of another server or user
+ * mapping are put back: they may succeed.
  */
 static void
 finish_followers(OssDispatcher *dispatcher, OssJob *leader, OssVerdict verdict)
@@ -55,7 +55,10 @@ finish_followers(OssDispatcher *dispatcher, OssJob *leader, OssVerdict verdict)
 	leader->nfollowers = 0;
 }
 
-/* Set a job's verdict; an answer's followers stay with it. */
+/*
+ * Set the verdict of a job and of its followers.  Followers of an answered job
+ * stay with it until it is settled.
+ */
 void
 oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
@@ -67,7 +70,10 @@ oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 	to_finished(dispatcher, job, verdict);
 }
 
-/* Put a job back into the queue. */
+/*
+ * Put a job back into the queue, due after ms.  With refund its attempt does
+ * not count.
+ */
 void
 oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, bool refund)
 {
@@ -76,7 +82,9 @@ oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, boo
 	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_LATER);
 }
 
-/* Give a job back that was not begun. */
+/*
+ * Give back a job that was not started, due now; its attempt does not count.
+ */
 void
 oss_dispatch_give_back(OssDispatcher *dispatcher, OssJob *job)
 {

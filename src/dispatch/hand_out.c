@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * hand_out.c
- *	  Dispatching: hand out what was claimed, and take back what is not to be
- *	  asked for any more.
+ *	  Dispatching: hand out what was claimed, and take back what is not to
+ *	  be asked for any more.
  *
- * Jobs for the same object are joined: one that was enqueued before the other's
- * request is made is served by its answer.
+ * Jobs for the same object are joined: a job that was enqueued before the
+ * request of another starts is served by its answer.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,11 +16,14 @@
 #include "dispatch/object_table.h"
 #include "dispatch/throttle.h"
 
-/* How often it is looked whether ready jobs are still wanted. */
+/*
+ * How often to check whether ready jobs are still wanted, and how soon after a
+ * wake.
+ */
 #define CHECK_US INT64CONST(1000000)
 #define CHECK_WOKEN_US INT64CONST(100000)
 
-/* Let a job be asked for, or follow one that is. */
+/* Make a job ready, or let it follow a job for the same object. */
 static void
 hand_out(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -39,14 +42,14 @@ hand_out(OssDispatcher *dispatcher, OssJob *job)
 		dispatcher->hand.ncrowded++;
 }
 
-/* Hand out the jobs that were claimed, now that they are ours for good. */
+/* Hand out the claimed jobs, after the commit. */
 void
 oss_dispatch_hand_out(OssDispatcher *dispatcher)
 {
 	dlist_mutable_iter iter;
 	dlist_iter	answered;
 
-	/* what is answered already has followers, whatever the order */
+	/* answered jobs may be followed by any, so add them first */
 	dlist_foreach(answered, &dispatcher->hand.claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, answered.cur);
@@ -66,7 +69,7 @@ oss_dispatch_hand_out(OssDispatcher *dispatcher)
 	}
 }
 
-/* Take a job out of the ready or the resting ones. */
+/* Remove a job from the ready or resting ones. */
 static void
 take_out(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -77,8 +80,8 @@ take_out(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Drop a ready job that is not wanted any more.  Others that follow it are
- * wanted: one of them takes its place.
+ * Drop a job that is not wanted any more.  Its followers are still wanted: one
+ * of them takes its place.
  */
 static void
 drop_ready(OssDispatcher *dispatcher, OssJob *job)
@@ -98,7 +101,7 @@ drop_ready(OssDispatcher *dispatcher, OssJob *job)
 	oss_dispatch_free_job(job);
 }
 
-/* List the jobs that are still to be asked for: ready ones and resting ones. */
+/* List the jobs that have not started: ready and resting ones. */
 static OssJob **
 list_ready(OssDispatcher *dispatcher)
 {
@@ -119,7 +122,7 @@ list_ready(OssDispatcher *dispatcher)
 	return jobs;
 }
 
-/* Drop ready jobs whose rows were deleted: nobody wants their answers. */
+/* Drop ready jobs whose rows were deleted. */
 void
 oss_dispatch_check_ready(OssDispatcher *dispatcher)
 {
@@ -145,7 +148,7 @@ oss_dispatch_check_ready(OssDispatcher *dispatcher)
 	}
 }
 
-/* Give back what is ready and paused. */
+/* Give back ready jobs that are paused. */
 void
 oss_dispatch_apply_pauses(OssDispatcher *dispatcher)
 {

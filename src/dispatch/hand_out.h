@@ -9,10 +9,7 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Hand out what was claimed. */
 extern void oss_dispatch_hand_out(OssDispatcher *dispatcher);
-
-/* Drop ready jobs whose rows are gone, give back paused ones. */
 extern void oss_dispatch_check_ready(OssDispatcher *dispatcher);
 extern void oss_dispatch_apply_pauses(OssDispatcher *dispatcher);
 

@@ -2,10 +2,11 @@
  * lane.c
  *	  Dispatching: servers, buckets and lanes, and who goes next.
  *
- * A lane has the jobs of one server, bucket and requester.  The job of the
- * highest priority goes next; among equals the lane that has the fewest in
- * flight, and among those the one that was served longest ago.  What a bucket's
- * rates or its endpoint hold up holds up its own lanes only.
+ * A lane has the jobs of one server, bucket, requester and origin.  The job of
+ * the highest priority starts first; among equals one of the lane with the
+ * fewest requests in flight, and among those of the lane that was served
+ * longest ago.  A rate limit or an unreachable endpoint stops only the lanes
+ * of its bucket.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,31 +17,34 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Ready jobs of a server, besides as many as it has slots. */
+/* Ready jobs of a server, in addition to its free slots. */
 #define LEAST_READY 4
 #define MOST_READY 2048
 
-/* So many seconds' answers are kept ready. */
+/* Keep ready what is answered in so many seconds. */
 #define READY_SECONDS 0.25
 
-/* Answers are counted by such windows; the first moments of one say little. */
+/*
+ * The window in which answers are counted, and the least age at which its rate
+ * is used.
+ */
 #define WINDOW_US 250000
 #define MOMENT_US 50000
 
-/* How often a lane is looked at that waits for its rates. */
+/* How soon to look again at a lane that waits for its rates. */
 #define LEAST_LOOK_MS 50L
 #define LOOK_MS 500L
 
-/* A bucket that has not answered for so long may be silent for long. */
+/* A bucket is silent if it has not answered for so long. */
 #define SILENT_US 1000000
 
-/* What may not start for longer than that is given back. */
+/* Jobs that cannot start for so long are given back. */
 #define HELD_MS 1000L
 
-/* For how long we believe what the rates said. */
+/* How long a computed allowance is used. */
 #define ALLOWANCE_US 20000
 
-/* Put a job among its lane's ready ones. */
+/* Add a job to its lane's ready jobs, in the order of claiming. */
 void
 oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -66,7 +70,7 @@ oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 	dispatcher->hand.nready++;
 }
 
-/* Take a job out of its lane's ready ones. */
+/* Remove a job from its lane's ready jobs. */
 void
 oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -88,7 +92,7 @@ ready_rank(DispatchLane *lane)
 	return dlist_head_element(OssJob, node, &lane->ready)->place.rank;
 }
 
-/* Does a lane go before another? */
+/* Does a lane's first job start before another's? */
 static bool
 goes_before(DispatchLane *a, DispatchLane *b)
 {
@@ -98,7 +102,7 @@ goes_before(DispatchLane *a, DispatchLane *b)
 	return x != y ? x < y : a->in_flight < b->in_flight;
 }
 
-/* Lower *ms (-1: never) to when a time comes. */
+/* Lower *ms, -1 for no limit, to the time until when. */
 static void
 wait_at_most(long *ms, int64 when, int64 now)
 {
@@ -107,7 +111,7 @@ wait_at_most(long *ms, int64 when, int64 now)
 	*ms = *ms < 0 ? wait : Min(*ms, wait);
 }
 
-/* Note that a bucket answered. */
+/* Note that a bucket's endpoint answered. */
 void
 oss_dispatch_note_answer(DispatchBucket *bucket, int64 now)
 {
@@ -118,9 +122,9 @@ oss_dispatch_note_answer(DispatchBucket *bucket, int64 now)
 }
 
 /*
- * Return how many more a bucket may have in flight.  While it is silent it takes
- * half of what others leave, or requests that hang would take all; each answer
- * lets it take one more.
+ * Return how many more requests a bucket may have in flight.  A silent bucket
+ * gets half of what the others leave, so that requests that hang do not take
+ * all slots.  Each answer adds one.
  */
 static int
 silent_room(const DispatchBucket *bucket, int64 now)
@@ -134,7 +138,10 @@ silent_room(const DispatchBucket *bucket, int64 now)
 	return Max(most - bucket->in_flight, 0);
 }
 
-/* May a bucket start one more?  Otherwise lowers *ms, the time to wait. */
+/*
+ * May a lane's bucket start another request?  If not, lowers *ms to the time
+ * until it may.
+ */
 static bool
 may_start(DispatchLane *lane, int64 now, long *ms)
 {
@@ -143,7 +150,7 @@ may_start(DispatchLane *lane, int64 now, long *ms)
 
 	if (bucket->unreached > 0)
 	{
-		/* one is enough to find out whether the endpoint is back */
+		/* one request is enough to see whether the endpoint is back */
 		if (bucket->in_flight > 0)
 			return false;
 		bucket->open_at = Max(bucket->open_at, bucket->unreached_until);
@@ -162,7 +169,10 @@ may_start(DispatchLane *lane, int64 now, long *ms)
 	return false;
 }
 
-/* Return the job of a server that is to be started next. */
+/*
+ * Return the job of a server to be started next.  NULL if none may be started;
+ * *ms is lowered to the time until one may.
+ */
 OssJob *
 oss_dispatch_next_ready(DispatchServer *server, int64 now, long *ms)
 {
@@ -186,7 +196,7 @@ oss_dispatch_next_ready(DispatchServer *server, int64 now, long *ms)
 	return dlist_head_element(OssJob, node, &best->ready);
 }
 
-/* Go on to the next window when it is time. */
+/* Start a new window when the current one is over. */
 static void
 turn_window(AnswerRate *rate, int64 now)
 {
@@ -199,7 +209,7 @@ turn_window(AnswerRate *rate, int64 now)
 	rate->window_at = now;
 }
 
-/* Count an answer. */
+/* Count an answer in the rates of a bucket and its server. */
 void
 oss_dispatch_count_answer(DispatchBucket *bucket, int64 now)
 {
@@ -209,7 +219,7 @@ oss_dispatch_count_answer(DispatchBucket *bucket, int64 now)
 	bucket->server->rate.answers++;
 }
 
-/* Return how many jobs are wanted ready, besides those in flight. */
+/* Return how many ready jobs to hold, in addition to the free slots. */
 static int
 reserved_slots(AnswerRate *answers, int64 now)
 {
@@ -222,8 +232,8 @@ reserved_slots(AnswerRate *answers, int64 now)
 }
 
 /*
- * Return how many of a bucket's requests may start within a second, as far as
- * its rates and its silence tell.
+ * Return how many requests of a bucket may start within a second, by its rates
+ * and its silence.
  */
 static int
 bucket_allowance(DispatchBucket *bucket, int64 now)
@@ -242,7 +252,7 @@ bucket_allowance(DispatchBucket *bucket, int64 now)
 	return bucket->allowance;
 }
 
-/* May nothing of a bucket start for a while, as it is held or out of reach? */
+/* Is a bucket held or unreached, so that it starts nothing for a while? */
 static bool
 is_unreached(const DispatchBucket *bucket)
 {
@@ -254,9 +264,9 @@ is_unreached(const DispatchBucket *bucket)
 }
 
 /*
- * Give back what is ready beyond what the rates let start, as when they were
- * lowered since, and all of a bucket that is held: it would keep others from
- * getting ready.
+ * Give back ready jobs beyond what the rates allow, which may have been
+ * lowered, and all of a held bucket: they would keep others from becoming
+ * ready.
  */
 void
 oss_dispatch_give_back_excess(OssDispatcher *dispatcher)
@@ -289,7 +299,7 @@ oss_dispatch_give_back_excess(OssDispatcher *dispatcher)
 	}
 }
 
-/* Does a lane have a job that goes before all that are ready? */
+/* Does a lane's next job start before all ready ones of its server? */
 static bool
 is_ahead(const DispatchLane *lane)
 {
@@ -304,10 +314,10 @@ is_ahead(const DispatchLane *lane)
 }
 
 /*
- * Return how many jobs a lane may claim for all that it has of answers that can't
- * be stored.  Its share leaves some room to the others, so that what one meets
- * stops no other.  Beyond it a few at a time go on: those that are locked are put
- * off before they are asked for, and others may stand behind them.
+ * Return how many jobs a lane may claim, considering its blocked answers.  Its
+ * share of OSS_MOST_BLOCKED leaves room for other lanes.  Beyond its share a
+ * few at a time are claimed: locked ones are put off without a request, and
+ * others may follow them.
  */
 static int
 blocked_room(const OssDispatcher *dispatcher, const DispatchLane *lane)
@@ -339,7 +349,10 @@ oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now
 			Max(1 - ready - bucket->in_flight, 0);
 	allowed = bucket_allowance(bucket, now);
 	room = Min(room, allowed - ready);
-	/* what waits for a slow bucket would keep others from getting ready */
+
+	/*
+	 * jobs that wait for a slow bucket would keep others from becoming ready
+	 */
 	room = Min(room, Max(slots, 0) + reserved_slots(&bucket->rate, now) - ready);
 	if (room <= 0 && allowed > 0 && server->nready > 0 &&
 		bucket->nclaimed == 0 && is_ahead(lane))
@@ -347,10 +360,7 @@ oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now
 	return Max(Min(room, most), 0);
 }
 
-/*
- * Return when a lane may claim that may not now, as far as time tells; until
- * answers come, a while.
- */
+/* Return when a lane that may not claim now may, or when to look again. */
 int64
 oss_dispatch_open_at(DispatchLane *lane, int64 now)
 {
@@ -364,7 +374,7 @@ oss_dispatch_open_at(DispatchLane *lane, int64 now)
 	return now + Min(Max(ms, LEAST_LOOK_MS), LOOK_MS) * INT64CONST(1000);
 }
 
-/* Note that something after a place is due at a time. */
+/* Note that a job after a place was skipped, and when it is due. */
 void
 oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place, TimestampTz at)
 {
@@ -373,7 +383,7 @@ oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place, TimestampTz
 	lane->skipped_due = lane->skipped_due == 0 ? at : Min(lane->skipped_due, at);
 }
 
-/* Free a job. */
+/* Free a job in hand. */
 void
 oss_dispatch_free_job(OssJob *job)
 {
@@ -382,7 +392,10 @@ oss_dispatch_free_job(OssJob *job)
 	oss_job_free(job);
 }
 
-/* Does a pause concern a lane? */
+/*
+ * Does a pause, apart from its directory, concern the jobs of a role in a
+ * lane?
+ */
 static bool
 pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 {
@@ -392,7 +405,10 @@ pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 		(pause->bucket == NULL || strcmp(pause->bucket, lane->bucket->name) == 0);
 }
 
-/* Is one of the pauses a lane's, or one of a directory that holds a key? */
+/*
+ * Does one of the pauses concern the jobs of a role in a lane?  Pauses of a
+ * directory count only if the key, unless NULL, is in it.
+ */
 bool
 oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const char *key)
 {
@@ -411,7 +427,9 @@ oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const c
 	return false;
 }
 
-/* List the directories of a lane that are paused. */
+/*
+ * List the paused directories of a lane.  The strings are those of the pauses.
+ */
 List *
 oss_dispatch_paused_directories(List *pauses, const DispatchLane *lane, Oid role)
 {

@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * lane_table.c
- *	  Dispatching: the servers, buckets, requesters and lanes that are known.
+ *	  Dispatching: the servers, buckets, requesters and lanes that are
+ *	  known.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,13 +13,16 @@
 #include "utils/timestamp.h"
 
 /*
- * Lanes that we know at most, and buckets that we remember without any.  What is
- * beyond is found in the lists when there is room.
+ * Limits of the known lanes, and of the buckets that are remembered without
+ * lanes.  Other lanes are listed again when there is room.
  */
 #define MOST_LANES 1000
 #define MOST_BUCKETS 2000
 
-/* Find out what the servers are called now, or which one has the name. */
+/*
+ * Update the servers' names after ALTER SERVER RENAME, and their OIDs after
+ * they were created.
+ */
 void
 oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 {
@@ -41,8 +45,8 @@ oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 }
 
 /*
- * Let what a server held up start at once: its buckets that were not reached or
- * not well, and its jobs that rest.
+ * End what delays a server's requests: holds of buckets that were unreached or
+ * failing, and the rests of its jobs.
  */
 static void
 release_server(OssDispatcher *dispatcher, const DispatchServer *server)
@@ -72,7 +76,10 @@ release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 		dispatcher->claim.woken = true;
 }
 
-/* End the holds and rests of servers that were resumed or altered. */
+/*
+ * End the holds and rests of servers that were resumed or altered since the
+ * last call.
+ */
 void
 oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 {
@@ -92,7 +99,10 @@ oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 	}
 }
 
-/* What was resumed is obeyed, for processes to come, too, or is to be again. */
+/*
+ * Tell other processes that resumes were applied; if the transaction was
+ * rolled back, apply them again.
+ */
 void
 oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 {
@@ -112,7 +122,7 @@ oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 	}
 }
 
-/* Return the server of a name, making it when it is new. */
+/* Return the server of a name, adding it if it is new. */
 static DispatchServer *
 get_server(OssDispatcher *dispatcher, const char *name)
 {
@@ -135,7 +145,7 @@ get_server(OssDispatcher *dispatcher, const char *name)
 	return server;
 }
 
-/* Return the bucket of a name, making it when it is new. */
+/* Return the bucket of a name, adding it if it is new. */
 static DispatchBucket *
 get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 {
@@ -156,7 +166,7 @@ get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 	return bucket;
 }
 
-/* Return the requester of an OID, making it when it is new. */
+/* Return the requester of an OID, adding it if it is new. */
 static DispatchRequester *
 get_requester(OssDispatcher *dispatcher, Oid requester)
 {
@@ -186,7 +196,7 @@ free_lane(DispatchLane *lane)
 	pfree(lane);
 }
 
-/* Is a lane of no use for now? */
+/* Can a lane claim nothing now? */
 static bool
 is_idle(const DispatchLane *lane)
 {
@@ -194,9 +204,9 @@ is_idle(const DispatchLane *lane)
 }
 
 /*
- * Make room for another lane of a requester: forget the lane that is idle since
- * it was looked at longest ago, or else one that waits of the requester that has
- * most.  False when there is none.
+ * Make room for another lane of a requester: free the idle lane that claimed
+ * longest ago, or else a lane of the requester that has the most.  False if
+ * there is none.
  */
 static bool
 make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
@@ -226,7 +236,7 @@ make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 	return true;
 }
 
-/* Find a lane, or make it if there is room. */
+/* Find a lane, or add it; NULL if there is no room. */
 DispatchLane *
 oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 {
@@ -269,7 +279,10 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 	return lane;
 }
 
-/* Free lanes that have no jobs, and buckets of which there is nothing to know. */
+/*
+ * Free lanes without jobs, and buckets and requesters without lanes.  A bucket
+ * with a history is remembered.
+ */
 void
 oss_dispatch_free_lanes(OssDispatcher *dispatcher)
 {
@@ -283,7 +296,7 @@ oss_dispatch_free_lanes(OssDispatcher *dispatcher)
 			(lane->state != LANE_EMPTY && lane->state != LANE_PAUSED))
 			continue;
 
-		/* its jobs are no news when the pause ends, but must be found again */
+		/* its jobs are not new when the pause ends, but must be found then */
 		if (lane->state == LANE_PAUSED)
 			dispatcher->queue.newest = 0;
 		dispatcher->queue.lanes = foreach_delete_current(dispatcher->queue.lanes, cell);

@@ -8,20 +8,9 @@
 
 #include "dispatch/dispatcher.h"
 
-/*
- * Find a lane or make it, NULL: there is no room for it; free lanes that nobody
- * needs.
- */
 extern DispatchLane *oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head);
 extern void oss_dispatch_free_lanes(OssDispatcher *dispatcher);
-
-/* Find out what the servers are called now. */
 extern void oss_dispatch_follow_servers(OssDispatcher *dispatcher);
-
-/*
- * End the holds and rests of servers that were resumed or altered since; the
- * transaction that did it committed, or did not.
- */
 extern void oss_dispatch_apply_resumes(OssDispatcher *dispatcher);
 extern void oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed);
 

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  * object_table.c
- *	  Dispatching: the table of objects that are asked for, by which jobs for
- *	  the same object are found.
+ *	  Dispatching: the table of leaders by object, in which jobs for the
+ *	  same object find theirs.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "dispatch/object_table.h"
 
-/* Do two jobs want the same object of the same server? */
+/* Are two jobs for the same object of the same server? */
 static bool
 same_object(const OssJob *a, const OssJob *b)
 {
@@ -26,14 +26,14 @@ answer_serves_job(const OssJob *leader, const OssJob *job)
 	if (!same_object(leader, job))
 		return false;
 
-	/* a version never changes, anything else may have since */
+	/* a version never changes, the current object may have */
 	if (leader->started_at != 0 && job->image.version_id == NULL &&
 		leader->started_at < job->enqueued_at)
 		return false;
 	return oss_image_covers(&leader->image, &job->image);
 }
 
-/* Put a job into the table of objects. */
+/* Add a leader to the table. */
 void
 oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -43,7 +43,7 @@ oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job)
 	*head = job;
 }
 
-/* Has a job that was seen a leader with as many followers as may be? */
+/* Has the leader of a job that was read as many followers as it may? */
 bool
 oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane, const OssSeen *seen)
 {
@@ -64,7 +64,7 @@ oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lan
 	return false;
 }
 
-/* Take a job out of the table of objects. */
+/* Remove a job from the table, if it is there. */
 void
 oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -79,7 +79,7 @@ oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 		dispatcher->hand.ncrowded--;
 }
 
-/* Find the job whose answer will serve this one, or NULL. */
+/* Find the leader whose answer will serve a job, or NULL. */
 OssJob *
 oss_dispatch_find_leader(OssDispatcher *dispatcher, OssJob *job)
 {

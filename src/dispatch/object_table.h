@@ -9,14 +9,9 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Take a job out of the table. */
 extern void oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job);
-
-/* Has what was seen a leader that has all its followers? */
 extern bool oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane,
 									const OssSeen *seen);
-
-/* Put a job into the table; find the job whose answer will serve another. */
 extern void oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job);
 extern OssJob *oss_dispatch_find_leader(OssDispatcher *dispatcher, OssJob *job);
 

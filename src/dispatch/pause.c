@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * pause.c
- *	  Dispatching, in a transaction: pausing what is not set up.
+ *	  Dispatching, in a transaction: pausing after failures of the set-up.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -13,7 +13,7 @@
 #include "queue/identity.h"
 #include "utils/acl.h"
 
-/* May whom we tell of a role's jobs see them? */
+/* May the reader of our messages see a role's jobs? */
 static bool
 may_see(Oid requester)
 {
@@ -23,7 +23,10 @@ may_see(Oid requester)
 		(OidIsValid(requester) && has_privs_of_role(caller, requester));
 }
 
-/* Return the level at which to tell of a job. */
+/*
+ * Return the log level of a message about a job: a session that works on other
+ * roles' jobs must not see their keys.
+ */
 int
 oss_dispatch_log_level(Oid requester)
 {
@@ -32,31 +35,31 @@ oss_dispatch_log_level(Oid requester)
 	return may_see(requester) ? WARNING : LOG_SERVER_ONLY;
 }
 
-/* How long automatic pauses last when nothing changes. */
+/* How long automatic pauses last if nothing changes. */
 #define PAUSE_SECONDS 600
 
 /*
- * The same while no credentials can be had: to try again costs nothing, and
- * their source may come back, such as after the machine's start.
+ * The same if no credentials were available: trying again costs nothing, and
+ * their source may come back, as after a restart of the machine.
  */
 #define NO_KEY_SECONDS 10
 
 /*
- * A denial is one of the image's directory, for policies often allow a prefix:
- * images of others find out.  Of so many directories below the same top it is
- * taken for one of the top, and of so many in all for one of the bucket.
+ * A denial pauses the image's directory, as policies often allow a prefix.
+ * After so many directories below the same top one it pauses that, and after
+ * so many in all the bucket.
  */
 #define MOST_BELOW 3
 #define MOST_DIRECTORIES 8
 
-/* Return a key's directory up to the first or the last slash. */
+/* Return a key's directory up to a slash, its first or last one. */
 static char *
 directory_of(const char *key, const char *slash)
 {
 	return slash == NULL ? pstrdup("/") : pnstrdup(key, slash - key + 1);
 }
 
-/* Return the directory that a denied job's pause is about, NULL: the bucket. */
+/* Return the directory that a denied job pauses, NULL: the bucket. */
 static char *
 denied_directory(const OssJob *job)
 {
@@ -74,8 +77,8 @@ denied_directory(const OssJob *job)
 }
 
 /*
- * Tell of a pause.  What the service said of a job's object goes into the log,
- * and to who may see the job; process_queue() runs everybody's.
+ * Report a pause.  Only those who may see the job see the service's message:
+ * process_queue() works on the jobs of all roles.
  */
 static void
 announce_pause(const OssJob *job, const OssPause *pause, const char *details)
@@ -93,8 +96,8 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 }
 
 /*
- * Pause what a job's failure says is not set up.  Whoever has jobs that are
- * paused sees the reason, so that a pause of everybody's names no object.
+ * Pause the scope of a job's failure.  Every role with paused jobs sees the
+ * reason, so that of a pause for all names no object.
  */
 void
 oss_dispatch_pause(OssJob *job)
@@ -104,7 +107,7 @@ oss_dispatch_pause(OssJob *job)
 								   job->reason.detail ? ": " : "",
 								   job->reason.detail ? job->reason.detail : "");
 
-	/* of its own directory it says nothing, and that of the other is paused */
+	/* it was not sent: the denial was another directory's, which is paused */
 	if (job->denied && job->unsent)
 		return;
 	pause.sqlerrcode = job->reason.sqlerrcode;
@@ -115,7 +118,7 @@ oss_dispatch_pause(OssJob *job)
 	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
 		pause.bucket = job->image.bucket;
 
-	/* a server that is not there is missing for everybody */
+	/* a missing server is missing for every requester */
 	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&
 		OidIsValid(get_foreign_server_oid(pause.server, true)))
 		pause.requester = job->requester;

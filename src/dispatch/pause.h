@@ -8,13 +8,7 @@
 
 #include "dispatch/dispatcher.h"
 
-/*
- * The level at which to tell of a job: what a session drains of
- * others is not for its user.
- */
 extern int	oss_dispatch_log_level(Oid requester);
-
-/* Pause what a job's failure says is not set up, and tell. */
 extern void oss_dispatch_pause(OssJob *job);
 
 #endif							/* OSS_DISPATCH_PAUSE_H */

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  * process_queue.c
- *	  process_queue(), the worker's work in the foreground, and
+ *	  process_queue(), which does the worker's work in a session, and
  *	  wait_for_queue().
  *
- * Both are procedures that commit, so that nothing is held while they wait.
+ * Both are procedures that commit, so that no lock or snapshot is held while
+ * they wait.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -35,20 +36,23 @@ PG_FUNCTION_INFO_V1(oss_labels_wait_for_queue);
 #define REPORT_MS 5000
 
 /*
- * How often the queue is looked at while waiting for it, at most; the looks take
- * one part in WAIT_COST of the time.
+ * How often the queue is read while waiting for it; the reads take at most one
+ * part in WAIT_COST of the time.
  */
 #define WAIT_MS 100
 #define WAIT_COST 20
 
-/* Errors of turns in a row after which process_queue() ends, and waits between. */
+/*
+ * Turns in a row that fail before process_queue() gives up, and the wait
+ * between.
+ */
 #define MOST_ERRORS 5
 #define ERROR_US INT64CONST(100000)
 
-/* Tries to give back what is in hand at the end. */
+/* Tries to give back the jobs in hand at the end. */
 #define MOST_TRIES 10
 
-/* The pauses x that concern the lane j, or a directory in it. */
+/* The pauses x of a lane j, or of a directory in it. */
 #define PAUSES \
 	"SELECT FROM oss_labels.pause x" \
 	" WHERE (x.server IS NULL OR" \
@@ -60,8 +64,8 @@ PG_FUNCTION_INFO_V1(oss_labels_wait_for_queue);
 	" AND (x.bucket IS NULL OR x.bucket = j.bucket)"
 
 /*
- * Jobs of the caller that are not paused, by lanes: all of one are one role's
- * and paused together.
+ * A job of the caller that is not paused, searched by lanes: the jobs of a
+ * lane have one requester and the same pauses.
  */
 static OssPlan any_job = {
 	"WITH RECURSIVE lane AS ("
@@ -90,8 +94,8 @@ static OssPlan any_job = {
 };
 
 /*
- * Raise 25001 where a procedure can't commit, and where the transaction has
- * enqueued something itself.
+ * Raise 25001 where a procedure cannot commit, or if the transaction has
+ * enqueued jobs.
  */
 static void
 require_commits(FunctionCallInfo fcinfo, const char *name)
@@ -106,7 +110,7 @@ require_commits(FunctionCallInfo fcinfo, const char *name)
 			 errdetail("What the transaction enqueued is seen by nobody before it commits.")));
 }
 
-/* Report how far it got. */
+/* Report progress. */
 static void
 report_progress(const OssDispatcher *dispatcher)
 {
@@ -116,9 +120,9 @@ report_progress(const OssDispatcher *dispatcher)
 }
 
 /*
- * Commit and make the next transaction a read committed one, whatever the
- * session's default is: each claim must see the leases of the one before, and
- * what others lock meanwhile is no reason to fail.
+ * Commit, and make the next transaction read committed whatever the session's
+ * default is: each claim must see the leases of the one before, and must not
+ * fail because of concurrent updates.
  */
 static void
 commit_turn(void)
@@ -128,14 +132,14 @@ commit_turn(void)
 	XactDeferrable = false;
 }
 
-/* Do a turn on the tables, as a function for a subtransaction. */
+/* Do a turn, as a function for a subtransaction. */
 static void
 run_turn(void *dispatcher)
 {
 	oss_dispatch_tables(dispatcher);
 }
 
-/* Do a turn on the tables; false when they are locked. */
+/* Do a turn and commit; false if the tables are locked. */
 static bool
 take_foreground_turn(OssDispatcher *dispatcher)
 {
@@ -147,7 +151,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 		return false;
 	}
 
-	/* an error must leave no connection of SPI open, such as a trigger's */
+	/* after an error no SPI connection may stay open, as that of a trigger */
 	error = oss_subtransaction(run_turn, dispatcher);
 	if (error)
 		ReThrowError(error);
@@ -167,8 +171,8 @@ undo_turn(OssDispatcher *dispatcher)
 }
 
 /*
- * Do a turn; false when it is to be done again: what others lock is waited for,
- * and any other error but a cancel is taken for one of the moment at first.
+ * Do a turn; false if it has to be repeated.  Lock time-outs are repeated
+ * without limit, other errors except a cancel MOST_ERRORS times.
  */
 static bool
 try_turn(OssDispatcher *dispatcher, int *errors)
@@ -202,7 +206,7 @@ try_turn(OssDispatcher *dispatcher, int *errors)
 	return done;
 }
 
-/* Drain until there is nothing left to do. */
+/* Work until the queue is empty or the budget is used up. */
 static void
 dispatch_all(OssDispatcher *dispatcher)
 {
@@ -233,9 +237,9 @@ dispatch_all(OssDispatcher *dispatcher)
 }
 
 /*
- * Store the answers that have come and give the other jobs back.  What can't be
- * stored at once is left in the jobs' rows: who cancels does not wait for
- * somebody else's locks.
+ * Store the answers that have come and give the other jobs back.  Answers that
+ * cannot be stored at once are written into the jobs' rows, so that a cancel
+ * does not wait for other transactions' locks.
  */
 static void
 settle_rest(OssDispatcher *dispatcher)
@@ -265,7 +269,10 @@ settle_rest(OssDispatcher *dispatcher)
 	}
 }
 
-/* The same after an error, which is to be raised whatever becomes of this. */
+/*
+ * The same while another error is being handled: errors of its own are
+ * dropped.
+ */
 static void
 try_to_settle_rest(OssDispatcher *dispatcher)
 {
@@ -275,15 +282,16 @@ try_to_settle_rest(OssDispatcher *dispatcher)
 	}
 	PG_CATCH();
 	{
-		/* the leases are freed by whoever claims next */
+		/* the next process that claims frees the leases */
 		FlushErrorState();
 	}
 	PG_END_TRY();
 }
 
 /*
- * Drain.  On an error, a cancel or a time-out nothing is lost that was paid for,
- * and what is given back has lost an attempt only if its request was sent.
+ * Work on the queue.  After an error, a cancel or a time-out nothing that was
+ * paid for is lost, and a job that is given back has lost an attempt only if its
+ * request was sent.
  */
 static void
 dispatch_or_give_back(OssDispatcher *dispatcher)
@@ -308,7 +316,7 @@ dispatch_or_give_back(OssDispatcher *dispatcher)
 	PG_END_TRY();
 }
 
-/* Raise 55000 where the jobs came with the database when it was copied. */
+/* Raise 55000 if the jobs came with a copy of another database. */
 static void
 refuse_copy(void)
 {
@@ -327,7 +335,7 @@ refuse_copy(void)
 				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
 }
 
-/* Leave process_queue() by an error or the end of the session. */
+/* Clean up after an error or at the end of the session. */
 static void
 leave_queue(int code, Datum arg)
 {
@@ -355,7 +363,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	oss_foreground_count(1);
 	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	{
-		/* the snapshot of CALL is from before what others have claimed */
+		/* the snapshot of CALL is older than the last claims of others */
 		commit_turn();
 		refuse_copy();
 		dispatch_or_give_back(dispatcher);
@@ -368,7 +376,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Has the caller a job in the queue? */
+/* Has the caller a job that is not paused? */
 static bool
 queue_has_jobs(void)
 {
@@ -378,7 +386,7 @@ queue_has_jobs(void)
 							 SPI_OK_SELECT) > 0;
 }
 
-/* Return when an interval from now ends, months and days being the calendar's. */
+/* Return when an interval from now ends, by the calendar. */
 static int64
 end_of_wait(int64 now, Datum interval)
 {
@@ -391,7 +399,7 @@ end_of_wait(int64 now, Datum interval)
 	return now + (DatumGetTimestampTz(end) - start);
 }
 
-/* Return for how long to wait, but not beyond an end. */
+/* Return how long to wait, but not beyond an end. */
 static long
 wait_ms(long ms, int64 end)
 {

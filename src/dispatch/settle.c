@@ -2,12 +2,12 @@
  * settle.c
  *	  Dispatching, in a transaction: settling.
  *
- * What was paid for is not lost: an answer that can't be stored now is kept
- * and tried again, and one that can't be stored at all loses nothing but
- * itself.  Labels are stored in the transaction that deletes the job.
+ * An answer that cannot be stored now is kept and tried again.  One that
+ * cannot be stored at all fails its own job and no other.  Labels are stored
+ * in the transaction that deletes the job.
  *
- * No transaction of others is waited for.  What one has locked is set aside,
- * and looked at again soon, while all others go on.
+ * We do not wait for other transactions.  Jobs whose rows they have locked are
+ * blocked and tried again soon, while all others go on.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,53 +28,55 @@
 #include "store/store.h"
 #include "utils/timestamp.h"
 
-/* Answers that one turn stores at most, and jobs that it settles. */
+/* Answers that one turn stores, and jobs that it settles, at most. */
 #define MOST_STORED 1024
 #define MOST_SETTLED 8192
 
 StaticAssertDecl(MOST_STORED <= MOST_SETTLED, "what is stored is settled");
 
-/* Waits for a lock in one turn, each as long as LOCK_TIMEOUT says. */
+/* Lock waits in one turn, each as long as LOCK_TIMEOUT. */
 #define MOST_WAITS 24
 
-/* The same for what was locked before. */
+/* The same for jobs that were blocked before. */
 #define MOST_WAITS_AGAIN 4
 
-/* Tries of an answer that can't be stored while others can. */
+/* Tries to store an answer while others can be stored. */
 #define MOST_ERRORS 20
 
-/* The same in process_queue(), which ends; the next try is so much later. */
+/*
+ * The same in process_queue(), which ends; another process tries after
+ * LEFT_MS.
+ */
 #define MOST_FOREGROUND_ERRORS 5
 #define LEFT_MS 60000
 
-/* Turns in a row with trouble of the machine, after which it may be a job's. */
+/* Turns in a row with a resource error, after which it may be a job's own. */
 #define TELLING_TROUBLES 3
 
-/* Jobs that are settled together, and of each what is stored of it. */
+/* Jobs that are settled together, and the rows that are stored for them. */
 typedef struct Batch
 {
 	OssDispatcher *dispatcher;
 	int			n;
 	OssJob	  **jobs;
 	OssStoreRow *rows;
-	int			waits;			/* for locks, and how many there may be */
+	int			waits;			/* for locks, and the limit */
 	int			most_waits;
-	bool		apart;			/* they could not be stored before */
-	bool		written;		/* some were */
+	bool		apart;			/* its jobs were blocked before */
+	bool		written;		/* some jobs were settled */
 	bool		trouble;		/* nothing can be stored in this turn */
-	ErrorData  *refusal;		/* trouble of the machine that jobs were set
-								 * aside for */
+	ErrorData  *refusal;		/* resource error for which jobs were blocked */
 	ErrorData  *stop;			/* to be raised when all jobs are in a list */
 } Batch;
 
-/* Is a job's answer to be stored? */
+/* Has a job an answer that is still to be stored? */
 static bool
 is_to_store(const OssJob *job)
 {
 	return job->verdict == OSS_VERDICT_ANSWERED && !job->stored;
 }
 
-/* Make the row to be stored of an answer; false when it is of no use. */
+/* Make the row to store for a job; false if its answer is unusable. */
 static bool
 make_store_row(OssJob *job, OssStoreRow *row)
 {
@@ -94,7 +96,10 @@ make_store_row(OssJob *job, OssStoreRow *row)
 }
 
 
-/* Objects of a batch: the hash of each is in one of these lists. */
+/*
+ * The images of a batch, in a hash table of lists, to find two answers for
+ * one.
+ */
 #define IMAGE_HASH 2048
 
 typedef struct BatchImages
@@ -103,7 +108,10 @@ typedef struct BatchImages
 	int		   *next;
 } BatchImages;
 
-/* Note the image of the job that is put at an index; false if it is there. */
+/*
+ * Add the image of the job that becomes the batch's next; false if it is
+ * there.
+ */
 static bool
 note_image(BatchImages *images_seen, const Batch *batch, const OssJob *job)
 {
@@ -121,7 +129,7 @@ note_image(BatchImages *images_seen, const Batch *batch, const OssJob *job)
 	return true;
 }
 
-/* Put a job back to the finished ones. */
+/* Put a job back among the finished ones. */
 static void
 put_back(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -130,8 +138,8 @@ put_back(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Put the jobs of a batch that was not written back.  Those that others have
- * locked before must not be tried in each turn.
+ * Put back the jobs of a batch that was not written.  Those that were blocked
+ * before must not be tried in each turn.
  */
 static void
 unsettle_job(Batch *batch)
@@ -146,8 +154,8 @@ unsettle_job(Batch *batch)
 }
 
 /*
- * Move a finished job into the batch; false when there is no room for it now.
- * Of two answers for one image the second waits for the next turn.
+ * Move a finished job into the batch; false if there is no room.  The second
+ * of two answers for one image waits for the next turn.
  */
 static bool
 collect_job(Batch *batch, BatchImages *images_seen, OssJob *job, int *nstored)
@@ -174,7 +182,7 @@ collect_job(Batch *batch, BatchImages *images_seen, OssJob *job, int *nstored)
 	return true;
 }
 
-/* Collect what is finished into a batch. */
+/* Move finished jobs into a batch. */
 static void
 collect_finished(OssDispatcher *dispatcher, Batch *batch)
 {
@@ -198,7 +206,7 @@ collect_finished(OssDispatcher *dispatcher, Batch *batch)
 	}
 }
 
-/* The statements' arrays of jobs. */
+/* The jobs of a batch by statement. */
 typedef struct Sorted
 {
 	int			ndeleted;
@@ -211,7 +219,7 @@ typedef struct Sorted
 	OssStoreRow *rows;
 } Sorted;
 
-/* Sort the jobs of a batch by what is to be done with them. */
+/* Sort the jobs of a batch by statement. */
 static void
 sort_batch(const Batch *batch, Sorted *sorted)
 {
@@ -246,8 +254,8 @@ sort_batch(const Batch *batch, Sorted *sorted)
 }
 
 /*
- * Have constraints checked by the statements, also those that are deferrable: an
- * error at the commit would be nobody's in particular.
+ * Have deferrable constraints checked by each statement: an error at the
+ * commit could not be blamed on a job.
  */
 static void
 check_at_once(void)
@@ -258,8 +266,8 @@ check_at_once(void)
 }
 
 /*
- * Was what a job is to be paused for mended meanwhile?  What was refused as it is
- * no longer says nothing of what it is.
+ * Were the server or its mapping altered since a job's request failed?  Then
+ * the failure says nothing of their present state.
  */
 static bool
 is_mended(OssJob *job)
@@ -270,7 +278,7 @@ is_mended(OssJob *job)
 	return oss_dispatch_resolve(job) == NULL;
 }
 
-/* Write a batch. */
+/* Write a batch, as a function for a subtransaction. */
 static void
 write_batch(void *arg)
 {
@@ -282,7 +290,7 @@ write_batch(void *arg)
 	check_at_once();
 	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
-	/* half of the work is done: see to those that wait for the rest */
+	/* requests wait meanwhile: handle what has come */
 	oss_dispatch_poll(dispatcher);
 	oss_store_write(sorted.rows, sorted.nrows);
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
@@ -300,7 +308,7 @@ write_batch(void *arg)
 	}
 }
 
-/* Is an error the fault of what is stored, not of the moment? */
+/* Is an error caused by the data, whatever the circumstances? */
 static bool
 blames_data(const ErrorData *error)
 {
@@ -321,9 +329,9 @@ blames_data(const ErrorData *error)
 }
 
 /*
- * May an error be that of one job, such as a trigger's that somebody made on our
- * tables, whatever SQLSTATE it gave it?  Trouble of the machine goes away, or is
- * some job's after all.
+ * May an error be a single job's, such as one of a user's trigger, whatever
+ * its SQLSTATE?  A resource error usually passes; if it does not, it may be a
+ * job's.
  */
 static bool
 may_blame_job(const Batch *batch, const ErrorData *error)
@@ -332,7 +340,7 @@ may_blame_job(const Batch *batch, const ErrorData *error)
 		batch->dispatcher->settle.troubles >= TELLING_TROUBLES;
 }
 
-/* Has somebody locked the row of a job or of one that follows it? */
+/* Has another transaction locked the row of a job or of a follower? */
 static bool
 is_row_locked(const OssJob *job)
 {
@@ -346,7 +354,7 @@ is_row_locked(const OssJob *job)
 	return false;
 }
 
-/* A job is put back into the table: its lane will come to it when it is due. */
+/* Note that a job was put back, so that its lane reads it when it is due. */
 static void
 note_later(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -359,7 +367,7 @@ note_later(OssDispatcher *dispatcher, OssJob *job)
 		dispatcher->claim.budget++;
 }
 
-/* Move the jobs of a batch that was written to the settled ones. */
+/* Move the jobs of a written batch to the settled ones. */
 static void
 note_settled(Batch *batch)
 {
@@ -376,7 +384,7 @@ note_settled(Batch *batch)
 		job->stored = true;
 		if (is_row_locked(job))
 		{
-			/* perhaps a user is cancelling it: see what became of it later */
+			/* a user may be cancelling it: delete it later */
 			oss_dispatch_block(dispatcher, job);
 			continue;
 		}
@@ -414,7 +422,7 @@ take_trouble(Batch *batch, ErrorData *error)
 			 errdetail("They are kept and stored later.")));
 }
 
-/* Fail a job whose answer can't be stored. */
+/* Fail a job whose answer cannot be stored. */
 static void
 fail_unstorable(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 {
@@ -433,8 +441,8 @@ fail_unstorable(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 }
 
 /*
- * Set aside a job that could not be settled and may be alone in that.  Its answer
- * is given up when others could be stored meanwhile, and it could not many times.
+ * Block a job that could not be settled, perhaps by its own fault.  Its answer
+ * is given up after many tries if others could be stored meanwhile.
  */
 static void
 retry_or_give_up(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
@@ -462,7 +470,7 @@ retry_or_give_up(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 		oss_dispatch_hand_over(dispatcher, job, LEFT_MS, error->message);
 }
 
-/* Take the error of a job that was written alone. */
+/* Handle the error of a job that was written alone. */
 static void
 take_single_error(Batch *batch, ErrorData *error)
 {
@@ -487,8 +495,8 @@ take_single_error(Batch *batch, ErrorData *error)
 }
 
 /*
- * Write a batch; when that fails for what one of its jobs holds, or because
- * others have locked something, in halves, down to the job.
+ * Write a batch; after an error of one of its jobs, or a lock, in halves down
+ * to the single job.
  */
 static void
 settle_batch(Batch *batch)
@@ -549,7 +557,9 @@ settle_batch(Batch *batch)
 	}
 }
 
-/* Set aside what could not be stored without waiting. */
+/*
+ * Move to the blocked ones the jobs of a batch whose answers are locked out.
+ */
 static void
 block_locked(Batch *batch)
 {
@@ -585,8 +595,8 @@ block_locked(Batch *batch)
 }
 
 /*
- * Write a batch, and apart from the rest what others have locked before: it may
- * be locked in a way that is not looked for.
+ * Write a batch, and separately its jobs that were blocked before: they may be
+ * locked in a way that oss_store_probe() does not see.
  */
 static void
 settle_apart(Batch *batch)
@@ -624,7 +634,7 @@ settle_apart(Batch *batch)
 	batch->stop = again.stop;
 }
 
-/* Leave all answers that are not stored to others. */
+/* Hand over to other processes the answers that are not stored. */
 static void
 hand_over_all(OssDispatcher *dispatcher)
 {
@@ -642,7 +652,7 @@ hand_over_all(OssDispatcher *dispatcher)
 	}
 }
 
-/* Settle what is finished. */
+/* Settle the finished jobs. */
 void
 oss_dispatch_settle(OssDispatcher *dispatcher)
 {

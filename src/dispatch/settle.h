@@ -8,7 +8,6 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Settle what is finished. */
 extern void oss_dispatch_settle(OssDispatcher *dispatcher);
 
 #endif							/* OSS_SETTLE_H */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * throttle.c
- *	  Dispatching: what becomes of a job that the service throttles.
+ *	  Dispatching: handling of throttled jobs.
  *
- * Some throttles are about a rate, which client/rate_limit.c finds; some are about
- * one object, and no rate satisfies them.  The one kind must not fail jobs that
- * merely wait for their turn, the other must not slow others down, nor go on for
- * ever.
+ * Some throttles enforce a rate, which client/rate_limit.c finds; others
+ * concern one object, whatever the rate.  The first must not fail jobs that
+ * only wait for their turn.  The second must not slow other jobs down, nor be
+ * repeated for ever.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,34 +19,36 @@
 #include "dispatch/lane.h"
 #include "dispatch/throttle.h"
 
-/* First and longest wait before a job that was throttled is asked for again. */
+/* First and longest wait before a throttled job is asked for again. */
 #define THROTTLE_FIRST_MS 250.0
 #define THROTTLE_LAST_MS 3000.0
 
 /*
- * The first throttles of a job may all be of one second of the service, in which
- * others had used up the rate: they do not tell whether it is about the object.
+ * The first throttles of a job may fall into one second of the service in
+ * which others had used up the rate.  They do not tell whether the object is
+ * throttled.
  */
 #define TELLING_THROTTLES 3
 
-/* After its first throttles a job rests in hand, if few others of the bucket do. */
+/*
+ * Up to so many throttles a job rests in hand, if few others of its bucket do.
+ */
 #define RESTED_THROTTLES 4
 #define MOST_RESTING 8
 
-/* Throttles of a job in a row that cost it no attempt. */
+/* Throttles of a job in a row that cost no attempt. */
 #define MOST_THROTTLES 20
 
-/* So long after it is due a throttled job will have been claimed. */
+/* A throttled job has been claimed again so long after it is due. */
 #define AWAIT_US INT64CONST(1000000)
 
-/* How often a bucket that throttles is mentioned in the log. */
+/* How often the log tells that a bucket throttles. */
 #define LOG_US (INT64CONST(60) * 1000000)
 
 /*
- * Return how many throttles of a job in a row cost it nothing.  When its bucket
- * answers nothing else, or nearly everything, MOST_THROTTLES of them can't be
- * chance.  When the bucket lets a few through, as many more are allowed as make
- * them as unlikely.
+ * Return how many throttles in a row cost a job no attempt.  If its bucket
+ * answers nothing else, or nearly everything, MOST_THROTTLES cannot be chance.
+ * If the bucket answers a few, allow so many that they are as unlikely.
  */
 static int
 free_throttles(const DispatchBucket *bucket)
@@ -60,9 +62,9 @@ free_throttles(const DispatchBucket *bucket)
 }
 
 /*
- * Are a bucket's throttles those of some objects?  Most others are answered,
- * but what was throttled is throttled again, which a rate that is too high does
- * not do.
+ * Does a bucket throttle some objects?  Most requests are answered, but those
+ * of throttled jobs are throttled again, which a rate that is too high does
+ * not cause.
  */
 static bool
 throttles_objects(const DispatchBucket *bucket)
@@ -71,8 +73,8 @@ throttles_objects(const DispatchBucket *bucket)
 }
 
 /*
- * Once that is seen, forget what its throttles taught of its rate: they were
- * not about that.
+ * Decide whether a bucket throttles objects, after each answer.  If it does,
+ * forget the rate that its throttles had suggested.
  */
 void
 oss_dispatch_classify_throttles(OssJob *job)
@@ -89,7 +91,7 @@ oss_dispatch_classify_throttles(OssJob *job)
 	bucket->per_object = objects;
 }
 
-/* Mention a throttle in the log, now and then. */
+/* Log a throttle, now and then. */
 static void
 log_throttle(OssJob *job, const OssFailure *failure)
 {
@@ -108,8 +110,8 @@ log_throttle(OssJob *job, const OssFailure *failure)
 }
 
 /*
- * Let a job rest in hand, to be asked for again before those that come after
- * it: whether it is throttled again tells what the throttles are about.
+ * Let a job rest in hand and ask for it before later jobs: whether it is
+ * throttled again tells what the throttles are about.
  */
 static void
 rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
@@ -117,7 +119,10 @@ rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 	oss_request_free(job->request);
 	job->request = NULL;
 
-	/* its request is still to be made: what is enqueued now may join it */
+	/*
+	 * its request is still to be made: jobs enqueued from now on may follow
+	 * it
+	 */
 	job->started_at = 0;
 	job->rest_until = oss_clock_us() + (int64) (ms * 1000);
 	dlist_push_tail(&dispatcher->hand.resting, &job->node);
@@ -125,7 +130,7 @@ rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 	job->lane->bucket->nresting++;
 }
 
-/* A job rests no more. */
+/* Remove a job from the resting ones. */
 void
 oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -136,7 +141,10 @@ oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 	job->lane->bucket->nresting--;
 }
 
-/* Make ready what has rested; lowers *ms to when the next has. */
+/*
+ * Make jobs ready whose rest is over; returns the ms until the next one is,
+ * -1: none.
+ */
 long
 oss_dispatch_end_rests(OssDispatcher *dispatcher)
 {
@@ -162,9 +170,9 @@ oss_dispatch_end_rests(OssDispatcher *dispatcher)
 }
 
 /*
- * Take a throttle: the job steps aside and comes again later.  One that is
- * throttled each time, while others are answered or nothing is, is charged for
- * it in the end.
+ * Handle a throttle: the job is asked for again later.  If it is throttled
+ * each time while others are answered, or nothing is, it loses attempts in the
+ * end.
  */
 void
 oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
@@ -180,7 +188,10 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 		bucket->answered -= bucket->answered / 16;
 	else
 	{
-		/* of itself it says less of the bucket than of the object */
+		/*
+		 * a repeated throttle tells less about the bucket than about the
+		 * object
+		 */
 		bucket->answered -= bucket->answered / 64;
 		if (job->throttles > TELLING_THROTTLES)
 			bucket->retry_answered -= bucket->retry_answered / 8;
@@ -196,7 +207,7 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 		ms = Max(ms, Min(failure->delay_ms, OSS_RATE_MOST_HOLD_MS));
 	dispatcher->network.throttled_until = Max(dispatcher->network.throttled_until,
 											  oss_clock_us() + (int64) (ms * 1000) + AWAIT_US);
-	/* resume() finds in the table what is to rest for longer */
+	/* longer rests are in the table, where resume() ends them */
 	if (job->throttles <= RESTED_THROTTLES && dispatcher->state == DISPATCH_RUNNING &&
 		ms <= 1.5 * THROTTLE_LAST_MS && bucket->nresting < MOST_RESTING)
 		rest_job(dispatcher, job, ms);

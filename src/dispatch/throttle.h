@@ -8,16 +8,9 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Take a throttle; learn from each answer what they are
- * about. */
 extern void oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 									   const OssFailure *failure);
 extern void oss_dispatch_classify_throttles(OssJob *job);
-
-/*
- * Make ready what has rested, returning ms to the next (-1:
- * none); let one job rest no more.
- */
 extern long oss_dispatch_end_rests(OssDispatcher *dispatcher);
 extern void oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job);
 

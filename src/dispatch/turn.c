@@ -1,7 +1,6 @@
 /*-------------------------------------------------------------------------
  * turn.c
- *	  Dispatching: one turn on the tables, its end, and what is done on them
- *	  from time to time.
+ *	  Dispatching: one turn, its end, and upkeep of the tables.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,17 +27,17 @@
 #define RELEASE_US INT64CONST(30000000)
 
 /*
- * How long a turn waits for a lock that it did not expect.  Shorter than any
- * deadlock_timeout in use, so that of two that wait for each other it is not the
- * user's transaction that fails.
+ * How long a turn waits for an unexpected lock.  Shorter than any
+ * deadlock_timeout in use, so that a deadlock never cancels the user's
+ * transaction.
  */
 #define LOCK_TIMEOUT "20ms"
 
-/* Minutes that failed jobs are kept, 0: for ever. */
+/* Minutes for which failed jobs are kept, 0: for ever. */
 int			oss_failed_job_retention = 30 * 24 * 60;
 
 #ifdef USE_ASSERT_CHECKING
-/* Count the jobs of a list, checking each. */
+/* Count and check the jobs of a list. */
 static int
 check_list(dlist_head *list, bool resting)
 {
@@ -57,7 +56,7 @@ check_list(dlist_head *list, bool resting)
 }
 #endif
 
-/* Check, while no transaction is open, that each job in hand is in one place. */
+/* Check, outside of turns, that each job in hand is in one place. */
 static void
 check_dispatcher(OssDispatcher *dispatcher)
 {
@@ -125,7 +124,7 @@ add_in_hand(OssJob **jobs, int n, OssJob *job)
 	return n;
 }
 
-/* Count the jobs in hand that are to be renewed, at most. */
+/* Return an upper bound of the jobs in hand whose leases are renewed. */
 static int
 count_in_hand(const OssDispatcher *dispatcher)
 {
@@ -137,7 +136,7 @@ count_in_hand(const OssDispatcher *dispatcher)
 	return n;
 }
 
-/* Add the jobs of a list that are in no table of objects. */
+/* Add the jobs of a list that are not in the table of objects. */
 static int
 add_listed(OssJob **jobs, int n, dlist_head *list)
 {
@@ -175,7 +174,10 @@ renew_leases(OssDispatcher *dispatcher)
 					  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LEASE_MS));
 }
 
-/* Do what is to be done now and then. */
+/*
+ * Do the upkeep that is due: end pauses, mend times, free leases, delete old
+ * failed jobs.
+ */
 static void
 tidy_tables(OssDispatcher *dispatcher)
 {
@@ -194,7 +196,7 @@ tidy_tables(OssDispatcher *dispatcher)
 			dispatcher->claim.woken = true;
 	}
 
-	/* such as those of a dump that was restored after we started */
+	/* as after a dump was restored into the running database */
 	if (!oss_dispatch_busy(dispatcher) && now >= dispatcher->upkeep.release_at)
 	{
 		dispatcher->upkeep.release_at = now + RELEASE_US;
@@ -206,11 +208,15 @@ tidy_tables(OssDispatcher *dispatcher)
 		dispatcher->upkeep.tidy_at = now;
 }
 
-/* Lock the tables that a turn uses. */
+/*
+ * Lock the tables that a dispatcher's next turn uses (NULL: all), in its
+ * transaction.  Returns NULL, or the name of one that cannot be locked without
+ * waiting, or does not exist.
+ */
 const char *
 oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
-	/* job is the first: what is left to others is written there */
+	/* job is first: answers are handed over in its rows */
 	static const char *const tables[] = {"job", "failed_job", "pause",
 	"image", "image_label", "known_label"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
@@ -227,7 +233,10 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 	return NULL;
 }
 
-/* Settle what is finished and claim as much as can be started soon. */
+/*
+ * Do a turn in an open transaction: settle finished jobs and claim as many as
+ * can be started soon.
+ */
 void
 oss_dispatch_tables(OssDispatcher *dispatcher)
 {
@@ -259,8 +268,8 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 }
 
 /*
- * Let servers go on whose pauses are all written, and obeyed.  Another job may
- * have been refused while that was done.
+ * Let servers start requests again whose pauses are written and applied.
+ * Another job may have failed meanwhile.
  */
 static void
 end_pausing(OssDispatcher *dispatcher)
@@ -287,10 +296,7 @@ end_pausing(OssDispatcher *dispatcher)
 	}
 }
 
-/*
- * What was stored of jobs that are still to be deleted is there to stay, or is
- * not there.
- */
+/* Note whether answers of jobs that are still to be deleted were stored. */
 static void
 end_storing(dlist_head *list, bool committed)
 {
@@ -306,7 +312,7 @@ end_storing(dlist_head *list, bool committed)
 	}
 }
 
-/* The transaction committed: let go of what is settled, take what is claimed. */
+/* End a turn after its commit: free settled jobs, hand out claimed ones. */
 void
 oss_dispatch_commit(OssDispatcher *dispatcher)
 {
@@ -335,7 +341,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 	check_dispatcher(dispatcher);
 }
 
-/* The transaction was aborted: what it did is to be done again. */
+/* End a turn after a rollback: its work has to be repeated. */
 void
 oss_dispatch_abort(OssDispatcher *dispatcher)
 {
