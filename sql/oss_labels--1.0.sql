@@ -8,7 +8,7 @@ COMMENT ON SCHEMA oss_labels IS
 'AI labels for images stored in Alibaba Cloud OSS. Nothing here is granted to PUBLIC.';
 
 -- ---------------------------------------------------------------------
--- 1. Where requests go: wrapper, servers, user mappings
+-- 1. Wrapper, servers, user mappings
 -- ---------------------------------------------------------------------
 
 CREATE FUNCTION oss_labels.validator(options text[], catalog oid)
@@ -21,10 +21,10 @@ COMMENT ON FUNCTION oss_labels.validator(text[], oid) IS 'Internal: checks the o
 CREATE FOREIGN DATA WRAPPER oss_labels
 	NO HANDLER VALIDATOR oss_labels.validator;
 COMMENT ON FOREIGN DATA WRAPPER oss_labels IS
-	'Alibaba Cloud OSS: a server says where requests go, a user mapping as whom; USAGE on this is the right to choose endpoints';
+	'Alibaba Cloud OSS: a server is an endpoint, a user mapping the credentials; USAGE on this is the right to choose endpoints';
 
 -- ---------------------------------------------------------------------
--- 2. Reading labels: each call sends one request, which costs money
+-- 2. Calls that send one paid request
 -- ---------------------------------------------------------------------
 
 CREATE FUNCTION oss_labels.detect(
@@ -45,7 +45,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_detect';
 REVOKE ALL ON FUNCTION oss_labels.detect(text, text, double precision, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect(text, text, double precision, text, name) IS
-	'Labels of an image in OSS, fetched with one paid request: a row a label';
+	'Labels of an image in OSS, one row per label, fetched with one paid request';
 
 CREATE FUNCTION oss_labels.try_detect(
 	bucket text,
@@ -69,7 +69,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_try_detect';
 REVOKE ALL ON FUNCTION oss_labels.try_detect(text, text, double precision, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.try_detect(text, text, double precision, text, name) IS
-	'Like detect(), but an error that belongs to the image is one row with NULL labels and error_code set';
+	'Like detect(), but returns an error of the image as a row with NULL labels and error_code set';
 
 CREATE FUNCTION oss_labels.detect_json(
 	bucket text,
@@ -82,7 +82,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000
 AS 'MODULE_PATHNAME', 'oss_labels_detect_json';
 REVOKE ALL ON FUNCTION oss_labels.detect_json(text, text, double precision, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect_json(text, text, double precision, text, name) IS
-	'The whole answer of the service for an image, fetched with one paid request';
+	'The complete response of the service for an image, fetched with one paid request';
 
 -- ---------------------------------------------------------------------
 -- 3. The pipeline: many images in one query
@@ -102,7 +102,7 @@ ALTER FUNCTION oss_labels.try_detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
 
 -- ---------------------------------------------------------------------
--- 4. The store: labels that stay
+-- 4. The store
 -- ---------------------------------------------------------------------
 
 /*
@@ -126,17 +126,17 @@ CREATE TABLE oss_labels.image
 );
 
 COMMENT ON TABLE oss_labels.image IS
-	'One row per tagged image, with the service''s answer; bucket, key and version_id (null: the current version) name it';
-COMMENT ON COLUMN oss_labels.image.image_id IS 'what image_label and label_correction call the image by';
-COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request that brought these labels was made: they show the image as it was then or a moment later';
-COMMENT ON COLUMN oss_labels.image.thr IS 'confidence threshold asked for, 0 to 1; null: the service''s own. Labels stored at a threshold answer every request at a higher one';
+	'One row per tagged image, with the service''s response; unique by bucket, key and version_id (null: current version)';
+COMMENT ON COLUMN oss_labels.image.image_id IS 'identifies the image in image_label and label_correction';
+COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request for these labels was sent';
+COMMENT ON COLUMN oss_labels.image.thr IS 'requested confidence threshold, 0 to 1; null: the service''s default. The labels also serve calls with a higher threshold';
 COMMENT ON COLUMN oss_labels.image.label_count IS 'number of rows in image_label';
 COMMENT ON COLUMN oss_labels.image.bucket IS 'name of the bucket, unique in all of OSS';
 COMMENT ON COLUMN oss_labels.image.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.image.version_id IS 'version that was asked for; null: the current one at that time';
-COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the answer, for the service''s support';
-COMMENT ON COLUMN oss_labels.image.response IS 'the whole answer as the service sent it, unknown fields included';
-COMMENT ON SEQUENCE oss_labels.image_image_id_seq IS 'numbers images; dumped with them';
+COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the response, for the service''s support';
+COMMENT ON COLUMN oss_labels.image.response IS 'the complete response of the service, including unknown fields';
+COMMENT ON SEQUENCE oss_labels.image_image_id_seq IS 'generates image_id';
 
 /*
  * Ten narrow rows per image, written in bulk and never updated.  No foreign
@@ -164,14 +164,14 @@ CREATE INDEX image_label_label_name_idx ON oss_labels.image_label
 
 COMMENT ON TABLE oss_labels.image_label IS 'The labels of stored images, one row each; see the view label';
 COMMENT ON COLUMN oss_labels.image_label.image_id IS 'image.image_id';
-COMMENT ON COLUMN oss_labels.image_label.label_confidence IS '0 to 1: how sure the service is';
-COMMENT ON COLUMN oss_labels.image_label.centric_score IS '0 to 1: how prominent the label is in the image';
-COMMENT ON COLUMN oss_labels.image_label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top';
+COMMENT ON COLUMN oss_labels.image_label.label_confidence IS 'confidence of the service, 0 to 1';
+COMMENT ON COLUMN oss_labels.image_label.centric_score IS 'prominence of the label in the image, 0 to 1';
+COMMENT ON COLUMN oss_labels.image_label.label_level IS 'level in the service''s hierarchy of labels; 1: top level';
 COMMENT ON COLUMN oss_labels.image_label.label_name IS 'the label, in the given language';
-COMMENT ON COLUMN oss_labels.image_label.parent_label_name IS 'the label above it in the hierarchy';
+COMMENT ON COLUMN oss_labels.image_label.parent_label_name IS 'its parent in the hierarchy';
 COMMENT ON COLUMN oss_labels.image_label.language IS 'language of the label''s name, such as en-us';
 COMMENT ON INDEX oss_labels.image_label_image_id_idx IS 'the labels of an image';
-COMMENT ON INDEX oss_labels.image_label_label_name_idx IS 'the images with a label, best first; holds all that search() and related_images() read of them';
+COMMENT ON INDEX oss_labels.image_label_label_name_idx IS 'the images with a label, by confidence; covers search() and related_images()';
 
 CREATE FUNCTION oss_labels.drop_image_labels()
 	RETURNS trigger
@@ -190,7 +190,7 @@ BEGIN
 	RETURN NULL;
 END $$;
 
-COMMENT ON FUNCTION oss_labels.drop_image_labels() IS 'trigger on image: labels go with their image. Internal';
+COMMENT ON FUNCTION oss_labels.drop_image_labels() IS 'Internal: trigger function of image that deletes labels with their image';
 REVOKE ALL ON FUNCTION oss_labels.drop_image_labels() FROM PUBLIC;
 
 CREATE TRIGGER image_delete AFTER DELETE ON oss_labels.image
@@ -200,7 +200,7 @@ CREATE TRIGGER image_truncate AFTER TRUNCATE ON oss_labels.image
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.drop_image_labels();
 
 COMMENT ON TRIGGER image_delete ON oss_labels.image IS 'deletes the labels of deleted images';
-COMMENT ON TRIGGER image_truncate ON oss_labels.image IS 'empties image_label with image';
+COMMENT ON TRIGGER image_truncate ON oss_labels.image IS 'truncates image_label with image';
 
 CREATE VIEW oss_labels.label AS
 	SELECT i.bucket, i.key, i.version_id,
@@ -210,17 +210,17 @@ CREATE VIEW oss_labels.label AS
 	FROM oss_labels.image i
 	JOIN oss_labels.image_label l ON l.image_id = i.image_id;
 
-COMMENT ON VIEW oss_labels.label IS 'Stored labels with the image they belong to: what reports join with. Reading it costs nothing';
+COMMENT ON VIEW oss_labels.label IS 'Stored labels with bucket and key of their image; free';
 COMMENT ON COLUMN oss_labels.label.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.label.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.label.version_id IS 'version that was asked for; null: the current one at that time';
 COMMENT ON COLUMN oss_labels.label.label_name IS 'the label';
-COMMENT ON COLUMN oss_labels.label.parent_label_name IS 'the label above it; null: none';
-COMMENT ON COLUMN oss_labels.label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top';
-COMMENT ON COLUMN oss_labels.label.label_confidence IS '0 to 1: how sure the service is';
-COMMENT ON COLUMN oss_labels.label.centric_score IS '0 to 1: how prominent the label is in the image';
+COMMENT ON COLUMN oss_labels.label.parent_label_name IS 'its parent; null: none';
+COMMENT ON COLUMN oss_labels.label.label_level IS 'level in the service''s hierarchy of labels; 1: top level';
+COMMENT ON COLUMN oss_labels.label.label_confidence IS 'confidence of the service, 0 to 1';
+COMMENT ON COLUMN oss_labels.label.centric_score IS 'prominence of the label in the image, 0 to 1';
 COMMENT ON COLUMN oss_labels.label.language IS 'language of the label''s name, such as en-us';
-COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request that brought these labels was made';
+COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.label.image_id IS 'image.image_id';
 
 REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.label FROM PUBLIC;
@@ -256,7 +256,7 @@ CREATE FUNCTION oss_labels.origin()
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_origin';
 
-COMMENT ON FUNCTION oss_labels.origin() IS 'Internal: a number made of the cluster''s system identifier and the database''s OID, which says where OIDs in rows of the queue mean anything';
+COMMENT ON FUNCTION oss_labels.origin() IS 'Internal: identifies cluster and database, in which the OIDs in a row of the queue are valid';
 
 CREATE FUNCTION oss_labels.role_of(origin bigint, role oid, name text)
 	RETURNS oid
@@ -264,7 +264,7 @@ CREATE FUNCTION oss_labels.role_of(origin bigint, role oid, name text)
 	AS 'MODULE_PATHNAME', 'oss_labels_role_of';
 
 COMMENT ON FUNCTION oss_labels.role_of(bigint, oid, text) IS
-	'Internal: the role that a row of the queue means, by OID in the cluster it was written in, by name elsewhere';
+	'Internal: the requester of a row of the queue, by OID in the cluster where it was written, by name elsewhere';
 
 CREATE FUNCTION oss_labels.table_of(origin bigint, source oid, name text)
 	RETURNS oid
@@ -272,28 +272,28 @@ CREATE FUNCTION oss_labels.table_of(origin bigint, source oid, name text)
 	AS 'MODULE_PATHNAME', 'oss_labels_table_of';
 
 COMMENT ON FUNCTION oss_labels.table_of(bigint, oid, text) IS
-	'Internal: the table that a row of the queue came from, by OID in the database it was written in, by name elsewhere';
+	'Internal: the source table of a row of the queue, by OID in the database where it was written, by name elsewhere';
 
 CREATE FUNCTION oss_labels.table_gone(origin bigint, source oid, name text)
 	RETURNS boolean
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_table_gone';
 
-COMMENT ON FUNCTION oss_labels.table_gone(bigint, oid, text) IS 'Internal: whether the table that a row of the queue came from was dropped since, in the database that the row was written in';
+COMMENT ON FUNCTION oss_labels.table_gone(bigint, oid, text) IS 'Internal: whether the source table of a row of the queue was dropped; null if unknown';
 
 CREATE FUNCTION oss_labels.server_of(origin bigint, server_id oid, name text)
 	RETURNS text
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_server_of';
 
-COMMENT ON FUNCTION oss_labels.server_of(bigint, oid, text) IS 'Internal: the server that a row of the queue means, by OID in the database it was written in, by name elsewhere';
+COMMENT ON FUNCTION oss_labels.server_of(bigint, oid, text) IS 'Internal: the server of a row of the queue, by OID in the database where it was written, by name elsewhere';
 
 CREATE FUNCTION oss_labels.lease_holder(lease bigint)
 	RETURNS text
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'oss_labels_lease_holder';
 
-COMMENT ON FUNCTION oss_labels.lease_holder(bigint) IS 'Internal: what the process does that holds a lease: idle for a session that runs nothing, busy for any other, null when it is gone';
+COMMENT ON FUNCTION oss_labels.lease_holder(bigint) IS 'Internal: state of the process that holds a lease: idle session, busy, or null if it has ended';
 
 CREATE FUNCTION oss_labels.fingerprint(server text, requester oid)
 	RETURNS text
@@ -301,7 +301,7 @@ CREATE FUNCTION oss_labels.fingerprint(server text, requester oid)
 	AS 'MODULE_PATHNAME', 'oss_labels_fingerprint';
 
 COMMENT ON FUNCTION oss_labels.fingerprint(text, oid) IS
-	'Internal: the versions of a server and of its user mappings, whose change ends automatic pauses';
+	'Internal: hash of the versions of a server and its user mappings; a change ends automatic pauses';
 
 CREATE TABLE oss_labels.job
 (
@@ -340,33 +340,33 @@ CREATE INDEX job_claim_idx ON oss_labels.job
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 
 COMMENT ON TABLE oss_labels.job IS
-	'One row per image that waits to be tagged or is being tagged; a success deletes it, a failure moves it to failed_job';
+	'One row per image to be tagged; deleted when its labels are stored, moved to failed_job on failure';
 COMMENT ON COLUMN oss_labels.job.job_id IS 'number of the job, in the order of enqueueing';
-COMMENT ON COLUMN oss_labels.job.enqueued_at IS 'when it was enqueued; a request made later than this, by whichever job, answers it';
-COMMENT ON COLUMN oss_labels.job.due IS 'when it may be tried next';
-COMMENT ON COLUMN oss_labels.job.leased_until IS 'a worker has it until then; null: nobody has';
-COMMENT ON COLUMN oss_labels.job.lease IS 'which process has it: a number made from its pid and start';
-COMMENT ON COLUMN oss_labels.job.thr IS 'confidence threshold to ask for, 0 to 1; null: the service''s own';
-COMMENT ON COLUMN oss_labels.job.priority IS 'higher ones first';
-COMMENT ON COLUMN oss_labels.job.attempts IS 'how often it was claimed, throttles not counted';
-COMMENT ON COLUMN oss_labels.job.throttles IS 'how often in a row the service wanted it asked later';
+COMMENT ON COLUMN oss_labels.job.enqueued_at IS 'when it was enqueued; any later request for the image serves it';
+COMMENT ON COLUMN oss_labels.job.due IS 'earliest time of the next attempt';
+COMMENT ON COLUMN oss_labels.job.leased_until IS 'end of the lease of a worker; null: not leased';
+COMMENT ON COLUMN oss_labels.job.lease IS 'identifies the process that holds the lease, by pid and start time';
+COMMENT ON COLUMN oss_labels.job.thr IS 'confidence threshold to request, 0 to 1; null: the service''s default';
+COMMENT ON COLUMN oss_labels.job.priority IS 'higher priorities come first';
+COMMENT ON COLUMN oss_labels.job.attempts IS 'number of attempts, without throttled ones';
+COMMENT ON COLUMN oss_labels.job.throttles IS 'number of throttled attempts in a row';
 COMMENT ON COLUMN oss_labels.job.requester IS 'OID of the role that enqueued it, whose user mapping and rights are used';
-COMMENT ON COLUMN oss_labels.job.source IS 'OID of the watched table it came from; null from enqueue()';
-COMMENT ON COLUMN oss_labels.job.origin IS 'the database it was enqueued in, where the OIDs count; in another, such as a restored dump, the names do';
+COMMENT ON COLUMN oss_labels.job.source IS 'OID of the watched table it came from; null: enqueue()';
+COMMENT ON COLUMN oss_labels.job.origin IS 'database in which it was enqueued and its OIDs are valid; elsewhere, as after a restore, the names count';
 COMMENT ON COLUMN oss_labels.job.requester_name IS 'name of the role when it enqueued';
 COMMENT ON COLUMN oss_labels.job.source_name IS 'qualified name of the table at that time; null: temporary or none';
-COMMENT ON COLUMN oss_labels.job.server IS 'name of the foreign server that is asked, when it was enqueued or renamed since';
-COMMENT ON COLUMN oss_labels.job.server_id IS 'OID of that server, which keeps it in its origin, whatever it is called; 0: by name';
+COMMENT ON COLUMN oss_labels.job.server IS 'name of the foreign server, when enqueued or last renamed';
+COMMENT ON COLUMN oss_labels.job.server_id IS 'OID of the server, which counts in the origin; 0: by name';
 COMMENT ON COLUMN oss_labels.job.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.job.version_id IS 'version to ask for; null: the current one';
-COMMENT ON COLUMN oss_labels.job.reason IS 'why it was put off, after a failed attempt';
-COMMENT ON COLUMN oss_labels.job.answer IS 'the service''s answer, when it could not be stored by the process that asked for it: whoever claims the job stores it and asks for nothing';
-COMMENT ON COLUMN oss_labels.job.asked_at IS 'when that answer was asked for';
-COMMENT ON COLUMN oss_labels.job.asked_id IS 'x-oss-request-id of that answer';
-COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'numbers jobs; dumped with them';
-COMMENT ON INDEX oss_labels.job_claim_idx IS 'the order of claiming within a server, bucket and requester';
-COMMENT ON INDEX oss_labels.job_object_idx IS 'finds what a deleted row had enqueued';
+COMMENT ON COLUMN oss_labels.job.reason IS 'error of the last attempt';
+COMMENT ON COLUMN oss_labels.job.answer IS 'response that its process could not store; the next claim stores it without a request';
+COMMENT ON COLUMN oss_labels.job.asked_at IS 'when that response was requested';
+COMMENT ON COLUMN oss_labels.job.asked_id IS 'x-oss-request-id of that response';
+COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'generates job_id';
+COMMENT ON INDEX oss_labels.job_claim_idx IS 'order of claims within a server, bucket and requester';
+COMMENT ON INDEX oss_labels.job_object_idx IS 'jobs of an object, for deleted rows';
 
 CREATE TABLE oss_labels.failed_job
 (
@@ -397,14 +397,14 @@ CREATE TABLE oss_labels.failed_job
 
 CREATE INDEX failed_job_failed_at_idx ON oss_labels.failed_job (failed_at);
 
-COMMENT ON TABLE oss_labels.failed_job IS 'Jobs given up, with the reason of the last attempt. retry_failed() enqueues them again; kept for oss_labels.failed_job_retention';
+COMMENT ON TABLE oss_labels.failed_job IS 'Failed jobs with the error of the last attempt; retry_failed() enqueues them again';
 COMMENT ON COLUMN oss_labels.failed_job.job_id IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.enqueued_at IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.failed_at IS 'when it was given up';
 COMMENT ON COLUMN oss_labels.failed_job.thr IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.priority IS 'as it was in job';
-COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'how often it was claimed';
-COMMENT ON COLUMN oss_labels.failed_job.http_status IS 'status of the last answer; null without one';
+COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'number of attempts';
+COMMENT ON COLUMN oss_labels.failed_job.http_status IS 'HTTP status of the last response; null: none';
 COMMENT ON COLUMN oss_labels.failed_job.requester IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.source IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.origin IS 'as it was in job';
@@ -415,13 +415,13 @@ COMMENT ON COLUMN oss_labels.failed_job.server_id IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.bucket IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.key IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.version_id IS 'as it was in job';
-COMMENT ON COLUMN oss_labels.failed_job."sqlstate" IS 'the SQLSTATE that detect() would have raised';
-COMMENT ON COLUMN oss_labels.failed_job.code IS 'the service''s error code, or one of our own, such as AnswerTimeout or ProcessDied';
-COMMENT ON COLUMN oss_labels.failed_job.message IS 'what detect() would have said';
-COMMENT ON COLUMN oss_labels.failed_job.detail IS 'what the service said; null without anything';
-COMMENT ON COLUMN oss_labels.failed_job.hint IS 'the next step; null without one';
-COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the last answer, for the service''s support';
-COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'what is old enough to be forgotten';
+COMMENT ON COLUMN oss_labels.failed_job."sqlstate" IS 'SQLSTATE, as detect() raises it';
+COMMENT ON COLUMN oss_labels.failed_job.code IS 'error code of the service, or one of the extension such as AnswerTimeout or ProcessDied';
+COMMENT ON COLUMN oss_labels.failed_job.message IS 'message, as of detect()';
+COMMENT ON COLUMN oss_labels.failed_job.detail IS 'details of the service; null: none';
+COMMENT ON COLUMN oss_labels.failed_job.hint IS 'next step; null: none';
+COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the last response, for the service''s support';
+COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'for failed_job_retention';
 
 /*
  * A copy of the database has the function as it was made in another one; a
@@ -434,7 +434,7 @@ BEGIN
 		(SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()));
 END $$;
 
-COMMENT ON FUNCTION oss_labels.own_database() IS 'Internal: OID of the database in which the extension was made. Another one is a copy, whose jobs wait for resume()';
+COMMENT ON FUNCTION oss_labels.own_database() IS 'Internal: OID of the database in which the extension was created; in a copy of it, jobs wait for resume()';
 
 /* Its name comes before job's, for pg_restore to have it first. */
 CREATE TABLE oss_labels.pause
@@ -458,20 +458,20 @@ CREATE TABLE oss_labels.pause
 /* As image_label, for a publication FOR ALL TABLES. */
 ALTER TABLE oss_labels.pause REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE oss_labels.pause IS 'Pauses: what the worker leaves alone: by pause(), or by itself because a set-up is wrong. resume() deletes rows here';
+COMMENT ON TABLE oss_labels.pause IS 'Pauses, by pause() or by the worker because of an error in the set-up; resume() ends them';
 COMMENT ON COLUMN oss_labels.pause.server IS 'name of the foreign server; null: the whole database';
 COMMENT ON COLUMN oss_labels.pause.server_id IS 'as in job';
-COMMENT ON COLUMN oss_labels.pause.requester IS 'OID of the role whose jobs only are meant; null: everybody''s';
-COMMENT ON COLUMN oss_labels.pause.requester_name IS 'name of that role at that time';
+COMMENT ON COLUMN oss_labels.pause.requester IS 'OID of the role whose jobs are paused; null: all';
+COMMENT ON COLUMN oss_labels.pause.requester_name IS 'name of the role at that time';
 COMMENT ON COLUMN oss_labels.pause.origin IS 'as in job';
 COMMENT ON COLUMN oss_labels.pause.bucket IS 'only this bucket; null: all';
-COMMENT ON COLUMN oss_labels.pause.directory IS 'only keys that begin so, or, if it is a slash, keys without one; null: all';
-COMMENT ON COLUMN oss_labels.pause.automatic IS 'true: paused by the worker, which goes on when the server or its user mapping is altered';
-COMMENT ON COLUMN oss_labels.pause.since IS 'when it was paused';
-COMMENT ON COLUMN oss_labels.pause.lasts IS 'how long it lasts at most, for automatic pauses';
-COMMENT ON COLUMN oss_labels.pause."sqlstate" IS 'SQLSTATE of the error, of automatic pauses';
-COMMENT ON COLUMN oss_labels.pause.reason IS 'why, as the view queue shows it';
-COMMENT ON COLUMN oss_labels.pause.seen IS 'fingerprint of server and mapping when it was paused';
+COMMENT ON COLUMN oss_labels.pause.directory IS 'only keys with this prefix; a single slash: only keys without a slash; null: all';
+COMMENT ON COLUMN oss_labels.pause.automatic IS 'true: by the worker; ends when the server or its user mapping is altered';
+COMMENT ON COLUMN oss_labels.pause.since IS 'when it began';
+COMMENT ON COLUMN oss_labels.pause.lasts IS 'maximal duration of an automatic pause';
+COMMENT ON COLUMN oss_labels.pause."sqlstate" IS 'SQLSTATE of the error of an automatic pause';
+COMMENT ON COLUMN oss_labels.pause.reason IS 'reason, as shown by the view queue';
+COMMENT ON COLUMN oss_labels.pause.seen IS 'fingerprint of server and user mapping at that time';
 
 /*
  * The tables have no row security, which would keep pg_dump from reading them
@@ -495,10 +495,10 @@ CREATE VIEW oss_labels.viewer AS
 	FROM pg_catalog.pg_control_system() c
 	OFFSET 0;
 
-COMMENT ON VIEW oss_labels.viewer IS 'Internal: for views of what is the caller''s own';
-COMMENT ON COLUMN oss_labels.viewer.cluster IS 'the upper half of the origins of this cluster';
-COMMENT ON COLUMN oss_labels.viewer.origin IS 'the origin that is this database';
-COMMENT ON COLUMN oss_labels.viewer.sees_all IS 'the caller has pg_monitor or is the extension''s owner';
+COMMENT ON VIEW oss_labels.viewer IS 'Internal: what the views own_... need to know about the caller';
+COMMENT ON COLUMN oss_labels.viewer.cluster IS 'upper half of the origins in this cluster';
+COMMENT ON COLUMN oss_labels.viewer.origin IS 'origin of this database';
+COMMENT ON COLUMN oss_labels.viewer.sees_all IS 'the caller has pg_monitor or the rights of the extension''s owner';
 
 CREATE VIEW oss_labels.own_job WITH (security_barrier = true) AS
 	SELECT j.job_id, j.enqueued_at, j.due, j.leased_until, j.thr, j.priority, j.attempts,
@@ -513,7 +513,7 @@ CREATE VIEW oss_labels.own_job WITH (security_barrier = true) AS
 		CASE WHEN j.origin & -4294967296 = v.cluster THEN j.requester
 			ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(j.requester_name)) END, 'USAGE');
 
-COMMENT ON VIEW oss_labels.own_job IS 'Rows of job that roles of the caller''s enqueued; for pg_monitor and the extension''s owner all';
+COMMENT ON VIEW oss_labels.own_job IS 'Jobs of the caller''s roles; for pg_monitor and the extension''s owner all jobs';
 
 CREATE VIEW oss_labels.own_failed_job WITH (security_barrier = true) AS
 	SELECT f.job_id, f.enqueued_at, f.failed_at, f.thr, f.priority, f.attempts, f.http_status,
@@ -529,7 +529,7 @@ CREATE VIEW oss_labels.own_failed_job WITH (security_barrier = true) AS
 		CASE WHEN f.origin & -4294967296 = v.cluster THEN f.requester
 			ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(f.requester_name)) END, 'USAGE');
 
-COMMENT ON VIEW oss_labels.own_failed_job IS 'Rows of failed_job that roles of the caller''s enqueued; for pg_monitor and the extension''s owner all';
+COMMENT ON VIEW oss_labels.own_failed_job IS 'Failed jobs of the caller''s roles; for pg_monitor and the extension''s owner all';
 
 CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 	SELECT coalesce(s.srvname::text, h.server) AS server,
@@ -548,7 +548,7 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 			OR EXISTS (SELECT FROM oss_labels.own_failed_job f WHERE f.server = coalesce(s.srvname::text, h.server)
 				AND (h.bucket IS NULL OR f.bucket = h.bucket)) END;
 
-COMMENT ON VIEW oss_labels.own_pause IS 'Rows of pause that hold up jobs of the caller''s, the whole database''s always; for pg_monitor and the extension''s owner all';
+COMMENT ON VIEW oss_labels.own_pause IS 'Pauses that concern the caller''s jobs; for pg_monitor and the extension''s owner all';
 COMMENT ON COLUMN oss_labels.own_job.job_id IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.enqueued_at IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.due IS 'as in job';
@@ -557,7 +557,7 @@ COMMENT ON COLUMN oss_labels.own_job.thr IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.priority IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.attempts IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.requester IS 'name of the role that enqueued it';
-COMMENT ON COLUMN oss_labels.own_job.source IS 'the watched table it came from, as it was called then; null: temporary or none';
+COMMENT ON COLUMN oss_labels.own_job.source IS 'name at that time of the watched table it came from; null: temporary or none';
 COMMENT ON COLUMN oss_labels.own_job.server IS 'present name of the foreign server';
 COMMENT ON COLUMN oss_labels.own_job.bucket IS 'as in job';
 COMMENT ON COLUMN oss_labels.own_job.key IS 'as in job';
@@ -571,7 +571,7 @@ COMMENT ON COLUMN oss_labels.own_failed_job.priority IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.attempts IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.http_status IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.requester IS 'name of the role that enqueued it';
-COMMENT ON COLUMN oss_labels.own_failed_job.source IS 'the watched table it came from, as it was called then; null: temporary or none';
+COMMENT ON COLUMN oss_labels.own_failed_job.source IS 'name at that time of the watched table it came from; null: temporary or none';
 COMMENT ON COLUMN oss_labels.own_failed_job.server IS 'present name of the foreign server';
 COMMENT ON COLUMN oss_labels.own_failed_job.bucket IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.key IS 'as in failed_job';
@@ -583,7 +583,7 @@ COMMENT ON COLUMN oss_labels.own_failed_job.detail IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.hint IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.request_id IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_pause.server IS 'present name of the foreign server; null: the whole database';
-COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs only are meant; null: everybody''s';
+COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs are paused; null: all';
 COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in pause';
 COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in pause';
 COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in pause';
@@ -605,7 +605,7 @@ CREATE FUNCTION oss_labels.may_prioritize()
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN true;
 
-COMMENT ON FUNCTION oss_labels.may_prioritize() IS 'The right to execute this is the right to priorities above 0 in enqueue(), watch(), retry_failed() and triggers; see grant_priority()';
+COMMENT ON FUNCTION oss_labels.may_prioritize() IS 'EXECUTE on this is the right to use priorities above 0; see grant_priority()';
 
 CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 		thr float8 DEFAULT NULL, version_id text DEFAULT NULL,
@@ -615,7 +615,7 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 	AS 'MODULE_PATHNAME', 'oss_labels_enqueue';
 
 COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS
-	'Queue an image for tagging in the caller''s transaction; returns job.job_id';
+	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id';
 
 CREATE FUNCTION oss_labels.enqueue_trigger()
 	RETURNS trigger
@@ -623,7 +623,7 @@ CREATE FUNCTION oss_labels.enqueue_trigger()
 	AS 'MODULE_PATHNAME', 'oss_labels_enqueue_trigger';
 
 COMMENT ON FUNCTION oss_labels.enqueue_trigger() IS
-	'Trigger function that queues the images of inserted and updated rows and cancels those of deleted ones';
+	'Trigger function that enqueues the images of inserted and updated rows and cancels those of deleted ones';
 
 /*
  * What watch() remembers of a table is a value of this type: names in text and
@@ -655,14 +655,14 @@ CREATE TYPE oss_labels.watched_columns
 );
 
 COMMENT ON TYPE oss_labels.watched_columns IS
-	'A table and columns of it, shown by their present names: schema, table, columns';
+	'Internal: a table and its columns, shown by their present names';
 
 CREATE FUNCTION oss_labels.watched_table(columns oss_labels.watched_columns)
 	RETURNS regclass
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_watched_table';
 
-COMMENT ON FUNCTION oss_labels.watched_table(oss_labels.watched_columns) IS 'Internal: the table that watched.columns is about; null when it was dropped';
+COMMENT ON FUNCTION oss_labels.watched_table(oss_labels.watched_columns) IS 'Internal: the table of watched.columns; null if it was dropped';
 
 CREATE TABLE oss_labels.watched
 (
@@ -677,11 +677,11 @@ CREATE TABLE oss_labels.watched
 /* As image_label, for a publication FOR ALL TABLES. */
 ALTER TABLE oss_labels.watched REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE oss_labels.watched IS 'What watch() remembers of each table, so that it goes on whatever is renamed. Everything else is in the arguments of the table''s triggers';
-COMMENT ON COLUMN oss_labels.watched.watch IS 'number of the watch, an argument of its triggers';
+COMMENT ON TABLE oss_labels.watched IS 'Watched tables and their columns, tracked across renames; the rest is in the arguments of their triggers';
+COMMENT ON COLUMN oss_labels.watched.watch IS 'key of the watch, an argument of its triggers';
 COMMENT ON COLUMN oss_labels.watched.columns IS 'the table and its columns, by their present names';
-COMMENT ON COLUMN oss_labels.watched.names IS 'what table and columns were called when it was watched: the names that its condition uses';
-COMMENT ON COLUMN oss_labels.watched.server IS 'name of the foreign server, when it was watched or renamed since';
+COMMENT ON COLUMN oss_labels.watched.names IS 'names of the table and its columns at the time of watch(), which the condition uses';
+COMMENT ON COLUMN oss_labels.watched.server IS 'name of the foreign server, when watched or last renamed';
 COMMENT ON COLUMN oss_labels.watched.server_id IS 'as in job';
 COMMENT ON COLUMN oss_labels.watched.origin IS 'as in job';
 
@@ -698,14 +698,14 @@ CREATE FUNCTION oss_labels.check_watch(relation regclass, key_column name,
 	AS 'MODULE_PATHNAME', 'oss_labels_check_watch';
 
 COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text) IS
-	'Internal: checks the arguments of watch() and remembers the table; watch() runs with its caller''s rights, so the caller needs EXECUTE on this too';
+	'Internal: checks the arguments of watch() and inserts into watched; callers of watch() need EXECUTE';
 
 CREATE FUNCTION oss_labels.forget_watch(relation regclass)
 	RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_forget_watch';
 
-COMMENT ON FUNCTION oss_labels.forget_watch(regclass) IS 'Internal: forgets a table in watched. watch() and unwatch() run with their caller''s rights, who therefore needs EXECUTE on this, too';
+COMMENT ON FUNCTION oss_labels.forget_watch(regclass) IS 'Internal: deletes a table from watched; callers of watch() and unwatch() need EXECUTE';
 
 CREATE FUNCTION oss_labels.watch(relation regclass, key_column name,
 		bucket_column name DEFAULT NULL, bucket text DEFAULT NULL,
@@ -723,7 +723,7 @@ BEGIN
 	IF (bucket_column IS NULL) = (bucket IS NULL) THEN
 		RAISE EXCEPTION 'either bucket_column or bucket must be given'
 			USING ERRCODE = '22023',
-			HINT = 'Give bucket_column when each row names its bucket, bucket when all are in one.';
+			HINT = 'Give bucket_column if each row has its bucket, or bucket if all rows have the same.';
 	END IF;
 	IF bucket_column = key_column THEN
 		RAISE EXCEPTION 'bucket_column and key_column must be different columns'
@@ -779,7 +779,7 @@ BEGIN
 END $$;
 
 COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS
-	'Tag the images that a table names, by triggers that queue inserted and changed rows and cancel deleted ones';
+	'Tag the images of a table''s rows, by triggers that enqueue inserted and changed rows and cancel deleted ones';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)
 	RETURNS void
@@ -803,7 +803,7 @@ BEGIN
 	PERFORM oss_labels.forget_watch(relation);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(); queued jobs and triggers made by hand stay';
+COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(); queued jobs and other triggers remain';
 
 /*
  * Servers are renamed and triggers enabled by DDL that asks nobody.  ALWAYS:
@@ -816,7 +816,7 @@ CREATE FUNCTION oss_labels.follow_ddl()
 	AS 'MODULE_PATHNAME', 'oss_labels_follow_ddl';
 
 COMMENT ON FUNCTION oss_labels.follow_ddl() IS
-	'Internal: event trigger that follows renamed servers and enabled triggers, and warns of watches that DDL ends';
+	'Internal: event trigger for renamed servers and enabled triggers; warns of watches broken by DDL';
 
 CREATE EVENT TRIGGER oss_labels_follow_ddl ON ddl_command_end
 	WHEN TAG IN ('ALTER SERVER', 'ALTER TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE',
@@ -825,12 +825,12 @@ CREATE EVENT TRIGGER oss_labels_follow_ddl ON ddl_command_end
 	EXECUTE FUNCTION oss_labels.follow_ddl();
 ALTER EVENT TRIGGER oss_labels_follow_ddl ENABLE ALWAYS;
 
-COMMENT ON EVENT TRIGGER oss_labels_follow_ddl IS 'follows renamed servers and enabled triggers, and warns of watches that DDL ends';
+COMMENT ON EVENT TRIGGER oss_labels_follow_ddl IS 'updates names of renamed servers and enabled triggers; warns of watches broken by DDL';
 
 CREATE EVENT TRIGGER oss_labels_follow_drop ON sql_drop
 	EXECUTE FUNCTION oss_labels.follow_ddl();
 
-COMMENT ON EVENT TRIGGER oss_labels_follow_drop IS 'warns of watches that use what is dropped';
+COMMENT ON EVENT TRIGGER oss_labels_follow_drop IS 'warns of watches that use dropped objects';
 
 CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 		bucket text DEFAULT NULL, code text DEFAULT NULL,
@@ -840,7 +840,7 @@ CREATE FUNCTION oss_labels.retry_failed(server name DEFAULT NULL,
 	AS 'MODULE_PATHNAME', 'oss_labels_retry_failed';
 
 COMMENT ON FUNCTION oss_labels.retry_failed(name, text, text, interval) IS
-	'Queue failed jobs again, with all their attempts; returns how many';
+	'Enqueue failed jobs again, with a new count of attempts; returns their number';
 
 CREATE FUNCTION oss_labels.pause(server name DEFAULT NULL)
 	RETURNS void
@@ -848,7 +848,7 @@ CREATE FUNCTION oss_labels.pause(server name DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'oss_labels_pause';
 
 COMMENT ON FUNCTION oss_labels.pause(name) IS
-	'Let the worker start nothing more for a server, or in the whole database when null; in effect at commit';
+	'Stop starting requests of the queue for a server, or in the whole database if null; takes effect at commit';
 
 CREATE FUNCTION oss_labels.resume(server name DEFAULT NULL)
 	RETURNS void
@@ -856,7 +856,7 @@ CREATE FUNCTION oss_labels.resume(server name DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'oss_labels_resume';
 
 COMMENT ON FUNCTION oss_labels.resume(name) IS
-	'Undo pause() and automatic pauses of a server, or pause() of the whole database when null; forget learned rates';
+	'End pauses of a server, or pause() of the whole database if null; reset rates found by throttles';
 
 -- ---------------------------------------------------------------------
 -- 6. The worker
@@ -868,14 +868,14 @@ CREATE PROCEDURE oss_labels.process_queue(max_jobs bigint DEFAULT NULL,
 	AS 'MODULE_PATHNAME', 'oss_labels_process_queue';
 
 COMMENT ON PROCEDURE oss_labels.process_queue(bigint, name) IS
-	'Do the worker''s work in this session, committing as it goes; sends paid requests';
+	'Process the queue in this session, with commits in between; sends paid requests';
 
 CREATE PROCEDURE oss_labels.wait_for_queue(timeout interval DEFAULT NULL)
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'oss_labels_wait_for_queue';
 
 COMMENT ON PROCEDURE oss_labels.wait_for_queue(interval) IS
-	'Wait until none of the caller''s jobs is queued or in flight; paused ones are not waited for';
+	'Wait until none of the caller''s jobs is queued or in flight, except for paused ones';
 
 CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 		OUT state text, OUT last_error text, OUT since timestamptz)
@@ -884,7 +884,7 @@ CREATE FUNCTION oss_labels.worker_status(OUT pid integer, OUT database name,
 	AS 'MODULE_PATHNAME', 'oss_labels_worker_status';
 
 COMMENT ON FUNCTION oss_labels.worker_status() IS
-	'Internal: what the launcher and the workers are doing, for the view worker';
+	'Internal: states of launcher and workers, for the view worker';
 
 CREATE FUNCTION oss_labels.rate_status(INOUT server text DEFAULT NULL,
 		INOUT bucket text DEFAULT NULL, OUT images_per_second float8,
@@ -895,7 +895,7 @@ CREATE FUNCTION oss_labels.rate_status(INOUT server text DEFAULT NULL,
 	AS 'MODULE_PATHNAME', 'oss_labels_rate_status';
 
 COMMENT ON FUNCTION oss_labels.rate_status(text, text) IS
-	'Images a second, present limit, throttles and waits of this database''s servers and buckets';
+	'Images per second, present limit, throttles and holds of this database''s servers and buckets';
 
 CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 	WITH jobs AS (
@@ -954,18 +954,18 @@ CREATE VIEW oss_labels.queue WITH (security_barrier = true) AS
 	LEFT JOIN LATERAL oss_labels.rate_status(b.server, b.bucket) s ON true;
 
 COMMENT ON VIEW oss_labels.queue IS
-	'The queue by server and bucket; roles see their own jobs, pg_monitor and the owner all';
+	'The queue by server and bucket; roles see their own jobs, pg_monitor and the extension''s owner all';
 COMMENT ON COLUMN oss_labels.queue.server IS 'name of the foreign server';
 COMMENT ON COLUMN oss_labels.queue.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.queue.queued IS 'jobs that are due';
-COMMENT ON COLUMN oss_labels.queue.in_flight IS 'jobs that a worker has';
+COMMENT ON COLUMN oss_labels.queue.in_flight IS 'jobs leased to a process';
 COMMENT ON COLUMN oss_labels.queue.deferred IS 'jobs that are due later';
-COMMENT ON COLUMN oss_labels.queue.paused IS 'why they are paused, or some role''s of them; null: they are not';
+COMMENT ON COLUMN oss_labels.queue.paused IS 'reason of a pause of these jobs or of some role''s; null: none';
 COMMENT ON COLUMN oss_labels.queue.failed IS 'jobs in failed_job';
 COMMENT ON COLUMN oss_labels.queue.oldest IS 'when the oldest job was enqueued';
-COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were put off, or the bucket is held or slowed down now; null: nothing of the kind';
-COMMENT ON COLUMN oss_labels.queue.images_per_second IS 'of the bucket, over the last ten seconds';
-COMMENT ON COLUMN oss_labels.queue.eta IS 'until the bucket''s jobs are done at that rate; null: unknown';
+COMMENT ON COLUMN oss_labels.queue.last_trouble IS 'why jobs were deferred, or the bucket is held or slowed down; null: none';
+COMMENT ON COLUMN oss_labels.queue.images_per_second IS 'rate of the bucket over the last ten seconds';
+COMMENT ON COLUMN oss_labels.queue.eta IS 'expected time until the bucket''s jobs are done; null: unknown';
 
 CREATE VIEW oss_labels.worker AS
 	SELECT * FROM oss_labels.worker_status();
@@ -974,8 +974,8 @@ COMMENT ON VIEW oss_labels.worker IS
 	'The launcher (database null) and one row per database; without shared_preload_libraries one row that says so';
 COMMENT ON COLUMN oss_labels.worker.pid IS 'process id; null: not running';
 COMMENT ON COLUMN oss_labels.worker.database IS 'name of the database; null: the launcher';
-COMMENT ON COLUMN oss_labels.worker.state IS 'what it does, or why it does not run';
-COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error; null: none, or the caller has not pg_monitor';
+COMMENT ON COLUMN oss_labels.worker.state IS 'its state, or why it does not run';
+COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error; null: none, or the caller lacks pg_monitor';
 COMMENT ON COLUMN oss_labels.worker.since IS 'when that state began';
 
 REVOKE ALL ON oss_labels.queue, oss_labels.worker FROM PUBLIC;
@@ -988,14 +988,14 @@ CREATE FUNCTION oss_labels.announce()
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_announce';
 
-COMMENT ON FUNCTION oss_labels.announce() IS 'Tell the launcher at commit that this database has the extension and perhaps work. Internal';
+COMMENT ON FUNCTION oss_labels.announce() IS 'Internal: tell the launcher at commit that this database has the extension and perhaps work';
 
 SELECT oss_labels.announce();
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 
 -- ---------------------------------------------------------------------
--- 7. Looking after it: errors, doctor, presigned URLs
+-- 7. Administration: errors, diagnosis, presigned URLs
 -- ---------------------------------------------------------------------
 
 CREATE FUNCTION oss_labels.presign(
@@ -1010,7 +1010,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_presign';
 REVOKE ALL ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.presign(text, text, interval, text, text, name) IS
-	'A URL with which anybody can GET the object for a while; sends no request to OSS';
+	'A URL with which anybody can GET the object for a limited time; sends no request to OSS';
 
 CREATE FUNCTION oss_labels.check_server(
 	server name DEFAULT NULL,
@@ -1021,7 +1021,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_check_server';
 REVOKE ALL ON FUNCTION oss_labels.check_server(name, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.check_server(name, text, text) IS
-	'The doctor: one row a check, from the catalogs to the labels; one paid request if a key is given';
+	'Diagnosis of a server, one row per check, from the catalogs to the labels; one paid request if a key is given';
 
 CREATE FUNCTION oss_labels.error_table()
 RETURNS TABLE (
@@ -1040,10 +1040,10 @@ LANGUAGE c STABLE PARALLEL SAFE ROWS 150
 AS 'MODULE_PATHNAME', 'oss_labels_error_table';
 REVOKE ALL ON FUNCTION oss_labels.error_table() FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.error_table() IS
-	'What can go wrong with a request, and what becomes of it; the first rule that matches applies';
+	'Errors of requests and how they are handled; the first rule that matches applies';
 
 -- ---------------------------------------------------------------------
--- 8. Labels at work: all free but tag()
+-- 8. Using labels: everything but tag() is free
 -- ---------------------------------------------------------------------
 
 /*
@@ -1102,7 +1102,7 @@ AS $$
 	SELECT EXISTS (SELECT FROM gone)
 $$;
 COMMENT ON FUNCTION oss_labels.forget(text, text, text) IS
-	'Delete what is stored of an image: labels, answer and corrections; returns whether there was anything';
+	'Delete the stored labels, response and corrections of an image; returns whether there were any';
 
 CREATE FUNCTION oss_labels.import_labels(
 	document jsonb,
@@ -1115,7 +1115,7 @@ RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME', 'oss_labels_import_labels';
 COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz) IS
-	'Store an answer that was paid for elsewhere, instead of paying again; returns whether it was stored';
+	'Store a response that was paid for elsewhere; returns whether it was stored';
 
 -- House rules: applied when labels are read, never by rewriting them
 
@@ -1131,17 +1131,17 @@ ALTER TABLE oss_labels.known_label REPLICA IDENTITY FULL;
 CREATE INDEX known_label_label_name_idx ON oss_labels.known_label (label_name);
 
 COMMENT ON TABLE oss_labels.known_label IS
-	'Every label that was ever stored, with its parents; a pair may stand here twice';
-COMMENT ON COLUMN oss_labels.known_label.label_name IS 'the label as the service or a person named it';
-COMMENT ON COLUMN oss_labels.known_label.parent_label_name IS 'the label above it; null: none';
-COMMENT ON INDEX oss_labels.known_label_label_name_idx IS 'is this label known';
+	'Every label that was ever stored, with its parents; pairs may be repeated';
+COMMENT ON COLUMN oss_labels.known_label.label_name IS 'the label as stored';
+COMMENT ON COLUMN oss_labels.known_label.parent_label_name IS 'its parent; null: none';
+COMMENT ON INDEX oss_labels.known_label_label_name_idx IS 'pairs of a label';
 
 CREATE FUNCTION oss_labels.learn_labels()
 RETURNS trigger
 LANGUAGE c SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'oss_labels_learn_labels';
-COMMENT ON FUNCTION oss_labels.learn_labels() IS 'trigger on image_label and label_correction: notes new labels in known_label. Internal';
+COMMENT ON FUNCTION oss_labels.learn_labels() IS 'Internal: trigger function of image_label and label_correction that inserts new labels into known_label';
 
 CREATE TABLE oss_labels.label_rule
 (
@@ -1150,11 +1150,11 @@ CREATE TABLE oss_labels.label_rule
 	hidden boolean NOT NULL DEFAULT false,
 	note text
 );
-COMMENT ON TABLE oss_labels.label_rule IS 'House rules for single labels, applied by effective_label, search() and whatever else reads labels; what is stored stays as it is';
+COMMENT ON TABLE oss_labels.label_rule IS 'House rules for labels, applied by effective_label, search() and other readers; stored labels do not change';
 COMMENT ON COLUMN oss_labels.label_rule.label_name IS 'the label, after aliases';
-COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS 'a machine''s label below this does not count; null: every one does';
+COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS 'labels of the service below this confidence are ignored; null: none';
 COMMENT ON COLUMN oss_labels.label_rule.hidden IS 'never shown';
-COMMENT ON COLUMN oss_labels.label_rule.note IS 'why, in words of the house';
+COMMENT ON COLUMN oss_labels.label_rule.note IS 'reason, free text';
 
 CREATE TABLE oss_labels.label_alias
 (
@@ -1162,9 +1162,9 @@ CREATE TABLE oss_labels.label_alias
 	label_name text NOT NULL CHECK (label_name <> alias_name)
 );
 CREATE INDEX label_alias_label_name_idx ON oss_labels.label_alias (label_name);
-COMMENT ON TABLE oss_labels.label_alias IS 'Names that mean another label: synonyms, translations of the service''s zh-Hans names. Parents are translated too';
+COMMENT ON TABLE oss_labels.label_alias IS 'Aliases of labels: synonyms, or translations of the service''s zh-Hans names; also applied to parents';
 COMMENT ON COLUMN oss_labels.label_alias.alias_name IS 'the name as the service sends it';
-COMMENT ON COLUMN oss_labels.label_alias.label_name IS 'the name that is read instead, which is no alias itself';
+COMMENT ON COLUMN oss_labels.label_alias.label_name IS 'the name that replaces it; must not be an alias itself';
 COMMENT ON INDEX oss_labels.label_alias_label_name_idx IS 'the aliases of a label';
 
 CREATE FUNCTION oss_labels.check_alias()
@@ -1178,16 +1178,16 @@ BEGIN
 	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name) THEN
 		RAISE EXCEPTION 'label "%" is itself an alias', NEW.label_name
 			USING ERRCODE = 'check_violation',
-			HINT = 'Name the label that it stands for.';
+			HINT = 'Use the label that it stands for.';
 	END IF;
 	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.label_name = NEW.alias_name) THEN
 		RAISE EXCEPTION 'label "%" has aliases itself', NEW.alias_name
 			USING ERRCODE = 'check_violation',
-			HINT = 'Point those to the new label first.';
+			HINT = 'Change these aliases to the new label first.';
 	END IF;
 	RETURN NEW;
 END $$;
-COMMENT ON FUNCTION oss_labels.check_alias() IS 'trigger on label_alias: an alias of an alias would be read in two ways. Internal';
+COMMENT ON FUNCTION oss_labels.check_alias() IS 'Internal: trigger function of label_alias that refuses chains of aliases';
 
 CREATE TRIGGER label_alias_check BEFORE INSERT OR UPDATE ON oss_labels.label_alias
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_alias();
@@ -1208,15 +1208,15 @@ CREATE TABLE oss_labels.label_correction
 CREATE INDEX label_correction_label_name_idx ON oss_labels.label_correction
 	(label_name, label_confidence DESC, image_id);
 COMMENT ON TABLE oss_labels.label_correction IS
-	'What people said about images: labels they added and removed; written by correct(), deleted by forget()';
+	'Labels that people added to images or removed; written by correct(), deleted by forget()';
 COMMENT ON COLUMN oss_labels.label_correction.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.label_correction.label_name IS 'the label';
-COMMENT ON COLUMN oss_labels.label_correction.parent_label_name IS 'of an added label, the label above it; null: none';
-COMMENT ON COLUMN oss_labels.label_correction.label_confidence IS '0 to 1, of an added label';
-COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: the image has this label; false: it has not';
-COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who said so';
-COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'when it was said last';
-COMMENT ON COLUMN oss_labels.label_correction.note IS 'why, in their own words';
+COMMENT ON COLUMN oss_labels.label_correction.parent_label_name IS 'parent of an added label; null: none';
+COMMENT ON COLUMN oss_labels.label_correction.label_confidence IS 'confidence of an added label, 0 to 1';
+COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: added; false: removed';
+COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who corrected it';
+COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'time of the last correction';
+COMMENT ON COLUMN oss_labels.label_correction.note IS 'reason, free text';
 COMMENT ON INDEX oss_labels.label_correction_label_name_idx IS 'the images with an added label, as for image_label';
 
 CREATE TRIGGER label_correction_learn AFTER INSERT ON oss_labels.label_correction
@@ -1228,9 +1228,9 @@ CREATE TRIGGER label_correction_relearn AFTER UPDATE ON oss_labels.label_correct
 CREATE TRIGGER image_label_learn AFTER INSERT ON oss_labels.image_label
 	REFERENCING NEW TABLE AS learned
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
-COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'notes new labels in known_label';
-COMMENT ON TRIGGER label_correction_relearn ON oss_labels.label_correction IS 'notes new parents in known_label';
-COMMENT ON TRIGGER image_label_learn ON oss_labels.image_label IS 'notes new labels in known_label';
+COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'inserts new labels into known_label';
+COMMENT ON TRIGGER label_correction_relearn ON oss_labels.label_correction IS 'inserts new parents into known_label';
+COMMENT ON TRIGGER image_label_learn ON oss_labels.image_label IS 'inserts new labels into known_label';
 
 CREATE FUNCTION oss_labels.correct(
 	bucket text,
@@ -1282,7 +1282,7 @@ BEGIN
 		corrected_at = excluded.corrected_at;
 END $$;
 COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
-	'Say that a stored image has a label (true) or has not (false), whatever the service answers; null takes it back';
+	'Add a label to a stored image (true) or remove it (false), whatever the service returns; null reverts the correction';
 
 /*
  * The planner orders join_collapse_limit (8) relations at most: beyond that, a
@@ -1306,11 +1306,11 @@ CREATE VIEW oss_labels.effective_name AS
 	LEFT JOIN oss_labels.label_rule r ON r.label_name = k.label_name
 	WHERE r.hidden IS NOT TRUE;
 COMMENT ON VIEW oss_labels.effective_name IS
-	'What each stored name is read as, after aliases and rules; without hidden ones';
+	'The label that each stored name is read as, after aliases and rules; without hidden ones';
 COMMENT ON COLUMN oss_labels.effective_name.raw_label_name IS 'the name as stored';
-COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that is read instead, or the same';
-COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS '0 to 1: a machine''s label below this does not count';
-COMMENT ON COLUMN oss_labels.effective_name.merged IS 'others are read as the same label';
+COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that replaces it, or the same';
+COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS 'labels of the service below this confidence are ignored, 0 to 1';
+COMMENT ON COLUMN oss_labels.effective_name.merged IS 'other names are read as the same label';
 
 CREATE VIEW oss_labels.effective_image_label AS
 	SELECT l.image_id, n.label_name,
@@ -1351,13 +1351,13 @@ CREATE VIEW oss_labels.effective_image_label AS
 					AND (coalesce(b.label_confidence, -1), b.label_name)
 						> (coalesce(l.label_confidence, -1), l.label_name))
 			ELSE true END;
-COMMENT ON VIEW oss_labels.effective_image_label IS 'The rows of effective_label with image_id instead of the image, and the name as stored (raw_label_name). Free';
+COMMENT ON VIEW oss_labels.effective_image_label IS 'The rows of effective_label with image_id instead of bucket and key, and with raw_label_name; free';
 COMMENT ON COLUMN oss_labels.effective_image_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_image_label.label_name IS 'the label, after aliases';
-COMMENT ON COLUMN oss_labels.effective_image_label.parent_label_name IS 'the label above it, after aliases; null: none';
-COMMENT ON COLUMN oss_labels.effective_image_label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
-COMMENT ON COLUMN oss_labels.effective_image_label.label_confidence IS '0 to 1: how sure the service, or who added it, is';
-COMMENT ON COLUMN oss_labels.effective_image_label.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_image_label.parent_label_name IS 'its parent, after aliases; null: none';
+COMMENT ON COLUMN oss_labels.effective_image_label.label_level IS 'level in the service''s hierarchy of labels; 1: top level; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_image_label.label_confidence IS 'confidence of the service or of the person, 0 to 1';
+COMMENT ON COLUMN oss_labels.effective_image_label.centric_score IS 'prominence of the label in the image, 0 to 1; null: added by a person';
 COMMENT ON COLUMN oss_labels.effective_image_label.language IS 'language of the name as stored; null: added by a person';
 COMMENT ON COLUMN oss_labels.effective_image_label.corrected IS 'added by a person';
 COMMENT ON COLUMN oss_labels.effective_image_label.raw_label_name IS 'the name as stored';
@@ -1374,12 +1374,12 @@ COMMENT ON COLUMN oss_labels.effective_label.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.effective_label.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.effective_label.version_id IS 'version that was asked for; null: the current one at that time';
 COMMENT ON COLUMN oss_labels.effective_label.label_name IS 'the label, after aliases';
-COMMENT ON COLUMN oss_labels.effective_label.parent_label_name IS 'the label above it, after aliases; null: none';
-COMMENT ON COLUMN oss_labels.effective_label.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: added by a person';
-COMMENT ON COLUMN oss_labels.effective_label.label_confidence IS '0 to 1: how sure the service, or who added it, is';
-COMMENT ON COLUMN oss_labels.effective_label.centric_score IS '0 to 1: how prominent the label is in the image; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.parent_label_name IS 'its parent, after aliases; null: none';
+COMMENT ON COLUMN oss_labels.effective_label.label_level IS 'level in the service''s hierarchy of labels; 1: top level; null: added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.label_confidence IS 'confidence of the service or of the person, 0 to 1';
+COMMENT ON COLUMN oss_labels.effective_label.centric_score IS 'prominence of the label in the image, 0 to 1; null: added by a person';
 COMMENT ON COLUMN oss_labels.effective_label.language IS 'language of the name as stored; null: added by a person';
-COMMENT ON COLUMN oss_labels.effective_label.tagged_at IS 'when the request that brought these labels was made';
+COMMENT ON COLUMN oss_labels.effective_label.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.effective_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_label.corrected IS 'added by a person';
 
@@ -1393,14 +1393,14 @@ CREATE VIEW oss_labels.label_rollup AS
 	GROUP BY GROUPING SETS ((e.parent_label_name), (e.parent_label_name, e.label_name));
 COMMENT ON VIEW oss_labels.label_rollup IS
 	'Images by parent and child label, after the house rules: a row per parent (total is true) and one per label';
-COMMENT ON COLUMN oss_labels.label_rollup.parent_label_name IS 'the label above; null: labels without one';
-COMMENT ON COLUMN oss_labels.label_rollup.label_name IS 'the label, after aliases; null: the row of the parent';
-COMMENT ON COLUMN oss_labels.label_rollup.total IS 'this is the row of the parent';
+COMMENT ON COLUMN oss_labels.label_rollup.parent_label_name IS 'parent; null: labels without parent';
+COMMENT ON COLUMN oss_labels.label_rollup.label_name IS 'the label, after aliases; null in the row of the parent';
+COMMENT ON COLUMN oss_labels.label_rollup.total IS 'whether this is the row of the parent';
 COMMENT ON COLUMN oss_labels.label_rollup.images IS 'number of images';
-COMMENT ON COLUMN oss_labels.label_rollup.max_confidence IS '0 to 1: the highest';
-COMMENT ON COLUMN oss_labels.label_rollup.avg_confidence IS '0 to 1: the mean';
+COMMENT ON COLUMN oss_labels.label_rollup.max_confidence IS 'highest confidence, 0 to 1';
+COMMENT ON COLUMN oss_labels.label_rollup.avg_confidence IS 'mean confidence, 0 to 1';
 
--- Search: which images have these labels
+-- Search
 
 CREATE TYPE oss_labels.label_query;
 
@@ -1423,16 +1423,16 @@ CREATE TYPE oss_labels.label_query (
 	COLLATABLE = true
 );
 COMMENT ON TYPE oss_labels.label_query IS
-	'Which labels an image must have, such as: Beach & (Sunset | Dog:0.9) & !parent:Food';
-COMMENT ON FUNCTION oss_labels.label_query_in(cstring) IS 'Internal: reads a label_query. Errors: 42601';
-COMMENT ON FUNCTION oss_labels.label_query_out(oss_labels.label_query) IS 'Internal: writes a label_query';
-COMMENT ON FUNCTION oss_labels.label_query_recv(internal) IS 'Internal: reads a label_query in binary form, which is its text. Errors: 42601';
-COMMENT ON FUNCTION oss_labels.label_query_send(oss_labels.label_query) IS 'Internal: writes a label_query in binary form, which is its text';
+	'A condition on the labels of an image, such as: Beach & (Sunset | Dog:0.9) & !parent:Food';
+COMMENT ON FUNCTION oss_labels.label_query_in(cstring) IS 'Internal: input function of label_query';
+COMMENT ON FUNCTION oss_labels.label_query_out(oss_labels.label_query) IS 'Internal: output function of label_query';
+COMMENT ON FUNCTION oss_labels.label_query_recv(internal) IS 'Internal: binary input function of label_query';
+COMMENT ON FUNCTION oss_labels.label_query_send(oss_labels.label_query) IS 'Internal: binary output function of label_query';
 
 CREATE CAST (oss_labels.label_query AS text) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS oss_labels.label_query) WITH INOUT AS ASSIGNMENT;
-COMMENT ON CAST (oss_labels.label_query AS text) IS 'a label_query is its canonical text';
-COMMENT ON CAST (text AS oss_labels.label_query) IS 'reads a label_query';
+COMMENT ON CAST (oss_labels.label_query AS text) IS 'returns the canonical text';
+COMMENT ON CAST (text AS oss_labels.label_query) IS 'parses a label_query';
 
 CREATE FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query)
 RETURNS oss_labels.label_query
@@ -1446,9 +1446,9 @@ CREATE FUNCTION oss_labels.label_query_not(oss_labels.label_query)
 RETURNS oss_labels.label_query
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'oss_labels_label_query_not';
-COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query) IS 'Internal: both queries, the operator &&. Free; for roles with EXECUTE';
-COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Internal: either query, the operator ||. Free; for roles with EXECUTE';
-COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Internal: not the query, the operator !!. Free; for roles with EXECUTE';
+COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_labels.label_query) IS 'Internal: function of the operator &&';
+COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Internal: function of the operator ||';
+COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Internal: function of the operator !!';
 
 CREATE OPERATOR oss_labels.&& (
 	LEFTARG = oss_labels.label_query, RIGHTARG = oss_labels.label_query,
@@ -1474,7 +1474,7 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search';
 COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
-	'Stored images whose labels meet a query, after the house rules; best first; free';
+	'Stored images whose labels match a query, after the house rules; best first; free';
 
 CREATE FUNCTION oss_labels.search_ids(query oss_labels.label_query)
 RETURNS bigint[]
@@ -1483,7 +1483,7 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search_ids';
 COMMENT ON FUNCTION oss_labels.search_ids(oss_labels.label_query) IS
-'The image_ids that search() finds, in ascending order; what an index scan for @@ looks up. Free; rights as search()';
+'The image_ids that search() finds, in ascending order, for index scans of @@; free';
 
 CREATE FUNCTION oss_labels.image_matches_support(internal)
 RETURNS internal
@@ -1499,13 +1499,13 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
 COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS
-	'Internal: do the labels of a stored image meet a query? The function of the operator @@';
+	'Internal: function of the operator @@';
 
 CREATE OPERATOR oss_labels.@@ (
 	LEFTARG = bigint, RIGHTARG = oss_labels.label_query,
 	FUNCTION = oss_labels.image_matches,
 	RESTRICT = contsel, JOIN = contjoinsel);
-COMMENT ON OPERATOR oss_labels.@@ (bigint, oss_labels.label_query) IS 'the image with this image_id meets the query';
+COMMENT ON OPERATOR oss_labels.@@ (bigint, oss_labels.label_query) IS 'whether the image with this image_id matches the query';
 
 CREATE FUNCTION oss_labels.matches(
 	bucket text,
@@ -1522,7 +1522,7 @@ BEGIN ATOMIC
 			AND oss_labels.image_matches(i.image_id, matches.query));
 END;
 COMMENT ON FUNCTION oss_labels.matches(text, text, oss_labels.label_query, text) IS
-	'Do the stored labels of an image meet a query? For many images join with search() instead; free';
+	'Whether the stored labels of an image match a query; for many images, join with search(); free';
 
 -- Albums: rules, with people's pins and exclusions on top
 
@@ -1535,13 +1535,13 @@ CREATE TABLE oss_labels.album
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	UNIQUE (owner, name)
 );
-COMMENT ON TABLE oss_labels.album IS 'Smart albums: which images are in one is said by its rule and by album_pin, and read from album_member';
-COMMENT ON COLUMN oss_labels.album.album_id IS 'what album_pin calls the album by';
-COMMENT ON COLUMN oss_labels.album.name IS 'what its owner calls it, once';
-COMMENT ON COLUMN oss_labels.album.owner IS 'whose album it is: a role, or a user of the application';
-COMMENT ON COLUMN oss_labels.album.rule IS 'which images belong to it by themselves; null: none, only pinned ones';
-COMMENT ON COLUMN oss_labels.album.created_at IS 'when it was made';
-COMMENT ON SEQUENCE oss_labels.album_album_id_seq IS 'numbers albums; dumped with them';
+COMMENT ON TABLE oss_labels.album IS 'Smart albums; rule and album_pin decide which images are in album_member';
+COMMENT ON COLUMN oss_labels.album.album_id IS 'identifies the album in album_pin';
+COMMENT ON COLUMN oss_labels.album.name IS 'name, unique per owner';
+COMMENT ON COLUMN oss_labels.album.owner IS 'owner: a role, or a user of the application';
+COMMENT ON COLUMN oss_labels.album.rule IS 'query for its images; null: only pinned ones';
+COMMENT ON COLUMN oss_labels.album.created_at IS 'when it was created';
+COMMENT ON SEQUENCE oss_labels.album_album_id_seq IS 'generates album_id';
 
 CREATE TABLE oss_labels.album_pin
 (
@@ -1553,13 +1553,13 @@ CREATE TABLE oss_labels.album_pin
 	pinned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	PRIMARY KEY (album_id, bucket, key)
 );
-COMMENT ON TABLE oss_labels.album_pin IS 'What people decided about an image in an album, whatever its labels are';
+COMMENT ON TABLE oss_labels.album_pin IS 'Images that people pinned to an album or excluded from it';
 COMMENT ON COLUMN oss_labels.album_pin.album_id IS 'album.album_id';
 COMMENT ON COLUMN oss_labels.album_pin.bucket IS 'bucket of the image';
 COMMENT ON COLUMN oss_labels.album_pin.key IS 'key of the image';
-COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: it is in the album; false: it is not';
+COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: pinned; false: excluded';
 COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided';
-COMMENT ON COLUMN oss_labels.album_pin.pinned_at IS 'when it was decided last';
+COMMENT ON COLUMN oss_labels.album_pin.pinned_at IS 'time of the last decision';
 
 CREATE VIEW oss_labels.album_member AS
 	SELECT a.album_id, a.name, a.owner, s.bucket, s.key, s.version_id, s.score,
@@ -1575,15 +1575,15 @@ CREATE VIEW oss_labels.album_member AS
 	JOIN oss_labels.album_pin p ON p.album_id = a.album_id
 	WHERE p.pinned;
 COMMENT ON VIEW oss_labels.album_member IS
-	'Images in albums at the moment of the query; restrict it to an album, for each album''s rule is a search';
+	'Images of albums, evaluated by each query; restrict it to an album, since each rule is a search';
 COMMENT ON COLUMN oss_labels.album_member.album_id IS 'album.album_id';
 COMMENT ON COLUMN oss_labels.album_member.name IS 'album.name';
 COMMENT ON COLUMN oss_labels.album_member.owner IS 'album.owner';
 COMMENT ON COLUMN oss_labels.album_member.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.album_member.key IS 'key of the object';
-COMMENT ON COLUMN oss_labels.album_member.version_id IS 'version whose labels meet the rule; null: the current one at that time, or pinned';
+COMMENT ON COLUMN oss_labels.album_member.version_id IS 'version whose labels match the rule; null: the current one at that time, or pinned';
 COMMENT ON COLUMN oss_labels.album_member.score IS 'as by search(); null: pinned';
-COMMENT ON COLUMN oss_labels.album_member.pinned IS 'by a person, not by the rule';
+COMMENT ON COLUMN oss_labels.album_member.pinned IS 'pinned by a person';
 
 CREATE FUNCTION oss_labels.albums_of(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS SETOF oss_labels.album
@@ -1596,7 +1596,7 @@ BEGIN ATOMIC
 	WHERE coalesce(p.pinned, oss_labels.matches(albums_of.bucket,
 		albums_of.key, a.rule, albums_of.version_id));
 END;
-COMMENT ON FUNCTION oss_labels.albums_of(text, text, text) IS 'The albums that an image is in; free';
+COMMENT ON FUNCTION oss_labels.albums_of(text, text, text) IS 'The albums that contain an image; free';
 
 CREATE FUNCTION oss_labels.pin(
 	album_id bigint,
@@ -1616,9 +1616,9 @@ AS $$
 		pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at;
 $$;
 COMMENT ON FUNCTION oss_labels.pin(bigint, text, text, boolean, text) IS
-	'Pin an image to an album (true), keep it out (false), or leave it to the rule again (null)';
+	'Pin an image to an album (true), exclude it (false), or remove that decision (null)';
 
--- Recommendation: images like one, or like what somebody looked at
+-- Recommendation
 
 ALTER TABLE oss_labels.image_label ALTER label_name SET STATISTICS 1000;
 
@@ -1627,7 +1627,7 @@ RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(label_confidence, 0.5) * (1 + coalesce(centric_score, 0.5)) / 2;
 COMMENT ON FUNCTION oss_labels.label_weight(double precision, double precision) IS
-	'How much a label says about its image, 0 to 1: its confidence, halved when it is not prominent';
+	'Weight of a label in its image, 0 to 1: its confidence, halved if it is not prominent';
 
 CREATE FUNCTION oss_labels.label_rarity()
 RETURNS TABLE (label_name text, rarity double precision)
@@ -1675,19 +1675,19 @@ BEGIN
 		GROUP BY n.label_name;
 END $$;
 COMMENT ON FUNCTION oss_labels.label_rarity() IS
-	'How rare each label is, after the house rules: ln(1 + images / images with the label); free';
+	'Rarity of each label, after the house rules: ln(1 + images / images with the label); free';
 
 CREATE FUNCTION oss_labels.profile_add(internal, text, double precision, double precision, double precision)
 RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'oss_labels_profile_add';
-COMMENT ON FUNCTION oss_labels.profile_add(internal, text, double precision, double precision, double precision) IS 'Transition function of profile(). Internal';
+COMMENT ON FUNCTION oss_labels.profile_add(internal, text, double precision, double precision, double precision) IS 'Internal: transition function of profile()';
 
 CREATE FUNCTION oss_labels.profile_result(internal)
 RETURNS jsonb
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'oss_labels_profile_result';
-COMMENT ON FUNCTION oss_labels.profile_result(internal) IS 'Final function of profile(). Internal';
+COMMENT ON FUNCTION oss_labels.profile_result(internal) IS 'Internal: final function of profile()';
 
 CREATE AGGREGATE oss_labels.profile(
 	label_name text,
@@ -1701,7 +1701,7 @@ CREATE AGGREGATE oss_labels.profile(
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE oss_labels.profile(text, double precision, double precision, double precision) IS
-	'A profile for images_for(): an object of labels and weights, from the labels of images that somebody looked at';
+	'A profile for images_for(): an object of labels and weights, from labels of images that somebody looked at';
 
 CREATE FUNCTION oss_labels.rank_images(
 	names text[],
@@ -1717,7 +1717,7 @@ SET jit = off
 SET max_parallel_workers_per_gather = 0
 AS 'MODULE_PATHNAME', 'oss_labels_rank_images';
 COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
-	'Internal: images by the cosine between their labels and given ones; related_images() and images_for() are made of it';
+	'Internal: images by the cosine between their labels and given ones, for related_images() and images_for()';
 
 CREATE FUNCTION oss_labels.related_images(
 	bucket text,
@@ -1745,7 +1745,7 @@ BEGIN ATOMIC
 	ORDER BY r.score DESC, r.image_id;
 END;
 COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision) IS
-	'Stored images whose labels are most like those of a stored image, without near-duplicates; best first; free';
+	'Stored images whose labels are most similar to those of a stored image, without near-duplicates; best first; free';
 
 CREATE FUNCTION oss_labels.images_for(
 	profile jsonb,
@@ -1765,7 +1765,7 @@ BEGIN ATOMIC
 	ORDER BY r.score DESC, r.image_id;
 END;
 COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision) IS
-	'Stored images that fit a profile, from profile() or from elsewhere; best first; free';
+	'Stored images that match a profile, from profile() or elsewhere; best first; free';
 
 CREATE FUNCTION oss_labels.image_sparsevec(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS text
@@ -1788,7 +1788,7 @@ END;
 COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
 	'The labels of a stored image, after the house rules, in the text form of pgvector''s sparsevec; free';
 
--- Who may do what: reading is free, paying is not
+-- Privileges
 
 CREATE PROCEDURE oss_labels.grant_reading(role regrole)
 LANGUAGE plpgsql
@@ -1812,7 +1812,7 @@ BEGIN
 		'TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_reading(regrole) IS
-	'Grant a role all that reads stored labels; nothing of it can spend money';
+	'Grant a role the right to read stored labels and to use the functions that cost nothing';
 
 CREATE PROCEDURE oss_labels.grant_paying(role regrole)
 LANGUAGE plpgsql
@@ -1824,7 +1824,7 @@ BEGIN
 		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
-	'Grant a role the functions that send paid requests; it needs USAGE on a server and a user mapping besides';
+	'Grant a role the functions that send paid requests; it also needs USAGE on a server and a user mapping';
 
 CREATE PROCEDURE oss_labels.grant_priority(role regrole)
 LANGUAGE plpgsql
@@ -1834,7 +1834,7 @@ BEGIN
 	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_prioritize TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_priority(regrole) IS
-	'Grant a role priorities above 0: its images are tagged before everybody else''s';
+	'Grant a role priorities above 0';
 
 CREATE PROCEDURE oss_labels.revoke_priority(role regrole)
 LANGUAGE plpgsql
@@ -1844,7 +1844,7 @@ BEGIN
 	EXECUTE format('REVOKE EXECUTE ON FUNCTION oss_labels.may_prioritize FROM %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.revoke_priority(regrole) IS
-'Undo grant_priority(). What is queued keeps its priority. Runs with the caller''s rights: for the extension''s owner.';
+'Undo grant_priority(); queued jobs keep their priority';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,

@@ -404,7 +404,7 @@ oss_access_refused(const OssAccess *access, OssScope *scope)
 char *
 oss_access_reason(const OssAccess *access)
 {
-	return psprintf("The same was said of at least %d images of bucket \"%s\" in a row.",
+	return psprintf("At least %d requests for images of bucket \"%s\" failed likewise in a row.",
 					DENIED_LIMIT, access->bucket);
 }
 
@@ -415,7 +415,7 @@ oss_access_refusal(const OssAccess *access, const OssFailureRule *rule,
 	const char *reason;
 
 	reason = rule->scope == OSS_SCOPE_DENIAL ? oss_access_reason(access) :
-		psprintf("The same was said of another image of bucket \"%s\".",
+		psprintf("Another request for bucket \"%s\" failed likewise.",
 				 access->bucket);
 	return oss_failure_refuse(rule, access->code,
 							  psprintf("The request was not sent. %s", reason),

@@ -201,7 +201,7 @@ oss_credential_deliver(CredentialSource *source, const char *id,
 		expires_at += now - service_time(source, now);
 	if (expires && expires_at <= now)
 	{
-		oss_credential_fail(source, "The key that was given out has expired already.");
+		oss_credential_fail(source, "The key has expired already.");
 		return;
 	}
 	key.id = MemoryContextStrdup(source->context, id);

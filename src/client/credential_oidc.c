@@ -79,13 +79,13 @@ options_complete(CredentialSource *source, const CredentialOptions *options)
 	const char *problem;
 
 	if (options->role_arn == NULL)
-		missing = "role_arn (or environment variable ALIBABA_CLOUD_ROLE_ARN)";
+		missing = "option role_arn nor environment variable ALIBABA_CLOUD_ROLE_ARN";
 	else if (options->oidc_provider_arn == NULL)
-		missing = "oidc_provider_arn (or environment variable ALIBABA_CLOUD_OIDC_PROVIDER_ARN)";
+		missing = "option oidc_provider_arn nor environment variable ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
 	else if (options->oidc_token_file == NULL)
-		missing = "oidc_token_file (or environment variable ALIBABA_CLOUD_OIDC_TOKEN_FILE)";
+		missing = "option oidc_token_file nor environment variable ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 	if (missing != NULL)
-		oss_credential_fail(source, "Missing: %s.", missing);
+		oss_credential_fail(source, "Neither %s is set.", missing);
 	else if ((name = oss_credential_options_problem(options,
 													CREDENTIAL_OIDC,
 													&problem)) != NULL)

@@ -111,7 +111,7 @@ const OssFailureRule oss_failure_rules[] = {
 
 	/* credentials that could not be fetched */
 	{0, "CredentialsUnavailable", NULL, NULL, SQL_UNAUTHORIZED, RETRY_NEVER, SCOPE_REQUESTER,
-		"no credentials could be had",
+		"no credentials are available",
 	"Check the options of the user mapping; oss_labels.check_server() helps."},
 
 	/* authentication */
@@ -126,7 +126,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "AccessKeyIdAndSecurityTokenNotMatch", NULL, NULL, SQL_UNAUTHORIZED, RETRY_CREDENTIALS, SCOPE_REQUESTER,
 	"access key id and security token do not belong together", HINT_TOKEN},
 	{0, "SecurityTokenNotSupported", NULL, NULL, SQL_UNAUTHORIZED, RETRY_NEVER, SCOPE_REQUESTER,
-		"the service takes no security token here",
+		"the service does not accept a security token here",
 	"Use a credential_source without a token."},
 	{0, "RequestTimeTooSkewed", NULL, NULL, SQL_UNAUTHORIZED, RETRY_CLOCK, SCOPE_SERVER,
 		"this machine's clock differs too much from the service's",
@@ -347,7 +347,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "ServiceUnavailable", NULL, NULL, SQL_SERVICE, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"the service is not available", HINT_LATER},
 	{0, "RequestTimeout", NULL, NULL, SQL_CONNECTION, RETRY_TRANSIENT, SCOPE_IMAGE,
-	"the service waited in vain for the request", HINT_LATER},
+	"the service timed out waiting for the request", HINT_LATER},
 	{0, "MirrorFailed", NULL, NULL, SQL_SERVICE, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"the bucket's mirror source is not available", HINT_LATER},
 	{0, "PreconditionFailed", NULL, NULL, SQL_ARGUMENT, RETRY_NEVER, SCOPE_IMAGE,
@@ -403,7 +403,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{404, NULL, NULL, NULL, SQL_NOT_FOUND, RETRY_NEVER, SCOPE_DENIAL,
 	"not found", HINT_PROXY},
 	{408, NULL, NULL, NULL, SQL_CONNECTION, RETRY_TRANSIENT, SCOPE_IMAGE,
-	"the service waited in vain for the request", HINT_LATER},
+	"the service timed out waiting for the request", HINT_LATER},
 	{429, NULL, NULL, NULL, SQL_LIMIT, RETRY_THROTTLED, SCOPE_IMAGE,
 	"the service is asked too often", HINT_SLOWER},
 	{4, NULL, NULL, NULL, SQL_ARGUMENT, RETRY_NEVER, SCOPE_DENIAL,

@@ -381,7 +381,7 @@ give_up(OssRequest *request)
 	}
 	else if (request->wants_key)
 		fail_request(request, oss_failure_make("CredentialsUnavailable",
-											   psprintf("They did not come within timeout_ms, %d ms.",
+											   psprintf("The credentials did not arrive within timeout_ms (%d ms).",
 														request->server->timeout_ms),
 											   what));
 	else

@@ -443,8 +443,9 @@ find_only_server(void)
 	if (n > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("which server to use is not clear"),
-				 errdetail("There are %d: %s.", n, names),
+				 errmsg("there are several servers of the foreign-data wrapper \"%s\"",
+						OSS_WRAPPER_NAME),
+				 errdetail("The servers are %s.", names),
 				 errhint("Name one in the argument server or the setting oss_labels.server.")));
 	only_server = found;
 	return found;
@@ -543,7 +544,7 @@ check_trust(const OssServer *server)
 				 server->machine_credentials ?
 				 errdetail("The user mapping uses credentials of the server machine, which the owner of the foreign server could send anywhere.") :
 				 errdetail("The option ca_file reads a file of the server machine."),
-				 errhint("ALTER SERVER ... OWNER TO a superuser.")));
+				 errhint("Make a superuser its owner with ALTER SERVER ... OWNER TO.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("only superusers may use this user mapping of server \"%s\"",
@@ -662,7 +663,7 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 	{
 		if (oss_http_now() >= end)
 			oss_failure_throw(oss_failure_make("CredentialsUnavailable",
-											   psprintf("They did not come within timeout_ms, %d ms.",
+											   psprintf("The credentials did not arrive within timeout_ms (%d ms).",
 														server->timeout_ms),
 											   psprintf("credentials from source \"%s\"",
 														oss_credential_source_name(server->source))));

@@ -115,7 +115,7 @@ for my $case (@strange)
 	add('bucket-a', 300);
 	$oss->fault(%$fault);
 	my ($out, $err) = try_all();
-	like($err, qr/ERROR:  $sqlstate: .*The same was said of at least 20 images.*HINT:  \S/s, "$name: $sqlstate, and the next step");
+	like($err, qr/ERROR:  $sqlstate: .*At least 20 requests for images.*HINT:  \S/s, "$name: $sqlstate, and the next step");
 	cmp_ok($test->count, '<=', $few, "$name: few requests");
 }
 
@@ -183,7 +183,7 @@ $test->sql("UPDATE work SET key = 'open/' || id");
 $oss->fault(kind => 'error', code => 'AccessDenied', skip => 50);
 ($out, $err) = try_all('SET oss_labels.concurrency = 16;');
 like($err, qr/ERROR:  42501/, 'rights taken away: an error');
-like($err, qr/The same was said of at least 20 images of bucket "bucket-a" in a row/, 'rights taken away: why it is an error now');
+like($err, qr/At least 20 requests for images of bucket "bucket-a" failed likewise in a row/, 'rights taken away: why it is an error now');
 # the last labels may come after the first refusals
 cmp_ok($test->count, '<=', 50 + 20 + 2 * 16, 'rights taken away: few requests more');
 

@@ -269,7 +269,7 @@ fails(
 	%oidc, oidc_token_file => write_file("$home/long", 'x' x 70000));
 fails('oidc: a scheme in capitals', 'no connection could be made|did not answer in time',
 	%oidc, sts_endpoint => 'HTTPS://192.0.2.1');
-fails('oidc: nothing given', 'Missing: role_arn', credential_source => 'oidc');
+fails('oidc: nothing given', 'option role_arn', credential_source => 'oidc');
 
 # ---- configuration files ----
 
