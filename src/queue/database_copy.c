@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  * database_copy.c
- *	  Finding out that this database is a copy of another, whose jobs are
+ *	  Detecting that this database is a copy of another one, whose jobs are
  *	  queued in both.
  *
- * CREATE DATABASE ... TEMPLATE copies the queue.  Each image would be paid for
- * twice, so the queue of a copy is paused until resume() accepts the jobs, which
- * are this database's from then on.  The function own_database() tells in which
- * database the extension was made: a restored dump makes its own, and neither
- * pg_upgrade nor renaming or moving a database changes its OID.
+ * CREATE DATABASE ... TEMPLATE copies the queue, so that each image would be
+ * paid for twice.  Hence the queue of a copy is paused until resume() accepts
+ * its jobs as this database's own.  The function own_database() returns the
+ * database in which the extension was created: restoring a dump creates it
+ * anew, and neither pg_upgrade nor renaming or moving a database changes its
+ * OID.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,14 +18,14 @@
 #include "queue/database_copy.h"
 #include "spi/statement.h"
 
-/* Jobs of the copy itself come after those that it was made with. */
+/* Jobs enqueued in the copy have higher numbers than the copied ones. */
 static OssPlan find_copy = {
 	"SELECT j.origin <> oss_labels.origin() FROM oss_labels.job j"
 	" WHERE oss_labels.own_database() <> $1 ORDER BY j.job_id LIMIT 1",
 	1, {OIDOID}
 };
 
-/* In a copy, OIDs mean what they meant in the database that was copied. */
+/* In a copy, OIDs are the same as in the original. */
 static OssPlan accept_jobs = {
 	"UPDATE oss_labels.job SET origin = oss_labels.origin()"
 	" WHERE oss_labels.own_database() <> $1 AND origin <> oss_labels.origin()"
@@ -45,7 +46,7 @@ static OssPlan is_paused = {
 	0, {0}
 };
 
-/* Has this database been copied with jobs, and nobody has seen it yet? */
+/* Is this database a copy with jobs that is not paused yet? */
 static bool
 is_new_copy(Datum database)
 {
@@ -57,7 +58,6 @@ is_new_copy(Datum database)
 	return copy;
 }
 
-/* Pause the queue of a copy; true while its jobs are not accepted. */
 bool
 oss_database_is_copy(void)
 {
@@ -76,7 +76,6 @@ oss_database_is_copy(void)
 	return paused;
 }
 
-/* Take the jobs of a copy for its own. */
 void
 oss_database_accept_copy(void)
 {

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * enqueue.c
- *	  oss_labels.enqueue(): one image into the queue.
+ *	  oss_labels.enqueue(): enqueues an image.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,7 +28,7 @@ static OssPlan insert_job = {
 	TEXTOID, INT8OID, OIDOID}
 };
 
-/* Raise 22023 for what could never be asked for. */
+/* Check the arguments.  Errors: 22023. */
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
@@ -43,7 +43,7 @@ check_arguments(FunctionCallInfo fcinfo)
 	oss_image_check(&image);
 }
 
-/* Insert a job; returns its number. */
+/* Insert a job.  Returns its number. */
 static int64
 insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 {

@@ -2,8 +2,8 @@
  * job.c
  *	  The statements that claim and settle jobs.
  *
- * Whoever waits for the queue must not wait for anybody's transaction: rows
- * that are locked are skipped, here as in the triggers that cancel.
+ * Processing the queue must not wait for other transactions: locked rows are
+ * skipped, here and in the triggers that cancel jobs.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -83,9 +83,9 @@ static OssPlan put_back_jobs = {
 };
 
 /*
- * Free what dead processes held.  One of these jobs may have killed its
- * process: spreading them keeps it from taking the same others along each
- * time.
+ * Free leases of dead processes.  One of these jobs may have killed its
+ * process: random delays keep it from being claimed together with the same
+ * other jobs each time.
  */
 static OssPlan release_dead = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
@@ -100,8 +100,9 @@ static OssPlan release_dead = {
 };
 
 /*
- * Mend what a clock that was ahead has left, before a failover or in a dump:
- * nobody puts a job off for a day.  Looks at those of each lane that are due last.
+ * Correct times left by a clock that was ahead, before a failover or in a
+ * dump; no job is deferred for a day.  Reads the jobs of each lane that are
+ * due last.
  */
 static OssPlan mend_times = {
 	"WITH RECURSIVE lane AS ("
@@ -132,7 +133,7 @@ static OssPlan mend_times = {
 	2, {TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-/* What rests by itself, after a throttle that was about its object. */
+/* Jobs that rest after a throttle. */
 static OssPlan end_rests = {
 	"UPDATE oss_labels.job SET due = clock_timestamp() WHERE ctid = ANY (ARRAY("
 	"SELECT j.ctid FROM oss_labels.job j WHERE j.lease IS NULL"
@@ -143,9 +144,9 @@ static OssPlan end_rests = {
 };
 
 /*
- * Free what process_queue() held when it was cancelled and could not give it
- * back: in this session, or in one that is idle now.  Which of the requests were
- * sent is not known: all attempts count.
+ * Free leases of a cancelled process_queue() that could not put its jobs
+ * back, in this session or in an idle one.  It is not known which requests
+ * were sent, so all attempts count.
  */
 static OssPlan release_cancelled = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
@@ -185,7 +186,7 @@ static OssPlan add_pause = {
 	TEXTOID}
 };
 
-/* One that somebody is about to take away is not waited for. */
+/* Skips locked rows. */
 static OssPlan expire_pauses = {
 	"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
 	"SELECT p.ctid FROM oss_labels.pause p WHERE p.automatic AND ("
@@ -197,7 +198,6 @@ static OssPlan expire_pauses = {
 	0, {0}
 };
 
-/* Compare places. */
 int
 oss_place_compare(const OssPlace *a, const OssPlace *b)
 {
@@ -208,7 +208,6 @@ oss_place_compare(const OssPlace *a, const OssPlace *b)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Free what a job owns. */
 void
 oss_job_free(OssJob *job)
 {
@@ -219,7 +218,6 @@ oss_job_free(OssJob *job)
 	MemoryContextDelete(job->context);
 }
 
-/* Keep why a job failed. */
 void
 oss_job_set_reason(OssJob *job, const OssReason *reason)
 {
@@ -238,7 +236,6 @@ oss_job_set_reason(OssJob *job, const OssReason *reason)
 	MemoryContextSwitchTo(old);
 }
 
-/* Keep a failure as the job's reason. */
 void
 oss_job_set_failure(OssJob *job, const OssFailure *failure)
 {
@@ -256,7 +253,6 @@ oss_job_set_failure(OssJob *job, const OssFailure *failure)
 	oss_job_set_reason(job, &reason);
 }
 
-/* Return the numbers of jobs as an array. */
 static Datum
 job_ids(OssJob **jobs, int n)
 {
@@ -268,7 +264,6 @@ job_ids(OssJob **jobs, int n)
 	return oss_column_array(&ids);
 }
 
-/* Order jobs by their numbers. */
 static int
 compare_ids(const void *a, const void *b)
 {
@@ -278,7 +273,7 @@ compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Return the job of a number from a sorted array. */
+/* Find a job by number in a sorted array. */
 static OssJob *
 find_job(OssJob **jobs, int n, int64 id)
 {
@@ -291,7 +286,7 @@ find_job(OssJob **jobs, int n, int64 id)
 	return *found;
 }
 
-/* Return the numbers in the first column of the result. */
+/* Return the jobs whose numbers are in the first column of the result. */
 static List *
 take_ids(OssJob **jobs, int n)
 {
@@ -308,7 +303,6 @@ take_ids(OssJob **jobs, int n)
 	return found;
 }
 
-/* List which jobs are still there and ours; sorts the array. */
 List *
 oss_job_still_ours(OssJob **jobs, int n, int64 token)
 {
@@ -322,8 +316,8 @@ oss_job_still_ours(OssJob **jobs, int n, int64 token)
 }
 
 /*
- * Find out which jobs a statement left because somebody has locked them: its
- * result names those that it did not leave.  The jobs must be sorted.
+ * Set row_locked of the jobs that a statement skipped because they are
+ * locked; its result has the others.  The jobs must be sorted.
  */
 static void
 find_locked(OssJob **jobs, int n, int64 token)
@@ -346,7 +340,6 @@ find_locked(OssJob **jobs, int n, int64 token)
 		((OssJob *) lfirst(cell))->row_locked = false;
 }
 
-/* Delete jobs. */
 void
 oss_job_delete(OssJob **jobs, int n, int64 token)
 {
@@ -361,7 +354,6 @@ oss_job_delete(OssJob **jobs, int n, int64 token)
 	find_locked(jobs, n, token);
 }
 
-/* Note what jobs in hand are waiting for. */
 void
 oss_job_note(OssJob **jobs, int n, int64 token, const char *reason)
 {
@@ -372,7 +364,6 @@ oss_job_note(OssJob **jobs, int n, int64 token, const char *reason)
 	oss_statement_execute(&note_jobs, values, NULL, SPI_OK_UPDATE);
 }
 
-/* Prolong the leases of jobs. */
 void
 oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
 {
@@ -384,7 +375,6 @@ oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
 	oss_statement_execute(&renew_leases, values, NULL, SPI_OK_UPDATE);
 }
 
-/* Move jobs to failed_job. */
 void
 oss_job_fail(OssJob **jobs, int n, int64 token)
 {
@@ -420,7 +410,6 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 	find_locked(jobs, n, token);
 }
 
-/* Put jobs back. */
 void
 oss_job_put_back(OssJob **jobs, int n, int64 token)
 {
@@ -456,7 +445,6 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 	find_locked(jobs, n, token);
 }
 
-/* Free the leases of processes that are gone or hold nothing. */
 uint64
 oss_job_release_dead(int64 token)
 {
@@ -469,7 +457,6 @@ oss_job_release_dead(int64 token)
 	return n + SPI_processed;
 }
 
-/* Let jobs go that are due in a future that a wrong clock has made. */
 uint64
 oss_job_mend_times(void)
 {
@@ -482,7 +469,6 @@ oss_job_mend_times(void)
 	return oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
 }
 
-/* Make due what rests after a throttle. */
 uint64
 oss_job_end_rests(const char *server)
 {
@@ -492,7 +478,6 @@ oss_job_end_rests(const char *server)
 	return oss_statement_execute(&end_rests, &value, &null, SPI_OK_UPDATE);
 }
 
-/* Forget old failed jobs. */
 uint64
 oss_job_forget_failed(int minutes, int n)
 {
@@ -501,7 +486,6 @@ oss_job_forget_failed(int minutes, int n)
 	return oss_statement_execute(&forget_failed, values, NULL, SPI_OK_DELETE);
 }
 
-/* Is a key in a directory? */
 bool
 oss_in_directory(const char *key, const char *directory)
 {
@@ -510,7 +494,6 @@ oss_in_directory(const char *key, const char *directory)
 	return strncmp(key, directory, strlen(directory)) == 0;
 }
 
-/* List the pauses. */
 List *
 oss_pause_list(void)
 {
@@ -534,7 +517,6 @@ oss_pause_list(void)
 	return pauses;
 }
 
-/* Note a pause. */
 bool
 oss_pause_add(const OssPause *pause)
 {
@@ -562,7 +544,6 @@ oss_pause_add(const OssPause *pause)
 	return oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT) > 0;
 }
 
-/* Delete automatic pauses that have had their time. */
 uint64
 oss_pause_expire(void)
 {

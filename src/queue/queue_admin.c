@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * queue_admin.c
- *	  Looking after the queue: pause, resume, retry_failed, announce.
+ *	  Administration of the queue: pause, resume, retry_failed, announce.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -46,7 +46,7 @@ static OssPlan retry_jobs = {
 	" AND ($4 IS NULL OR failed_at >= clock_timestamp() - $4)"
 	" AND ($6 OR pg_has_role($5,"
 	" oss_labels.role_of(origin, requester, requester_name), 'USAGE'))"
-	/* who retries wants the image, whether its table is there or not */
+	/* without source: a retry is independent of the table */
 	" RETURNING requester,"
 	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source END, origin,"
 	" requester_name,"
@@ -91,7 +91,10 @@ oss_labels_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Make due what rests after a throttle; of no server: accept a copy's jobs. */
+/*
+ * Make jobs due that rest after a throttle; without a server, also accept the
+ * jobs of a copy.
+ */
 static void
 release_jobs(const char *server)
 {

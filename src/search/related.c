@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * related.c
- *	  rank_images(): stored images whose labels are most like given ones.
+ *	  rank_images(): stored images whose labels are most similar to given ones.
  *
- * The images of the labels that weigh most are read, for each label the most
- * confident ones first, until enough were read.  Those that promise most are
- * then compared exactly, with all their labels.
+ * Candidates are the images of the wanted labels with the highest weights, for
+ * each label a bounded number of the most confident ones.  The best candidates
+ * by an estimate are then compared exactly, with all their labels.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,17 +26,17 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 
-/* Rows of labels read for each candidate, and of one label at most. */
+/* Label rows read per candidate, in total and of one label. */
 #define ROWS_PER_CANDIDATE	40
 #define LIST_PER_CANDIDATE	15
 
-/* Candidates at most, however many rows are asked for. */
+/* Limit on candidates, whatever max_rows. */
 #define MOST_CANDIDATES		100000
 
 #define READ_RARITIES \
 	"SELECT label_name, rarity FROM oss_labels.label_rarity()"
 
-/* The images with some labels, as they are called in the store. */
+/* The images with given labels, under their stored names. */
 #define READ_LISTS \
 	"SELECT w.n, p.image_id, p.label_confidence " \
 	"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY AS w (name, most, n) " \
@@ -55,13 +55,13 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 	"SELECT image_id, label_name, label_confidence, centric_score " \
 	"FROM oss_labels.effective_image_label WHERE image_id = ANY ($1)"
 
-/* A label that images have, after the house rules. */
+/* A label, after the house rules. */
 typedef struct KnownLabel
 {
 	char	   *name;
 	int			number;
 	double		rarity;
-	double		wanted;			/* with rarity; 0: not wished for */
+	double		wanted;			/* weight times rarity; 0: not wanted */
 	char		status;
 } KnownLabel;
 
@@ -77,7 +77,7 @@ typedef struct KnownLabel
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* An image that was found, and what its labels promise. */
+/* A candidate, and the sum of its wanted labels found so far. */
 typedef struct Candidate
 {
 	int64		image_id;
@@ -98,8 +98,8 @@ typedef struct Candidate
 #include "lib/simplehash.h"
 
 /*
- * A ranking under way.  wanted are the labels that are wished for, best first
- * once they are sorted; norm is the length of the wish.
+ * State of a ranking.  wanted are the wanted labels, best first once sorted;
+ * norm is the length of the wanted vector.
  */
 typedef struct Ranking
 {
@@ -117,7 +117,7 @@ typedef struct Ranking
 	int64		room;
 } Ranking;
 
-/* Take a label and its rarity. */
+/* Add a label with its rarity. */
 static void
 take_rarity(TupleTableSlot *slot, void *arg)
 {
@@ -132,7 +132,7 @@ take_rarity(TupleTableSlot *slot, void *arg)
 	label->wanted = 0;
 }
 
-/* Return what an argument holds, an array; nothing when it is NULL. */
+/* Return the elements of an array argument; none for NULL. */
 static Datum *
 array_elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
 			   char align, bool **nulls, int *n)
@@ -147,7 +147,7 @@ array_elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by
 	return values;
 }
 
-/* Wish for a label; of equal ones the one that weighs most counts. */
+/* Add a wanted label; of equal ones the highest weight counts. */
 static void
 want_label(Ranking *ranking, const char *name, double weight)
 {
@@ -167,8 +167,9 @@ want_label(Ranking *ranking, const char *name, double weight)
 }
 
 /*
- * Multiply what is wished for with rarity.  A cosine does not depend on the
- * wish's length, so that the greatest weight is made 1 and nothing overflows.
+ * Multiply weights with rarities.  Since a cosine does not depend on the
+ * vector's length, the greatest weight is scaled to 1, so that nothing
+ * overflows.
  */
 static void
 scale_wish(Ranking *ranking)
@@ -188,7 +189,7 @@ scale_wish(Ranking *ranking)
 	ranking->norm = sqrt(square);
 }
 
-/* Read what is wished for. */
+/* Read the wanted labels from the arguments. */
 static void
 read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 {
@@ -211,7 +212,7 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 	scale_wish(ranking);
 }
 
-/* Order labels by what an image gains by them, most first. */
+/* Order labels by their possible contribution to a score, descending. */
 static int
 compare_gains(const void *a, const void *b)
 {
@@ -225,14 +226,14 @@ compare_gains(const void *a, const void *b)
 	return strcmp(left->name, right->name);
 }
 
-/* Return a column of numbers, NaN for null. */
+/* Return a numeric column, NaN for null. */
 static double
 number_of(const TupleTableSlot *slot, int i)
 {
 	return slot->tts_isnull[i] ? get_float8_nan() : DatumGetFloat8(slot->tts_values[i]);
 }
 
-/* Take an image with a label. */
+/* Add an image of a label to the candidates. */
 static void
 take_candidate(TupleTableSlot *slot, void *arg)
 {
@@ -252,8 +253,8 @@ take_candidate(TupleTableSlot *slot, void *arg)
 }
 
 /*
- * Find candidates.  How many images a label has is told from its rarity, so
- * that the rows read stay within bounds.
+ * Find candidates.  The number of a label's images is derived from its
+ * rarity, so that the number of rows read is bounded.
  */
 static void
 find_candidates(Ranking *ranking, double images)
@@ -282,7 +283,7 @@ find_candidates(Ranking *ranking, double images)
 	oss_read(READ_LISTS, &arguments, take_candidate, ranking);
 }
 
-/* Order candidates by promise, the worst as the greatest. */
+/* Heap order: by promise, descending. */
 static int
 compare_candidates(Datum a, Datum b, void *arg)
 {
@@ -295,8 +296,7 @@ compare_candidates(Datum a, Datum b, void *arg)
 }
 
 /*
- * Put the candidates that promise most into an array of room for them; returns
- * how many there are.
+ * Store the best candidates in an array of size most.  Returns their number.
  */
 static int
 best_candidates(const Ranking *ranking, Datum *best, int most)
@@ -324,7 +324,6 @@ best_candidates(const Ranking *ranking, Datum *best, int most)
 	return n;
 }
 
-/* Return the ids of the candidates that promise most, as an array. */
 static Datum
 best_ids(const Ranking *ranking)
 {
@@ -343,7 +342,7 @@ best_ids(const Ranking *ranking)
 	return oss_column_array(&ids);
 }
 
-/* Take a label of a candidate. */
+/* Add a label of a candidate. */
 static void
 take_part(TupleTableSlot *slot, void *arg)
 {
@@ -367,7 +366,7 @@ take_part(TupleTableSlot *slot, void *arg)
 	part->wanted = label->wanted;
 }
 
-/* Read the labels of the candidates that promise most. */
+/* Read all labels of the best candidates. */
 static void
 read_parts(Ranking *ranking)
 {
@@ -379,7 +378,7 @@ read_parts(Ranking *ranking)
 	oss_read(READ_PARTS, &arguments, take_part, ranking);
 }
 
-/* Begin a ranking with the labels that there are. */
+/* Initialize a ranking with all labels and their rarities. */
 static void
 begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 {
@@ -394,7 +393,7 @@ begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 	oss_read(READ_RARITIES, &arguments, take_rarity, ranking);
 }
 
-/* Return an estimate of how many images there are. */
+/* Return the estimated number of images. */
 static double
 count_images(void)
 {
@@ -405,7 +404,7 @@ count_images(void)
 	return DatumGetFloat8(oss_result_column(0, 1, NULL));
 }
 
-/* Read and check how many rows are asked for; NULL is what was compared. */
+/* Read and check max_rows; NULL means all candidates. */
 static int
 max_rows_argument(FunctionCallInfo fcinfo)
 {
@@ -418,7 +417,7 @@ max_rows_argument(FunctionCallInfo fcinfo)
 	return PG_GETARG_INT32(3);
 }
 
-/* Read and check how alike images may be; NULL is any. */
+/* Read and check max_likeness; NULL means no limit. */
 static double
 max_likeness_argument(FunctionCallInfo fcinfo)
 {

@@ -42,17 +42,17 @@ PG_FUNCTION_INFO_V1(oss_labels_image_matches_support);
 	"ON i.image_id OPERATOR(pg_catalog.=) u.image_id ORDER BY u.n"
 
 /*
- * The query that was parsed last: what fn_extra of @@ points to.  Text and query
- * are in context, which is reset for another one.
+ * The last query parsed, in fn_extra of @@.  text and query are in context,
+ * which is reset for another query.
  */
 typedef struct Parsed
 {
 	MemoryContext context;
-	struct varlena *text;		/* NULL: there is none */
+	struct varlena *text;		/* or NULL */
 	LabelQueryNode *query;
 } Parsed;
 
-/* Order by score, best first, those without last. */
+/* Order by score, best first, images without score last. */
 static int
 compare_scores(const void *a, const void *b)
 {
@@ -69,14 +69,13 @@ compare_scores(const void *a, const void *b)
 	return left->score > right->score ? -1 : 1;
 }
 
-/* Put a row into the result. */
 static void
 take_image(TupleTableSlot *slot, void *store)
 {
 	tuplestore_puttupleslot(store, slot);
 }
 
-/* Return the rows of images in a given order. */
+/* Add images to the result in the given order. */
 static void
 return_hits(const OssResult *result, const ImageHit *hits, int64 n)
 {
@@ -139,7 +138,7 @@ oss_labels_search_ids(PG_FUNCTION_ARGS)
 	return array;
 }
 
-/* Return the parsed query of a call, parsing it if it is another one. */
+/* Return the parsed query of a call, which is cached. */
 static const LabelQueryNode *
 parsed_query(FunctionCallInfo fcinfo)
 {
@@ -187,7 +186,10 @@ oss_labels_image_matches(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(found);
 }
 
-/* Return the function search_ids(), which is our neighbour. */
+/*
+ * Return the function search_ids() of the schema of another function of the
+ * extension.
+ */
 static Oid
 search_ids_oid(Oid neighbour, Oid query_type)
 {

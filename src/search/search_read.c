@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * search_read.c
- *	  Read what a search needs from the tables.
+ *	  Reading images with a label, and labels of images.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,8 +18,8 @@
 	"FROM oss_labels.effective_image_label WHERE "
 
 /*
- * Names below a parent: those that are never below another one (whose rows
- * an index alone can tell), and the others.
+ * Names below a parent: those that are never below another one, for which an
+ * index scan by name suffices, and the others.
  */
 #define READ_CHILDREN \
 	"SELECT coalesce(pg_catalog.array_agg(c.name) FILTER (WHERE c.always), '{}'), " \
@@ -33,7 +33,7 @@
 	"HAVING pg_catalog.bool_or(coalesce(a.label_name, k.parent_label_name) " \
 	"OPERATOR(pg_catalog.=) $1)) c"
 
-/* What a label is called in the store, and its house rule. */
+/* The stored names of a label, and its house rule. */
 #define READ_NAMES \
 	"SELECT pg_catalog.array_agg(n.name), " \
 	"coalesce(pg_catalog.max(r.min_confidence), 0) " \
@@ -46,7 +46,7 @@
 	"ON r.label_name OPERATOR(pg_catalog.=) $1 " \
 	"WHERE r.hidden IS NOT TRUE"
 
-/* What people said about a label, the last word for each image. */
+/* Corrections of a label, the latest for each image. */
 #define READ_CORRECTED \
 	"SELECT s.image_id, s.label_confidence FROM (" \
 	"SELECT DISTINCT ON (c.image_id) c.image_id, c.label_confidence, c.added " \
@@ -58,14 +58,14 @@
 	"ORDER BY c.image_id, c.corrected_at DESC, c.label_name DESC) s " \
 	"WHERE s.added OPERATOR(pg_catalog.=) $2"
 
-/* The names of a label in the store, quoted, and its house rule. */
+/* The stored names of a label as a quoted list, and its house rule. */
 typedef struct Names
 {
 	char	   *list;
 	double		min;
 } Names;
 
-/* Take a row of image_id and confidence into a set. */
+/* Add a row of image_id and confidence to a set. */
 static void
 take_hit(TupleTableSlot *slot, void *builder)
 {
@@ -74,7 +74,7 @@ take_hit(TupleTableSlot *slot, void *builder)
 					  DatumGetFloat8(slot->tts_values[1]));
 }
 
-/* Run a query for a set, in the caller's memory. */
+/* Return the result of a query as a set. */
 static ImageSet
 run_for_set(const char *query, const OssArguments *arguments)
 {
@@ -85,7 +85,7 @@ run_for_set(const char *query, const OssArguments *arguments)
 	return oss_image_set_finish(&builder);
 }
 
-/* Write a quoted list of an array's texts; returns NULL for none. */
+/* Return the elements of an array as a quoted list, NULL if there are none. */
 static char *
 quote_names(Datum array)
 {
@@ -103,8 +103,8 @@ quote_names(Datum array)
 }
 
 /*
- * Find what a label is called in the store, and the least confidence that the
- * house rules ask of it; names is NULL when it is hidden or was never stored.
+ * Return the stored names of a label and the least confidence of its house
+ * rule; list is NULL if the label is hidden or was never stored.
  */
 static Names
 read_names(const LabelQueryNode *term)
@@ -124,7 +124,10 @@ read_names(const LabelQueryNode *term)
 	return names;
 }
 
-/* Write the query for the machine's rows of a label; NULL for nothing. */
+/*
+ * Return the query for rows of a label in image_label, NULL if there are
+ * none.
+ */
 static char *
 name_query(const LabelQueryNode *term, OssArguments *arguments)
 {
@@ -140,7 +143,7 @@ name_query(const LabelQueryNode *term, OssArguments *arguments)
 					"" : " AND label_confidence OPERATOR(pg_catalog.>=) $1");
 }
 
-/* Read the names below a parent, quoted; NULL for none. */
+/* Read the names below a parent as quoted lists, NULL if there are none. */
 static void
 read_children(const OssArguments *parent, char **always, char **others)
 {
@@ -149,7 +152,7 @@ read_children(const OssArguments *parent, char **always, char **others)
 	*others = quote_names(oss_result_column(0, 2, NULL));
 }
 
-/* Write the query for a parent's rows; NULL for nothing. */
+/* Return the query for rows below a parent, NULL if there are none. */
 static char *
 parent_query(const LabelQueryNode *term, OssArguments *arguments)
 {
@@ -176,7 +179,10 @@ parent_query(const LabelQueryNode *term, OssArguments *arguments)
 	return query.len > 0 ? query.data : NULL;
 }
 
-/* Read the images that people corrected a label of: those with and without. */
+/*
+ * Read the images to which people added a label, or from which they removed
+ * it.
+ */
 static ImageSet
 read_corrected(const LabelQueryNode *term, bool added)
 {
@@ -187,7 +193,7 @@ read_corrected(const LabelQueryNode *term, bool added)
 	return run_for_set(READ_CORRECTED, &arguments);
 }
 
-/* Leave out what has less confidence than a term asks for. */
+/* Remove images below a term's least confidence. */
 static void
 apply_min(const LabelQueryNode *term, ImageSet *set)
 {
@@ -202,7 +208,7 @@ apply_min(const LabelQueryNode *term, ImageSet *set)
 		set->n = n;
 }
 
-/* Read the images with a label: the machine's, but people know better. */
+/* Read the images with a label, with corrections applied. */
 static ImageSet
 read_name(const LabelQueryNode *term)
 {
@@ -225,7 +231,6 @@ read_name(const LabelQueryNode *term)
 	return oss_image_set_or(&found, &added);
 }
 
-/* Read the images with a term's label. */
 ImageSet
 oss_read_term(const LabelQueryNode *term)
 {
@@ -239,7 +244,6 @@ oss_read_term(const LabelQueryNode *term)
 	return query == NULL ? none : run_for_set(query, &arguments);
 }
 
-/* Count a term's label rows up to a limit. */
 int64
 oss_count_term(const LabelQueryNode *term, int64 limit)
 {
@@ -256,7 +260,6 @@ oss_count_term(const LabelQueryNode *term, int64 limit)
 	return DatumGetInt64(oss_result_column(0, 1, NULL));
 }
 
-/* Read all stored images. */
 ImageSet
 oss_read_universe(void)
 {
@@ -267,9 +270,9 @@ oss_read_universe(void)
 }
 
 /*
- * Reads labels of images.  It says twice which images: the planner tells
- * neither from the other, and would count the condition twice if OFFSET did not
- * keep them apart.
+ * Reads labels of images.  It restricts the images twice: the planner cannot
+ * derive one condition from the other, and without OFFSET would estimate both
+ * as independent.
  */
 #define READ_IMAGES \
 	"SELECT i.image_id, l.label_name, l.parent_label_name, " \
@@ -280,7 +283,6 @@ oss_read_universe(void)
 	"WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) " \
 	"ORDER BY i.image_id", 1, {INT8ARRAYOID}
 
-/* Make a label of a row of the result. */
 static ReadLabel *
 make_label(uint64 row)
 {
@@ -294,7 +296,6 @@ make_label(uint64 row)
 	return label;
 }
 
-/* Read the labels of images; a generic plan is one for a few. */
 List *
 oss_read_images(const int64 *image_ids, int n)
 {
@@ -310,6 +311,8 @@ oss_read_images(const int64 *image_ids, int n)
 	for (int i = 0; i < n; i++)
 		oss_column_add(&ids, Int64GetDatum(image_ids[i]), false);
 	array = oss_column_array(&ids);
+
+	/* a generic plan expects a few images */
 	rows = oss_statement_execute(n > 1 ? &read_many : &read_one, &array, NULL,
 								 SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * read_rows.c
- *	  Read many rows by SQL.
+ *	  Reading many rows by SQL.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -10,7 +10,7 @@
 #include "spi/read_rows.h"
 #include "tcop/dest.h"
 
-/* Gives each row to a function. */
+/* A DestReceiver that passes each row to a function. */
 typedef struct Receiver
 {
 	DestReceiver pub;
@@ -18,7 +18,7 @@ typedef struct Receiver
 	void	   *arg;
 } Receiver;
 
-/* DestReceiver methods that need not do anything. */
+/* DestReceiver methods without effect. */
 static void
 receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
@@ -29,7 +29,6 @@ receiver_nothing(DestReceiver *self)
 {
 }
 
-/* DestReceiver method: give a row on. */
 static bool
 receive_image(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -40,7 +39,6 @@ receive_image(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-/* Append a parameter. */
 void
 oss_add_argument(OssArguments *arguments, Oid type, Datum value)
 {
@@ -49,7 +47,6 @@ oss_add_argument(OssArguments *arguments, Oid type, Datum value)
 	arguments->values[arguments->n++] = value;
 }
 
-/* Run a SELECT. */
 void
 oss_read(const char *query, const OssArguments *arguments, OssTakeRow take,
 		 void *arg)

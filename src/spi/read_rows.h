@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * read_rows.h
- *	  Read many rows by SQL.
+ *	  Reading many rows by SQL.
  *
  * Top floor.  Results may have a million rows, so they go from the executor
  * straight to whom they are for instead of through a table of SPI's.
@@ -13,7 +13,7 @@
 
 #include "executor/tuptable.h"
 
-/* Parameters of a query; none is null. */
+/* Parameters of a query, not null. */
 typedef struct OssArguments
 {
 	int			n;
@@ -21,19 +21,20 @@ typedef struct OssArguments
 	Datum		values[2];
 } OssArguments;
 
-/* Append a parameter; there may be two. */
+/* Append a parameter. */
 extern void oss_add_argument(OssArguments *arguments, Oid type, Datum value);
 
 /*
- * Takes a row, whose columns are there.  Runs in memory that goes with the
- * query: what it keeps must be allocated in a context of its own.
+ * Processes a row, whose attributes are deformed.  Runs in memory that is
+ * freed with the query, so what must outlive it is allocated in another
+ * context.
  */
 typedef void (*OssTakeRow) (TupleTableSlot *slot, void *arg);
 
 /*
- * Run a SELECT with the active snapshot and the current role's rights, planned
- * for these arguments, between oss_statement_begin() and oss_statement_end().
- * Each row is given to take; without it the rows are the statement's result.
+ * Run a SELECT with the active snapshot and the current role's rights,
+ * planned for these arguments.  SPI must be connected.  Each row is passed to
+ * take(); if that is NULL, the rows are in SPI_tuptable.
  */
 extern void oss_read(const char *query, const OssArguments *arguments,
 					 OssTakeRow take, void *arg);

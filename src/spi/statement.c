@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * statement.c
- *	  How statements on the extension's tables are run.
+ *	  Running SQL statements.
  *
- * The tables belong to the extension's owner and callers need no right on
- * them.  The statements name every relation with its schema; the search path
- * is pinned for the operators, and because kept plans depend on it.
+ * The tables belong to the extension's owner; callers need no privilege on
+ * them.  The statements qualify every relation.  The search path is fixed for
+ * operators, and because kept plans depend on it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,14 +19,15 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-/* Rows of the result of a text that are fetched at once. */
+/* Rows fetched at once by oss_query_read(). */
 #define ROWS_AT_ONCE 10000
 
 /*
- * Settings that our statements run under, first those of all but INSERT.  What is
- * paid for must be stored, whatever a session may write to temporary files.  The
- * queue's statistics are always stale (it is empty one moment and full the next)
- * so that the planner is told to use the indexes, and jit would only cost.
+ * Settings of our statements; the first STORE_SETTINGS are those of all uses
+ * but INSERT.  Paid answers must be stored whatever temp_file_limit of the
+ * session is.  Statistics of the queue are always stale (it is empty one
+ * moment and full the next), so the planner is told to use the indexes; jit
+ * would only cost time.
  */
 #define STORE_SETTINGS 2
 static const char *const statement_settings[][2] = {
@@ -38,7 +39,6 @@ static const char *const statement_settings[][2] = {
 	{"jit", "off"},
 };
 
-/* Return the OID of oss_labels.job, or InvalidOid. */
 static Oid
 job_table(void)
 {
@@ -47,7 +47,6 @@ job_table(void)
 	return OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
 }
 
-/* Return the owner of a table, InvalidOid when there is none. */
 Oid
 oss_table_owner(Oid relid)
 {
@@ -62,14 +61,12 @@ oss_table_owner(Oid relid)
 	return owner;
 }
 
-/* Return the extension's owner: that of its tables. */
 Oid
 oss_extension_owner(void)
 {
 	return oss_table_owner(job_table());
 }
 
-/* Become the extension's owner. */
 static void
 become_owner(const OssStatementState *state)
 {
@@ -85,7 +82,6 @@ become_owner(const OssStatementState *state)
 						   SECURITY_NOFORCE_RLS);
 }
 
-/* Connect to SPI with the role and settings of a use. */
 void
 oss_statement_begin(OssStatementState *state, OssStatementUse use)
 {
@@ -108,7 +104,6 @@ oss_statement_begin(OssStatementState *state, OssStatementUse use)
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Become the caller again and disconnect. */
 void
 oss_statement_end(const OssStatementState *state)
 {
@@ -121,7 +116,7 @@ oss_statement_end(const OssStatementState *state)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Prepare a statement with options for its cursor, as it is called. */
+/* Prepare a statement with cursor options. */
 static SPIPlanPtr
 prepare(const char *sql, int nargs, Oid *types, int options)
 {
@@ -135,14 +130,12 @@ prepare(const char *sql, int nargs, Oid *types, int options)
 	return plan;
 }
 
-/* Prepare a text. */
 SPIPlanPtr
 oss_query_prepare(const char *sql, int nargs, Oid *types)
 {
 	return prepare(sql, nargs, types, 0);
 }
 
-/* Keep the plan of a text. */
 void
 oss_query_keep(SPIPlanPtr plan)
 {
@@ -150,10 +143,7 @@ oss_query_keep(SPIPlanPtr plan)
 		elog(ERROR, "could not keep a plan");
 }
 
-/*
- * Execute a plan, preparing it when it is its first time.  SPI leaves its own
- * memory context as the current one: that is undone.
- */
+/* Restores CurrentMemoryContext, which SPI changes. */
 uint64
 oss_statement_execute_in(Snapshot snapshot, OssPlan *plan, Datum *values,
 						 const char *nulls, int expect)
@@ -183,14 +173,12 @@ oss_statement_execute_in(Snapshot snapshot, OssPlan *plan, Datum *values,
 	return SPI_processed;
 }
 
-/* Execute a plan in the transaction's snapshot. */
 uint64
 oss_statement_execute(OssPlan *plan, Datum *values, const char *nulls, int expect)
 {
 	return oss_statement_execute_in(InvalidSnapshot, plan, values, nulls, expect);
 }
 
-/* Execute a single plan. */
 uint64
 oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *values,
 				  const char *nulls, int expect)
@@ -204,7 +192,6 @@ oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *values,
 	return rows;
 }
 
-/* Execute a plan and give away the rows of its result. */
 uint64
 oss_query_read(SPIPlanPtr plan, Datum *values,
 			   void (*take) (uint64 row, void *arg), void *arg)
@@ -229,21 +216,18 @@ oss_query_read(SPIPlanPtr plan, Datum *values,
 	return rows;
 }
 
-/* Connect a procedure that commits. */
 void
 oss_procedure_begin(void)
 {
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 }
 
-/* Disconnect it. */
 void
 oss_procedure_end(void)
 {
 	SPI_finish();
 }
 
-/* Return a column of a row of the result. */
 Datum
 oss_result_column(uint64 row, int i, bool *isnull)
 {
@@ -253,7 +237,6 @@ oss_result_column(uint64 row, int i, bool *isnull)
 						 isnull ? isnull : &ignored);
 }
 
-/* Return a text column as a string in CurrentMemoryContext, or NULL. */
 char *
 oss_result_string(uint64 row, int i)
 {

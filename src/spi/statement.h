@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * statement.h
- *	  How C runs statements on the extension's tables.
+ *	  Running SQL statements.
  *
- * Top floor.  Nothing else prepares or executes SQL.  Every statement runs
- * between oss_statement_begin() and oss_statement_end(), which connect to SPI;
- * most as the extension's owner, with a search path and planner settings of our
- * own, from plans that are kept for the session.
+ * Top floor.  No other room prepares or executes SQL.  Statements run between
+ * oss_statement_begin() and oss_statement_end(), which connect to SPI, most of
+ * them as the extension's owner with fixed settings.  Plans are kept for the
+ * session.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_STATEMENT_H
@@ -16,10 +16,10 @@
 #include "executor/spi.h"
 
 /*
- * How a plan is made and what it sees.  GENERIC is for our own statements, and
- * sees all that is committed.  READ is for what a stable function reads: it
- * sees what the query does that calls it; the planner chooses.  READ_MANY is
- * the same, planned anew for its parameters each time.
+ * How a plan is made, and what it sees.  GENERIC: a generic plan, sees all
+ * committed rows.  READ: for stable functions; sees what the calling query
+ * sees; the planner chooses the kind of plan.  READ_MANY: the same, but
+ * planned for each set of parameters.
  */
 typedef enum OssPlanKind
 {
@@ -28,7 +28,7 @@ typedef enum OssPlanKind
 	OSS_PLAN_READ_MANY
 } OssPlanKind;
 
-/* A statement: its text, parameter types and the plan kept for it. */
+/* A statement with its parameter types and its plan, made on first use. */
 typedef struct OssPlan
 {
 	const char *sql;
@@ -39,13 +39,13 @@ typedef struct OssPlan
 } OssPlan;
 
 /*
- * What kind of statements follow.  CALLER is for those that run with the
- * caller's rights and settings, PINNED with his rights and our search path.
- * The others run as the extension's owner.  INSERT is for those that name
- * functions, types and operators with their schema and have nothing to plan:
- * they do without settings, which cost more than a row.  STORE pins the search
- * path, from which IS NOT DISTINCT FROM and ON CONFLICT take operators (whose
- * they are must not be the caller's choice), and lifts temp_file_limit.
+ * Role and settings of statements.  CALLER: those of the caller.  PINNED: the
+ * caller's role, our search path.  The others run as the extension's owner.
+ * INSERT: for statements that qualify all functions, types and operators and
+ * need no planning; no settings are changed, since that costs more than a
+ * row.  STORE: our search path, from which IS NOT DISTINCT FROM and ON
+ * CONFLICT take operators (the caller must not choose them), and no
+ * temp_file_limit.  WORK: the planner's settings for the queue, too.
  */
 typedef enum OssStatementUse
 {
@@ -56,7 +56,7 @@ typedef enum OssStatementUse
 	OSS_STATEMENT_WORK
 } OssStatementUse;
 
-/* What oss_statement_begin() changed. */
+/* State saved by oss_statement_begin(). */
 typedef struct OssStatementState
 {
 	Oid			userid;
@@ -64,61 +64,61 @@ typedef struct OssStatementState
 	int			guc_level;		/* 0: no settings were changed */
 } OssStatementState;
 
-/* Return the owner of a table, InvalidOid when there is none. */
+/* Return the owner of a table, InvalidOid if it does not exist. */
 extern Oid	oss_table_owner(Oid relid);
 
-/* Return the extension's owner, or InvalidOid where there is no extension. */
+/* Return the extension's owner, InvalidOid if it is not installed. */
 extern Oid	oss_extension_owner(void);
 
 /*
- * Connect to SPI and take the role and settings of a use.  Pairs may be nested.
- * CurrentMemoryContext stays the caller's.  Undone by oss_statement_end(),
- * which frees results, or by the end of the (sub)transaction when something
- * throws.  Error 55000 when the extension is not there.
+ * Connect to SPI and switch to role and settings of a use; may be nested.
+ * CurrentMemoryContext is kept.  oss_statement_end() restores all and frees
+ * results; so does the end of the (sub)transaction on error.  Errors: 55000
+ * if the extension is not installed.
  */
 extern void oss_statement_begin(OssStatementState *state, OssStatementUse use);
 extern void oss_statement_end(const OssStatementState *state);
 
 /*
- * Execute a plan; nulls may be NULL.  Returns the number of rows; results are in
- * SPI_tuptable.  expect is the SPI result code that means success.
+ * Execute a plan; nulls may be NULL; expect is the SPI result code of
+ * success.  Returns the number of rows; the result is in SPI_tuptable.
  */
 extern uint64 oss_statement_execute(OssPlan *plan, Datum *values,
 									const char *nulls, int expect);
 
-/* The same on what a snapshot shows, whatever the transaction's is. */
+/* The same with a given snapshot. */
 extern uint64 oss_statement_execute_in(Snapshot snapshot, OssPlan *plan,
 									   Datum *values, const char *nulls,
 									   int expect);
 
-/* Execute a single plan that has no result but the number of rows. */
+/* Execute a single plan between begin and end.  Returns the number of rows. */
 extern uint64 oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *values,
 								const char *nulls, int expect);
 
 /*
- * For texts that are known at run time only: prepare one; keep its plan for the
- * session, to be freed with SPI_freeplan(); execute it and give each row of its
- * result to take, a bounded number of rows being in memory at a time.  Returns
- * the number of rows.
+ * For statements whose text is known at run time only: prepare; keep the plan
+ * for the session, to be freed with SPI_freeplan(); execute, passing each row
+ * of the result to take() while a bounded number of rows is in memory, and
+ * return the number of rows.
  */
 extern SPIPlanPtr oss_query_prepare(const char *sql, int nargs, Oid *types);
 extern void oss_query_keep(SPIPlanPtr plan);
 extern uint64 oss_query_read(SPIPlanPtr plan, Datum *values,
 							 void (*take) (uint64 row, void *arg), void *arg);
 
-/* Connect a procedure that commits, and disconnect it. */
+/* Connect and disconnect a procedure that commits. */
 extern void oss_procedure_begin(void);
 extern void oss_procedure_end(void);
 
 /*
- * Return a column of a row of the result, counted from 0 and 1, where isnull may
- * be NULL; a text column as a string in CurrentMemoryContext, NULL when it is
- * null.
+ * Return a column (from 1) of a row (from 0) of the result; isnull may be
+ * NULL.  The second returns a text column as a string in
+ * CurrentMemoryContext, NULL for null.
  */
 extern Datum oss_result_column(uint64 row, int i, bool *isnull);
 extern char *oss_result_string(uint64 row, int i);
 
-/* Fill an entry of a SPI call's arrays. */
+/* Set a parameter in the arrays of an SPI call. */
 static inline void
 oss_arg(Datum *values, char *nulls, int i, Datum value, bool isnull)
 {

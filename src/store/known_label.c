@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * known_label.c
- *	  Note each label and parent that is stored in known_label.
+ *	  Maintaining the table known_label.
  *
  * There are thousands of labels and millions of rows with them, so a process
- * remembers which pairs it has found or written there.  What it wrote itself
- * may be rolled back, so that an abort makes it forget everything.
+ * caches the pairs that it has found or inserted.  Since its own insertions may
+ * be rolled back, an abort empties the cache.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,10 +28,13 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_learn_labels);
 
-/* Labels remembered at most; an image's labels are the service's, not ours. */
+/* Limit on the cache. */
 #define MOST_REMEMBERED	100000
 
-/* A remembered pair: its name, a NUL, and its parent, if any, behind a "p". */
+/*
+ * A cached pair: the name, a NUL, and, if there is a parent, "p" and its
+ * name.
+ */
 typedef struct KnownPair
 {
 	char	   *pair;
@@ -48,7 +51,6 @@ typedef struct KnownPair
 #define SH_DECLARE
 #define SH_DEFINE
 
-/* Return the length of a pair. */
 static inline Size
 pair_length(const char *pair)
 {
@@ -57,14 +59,12 @@ pair_length(const char *pair)
 	return name + strlen(pair + name);
 }
 
-/* Hash a pair. */
 static inline uint32
 pair_hash(const char *pair)
 {
 	return hash_bytes((const unsigned char *) pair, pair_length(pair));
 }
 
-/* Are two pairs equal? */
 static inline bool
 pairs_are_equal(const char *a, const char *b)
 {
@@ -77,7 +77,7 @@ static struct pairs_hash *known = NULL;
 static MemoryContext known_context = NULL;
 static Oid	known_trigger = InvalidOid;
 
-/* Forget everything. */
+/* Empty the cache. */
 static void
 forget_all(void)
 {
@@ -87,7 +87,7 @@ forget_all(void)
 	known_trigger = InvalidOid;
 }
 
-/* Forget what an aborted transaction wrote. */
+/* Transaction callback. */
 static void
 on_xact_end(XactEvent event, void *arg)
 {
@@ -95,7 +95,7 @@ on_xact_end(XactEvent event, void *arg)
 		forget_all();
 }
 
-/* The same for a subtransaction. */
+/* Subtransaction callback. */
 static void
 on_subxact_end(SubXactEvent event, SubTransactionId id,
 			   SubTransactionId parent, void *arg)
@@ -105,8 +105,8 @@ on_subxact_end(SubXactEvent event, SubTransactionId id,
 }
 
 /*
- * Make ready to remember.  The trigger function is a member of the extension:
- * another one means that the extension was created again.
+ * Initialize the cache.  Another trigger function means that the extension
+ * was created again, so that the cache is invalid.
  */
 static void
 prepare_pairs(Oid trigger)
@@ -129,7 +129,6 @@ prepare_pairs(Oid trigger)
 	}
 }
 
-/* Append a text. */
 static void
 append_text(StringInfo string, Datum value)
 {
@@ -141,7 +140,7 @@ append_text(StringInfo string, Datum value)
 		pfree(detoasted);
 }
 
-/* Write a pair as a key, which is good until the next is written. */
+/* Return a pair as a key, valid until the next call. */
 static char *
 make_pair(Datum name, Datum parent, bool no_parent)
 {
@@ -165,7 +164,7 @@ make_pair(Datum name, Datum parent, bool no_parent)
 	return pair.data;
 }
 
-/* Write a pair into known_label unless it stands there. */
+/* Insert a pair into known_label unless it exists. */
 static void
 write_pair(Datum name, Datum parent, bool no_parent)
 {
@@ -185,7 +184,6 @@ write_pair(Datum name, Datum parent, bool no_parent)
 	oss_statement_execute(&insert, values, nulls, SPI_OK_INSERT);
 }
 
-/* Note a label and its parent. */
 void
 oss_learn_label(Oid learn_function, Datum name, bool no_name, Datum parent,
 				bool no_parent)
@@ -210,7 +208,6 @@ oss_learn_label(Oid learn_function, Datum name, bool no_name, Datum parent,
 	}
 }
 
-/* Find the trigger function. */
 Oid
 oss_learn_function(void)
 {
@@ -220,7 +217,7 @@ oss_learn_function(void)
 	return LookupFuncName(name, 0, NULL, true);
 }
 
-/* learn_labels(): the trigger */
+/* learn_labels() */
 Datum
 oss_labels_learn_labels(PG_FUNCTION_ARGS)
 {

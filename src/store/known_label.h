@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * known_label.h
- *	  Noting each label and parent that is stored in known_label.
+ *	  Maintaining the table known_label.
  *
  * Top floor.  A trigger does it for whatever is inserted into image_label by
  * SQL; who inserts past the executor has to call these.
@@ -11,12 +11,16 @@
 
 #include "postgres.h"
 
-/* The trigger function learn_labels(), InvalidOid when it is not there. */
+/*
+ * Return the trigger function learn_labels(), InvalidOid if it does not
+ * exist.
+ */
 extern Oid	oss_learn_function(void);
 
 /*
- * Note a label and its parent.  Within oss_statement_begin(), as the
- * extension's owner with a pinned search path.  learn_function is oss_learn_function().
+ * Insert a label and its parent into known_label, if they are new.  Within
+ * oss_statement_begin(), as the extension's owner with a fixed search path;
+ * learn_function is the result of oss_learn_function().
  */
 extern void oss_learn_label(Oid learn_function, Datum name, bool no_name,
 							Datum parent, bool no_parent);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * store.c
- *	  Write answers to image and image_label, many at a time.
+ *	  Writing answers to the tables image and image_label.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,7 +30,7 @@ static OssPlan write_images = {
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
 };
 
-/* For an image_label to which somebody has added something. */
+/* Used if image_label has additional columns, triggers and the like. */
 static OssPlan write_labels = {
 	"INSERT INTO oss_labels.image_label (image_id, label_confidence, "
 	"centric_score, label_level, label_name, parent_label_name, language) "
@@ -39,25 +39,25 @@ static OssPlan write_labels = {
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
-/* The labels of images that were stored before go first. */
+/* Deletes the former labels of images. */
 static OssPlan clear_labels = {
 	"DELETE FROM oss_labels.image_label WHERE image_id = ANY ($1)",
 	1, {INT8ARRAYOID}
 };
 
-/* Type of the elements of a parameter. */
+/* Element types of the parameters. */
 static const Oid image_types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
 TIMESTAMPTZOID, TEXTOID, INT4OID, JSONBOID};
 static const Oid label_types[] = {INT8OID, FLOAT8OID, FLOAT8OID, INT4OID,
 TEXTOID, TEXTOID, TEXTOID};
 
-/* Columns of image_label, of which the first four are numbers. */
+/* Columns of image_label; the first four are numbers. */
 enum
 {
 	IMAGE_ID, CONFIDENCE, CENTRIC, LEVEL, NAME, PARENT, LANGUAGE
 };
 
-/* Execute a plan with columns as its parameters. */
+/* Execute a plan with columns as parameters. */
 static void
 execute_store(OssPlan *plan, const OssColumn *columns, int expect)
 {
@@ -68,14 +68,13 @@ execute_store(OssPlan *plan, const OssColumn *columns, int expect)
 	oss_statement_execute(plan, values, NULL, expect);
 }
 
-/* The labels of an answer. */
 typedef struct Labels
 {
 	int			n;
 	OssLabel   *labels;
 } Labels;
 
-/* Write the rows of image; the result is in SPI_tuptable. */
+/* Write rows of image; the result is in SPI_tuptable. */
 static void
 store_images(const OssStoreRow *rows, const Labels *labels, int n)
 {
@@ -99,7 +98,6 @@ store_images(const OssStoreRow *rows, const Labels *labels, int n)
 	execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
 }
 
-/* Set a column of a row. */
 static void
 set_column(OssBulkRow *row, int column, Datum value, bool known)
 {
@@ -107,14 +105,12 @@ set_column(OssBulkRow *row, int column, Datum value, bool known)
 	row->nulls[column] = !known;
 }
 
-/* Set a column of a row to a text or null. */
 static void
 set_text(OssBulkRow *row, int column, const text * value)
 {
 	set_column(row, column, PointerGetDatum(value), value != NULL);
 }
 
-/* Make the rows of an image's labels. */
 static void
 make_label_rows(OssBulkRow *row, int64 image_id, const Labels *labels)
 {
@@ -133,7 +129,6 @@ make_label_rows(OssBulkRow *row, int64 image_id, const Labels *labels)
 	}
 }
 
-/* Write rows of image_label by a statement. */
 static void
 insert_by_statement(const OssBulkRow *rows, int n)
 {
@@ -148,7 +143,7 @@ insert_by_statement(const OssBulkRow *rows, int n)
 	execute_store(&write_labels, columns, SPI_OK_INSERT);
 }
 
-/* Write rows of image_label. */
+/* Write rows of image_label, without the executor if possible. */
 static void
 insert_labels(const OssBulkRow *rows, int n)
 {
@@ -171,7 +166,6 @@ insert_labels(const OssBulkRow *rows, int n)
 	table_close(relation, NoLock);
 }
 
-/* Does a row of the result belong to an answer? */
 static bool
 row_matches(uint64 written, const OssStoreRow *row)
 {
@@ -185,8 +179,9 @@ row_matches(uint64 written, const OssStoreRow *row)
 }
 
 /*
- * Write the labels of the images that were written.  Rows come back in the
- * order in which they were given, without those that a later answer kept.
+ * Write the labels of the images that were written.  The result has the
+ * images in the given order, without those for which a newer answer is
+ * stored.
  */
 static void
 store_labels(const OssStoreRow *rows, const Labels *labels, int n)
@@ -224,9 +219,9 @@ store_labels(const OssStoreRow *rows, const Labels *labels, int n)
 }
 
 /*
- * Write n answers, which must be of different images, replacing what is stored
- * of these images unless that was asked for later.  A few statements, whatever
- * n.  Within oss_statement_begin(); allocates in CurrentMemoryContext.
+ * Write n answers of different images, replacing stored answers except newer
+ * ones.  The number of statements does not depend on n.  Within
+ * oss_statement_begin(); allocates in CurrentMemoryContext.
  */
 void
 oss_store_write(const OssStoreRow *rows, int n)

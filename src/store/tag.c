@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * tag.c
- *	  tag(), labels_of() and import_labels(): labels that stay.
+ *	  tag(), labels_of() and import_labels().
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,7 +19,7 @@ PG_FUNCTION_INFO_V1(oss_labels_tag);
 PG_FUNCTION_INFO_V1(oss_labels_labels_of);
 PG_FUNCTION_INFO_V1(oss_labels_import_labels);
 
-/* Ask the service, and keep the answer unless somebody else is about to. */
+/* Request labels, and store the answer if keep. */
 static DetectRows *
 ask_service(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
 {
@@ -63,7 +63,7 @@ oss_labels_tag(PG_FUNCTION_ARGS)
 	{
 		bool		locked = oss_stored_lock(&wish, true);
 
-		/* somebody else may have asked meanwhile */
+		/* another session may have stored an answer meanwhile */
 		rows = oss_stored_find(&wish);
 		if (rows == NULL)
 			rows = ask_service(args, nulls, &wish, locked);
@@ -72,7 +72,10 @@ oss_labels_tag(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Read the stored answer of an image with the caller's rights, or NULL. */
+/*
+ * Return the stored answer of an image, read with the caller's rights, or
+ * NULL.
+ */
 static Jsonb *
 read_answer(FunctionCallInfo fcinfo)
 {
@@ -116,7 +119,6 @@ oss_labels_labels_of(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Return a field of an object, or NULL. */
 static JsonbValue *
 document_field(const Jsonb *object, const char *name, JsonbValue *value)
 {
@@ -126,7 +128,7 @@ document_field(const Jsonb *object, const char *name, JsonbValue *value)
 										name, strlen(name), value);
 }
 
-/* Return a field that holds an object or array, or NULL. */
+/* Return a field that is an object or array, or NULL. */
 static Jsonb *
 container_field(const Jsonb *object, const char *name)
 {
@@ -137,7 +139,6 @@ container_field(const Jsonb *object, const char *name)
 	return JsonbValueToJsonb(&value);
 }
 
-/* Has an object a field that holds an array? */
 static bool
 has_array(const Jsonb *object, const char *name)
 {
@@ -147,8 +148,9 @@ has_array(const Jsonb *object, const char *name)
 }
 
 /*
- * Return a document with Labels: it is one, or holds one as "body" does for the
- * SDKs, or is imm/tagimage's with Tags, which stay in it.  NULL: it is none.
+ * Return a document with Labels: the given one, the one in its field "body",
+ * as the SDKs save it, or one converted from the Tags of imm/tagimage, which
+ * it keeps.  Returns NULL for other documents.
  */
 static Jsonb *
 labels_document(Jsonb *document)
@@ -185,7 +187,7 @@ labels_document(Jsonb *document)
 	return document;
 }
 
-/* Raise 22023 for confidences that are not on the service's scale. */
+/* Check that confidences are from 0 to 1.  Errors: 22023. */
 static void
 check_confidences(Jsonb *document)
 {
@@ -203,7 +205,10 @@ check_confidences(Jsonb *document)
 	}
 }
 
-/* Take bucket and key from a document's "oss://bucket/key", where missing. */
+/*
+ * Set a missing bucket or key from the document's ImageUri,
+ * "oss://bucket/key".
+ */
 static void
 read_uri(const Jsonb *document, OssImage *image)
 {
@@ -222,7 +227,6 @@ read_uri(const Jsonb *document, OssImage *image)
 		image->key = slash + 1;
 }
 
-/* Return a text argument, or NULL. */
 static char *
 string_argument(FunctionCallInfo fcinfo, int i)
 {
@@ -230,8 +234,9 @@ string_argument(FunctionCallInfo fcinfo, int i)
 }
 
 /*
- * Return when a document was made, now for NULL.  Clocks differ by a little; a
- * time beyond that would make the labels younger than any to come.
+ * Return the time of a document, now for NULL.  A little clock difference is
+ * tolerated; a time in the future would make the labels newer than all later
+ * ones.  Errors: 22023.
  */
 static TimestampTz
 import_time(FunctionCallInfo fcinfo, int i)

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  * tag_stored.c
- *	  Stored answers as tag() sees them.
+ *	  The store as tag() uses it.
  *
- * Whoever asks for an image holds an advisory lock on it until his transaction
- * ends, so that others find the answer instead of asking too.  A transaction
- * that tags more images than a lock table can hold lets go of the later ones
- * when they are stored: then another one may pay twice, but both leave one row.
- * The worker locks nothing: that it is asking is seen from its lease on the job.
+ * A session that requests an image holds an advisory lock on it until the end
+ * of its transaction, so that other sessions find the answer and do not request
+ * the image too.  A transaction that tags more images than the lock table can
+ * hold releases the later locks when the answers are stored; then another
+ * session may pay for the same image, but one row remains.  The worker takes no
+ * such lock: its lease on the job shows that it requests the image.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -34,10 +35,16 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* Images that a transaction keeps locked to its end, as PostgreSQL reckons. */
+/*
+ * Images that a transaction keeps locked until its end, cf.
+ * max_locks_per_transaction.
+ */
 #define MOST_LOCKED		64
 
-/* Tells our advisory locks from those of SQL functions, which use 1 and 2. */
+/*
+ * Distinguishes our advisory locks from those of SQL functions, which use 1
+ * and 2.
+ */
 #define LOCK_CLASS		0x4f53
 
 /* $1 to $6; $5: what the service takes for no threshold. */
@@ -58,7 +65,7 @@ static OssPlan find_stored = {
 	WISH_PARAMETERS
 };
 
-/* A process has a job for the image whose answer will cover the wish. */
+/* A leased job for the image whose answer will cover the wish. */
 static OssPlan find_job = {
 	"SELECT FROM oss_labels.job WHERE key OPERATOR(pg_catalog.=) $2 "
 	"AND bucket OPERATOR(pg_catalog.=) $1 "
@@ -68,7 +75,7 @@ static OssPlan find_job = {
 	WISH_PARAMETERS
 };
 
-/* Who wrote the image's row. */
+/* The transaction that wrote the image's row. */
 static OssPlan find_writer = {
 	"SELECT xmin FROM oss_labels.image "
 	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
@@ -77,20 +84,20 @@ static OssPlan find_writer = {
 };
 
 /*
- * How long a job's answer is waited for, and how often we look.  Longer than
- * that the job is throttled, or waits for what our transaction wrote.
+ * How long to wait for a job's answer, and the polling interval.  After that
+ * time the job is throttled, or waits for a row that our transaction wrote.
  */
 #define MOST_WAIT_MS	10000
 #define LOOK_EVERY_MS	20
 
 /*
- * What our transaction keeps locked to its end.  Some may be what an earlier one
- * or a savepoint that was rolled back had locked: looked for when it is full.
+ * Images that the transaction keeps locked until its end.  Entries left by
+ * earlier transactions or rolled back savepoints are removed when the array
+ * is full.
  */
 static LOCKTAG kept[MOST_LOCKED];
 static int	nkept = 0;
 
-/* Read the arguments of tag(). */
 bool
 oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
 {
@@ -105,7 +112,6 @@ oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
 	return true;
 }
 
-/* Is an interval less than none? */
 static bool
 is_negative(Interval *interval)
 {
@@ -116,7 +122,6 @@ is_negative(Interval *interval)
 											IntervalPGetDatum(&none)));
 }
 
-/* Raise what is wrong with a wish. */
 void
 oss_stored_check_wish(const OssWish *wish)
 {
@@ -129,7 +134,7 @@ oss_stored_check_wish(const OssWish *wish)
 				 errmsg("max_age must not be negative")));
 }
 
-/* Fill the first three parameters of a statement with an image. */
+/* Set the first three parameters of a statement to an image. */
 static void
 image_args(const OssImage *image, Datum *values, char *nulls)
 {
@@ -156,7 +161,6 @@ look_up_in(Snapshot snapshot, OssPlan *plan, const OssWish *wish)
 	return oss_statement_execute_in(snapshot, plan, values, nulls, SPI_OK_SELECT) > 0;
 }
 
-/* Look a wish up with a fresh snapshot. */
 static bool
 look_up(OssPlan *plan, const OssWish *wish)
 {
@@ -174,8 +178,8 @@ writer_in(Snapshot seen, const OssWish *wish)
 }
 
 /*
- * Raise 40001 if the image's row cannot be replaced, as somebody has written
- * it since the snapshot that our transaction keeps was taken.
+ * Check that the image's row was not written since the snapshot that our
+ * transaction keeps, so that it can be replaced.  Errors: 40001.
  */
 static void
 check_replaceable(const OssWish *wish)
@@ -197,8 +201,8 @@ check_replaceable(const OssWish *wish)
 }
 
 /*
- * Return the rows of a stored answer that covers a wish.  Without one the
- * service must be asked, which is not done for what could not be kept.
+ * Without a stored answer a request will be needed, so this raises an error
+ * if the answer could not be stored.
  */
 DetectRows *
 oss_stored_find(const OssWish *wish)
@@ -224,7 +228,6 @@ oss_stored_find(const OssWish *wish)
 	return rows;
 }
 
-/* Return the lock of an image. */
 static LOCKTAG
 lock_of(const OssWish *wish)
 {
@@ -243,7 +246,7 @@ lock_of(const OssWish *wish)
 	return tag;
 }
 
-/* Wait for a lock. */
+/* Subtransaction: wait for a lock. */
 static void
 acquire_lock(void *arg)
 {
@@ -251,8 +254,8 @@ acquire_lock(void *arg)
 }
 
 /*
- * Have the statement own a lock that a subtransaction has left to the
- * transaction: only its owner may release it.
+ * Transfer a lock that a subtransaction has left to the transaction to the
+ * current resource owner: only the owner may release it.
  */
 static void
 own_lock(const LOCKTAG *tag)
@@ -265,7 +268,7 @@ own_lock(const LOCKTAG *tag)
 	CurrentResourceOwner = owner;
 }
 
-/* Wait for a lock; returns false when that is a deadlock. */
+/* Wait for a lock.  Returns false on a deadlock. */
 static bool
 wait_for_lock(LOCKTAG *tag)
 {
@@ -282,7 +285,7 @@ wait_for_lock(LOCKTAG *tag)
 	return false;
 }
 
-/* Is a process about to bring what is wished for? */
+/* Is a job in hand whose answer will cover the wish? */
 static bool
 job_in_hand(const OssWish *wish)
 {
@@ -295,7 +298,7 @@ job_in_hand(const OssWish *wish)
 	return found;
 }
 
-/* Wait until nobody is about to bring what is wished for, within reason. */
+/* Wait until no such job is in hand, for MOST_WAIT_MS at most. */
 static void
 wait_for_job(const OssWish *wish)
 {
@@ -311,7 +314,6 @@ wait_for_job(const OssWish *wish)
 	}
 }
 
-/* Lock an image. */
 bool
 oss_stored_lock(const OssWish *wish, bool wait)
 {
@@ -330,7 +332,7 @@ oss_stored_lock(const OssWish *wish, bool wait)
 	return true;
 }
 
-/* Forget the images of kept that are not locked any more. */
+/* Remove entries of kept that are not locked any more. */
 static void
 forget_unlocked(void)
 {
@@ -344,7 +346,7 @@ forget_unlocked(void)
 	nkept = n;
 }
 
-/* Keep an image locked, or release it when too many are. */
+/* Keep an image locked, or release it if too many are. */
 static void
 keep_locked(const OssWish *wish)
 {
@@ -360,7 +362,7 @@ keep_locked(const OssWish *wish)
 		(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
-/* Write rows, of which several may be of one image. */
+/* Write rows, several of which may be of the same image. */
 static void
 write_rows(const OssStoreRow *rows, int n)
 {
@@ -382,7 +384,6 @@ write_rows(const OssStoreRow *rows, int n)
 	oss_statement_end(&state);
 }
 
-/* Keep answers. */
 void
 oss_stored_keep(const OssArrival *arrivals, int n)
 {
@@ -414,7 +415,6 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 	MemoryContextDelete(work);
 }
 
-/* Keep one document. */
 bool
 oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 {

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  * watch_check.c
- *	  Warnings about watches that DDL has ended.
+ *	  Warnings about watches that DDL has broken.
  *
- * A trigger notices that its column or its condition is gone when rows are
- * written, often by a program that nobody reads the warnings of.  The role that
- * runs the DDL is told at once.  Conditions are parsed and not run: they are
- * code of the table's owner, and the DDL may be a superuser's.
+ * A trigger detects that its column or condition is not valid any more when
+ * rows are written, often by a program whose warnings nobody reads.  So the
+ * role that runs the DDL is warned at once.  Conditions are parsed but not
+ * evaluated: they are code of the table's owner, and the DDL may be a
+ * superuser's.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,18 +29,19 @@
 #include "watch/watch_check.h"
 #include "watch/watch_condition.h"
 
-/* What a check works on. */
+/* State of a check. */
 typedef struct Check
 {
 	Relation	relation;
 	const Trigger *trigger;
-	List	   *names;			/* that a condition must mention; NIL: any */
-	char	   *problem;		/* of a column; NULL: none */
+	List	   *names;			/* names of which a condition must mention
+								 * one; NIL: any condition */
+	char	   *problem;		/* of a column, or NULL */
 	MemoryContext context;		/* of the problem and of lists */
 	List	   *relids;
 } Check;
 
-/* Tables with watches, as the worker knows them; a handful. */
+/* The watched tables; few. */
 static OssPlan list_watched = {
 	"SELECT DISTINCT t FROM oss_labels.watched w,"
 	" oss_labels.watched_table(w.columns) t WHERE t IS NOT NULL",
@@ -47,8 +49,8 @@ static OssPlan list_watched = {
 };
 
 /*
- * What a command dropped: the tables that columns were dropped from, and the
- * names of the rest.
+ * Objects dropped by a command: the tables of dropped columns, and the names
+ * of others.
  */
 static OssPlan list_dropped = {
 	"SELECT CASE WHEN d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
@@ -60,7 +62,7 @@ static OssPlan list_dropped = {
 	0, {0}
 };
 
-/* Does a text mention a name, in whatever case? */
+/* Does a text contain a name, in any case? */
 static bool
 mentions(const char *text, const char *name)
 {
@@ -70,7 +72,7 @@ mentions(const char *text, const char *name)
 	return strstr(lower_text, lower_name) != NULL;
 }
 
-/* Does a condition mention one of the names that are looked for? */
+/* Does a condition mention one of the names? */
 static bool
 is_concerned(const Check *check, const char *condition)
 {
@@ -86,7 +88,7 @@ is_concerned(const Check *check, const char *condition)
 	return false;
 }
 
-/* Step: resolve a trigger as it will when it is called. */
+/* Subtransaction: resolve a trigger as a call of it would. */
 static void
 check_step(void *arg)
 {
@@ -116,7 +118,7 @@ check_step(void *arg)
 	PG_END_TRY();
 }
 
-/* Is a trigger one of ours that was made on this table? */
+/* Is this a trigger with our function, and no clone? */
 static bool
 is_ours(const Trigger *trigger)
 {
@@ -130,8 +132,9 @@ is_ours(const Trigger *trigger)
 }
 
 /*
- * Say what is wrong with a trigger; returns whether something is.  The problem
- * begins in lower case, as the trigger's own warning has it inside a sentence.
+ * Warn of a trigger's problem, if any.  Returns whether it has one.  The
+ * problem begins in lower case, since the trigger's own warning includes it
+ * in a sentence.
  */
 static bool
 warn_of_trigger(Check *check)
@@ -141,7 +144,7 @@ warn_of_trigger(Check *check)
 
 	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
-	/* the role that runs the DDL may see less than those that write rows */
+	/* the role that runs the DDL may lack privileges that writers have */
 	if (error && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		error = NULL;
 	if (error)
@@ -160,13 +163,13 @@ warn_of_trigger(Check *check)
 	return error != NULL || check->problem != NULL;
 }
 
-/* Check the triggers of a table; one warning is enough. */
+/* Check the triggers of a table, with one warning at most. */
 static void
 check_table(Oid relid, List *names)
 {
 	Check		check = {.names = names,.context = CurrentMemoryContext};
 
-	/* somebody who locks it will be told by the trigger */
+	/* do not wait: the trigger will warn later */
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return;
 	check.relation = try_relation_open(relid, NoLock);
@@ -185,7 +188,7 @@ check_table(Oid relid, List *names)
 	relation_close(check.relation, AccessShareLock);
 }
 
-/* Run one of the plans and add the rows of its result. */
+/* Run a plan and add the rows of its result. */
 static void
 run_plan(Check *check, OssPlan *plan, bool has_names)
 {
@@ -208,21 +211,21 @@ run_plan(Check *check, OssPlan *plan, bool has_names)
 	MemoryContextSwitchTo(old);
 }
 
-/* Step: list the tables that are watched. */
+/* Subtransaction: list watched tables. */
 static void
 watched_step(void *arg)
 {
 	run_plan(arg, &list_watched, false);
 }
 
-/* Step: list what was dropped. */
+/* Subtransaction: list dropped objects. */
 static void
 dropped_step(void *arg)
 {
 	run_plan(arg, &list_dropped, true);
 }
 
-/* Run a step that lists something; an error of it is nobody's trouble. */
+/* Run a listing step, ignoring its error. */
 static void
 list_something(void (*step) (void *), Check *check)
 {
@@ -235,7 +238,7 @@ list_something(void (*step) (void *), Check *check)
 	elog(DEBUG1, "watches were not checked: %s", error->message);
 }
 
-/* Check some tables, then the others' conditions that mention names. */
+/* Check these tables, then all conditions that mention one of the names. */
 static void
 check_all(List *relids, List *names)
 {
@@ -251,7 +254,6 @@ check_all(List *relids, List *names)
 		check_table(lfirst_oid(cell), names);
 }
 
-/* Check watches after something was changed. */
 void
 oss_watch_check(Oid relid, List *names)
 {
@@ -259,7 +261,6 @@ oss_watch_check(Oid relid, List *names)
 			  names);
 }
 
-/* Check watches after something was dropped. */
 void
 oss_watch_check_dropped(void)
 {

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * watch_condition.c
- *	  Evaluate the condition of a watched table.
+ *	  Evaluating the condition of a watched table.
  *
- * The text of a condition never changes.  It is put over a subquery that calls
- * the table and its columns what they were called when it was written, so that
- * it follows what is renamed.  A whole statement's rows are evaluated at once;
- * when one of them raises an error, each is tried alone.
+ * The text of a condition never changes.  It is evaluated over a subquery in
+ * which the table and its columns have the names of the time of watch(), so
+ * that it survives renames.  All rows of a statement are evaluated at once; if
+ * one of them raises an error, each is evaluated alone.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,10 +22,10 @@
 #include "utils/rel.h"
 #include "watch/watch_condition.h"
 
-/* After so many rows with errors, the rest is taken to have them, too. */
+/* After this many rows with errors, the remaining rows count as errors too. */
 #define MAX_ERRORS 100
 
-/* What the steps that run in a subtransaction work on. */
+/* Argument of steps that run in a subtransaction. */
 typedef struct Step
 {
 	OssConditionCall *call;
@@ -35,10 +35,11 @@ typedef struct Step
 	int64		n;
 	int64		taken;
 	uint8	   *verdicts;
-	bool		repeatable;		/* its rows are tried again: forget its error */
+	bool		repeatable;		/* rows will be evaluated again: do not keep
+								 * the error */
 } Step;
 
-/* Where a condition reads columns: see note_columns(). */
+/* Argument of note_columns(). */
 typedef struct ReadColumns
 {
 	const OssWatched *watched;
@@ -46,7 +47,7 @@ typedef struct ReadColumns
 	int			depth;
 } ReadColumns;
 
-/* Is an error the application's rather than the condition's? */
+/* Must an error be raised, since it is not one of the condition? */
 static bool
 is_passed_on(const ErrorData *error)
 {
@@ -75,7 +76,10 @@ run_step(void (*function) (void *), Step *step)
 	return false;
 }
 
-/* Append the table with the names of old, FROM what has those of today. */
+/*
+ * Append a subquery that gives the columns of "from", which have the present
+ * names, their former names.
+ */
 static void
 append_rows(StringInfo sql, const OssWatched *watched, Relation relation,
 			const char *from)
@@ -109,14 +113,14 @@ prepare_condition(const OssWatched *watched, Relation relation, const char *cond
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	/* the line's end ends a comment */
+	/* the newline ends a comment in the condition */
 	appendStringInfo(&sql, "SELECT CASE WHEN (%s\n) THEN true ELSE false END FROM ",
 					 condition);
 	append_rows(&sql, watched, relation, from);
 	return oss_query_prepare(sql.data, nargs, &rowtype);
 }
 
-/* Note the columns that an expression reads of the table with the old names. */
+/* Tree walker: collect the columns that an expression reads. */
 static bool
 note_columns(Node *node, ReadColumns *read)
 {
@@ -140,7 +144,10 @@ note_columns(Node *node, ReadColumns *read)
 			return false;
 		for (int i = 0; i < read->watched->ncolumns; i++)
 		{
-			/* the subquery lacks what was dropped; 0 is the whole row */
+			/*
+			 * the subquery lacks dropped columns; attribute 0 is the whole
+			 * row
+			 */
 			if (read->watched->columns[i] != 0 &&
 				(++seen == var->varattno || var->varattno == 0))
 				read->columns = bms_add_member(read->columns,
@@ -151,7 +158,6 @@ note_columns(Node *node, ReadColumns *read)
 	return expression_tree_walker(node, note_columns, read);
 }
 
-/* Return the columns that a plan's condition reads. */
 static Bitmapset *
 columns_of(SPIPlanPtr plan, const OssWatched *watched)
 {
@@ -163,7 +169,7 @@ columns_of(SPIPlanPtr plan, const OssWatched *watched)
 	return read.columns;
 }
 
-/* Step: prepare the plans of a watch. */
+/* Subtransaction: prepare the plans of a watch. */
 static void
 prepare_step(void *arg)
 {
@@ -201,7 +207,6 @@ prepare_step(void *arg)
 	oss_statement_end(&state);
 }
 
-/* Prepare the condition of a watch. */
 bool
 oss_condition_prepare(OssConditionCall *call)
 {
@@ -239,7 +244,6 @@ evaluate_step(void *arg)
 				 errmsg("the condition does not give one value for each row")));
 }
 
-/* Evaluate a prepared condition for one row. */
 OssRowVerdict
 oss_condition_row(OssConditionCall *call, TupleTableSlot *slot)
 {
@@ -258,7 +262,6 @@ oss_condition_row(OssConditionCall *call, TupleTableSlot *slot)
 	return verdict;
 }
 
-/* Evaluate each row of a transition table alone. */
 static void
 rows_one_by_one(OssConditionCall *call, Tuplestorestate *rows, int64 n,
 				uint8 *verdicts)
@@ -274,7 +277,7 @@ rows_one_by_one(OssConditionCall *call, Tuplestorestate *rows, int64 n,
 	{
 		CHECK_FOR_INTERRUPTS();
 		verdicts[i] = OSS_ROW_ERROR;
-		/* what is evaluated may move the read pointer */
+		/* evaluation may move the read pointer */
 		tuplestore_select_read_pointer(rows, pointer);
 		if (errors < MAX_ERRORS &&
 			tuplestore_gettupleslot(rows, true, false, slot))
@@ -284,7 +287,6 @@ rows_one_by_one(OssConditionCall *call, Tuplestorestate *rows, int64 n,
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Evaluate a prepared condition for the rows of a transition table. */
 uint8 *
 oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows, int64 n)
 {
@@ -305,7 +307,6 @@ oss_condition_rows(OssConditionCall *call, Tuplestorestate *rows, int64 n)
 	return verdicts;
 }
 
-/* Raise what is wrong with a condition. */
 void
 oss_condition_check(Relation relation, const OssWatched *watched,
 					const char *condition)
@@ -320,7 +321,9 @@ oss_condition_check(Relation relation, const OssWatched *watched,
 	rows.md.enrtype = ENR_NAMED_TUPLESTORE;
 	SPI_register_relation(&rows);
 
-	/* WHERE refuses what is no condition on one row, in words that fit */
+	/*
+	 * WHERE rejects what is not a condition on a row, with a suitable message
+	 */
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT FROM ");
 	append_rows(&sql, watched, relation, OSS_WATCH_NEW);

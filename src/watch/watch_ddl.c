@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  * watch_ddl.c
- *	  DDL that the queue follows, by an event trigger.
+ *	  The event trigger for DDL that concerns the queue.
  *
- * ALTER SERVER ... RENAME: jobs, failed jobs, pauses and watched tables have the
- * server's OID, which keeps them in this database.  Their names are for dumps.
- * ALTER TABLE ... ENABLE TRIGGER: it has the trigger for logical
- * replication fire for everybody but logical replication.
- * What drops, retypes or renames a thing that a watch needs: see watch_check.c.
+ * ALTER SERVER ... RENAME: rows of the queue have the server's OID, which counts
+ * in this database, and its name for dumps; the name is updated.
+ * ALTER TABLE ... ENABLE TRIGGER would make the triggers for logical replication
+ * fire in sessions and not in replication; their state is restored.
+ * DDL that drops, renames or changes the type of objects used by a watch: see
+ * watch_check.c.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -37,8 +38,8 @@
 PG_FUNCTION_INFO_V1(oss_labels_follow_ddl);
 
 /*
- * Old name and new one.  What somebody has locked keeps the name that it has,
- * as what was locked when the server was renamed before did.
+ * Parameters: old and new name.  Locked rows keep their name, as did rows
+ * that were locked at an earlier rename.
  */
 #define OURS(table) \
 	"WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM oss_labels." table " t" \
@@ -50,7 +51,7 @@ PG_FUNCTION_INFO_V1(oss_labels_follow_ddl);
 	2, {TEXTOID, TEXTOID}}
 
 static OssPlan rename_server[] = {
-	/* a pause of a server that is gone must not become another's */
+	/* a pause of a dropped server must not become the new one's */
 	{"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
 		"SELECT h.ctid FROM oss_labels.pause h WHERE h.server = $2"
 		" AND $1 IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s"
@@ -63,7 +64,7 @@ static OssPlan rename_server[] = {
 	RENAME("job")
 };
 
-/* Step: rename a server where it is named. */
+/* Subtransaction: update the name of a server. */
 static void
 rename_step(void *arg)
 {
@@ -77,8 +78,9 @@ rename_step(void *arg)
 }
 
 /*
- * Follow a server's new name.  The worker has changed rows since a REPEATABLE
- * READ transaction's snapshot, and may do so now: that is not to fail the DDL.
+ * Update a server's name in the queue.  The worker may have changed rows
+ * since the snapshot of a REPEATABLE READ transaction, which must not fail
+ * the DDL.
  */
 static void
 follow_server(const char *old, const char *new)
@@ -91,7 +93,6 @@ follow_server(const char *old, const char *new)
 	oss_wake_at_commit();
 }
 
-/* Does a command of ALTER TABLE enable triggers? */
 static bool
 enables_triggers(const AlterTableStmt *statement)
 {
@@ -110,8 +111,8 @@ enables_triggers(const AlterTableStmt *statement)
 }
 
 /*
- * How is a trigger to be enabled that is so as others are?  One of watch()'s
- * serves logical replication, and one TRUNCATE here and there.
+ * Return the right tgenabled of a trigger: one trigger of watch() is for
+ * logical replication only, and the one for TRUNCATE fires always.
  */
 static char
 firing(Form_pg_trigger form)
@@ -130,7 +131,7 @@ firing(Form_pg_trigger form)
 		TRIGGER_FIRES_ALWAYS : form->tgenabled;
 }
 
-/* Have triggers fire where they are to. */
+/* Restore tgenabled of a table's triggers. */
 static void
 mend_triggers(Oid relid)
 {
@@ -163,7 +164,7 @@ mend_triggers(Oid relid)
 		CacheInvalidateRelcacheByRelid(relid);
 }
 
-/* Add the column that a command gives a new type, if it is one. */
+/* Add the column if a command changes its type. */
 static List *
 add_retyped(List *names, const AlterTableCmd *command)
 {
@@ -172,8 +173,9 @@ add_retyped(List *names, const AlterTableCmd *command)
 }
 
 /*
- * Follow ALTER TABLE ... ENABLE TRIGGER, which reaches partitions, too.  A new
- * type can end a watch.  So can a dropped column: oss_watch_check_dropped().
+ * Handle ALTER TABLE: ENABLE TRIGGER, which also applies to partitions, and
+ * new types of columns, which may break a watch.  Dropped columns: see
+ * oss_watch_check_dropped().
  */
 static void
 follow_table(const AlterTableStmt *statement)
@@ -195,7 +197,7 @@ follow_table(const AlterTableStmt *statement)
 		oss_watch_check(relid, retyped);
 }
 
-/* Return the last name of an object that has several. */
+/* Return the last part of a qualified name. */
 static List *
 last_name(Node *object)
 {
@@ -211,9 +213,8 @@ last_name(Node *object)
 }
 
 /*
- * Check watches after an object got another name.  A trigger follows its own
- * table's columns unless it was made by hand, and a condition has everything
- * else by its name.
+ * Check watches after a rename.  A trigger of watch() tracks its own table's
+ * columns; other triggers and conditions refer to objects by name.
  */
 static void
 follow_rename(const RenameStmt *statement)
@@ -231,7 +232,7 @@ follow_rename(const RenameStmt *statement)
 						last_name(statement->object));
 }
 
-/* Check watches after an object got into another schema. */
+/* Check watches after SET SCHEMA. */
 static void
 follow_schema(const AlterObjectSchemaStmt *statement)
 {

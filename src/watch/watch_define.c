@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * watch_define.c
- *	  What watch() and unwatch() need of C: checks, and oss_labels.watched.
+ *	  C functions for watch() and unwatch(): checks, and oss_labels.watched.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,7 +28,7 @@
 PG_FUNCTION_INFO_V1(oss_labels_check_watch);
 PG_FUNCTION_INFO_V1(oss_labels_forget_watch);
 
-/* Bytes of the number of a watch. */
+/* Bytes of the key of a watch. */
 #define NUMBER_BYTES 6
 
 static OssPlan insert_watched = {
@@ -37,7 +37,7 @@ static OssPlan insert_watched = {
 	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, OIDOID}
 };
 
-/* what belongs to tables that were dropped goes, too */
+/* rows of dropped tables are deleted too */
 static OssPlan delete_watched = {
 	"DELETE FROM oss_labels.watched WHERE ctid = ANY (ARRAY("
 	"SELECT w.ctid FROM oss_labels.watched w "
@@ -46,7 +46,7 @@ static OssPlan delete_watched = {
 	1, {REGCLASSOID}
 };
 
-/* Raise what is wrong with a kind of relation. */
+/* Check the kind of a relation.  Errors: 42809, 0A000. */
 static void
 check_kind(Relation relation)
 {
@@ -68,7 +68,7 @@ check_kind(Relation relation)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 }
 
-/* Raise what is wrong with a column. */
+/* Check a column for bucket or key.  Errors: 42703, 42804, 0A000. */
 static void
 check_column(Relation relation, const char *name)
 {
@@ -88,7 +88,7 @@ check_column(Relation relation, const char *name)
 				 errhint("Buckets and keys are taken from columns of type text or varchar; a STORED generated column can make one.")));
 }
 
-/* Raise what is wrong with a relation that shall be watched. */
+/* Check a relation for watch(), and the privilege to watch it. */
 static void
 check_relation(Oid relid, const char *key_column, const char *bucket_column)
 {
@@ -105,7 +105,6 @@ check_relation(Oid relid, const char *key_column, const char *bucket_column)
 	table_close(relation, AccessShareLock);
 }
 
-/* Raise what is wrong with a condition. */
 static void
 check_condition(Oid relid, const char *condition)
 {
@@ -115,11 +114,11 @@ check_condition(Oid relid, const char *condition)
 	table_close(relation, AccessShareLock);
 }
 
-/* Raise 22023 for a bucket or threshold that could never be asked for. */
+/* Check bucket and threshold.  Errors: 22023. */
 static void
 check_constants(const char *bucket, bool has_thr, double thr)
 {
-	/* what belongs to a row is not known here: legal ones stand for it */
+	/* legal names stand for those of rows */
 	OssImage	image = {
 		.bucket = bucket ? oss_utf8(bucket) : "bucket",
 		.key = "key",
@@ -130,7 +129,6 @@ check_constants(const char *bucket, bool has_thr, double thr)
 	oss_image_check(&image);
 }
 
-/* Return strings as an array of text. */
 static Datum
 text_array(const char **strings, int n)
 {
@@ -142,7 +140,7 @@ text_array(const char **strings, int n)
 										   TYPALIGN_INT));
 }
 
-/* Remember a table as it is now; returns the number of the watch. */
+/* Insert a table into watched.  Returns the key of the watch. */
 static char *
 remember_watch(Oid relid, const ForeignServer *server)
 {
@@ -154,8 +152,8 @@ remember_watch(Oid relid, const ForeignServer *server)
 	Datum		values[5];
 
 	/*
-	 * Triggers are named after it, and a partition may get one of any other
-	 * table's, from another database, too.
+	 * Random, since triggers are named after it, and a partition may get
+	 * triggers of any other table, even from another database.
 	 */
 	if (!pg_strong_random(bytes, NUMBER_BYTES))
 		ereport(ERROR,
@@ -175,7 +173,7 @@ remember_watch(Oid relid, const ForeignServer *server)
 	return number;
 }
 
-/* Return the names of the server and the watch as a row. */
+/* Return server and watch as a row. */
 static Datum
 make_result(FunctionCallInfo fcinfo, const char *server, const char *number)
 {
