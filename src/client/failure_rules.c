@@ -145,7 +145,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "InvalidArgument", NULL, "authorization", SQL_UNAUTHORIZED, RETRY_NEVER, SCOPE_REQUESTER,
 	"the service does not understand the signature", HINT_KEYS},
 
-	/* which endpoint */
+	/* wrong endpoint */
 	{0, "AccessDenied", NULL, "specified endpoint", SQL_STATE, RETRY_NEVER, SCOPE_BUCKET,
 	"the bucket is in another region", HINT_REGION},
 	{0, "PermanentRedirect", NULL, NULL, SQL_STATE, RETRY_NEVER, SCOPE_BUCKET,
@@ -166,7 +166,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "PublicEndpointForbidden", NULL, NULL, SQL_STATE, RETRY_NEVER, SCOPE_BUCKET,
 	"the bucket may not be used at the public endpoint", HINT_PUBLIC},
 
-	/* IMM, which looks at the image */
+	/* IMM */
 	{0, "Imm *", NULL, "throttl", SQL_LIMIT, RETRY_THROTTLED, SCOPE_IMAGE,
 	"IMM is asked too often", HINT_SLOWER},
 	{0, "Imm *", NULL, "QpsLimit", SQL_LIMIT, RETRY_THROTTLED, SCOPE_IMAGE,
@@ -237,7 +237,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "Imm Server", NULL, NULL, SQL_SERVICE, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"IMM failed", HINT_LATER},
 
-	/* what is asked for */
+	/* the request's arguments */
 	{0, "NoSuchBucket", NULL, NULL, SQL_NOT_FOUND, RETRY_NEVER, SCOPE_DENIAL,
 		"the bucket does not exist",
 	"Check the bucket's name and that the server's region is the bucket's."},
@@ -315,7 +315,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "KmsUbsmsInvalidBid", NULL, NULL, SQL_DENIED, RETRY_NEVER, SCOPE_DENIAL,
 	"the account's KMS is not in order", HINT_KMS},
 
-	/* too fast */
+	/* throttles */
 	{0, "CpuLimitExceeded", NULL, NULL, SQL_LIMIT, RETRY_THROTTLED, SCOPE_IMAGE,
 	"the account's image processing quota is used up", HINT_SLOWER},
 	{0, "TotalQpsLimitExceeded", NULL, NULL, SQL_LIMIT, RETRY_THROTTLED, SCOPE_IMAGE,
@@ -341,7 +341,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, NULL, "0004-", NULL, SQL_LIMIT, RETRY_THROTTLED, SCOPE_IMAGE,
 	"the service is asked too often", HINT_SLOWER},
 
-	/* the service is not well */
+	/* failures of the service */
 	{0, "InternalError", NULL, NULL, SQL_SERVICE, RETRY_TRANSIENT, SCOPE_IMAGE,
 	"the service failed", HINT_LATER},
 	{0, "ServiceUnavailable", NULL, NULL, SQL_SERVICE, RETRY_TRANSIENT, SCOPE_IMAGE,
@@ -355,7 +355,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "InvalidRange", NULL, NULL, SQL_ARGUMENT, RETRY_NEVER, SCOPE_IMAGE,
 	"the range cannot be satisfied", HINT_PROXY},
 
-	/* codes that are missing or new, by their EC */
+	/* missing or unknown codes, by EC */
 	{0, NULL, "0002-00000902", NULL, SQL_UNAUTHORIZED, RETRY_CREDENTIALS, SCOPE_REQUESTER,
 	"the access key id is unknown or disabled", HINT_KEYS},
 	{0, NULL, "0002-00000040", NULL, SQL_UNAUTHORIZED, RETRY_NEVER, SCOPE_REQUESTER,
@@ -393,7 +393,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, NULL, "0048-00000401", NULL, SQL_STATE, RETRY_NEVER, SCOPE_BUCKET,
 	"the bucket may not be used at the public endpoint", HINT_PUBLIC},
 
-	/* unknown codes, by their status */
+	/* unknown codes, by status */
 	{3, NULL, NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, RETRY_NEVER, SCOPE_DENIAL,
 	"the answer is a redirect, which is never followed", HINT_PROXY},
 	{401, NULL, NULL, NULL, SQL_UNAUTHORIZED, RETRY_CREDENTIALS, SCOPE_REQUESTER,
