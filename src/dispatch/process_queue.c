@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "client/http.h"
+#include "dispatch/deferred_end.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/turn.h"
 #include "executor/spi.h"
@@ -122,11 +123,16 @@ report_progress(const OssDispatcher *dispatcher)
 /*
  * Commit, and make the next transaction read committed whatever the session's
  * default is: each claim must see the leases of the one before, and must not
- * fail because of concurrent updates.
+ * fail because of concurrent updates.  A session that is to end does not wait for
+ * a standby: other sessions do not either.
  */
 static void
 commit_turn(void)
 {
+	oss_end_allow();
+	if (oss_end_came())
+		(void) set_config_option("synchronous_commit", "local", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	SPI_commit();
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactDeferrable = false;
@@ -145,6 +151,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 {
 	ErrorData  *error;
 
+	oss_end_defer();
 	if (OidIsValid(oss_extension_owner()) && oss_dispatch_lock_tables(dispatcher))
 	{
 		commit_turn();
@@ -206,7 +213,7 @@ try_turn(OssDispatcher *dispatcher, int *errors)
 	return done;
 }
 
-/* Work until the queue is empty or the budget is used up. */
+/* Work until the queue is empty, the budget is used up, or the session is to end. */
 static void
 dispatch_all(OssDispatcher *dispatcher)
 {
@@ -214,13 +221,14 @@ dispatch_all(OssDispatcher *dispatcher)
 	int64		turn_at = 0;
 	int			errors = 0;
 
-	for (;;)
+	while (!oss_end_came())
 	{
 		int64		now = oss_clock_us();
 		long		due = oss_dispatch_tables_due(dispatcher);
 
 		if (due == 0 && turn_at > now)
 			due = (long) ((turn_at - now + 999) / 1000);
+		oss_end_defer();
 		oss_dispatch_network(dispatcher, due < 0 ? 1000 : Min(due, 1000));
 		now = oss_clock_us();
 		if (oss_dispatch_tables_due(dispatcher) == 0 && now >= turn_at)
@@ -230,6 +238,8 @@ dispatch_all(OssDispatcher *dispatcher)
 			break;
 		if (now >= report_at)
 		{
+			/* the client may be slow to read */
+			oss_end_allow();
 			report_progress(dispatcher);
 			report_at = now + REPORT_MS * INT64CONST(1000);
 		}
@@ -244,6 +254,7 @@ dispatch_all(OssDispatcher *dispatcher)
 static void
 settle_rest(OssDispatcher *dispatcher)
 {
+	oss_end_defer();
 	undo_turn(dispatcher);
 	dispatcher->keeps_answers = true;
 	oss_dispatch_stop(dispatcher);
@@ -289,9 +300,9 @@ try_to_settle_rest(OssDispatcher *dispatcher)
 }
 
 /*
- * Work on the queue.  After an error, a cancel or a time-out nothing that was
- * paid for is lost, and a job that is given back has lost an attempt only if its
- * request was sent.
+ * Work on the queue.  After an error, a cancel, a time-out or SIGTERM nothing that
+ * was paid for is lost, and a job that is given back has lost an attempt only if
+ * its request was sent.
  */
 static void
 dispatch_or_give_back(OssDispatcher *dispatcher)
@@ -314,6 +325,12 @@ dispatch_or_give_back(OssDispatcher *dispatcher)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
+	if (oss_end_came())
+	{
+		try_to_settle_rest(dispatcher);
+		oss_end_give_back();
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /* Raise 55000 if the jobs came with a copy of another database. */
@@ -339,6 +356,7 @@ refuse_copy(void)
 static void
 leave_queue(int code, Datum arg)
 {
+	oss_end_give_back();
 	oss_foreground_count(-1);
 }
 
@@ -361,6 +379,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, server, budget);
 	oss_foreground_count(1);
+	oss_end_take();
 	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	{
 		/* the snapshot of CALL is older than the last claims of others */
@@ -369,7 +388,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 		dispatch_or_give_back(dispatcher);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
-	oss_foreground_count(-1);
+	leave_queue(0, (Datum) 0);
 	report_progress(dispatcher);
 	MemoryContextDelete(dispatcher->context);
 	oss_procedure_end();

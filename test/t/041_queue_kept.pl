@@ -59,7 +59,7 @@ sub release
 
 my $cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'CALL oss_labels.process_queue%'";
 
-# ---- locked while process_queue() has answers, then cancelled, or not ----
+# ---- locked while process_queue() has answers, then cancelled, terminated, or not ----
 
 $test->enqueue(31, 'old');
 $test->sql('CALL oss_labels.process_queue()');
@@ -69,7 +69,7 @@ my %lock = (
 	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label known_label pause failed_job));
 for my $name (sort keys %lock)
 {
-	for my $how ('cancelled', 'let go')
+	for my $how ('cancelled', 'terminated', 'let go')
 	{
 		$test->reset;
 		$oss->fault(kind => 'delay', delay => 400);
@@ -82,6 +82,12 @@ for my $name (sort keys %lock)
 		{
 			is($test->sql($cancel), '1', "$name, $how: told");
 			like(finish($run), qr/canceling statement due to user request/, "$name, $how: it ends");
+			release($hold);
+		}
+		elsif ($how eq 'terminated')
+		{
+			is($test->sql($cancel =~ s/cancel/terminate/r), '1', "$name, $how: told");
+			like(finish($run), qr/terminating connection due to administrator command/, "$name, $how: it ends");
 			release($hold);
 		}
 		else
