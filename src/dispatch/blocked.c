@@ -25,7 +25,6 @@
 #define TRIES_NOTED 4
 #define LOG_US (INT64CONST(60) * USECS_PER_SEC)
 
-/* Move a job to the blocked ones, to be settled later. */
 void
 oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -65,12 +64,6 @@ keep_answer(OssJob *job)
 	return job->answer != NULL;
 }
 
-/*
- * Hand a job that cannot be settled here over to other processes, due after
- * ms.  Its answer is written into its row, so that it is not asked for again.
- * Followers are due a second later, after it was claimed, and follow it again.
- * With a message it has lost an attempt.
- */
 void
 oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const char *message)
 {
@@ -94,7 +87,6 @@ oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const 
 	job->due = ms > 0 ? job->due - USECS_PER_SEC : job->place.due;
 }
 
-/* Move blocked jobs whose wait is over back to the finished ones. */
 void
 oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now)
 {
@@ -165,7 +157,6 @@ report_blocked(void *arg)
 			 errhint("They are stored when those transactions end; other images go on.")));
 }
 
-/* Report blocked jobs and schedule their next try. */
 void
 oss_dispatch_note_blocked(OssDispatcher *dispatcher)
 {

@@ -366,7 +366,6 @@ end_scan(OssDispatcher *dispatcher, int64 start)
 	dispatcher->claim.scan_at = end + us;
 }
 
-/* Claim as many jobs as the servers can start soon. */
 void
 oss_dispatch_claim(OssDispatcher *dispatcher)
 {

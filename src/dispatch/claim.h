@@ -8,6 +8,7 @@
 
 #include "dispatch/dispatcher.h"
 
+/* Claim as many jobs as the servers can start soon. */
 extern void oss_dispatch_claim(OssDispatcher *dispatcher);
 
 #endif							/* OSS_CLAIM_H */

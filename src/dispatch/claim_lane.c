@@ -80,11 +80,6 @@ find_target(void *arg)
 	oss_server_pin(job->target);
 }
 
-/*
- * Resolve the server and user mapping of a job's requester, whose rights are
- * checked anew.  Returns the error, or NULL; job->usable says whether the
- * requester has USAGE on the server.
- */
 ErrorData *
 oss_dispatch_resolve(OssJob *job)
 {
@@ -453,10 +448,6 @@ keep_claimed(Claim *claim, const OssPlace *before)
 								  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000));
 }
 
-/*
- * Claim up to n jobs of a lane, of rank most_rank at most.  Returns how many
- * jobs were read, and adds to *nclaimed how many need a request.
- */
 int
 oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n, int32 most_rank,
 						bool alone, int *nclaimed)

@@ -14,7 +14,17 @@
  */
 #define OSS_MOST_CLAIM_WAITS 8
 
+/*
+ * Resolve the server and user mapping of a job's requester, whose rights are
+ * checked anew.  Returns the error, or NULL; job->usable says whether the
+ * requester has USAGE on the server.
+ */
 extern ErrorData *oss_dispatch_resolve(OssJob *job);
+
+/*
+ * Claim up to n jobs of a lane, of rank most_rank at most.  Returns how many
+ * jobs were read, and adds to *nclaimed how many need a request.
+ */
 extern int	oss_dispatch_claim_lane(OssDispatcher *dispatcher, DispatchLane *lane, int n,
 									int32 most_rank, bool alone, int *nclaimed);
 

@@ -61,10 +61,6 @@ sooner_of(long a, long b)
 	return b < 0 ? a : Min(a, b);
 }
 
-/*
- * Create a dispatcher in a child of parent.  It claims only jobs of the
- * server, unless NULL, and at most budget jobs, unless -1.
- */
 OssDispatcher *
 oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 {
@@ -91,7 +87,6 @@ oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 	return dispatcher;
 }
 
-/* Note that jobs may have been enqueued, or pauses changed. */
 void
 oss_dispatch_wake(OssDispatcher *dispatcher)
 {
@@ -99,7 +94,6 @@ oss_dispatch_wake(OssDispatcher *dispatcher)
 	dispatcher->claim.behind = true;
 }
 
-/* Is a job in hand? */
 bool
 oss_dispatch_busy(const OssDispatcher *dispatcher)
 {
@@ -107,7 +101,6 @@ oss_dispatch_busy(const OssDispatcher *dispatcher)
 		dispatcher->hand.nfinished > 0 || dispatcher->hand.nblocked > 0;
 }
 
-/* Is there a job that is not in hand only because the service delays it? */
 bool
 oss_dispatch_awaits(const OssDispatcher *dispatcher)
 {
@@ -127,7 +120,6 @@ oss_dispatch_awaits(const OssDispatcher *dispatcher)
 	return false;
 }
 
-/* Are jobs in hand whose answers are paid for, or on their way? */
 bool
 oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 {
@@ -334,10 +326,6 @@ sleep_idle(long ms)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/*
- * Start requests, wait up to timeout_ms (-1: no limit) for answers or the
- * latch, and handle the answers.  May throw for interrupts.
- */
 void
 oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 {
@@ -362,10 +350,6 @@ oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 	dispatcher->settle.batch = IDLE_BATCH;
 }
 
-/*
- * Handle the answers that have come and start more requests, without waiting,
- * in the middle of a long turn.
- */
 void
 oss_dispatch_poll(OssDispatcher *dispatcher)
 {
@@ -438,7 +422,6 @@ settle_due(const OssDispatcher *dispatcher, int64 now)
 	return sooner_of(ms, ms_until_time(Max(at, dispatcher->settle.retry_at), now));
 }
 
-/* Return in how many ms the next turn is due, -1: not until woken. */
 long
 oss_dispatch_tables_due(OssDispatcher *dispatcher)
 {
@@ -469,10 +452,6 @@ oss_dispatch_tables_due(OssDispatcher *dispatcher)
 	return ms;
 }
 
-/*
- * Stop: claim and start nothing more, and give back jobs that have not
- * started.  The next turn writes them.
- */
 void
 oss_dispatch_stop(OssDispatcher *dispatcher)
 {
@@ -502,10 +481,6 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 	}
 }
 
-/*
- * Hand over to other processes the answers that could not be stored: the next
- * turn writes them into the jobs' rows.
- */
 void
 oss_dispatch_hand_over_all(OssDispatcher *dispatcher)
 {
@@ -514,10 +489,6 @@ oss_dispatch_hand_over_all(OssDispatcher *dispatcher)
 	dispatcher->settle.retry_at = dispatcher->settle.blocked_due = 0;
 }
 
-/*
- * Handle the answers that have come and cancel the other requests.  A request
- * that was sent may have been paid for: its attempt counts.
- */
 void
 oss_dispatch_cancel(OssDispatcher *dispatcher)
 {

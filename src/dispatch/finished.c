@@ -55,10 +55,6 @@ finish_followers(OssDispatcher *dispatcher, OssJob *leader, OssVerdict verdict)
 	leader->nfollowers = 0;
 }
 
-/*
- * Set the verdict of a job and of its followers.  Followers of an answered job
- * stay with it until it is settled.
- */
 void
 oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 {
@@ -70,10 +66,6 @@ oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 	to_finished(dispatcher, job, verdict);
 }
 
-/*
- * Put a job back into the queue, due after ms.  With refund its attempt does
- * not count.
- */
 void
 oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, bool refund)
 {
@@ -82,9 +74,6 @@ oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, boo
 	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_LATER);
 }
 
-/*
- * Give back a job that was not started, due now; its attempt does not count.
- */
 void
 oss_dispatch_give_back(OssDispatcher *dispatcher, OssJob *job)
 {

@@ -8,10 +8,24 @@
 
 #include "dispatch/dispatcher.h"
 
+/*
+ * Set the verdict of a job and of its followers.  Followers of an answered job
+ * stay with it until it is settled.
+ */
 extern void oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict);
+
+/*
+ * Put a job back into the queue, due after ms.  With refund its attempt does
+ * not count.
+ */
 extern void oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms,
 									  bool refund);
+
+/*
+ * Give back a job that was not started, due now; its attempt does not count.
+ */
 extern void oss_dispatch_give_back(OssDispatcher *dispatcher, OssJob *job);
+
 extern int	oss_job_attempts;
 
 #endif							/* OSS_FINISHED_H */

@@ -42,7 +42,6 @@ hand_out(OssDispatcher *dispatcher, OssJob *job)
 		dispatcher->hand.ncrowded++;
 }
 
-/* Hand out the claimed jobs, after the commit. */
 void
 oss_dispatch_hand_out(OssDispatcher *dispatcher)
 {
@@ -122,7 +121,6 @@ list_ready(OssDispatcher *dispatcher)
 	return jobs;
 }
 
-/* Drop ready jobs whose rows were deleted. */
 void
 oss_dispatch_check_ready(OssDispatcher *dispatcher)
 {
@@ -148,7 +146,6 @@ oss_dispatch_check_ready(OssDispatcher *dispatcher)
 	}
 }
 
-/* Give back ready jobs that are paused. */
 void
 oss_dispatch_apply_pauses(OssDispatcher *dispatcher)
 {

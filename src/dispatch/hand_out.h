@@ -9,8 +9,13 @@
 
 #include "dispatch/dispatcher.h"
 
+/* Hand out the claimed jobs, after the commit. */
 extern void oss_dispatch_hand_out(OssDispatcher *dispatcher);
+
+/* Drop ready jobs whose rows were deleted. */
 extern void oss_dispatch_check_ready(OssDispatcher *dispatcher);
+
+/* Give back ready jobs that are paused. */
 extern void oss_dispatch_apply_pauses(OssDispatcher *dispatcher);
 
 #endif							/* OSS_HAND_OUT_H */

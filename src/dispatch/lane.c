@@ -44,7 +44,6 @@
 /* How long a computed allowance is used. */
 #define ALLOWANCE_US 20000
 
-/* Add a job to its lane's ready jobs, in the order of claiming. */
 void
 oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -70,7 +69,6 @@ oss_dispatch_make_ready(OssDispatcher *dispatcher, OssJob *job)
 	dispatcher->hand.nready++;
 }
 
-/* Remove a job from its lane's ready jobs. */
 void
 oss_dispatch_unready(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -111,7 +109,6 @@ wait_at_most(long *ms, int64 when, int64 now)
 	*ms = *ms < 0 ? wait : Min(*ms, wait);
 }
 
-/* Note that a bucket's endpoint answered. */
 void
 oss_dispatch_note_answer(DispatchBucket *bucket, int64 now)
 {
@@ -169,10 +166,6 @@ may_start(DispatchLane *lane, int64 now, long *ms)
 	return false;
 }
 
-/*
- * Return the job of a server to be started next.  NULL if none may be started;
- * *ms is lowered to the time until one may.
- */
 OssJob *
 oss_dispatch_next_ready(DispatchServer *server, int64 now, long *ms)
 {
@@ -209,7 +202,6 @@ turn_window(AnswerRate *rate, int64 now)
 	rate->window_at = now;
 }
 
-/* Count an answer in the rates of a bucket and its server. */
 void
 oss_dispatch_count_answer(DispatchBucket *bucket, int64 now)
 {
@@ -263,11 +255,6 @@ is_unreached(const DispatchBucket *bucket)
 		 oss_rate_wait(server->target, bucket->name_utf8) > HELD_MS);
 }
 
-/*
- * Give back ready jobs beyond what the rates allow, which may have been
- * lowered, and all of a held bucket: they would keep others from becoming
- * ready.
- */
 void
 oss_dispatch_give_back_excess(OssDispatcher *dispatcher)
 {
@@ -329,7 +316,6 @@ blocked_room(const OssDispatcher *dispatcher, const DispatchLane *lane)
 	return lane->nblocked < 2 * share ? LEAST_BLOCKED : 0;
 }
 
-/* Return how many jobs a lane may claim now. */
 int
 oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now)
 {
@@ -360,7 +346,6 @@ oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane, int64 now
 	return Max(Min(room, most), 0);
 }
 
-/* Return when a lane that may not claim now may, or when to look again. */
 int64
 oss_dispatch_open_at(DispatchLane *lane, int64 now)
 {
@@ -374,7 +359,6 @@ oss_dispatch_open_at(DispatchLane *lane, int64 now)
 	return now + Min(Max(ms, LEAST_LOOK_MS), LOOK_MS) * INT64CONST(1000);
 }
 
-/* Note that a job after a place was skipped, and when it is due. */
 void
 oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place, TimestampTz at)
 {
@@ -383,7 +367,6 @@ oss_dispatch_note_skipped(DispatchLane *lane, const OssPlace *place, TimestampTz
 	lane->skipped_due = lane->skipped_due == 0 ? at : Min(lane->skipped_due, at);
 }
 
-/* Free a job in hand. */
 void
 oss_dispatch_free_job(OssJob *job)
 {
@@ -405,10 +388,6 @@ pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 		(pause->bucket == NULL || strcmp(pause->bucket, lane->bucket->name) == 0);
 }
 
-/*
- * Does one of the pauses concern the jobs of a role in a lane?  Pauses of a
- * directory count only if the key, unless NULL, is in it.
- */
 bool
 oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const char *key)
 {
@@ -427,9 +406,6 @@ oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const c
 	return false;
 }
 
-/*
- * List the paused directories of a lane.  The strings are those of the pauses.
- */
 List *
 oss_dispatch_paused_directories(List *pauses, const DispatchLane *lane, Oid role)
 {

@@ -19,10 +19,6 @@
 #define MOST_LANES 1000
 #define MOST_BUCKETS 2000
 
-/*
- * Update the servers' names after ALTER SERVER RENAME, and their OIDs after
- * they were created.
- */
 void
 oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 {
@@ -76,10 +72,6 @@ release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 		dispatcher->claim.woken = true;
 }
 
-/*
- * End the holds and rests of servers that were resumed or altered since the
- * last call.
- */
 void
 oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 {
@@ -99,10 +91,6 @@ oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 	}
 }
 
-/*
- * Tell other processes that resumes were applied; if the transaction was
- * rolled back, apply them again.
- */
 void
 oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 {
@@ -236,7 +224,6 @@ make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 	return true;
 }
 
-/* Find a lane, or add it; NULL if there is no room. */
 DispatchLane *
 oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 {
@@ -279,10 +266,6 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 	return lane;
 }
 
-/*
- * Free lanes without jobs, and buckets and requesters without lanes.  A bucket
- * with a history is remembered.
- */
 void
 oss_dispatch_free_lanes(OssDispatcher *dispatcher)
 {

@@ -33,7 +33,6 @@ answer_serves_job(const OssJob *leader, const OssJob *job)
 	return oss_image_covers(&leader->image, &job->image);
 }
 
-/* Add a leader to the table. */
 void
 oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -43,7 +42,6 @@ oss_dispatch_remember(OssDispatcher *dispatcher, OssJob *job)
 	*head = job;
 }
 
-/* Has the leader of a job that was read as many followers as it may? */
 bool
 oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lane, const OssSeen *seen)
 {
@@ -64,7 +62,6 @@ oss_dispatch_is_crowded(const OssDispatcher *dispatcher, const DispatchLane *lan
 	return false;
 }
 
-/* Remove a job from the table, if it is there. */
 void
 oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -79,7 +76,6 @@ oss_dispatch_forget(OssDispatcher *dispatcher, OssJob *job)
 		dispatcher->hand.ncrowded--;
 }
 
-/* Find the leader whose answer will serve a job, or NULL. */
 OssJob *
 oss_dispatch_find_leader(OssDispatcher *dispatcher, OssJob *job)
 {

@@ -23,10 +23,6 @@ may_see(Oid requester)
 		(OidIsValid(requester) && has_privs_of_role(caller, requester));
 }
 
-/*
- * Return the log level of a message about a job: a session that works on other
- * roles' jobs must not see their keys.
- */
 int
 oss_dispatch_log_level(Oid requester)
 {
@@ -95,10 +91,6 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 			 errhint("It goes on when the server or its user mapping is altered, or with oss_labels.resume().")));
 }
 
-/*
- * Pause the scope of a job's failure.  Every role with paused jobs sees the
- * reason, so that of a pause for all names no object.
- */
 void
 oss_dispatch_pause(OssJob *job)
 {

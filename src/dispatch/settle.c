@@ -652,7 +652,6 @@ hand_over_all(OssDispatcher *dispatcher)
 	}
 }
 
-/* Settle the finished jobs. */
 void
 oss_dispatch_settle(OssDispatcher *dispatcher)
 {

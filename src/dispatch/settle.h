@@ -8,6 +8,7 @@
 
 #include "dispatch/dispatcher.h"
 
+/* Settle the finished jobs. */
 extern void oss_dispatch_settle(OssDispatcher *dispatcher);
 
 #endif							/* OSS_SETTLE_H */

@@ -72,10 +72,6 @@ throttles_objects(const DispatchBucket *bucket)
 	return bucket->answered >= 0.15 && bucket->retry_answered < 0.5;
 }
 
-/*
- * Decide whether a bucket throttles objects, after each answer.  If it does,
- * forget the rate that its throttles had suggested.
- */
 void
 oss_dispatch_classify_throttles(OssJob *job)
 {
@@ -130,7 +126,6 @@ rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 	job->lane->bucket->nresting++;
 }
 
-/* Remove a job from the resting ones. */
 void
 oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -141,10 +136,6 @@ oss_dispatch_end_rest(OssDispatcher *dispatcher, OssJob *job)
 	job->lane->bucket->nresting--;
 }
 
-/*
- * Make jobs ready whose rest is over; returns the ms until the next one is,
- * -1: none.
- */
 long
 oss_dispatch_end_rests(OssDispatcher *dispatcher)
 {
@@ -169,11 +160,6 @@ oss_dispatch_end_rests(OssDispatcher *dispatcher)
 	return ms;
 }
 
-/*
- * Handle a throttle: the job is asked for again later.  If it is throttled
- * each time while others are answered, or nothing is, it loses attempts in the
- * end.
- */
 void
 oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 						   const OssFailure *failure)

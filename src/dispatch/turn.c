@@ -208,11 +208,6 @@ tidy_tables(OssDispatcher *dispatcher)
 		dispatcher->upkeep.tidy_at = now;
 }
 
-/*
- * Lock the tables that a dispatcher's next turn uses (NULL: all), in its
- * transaction.  Returns NULL, or the name of one that cannot be locked without
- * waiting, or does not exist.
- */
 const char *
 oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
@@ -233,10 +228,6 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 	return NULL;
 }
 
-/*
- * Do a turn in an open transaction: settle finished jobs and claim as many as
- * can be started soon.
- */
 void
 oss_dispatch_tables(OssDispatcher *dispatcher)
 {
@@ -312,7 +303,6 @@ end_storing(dlist_head *list, bool committed)
 	}
 }
 
-/* End a turn after its commit: free settled jobs, hand out claimed ones. */
 void
 oss_dispatch_commit(OssDispatcher *dispatcher)
 {
@@ -341,7 +331,6 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 	check_dispatcher(dispatcher);
 }
 
-/* End a turn after a rollback: its work has to be repeated. */
 void
 oss_dispatch_abort(OssDispatcher *dispatcher)
 {
