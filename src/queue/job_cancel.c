@@ -177,25 +177,45 @@ oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key)
 }
 
 /*
- * Scans the primary key: its entries for dead rows are removed, while a
- * sequential scan would read the table's empty pages.
+ * Walk over the jobs that came from the table: delete all, or stop at the first.
+ * Returns whether there is one.  The walk is along the primary key, whose
+ * entries of dead rows go away, while the table's empty pages stay.
  */
-void
-oss_job_cancel_all(OssJobCancel *cancel)
+static bool
+walk_jobs(OssJobCancel *cancel, bool delete)
 {
 	Oid			index = index_on(cancel->job, "job_pkey",
 								 get_attnum(RelationGetRelid(cancel->job), "job_id"), 0);
 	SysScanDesc scan = systable_beginscan(cancel->job, index, OidIsValid(index),
 										  SnapshotSelf, 0, NULL);
 	HeapTuple	tuple;
+	bool		found = false;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (!(found && !delete) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (source_of_job(cancel, tuple) == cancel->source)
+		if (source_of_job(cancel, tuple) != cancel->source)
+			continue;
+		found = true;
+		if (delete)
 			(void) delete_job(cancel, &tuple->t_self);
 	}
 	systable_endscan(scan);
+	return found;
+}
+
+/* Delete all jobs that came from the table. */
+void
+oss_job_cancel_all(OssJobCancel *cancel)
+{
+	(void) walk_jobs(cancel, true);
+}
+
+/* Is there a job that came from the table? */
+bool
+oss_job_cancel_any(OssJobCancel *cancel)
+{
+	return walk_jobs(cancel, false);
 }
 
 void

@@ -28,6 +28,9 @@ extern void oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key);
 /* Delete all jobs whose source is the table itself. */
 extern void oss_job_cancel_all(OssJobCancel *cancel);
 
+/* Is there a job whose source is the table itself? */
+extern bool oss_job_cancel_any(OssJobCancel *cancel);
+
 extern void oss_job_cancel_end(OssJobCancel *cancel);
 
 #endif							/* OSS_JOB_CANCEL_H */

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "client/request.h"
 #include "common/hashfn.h"
@@ -29,12 +30,16 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "watch/changed_rows.h"
 #include "watch/watch_condition.h"
 
 /* Rows per comparison of multisets. */
 #define WINDOW 5000
+
+/* Rows of a partition that are read at most, which takes some seconds. */
+#define MAX_ROWS_READ 1000000
 
 /* The image of a row. */
 typedef struct Pair
@@ -569,8 +574,9 @@ end_work(Work *work)
 		ExecDropSingleTupleTableSlot(work->old.slot);
 }
 
-void
-oss_watch_serve(OssWatch *watch, TriggerData *call)
+/* Prepare to serve a call. */
+static Work
+begin_work(OssWatch *watch, TriggerData *call)
 {
 	Work		work = {
 		.watch = watch,
@@ -583,15 +589,23 @@ oss_watch_serve(OssWatch *watch, TriggerData *call)
 		}
 	};
 
+	work.window = AllocSetContextCreate(CurrentMemoryContext,
+										"oss_labels rows",
+										ALLOCSET_DEFAULT_SIZES);
+	return work;
+}
+
+void
+oss_watch_serve(OssWatch *watch, TriggerData *call)
+{
+	Work		work = begin_work(watch, call);
+
 	if (watch->problem && !TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))
 	{
 		warn_of_rows(call, watch->problem,
 					 "Call oss_labels.watch() again, or oss_labels.unwatch(); drop a trigger that was made by hand.");
 		return;
 	}
-	work.window = AllocSetContextCreate(CurrentMemoryContext,
-										"oss_labels rows",
-										ALLOCSET_DEFAULT_SIZES);
 	if (TRIGGER_FIRED_BY_TRUNCATE(call->tg_event))
 	{
 		work.cancel = oss_job_cancel_begin(watch->source);
@@ -605,5 +619,50 @@ oss_watch_serve(OssWatch *watch, TriggerData *call)
 									work.condition.error->message),
 					 "The images are in oss_labels.failed_job. Call oss_labels.watch() with a condition that works.");
 	end_work(&work);
+	MemoryContextDelete(work.window);
+}
+
+/* Cancel the jobs of the rows that a scan returns. */
+static void
+cancel_scan(Work *work, TableScanDesc scan, TupleTableSlot *slot)
+{
+	int			n = 0;
+
+	while (n++ < MAX_ROWS_READ &&
+		   table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(work->window);
+
+		CHECK_FOR_INTERRUPTS();
+		memset(&work->old, 0, sizeof(Side));
+		work->old.slot = slot;
+		evaluate_rows(work, &work->old);
+		serve_one_side(work, &work->old);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(work->window);
+	}
+}
+
+void
+oss_watch_cancel_relation(OssWatch *watch, TriggerData *call)
+{
+	Work		work = begin_work(watch, call);
+
+	work.cancel = oss_job_cancel_begin(watch->source);
+	if (work.cancel && oss_job_cancel_any(work.cancel))
+	{
+		TupleTableSlot *slot = table_slot_create(call->tg_relation, NULL);
+		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+		TableScanDesc scan = table_beginscan(call->tg_relation, snapshot, 0, NULL);
+
+		if (watch->condition)
+			work.broken = !oss_condition_prepare(&work.condition);
+		cancel_scan(&work, scan, slot);
+		table_endscan(scan);
+		UnregisterSnapshot(snapshot);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	if (work.cancel)
+		oss_job_cancel_end(work.cancel);
 	MemoryContextDelete(work.window);
 }

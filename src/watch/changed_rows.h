@@ -18,4 +18,10 @@
  */
 extern void oss_watch_serve(OssWatch *watch, TriggerData *call);
 
+/*
+ * Cancel jobs of the rows that the call's relation has, as if they were deleted
+ * one by one; of the first million of them, and only if the watch has jobs.
+ */
+extern void oss_watch_cancel_relation(OssWatch *watch, TriggerData *call);
+
 #endif							/* OSS_CHANGED_ROWS_H */

@@ -18,6 +18,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -136,6 +137,15 @@ oss_watch_column_problem(Relation relation, AttrNumber column)
 							RelationGetRelationName(relation),
 							format_type_be(attribute->atttypid));
 	}
+}
+
+bool
+oss_watch_is_enqueue_trigger(Oid function)
+{
+	char	   *name = get_func_name(function);
+
+	return name && strcmp(name, "enqueue_trigger") == 0 &&
+		get_func_namespace(function) == get_namespace_oid("oss_labels", true);
 }
 
 bool

@@ -69,6 +69,9 @@ extern void oss_watch_leave(OssWatch *watch);
  */
 extern char *oss_watch_column_problem(Relation relation, AttrNumber column);
 
+/* Is a function oss_labels.enqueue_trigger()? */
+extern bool oss_watch_is_enqueue_trigger(Oid function);
+
 /* Is a trigger the one for logical replication? */
 extern bool oss_watch_is_replica(const Trigger *trigger);
 

@@ -122,13 +122,7 @@ check_step(void *arg)
 static bool
 is_ours(const Trigger *trigger)
 {
-	char	   *function;
-
-	if (trigger->tgisclone)
-		return false;
-	function = get_func_name(trigger->tgfoid);
-	return function && strcmp(function, "enqueue_trigger") == 0 &&
-		get_func_namespace(trigger->tgfoid) == get_namespace_oid("oss_labels", true);
+	return !trigger->tgisclone && oss_watch_is_enqueue_trigger(trigger->tgfoid);
 }
 
 /*

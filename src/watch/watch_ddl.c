@@ -118,12 +118,9 @@ static char
 firing(Form_pg_trigger form)
 {
 	Trigger		trigger = {.tgname = NameStr(form->tgname)};
-	char	   *function;
 
-	function = get_func_name(form->tgfoid);
 	if (form->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
-		function == NULL || strcmp(function, "enqueue_trigger") != 0 ||
-		get_func_namespace(form->tgfoid) != get_namespace_oid("oss_labels", true))
+		!oss_watch_is_enqueue_trigger(form->tgfoid))
 		return form->tgenabled;
 	if (oss_watch_is_replica(&trigger))
 		return TRIGGER_FIRES_ON_REPLICA;

@@ -30,6 +30,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/timestamp.h"
+#include "watch/partition_gone.h"
 #include "worker/worker.h"
 
 /* How long to wait for a worker to end; the command then finds out itself. */
@@ -264,6 +265,10 @@ note_command(Node *statement)
 		case T_AlterRoleSetStmt:
 			if (sets_worker(((AlterRoleSetStmt *) statement)->setstmt))
 				oss_recheck_at_commit();
+			break;
+		case T_TruncateStmt:
+		case T_DropStmt:
+			oss_watch_partitions_gone(statement);
 			break;
 		case T_CopyStmt:
 			if (fills_queue((CopyStmt *) statement))

@@ -190,6 +190,45 @@ TRUNCATE parts;
 DROP TABLE parts;
 TRUNCATE oss_labels.job;
 
+-- partitions that are truncated or dropped by their own names: their rows' jobs go
+CREATE TABLE years (note text, key text, year int) PARTITION BY LIST (year);
+CREATE TABLE y1 PARTITION OF years FOR VALUES IN (1);
+CREATE TABLE y2 (year int, key text, note text);
+ALTER TABLE years ATTACH PARTITION y2 FOR VALUES IN (2);
+CREATE TABLE decade PARTITION OF years FOR VALUES IN (3, 4) PARTITION BY LIST (year);
+CREATE TABLE y3 PARTITION OF decade FOR VALUES IN (3);
+SELECT oss_labels.watch('years', 'key', bucket => 'tenlabels', condition => 'note <> ''no''');
+INSERT INTO years VALUES ('', 'k1', 1), ('', 'k2', 2), ('', 'k3', 3), ('', 'both', 1), ('', 'both', 2), ('no', 'k1', 2);
+BEGIN;
+TRUNCATE y2;
+:jobs;
+ROLLBACK;
+:jobs;
+TRUNCATE decade;
+:jobs;
+TRUNCATE y2;
+:jobs;
+-- what is detached keeps its jobs, as the rows are there still
+ALTER TABLE years DETACH PARTITION y1;
+:jobs;
+ALTER TABLE years ATTACH PARTITION y1 FOR VALUES IN (1);
+-- a condition is the owner's code, which whoever drops a table does not run
+INSERT INTO years VALUES ('', 'k2', 2);
+DROP TABLE y3, y2;
+:jobs;
+-- who may not drop it cancels nothing
+SELECT oss_labels.watch('years', 'key', bucket => 'tenlabels');
+CREATE ROLE no_owner;
+SET ROLE no_owner;
+DROP TABLE y1;
+RESET ROLE;
+DROP ROLE no_owner;
+:jobs;
+DROP TABLE y1;
+:jobs;
+DROP TABLE years;
+TRUNCATE oss_labels.job;
+
 -- triggers made by hand
 CREATE TABLE byhand (id int, key text);
 CREATE TRIGGER one AFTER INSERT ON byhand REFERENCING NEW TABLE AS added FOR EACH STATEMENT

@@ -368,6 +368,33 @@ DROP TABLE b;
 DROP FUNCTION set_key();
 :clear;
 
+-- what cancelling and an UPDATE of other columns do, counted
+SET track_functions = 'all';
+CREATE TABLE c (id int, key text, n int DEFAULT 0);
+CREATE FUNCTION wanted(key text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN key <> 'no'; END $$;
+SELECT oss_labels.watch('c', 'key', bucket => 'tenlabels', condition => 'public.wanted(key)');
+INSERT INTO c SELECT i, 'c' || i FROM generate_series(1, 1000) i;
+\set rows 'SELECT seq_scan, seq_tup_read, idx_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = ''oss_labels.job''::regclass'
+\set calls 'SELECT coalesce(sum(calls), 0) AS calls FROM pg_stat_xact_user_functions WHERE funcname = ''wanted'''
+-- in one transaction, as statistics are reported between two
+BEGIN;
+:rows \gset before_
+:calls \gset before_
+UPDATE c SET n = 1;
+SELECT calls - :before_calls AS rows_evaluated FROM (:calls) s;
+UPDATE c SET key = 'd' || id WHERE id > 995;
+SELECT calls - :before_calls AS rows_evaluated FROM (:calls) s;
+:rows \gset before_
+DELETE FROM c WHERE id <= 10;
+SELECT seq_scan - :before_seq_scan AS seq_scans, seq_tup_read - :before_seq_tup_read AS read_by_them,
+	idx_scan - :before_idx_scan AS index_scans, idx_tup_fetch - :before_idx_tup_fetch AS read_by_index FROM (:rows) s;
+COMMIT;
+SELECT count(*) FROM oss_labels.job;
+DROP TABLE c;
+DROP FUNCTION wanted(text);
+RESET track_functions;
+:clear;
+
 -- a server's new name
 INSERT INTO w (id, bucket, key) VALUES (70, 'tenlabels', 'before');
 ALTER SERVER oss RENAME TO oss_new;

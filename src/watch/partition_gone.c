@@ -1,0 +1,141 @@
+/*-------------------------------------------------------------------------
+ * partition_gone.c
+ *	  Cancelling jobs of partitions that are truncated or dropped.
+ *
+ * A TRUNCATE or DROP TABLE that names a partition fires no trigger of the
+ * watched table above it, whose jobs do not say which partition they come from.
+ * So the partition is read before the command, if the watched table has jobs.
+ * The lock for that is released again: to have a weaker lock when the command
+ * takes its own would invite deadlocks.  Rows that are written in between keep
+ * their jobs.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "spi/subtransaction.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "watch/changed_rows.h"
+#include "watch/partition_gone.h"
+#include "watch/trigger_columns.h"
+
+/* What a step works on. */
+typedef struct Leaf
+{
+	Oid			relid;
+	bool		truncated;		/* not dropped */
+} Leaf;
+
+/* Cancel the jobs of a partition's rows by the clone of an ancestor's trigger. */
+static void
+cancel_by_clone(Relation relation, Trigger *trigger, bool truncated)
+{
+	TriggerData call = {
+		.type = T_TriggerData,
+		.tg_event = TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW,
+		.tg_relation = relation,
+		.tg_trigger = trigger
+	};
+	OssWatch   *watch = oss_watch_enter(&call);
+
+	PG_TRY();
+	{
+		/*
+		 * A condition is code of the table's owner.  Who truncates runs his
+		 * triggers, too; who drops, maybe a superuser, does not expect it.
+		 */
+		if (watch->problem == NULL && (truncated || watch->condition == NULL))
+			oss_watch_cancel_relation(watch, &call);
+	}
+	PG_FINALLY();
+	{
+		oss_watch_leave(watch);
+	}
+	PG_END_TRY();
+}
+
+/* Step: cancel the jobs of a partition's rows. */
+static void
+leaf_step(void *arg)
+{
+	const Leaf *leaf = arg;
+	Relation	relation;
+
+	/* it can wait: whoever holds the lock may write more of the same rows */
+	if (!ConditionalLockRelationOid(leaf->relid, AccessShareLock))
+		return;
+	relation = try_relation_open(leaf->relid, NoLock);
+	for (int i = 0; relation && relation->rd_rel->relkind == RELKIND_RELATION &&
+		 relation->trigdesc && i < relation->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &relation->trigdesc->triggers[i];
+
+		if (trigger->tgisclone && trigger->tgenabled != TRIGGER_DISABLED &&
+			TRIGGER_FOR_DELETE(trigger->tgtype) &&
+			oss_watch_is_enqueue_trigger(trigger->tgfoid))
+			cancel_by_clone(relation, trigger, leaf->truncated);
+	}
+	if (relation)
+		relation_close(relation, NoLock);
+	UnlockRelationOid(leaf->relid, AccessShareLock);
+}
+
+/* Cancel the jobs of a partition, if the user may do what is done to it. */
+static void
+leave_partition(const RangeVar *name, bool truncated)
+{
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+	ListCell   *cell;
+
+	if (!OidIsValid(relid) || !get_rel_relispartition(relid) ||
+		!(oss_class_ownercheck(relid, GetUserId()) ||
+		  (truncated && pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)))
+		return;
+	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+	{
+		Leaf		leaf = {.relid = lfirst_oid(cell),.truncated = truncated};
+		ErrorData  *error = oss_subtransaction(leaf_step, &leaf);
+
+		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+		if (error)
+			elog(DEBUG1, "jobs of a partition were not cancelled: %s", error->message);
+	}
+}
+
+/* Cancel the jobs of what a command truncates or drops. */
+void
+oss_watch_partitions_gone(Node *statement)
+{
+	ListCell   *cell;
+
+	/*
+	 * what a restore or a bulk load does cancels nothing; see
+	 * enqueue_trigger.c
+	 */
+	if (!IsTransactionState() || XactReadOnly ||
+		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return;
+	if (IsA(statement, TruncateStmt))
+	{
+		foreach(cell, ((TruncateStmt *) statement)->relations)
+			leave_partition(lfirst_node(RangeVar, cell), true);
+	}
+	else if (((DropStmt *) statement)->removeType == OBJECT_TABLE)
+	{
+		foreach(cell, ((DropStmt *) statement)->objects)
+			leave_partition(makeRangeVarFromNameList(lfirst_node(List, cell)), false);
+	}
+}
