@@ -155,13 +155,46 @@ oss_watch_is_replica(const Trigger *trigger)
 				   strlen(REPLICA_TRIGGER)) == 0;
 }
 
-static const char *
-trigger_argument(const Trigger *trigger, const char *name)
+/* A trigger's arguments: names, each followed by its value. */
+typedef struct TriggerArguments
 {
-	for (int i = 0; i + 1 < trigger->tgnargs; i += 2)
+	int			n;
+	char	  **strings;
+} TriggerArguments;
+
+/*
+ * Return a trigger's arguments.  watch() packs them into one, an array, since
+ * PostgreSQL copies each argument of all of a table's triggers for each statement.
+ */
+static TriggerArguments
+trigger_arguments(const Trigger *trigger)
+{
+	TriggerArguments arguments = {trigger->tgnargs, trigger->tgargs};
+	Oid			input;
+	Oid			io_param;
+	Datum	   *elements;
+
+	if (trigger->tgnargs != 1 || trigger->tgargs[0][0] != '{')
+		return arguments;
+	getTypeInputInfo(TEXTARRAYOID, &input, &io_param);
+	deconstruct_array(DatumGetArrayTypeP(OidInputFunctionCall(input,
+															  trigger->tgargs[0],
+															  io_param, -1)),
+					  TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, &arguments.n);
+	arguments.strings = palloc(sizeof(char *) * Max(arguments.n, 1));
+	for (int k = 0; k < arguments.n; k++)
+		arguments.strings[k] = TextDatumGetCString(elements[k]);
+	return arguments;
+}
+
+static const char *
+find_argument(const TriggerArguments *arguments, const char *name)
+{
+	for (int i = 0; i + 1 < arguments->n; i += 2)
 	{
-		if (strcmp(trigger->tgargs[i], name) == 0)
-			return trigger->tgargs[i + 1];
+		if (strcmp(arguments->strings[i], name) == 0)
+			return arguments->strings[i + 1];
 	}
 	return NULL;
 }
@@ -212,15 +245,17 @@ take_argument(OssWatch *watch, const Trigger *trigger,
 }
 
 static void
-read_arguments(OssWatch *watch, const Trigger *trigger)
+read_arguments(OssWatch *watch, const Trigger *trigger,
+			   const TriggerArguments *arguments)
 {
-	if (trigger->tgnargs % 2 != 0)
-		bad_argument(trigger, trigger->tgargs[trigger->tgnargs - 1], "");
-	for (int i = 0; i < trigger->tgnargs; i += 2)
-		take_argument(watch, trigger, trigger->tgargs[i],
-					  pstrdup(trigger->tgargs[i + 1]));
-	if (trigger_argument(trigger, "key_column") == NULL ||
-		(watch->bucket == NULL) == (trigger_argument(trigger, "bucket_column") == NULL))
+	if (arguments->n % 2 != 0)
+		bad_argument(trigger, arguments->strings[arguments->n - 1], "");
+	for (int i = 0; i < arguments->n; i += 2)
+		take_argument(watch, trigger, arguments->strings[i],
+					  pstrdup(arguments->strings[i + 1]));
+	if (find_argument(arguments, "key_column") == NULL ||
+		(watch->bucket == NULL) ==
+		(find_argument(arguments, "bucket_column") == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" needs key_column, and either bucket_column or bucket",
@@ -323,9 +358,10 @@ map_columns(OssWatched *watched, Oid relid)
 
 /* Return the present columns of a trigger's table. */
 static OssWatched *
-find_watched(OssWatch *watch, Relation relation, const Trigger *trigger)
+find_watched(OssWatch *watch, Relation relation,
+			 const TriggerArguments *arguments)
 {
-	const char *number = trigger_argument(trigger, "watch");
+	const char *number = find_argument(arguments, "watch");
 	OssWatched *watched = number ? oss_watched_read(number) : NULL;
 
 	if (watched && watched->relation == watch->source)
@@ -375,7 +411,8 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 {
 	Relation	relation = call->tg_relation;
 	const Trigger *trigger = call->tg_trigger;
-	const char *bucket_column = trigger_argument(trigger, "bucket_column");
+	TriggerArguments arguments;
+	const char *bucket_column;
 	Oid			id = watch->trigger;
 	MemoryContext old;
 
@@ -387,12 +424,14 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 										   "oss_labels watch",
 										   ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(watch->context);
-	read_arguments(watch, trigger);
+	arguments = trigger_arguments(trigger);
+	read_arguments(watch, trigger, &arguments);
 	watch->source = source_of_trigger(relation, trigger);
 	watch->shadowed = is_shadowed(relation, trigger, watch->source);
-	watch->watched = find_watched(watch, relation, trigger);
+	watch->watched = find_watched(watch, relation, &arguments);
 	watch->key_column = find_watched_column(watch, relation,
-											trigger_argument(trigger, "key_column"));
+											find_argument(&arguments, "key_column"));
+	bucket_column = find_argument(&arguments, "bucket_column");
 	if (bucket_column)
 		watch->bucket_column = find_watched_column(watch, relation, bucket_column);
 	if (RelationUsesLocalBuffers(relation))
