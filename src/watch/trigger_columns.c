@@ -23,6 +23,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/string.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
