@@ -8,6 +8,8 @@
 #include "client/request.h"
 #include "client/server.h"
 #include "compat.h"
+#include "dispatch/finished.h"
+#include "dispatch/turn.h"
 #include "fmgr.h"
 #include "pipeline/pipeline.h"
 #include "queue/worker_slot.h"
@@ -54,11 +56,43 @@ define_pipeline_settings(void)
 							PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 }
 
+/* Define the settings of the queue and its workers. */
+static void
+define_queue_settings(void)
+{
+	DefineCustomBoolVariable("oss_labels.worker",
+							 "Lets the background worker tag what is queued.",
+							 "Off in a database (ALTER DATABASE ... SET) keeps its queue as it is, such as in a copy made for tests.",
+							 &oss_worker_enabled, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.worker_idle_timeout",
+							"Time after which a worker without work ends.",
+							"It is started again when something is enqueued or due.",
+							&oss_worker_idle_timeout, 60, 1, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.max_workers",
+							"Workers that run at the same time.",
+							"0: as many as max_worker_processes leaves, which parallel queries and other extensions use, too.",
+							&oss_max_workers, 0, 0, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.job_attempts",
+							"Attempts at a job before it fails for good.",
+							"Throttles, unreachable endpoints and pauses are not counted.",
+							&oss_job_attempts, 5, 1, 100,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.failed_job_retention",
+							"Time for which failed jobs are kept.",
+							"0 keeps them for ever.",
+							&oss_failed_job_retention, 30 * 24 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+}
+
 void
 _PG_init(void)
 {
 	define_request_settings();
 	define_pipeline_settings();
+	define_queue_settings();
 	oss_worker_shmem_init();
 	oss_launcher_init();
 	oss_ddl_init();

@@ -18,8 +18,6 @@
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "compat.h"
-#include "dispatch/finished.h"
-#include "dispatch/turn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -69,7 +67,7 @@ typedef struct Database
 
 bool		oss_worker_enabled = true;
 int			oss_worker_idle_timeout = 60;
-static int	max_workers = 0;
+int			oss_max_workers = 0;
 
 /* Handles of the workers of the slots, by index. */
 static BackgroundWorkerHandle *handles[OSS_MAX_SLOTS];
@@ -77,37 +75,6 @@ static BackgroundWorkerHandle *handles[OSS_MAX_SLOTS];
 /* The databases, by OID. */
 static Database *databases = NULL;
 static int	ndatabases = 0;
-
-/* Define the queue's settings. */
-static void
-define_settings(void)
-{
-	DefineCustomBoolVariable("oss_labels.worker",
-							 "Lets the background worker tag what is queued.",
-							 "Off in a database (ALTER DATABASE ... SET) keeps its queue as it is, such as in a copy made for tests.",
-							 &oss_worker_enabled, true,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("oss_labels.worker_idle_timeout",
-							"Time after which a worker without work ends.",
-							"It is started again when something is enqueued or due.",
-							&oss_worker_idle_timeout, 60, 1, 86400,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomIntVariable("oss_labels.max_workers",
-							"Workers that run at the same time.",
-							"0: as many as max_worker_processes leaves, which parallel queries and other extensions use, too.",
-							&max_workers, 0, 0, 1000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("oss_labels.job_attempts",
-							"Attempts at a job before it fails for good.",
-							"Throttles, unreachable endpoints and pauses are not counted.",
-							&oss_job_attempts, 5, 1, 100,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("oss_labels.failed_job_retention",
-							"Time for which failed jobs are kept.",
-							"0 keeps them for ever.",
-							&oss_failed_job_retention, 30 * 24 * 60, 0, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
-}
 
 /* Set what the launcher and its workers have in common. */
 static void
@@ -121,13 +88,11 @@ describe_worker(BackgroundWorker *worker, const char *type, const char *function
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
 }
 
-/* Define the settings and register the launcher. */
+/* Register the launcher. */
 void
 oss_launcher_init(void)
 {
 	BackgroundWorker worker = {0};
-
-	define_settings();
 
 	/* pg_upgrade wants nobody in its databases */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
@@ -561,7 +526,7 @@ start_workers(TimestampTz now)
 	for (int i = 0; i < ndue && starting < MOST_STARTING; i++)
 	{
 		OssSlot    *slot = &oss_worker_shmem->slots[due[i]];
-		bool		capped = max_workers > 0 && running >= max_workers;
+		bool		capped = oss_max_workers > 0 && running >= oss_max_workers;
 
 		if (!exhausted && !capped && start_worker(due[i]))
 		{

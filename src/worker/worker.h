@@ -17,7 +17,7 @@
  */
 #define OSS_LOOK_MS 60000
 
-/* Define the settings and register the launcher; from _PG_init. */
+/* Register the launcher; from _PG_init. */
 extern void oss_launcher_init(void);
 
 /* Watch over DDL on databases and the extension; from _PG_init. */
@@ -47,5 +47,6 @@ extern PGDLLEXPORT void oss_labels_worker_main(Datum dbid);
 /* Settings. */
 extern bool oss_worker_enabled;
 extern int	oss_worker_idle_timeout;
+extern int	oss_max_workers;
 
 #endif							/* OSS_WORKER_H */
