@@ -975,7 +975,7 @@ COMMENT ON VIEW oss_labels.worker IS
 COMMENT ON COLUMN oss_labels.worker.pid IS 'process id; null: not running';
 COMMENT ON COLUMN oss_labels.worker.database IS 'name of the database; null: the launcher';
 COMMENT ON COLUMN oss_labels.worker.state IS 'its state, or why it does not run';
-COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error; null: none, or the caller lacks pg_monitor';
+COMMENT ON COLUMN oss_labels.worker.last_error IS 'its last error, until it succeeds again; null: none, or the caller lacks pg_monitor';
 COMMENT ON COLUMN oss_labels.worker.since IS 'when that state began';
 
 REVOKE ALL ON oss_labels.queue, oss_labels.worker FROM PUBLIC;

@@ -178,7 +178,7 @@ typedef struct DispatchHand
 	int			nfinished;
 	int			nblocked;
 	int64		finished_since; /* of the first finished one */
-	TimestampTz newest_start;	/* of a request whose job has finished */
+	int64		newest_start;	/* of a request whose job has finished */
 } DispatchHand;
 
 /* What is known of the queue. */

@@ -19,7 +19,7 @@ to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 	job->verdict = verdict;
 	if (dispatcher->hand.nfinished++ == 0)
 		dispatcher->hand.finished_since = oss_clock_us();
-	dispatcher->hand.newest_start = Max(dispatcher->hand.newest_start, job->started_at);
+	dispatcher->hand.newest_start = Max(dispatcher->hand.newest_start, job->sent_at);
 	dlist_push_tail(&dispatcher->hand.finished, &job->node);
 }
 

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "client/clock.h"
 #include "client/credential_cache.h"
+#include "client/http.h"
 #include "client/rate_limit.h"
 #include "compat.h"
 #include "miscadmin.h"
@@ -101,42 +102,42 @@ oss_slot_find(Oid dbid)
 }
 
 /*
- * Return when a slot's database needs it again, DT_NOBEGIN if it must keep
- * it.
+ * Return when a slot's database needs it again, 0 if it must keep it,
+ * PG_INT64_MAX if it needs none until it is asked for.
  */
-static TimestampTz
-wanted_again(OssSlot *slot)
+static int64
+needed_again(OssSlot *slot)
 {
 	if (slot->pid != 0 || slot->ddl_holds > 0 || slot->foreground > 0 ||
 		pg_atomic_read_u32(&slot->wake) != 0)
-		return DT_NOBEGIN;
+		return 0;
 	switch (slot->state)
 	{
 		case OSS_SLOT_ABSENT:
-			return DT_NOEND;
+			return PG_INT64_MAX;
 		case OSS_SLOT_IDLE:
 		case OSS_SLOT_COPY:
 		case OSS_SLOT_DISABLED:
 		case OSS_SLOT_MISMATCH:
 			return slot->start_at;
 		default:
-			return DT_NOBEGIN;
+			return 0;
 	}
 }
 
 /*
- * Free the slot that is not needed for the longest time; one of a database
+ * Return the slot that is not needed for the longest time; one of a database
  * without the extension first.  Returns NULL if all are needed.
  */
 static OssSlot *
 take_idle_slot(void)
 {
 	OssSlot    *best = NULL;
-	TimestampTz best_at = GetCurrentTimestamp();
+	int64		best_at = oss_clock_us();
 
-	for (int i = 0; i < OSS_MAX_SLOTS && best_at != DT_NOEND; i++)
+	for (int i = 0; i < OSS_MAX_SLOTS && best_at != PG_INT64_MAX; i++)
 	{
-		TimestampTz at = wanted_again(&oss_worker_shmem->slots[i]);
+		int64		at = needed_again(&oss_worker_shmem->slots[i]);
 
 		if (at > best_at)
 		{
@@ -184,7 +185,10 @@ oss_slot_set_state(OssSlot *slot, OssSlotState state)
 	if ((slot->state != state || slot->since == 0) &&
 		!(slot->state == OSS_SLOT_CAPPED && state == OSS_SLOT_NO_PROCESS) &&
 		!(slot->state == OSS_SLOT_NO_PROCESS && state == OSS_SLOT_CAPPED))
+	{
 		slot->since = GetCurrentTimestamp();
+		slot->since_us = oss_clock_us();
+	}
 	slot->state = state;
 }
 
@@ -476,7 +480,7 @@ oss_notice_no_worker(void)
 		return;
 	said = true;
 	ereport(NOTICE,
-			(errmsg("the image is queued, but no worker will come for it"),
+			(errmsg("no worker runs to process the queue"),
 			 errdetail("oss_labels is not in shared_preload_libraries."),
 			 errhint("Add it there and restart the server, or run CALL oss_labels.process_queue().")));
 }

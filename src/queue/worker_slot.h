@@ -54,7 +54,8 @@ typedef struct OssSlot
 	pid_t		pid;
 	Latch	   *latch;
 	TimestampTz since;			/* when state was set */
-	TimestampTz start_at;		/* next start unless woken */
+	int64		since_us;		/* the same by oss_clock_us() */
+	int64		start_at;		/* next start unless woken, by oss_clock_us() */
 	bool		pending;		/* there are jobs that are due later */
 	pg_atomic_uint32 wake;		/* jobs were enqueued */
 	pg_atomic_uint32 recheck;	/* oss_labels.worker was changed */

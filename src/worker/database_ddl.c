@@ -16,6 +16,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "client/credential_cache.h"
+#include "client/http.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -29,7 +30,6 @@
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/timestamp.h"
 #include "watch/partition_gone.h"
 #include "worker/worker.h"
 
@@ -151,10 +151,9 @@ stop_worker(Oid dbid)
 static void
 wait_for_stop(Oid dbid)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  STOP_MS);
+	int64		end = oss_clock_us() + STOP_MS * INT64CONST(1000);
 
-	while (!stop_worker(dbid) && GetCurrentTimestamp() < end)
+	while (!stop_worker(dbid) && oss_clock_us() < end)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 20, oss_queue_wait_event());

@@ -17,6 +17,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "client/http.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -35,34 +36,37 @@
 /* How often the list of databases is read. */
 #define DATABASES_MS 60000
 
+/* Delay before the postmaster restarts a launcher that ended. */
+#define RESTART_SECONDS 5
+
 /* Workers that are being started at the same time. */
 #define MOST_STARTING 4
 
-/* A worker that has not come up by then is given up. */
+/* The launcher gives up a worker that has not taken its slot by then. */
 #define START_MS 30000
 
-/* How soon an enqueue starts the worker again where it was off. */
+/* Longest delay before a worker that failed is started again. */
+#define MOST_FAILED_MS 60000
+
+/* An enqueue starts a worker that was off no sooner than that. */
 #define DISABLED_MS 10000
 
-/*
- * When something fails for want of a slot or a process, and nobody says that
- * one got free.
- */
+/* Delay before another try when there is no free slot or process. */
 #define AGAIN_MS 5000
 
-/* No plan looks farther ahead: if it seems to, the clock was set back. */
-#define FARTHEST_MS (2 * OSS_LOOK_MS)
+/* "Not before somebody asks", as a time of oss_clock_us(). */
+#define WHEN_ASKED PG_INT64_MAX
 
 /*
- * A database that can be connected to.  While it has a slot, that knows more;
- * look_at is for when it gave it to another.
+ * A database that can be connected to.  While it has a slot, the slot says when
+ * its worker is to be started; look_at is for the time after it lost the slot.
  */
 typedef struct Database
 {
 	Oid			dbid;
-	bool		template;		/* has a slot when somebody asks only */
+	bool		template;		/* gets a slot only when somebody asks */
 	bool		slotted;
-	TimestampTz look_at;		/* 0: nobody has looked; DT_NOEND: when asked */
+	int64		look_at;		/* 0: now, or WHEN_ASKED */
 } Database;
 
 bool		oss_worker_enabled = true;
@@ -94,16 +98,16 @@ oss_launcher_init(void)
 {
 	BackgroundWorker worker = {0};
 
-	/* pg_upgrade wants nobody in its databases */
+	/* pg_upgrade allows no other session in its databases */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	describe_worker(&worker, "oss_labels launcher", "oss_labels_launcher_main");
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
-	worker.bgw_restart_time = 5;
+	worker.bgw_restart_time = RESTART_SECONDS;
 	RegisterBackgroundWorker(&worker);
 }
 
-/* Leave the shared memory. */
+/* Leave the shared memory, when the process exits. */
 static void
 detach_launcher(int code, Datum arg)
 {
@@ -114,8 +118,8 @@ detach_launcher(int code, Datum arg)
 }
 
 /*
- * Enter the shared memory.  When a launcher died before, its workers may be
- * there still; those that it was starting are asked for again.
+ * Enter the shared memory.  The workers of a launcher that died may be running;
+ * those that it was starting are started again, as their handles are lost.
  */
 static void
 attach_launcher(void)
@@ -144,7 +148,7 @@ compare_databases(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Return a database by its OID, NULL if it can't be connected to. */
+/* Find a database by its OID; NULL if one cannot connect to it. */
 static Database *
 find_database(Oid dbid)
 {
@@ -156,7 +160,7 @@ find_database(Oid dbid)
 				   compare_databases);
 }
 
-/* Read the databases that one can connect to; returns how many. */
+/* Read the databases that one can connect to; returns their number. */
 static int
 read_databases(Database **list)
 {
@@ -175,7 +179,7 @@ read_databases(Database **list)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		/* what DROP DATABASE left half done lets nobody in, either */
+		/* an interrupted DROP DATABASE leaves one that refuses connections */
 		if (!database->datallowconn ||
 			database->datconnlimit == OSS_DATABASE_INVALID)
 			continue;
@@ -184,7 +188,7 @@ read_databases(Database **list)
 		(*list)[n].dbid = database->oid;
 		(*list)[n].template = database->datistemplate;
 		(*list)[n].slotted = false;
-		(*list)[n++].look_at = database->datistemplate ? DT_NOEND : 0;
+		(*list)[n++].look_at = database->datistemplate ? WHEN_ASKED : 0;
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
@@ -194,7 +198,7 @@ read_databases(Database **list)
 	return n;
 }
 
-/* List the databases anew, keeping what is known of them. */
+/* Read the list of databases again, keeping their look_at. */
 static void
 list_all_databases(void)
 {
@@ -214,7 +218,7 @@ list_all_databases(void)
 	ndatabases = n;
 }
 
-/* Has a database been made since we last asked? */
+/* Return and clear the flag that databases were created. */
 static bool
 take_new_databases(void)
 {
@@ -227,9 +231,9 @@ take_new_databases(void)
 	return any;
 }
 
-/* Let those try at once that wait for a process: one got free. */
+/* A process is free: retry the slots that wait for one. */
 static void
-free_process(void)
+retry_waiting_slots(void)
 {
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
@@ -239,67 +243,76 @@ free_process(void)
 	}
 }
 
-/* Note workers that ended, and how when they did not say. */
+/*
+ * Handle the end of a slot's worker, if it has ended.  One that did not take its
+ * slot in START_MS is terminated.
+ */
 static void
-note_ended_worker(int i, TimestampTz now)
+reap_worker(int i, int64 now)
 {
 	OssSlot    *slot = &oss_worker_shmem->slots[i];
+	bool		is_starting = slot->state == OSS_SLOT_STARTING && slot->pid == 0;
 	pid_t		pid;
-	BgwHandleStatus status;
 
 	if (handles[i] == NULL)
 		return;
-	status = GetBackgroundWorkerPid(handles[i], &pid);
-	if (status != BGWH_STOPPED)
+	if (GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
 	{
-		if (slot->state == OSS_SLOT_STARTING && slot->pid == 0 &&
-			now > TimestampTzPlusMilliseconds(slot->since, START_MS))
+		if (is_starting && now > slot->since_us + START_MS * INT64CONST(1000))
+		{
+			elog(DEBUG1, "oss_labels launcher gives up a worker for database %u that does not start",
+				 slot->dbid);
 			TerminateBackgroundWorker(handles[i]);
+		}
 		return;
 	}
 	pfree(handles[i]);
 	handles[i] = NULL;
-	free_process();
-	if (slot->state == OSS_SLOT_STARTING && slot->pid == 0)
+	retry_waiting_slots();
+	if (is_starting)
 	{
 		slot->failures++;
 		oss_slot_set_state(slot, OSS_SLOT_FAILED);
 	}
 	if (slot->state == OSS_SLOT_FAILED)
-		slot->start_at = TimestampTzPlusMilliseconds(now,
-													 Min(1000L << Min(slot->failures, 6), 60000));
+	{
+		int64		ms = Min(1000L << Min(slot->failures, 6), MOST_FAILED_MS);
+
+		elog(DEBUG1, "oss_labels worker for database %u failed %d times; the next starts in " INT64_FORMAT " ms",
+			 slot->dbid, slot->failures, ms);
+		slot->start_at = now + ms * 1000;
+	}
 	else
 		slot->failures = 0;
 }
 
 /*
- * Return when a slot's worker is to be started: 0 for now, DT_NOEND for not
- * before somebody asks.
+ * Return when a slot's worker is to be started, WHEN_ASKED if nothing is to be
+ * done now.
  */
-static TimestampTz
+static int64
 start_time(const OssSlot *slot)
 {
 	bool		woken = pg_atomic_read_u32(unconstify(pg_atomic_uint32 *,
 													  &slot->wake)) != 0;
 
 	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->ddl_holds > 0)
-		return DT_NOEND;
+		return WHEN_ASKED;
 	switch (slot->state)
 	{
 		case OSS_SLOT_UNKNOWN:
 			return 0;
 		case OSS_SLOT_STARTING:
 		case OSS_SLOT_RUNNING:
-			return DT_NOEND;
+			return WHEN_ASKED;
 		case OSS_SLOT_ABSENT:
-			return woken ? 0 : DT_NOEND;
+			return woken ? 0 : WHEN_ASKED;
 		case OSS_SLOT_IDLE:
 		case OSS_SLOT_COPY:
 			return woken ? 0 : slot->start_at;
 		case OSS_SLOT_DISABLED:
 			return woken ? Min(slot->start_at,
-							   TimestampTzPlusMilliseconds(slot->since,
-														   DISABLED_MS)) :
+							   slot->since_us + DISABLED_MS * INT64CONST(1000)) :
 				slot->start_at;
 		case OSS_SLOT_MISMATCH:
 		case OSS_SLOT_FAILED:
@@ -307,10 +320,10 @@ start_time(const OssSlot *slot)
 		case OSS_SLOT_CAPPED:
 			return slot->start_at;
 	}
-	return DT_NOEND;
+	return WHEN_ASKED;
 }
 
-/* May the process of a slot be gone for now? */
+/* Is a slot in a state that needs no process before start_at? */
 static bool
 is_asleep(const OssSlot *slot)
 {
@@ -319,8 +332,8 @@ is_asleep(const OssSlot *slot)
 }
 
 /*
- * Does nobody need a slot any more?  Its database can't be connected to, or is
- * a template in which somebody had enqueued and all is done.
+ * Can a slot be freed?  One cannot connect to its database, or that is a
+ * template whose queue is empty again.
  */
 static bool
 is_unused(OssSlot *slot, const Database *database)
@@ -331,12 +344,12 @@ is_unused(OssSlot *slot, const Database *database)
 		return true;
 	return database->template && !slot->pending && is_asleep(slot) &&
 		pg_atomic_read_u32(&slot->wake) == 0 &&
-		slot->start_at != 0 && slot->start_at <= GetCurrentTimestamp();
+		slot->start_at != 0 && slot->start_at <= oss_clock_us();
 }
 
 /*
- * Free the slots that nobody needs, and note when those of the others are wanted
- * again, for they may be taken at any time.
+ * Free unused slots.  For the others copy the time of the next start to their
+ * databases, as another database may take an idle slot at any time.
  */
 static void
 read_slots(void)
@@ -360,7 +373,7 @@ read_slots(void)
 		{
 			slot->dbid = InvalidOid;
 			if (database)
-				database->look_at = DT_NOEND;
+				database->look_at = WHEN_ASKED;
 		}
 		else if (database)
 		{
@@ -369,19 +382,19 @@ read_slots(void)
 				database->look_at = slot->start_at;
 			else
 				database->look_at = slot->state == OSS_SLOT_ABSENT ?
-					DT_NOEND : 0;
+					WHEN_ASKED : 0;
 		}
 	}
 }
 
 /*
- * Give slots to databases that are to be looked at.  Returns when the next is.
- * When something is to be done in all that have one, the others wait.
+ * Give slots to the databases that are due; returns when the next is.  If all
+ * slots are in use, the databases without one wait.
  */
-static TimestampTz
-give_slots(TimestampTz now)
+static int64
+assign_slots(int64 now)
 {
-	TimestampTz next = DT_NOEND;
+	int64		next = WHEN_ASKED;
 
 	read_slots();
 	for (int i = 0; i < ndatabases; i++)
@@ -393,12 +406,16 @@ give_slots(TimestampTz now)
 		if (database->look_at > now)
 			next = Min(next, database->look_at);
 		else if (oss_slot_make(database->dbid) == NULL)
-			return TimestampTzPlusMilliseconds(now, AGAIN_MS);
+		{
+			elog(DEBUG1, "oss_labels launcher has no free slot for database %u",
+				 database->dbid);
+			return now + AGAIN_MS * INT64CONST(1000);
+		}
 	}
 	return next;
 }
 
-/* Register a worker for a slot; false when no process can be had. */
+/* Register a worker for a slot; false if no process is free. */
 static bool
 start_worker(int i)
 {
@@ -415,11 +432,11 @@ start_worker(int i)
 }
 
 /*
- * Say once that no process can be had, and let workers know how many others have
- * waited for theirs for long.
+ * Warn once if max_worker_processes is exhausted, and tell the workers how many
+ * databases have long waited for a process.
  */
 static void
-report_waiting(TimestampTz now)
+report_waiting(int64 now)
 {
 	static bool warned = false;
 	uint32		waiting = 0;
@@ -434,7 +451,7 @@ report_waiting(TimestampTz now)
 			 slot->state != OSS_SLOT_CAPPED))
 			continue;
 		exhausted |= slot->state == OSS_SLOT_NO_PROCESS;
-		if (now >= TimestampTzPlusMilliseconds(slot->since, 2 * AGAIN_MS))
+		if (now >= slot->since_us + 2 * AGAIN_MS * INT64CONST(1000))
 			waiting++;
 	}
 	pg_atomic_write_u32(&oss_worker_shmem->waiting, waiting);
@@ -447,13 +464,14 @@ report_waiting(TimestampTz now)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("oss_labels cannot start a worker: max_worker_processes is exhausted"),
-				 errhint("Raise max_worker_processes; until then workers take turns.")));
+				 errdetail("Workers of several databases take turns meanwhile."),
+				 errhint("Raise max_worker_processes.")));
 	warned = exhausted;
 }
 
-/* Bury the dead; returns how many workers there are, and are being started. */
+/* Reap workers that ended; returns how many run, and in *starting how many start. */
 static int
-count_workers(TimestampTz now, int *starting)
+count_workers(int64 now, int *starting)
 {
 	int			running = 0;
 
@@ -462,7 +480,7 @@ count_workers(TimestampTz now, int *starting)
 	{
 		OssSlot    *slot = &oss_worker_shmem->slots[i];
 
-		note_ended_worker(i, now);
+		reap_worker(i, now);
 		if (!OidIsValid(slot->dbid))
 			continue;
 		if (slot->state == OSS_SLOT_STARTING)
@@ -473,29 +491,27 @@ count_workers(TimestampTz now, int *starting)
 	return running;
 }
 
-/* Order slots by the time since which they wait. */
+/* Order slots by the time that they have waited. */
 static int
 compare_slots(const void *a, const void *b)
 {
-	TimestampTz x = oss_worker_shmem->slots[*(const int *) a].since;
-	TimestampTz y = oss_worker_shmem->slots[*(const int *) b].since;
+	int64		x = oss_worker_shmem->slots[*(const int *) a].since_us;
+	int64		y = oss_worker_shmem->slots[*(const int *) b].since_us;
 
 	return x < y ? -1 : x > y;
 }
 
-/* List the slots whose time has come; next is set to when others' will. */
+/* List the slots that are due; lowers *next to when another is. */
 static int
-list_due(TimestampTz now, int *due, TimestampTz *next)
+list_due(int64 now, int *due, int64 *next)
 {
 	int			n = 0;
 
 	for (int i = 0; i < OSS_MAX_SLOTS; i++)
 	{
-		TimestampTz at = start_time(&oss_worker_shmem->slots[i]);
+		int64		at = start_time(&oss_worker_shmem->slots[i]);
 
-		if (at == DT_NOEND)
-			continue;
-		if (at > now && at < TimestampTzPlusMilliseconds(now, FARTHEST_MS))
+		if (at > now)
 			*next = Min(*next, at);
 		else if (handles[i] == NULL)
 			due[n++] = i;
@@ -505,15 +521,15 @@ list_due(TimestampTz now, int *due, TimestampTz *next)
 }
 
 /*
- * Start what is to be started, who has waited longest first.  Returns when there
- * is something to do again, DT_NOEND when nothing is planned.
+ * Start the workers that are due, the longest waiting first.  Returns when there
+ * is something to do again.
  */
-static TimestampTz
-start_workers(TimestampTz now)
+static int64
+start_workers(int64 now)
 {
-	TimestampTz again = TimestampTzPlusMilliseconds(now, AGAIN_MS);
-	TimestampTz next;
-	int			due[OSS_MAX_SLOTS];
+	int64		again = now + AGAIN_MS * INT64CONST(1000);
+	int64		next;
+	int			due[OSS_MAX_SLOTS] = {0};
 	int			ndue;
 	int			starting;
 	int			running;
@@ -521,7 +537,7 @@ start_workers(TimestampTz now)
 
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	running = count_workers(now, &starting);
-	next = give_slots(now);
+	next = assign_slots(now);
 	ndue = list_due(now, due, &next);
 	for (int i = 0; i < ndue && starting < MOST_STARTING; i++)
 	{
@@ -541,29 +557,28 @@ start_workers(TimestampTz now)
 		next = Min(next, again);
 	}
 	report_waiting(now);
+	if (starting > 0)
+		next = Min(next, now + START_MS * INT64CONST(1000));
 	LWLockRelease(oss_worker_shmem->lock);
 	return next;
 }
 
-/* List the databases when it is time, and start what is to be started. */
+/* Do what is due; returns the ms until something else is. */
 static long
 serve_databases(void)
 {
-	static TimestampTz databases_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next;
+	static int64 databases_at = 0;
+	int64		now = oss_clock_us();
 
-	if (take_new_databases() || now >= databases_at ||
-		databases_at > TimestampTzPlusMilliseconds(now, DATABASES_MS))
+	if (take_new_databases() || now >= databases_at)
 	{
 		list_all_databases();
-		databases_at = TimestampTzPlusMilliseconds(now, DATABASES_MS);
+		databases_at = now + DATABASES_MS * INT64CONST(1000);
 	}
-	next = Min(start_workers(now), databases_at);
-	return Max((long) ((next - now) / 1000 + 1), 1);
+	return (long) ((Min(start_workers(now), databases_at) - now) / 1000 + 1);
 }
 
-/* Read the configuration again, which may set workers on or off. */
+/* Reload the configuration, which may set workers on or off. */
 static void
 reload_settings(void)
 {
@@ -572,11 +587,11 @@ reload_settings(void)
 	oss_worker_settings();
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
 	oss_slots_recheck();
-	free_process();
+	retry_waiting_slots();
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* The launcher's main. */
+/* Entry point of the launcher. */
 void
 oss_labels_launcher_main(Datum arg)
 {

@@ -20,6 +20,7 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "client/http.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "compat.h"
@@ -49,16 +50,24 @@
 /* Errors in a row after which the process ends; the launcher starts another. */
 #define MOST_ERRORS 3
 
+/* Longest wait between turns that fail. */
+#define MOST_ERROR_MS 30000
+
+/* Wait after an error outside a turn, lest the loop be busy. */
+#define NETWORK_ERROR_MS 500
+
+/* How soon a database is tried again whose extension has another version. */
+#define MISMATCH_MS 60000
+
 /*
- * For how long answers are waited for that are under way: when the process is to
- * end; when the worker was set off, which is less of a hurry; when it is another
- * database's turn, which is none.
+ * How long the worker waits for answers under way before it ends: when it is
+ * terminated, when it was set off, when it makes room for another database.
  */
 #define STOP_MS 1500
 #define OFF_MS 10000
 #define YIELD_MS 60000
 
-/* When another database waits for a process, a worker ends after that long. */
+/* A worker ends after that time if another database waits for a process. */
 #define TURN_MS 30000
 
 /*
@@ -72,6 +81,19 @@
 #define LOCKED_MS 5000
 #define LOCKED_LOG_MS 60000
 
+/* How often oss_labels.worker is read again while jobs are in hand. */
+#define SWITCH_MS 1000
+
+/* Longest waits for the network: with jobs in hand, and without. */
+#define BUSY_WAIT_MS 1000
+#define IDLE_WAIT_MS 10000
+
+/*
+ * How long a commit may wait for its flush.  Commits are asynchronous so that
+ * the network is served meanwhile, but they hold what was paid for.
+ */
+#define FLUSH_MS 10
+
 /* What a transaction finds of the extension. */
 typedef enum Presence
 {
@@ -81,107 +103,116 @@ typedef enum Presence
 	MISMATCH
 } Presence;
 
-static OssSlot *slot = NULL;
-static OssSlotState state_at_exit = OSS_SLOT_FAILED;
-static TimestampTz next_start = 0;
-static bool left_pending = false;
+/* State of this process.  Times are oss_clock_us()'s, 0: none. */
+typedef struct Worker
+{
+	OssSlot    *slot;
 
-/* The queue is paused as it was copied with the database. */
-static bool is_copy = false;
+	/* written to the slot at exit */
+	OssSlotState exit_state;
+	int64		start_at;
+	bool		pending;
 
-/* Errors since the last turn that went well. */
-static int	errors = 0;
+	bool		is_copy;		/* the queue is paused: its jobs were copied
+								 * with the database */
+	bool		warned;			/* of another version of the extension */
+	int			errors;			/* since the last turn that succeeded */
+	int64		turn_at;		/* no turn before: tables locked, or an error */
+	int64		busy_at;		/* last time that there was something to do */
 
-/* No turn before then, because the tables are locked or after an error. */
-static TimestampTz turn_at = 0;
+	/* oss_labels.worker of database and role, at the start and now */
+	OssWorkerSwitch switch_at_start;
+	OssWorkerSwitch switch_now;
+	int64		switch_at;		/* next time to read it without being told */
 
-/*
- * What the database's and the role's settings said of oss_labels.worker when we
- * connected, and say now.
- */
-static OssWorkerSwitch switch_at_start;
-static OssWorkerSwitch switch_now;
+	int64		started_at;
+	int64		unflushed_since;	/* first commit that may not be flushed */
+	int64		locked_since;	/* a table of ours, by another session */
+	int64		tell_locked_at;	/* in the log, again */
+} Worker;
 
-/* When they are looked at again, without being told. */
-#define SWITCH_MS 1000
-static TimestampTz switch_at = 0;
+static Worker worker = {.exit_state = OSS_SLOT_FAILED};
 
-/* Since when there are commits that may not be on the disk, 0: there are none. */
-static TimestampTz unflushed_since = 0;
+/* Return a time so many ms from now. */
+static int64
+from_now(int64 ms)
+{
+	return oss_clock_us() + ms * 1000;
+}
 
-/*
- * How long a commit may be on its way to the disk.  What it says was paid for,
- * so that it must get there soon; but the network need not stand still
- * meanwhile, and when we are busy the WAL writer has done it by then.
- */
-#define FLUSH_MS 10
-
-/* Leave the slot. */
+/* Release the slot, when the process exits. */
 static void
 detach_worker(int code, Datum arg)
 {
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
-	slot->pid = 0;
-	slot->latch = NULL;
-	slot->start_at = next_start;
-	slot->pending = left_pending;
-	if (state_at_exit == OSS_SLOT_FAILED)
-		slot->failures++;
-	oss_slot_set_state(slot, state_at_exit);
+	worker.slot->pid = 0;
+	worker.slot->latch = NULL;
+	worker.slot->start_at = worker.start_at;
+	worker.slot->pending = worker.pending;
+	if (worker.exit_state == OSS_SLOT_FAILED)
+		worker.slot->failures++;
+	oss_slot_set_state(worker.slot, worker.exit_state);
 	if (oss_worker_shmem->launcher_latch)
 		SetLatch(oss_worker_shmem->launcher_latch);
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Enter the slot; false when nobody shall work here. */
+/* Take the database's slot; false if no worker may run here now. */
 static bool
 attach_worker(Oid dbid)
 {
 	bool		wanted;
 
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
-	slot = oss_slot_find(dbid);
-	wanted = slot && slot->pid == 0 && slot->ddl_holds == 0;
+	worker.slot = oss_slot_find(dbid);
+	wanted = worker.slot && worker.slot->pid == 0 && worker.slot->ddl_holds == 0;
 	if (wanted)
 	{
-		slot->pid = MyProcPid;
-		slot->latch = &MyProc->procLatch;
+		worker.slot->pid = MyProcPid;
+		worker.slot->latch = &MyProc->procLatch;
 
-		/* what is said from now on concerns us */
-		pg_atomic_write_u32(&slot->recheck, 0);
+		/* a change from now on is ours to see */
+		pg_atomic_write_u32(&worker.slot->recheck, 0);
 	}
-	else if (slot && slot->pid == 0)
-		oss_slot_set_state(slot, OSS_SLOT_IDLE);
+	else if (worker.slot && worker.slot->pid == 0)
+		oss_slot_set_state(worker.slot, OSS_SLOT_IDLE);
 	LWLockRelease(oss_worker_shmem->lock);
 	if (wanted)
 		before_shmem_exit(detach_worker, 0);
 	return wanted;
 }
 
-/* Show the state. */
+/* Set the state that the view shows. */
 static void
-show_activity(OssSlotState state)
+show_state(OssSlotState state)
 {
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
-	oss_slot_set_state(slot, state);
+	oss_slot_set_state(worker.slot, state);
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Remember the last error for the view. */
+/* Set the error that the view shows, "" for none. */
 static void
 show_error(const char *message)
 {
+	/* nobody else writes it while the slot is ours */
+	if (strcmp(worker.slot->last_error, message) == 0)
+		return;
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, message, sizeof(slot->last_error));
+	strlcpy(worker.slot->last_error, message, sizeof(worker.slot->last_error));
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* End the process for a reason that is no error. */
+/*
+ * End the process without an error.  The launcher starts another at start_at, 0:
+ * as soon as there is a slot.
+ */
 static void
-leave_slot(OssSlotState state, TimestampTz start_at)
+leave_slot(OssSlotState state, int64 start_at)
 {
-	state_at_exit = state;
-	next_start = start_at;
+	worker.exit_state = state;
+	worker.start_at = start_at;
+	elog(DEBUG1, "oss_labels worker ends: %s", oss_slot_state_name(state));
 	proc_exit(0);
 }
 
@@ -220,17 +251,16 @@ extension_version(void)
 static void
 report_locked(const char *table)
 {
-	static TimestampTz since = 0;
-	static TimestampTz said_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = oss_clock_us();
 	char		message[128];
 
-	if (table == NULL || since == 0)
-		since = table ? now : 0;
-	if (since == 0 || now - since < LOCKED_MS * INT64CONST(1000) ||
-		now - said_at < LOCKED_LOG_MS * INT64CONST(1000))
+	if (table == NULL || worker.locked_since == 0)
+		worker.locked_since = table ? now : 0;
+	if (worker.locked_since == 0 ||
+		now - worker.locked_since < LOCKED_MS * INT64CONST(1000) ||
+		now < worker.tell_locked_at)
 		return;
-	said_at = now;
+	worker.tell_locked_at = from_now(LOCKED_LOG_MS);
 	snprintf(message, sizeof(message),
 			 "another transaction has locked oss_labels.%s", table);
 	show_error(message);
@@ -245,7 +275,6 @@ report_locked(const char *table)
 static Presence
 look_for_extension(const OssDispatcher *dispatcher)
 {
-	static bool warned = false;
 	const char *locked;
 	char	   *version = extension_version();
 
@@ -253,13 +282,14 @@ look_for_extension(const OssDispatcher *dispatcher)
 		return ABSENT;
 	if (strcmp(version, OSS_LABELS_VERSION) != 0)
 	{
-		if (!warned)
+		if (!worker.warned)
 			ereport(WARNING,
-					(errmsg("oss_labels worker does not work in database \"%s\": the library is version %s, the extension %s",
-							get_database_name(MyDatabaseId), OSS_LABELS_VERSION,
-							version),
+					(errmsg("oss_labels cannot work in database \"%s\": its extension has another version than the library",
+							get_database_name(MyDatabaseId)),
+					 errdetail("The library is version %s, the extension %s.",
+							   OSS_LABELS_VERSION, version),
 					 errhint("Use ALTER EXTENSION oss_labels UPDATE, or restart the server to load the new library.")));
-		warned = true;
+		worker.warned = true;
 		return MISMATCH;
 	}
 	locked = oss_dispatch_lock_tables(dispatcher);
@@ -267,7 +297,6 @@ look_for_extension(const OssDispatcher *dispatcher)
 	return locked ? LOCKED : PRESENT;
 }
 
-/* Begin a transaction. */
 static void
 begin_turn(void)
 {
@@ -276,24 +305,24 @@ begin_turn(void)
 	pgstat_report_activity(STATE_RUNNING, "oss_labels: claiming and settling");
 }
 
-/* End a transaction, of which flush_commits() is to be told. */
+/* Commit; flush_commits() is to follow within FLUSH_MS. */
 static void
 commit_turn(void)
 {
 	CommitTransactionCommand();
-	if (unflushed_since == 0)
-		unflushed_since = GetCurrentTimestamp();
+	if (worker.unflushed_since == 0)
+		worker.unflushed_since = oss_clock_us();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* See to it that what was committed is on the disk. */
+/* Flush what was committed. */
 static void
 flush_commits(void)
 {
-	if (unflushed_since != 0 && XactLastCommitEnd != InvalidXLogRecPtr)
+	if (worker.unflushed_since != 0 && XactLastCommitEnd != InvalidXLogRecPtr)
 		XLogFlush(XactLastCommitEnd);
-	unflushed_since = 0;
+	worker.unflushed_since = 0;
 }
 
 /*
@@ -303,7 +332,7 @@ flush_commits(void)
 static void
 flush_claims(const OssDispatcher *dispatcher)
 {
-	if (dispatcher->hand.newest_start >= unflushed_since)
+	if (dispatcher->hand.newest_start >= worker.unflushed_since)
 		flush_commits();
 }
 
@@ -325,107 +354,135 @@ with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 	return presence;
 }
 
-/* Find out whether the jobs came with the database when it was copied. */
+/* Find out whether the jobs were copied with the database. */
 static void
 look_for_copy(OssDispatcher *dispatcher)
 {
 	OssStatementState state;
 
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	is_copy = oss_database_is_copy();
+	worker.is_copy = oss_database_is_copy();
 	oss_statement_end(&state);
 }
 
-/* Free what processes held that are gone: what came before us was one. */
+/* Release the leases of dead processes: our predecessor may be one. */
 static void
 take_over(OssDispatcher *dispatcher)
 {
 	OssStatementState state;
+	uint64		released;
 
 	look_for_copy(dispatcher);
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	(void) oss_job_release_dead(oss_lease_token());
+	released = oss_job_release_dead(oss_lease_token());
 	oss_statement_end(&state);
+	elog(DEBUG1, "oss_labels worker starts; released " UINT64_FORMAT " leases of dead processes",
+		 released);
 }
 
-/* Leave when there is no work for us here, or wait when it is locked. */
+/* End if the extension is not usable here; put off the next turn if it is locked. */
 static void
-obey_settings(Presence presence)
+check_presence(Presence presence)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	if (presence == ABSENT)
 		leave_slot(OSS_SLOT_ABSENT, 0);
 	if (presence == MISMATCH)
-		leave_slot(OSS_SLOT_MISMATCH, TimestampTzPlusMilliseconds(now, 60000));
-	turn_at = presence == LOCKED ? TimestampTzPlusMilliseconds(now, LOCKED_TRY_MS) : 0;
+		leave_slot(OSS_SLOT_MISMATCH, from_now(MISMATCH_MS));
+	if (presence == LOCKED && worker.turn_at == 0)
+		elog(DEBUG1, "oss_labels worker waits: another session has locked its tables");
+	worker.turn_at = presence == LOCKED ? from_now(LOCKED_TRY_MS) : 0;
 }
 
-/* Do one turn on the tables. */
+/*
+ * Do one turn on the tables.
+ *
+ * The view shows an error until a turn ends without one and leaves no answer
+ * unstored.
+ */
 static void
 turn_on_tables(OssDispatcher *dispatcher)
 {
 	Presence	presence;
 
-	flush_claims(dispatcher);
+	/*
+	 * Should an answer kill the process, its attempt must count: flush if one
+	 * that finished may be of a job whose claim is not flushed.
+	 */
+	if (dispatcher->hand.newest_start >= worker.unflushed_since)
+		flush_commits();
 	presence = with_tables(oss_dispatch_tables, dispatcher);
 	if (presence == PRESENT)
 		oss_dispatch_commit(dispatcher);
-	if (dispatcher->last_error[0] != '\0')
+	if (dispatcher->last_error[0] != '\0' ||
+		(presence == PRESENT && dispatcher->hand.nblocked == 0 &&
+		 dispatcher->settle.troubles == 0))
 		show_error(dispatcher->last_error);
 	dispatcher->last_error[0] = '\0';
-	obey_settings(presence);
+	check_presence(presence);
 }
 
-/* Has there been nothing to do for long enough? */
+/*
+ * Return in how many ms a job is due that is not in hand, -1: there is none.
+ * The tables have times of the clock of the day.
+ */
+static int64
+next_due_ms(const OssDispatcher *dispatcher)
+{
+	if (dispatcher->claim.next_due == 0)
+		return -1;
+	return Max((dispatcher->claim.next_due - GetCurrentTimestamp()) / 1000, 0);
+}
+
+/* Has there been nothing to do for oss_labels.worker_idle_timeout? */
 static bool
 idle_for_long(OssDispatcher *dispatcher)
 {
-	static TimestampTz busy_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = oss_clock_us();
 	int64		timeout = (int64) oss_worker_idle_timeout * USECS_PER_SEC;
+	int64		due_ms = next_due_ms(dispatcher);
 
-	if (busy_at == 0 || oss_dispatch_busy(dispatcher) || dispatcher->claim.woken || dispatcher->claim.behind)
+	if (worker.busy_at == 0 || oss_dispatch_busy(dispatcher) ||
+		dispatcher->claim.woken || dispatcher->claim.behind)
 	{
-		busy_at = now;
+		worker.busy_at = now;
 		return false;
 	}
 
-	/* others wait for our process */
+	/* another database waits for our process */
 	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0)
 		timeout = 0;
-	return now - busy_at >= timeout &&
-		(dispatcher->claim.next_due == 0 || dispatcher->claim.next_due > now + timeout);
+	return now - worker.busy_at >= timeout &&
+		(due_ms < 0 || due_ms * 1000 > timeout);
 }
 
-/* Flush when it is time; returns for how many ms it is not, -1: for ever. */
+/* Flush if FLUSH_MS are over; returns the ms that are left, -1: none. */
 static long
 flush_due(void)
 {
-	TimestampTz at = unflushed_since + FLUSH_MS * 1000;
-	TimestampTz now;
+	int64		left;
 
-	if (unflushed_since == 0)
+	if (worker.unflushed_since == 0)
 		return -1;
-	now = GetCurrentTimestamp();
-	if (now < at)
-		return (at - now + 999) / 1000;
+	left = worker.unflushed_since + FLUSH_MS * 1000 - oss_clock_us();
+	if (left > 0)
+		return (left + 999) / 1000;
 	flush_commits();
 	return -1;
 }
 
-/* Return for how long to wait for the network. */
+/* Return how long to wait for the network. */
 static long
 network_ms(OssDispatcher *dispatcher)
 {
 	long		flush_ms = flush_due();
 	long		ms = oss_dispatch_tables_due(dispatcher);
 
-	if (ms == 0 && turn_at != 0)
-		ms = Max((turn_at - GetCurrentTimestamp() + 999) / 1000, 0);
-	if (ms < 0 || ms > 1000)
-		ms = oss_dispatch_busy(dispatcher) ? 1000 :
-			Min(ms < 0 ? 10000 : ms, Max(oss_worker_idle_timeout * 1000 / 2, 100));
+	if (ms == 0 && worker.turn_at != 0)
+		ms = Max((worker.turn_at - oss_clock_us() + 999) / 1000, 0);
+	if (ms < 0 || ms > BUSY_WAIT_MS)
+		ms = oss_dispatch_busy(dispatcher) ? BUSY_WAIT_MS :
+			Min(ms < 0 ? IDLE_WAIT_MS : ms,
+				Max(oss_worker_idle_timeout * 1000 / 2, 100));
 	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
 
@@ -445,7 +502,7 @@ wait_for_locks(void)
  * the process is not told to end by then, for as long as they are.
  */
 static void
-settle_or_leave(OssDispatcher *dispatcher, TimestampTz end)
+settle_or_leave(OssDispatcher *dispatcher, int64 end)
 {
 	int			tries = 3;
 
@@ -454,9 +511,9 @@ settle_or_leave(OssDispatcher *dispatcher, TimestampTz end)
 		int			before = dispatcher->hand.nfinished + dispatcher->hand.nblocked;
 
 		turn_on_tables(dispatcher);
-		if (turn_at != 0 && dispatcher->state == DISPATCH_LEAVING)
+		if (worker.turn_at != 0 && dispatcher->state == DISPATCH_LEAVING)
 		{
-			if (ShutdownRequestPending && GetCurrentTimestamp() >= end)
+			if (ShutdownRequestPending && oss_clock_us() >= end)
 				return;
 			wait_for_locks();
 		}
@@ -466,13 +523,13 @@ settle_or_leave(OssDispatcher *dispatcher, TimestampTz end)
 }
 
 /*
- * Give back what is not begun, wait up to ms for the answers under way, for they
- * are paid for, and store them.
+ * Give back the jobs that are not begun, wait up to ms for the answers under
+ * way, which are paid for, and store them.
  */
 static void
-let_go(OssDispatcher *dispatcher, long ms)
+finish_work(OssDispatcher *dispatcher, int64 ms)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	int64		end = from_now(ms);
 
 	elog(DEBUG1, "oss_labels worker stops with %d requests in flight",
 		 dispatcher->network.in_flight);
@@ -484,132 +541,119 @@ let_go(OssDispatcher *dispatcher, long ms)
 		if (dispatcher->network.in_flight == 0)
 			break;
 		oss_dispatch_network(dispatcher, 50);
-	} while (GetCurrentTimestamp() < end);
+	} while (oss_clock_us() < end);
 	oss_dispatch_cancel(dispatcher);
 	settle_or_leave(dispatcher, end);
 	oss_dispatch_hand_over_all(dispatcher);
-	settle_or_leave(dispatcher, TimestampTzPlusMilliseconds(end, LEAVE_MS));
+	settle_or_leave(dispatcher, end + LEAVE_MS * INT64CONST(1000));
 	flush_commits();
 }
 
-/* Read the configuration again. */
-static void
-reload(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-	oss_worker_settings();
-}
-
-/* End when there is nothing to do. */
+/* End if there is nothing to do. */
 static void
 leave_when_idle(OssDispatcher *dispatcher)
 {
-	TimestampTz look;
+	int64		due_ms;
 
 	if (!idle_for_long(dispatcher))
 		return;
-	look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS);
+	due_ms = next_due_ms(dispatcher);
 	pgstat_report_stat(true);
-	left_pending = dispatcher->claim.next_due != 0;
-	leave_slot(is_copy ? OSS_SLOT_COPY : OSS_SLOT_IDLE,
-			   dispatcher->claim.next_due != 0 ? Min(dispatcher->claim.next_due, look) : look);
+	worker.pending = due_ms >= 0;
+	leave_slot(worker.is_copy ? OSS_SLOT_COPY : OSS_SLOT_IDLE,
+			   from_now(due_ms < 0 ? OSS_LOOK_MS : Min(due_ms, OSS_LOOK_MS)));
 }
 
-/* Leave until somebody sets oss_labels.worker on. */
-static void
-leave_off(void)
-{
-	leave_slot(OSS_SLOT_DISABLED,
-			   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OSS_LOOK_MS));
-}
-
-/* Read again what ALTER DATABASE and ALTER ROLE said of oss_labels.worker. */
+/* Read again what ALTER DATABASE and ALTER ROLE set for oss_labels.worker. */
 static void
 read_own_switch(OssDispatcher *dispatcher)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool		told = pg_atomic_exchange_u32(&slot->recheck, 0) != 0;
+	bool		told = pg_atomic_exchange_u32(&worker.slot->recheck, 0) != 0;
 
-	if (!told && !(oss_dispatch_busy(dispatcher) && now >= switch_at))
+	if (!told && !(oss_dispatch_busy(dispatcher) &&
+				   oss_clock_us() >= worker.switch_at))
 		return;
-	switch_at = TimestampTzPlusMilliseconds(now, SWITCH_MS);
+	worker.switch_at = from_now(SWITCH_MS);
 	begin_turn();
-	switch_now = oss_worker_switch();
+	worker.switch_now = oss_worker_switch();
 	commit_turn();
 }
 
-/* End when the process was told to, or the worker set off. */
+/* End if the process is terminated, set off or to make room for another. */
 static void
 leave_when_told(OssDispatcher *dispatcher)
 {
 	if (ShutdownRequestPending)
 	{
-		let_go(dispatcher, STOP_MS);
+		finish_work(dispatcher, STOP_MS);
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 	read_own_switch(dispatcher);
-	if (switch_now == OSS_WORKER_OFF ||
-		(switch_now == OSS_WORKER_UNSET && !oss_worker_enabled))
+	if (worker.switch_now == OSS_WORKER_OFF ||
+		(worker.switch_now == OSS_WORKER_UNSET && !oss_worker_enabled))
 	{
-		let_go(dispatcher, OFF_MS);
-		leave_off();
+		finish_work(dispatcher, OFF_MS);
+		leave_slot(OSS_SLOT_DISABLED, from_now(OSS_LOOK_MS));
 	}
 
 	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0 &&
-		GetCurrentTimestamp() - MyStartTimestamp > TURN_MS * INT64CONST(1000))
+		oss_clock_us() - worker.started_at > TURN_MS * INT64CONST(1000))
 	{
-		let_go(dispatcher, YIELD_MS);
+		finish_work(dispatcher, YIELD_MS);
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 
-	/* only a new process learns what the configuration file says */
-	if (switch_now == OSS_WORKER_UNSET && switch_at_start != OSS_WORKER_UNSET)
+	/* only a new process takes the value of the configuration file */
+	if (worker.switch_now == OSS_WORKER_UNSET &&
+		worker.switch_at_start != OSS_WORKER_UNSET)
 	{
-		let_go(dispatcher, STOP_MS);
+		finish_work(dispatcher, STOP_MS);
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 }
 
-/* Something was enqueued or resumed. */
+/* Handle the wake flag: something was enqueued or resumed. */
 static void
-wake_on_signal(OssDispatcher *dispatcher)
+handle_wake(OssDispatcher *dispatcher)
 {
 	oss_dispatch_wake(dispatcher);
-	if (is_copy && with_tables(look_for_copy, dispatcher) == PRESENT && !is_copy)
-		show_activity(OSS_SLOT_RUNNING);
+	if (worker.is_copy && with_tables(look_for_copy, dispatcher) == PRESENT && !worker.is_copy)
+		show_state(OSS_SLOT_RUNNING);
 }
 
-/* Claim, call and settle for ever. */
+/* Alternate between the network and the tables until the process ends. */
 static void
 run_worker(OssDispatcher *dispatcher)
 {
 	for (;;)
 	{
-		reload();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			oss_worker_settings();
+		}
 		leave_when_told(dispatcher);
-		if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
-			wake_on_signal(dispatcher);
+		if (pg_atomic_exchange_u32(&worker.slot->wake, 0) != 0)
+			handle_wake(dispatcher);
 		oss_dispatch_network(dispatcher, network_ms(dispatcher));
 		if (oss_dispatch_tables_due(dispatcher) != 0 ||
-			GetCurrentTimestamp() < turn_at)
+			oss_clock_us() < worker.turn_at)
 		{
 			leave_when_idle(dispatcher);
 			continue;
 		}
-		if (pg_atomic_read_u32(&slot->recheck) != 0 ||
+		if (pg_atomic_read_u32(&worker.slot->recheck) != 0 ||
 			ShutdownRequestPending)
 			continue;
 		turn_on_tables(dispatcher);
-		errors = 0;
+		worker.errors = 0;
 	}
 }
 
 /*
- * Recover from an error; what is in flight and in hand stays.  The network and
- * interrupts are served while the next turn is waited for.
+ * Recover from an error.  Jobs in hand and requests in flight stay; network and
+ * interrupts are served while the worker waits for its next turn.
  */
 static void
 recover_from_error(OssDispatcher *dispatcher)
@@ -618,7 +662,7 @@ recover_from_error(OssDispatcher *dispatcher)
 	MemoryContext old;
 	bool		in_turn = IsTransactionState();
 
-	errors++;
+	worker.errors++;
 	error_context_stack = NULL;
 	HOLD_INTERRUPTS();
 	EmitErrorReport();
@@ -632,22 +676,19 @@ recover_from_error(OssDispatcher *dispatcher)
 	oss_dispatch_abort(dispatcher);
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	if (errors >= MOST_ERRORS &&
+	if (worker.errors >= MOST_ERRORS &&
 		(ShutdownRequestPending || !oss_dispatch_holds_answers(dispatcher)))
 		proc_exit(1);
-	turn_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										  Min(1000L << Min(errors, 5), 30000));
+	worker.turn_at = from_now(Min(1000L << Min(worker.errors, 5), MOST_ERROR_MS));
 	if (in_turn)
 		return;
-
-	/* an error of the network must not become a busy loop */
 	ResetLatch(MyLatch);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 500, oss_queue_wait_event());
+					 NETWORK_ERROR_MS, oss_queue_wait_event());
 	SetLatch(MyLatch);
 }
 
-/* Connect and find the extension. */
+/* Take the slot, connect, and wait until the extension can be used. */
 static void
 start_worker_process(Oid dbid)
 {
@@ -659,26 +700,27 @@ start_worker_process(Oid dbid)
 	if (!attach_worker(dbid))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dbid, InvalidOid, 0);
+	worker.started_at = oss_clock_us();
 	oss_worker_settings();
 
-	/* what woke us is seen to now, whether there is an extension or not */
-	pg_atomic_write_u32(&slot->wake, 0);
+	/* we look now, so that whatever set the flag is served */
+	pg_atomic_write_u32(&worker.slot->wake, 0);
 	begin_turn();
-	switch_now = switch_at_start = oss_worker_switch();
+	worker.switch_now = worker.switch_at_start = oss_worker_switch();
 	commit_turn();
-	if (!oss_worker_enabled || switch_now == OSS_WORKER_OFF)
-		leave_off();
+	if (!oss_worker_enabled || worker.switch_now == OSS_WORKER_OFF)
+		leave_slot(OSS_SLOT_DISABLED, from_now(OSS_LOOK_MS));
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
-		obey_settings(presence);
+		check_presence(presence);
 		wait_for_locks();
 		if (ShutdownRequestPending)
 			leave_slot(OSS_SLOT_IDLE, 0);
 	}
-	show_activity(is_copy ? OSS_SLOT_COPY : OSS_SLOT_RUNNING);
+	show_state(worker.is_copy ? OSS_SLOT_COPY : OSS_SLOT_RUNNING);
 }
 
-/* The worker's main. */
+/* Entry point of a worker. */
 void
 oss_labels_worker_main(Datum dbid)
 {

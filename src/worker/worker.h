@@ -2,8 +2,6 @@
  * worker.h
  *	  The launcher and the workers, and DDL that they must not stand in the
  *	  way of.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WORKER_H
@@ -12,8 +10,8 @@
 #include "postgres.h"
 
 /*
- * Without work, a database is looked at this often all the same: what was
- * committed without our code, as by INSERT into job, is found by then.
+ * A database without work is looked at that often, to find what was committed
+ * without our code, as by INSERT into job.
  */
 #define OSS_LOOK_MS 60000
 

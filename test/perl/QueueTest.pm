@@ -15,16 +15,19 @@ package QueueTest;
 use strict;
 use warnings;
 
+use Cwd ();
+
 use OssServer;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# Start everything.  conf: further settings; preload => 0 leaves it out.
+# Start everything.  conf: further settings; preload => 0 leaves it out; clock: a
+# file for set_clock.
 sub new
 {
 	my ($class, %option) = @_;
-	my $self = bless { oss => OssServer->new }, $class;
+	my $self = bless { oss => OssServer->new, clock => $option{clock} }, $class;
 	my $node = $self->{node} = PostgreSQL::Test::Cluster->new($option{name} // 'queue',
 		$option{install_path} ? (install_path => $option{install_path}) : ());
 	my $preload = $option{preload} // 1;
@@ -34,7 +37,16 @@ sub new
 		"shared_preload_libraries = '" . ($preload ? 'oss_labels' : '') . "'\n"
 		  . "restart_after_crash = on\n"
 		  . ($option{conf} // ''));
-	$node->start;
+	if ($option{clock})
+	{
+		system('make', '-s', '-C', 'test/resolver') == 0 or die 'no resolver';
+		local %ENV = (%ENV, LD_PRELOAD => Cwd::abs_path('test/resolver/resolver.so'), OSS_TEST_CLOCK => $option{clock});
+		$node->start;
+	}
+	else
+	{
+		$node->start;
+	}
 	$self->sql($self->create_sql) unless $option{bare};
 	return $self;
 }
@@ -51,6 +63,16 @@ sub create_sql
 	  . $self->{oss}->http_endpoint . "'$options);"
 	  . " CREATE USER MAPPING FOR CURRENT_USER SERVER oss"
 	  . " OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');";
+}
+
+# Set PostgreSQL's clock of the day, and the one that nobody sets, by seconds.
+sub set_clock
+{
+	my ($self, $seconds, $monotonic) = @_;
+	open my $file, '>', "$self->{clock}.new" or die $!;
+	print $file "$seconds ", $monotonic // 0, "\n";
+	close $file;
+	return rename "$self->{clock}.new", $self->{clock} or die $!;
 }
 
 # Run SQL that must succeed and return what it says.

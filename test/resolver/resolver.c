@@ -9,7 +9,7 @@
  * addresses, later versions for each family by itself.
  *
  * The file OSS_TEST_CLOCK, if there is one, says by how many seconds the wall
- * clock is off.
+ * clock is off, and after a blank by how many the monotonic one.
  *
  * While the file OSS_TEST_EPOLL is there, it is removed by the next socket that is
  * to be watched by epoll, and that is refused as at fs.epoll.max_user_watches.
@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,25 +96,47 @@ getaddrinfo(const char *node, const char *service,
 	return *result ? 0 : EAI_NONAME;
 }
 
-/* PostgreSQL asks in signal handlers too, hence the plain calls. */
-int
-gettimeofday(struct timeval *restrict now, void *restrict zone)
+/*
+ * Read by how many seconds a clock is off.  PostgreSQL asks in signal handlers
+ * too, hence the plain calls.
+ */
+static long
+clock_shift(int monotonic)
 {
 	const char *path = getenv("OSS_TEST_CLOCK");
 	int			fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	char		seconds[16] = "";
+	char		text[32] = "";
+	char	   *end = text;
+	long		wall;
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	wall = strtol(text, &end, 10);
+	return monotonic ? strtol(end, NULL, 10) : wall;
+}
+
+int
+gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
 	struct timespec real;
 
-	clock_gettime(CLOCK_REALTIME, &real);
-	now->tv_sec = real.tv_sec;
+	syscall(SYS_clock_gettime, CLOCK_REALTIME, &real);
+	now->tv_sec = real.tv_sec + clock_shift(0);
 	now->tv_usec = real.tv_nsec / 1000;
-	if (fd >= 0)
-	{
-		if (read(fd, seconds, sizeof(seconds) - 1) > 0)
-			now->tv_sec += atol(seconds);
-		close(fd);
-	}
 	return 0;
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *now)
+{
+	int			result = (int) syscall(SYS_clock_gettime, id, now);
+
+	if (result == 0 && id == CLOCK_MONOTONIC)
+		now->tv_sec += clock_shift(1);
+	return result;
 }
 
 int

@@ -19,7 +19,7 @@ my $plain = QueueTest->new(name => 'plain', preload => 0);
 	my ($status, $out, $err) = $plain->{node}->psql('postgres',
 		"SELECT oss_labels.enqueue('tenlabels', 'a'); SELECT oss_labels.enqueue('tenlabels', 'b')");
 	is($status, 0, 'not preloaded: enqueue works');
-	is(() = $err =~ /NOTICE:  the image is queued, but no worker will come/g, 1, 'not preloaded: said once');
+	is(() = $err =~ /NOTICE:  no worker runs to process the queue/g, 1, 'not preloaded: said once');
 }
 like($plain->sql('SELECT state FROM oss_labels.worker'), qr/shared_preload_libraries/, 'not preloaded: the view says so');
 $plain->sql("SELECT count(oss_labels.enqueue('tenlabels', 'k' || g)) FROM generate_series(1, 500) g");
@@ -111,7 +111,7 @@ $test->sql("UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'oss_labe
 $test->sql("SELECT pg_terminate_backend(pid) FROM oss_labels.worker WHERE database = 'postgres' AND pid IS NOT NULL");
 $test->enqueue(1, 'version');
 ok($test->wait_worker('library and extension differ%'), 'versions differ: no worker');
-is(() = $test->log =~ /the library is version \Q$version\E, the extension 0\.9/g, 1, 'versions differ: said once');
+is(() = $test->log =~ /The library is version \Q$version\E, the extension 0\.9/g, 1, 'versions differ: said once');
 is($test->sql('SELECT count(*) FROM oss_labels.job'), '1', 'versions differ: nothing is done');
 $test->sql("UPDATE pg_extension SET extversion = '$version' WHERE extname = 'oss_labels'");
 $node->restart;

@@ -3,8 +3,10 @@
 use strict;
 use warnings;
 use lib 'test/perl';
+use PostgreSQL::Test::Utils;
 use QueueTest;
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 my $test = QueueTest->new(name => 'clock', preload => 0);
 
@@ -75,5 +77,102 @@ is(process(), 0, 'what was put off for an hour waits');
 $test->sql("UPDATE oss_labels.job SET due = clock_timestamp(); INSERT INTO oss_labels.pause (server, automatic, since, reason, seen)"
 	  . " VALUES ('oss', true, clock_timestamp() + interval '1 day', 'x', oss_labels.fingerprint('oss', NULL))");
 is(process(), 1, 'an automatic pause from the future ends');
+$test->{node}->stop;
+
+# ---- the clock is set back while the worker or the launcher waits ----
+
+$test = QueueTest->new(name => 'set_back', clock => PostgreSQL::Test::Utils::tempdir . '/clock',
+	conf => "oss_labels.worker_idle_timeout = 1\nlog_min_messages = debug1\n");
+my $error = "SELECT coalesce(last_error, '') FROM oss_labels.worker WHERE database = 'postgres'";
+$test->enqueue(1, 'before');
+ok($test->wait_empty, 'set back: the worker works');
+$test->reset;
+
+sub rename_column { return $test->sql("ALTER TABLE oss_labels.job RENAME $_[0] TO $_[1]") }
+
+# Is the queue emptied within half a minute?  A clock set back by minutes would
+# stop it for as long.
+sub goes_on
+{
+	my ($name) = @_;
+	my $requests = $test->count;
+	rename_column('importance', 'priority');
+	$test->enqueue(1, $name);
+	ok($test->wait_empty(seconds => 30), "$name: the queue goes on");
+	is($test->count, $requests + 1, "$name: one request");
+	return ok($test->wait_sql($error, ''), "$name: an error that is over is not shown");
+}
+
+rename_column('priority', 'importance');
+$test->sql('SELECT oss_labels.announce()');
+ok($test->wait_sql("SELECT last_error LIKE '%priority%' FROM oss_labels.worker WHERE database = 'postgres'"), 'set back: a turn fails');
+$test->set_clock(-600);
+goes_on('worker that waits after an error');
+
+rename_column('priority', 'importance');
+$test->sql('SELECT oss_labels.announce()');
+ok($test->wait_worker('failed%'), 'set back: the worker fails');
+like($test->sql($error), qr/priority/, 'set back: and the view says why');
+$test->set_clock(-700);
+goes_on('launcher that waits before it starts a worker');
+
+# The worker waits a second and a half for answers when it is terminated.
+$test->{oss}->fault(kind => 'delay', delay => 60000 * OssServer::patience(), key => 'slow1');
+$test->enqueue(1, 'slow');
+ok($test->{oss}->wait_count(label_in_flight => 1), 'set back: a request in flight');
+my $pid = $test->worker_pid;
+$test->log;
+kill 'TERM', $pid;
+sleep 0.01 until $test->{ending} .= $test->log, $test->{ending} =~ /worker stops with 1 requests/;
+$test->set_clock(-1300);
+ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", '0', seconds => 30), 'set back: a terminated worker ends');
+$test->{oss}->control('/unfault');
+ok($test->wait_empty, 'set back: done');
+
+# ---- a worker that is registered and never starts ----
+
+ok($test->wait_worker('idle%'), 'no start: no worker');
+my ($postmaster) = split /\n/, PostgreSQL::Test::Utils::slurp_file($test->{node}->data_dir . '/postmaster.pid');
+my $launcher = $test->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'oss_labels launcher'");
+my $session = IPC::Run::start([ $test->{node}->installed_command('psql'), '-XAtq', '-d', $test->{node}->connstr('postgres') ],
+	'<', \my $in, '>', \my $out, '2>&1');
+
+# Ask in a session that is there, for the postmaster starts none.
+sub ask
+{
+	($in, $out) = ("$_[0];\n\\echo .\n", '');
+	$session->pump until $out =~ s/^\.\n//m;
+	return $out;
+}
+
+# Wait for an answer there.
+sub asked
+{
+	my ($query, $expected) = @_;
+	my $end = time + 30 * OssServer::patience();
+	my $answer;
+	sleep 0.05 until ($answer = ask($query)) =~ $expected || time > $end;
+	return like($answer, $expected, "no start: $query");
+}
+
+my $requests = $test->count;
+my $state = "SELECT state FROM oss_labels.worker WHERE database = 'postgres'";
+ask('SELECT 1');
+kill 'STOP', $postmaster;
+ask("SELECT oss_labels.enqueue('tenlabels', 'never')");
+asked($state, qr/^starting/);
+$test->log;
+$test->set_clock(-1300, 31);
+kill 'HUP', $launcher;
+my ($log, $end) = ('', time + 30 * OssServer::patience());
+sleep 0.05 until ($log .= $test->log) =~ /gives up a worker/ || time > $end;
+like($log, qr/gives up a worker for database \d+ that does not start/, 'no start: it is given up after half a minute');
+kill 'CONT', $postmaster;
+asked('SELECT count(*) FROM oss_labels.job', qr/^0$/);
+is($test->count, $requests + 1, 'no start: another worker does the job, once');
+$test->log;
+$in = "\\q\n";
+$session->finish;
+$test->{node}->stop;
 
 done_testing;
