@@ -15,6 +15,7 @@
 #include "client/http_header.h"
 #include "client/http_loop.h"
 #include "client/http_socket.h"
+#include "client/http_timeout.h"
 #include "compat.h"
 #include "lib/ilist.h"
 #include "protocol/address.h"
@@ -30,9 +31,6 @@
 
 /* Connections are closed after this time, since addresses change. */
 #define MAX_LIFE_SECONDS	300L
-
-/* Extension for queued transfers that time out while the loop is idle. */
-#define GRACE_MS			200
 
 /* The loop counts as idle if nobody ran it for this time. */
 #define LEFT_ALONE_US		(100 * 1000)
@@ -55,11 +53,7 @@ struct HttpTransfer
 	dlist_node	node;
 	bool		listed;
 	bool		in_loop;
-	bool		stretched;		/* its timeouts were changed in flight */
-	bool		queued;
-	int64		started_us;
-	int64		connect_timeout_ms;
-	int64		timeout_ms;
+	HttpTimeout timeout;
 	CURL	   *easy;
 	struct curl_slist *headers;
 	char	   *sent_body;
@@ -87,9 +81,13 @@ static int	nspare = 0;
 static int	in_flight = 0;
 static int	nstretched = 0;
 
-/* When the loop was last run, and the sum of its idle periods. */
+/*
+ * When the loop was last run, the sum of its idle periods, and whether one ended
+ * since the sockets were last polled.
+ */
 static int64 driven_us = 0;
 static int64 alone_us = 0;
+static bool left_alone = false;
 
 /* When an idle connection turned out to be dead, as others may be. */
 static int64 dead_us = 0;
@@ -329,7 +327,7 @@ release_handle(HttpTransfer *t)
 		t->in_loop = false;
 		in_flight--;
 		dlist_delete(&t->node);
-		if (t->stretched)
+		if (t->timeout.stretched)
 			nstretched--;
 	}
 	if (t->easy != NULL)
@@ -440,15 +438,7 @@ set_request(HttpTransfer *t, const HttpSpec *spec)
 	return code == CURLE_OK;
 }
 
-static void
-set_timeouts(HttpTransfer *t)
-{
-	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
-					 (long) t->connect_timeout_ms);
-	curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long) t->timeout_ms);
-}
-
-/* Set addresses, connections and timeouts. */
+/* Set where it may go and how long it may take. */
 static bool
 set_limits(HttpTransfer *t, const HttpSpec *spec)
 {
@@ -458,9 +448,7 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_PROXY, "");
-	t->connect_timeout_ms = spec->connect_timeout_ms;
-	t->timeout_ms = spec->timeout_ms;
-	set_timeouts(t);
+	oss_http_timeout_begin(&t->timeout, e, spec);
 	if (spec->fresh || idle == 0)
 		curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, Max(idle, 1));
@@ -534,8 +522,6 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->done = done;
 	t->arg = arg;
 	t->max_body = spec->max_body;
-	t->queued = spec->queued;
-	t->started_us = oss_clock_us();
 	t->reach = spec->reach;
 	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
 		pg_strncasecmp(spec->url, "https:", 6) != 0;
@@ -550,48 +536,33 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	return t;
 }
 
+/* Account for an idle period of the loop that ends now: extend timeouts. */
 static void
-extend_timeout(HttpTransfer *t, int64 connect_ms, int64 ms)
+make_up_for(int64 us)
 {
-	t->connect_timeout_ms += connect_ms;
-	t->timeout_ms += ms;
-	set_timeouts(t);
-	if (!t->stretched)
-		nstretched++;
-	t->stretched = true;
-}
-
-/* Extend the timeout of a transfer that is about to time out, once. */
-static void
-grant_grace(HttpTransfer *t, int64 now)
-{
-	int64		over_ms = (now - t->started_us) / 1000 - t->timeout_ms;
-
-	if (!t->stretched && over_ms > -GRACE_MS)
-		extend_timeout(t, 0, over_ms + GRACE_MS);
-}
-
-/* Account for an idle period of the loop: extend timeouts. */
-static void
-make_up_for_time_alone(void)
-{
-	int64		now = oss_clock_us();
-	int64		us = driven_us == 0 ? 0 : now - driven_us;
 	dlist_iter	iter;
 
-	driven_us = now;
+	driven_us = oss_clock_us();
 	if (us < LEFT_ALONE_US)
 		return;
 	alone_us += us;
+	left_alone = true;
 	dlist_foreach(iter, &running)
 	{
 		HttpTransfer *t = dlist_container(HttpTransfer, node, iter.cur);
+		bool		before = t->timeout.stretched;
 
-		if (t->queued)
-			grant_grace(t, now);
-		else
-			extend_timeout(t, us / 1000, us / 1000);
+		oss_http_timeout_make_up(&t->timeout, t->easy, t->sent, us);
+		if (t->timeout.stretched && !before)
+			nstretched++;
 	}
+}
+
+/* Account for the time since the loop was last run, if it was idle. */
+static void
+make_up_for_time_alone(void)
+{
+	make_up_for(driven_us == 0 ? 0 : oss_clock_us() - driven_us);
 }
 
 int64
@@ -660,6 +631,7 @@ bool
 oss_http_turn(long timeout_ms)
 {
 	bool		latch_set;
+	int64		late_us;
 
 	mend_loop();
 	oss_http_loop_init(on_ended);
@@ -668,11 +640,15 @@ oss_http_turn(long timeout_ms)
 		timeout_ms = 0;
 	else if (nstretched > 0 && (timeout_ms < 0 || timeout_ms > CHECK_MS))
 		timeout_ms = CHECK_MS;
-	latch_set = oss_http_loop_turn(timeout_ms);
+	latch_set = oss_http_loop_wait(timeout_ms, &late_us);
+
+	/* a wait that took too long is idle time: the process was stopped */
+	make_up_for(late_us);
+	oss_http_loop_pump(left_alone);
+	left_alone = false;
 	if (nstretched > 0)
 		oss_http_loop_check();
 	mend_loop();
-	driven_us = oss_clock_us();
 	while (!dlist_is_empty(&finished))
 	{
 		HttpTransfer *t = dlist_container(HttpTransfer, node,

@@ -128,9 +128,9 @@ extern int64 oss_clock_us(void);
  * 100 ms in which nobody ran the loop; for deadlines of requests.  A cursor's
  * client may wait minutes between two FETCHes, while responses that are paid
  * for arrive in the sockets.  oss_http_turn() extends the timeouts of
- * transfers in flight likewise.  Timeouts of queued ones are extended only
- * once, for long enough to read what has arrived, since only this process
- * makes them wait.
+ * transfers in flight likewise, also if the process was stopped while it waited.
+ * Timeouts of queued ones are extended only for long enough to read what has
+ * arrived, or once to be sent, since only this process makes them wait.
  */
 extern int64 oss_http_now(void);
 

@@ -29,6 +29,9 @@
 
 #define MUX_EVENTS	64
 
+/* Maximum time that curl handles sockets before http.c checks for idle time. */
+#define MOST_PUMP_US	(100 * 1000)
+
 /* Descriptors reserved for the loop itself and the rest of the process. */
 #define SPARE_DESCRIPTORS	8
 
@@ -301,15 +304,14 @@ reap_transfers(void)
 	return any;
 }
 
-/* Have curl handle ready sockets and its timer, and report ended transfers. */
-static void
-pump_transfers(void)
+/* Have curl handle up to MUX_EVENTS ready sockets; returns their number. */
+static int
+act_on_ready(int64 until)
 {
 	struct epoll_event events[MUX_EVENTS];
-	int			n;
+	int			n = epoll_wait(mux, events, MUX_EVENTS, 0);
 
-	n = epoll_wait(mux, events, MUX_EVENTS, 0);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && oss_clock_us() < until; i++)
 	{
 		int			what = 0;
 
@@ -321,7 +323,24 @@ pump_transfers(void)
 			what |= CURL_CSELECT_ERR;
 		act_on_sockets(events[i].data.fd, what);
 	}
-	if (curl_due != 0 && curl_due <= oss_clock_us())
+	return n;
+}
+
+/*
+ * Have curl handle ready sockets and its timer, and report ended transfers.  Stop
+ * if it takes long, for the process may have been stopped: http.c extends the
+ * timeouts before curl checks them again.
+ */
+void
+oss_http_loop_pump(bool all)
+{
+	int64		until = oss_clock_us() + MOST_PUMP_US;
+	int			n;
+
+	do
+		n = act_on_ready(until);
+	while (all && n > 0 && oss_clock_us() < until);
+	if (curl_due != 0 && curl_due <= oss_clock_us() && oss_clock_us() < until)
 	{
 		curl_due = 0;
 		act_on_sockets(CURL_SOCKET_TIMEOUT, 0);
@@ -363,18 +382,20 @@ wait_for_any(long timeout_ms)
 }
 
 bool
-oss_http_loop_turn(long timeout_ms)
+oss_http_loop_wait(long timeout_ms, int64 *late_us)
 {
 	bool		latch_set;
+	int64		end;
 
 	timeout_ms = reap_transfers() ? 0 : bounded_wait(timeout_ms);
+	end = oss_clock_us() + timeout_ms * INT64CONST(1000);
 
-	/* do not wait: pump_transfers() polls the sockets */
+	/* do not wait: oss_http_loop_pump() polls the sockets */
 	latch_set = timeout_ms == 0 ? MyLatch->is_set : wait_for_any(timeout_ms);
 	if (latch_set)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	pump_transfers();
+	*late_us = timeout_ms < 0 ? 0 : Max(oss_clock_us() - end, 0);
 	return latch_set;
 }
 

@@ -14,8 +14,8 @@
 #include <curl/curl.h>
 
 /*
- * Called by oss_http_loop_turn() for each transfer that ended; must not
- * throw.
+ * Called by oss_http_loop_wait() and oss_http_loop_pump() for each transfer that
+ * ended; must not throw.
  */
 typedef void (*HttpLoopEnded) (CURL *easy, CURLcode code);
 
@@ -46,8 +46,14 @@ extern void oss_http_loop_remove(CURL *easy);
 extern bool oss_http_loop_broken(void);
 extern void oss_http_loop_discard(void);
 
-/* Run the loop once; see oss_http_turn(). */
-extern bool oss_http_loop_turn(long timeout_ms);
+/*
+ * Wait once, see oss_http_turn().  *late_us: by how much the wait exceeded its
+ * timeout, because the process did not run.
+ */
+extern bool oss_http_loop_wait(long timeout_ms, int64 *late_us);
+
+/* Handle ready sockets: up to some number, or all, as after an idle period. */
+extern void oss_http_loop_pump(bool all);
 
 /*
  * Have curl check every transfer: it does not wake up for timeouts that were
