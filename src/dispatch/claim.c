@@ -54,14 +54,9 @@ StaticAssertDecl(MOST_STRICT < MOST_CLAIMS, "lower priorities get some claims");
 
 /* Must all lanes be read from their beginning now? */
 static bool
-from_beginning(OssDispatcher *dispatcher, int64 now)
+from_beginning(const OssDispatcher *dispatcher, int64 now)
 {
-	int64		offset = GetCurrentTimestamp() - now;
-	bool		turned_back = offset < dispatcher->claim.clock_offset - USECS_PER_SEC;
-
-	/* jobs enqueued after the clock was set back sort before our places */
-	dispatcher->claim.clock_offset = offset;
-	return turned_back || now >= dispatcher->claim.scan_at ||
+	return now >= dispatcher->claim.scan_at ||
 		(dispatcher->claim.behind && !oss_dispatch_busy(dispatcher) && now >= dispatcher->claim.rescan_at);
 }
 

@@ -26,6 +26,9 @@
 #define TIDY_US INT64CONST(5000000)
 #define RELEASE_US INT64CONST(30000000)
 
+/* The clock of the day was set if it differs by so much from one turn to the next. */
+#define CLOCK_STEP_US USECS_PER_SEC
+
 /*
  * How long a turn waits for an unexpected lock.  Shorter than any
  * deadlock_timeout in use, so that a deadlock never cancels the user's
@@ -175,6 +178,30 @@ renew_leases(OssDispatcher *dispatcher)
 }
 
 /*
+ * Compare the clock of the day with the monotonic one.  After it was set, the
+ * lanes are read anew, as new jobs may lie before the places they were read to;
+ * leases are renewed, or they would end too soon; and what was put off waits as
+ * long as it should.
+ */
+static void
+check_clock(OssDispatcher *dispatcher)
+{
+	int64		offset = GetCurrentTimestamp() - oss_clock_us();
+	int64		step = dispatcher->claim.clock_offset == 0 ? 0 :
+	offset - dispatcher->claim.clock_offset;
+
+	dispatcher->claim.clock_offset = offset;
+	if (step > -CLOCK_STEP_US && step < CLOCK_STEP_US)
+		return;
+	elog(DEBUG1, "oss_labels: the clock was set by %.1f s", step / 1e6);
+	dispatcher->claim.scan_at = dispatcher->upkeep.renew_at = 0;
+	dispatcher->upkeep.tidy_at = dispatcher->upkeep.mend_at = 0;
+	dispatcher->claim.put_off_at = 0;
+	if (step < 0)
+		oss_job_bring_forward(-step);
+}
+
+/*
  * Do the upkeep that is due: end pauses, mend times, free leases, delete old
  * failed jobs.
  */
@@ -244,13 +271,14 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 	if (dispatcher->state == DISPATCH_RUNNING)
 	{
 		oss_dispatch_poll(dispatcher);
+		check_clock(dispatcher);
 		tidy_tables(dispatcher);
 		if (look || dispatcher->upkeep.pauses_added)
 			oss_dispatch_apply_pauses(dispatcher);
 		oss_dispatch_check_ready(dispatcher);
 		oss_dispatch_give_back_excess(dispatcher);
-		oss_dispatch_claim(dispatcher);
 		renew_leases(dispatcher);
+		oss_dispatch_claim(dispatcher);
 	}
 	oss_statement_end(&state);
 	MemoryContextSwitchTo(old);

@@ -12,12 +12,12 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "client/http.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "pipeline/window.h"
 #include "spi/subtransaction.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /*
  * Limit on rows, as a multiple of concurrency: many rows may share a request.
@@ -341,7 +341,7 @@ append_image(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *
 static void
 drive_requests(PipelineWindow *window, bool now)
 {
-	TimestampTz time = GetCurrentTimestamp();
+	int64		time = oss_clock_us();
 
 	if (!now && time - window->driven < TURN_EVERY_US)
 		return;
@@ -466,7 +466,7 @@ oss_pipeline_window_first(PipelineWindow *window)
 void
 oss_pipeline_window_tend(PipelineWindow *window)
 {
-	TimestampTz before = window->driven;
+	int64		before = window->driven;
 
 	drive_requests(window, false);
 	if (window->driven == before)

@@ -10,7 +10,6 @@
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "pipeline/request_table.h"
@@ -66,7 +65,7 @@ typedef struct PipelineWindow
 	bool		exhausted;		/* the outer side has no more rows */
 	bool		unsent;			/* a request was started and the loop not run
 								 * since */
-	TimestampTz driven;			/* when the loop was last run */
+	int64		driven;			/* when the loop was last run */
 } PipelineWindow;
 
 /* Initialize the second block of a window. */

@@ -102,7 +102,7 @@ static OssPlan release_dead = {
 /*
  * Correct times left by a clock that was ahead, before a failover or in a
  * dump; no job is deferred for a day.  Reads the jobs of each lane that are
- * due last.
+ * due last.  They become due now, or $3 seconds earlier.
  */
 static OssPlan mend_times = {
 	"WITH RECURSIVE lane AS ("
@@ -118,7 +118,9 @@ static OssPlan mend_times = {
 	" > (l.server, l.server_id, l.bucket, l.requester, l.origin, l.rank)"
 	" ORDER BY j.server, j.server_id, j.bucket, j.requester, j.origin, (~j.priority),"
 	" j.due, j.job_id LIMIT 1) n) "
-	"UPDATE oss_labels.job SET due = clock_timestamp(),"
+	"UPDATE oss_labels.job SET"
+	" due = CASE WHEN $3 IS NULL THEN clock_timestamp()"
+	" ELSE greatest(due - make_interval(secs => $3), clock_timestamp()) END,"
 	" enqueued_at = least(enqueued_at, clock_timestamp()) "
 	"WHERE ctid = ANY (ARRAY("
 	"SELECT f.ctid FROM oss_labels.job f WHERE f.ctid = ANY (ARRAY("
@@ -130,7 +132,7 @@ static OssPlan mend_times = {
 	" AND (~j.priority) = l.rank AND j.due > $1"
 	" ORDER BY j.due DESC, j.job_id DESC LIMIT 1000) d"
 	" WHERE d.enqueued_at > $1 OR d.due > $2)) FOR UPDATE SKIP LOCKED))",
-	2, {TIMESTAMPTZOID, TIMESTAMPTZOID}
+	3, {TIMESTAMPTZOID, TIMESTAMPTZOID, FLOAT8OID}
 };
 
 /* Jobs that rest after a throttle. */
@@ -463,10 +465,20 @@ oss_job_mend_times(void)
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		values[] = {
 		TimestampTzGetDatum(now + USECS_PER_MINUTE),
-		TimestampTzGetDatum(now + USECS_PER_DAY)
+		TimestampTzGetDatum(now + USECS_PER_DAY), (Datum) 0
 	};
 
-	return oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
+	return oss_statement_execute(&mend_times, values, "  n", SPI_OK_UPDATE);
+}
+
+/* Let all that is put off be due earlier, as the clock was set back. */
+void
+oss_job_bring_forward(int64 us)
+{
+	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
+	Datum		values[] = {now, now, Float8GetDatum(us / 1e6)};
+
+	(void) oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
 }
 
 uint64

@@ -253,6 +253,12 @@ extern uint64 oss_job_release_dead(int64 token);
 extern uint64 oss_job_mend_times(void);
 
 /*
+ * Let the jobs that are put off be due so much earlier: the clock was set back.
+ * Those that were enqueued by the clock before count as enqueued now.
+ */
+extern void oss_job_bring_forward(int64 us);
+
+/*
  * Make the jobs of a server (NULL: of all) due that rest after a throttle.
  * Returns their number.
  */

@@ -169,6 +169,7 @@ oss_slot_make(Oid dbid)
 	slot->latch = NULL;
 	slot->start_at = 0;
 	slot->pending = false;
+	slot->clock_offset = 0;
 	slot->last_error[0] = '\0';
 	memset(slot->resumed, 0, sizeof(slot->resumed));
 	memset(slot->obeyed, 0, sizeof(slot->obeyed));

@@ -57,6 +57,7 @@ typedef struct OssSlot
 	int64		since_us;		/* the same by oss_clock_us() */
 	int64		start_at;		/* next start unless woken, by oss_clock_us() */
 	bool		pending;		/* there are jobs that are due later */
+	int64		clock_offset;	/* OssDispatcher's, for the next worker */
 	pg_atomic_uint32 wake;		/* jobs were enqueued */
 	pg_atomic_uint32 recheck;	/* oss_labels.worker was changed */
 	int			foreground;		/* sessions in process_queue() */

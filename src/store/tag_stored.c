@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "client/http.h"
 #include "client/utf8.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -302,10 +303,9 @@ job_in_hand(const OssWish *wish)
 static void
 wait_for_job(const OssWish *wish)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													MOST_WAIT_MS);
+	int64		until = oss_clock_us() + MOST_WAIT_MS * INT64CONST(1000);
 
-	while (job_in_hand(wish) && GetCurrentTimestamp() < until)
+	while (job_in_hand(wish) && oss_clock_us() < until)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 LOOK_EVERY_MS, oss_queue_wait_event());

@@ -128,7 +128,7 @@ typedef struct Worker
 	int64		started_at;
 	int64		unflushed_since;	/* first commit that may not be flushed */
 	int64		locked_since;	/* a table of ours, by another session */
-	int64		tell_locked_at;	/* in the log, again */
+	int64		tell_locked_at; /* in the log, again */
 } Worker;
 
 static Worker worker = {.exit_state = OSS_SLOT_FAILED};
@@ -325,17 +325,6 @@ flush_commits(void)
 	worker.unflushed_since = 0;
 }
 
-/*
- * Flush what was committed before an answer is looked at whose job may have
- * been claimed by that: should the answer kill the process, the attempt counts.
- */
-static void
-flush_claims(const OssDispatcher *dispatcher)
-{
-	if (dispatcher->hand.newest_start >= worker.unflushed_since)
-		flush_commits();
-}
-
 /* Run work in a transaction with the tables locked, if they can be. */
 static Presence
 with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
@@ -412,7 +401,12 @@ turn_on_tables(OssDispatcher *dispatcher)
 		flush_commits();
 	presence = with_tables(oss_dispatch_tables, dispatcher);
 	if (presence == PRESENT)
+	{
 		oss_dispatch_commit(dispatcher);
+
+		/* nobody else uses it while the slot is ours */
+		worker.slot->clock_offset = dispatcher->claim.clock_offset;
+	}
 	if (dispatcher->last_error[0] != '\0' ||
 		(presence == PRESENT && dispatcher->hand.nblocked == 0 &&
 		 dispatcher->settle.troubles == 0))
@@ -730,6 +724,7 @@ oss_labels_worker_main(Datum dbid)
 	start_worker_process(DatumGetObjectId(dbid));
 	dispatcher = oss_dispatch_create(TopMemoryContext, NULL, -1);
 	dispatcher->keeps_answers = true;
+	dispatcher->claim.clock_offset = worker.slot->clock_offset;
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 		recover_from_error(dispatcher);
 	PG_exception_stack = &local_sigjmp_buf;

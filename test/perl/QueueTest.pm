@@ -72,7 +72,8 @@ sub set_clock
 	open my $file, '>', "$self->{clock}.new" or die $!;
 	print $file "$seconds ", $monotonic // 0, "\n";
 	close $file;
-	return rename "$self->{clock}.new", $self->{clock} or die $!;
+	rename "$self->{clock}.new", $self->{clock} or die $!;
+	return;
 }
 
 # Run SQL that must succeed and return what it says.

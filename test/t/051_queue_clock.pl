@@ -116,18 +116,46 @@ like($test->sql($error), qr/priority/, 'set back: and the view says why');
 $test->set_clock(-700);
 goes_on('launcher that waits before it starts a worker');
 
-# The worker waits a second and a half for answers when it is terminated.
+# Put a job off for five seconds, set the clock back, and see that it is not put
+# off for ten minutes more.
+sub put_off
+{
+	my ($name, $clock, $left) = @_;
+	$test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', '$name'); UPDATE oss_labels.job"
+		  . " SET enqueued_at = clock_timestamp() - interval '1 hour', due = clock_timestamp() + interval '5 s'"
+		  . " WHERE key = '$name'; COMMIT");
+	$test->set_clock($clock);
+	$test->enqueue(1, "$name, beside");
+	return ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', $left), "$name: done");
+}
+
+ok($test->wait_worker('idle%'), 'put off: no worker runs');
+put_off('put off and set back before a worker starts', -1300, 0);
+
+# A request in flight when the clock is set forward by more than a lease lasts.
 $test->{oss}->fault(kind => 'delay', delay => 60000 * OssServer::patience(), key => 'slow1');
 $test->enqueue(1, 'slow');
-ok($test->{oss}->wait_count(label_in_flight => 1), 'set back: a request in flight');
+ok($test->{oss}->wait_count(label_in_flight => 1), 'set forward: a request in flight');
+$test->set_clock(-700);
+my $leased = "SELECT attempts, leased_until > clock_timestamp() FROM oss_labels.job WHERE key = 'slow1'";
+ok($test->wait_sql($leased, '1|t', seconds => 30), 'set forward: its lease is renewed');
+$test->enqueue(1, 'beside');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '1'), 'set forward: the queue goes on');
+is($test->sql($leased), '1|t', 'set forward: the job is not claimed again');
+put_off('put off and set back while a worker runs', -1300, 1);
+
+# The worker waits a second and a half for that answer when it is terminated.
+# Another that asks again is answered at once.
+$test->{oss}->control('/unfault');
 my $pid = $test->worker_pid;
+my ($log, $end) = ('', time + 30 * OssServer::patience());
 $test->log;
 kill 'TERM', $pid;
-sleep 0.01 until $test->{ending} .= $test->log, $test->{ending} =~ /worker stops with 1 requests/;
-$test->set_clock(-1300);
+sleep 0.01 until ($log .= $test->log) =~ /worker stops with 1 requests/ || time > $end;
+$test->set_clock(-1900);
 ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", '0', seconds => 30), 'set back: a terminated worker ends');
-$test->{oss}->control('/unfault');
 ok($test->wait_empty, 'set back: done');
+is($test->{oss}->count_key('tenlabels', 'slow1'), 2, 'set back: what was cancelled is asked for again, once');
 
 # ---- a worker that is registered and never starts ----
 
@@ -162,9 +190,9 @@ kill 'STOP', $postmaster;
 ask("SELECT oss_labels.enqueue('tenlabels', 'never')");
 asked($state, qr/^starting/);
 $test->log;
-$test->set_clock(-1300, 31);
+$test->set_clock(-1900, 31);
 kill 'HUP', $launcher;
-my ($log, $end) = ('', time + 30 * OssServer::patience());
+($log, $end) = ('', time + 30 * OssServer::patience());
 sleep 0.05 until ($log .= $test->log) =~ /gives up a worker/ || time > $end;
 like($log, qr/gives up a worker for database \d+ that does not start/, 'no start: it is given up after half a minute');
 kill 'CONT', $postmaster;
