@@ -70,6 +70,9 @@ extern Oid	oss_table_owner(Oid relid);
 /* Return the extension's owner, InvalidOid if it is not installed. */
 extern Oid	oss_extension_owner(void);
 
+/* Return the extension's version in this database, NULL if it is not there. */
+extern char *oss_extension_version(void);
+
 /*
  * Connect to SPI and switch to role and settings of a use; may be nested.
  * CurrentMemoryContext is kept.  oss_statement_end() restores all and frees

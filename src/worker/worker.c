@@ -13,13 +13,9 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_extension.h"
 #include "client/http.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -39,7 +35,6 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -216,34 +211,6 @@ leave_slot(OssSlotState state, int64 start_at)
 	proc_exit(0);
 }
 
-/* Return the version of the extension in this database, or NULL. */
-static char *
-extension_version(void)
-{
-	Relation	relation = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	char	   *version = NULL;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("oss_labels"));
-	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
-										 RelationGetDescr(relation), &isnull);
-
-		version = TextDatumGetCString(value);
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return version;
-}
-
 /*
  * Note whether a table is locked, and say so when it has been for a while: nothing
  * can be claimed or stored meanwhile.
@@ -276,7 +243,7 @@ static Presence
 look_for_extension(const OssDispatcher *dispatcher)
 {
 	const char *locked;
-	char	   *version = extension_version();
+	char	   *version = oss_extension_version();
 
 	if (version == NULL)
 		return ABSENT;
@@ -606,15 +573,6 @@ leave_when_told(OssDispatcher *dispatcher)
 	}
 }
 
-/* Handle the wake flag: something was enqueued or resumed. */
-static void
-handle_wake(OssDispatcher *dispatcher)
-{
-	oss_dispatch_wake(dispatcher);
-	if (worker.is_copy && with_tables(look_for_copy, dispatcher) == PRESENT && !worker.is_copy)
-		show_state(OSS_SLOT_RUNNING);
-}
-
 /* Alternate between the network and the tables until the process ends. */
 static void
 run_worker(OssDispatcher *dispatcher)
@@ -629,7 +587,13 @@ run_worker(OssDispatcher *dispatcher)
 		}
 		leave_when_told(dispatcher);
 		if (pg_atomic_exchange_u32(&worker.slot->wake, 0) != 0)
-			handle_wake(dispatcher);
+		{
+			/* something was enqueued or resumed */
+			oss_dispatch_wake(dispatcher);
+			if (worker.is_copy &&
+				with_tables(look_for_copy, dispatcher) == PRESENT && !worker.is_copy)
+				show_state(OSS_SLOT_RUNNING);
+		}
 		oss_dispatch_network(dispatcher, network_ms(dispatcher));
 		if (oss_dispatch_tables_due(dispatcher) != 0 ||
 			oss_clock_us() < worker.turn_at)
