@@ -54,6 +54,32 @@ ok($test->wait_empty, 'a thousand jobs for ten objects');
 is($test->count('keys_repeated'), 0, 'duplicates: no object was asked for twice');
 is($test->count, 11, 'duplicates: ten requests');
 
+# ---- a hundred thousand duplicates do not fill the worker's memory ----
+
+sub worker_memory
+{
+	my $kb = $test->sql(
+		q{SELECT substring(pg_read_file('/proc/' || pid || '/status') FROM 'RssAnon:\s+(\d+)')
+		  FROM oss_labels.worker WHERE database = current_database()});
+	return $kb;
+}
+
+my $before = worker_memory();
+my $most = $before;
+$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'many')) FROM generate_series(1, 100000) g");
+for (1 .. 1200)
+{
+	my $now = worker_memory();
+	$most = $now if $now > $most;
+	last if $test->sql('SELECT count(*) FROM (SELECT FROM oss_labels.job LIMIT 1) j') eq '0';
+	sleep 0.05;
+}
+ok($test->wait_empty, 'a hundred thousand jobs for one object');
+is($oss->count_key('tenlabels', 'many'), 1, 'many duplicates: one request');
+cmp_ok($before, '>', 0, 'many duplicates: the memory was read');
+note 'many duplicates: grew by ' . ($most - $before) . ' kB';
+cmp_ok($most - $before, '<', 40 * 1024, 'many duplicates: the worker looks at few of them at a time');
+
 # ---- what was enqueued after the request went out is asked for anew ----
 
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'later')");
