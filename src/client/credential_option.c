@@ -24,6 +24,9 @@
 /* The option does not belong to a single source. */
 #define ANY_KIND		(-1)
 
+/* The option has no field, as it is read where the mapping is checked. */
+#define NOT_KEPT		((size_t) -1)
+
 /*
  * An option; kind is that of its source or ANY_KIND, and problem() returns
  * what is wrong with a value as a static sentence, or NULL.
@@ -31,7 +34,7 @@
 typedef struct OptionDef
 {
 	const char *name;
-	size_t		offset;
+	size_t		offset;			/* in CredentialOptions, or NOT_KEPT */
 	int			kind;
 	const char *(*problem) (const char *value);
 } OptionDef;
@@ -209,7 +212,7 @@ source_problem(const char *value)
 	{#field, offsetof(CredentialOptions, field), kind, problem}
 
 static const OptionDef option_defs[] = {
-	OPTION(credential_source, ANY_KIND, source_problem),
+	{"credential_source", NOT_KEPT, ANY_KIND, source_problem},
 	OPTION(access_key_id, CREDENTIAL_STATIC, oss_credential_id_problem),
 	OPTION(access_key_secret, CREDENTIAL_STATIC, oss_credential_secret_problem),
 	OPTION(security_token, CREDENTIAL_STATIC, oss_credential_token_problem),
@@ -226,7 +229,7 @@ static const OptionDef option_defs[] = {
 	OPTION(credentials_uri, CREDENTIAL_URI, url_problem),
 	OPTION(config_file, CREDENTIAL_CONFIG_FILE, path_problem),
 	OPTION(profile, CREDENTIAL_CONFIG_FILE, profile_problem),
-	OPTION(superuser_required, ANY_KIND, bool_problem)
+	{"superuser_required", NOT_KEPT, ANY_KIND, bool_problem}
 };
 
 const char *
@@ -264,7 +267,7 @@ oss_credential_options_read(CredentialOptions *options, MemoryContext context,
 		DefElem    *elem = lfirst_node(DefElem, cell);
 		const OptionDef *def = find_option(elem->defname);
 
-		if (def != NULL)
+		if (def != NULL && def->offset != NOT_KEPT)
 			*(char **) ((char *) options + def->offset) =
 				MemoryContextStrdup(context, defGetString(elem));
 	}
@@ -288,10 +291,12 @@ oss_credential_options_problem(const CredentialOptions *options,
 	for (int i = 0; i < lengthof(option_defs); i++)
 	{
 		const OptionDef *def = &option_defs[i];
-		const char *value = *(char *const *) ((const char *) options + def->offset);
+		const char *value;
 
-		if (def->kind == kind && value != NULL &&
-			(*problem = def->problem(value)) != NULL)
+		if (def->kind != kind)
+			continue;
+		value = *(char *const *) ((const char *) options + def->offset);
+		if (value != NULL && (*problem = def->problem(value)) != NULL)
 			return def->name;
 	}
 	return NULL;
@@ -334,7 +339,7 @@ oss_credential_kind(List *options)
 static bool
 option_needs_superuser(const OptionDef *def, const char *value)
 {
-	if (def->offset == offsetof(CredentialOptions, credential_source))
+	if (def->problem == source_problem)
 		return strcmp(value, kind_names[CREDENTIAL_STATIC]) != 0;
 	return def->kind != CREDENTIAL_STATIC;
 }

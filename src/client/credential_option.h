@@ -34,12 +34,11 @@ typedef enum CredentialKind
 #define CREDENTIAL_KINDS	(CREDENTIAL_CONFIG_FILE + 1)
 
 /*
- * The options of a mapping, or of a profile of a configuration file; NULL if
- * not given.
+ * The values that a source needs: options of a mapping, or of a profile of a
+ * configuration file; NULL if not given.
  */
 typedef struct CredentialOptions
 {
-	char	   *credential_source;
 	char	   *access_key_id;
 	char	   *access_key_secret;
 	char	   *security_token;
@@ -56,7 +55,6 @@ typedef struct CredentialOptions
 	char	   *credentials_uri;
 	char	   *config_file;
 	char	   *profile;
-	char	   *superuser_required;
 } CredentialOptions;
 
 /* Return the name of a kind of source, as in the option credential_source. */
