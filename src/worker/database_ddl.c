@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * database_ddl.c
- *	  DDL that workers must not stand in the way of.
+ *	  Hooks that keep workers from blocking DDL, and that notice DDL.
  *
- * Commands that want nobody in a database have its worker stopped first, and
- * nobody starts another until they are over, however they end.  DROP EXTENSION
- * needs no such thing, for workers hold no locks: it only lets the worker know
- * when it commits.
+ * Before a command that needs a database without sessions, its worker is
+ * stopped, and none is started until the command ends.  DROP EXTENSION does not
+ * need that, since workers hold no locks between turns; it wakes the worker at
+ * commit.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,7 +33,7 @@
 #include "watch/partition_gone.h"
 #include "worker/worker.h"
 
-/* How long to wait for a worker to end; the command then finds out itself. */
+/* How long to wait for a worker to end; after that the command may fail. */
 #define STOP_MS 5000
 
 static ProcessUtility_hook_type previous_utility;
@@ -55,7 +55,7 @@ template_of(const CreatedbStmt *statement)
 	return "template1";
 }
 
-/* Does ALTER DATABASE move the database, which nobody may be in for? */
+/* Does ALTER DATABASE move the database to another tablespace? */
 static bool
 moves_database(const AlterDatabaseStmt *statement)
 {
@@ -69,7 +69,7 @@ moves_database(const AlterDatabaseStmt *statement)
 	return false;
 }
 
-/* Return the database that a command wants nobody in, or NULL. */
+/* Return the database that must have no sessions for a command, or NULL. */
 static const char *
 wanted_database(Node *statement)
 {
@@ -92,8 +92,8 @@ wanted_database(Node *statement)
 }
 
 /*
- * Give up a slot that nobody but a hold has used: the database may be a
- * template, or gone by now.  The launcher makes it again if it is neither.
+ * Free a slot that only a hold used: the database may be a template, or dropped.
+ * Otherwise the launcher assigns a slot again.
  */
 static void
 forget_unused(OssSlot *slot)
@@ -105,7 +105,7 @@ forget_unused(OssSlot *slot)
 	oss_worker_shmem->new_databases = true;
 }
 
-/* Let workers start in a database, or not. */
+/* Add a hold on a database (1), or remove it (-1). */
 static void
 hold_database(Oid dbid, int change)
 {
@@ -123,14 +123,14 @@ hold_database(Oid dbid, int change)
 		oss_wake_launcher();
 }
 
-/* Undo the hold, when the command ends in an error or the session. */
+/* Cleanup callback: remove the hold if the command fails or the session ends. */
 static void
 release_databases(int code, Datum dbid)
 {
 	hold_database(DatumGetObjectId(dbid), -1);
 }
 
-/* Tell a database's worker to end; true when there is none. */
+/* Terminate a database's worker; returns true if there is none. */
 static bool
 stop_worker(Oid dbid)
 {
@@ -147,7 +147,7 @@ stop_worker(Oid dbid)
 	return gone;
 }
 
-/* Stop a database's worker and wait for its end. */
+/* Terminate a database's worker and wait for its end, up to STOP_MS. */
 static void
 wait_for_stop(Oid dbid)
 {
@@ -163,8 +163,8 @@ wait_for_stop(Oid dbid)
 }
 
 /*
- * Have a server's holds and pauses ended at commit, if there is one of the name:
- * the workers compare what they were for with what the catalogs say.
+ * At commit, end the holds of a server, and have workers end its automatic
+ * pauses if their cause has changed.  No effect if there is no such server.
  */
 static void
 resume_server(const char *name)
@@ -175,7 +175,7 @@ resume_server(const char *name)
 		oss_resume_at_commit(serverid);
 }
 
-/* Does ALTER ROLE say who is superuser? */
+/* Does ALTER ROLE set or remove SUPERUSER? */
 static bool
 sets_superuser(const AlterRoleStmt *statement)
 {
@@ -189,7 +189,7 @@ sets_superuser(const AlterRoleStmt *statement)
 	return false;
 }
 
-/* Note a command that may mend what a server was paused or held for. */
+/* Handle a command that may remove the cause of a pause or hold. */
 static void
 note_repair(Node *statement)
 {
@@ -202,7 +202,7 @@ note_repair(Node *statement)
 			resume_server(((AlterUserMappingStmt *) statement)->servername);
 			break;
 		case T_DropUserMappingStmt:
-			/* PUBLIC's is used from now on */
+			/* PUBLIC's mapping applies from now on */
 			resume_server(((DropUserMappingStmt *) statement)->servername);
 			break;
 		case T_AlterForeignServerStmt:
@@ -227,7 +227,7 @@ note_repair(Node *statement)
 	}
 }
 
-/* Is it our setting that is set or reset? */
+/* Is oss_labels.worker set or reset? */
 static bool
 sets_worker(const VariableSetStmt *statement)
 {
@@ -236,7 +236,7 @@ sets_worker(const VariableSetStmt *statement)
 		 pg_strcasecmp(statement->name, "oss_labels.worker") == 0);
 }
 
-/* Is the table of jobs copied to, as when a dump is restored? */
+/* Is it COPY into the table of jobs, as when a dump is restored? */
 static bool
 fills_queue(const CopyStmt *statement)
 {
@@ -246,7 +246,7 @@ fills_queue(const CopyStmt *statement)
 		strcmp(statement->relation->relname, "job") == 0;
 }
 
-/* Note what a command changes for the launcher or a worker, at commit. */
+/* At commit, tell launcher and workers what a command changes for them. */
 static void
 note_command(Node *statement)
 {
@@ -278,7 +278,7 @@ note_command(Node *statement)
 	}
 }
 
-/* Does a command commit what was prepared, here or in another session? */
+/* Is it COMMIT PREPARED, perhaps of another session's transaction? */
 static bool
 commits_prepared(Node *statement)
 {
@@ -302,8 +302,8 @@ run_command(PlannedStmt *planned, const char *query, bool read_only,
 }
 
 /*
- * Return the database that nobody may be in during a command, if the user may
- * run it; InvalidOid otherwise.
+ * Return the database that must have no sessions during a command, if the user
+ * may run the command; InvalidOid otherwise.
  */
 static Oid
 database_to_leave(Node *statement, ProcessUtilityContext context)
@@ -321,8 +321,8 @@ database_to_leave(Node *statement, ProcessUtilityContext context)
 }
 
 /*
- * Keep workers out of a database while something runs.  Not inlined: compilers
- * would fear for the caller's variables.
+ * Run a command without workers in a database.  Not inlined, since compilers
+ * would warn that the setjmp clobbers the caller's variables.
  */
 static pg_noinline void
 run_without_workers(Oid dbid, PlannedStmt *planned, const char *query,
@@ -341,7 +341,7 @@ run_without_workers(Oid dbid, PlannedStmt *planned, const char *query,
 	hold_database(dbid, -1);
 }
 
-/* Run a command, without workers in the database that it wants nobody in. */
+/* ProcessUtility_hook */
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		   ProcessUtilityContext context, ParamListInfo params,
@@ -360,12 +360,12 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		run_command(planned, query, read_only, context, params, environment,
 					dest, completion);
 
-	/* nothing tells what it enqueued, but the worker can look */
+	/* it may have enqueued jobs in another session: wake the worker */
 	if (prepared && OidIsValid(get_extension_oid("oss_labels", true)))
 		oss_wake_at_commit();
 }
 
-/* Let the worker and the cache of keys know of what is dropped, at commit. */
+/* object_access_hook: at commit, tell worker and key cache of dropped objects. */
 static void
 on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
@@ -378,7 +378,6 @@ on_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 		oss_credential_cache_dropped(class, object);
 }
 
-/* Watch over DDL. */
 void
 oss_ddl_init(void)
 {

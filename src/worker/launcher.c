@@ -1,12 +1,10 @@
 /*-------------------------------------------------------------------------
  * launcher.c
- *	  The process that finds the databases with the extension and starts a
- *	  worker where there is something to do.
+ *	  The process that starts a worker in each database with jobs.
  *
- * It is connected to no database.  pg_extension can only be read inside, so
- * the first worker of a database is also the question whether it has the
- * extension; the answer is kept in the slot until a commit in the database
- * says otherwise.
+ * The launcher is connected to no database and cannot read pg_extension.  The
+ * first worker of a database finds out whether the extension is installed, and
+ * leaves the result in the slot.  A wake-up from that database resets it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -39,34 +37,34 @@
 /* Delay before the postmaster restarts a launcher that ended. */
 #define RESTART_SECONDS 5
 
-/* Workers that are being started at the same time. */
+/* Most workers that are being started at the same time. */
 #define MOST_STARTING 4
 
-/* The launcher gives up a worker that has not taken its slot by then. */
+/* A worker that has not taken its slot after this time is terminated. */
 #define START_MS 30000
 
 /* Longest delay before a worker that failed is started again. */
 #define MOST_FAILED_MS 60000
 
-/* An enqueue starts a worker that was off no sooner than that. */
+/* Least delay before a wake-up starts a disabled worker again. */
 #define DISABLED_MS 10000
 
-/* Delay before another try when there is no free slot or process. */
+/* Delay before the next try when there is no free slot or process. */
 #define AGAIN_MS 5000
 
-/* "Not before somebody asks", as a time of oss_clock_us(). */
-#define WHEN_ASKED PG_INT64_MAX
+/* Later than any oss_clock_us(): not before a wake-up. */
+#define WHEN_WOKEN PG_INT64_MAX
 
 /*
- * A database that can be connected to.  While it has a slot, the slot says when
- * its worker is to be started; look_at is for the time after it lost the slot.
+ * A database that accepts connections.  While it has a slot, the slot says when
+ * to start its worker; look_at is used after it has lost the slot.
  */
 typedef struct Database
 {
 	Oid			dbid;
-	bool		template;		/* gets a slot only when somebody asks */
+	bool		template;		/* gets a slot only when it is woken */
 	bool		slotted;
-	int64		look_at;		/* 0: now, or WHEN_ASKED */
+	int64		look_at;		/* when to assign a slot; 0: now */
 } Database;
 
 bool		oss_worker_enabled = true;
@@ -80,7 +78,7 @@ static BackgroundWorkerHandle *handles[OSS_MAX_SLOTS];
 static Database *databases = NULL;
 static int	ndatabases = 0;
 
-/* Set what the launcher and its workers have in common. */
+/* Set the fields that the launcher and its workers have in common. */
 static void
 describe_worker(BackgroundWorker *worker, const char *type, const char *function)
 {
@@ -92,13 +90,12 @@ describe_worker(BackgroundWorker *worker, const char *type, const char *function
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
 }
 
-/* Register the launcher. */
 void
 oss_launcher_init(void)
 {
 	BackgroundWorker worker = {0};
 
-	/* pg_upgrade allows no other session in its databases */
+	/* pg_upgrade allows no other sessions */
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	describe_worker(&worker, "oss_labels launcher", "oss_labels_launcher_main");
@@ -107,7 +104,7 @@ oss_launcher_init(void)
 	RegisterBackgroundWorker(&worker);
 }
 
-/* Leave the shared memory, when the process exits. */
+/* Exit callback: leave the shared memory. */
 static void
 detach_launcher(int code, Datum arg)
 {
@@ -118,8 +115,8 @@ detach_launcher(int code, Datum arg)
 }
 
 /*
- * Enter the shared memory.  The workers of a launcher that died may be running;
- * those that it was starting are started again, as their handles are lost.
+ * Enter the shared memory.  Workers of a launcher that died may still run.
+ * Those that it was starting are started again, since their handles are lost.
  */
 static void
 attach_launcher(void)
@@ -148,7 +145,7 @@ compare_databases(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Find a database by its OID; NULL if one cannot connect to it. */
+/* Find a database by its OID; NULL if it does not accept connections. */
 static Database *
 find_database(Oid dbid)
 {
@@ -160,7 +157,7 @@ find_database(Oid dbid)
 				   compare_databases);
 }
 
-/* Read the databases that one can connect to; returns their number. */
+/* Read the databases that accept connections; returns their number. */
 static int
 read_databases(Database **list)
 {
@@ -179,7 +176,7 @@ read_databases(Database **list)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		/* an interrupted DROP DATABASE leaves one that refuses connections */
+		/* an interrupted DROP DATABASE leaves an invalid database */
 		if (!database->datallowconn ||
 			database->datconnlimit == OSS_DATABASE_INVALID)
 			continue;
@@ -188,7 +185,7 @@ read_databases(Database **list)
 		(*list)[n].dbid = database->oid;
 		(*list)[n].template = database->datistemplate;
 		(*list)[n].slotted = false;
-		(*list)[n++].look_at = database->datistemplate ? WHEN_ASKED : 0;
+		(*list)[n++].look_at = database->datistemplate ? WHEN_WOKEN : 0;
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
@@ -231,7 +228,7 @@ take_new_databases(void)
 	return any;
 }
 
-/* A process is free: retry the slots that wait for one. */
+/* After a process became free: retry the slots that wait for one. */
 static void
 retry_waiting_slots(void)
 {
@@ -244,8 +241,8 @@ retry_waiting_slots(void)
 }
 
 /*
- * Handle the end of a slot's worker, if it has ended.  One that did not take its
- * slot in START_MS is terminated.
+ * Handle the end of a slot's worker, if it has ended.  Terminate a worker that
+ * has not taken its slot within START_MS.
  */
 static void
 reap_worker(int i, int64 now)
@@ -287,8 +284,8 @@ reap_worker(int i, int64 now)
 }
 
 /*
- * Return when a slot's worker is to be started, WHEN_ASKED if nothing is to be
- * done now.
+ * Return when to start a slot's worker: WHEN_WOKEN if it runs, must not run, or
+ * has nothing to do.
  */
 static int64
 start_time(const OssSlot *slot)
@@ -297,16 +294,16 @@ start_time(const OssSlot *slot)
 													  &slot->wake)) != 0;
 
 	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->ddl_holds > 0)
-		return WHEN_ASKED;
+		return WHEN_WOKEN;
 	switch (slot->state)
 	{
 		case OSS_SLOT_UNKNOWN:
 			return 0;
 		case OSS_SLOT_STARTING:
 		case OSS_SLOT_RUNNING:
-			return WHEN_ASKED;
+			return WHEN_WOKEN;
 		case OSS_SLOT_ABSENT:
-			return woken ? 0 : WHEN_ASKED;
+			return woken ? 0 : WHEN_WOKEN;
 		case OSS_SLOT_IDLE:
 		case OSS_SLOT_COPY:
 			return woken ? 0 : slot->start_at;
@@ -320,10 +317,10 @@ start_time(const OssSlot *slot)
 		case OSS_SLOT_CAPPED:
 			return slot->start_at;
 	}
-	return WHEN_ASKED;
+	return WHEN_WOKEN;
 }
 
-/* Is a slot in a state that needs no process before start_at? */
+/* Has a slot's worker ended with nothing to do before start_at? */
 static bool
 is_asleep(const OssSlot *slot)
 {
@@ -332,8 +329,8 @@ is_asleep(const OssSlot *slot)
 }
 
 /*
- * Can a slot be freed?  One cannot connect to its database, or that is a
- * template whose queue is empty again.
+ * Can a slot be freed, since its database does not accept connections, or is a
+ * template whose queue is empty again?
  */
 static bool
 is_unused(OssSlot *slot, const Database *database)
@@ -348,8 +345,8 @@ is_unused(OssSlot *slot, const Database *database)
 }
 
 /*
- * Free unused slots.  For the others copy the time of the next start to their
- * databases, as another database may take an idle slot at any time.
+ * Free unused slots.  Copy the next start of the others to their databases,
+ * since another database may take an idle slot at any time.
  */
 static void
 read_slots(void)
@@ -373,7 +370,7 @@ read_slots(void)
 		{
 			slot->dbid = InvalidOid;
 			if (database)
-				database->look_at = WHEN_ASKED;
+				database->look_at = WHEN_WOKEN;
 		}
 		else if (database)
 		{
@@ -382,19 +379,19 @@ read_slots(void)
 				database->look_at = slot->start_at;
 			else
 				database->look_at = slot->state == OSS_SLOT_ABSENT ?
-					WHEN_ASKED : 0;
+					WHEN_WOKEN : 0;
 		}
 	}
 }
 
 /*
- * Give slots to the databases that are due; returns when the next is.  If all
- * slots are in use, the databases without one wait.
+ * Assign slots to the databases that are due; returns when the next one is.  If
+ * all slots are in use, the other databases wait.
  */
 static int64
 assign_slots(int64 now)
 {
-	int64		next = WHEN_ASKED;
+	int64		next = WHEN_WOKEN;
 
 	read_slots();
 	for (int i = 0; i < ndatabases; i++)
@@ -415,7 +412,7 @@ assign_slots(int64 now)
 	return next;
 }
 
-/* Register a worker for a slot; false if no process is free. */
+/* Register a worker for a slot; returns false if no process is free. */
 static bool
 start_worker(int i)
 {
@@ -433,7 +430,7 @@ start_worker(int i)
 
 /*
  * Warn once if max_worker_processes is exhausted, and tell the workers how many
- * databases have long waited for a process.
+ * databases have been waiting for a process for long.
  */
 static void
 report_waiting(int64 now)
@@ -469,7 +466,10 @@ report_waiting(int64 now)
 	warned = exhausted;
 }
 
-/* Reap workers that ended; returns how many run, and in *starting how many start. */
+/*
+ * Reap workers that ended.  Returns how many run or start; *starting: how many
+ * start.
+ */
 static int
 count_workers(int64 now, int *starting)
 {
@@ -491,7 +491,7 @@ count_workers(int64 now, int *starting)
 	return running;
 }
 
-/* Order slots by the time that they have waited. */
+/* Order slots by the time that they have waited, longest first. */
 static int
 compare_slots(const void *a, const void *b)
 {
@@ -501,7 +501,7 @@ compare_slots(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* List the slots that are due; lowers *next to when another is. */
+/* List the slots that are due; lowers *next to the time of the next one. */
 static int
 list_due(int64 now, int *due, int64 *next)
 {
@@ -521,8 +521,8 @@ list_due(int64 now, int *due, int64 *next)
 }
 
 /*
- * Start the workers that are due, the longest waiting first.  Returns when there
- * is something to do again.
+ * Start the workers that are due, longest waiting first.  Returns when to call it
+ * again.
  */
 static int64
 start_workers(int64 now)
@@ -563,7 +563,7 @@ start_workers(int64 now)
 	return next;
 }
 
-/* Do what is due; returns the ms until something else is. */
+/* List databases and start workers if due; returns the ms until the next time. */
 static long
 serve_databases(void)
 {
@@ -610,7 +610,7 @@ oss_labels_launcher_main(Datum arg)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 
-		/* the postmaster restarts what ends with 1, unless it ends itself */
+		/* the postmaster restarts a process that exits with 1 */
 		if (ShutdownRequestPending)
 			proc_exit(1);
 		if (ConfigReloadPending)

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  * worker.c
- *	  The process that drains one database's queue.
+ *	  The process that empties one database's queue.
  *
- * It is started by the launcher, which asks it at the same time whether the
- * database has the extension at all, and ends when there is nothing to do.
+ * The launcher starts it, also to find out whether the database has the
+ * extension.  It ends when it has been idle for some time.
  *
  * No lock is held between transactions, so that DROP EXTENSION and ALTER need
- * not wait; a transaction first tries to lock the tables and, when somebody
- * has them, comes again later with its answers.  A drop that is rolled back
- * therefore loses nothing.
+ * not wait.  Each transaction first tries to lock the tables; if another session
+ * has locked one, the answers in hand are kept for a later try.  So a DROP that
+ * is rolled back loses none.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -48,35 +48,32 @@
 /* Longest wait between turns that fail. */
 #define MOST_ERROR_MS 30000
 
-/* Wait after an error outside a turn, lest the loop be busy. */
+/* Wait after an error outside a turn, so that the loop does not spin. */
 #define NETWORK_ERROR_MS 500
 
-/* How soon a database is tried again whose extension has another version. */
+/* Delay before the next try if the extension has another version. */
 #define MISMATCH_MS 60000
 
 /*
- * How long the worker waits for answers under way before it ends: when it is
- * terminated, when it was set off, when it makes room for another database.
+ * How long the worker waits for answers in flight before it ends: when it is
+ * terminated, when it is switched off, when another database needs its process.
  */
 #define STOP_MS 1500
 #define OFF_MS 10000
 #define YIELD_MS 60000
 
-/* A worker ends after that time if another database waits for a process. */
+/* A worker ends after this time if another database waits for a process. */
 #define TURN_MS 30000
 
-/*
- * What else may take so long when the process is to end: putting answers into the
- * jobs' rows that could not be stored.
- */
+/* Additional time at the end to write unstored answers into the jobs' rows. */
 #define LEAVE_MS 500
 
-/* How often locked tables are tried, and when and how often the log tells. */
+/* How often locked tables are tried; when and how often they are logged. */
 #define LOCKED_TRY_MS 100
 #define LOCKED_MS 5000
 #define LOCKED_LOG_MS 60000
 
-/* How often oss_labels.worker is read again while jobs are in hand. */
+/* How often oss_labels.worker is read while jobs are in hand. */
 #define SWITCH_MS 1000
 
 /* Longest waits for the network: with jobs in hand, and without. */
@@ -84,21 +81,21 @@
 #define IDLE_WAIT_MS 10000
 
 /*
- * How long a commit may wait for its flush.  Commits are asynchronous so that
- * the network is served meanwhile, but they hold what was paid for.
+ * Longest delay of the flush of a commit.  Commits are asynchronous so that the
+ * network is served meanwhile, but they store answers that are paid for.
  */
 #define FLUSH_MS 10
 
-/* What a transaction finds of the extension. */
+/* State of the extension, as a transaction finds it. */
 typedef enum Presence
 {
 	PRESENT,
-	LOCKED,						/* somebody is changing it */
+	LOCKED,						/* another session has locked a table */
 	ABSENT,
 	MISMATCH
 } Presence;
 
-/* State of this process.  Times are oss_clock_us()'s, 0: none. */
+/* State of this process.  Times are those of oss_clock_us(), 0: none. */
 typedef struct Worker
 {
 	OssSlot    *slot;
@@ -110,32 +107,32 @@ typedef struct Worker
 
 	bool		is_copy;		/* the queue is paused: its jobs were copied
 								 * with the database */
-	bool		warned;			/* of another version of the extension */
+	bool		warned;			/* the log has told of a version mismatch */
 	int			errors;			/* since the last turn that succeeded */
-	int64		turn_at;		/* no turn before: tables locked, or an error */
-	int64		busy_at;		/* last time that there was something to do */
+	int64		turn_at;		/* no turn before, after an error or a lock */
+	int64		busy_at;		/* last time that there was work */
 
-	/* oss_labels.worker of database and role, at the start and now */
+	/* oss_labels.worker of database and role */
 	OssWorkerSwitch switch_at_start;
 	OssWorkerSwitch switch_now;
-	int64		switch_at;		/* next time to read it without being told */
+	int64		switch_at;		/* when to read it without a recheck flag */
 
 	int64		started_at;
 	int64		unflushed_since;	/* first commit that may not be flushed */
-	int64		locked_since;	/* a table of ours, by another session */
-	int64		tell_locked_at; /* in the log, again */
+	int64		locked_since;	/* since when a table is locked */
+	int64		log_locked_at;	/* when to log that again */
 } Worker;
 
 static Worker worker = {.exit_state = OSS_SLOT_FAILED};
 
-/* Return a time so many ms from now. */
+/* Return the time ms from now. */
 static int64
 from_now(int64 ms)
 {
 	return oss_clock_us() + ms * 1000;
 }
 
-/* Release the slot, when the process exits. */
+/* Exit callback: release the slot. */
 static void
 detach_worker(int code, Datum arg)
 {
@@ -152,7 +149,7 @@ detach_worker(int code, Datum arg)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Take the database's slot; false if no worker may run here now. */
+/* Take the database's slot; returns false if no worker may run now. */
 static bool
 attach_worker(Oid dbid)
 {
@@ -166,7 +163,7 @@ attach_worker(Oid dbid)
 		worker.slot->pid = MyProcPid;
 		worker.slot->latch = &MyProc->procLatch;
 
-		/* a change from now on is ours to see */
+		/* the setting is read after this */
 		pg_atomic_write_u32(&worker.slot->recheck, 0);
 	}
 	else if (worker.slot && worker.slot->pid == 0)
@@ -177,7 +174,7 @@ attach_worker(Oid dbid)
 	return wanted;
 }
 
-/* Set the state that the view shows. */
+/* Set the state for the view worker. */
 static void
 show_state(OssSlotState state)
 {
@@ -186,11 +183,11 @@ show_state(OssSlotState state)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Set the error that the view shows, "" for none. */
+/* Set the error for the view worker, "" for none. */
 static void
 show_error(const char *message)
 {
-	/* nobody else writes it while the slot is ours */
+	/* only this process writes it */
 	if (strcmp(worker.slot->last_error, message) == 0)
 		return;
 	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
@@ -199,8 +196,8 @@ show_error(const char *message)
 }
 
 /*
- * End the process without an error.  The launcher starts another at start_at, 0:
- * as soon as there is a slot.
+ * End the process without an error.  The launcher starts another at start_at;
+ * 0: as soon as possible.
  */
 static void
 leave_slot(OssSlotState state, int64 start_at)
@@ -212,8 +209,8 @@ leave_slot(OssSlotState state, int64 start_at)
 }
 
 /*
- * Note whether a table is locked, and say so when it has been for a while: nothing
- * can be claimed or stored meanwhile.
+ * Note that a table is locked, or none (NULL).  After LOCKED_MS report it, since
+ * nothing can be claimed or stored meanwhile.
  */
 static void
 report_locked(const char *table)
@@ -225,9 +222,9 @@ report_locked(const char *table)
 		worker.locked_since = table ? now : 0;
 	if (worker.locked_since == 0 ||
 		now - worker.locked_since < LOCKED_MS * INT64CONST(1000) ||
-		now < worker.tell_locked_at)
+		now < worker.log_locked_at)
 		return;
-	worker.tell_locked_at = from_now(LOCKED_LOG_MS);
+	worker.log_locked_at = from_now(LOCKED_LOG_MS);
 	snprintf(message, sizeof(message),
 			 "another transaction has locked oss_labels.%s", table);
 	show_error(message);
@@ -292,7 +289,7 @@ flush_commits(void)
 	worker.unflushed_since = 0;
 }
 
-/* Run work in a transaction with the tables locked, if they can be. */
+/* Run work in a transaction with the tables locked, if the locks are free. */
 static Presence
 with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 {
@@ -310,7 +307,7 @@ with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 	return presence;
 }
 
-/* Find out whether the jobs were copied with the database. */
+/* Read whether the database is a copy whose queue is paused. */
 static void
 look_for_copy(OssDispatcher *dispatcher)
 {
@@ -321,7 +318,7 @@ look_for_copy(OssDispatcher *dispatcher)
 	oss_statement_end(&state);
 }
 
-/* Release the leases of dead processes: our predecessor may be one. */
+/* Release the leases of dead processes, such as an earlier worker. */
 static void
 take_over(OssDispatcher *dispatcher)
 {
@@ -336,7 +333,7 @@ take_over(OssDispatcher *dispatcher)
 		 released);
 }
 
-/* End if the extension is not usable here; put off the next turn if it is locked. */
+/* End if the extension cannot be used; defer the next turn if it is locked. */
 static void
 check_presence(Presence presence)
 {
@@ -350,10 +347,8 @@ check_presence(Presence presence)
 }
 
 /*
- * Do one turn on the tables.
- *
- * The view shows an error until a turn ends without one and leaves no answer
- * unstored.
+ * Do one turn.  The view shows an error until a turn ends without one and leaves
+ * no answer unstored.
  */
 static void
 turn_on_tables(OssDispatcher *dispatcher)
@@ -361,8 +356,8 @@ turn_on_tables(OssDispatcher *dispatcher)
 	Presence	presence;
 
 	/*
-	 * Should an answer kill the process, its attempt must count: flush if one
-	 * that finished may be of a job whose claim is not flushed.
+	 * If storing an answer kills the process, its attempt must count: flush
+	 * first if the claim of a finished job may not be flushed yet.
 	 */
 	if (dispatcher->hand.newest_start >= worker.unflushed_since)
 		flush_commits();
@@ -371,7 +366,7 @@ turn_on_tables(OssDispatcher *dispatcher)
 	{
 		oss_dispatch_commit(dispatcher);
 
-		/* nobody else uses it while the slot is ours */
+		/* only this process uses it */
 		worker.slot->clock_offset = dispatcher->claim.clock_offset;
 	}
 	if (dispatcher->last_error[0] != '\0' ||
@@ -382,10 +377,7 @@ turn_on_tables(OssDispatcher *dispatcher)
 	check_presence(presence);
 }
 
-/*
- * Return in how many ms a job is due that is not in hand, -1: there is none.
- * The tables have times of the clock of the day.
- */
+/* Return in how many ms the next job that is not in hand is due, -1: none. */
 static int64
 next_due_ms(const OssDispatcher *dispatcher)
 {
@@ -394,7 +386,7 @@ next_due_ms(const OssDispatcher *dispatcher)
 	return Max((dispatcher->claim.next_due - GetCurrentTimestamp()) / 1000, 0);
 }
 
-/* Has there been nothing to do for oss_labels.worker_idle_timeout? */
+/* Has the worker been idle for oss_labels.worker_idle_timeout? */
 static bool
 idle_for_long(OssDispatcher *dispatcher)
 {
@@ -409,14 +401,14 @@ idle_for_long(OssDispatcher *dispatcher)
 		return false;
 	}
 
-	/* another database waits for our process */
+	/* another database waits for a process */
 	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0)
 		timeout = 0;
 	return now - worker.busy_at >= timeout &&
 		(due_ms < 0 || due_ms * 1000 > timeout);
 }
 
-/* Flush if FLUSH_MS are over; returns the ms that are left, -1: none. */
+/* Flush if FLUSH_MS have passed; returns the ms left, -1: nothing to flush. */
 static long
 flush_due(void)
 {
@@ -447,7 +439,7 @@ network_ms(OssDispatcher *dispatcher)
 	return flush_ms < 0 ? ms : Min(ms, flush_ms);
 }
 
-/* Wait a little for who has locked our tables. */
+/* Wait before the next try to lock the tables. */
 static void
 wait_for_locks(void)
 {
@@ -458,9 +450,9 @@ wait_for_locks(void)
 }
 
 /*
- * Store what is finished, or put it into the jobs' rows, until nothing is left or
- * nothing more can be done.  Tables that are locked are tried until an end; when
- * the process is not told to end by then, for as long as they are.
+ * Do turns until no finished or blocked job is left, or three turns settle none.
+ * While the dispatcher hands over its answers, wait for locked tables: until end
+ * if the process is being terminated, else without limit.
  */
 static void
 settle_or_leave(OssDispatcher *dispatcher, int64 end)
@@ -484,8 +476,8 @@ settle_or_leave(OssDispatcher *dispatcher, int64 end)
 }
 
 /*
- * Give back the jobs that are not begun, wait up to ms for the answers under
- * way, which are paid for, and store them.
+ * Give back the jobs that have not started, wait up to ms for the answers in
+ * flight, which are paid for, and store them.
  */
 static void
 finish_work(OssDispatcher *dispatcher, int64 ms)
@@ -510,7 +502,7 @@ finish_work(OssDispatcher *dispatcher, int64 ms)
 	flush_commits();
 }
 
-/* End if there is nothing to do. */
+/* End if the worker has been idle for long. */
 static void
 leave_when_idle(OssDispatcher *dispatcher)
 {
@@ -525,7 +517,7 @@ leave_when_idle(OssDispatcher *dispatcher)
 			   from_now(due_ms < 0 ? OSS_LOOK_MS : Min(due_ms, OSS_LOOK_MS)));
 }
 
-/* Read again what ALTER DATABASE and ALTER ROLE set for oss_labels.worker. */
+/* Read oss_labels.worker of database and role, if told to or from time to time. */
 static void
 read_own_switch(OssDispatcher *dispatcher)
 {
@@ -540,7 +532,10 @@ read_own_switch(OssDispatcher *dispatcher)
 	commit_turn();
 }
 
-/* End if the process is terminated, set off or to make room for another. */
+/*
+ * End if the process is terminated or switched off, or if another database needs
+ * it.
+ */
 static void
 leave_when_told(OssDispatcher *dispatcher)
 {
@@ -564,7 +559,7 @@ leave_when_told(OssDispatcher *dispatcher)
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 
-	/* only a new process takes the value of the configuration file */
+	/* only a new process has the configuration file's value */
 	if (worker.switch_now == OSS_WORKER_UNSET &&
 		worker.switch_at_start != OSS_WORKER_UNSET)
 	{
@@ -588,7 +583,7 @@ run_worker(OssDispatcher *dispatcher)
 		leave_when_told(dispatcher);
 		if (pg_atomic_exchange_u32(&worker.slot->wake, 0) != 0)
 		{
-			/* something was enqueued or resumed */
+			/* jobs were enqueued, or pauses ended */
 			oss_dispatch_wake(dispatcher);
 			if (worker.is_copy &&
 				with_tables(look_for_copy, dispatcher) == PRESENT && !worker.is_copy)
@@ -610,8 +605,8 @@ run_worker(OssDispatcher *dispatcher)
 }
 
 /*
- * Recover from an error.  Jobs in hand and requests in flight stay; network and
- * interrupts are served while the worker waits for its next turn.
+ * Recover from an error.  Jobs in hand and requests in flight are kept, and the
+ * network is served while the next turn is deferred.
  */
 static void
 recover_from_error(OssDispatcher *dispatcher)
@@ -661,7 +656,7 @@ start_worker_process(Oid dbid)
 	worker.started_at = oss_clock_us();
 	oss_worker_settings();
 
-	/* we look now, so that whatever set the flag is served */
+	/* the first turn finds what set the flag */
 	pg_atomic_write_u32(&worker.slot->wake, 0);
 	begin_turn();
 	worker.switch_now = worker.switch_at_start = oss_worker_switch();

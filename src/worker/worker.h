@@ -1,7 +1,6 @@
 /*-------------------------------------------------------------------------
  * worker.h
- *	  The launcher and the workers, and DDL that they must not stand in the
- *	  way of.
+ *	  The launcher and the workers, and DDL that they must not block.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WORKER_H
@@ -10,32 +9,32 @@
 #include "postgres.h"
 
 /*
- * A database without work is looked at that often, to find what was committed
- * without our code, as by INSERT into job.
+ * How often a worker is started in a database without work, to find jobs that
+ * were committed without a wake-up, as by INSERT into job.
  */
 #define OSS_LOOK_MS 60000
 
-/* Register the launcher; from _PG_init. */
+/* For _PG_init(): register the launcher. */
 extern void oss_launcher_init(void);
 
-/* Watch over DDL on databases and the extension; from _PG_init. */
+/* For _PG_init(): install the hooks for DDL. */
 extern void oss_ddl_init(void);
 
 /*
- * Make the settings that must not be those of a database or a role; once
- * connected, and after each reload.
+ * Override settings of the database and the role.  Call it after connecting and
+ * after each reload.
  */
 extern void oss_worker_settings(void);
 
-/* What the database's and the role's settings say of oss_labels.worker. */
+/* oss_labels.worker as set by ALTER DATABASE and ALTER ROLE. */
 typedef enum OssWorkerSwitch
 {
-	OSS_WORKER_UNSET,			/* nothing: the configuration file counts */
+	OSS_WORKER_UNSET,			/* not set: the configuration file applies */
 	OSS_WORKER_ON,
 	OSS_WORKER_OFF
 } OssWorkerSwitch;
 
-/* Read that from pg_db_role_setting, as it is now; in a transaction. */
+/* Read it from pg_db_role_setting.  Needs a transaction. */
 extern OssWorkerSwitch oss_worker_switch(void);
 
 /* Entry points of the processes. */

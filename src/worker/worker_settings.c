@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  * worker_settings.c
- *	  Settings that the launcher and the workers make for themselves.
+ *	  Settings that the launcher and the workers force on themselves.
  *
- * A worker connects as any session does, and so takes what ALTER DATABASE and
- * ALTER ROLE set.  What must not change what it does, stop it or make it slow
- * is listed here, all of it.  Not listed, and thus the operator's choice: what
- * is logged, how values are compressed, collected statistics, memory for
- * maintenance.
+ * A worker connects like any session, with the settings of ALTER DATABASE and
+ * ALTER ROLE.  This file overrides all that could change its results, stop it
+ * or slow it down.  Logging, compression, collected statistics and memory for
+ * maintenance are left to the operator.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,22 +25,22 @@
 #include "utils/rel.h"
 #include "worker/worker.h"
 
-/* A lock is waited for no longer than that. */
+/* Longest wait for a lock. */
 #define LOCK_MS 200
 
 /*
- * Names and values.  Those that this version of PostgreSQL does not have are
- * left out.
+ * Names and values.  Names that this version of PostgreSQL does not have are
+ * skipped.
  */
 static const char *const settings[][2] = {
-	/* who we are and what names mean */
+	/* role and name resolution */
 	{"role", "none"},
 	{"search_path", "pg_catalog, pg_temp"},
 	{"row_security", "off"},
 	{"session_replication_role", "origin"},
 	{"restrict_nonsystem_relation_kind", ""},
 
-	/* how our SQL is read */
+	/* reading and printing of values */
 	{"standard_conforming_strings", "on"},
 	{"transform_null_equals", "off"},
 	{"array_nulls", "on"},
@@ -51,7 +50,7 @@ static const char *const settings[][2] = {
 	{"bytea_output", "hex"},
 	{"extra_float_digits", "1"},
 
-	/* what ends a session, a transaction or a statement */
+	/* limits on sessions, transactions and statements */
 	{"exit_on_error", "off"},
 	{"statement_timeout", "0"},
 	{"transaction_timeout", "0"},
@@ -103,9 +102,9 @@ static const char *const settings[][2] = {
 };
 
 /*
- * Of two that wait for each other it must not be the user's transaction that
- * fails: give up before the deadlock detector of a session of this database
- * looks, which has the same settings as we have.
+ * Time out before deadlock_timeout, so that in a deadlock the worker fails and
+ * not a user's transaction.  Sessions of this database have the same
+ * deadlock_timeout unless they set it.
  */
 static void
 set_lock_timeout(void)
@@ -117,7 +116,6 @@ set_lock_timeout(void)
 	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* Make our settings. */
 void
 oss_worker_settings(void)
 {
@@ -153,7 +151,7 @@ find_switch(Datum array)
 	return found;
 }
 
-/* Read what is set for a role in a database; InvalidOid: for any. */
+/* Read the switch of a role in a database; InvalidOid: of any. */
 static OssWorkerSwitch
 read_worker_switch(Relation relation, Oid dbid, Oid roleid)
 {
@@ -182,7 +180,7 @@ read_worker_switch(Relation relation, Oid dbid, Oid roleid)
 	return found;
 }
 
-/* Read the setting as a session that connects now would take it. */
+/* The order is that of a session that connects. */
 OssWorkerSwitch
 oss_worker_switch(void)
 {

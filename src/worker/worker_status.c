@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * worker_status.c
- *	  What launcher, workers and servers are doing, for the views.
+ *	  worker_status() and rate_status(), for the views worker and queue.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -64,7 +64,7 @@ oss_labels_worker_status(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 
-	/* names of databases are looked up without the lock */
+	/* look up names of databases without holding the lock */
 	copy = palloc(sizeof(OssWorkerShmem));
 	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
 	memcpy(copy, oss_worker_shmem, sizeof(OssWorkerShmem));
@@ -109,8 +109,8 @@ put_rate(const OssResult *result, const OssRateReport *report)
 }
 
 /*
- * Return whether a row of rate_status() is asked for, and the caller's to see:
- * names of others' buckets are not.
+ * Return whether a row matches the arguments of rate_status() and may be shown
+ * to the caller, who must not learn the names of other roles' buckets.
  */
 static bool
 is_row_wanted(FunctionCallInfo fcinfo, const OssRateReport *report)
