@@ -106,13 +106,6 @@ is_denied(const OssAccess *access, uint32 directory)
 }
 
 static void
-remember_denial(OssAccess *access, uint32 directory)
-{
-	if (!is_denied(access, directory))
-		access->denials[access->ndenials++ % DIRECTORIES] = directory;
-}
-
-static void
 forget_denial(OssAccess *access, uint32 directory)
 {
 	int			n = Min(access->ndenials, DIRECTORIES);
@@ -381,7 +374,8 @@ oss_access_forgive(OssAccess *access, const void *by, bool queued)
 		return;
 	if (queued && access->refused->scope == OSS_SCOPE_DENIAL)
 	{
-		remember_denial(access, access->refused_directory);
+		if (!is_denied(access, access->refused_directory))
+			access->denials[access->ndenials++ % DIRECTORIES] = access->refused_directory;
 		access->denied = PROBATION_LIMIT - 1;
 	}
 	access->refused_by = NULL;

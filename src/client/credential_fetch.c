@@ -263,13 +263,6 @@ transfer_worth_repeating(const CredentialSource *source)
 	return answer->end == HTTP_BROKEN;
 }
 
-static void
-repeat_transfer(CredentialSource *source)
-{
-	oss_credential_send(source, &source->spec, source->step);
-	source->transfer_repeated = true;
-}
-
 /*
  * Return the text of a caught error.  Data exceptions come from the JSON
  * parser and quote the document, so they are replaced.
@@ -300,7 +293,10 @@ do_step(CredentialSource *source)
 	PG_TRY();
 	{
 		if (source->transfer_done && transfer_worth_repeating(source))
-			repeat_transfer(source);
+		{
+			oss_credential_send(source, &source->spec, source->step);
+			source->transfer_repeated = true;
+		}
 		else
 			source->fetching->step(source);
 	}

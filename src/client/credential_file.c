@@ -122,14 +122,6 @@ find_json_profile(JsonbContainer *profiles, const char *name)
 	return NULL;
 }
 
-/* Treat 0 as missing: the CLI writes it for a number that is not set. */
-static void
-drop_zero(char **number)
-{
-	if (*number != NULL && strcmp(*number, "0") == 0)
-		*number = NULL;
-}
-
 /* Read a profile of the CLI's file; name NULL is the current one. */
 static void
 read_json_profile(Profile *profile, const char *text, size_t len,
@@ -150,7 +142,11 @@ read_json_profile(Profile *profile, const char *text, size_t len,
 			*profile_field(profile, &json_fields[i]) =
 				oss_credential_json_text(object, json_fields[i].name);
 		set_mode(profile, oss_credential_json_text(object, "mode"));
-		drop_zero(&profile->options.duration_seconds);
+
+		/* the CLI writes 0 for a number that is not set */
+		if (profile->options.duration_seconds != NULL &&
+			strcmp(profile->options.duration_seconds, "0") == 0)
+			profile->options.duration_seconds = NULL;
 	}
 	oss_credential_json_wipe(json);
 	profile->found = object != NULL;

@@ -384,13 +384,6 @@ on_reset(void *arg)
 	t->body = NULL;
 }
 
-/* Return a spare or new easy handle, NULL when out of memory. */
-static CURL *
-take_easy(void)
-{
-	return nspare > 0 ? spare[--nspare] : curl_easy_init();
-}
-
 /* Add a request header.  Returns false when out of memory. */
 static bool
 add_transfer_header(HttpTransfer *t, const OssField *header)
@@ -599,7 +592,7 @@ oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void 
 	oss_http_loop_init(on_ended);
 	make_up_for_time_alone();
 	t = make_transfer(context, spec, done, arg);
-	t->easy = take_easy();
+	t->easy = nspare > 0 ? spare[--nspare] : curl_easy_init();
 	if (t->easy == NULL || !set_request(t, spec) || !set_limits(t, spec) ||
 		!set_tls(t, spec) || !set_answer(t) || !oss_http_loop_add(t->easy))
 	{

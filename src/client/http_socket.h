@@ -3,7 +3,7 @@
  *	  The open sockets of libcurl, counted against PostgreSQL's limit on
  *	  descriptors.
  *
- * Middle floor, private to http.c.
+ * Middle floor, for http.c and http_loop.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_SOCKET_H

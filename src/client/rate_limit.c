@@ -107,17 +107,11 @@ answers_of_second(RateSlot *slot, int64 now)
 	return Max(with_present, with_present - present + eleventh);
 }
 
-/* Return the us over which requests_of(limit) requests are spread. */
+/* Return how many us a limit's window takes: a second, or one request's time. */
 static int64
 window_of(double limit)
 {
 	return limit < 1 ? (int64) (WINDOW / limit) : WINDOW;
-}
-
-static int64
-requests_of(double limit)
-{
-	return (int64) Min(Max(floor(limit), 1), 1e6);
 }
 
 /*
@@ -178,7 +172,8 @@ exact_wait(const RateSlot *slot, double limit, int64 now)
 static void
 exact_sent(RateSlot *slot, double limit, int64 now)
 {
-	int64		n = oss_rate_slot_is_spare(slot) ? 1 : requests_of(limit);
+	int64		n = oss_rate_slot_is_spare(slot) ? 1 :
+	(int64) Min(Max(floor(limit), 1), 1e6);
 
 	if (limit <= 0)
 		return;

@@ -3,7 +3,7 @@
  *	  The table of rates of servers and of their buckets, which processes
  *	  share.
  *
- * Middle floor; for rate_limit.c alone.
+ * Middle floor; for rate_limit.c and rate_object.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RATE_TABLE_H

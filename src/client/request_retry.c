@@ -53,17 +53,6 @@ oss_too_late(const OssRequest *request, int64 when)
 }
 
 /*
- * Set the server's clock offset from a response.  Returns false if it has no
- * date.
- */
-static bool
-correct_clock(OssRequest *request, const HttpAnswer *answer)
-{
-	return oss_correct_clock(request->server, answer->date) ||
-		oss_correct_clock(request->server, request->xml.server_time);
-}
-
-/*
  * Count an attempt without a response.  Attempts that were in flight at the
  * same time count once.
  */
@@ -136,7 +125,9 @@ may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 		case OSS_RETRY_NEVER:
 			return false;
 		case OSS_RETRY_CLOCK:
-			if (request->clock_corrected || !correct_clock(request, answer))
+			if (request->clock_corrected ||
+				!(oss_correct_clock(request->server, answer->date) ||
+				  oss_correct_clock(request->server, request->xml.server_time)))
 				return false;
 			request->clock_corrected = true;
 			break;

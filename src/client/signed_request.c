@@ -25,14 +25,6 @@ typedef struct Signing
 	OssField	query[MAX_PARAMETERS];
 } Signing;
 
-/* Return the service's time: the local clock plus the server's offset. */
-static time_t
-service_now(const OssServer *server)
-{
-	return timestamptz_to_time_t(GetCurrentTimestamp() +
-								 oss_clock_offset_ms(server->serverid) * 1000);
-}
-
 bool
 oss_correct_clock(const OssServer *server, const char *date)
 {
@@ -69,7 +61,11 @@ begin_signing(Signing *signing, const OssServer *server, const OssTarget *target
 	what->product = server->product;
 	what->headers = signing->headers;
 	what->query = signing->query;
-	oss_timestamp(service_now(server), what->timestamp);
+
+	/* the service's time is the local clock plus the server's offset */
+	oss_timestamp(timestamptz_to_time_t(GetCurrentTimestamp() +
+										oss_clock_offset_ms(server->serverid) * 1000),
+				  what->timestamp);
 	if (target->process != NULL)
 		signing->query[what->nquery++] = oss_field("x-oss-process", target->process);
 	if (target->version_id != NULL)

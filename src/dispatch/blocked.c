@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * blocked.c
- *	  Dispatching: answers that can't be stored now, as another transaction
- *	  has locked something, or as they are refused.
+ *	  Dispatching: answers that cannot be stored now, because another
+ *	  transaction has locked a row, or because of an error.
  *
  * They wait in a list and are tried again soon; other jobs are not delayed.
  *-------------------------------------------------------------------------
@@ -19,8 +19,8 @@
 #define BLOCK_LAST_US 1000000
 
 /*
- * Tries after which the view queue tells why a job waits, and how often the
- * log does.
+ * Tries after which the view queue shows why a job waits, and how often that is
+ * logged.
  */
 #define TRIES_NOTED 4
 #define LOG_US (INT64CONST(60) * USECS_PER_SEC)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * blocked.h
- *	  Dispatching: answers that can't be stored now, as another
- *	  transaction has locked something, or as they are refused.
+ *	  Dispatching: answers that cannot be stored now, because another
+ *	  transaction has locked a row, or because of an error.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_BLOCKED_H
@@ -10,10 +10,10 @@
 #include "dispatch/dispatcher.h"
 
 /*
- * Hand a job that cannot be settled here over to other processes, due after
- * ms.  Its answer is written into its row, so that it is not asked for again.
- * Followers are due a second later, after it was claimed, and follow it again.
- * With a message it has lost an attempt.
+ * Hand over a job that cannot be settled to other processes, due after ms.  Its
+ * answer is written into its row, so that it is not requested again.  Its
+ * followers are due a second later, so that they follow it again.  With a message
+ * the attempt counts.
  */
 extern void oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms,
 								   const char *message);

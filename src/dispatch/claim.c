@@ -52,14 +52,6 @@ StaticAssertDecl(MOST_STRICT < MOST_CLAIMS, "lower priorities get some claims");
 /* Lists and full reads take at most one part in COST of the time. */
 #define COST 20
 
-/* Must all lanes be read from their beginning now? */
-static bool
-from_beginning(const OssDispatcher *dispatcher, int64 now)
-{
-	return now >= dispatcher->claim.scan_at ||
-		(dispatcher->claim.behind && !oss_dispatch_busy(dispatcher) && now >= dispatcher->claim.rescan_at);
-}
-
 /* Read a lane from its beginning. */
 static void
 rewind_lane(DispatchLane *lane)
@@ -112,7 +104,7 @@ mark_paused(OssDispatcher *dispatcher, List *pauses)
 	}
 }
 
-/* Return a copy of a lane's key in the dispatcher's memory. */
+/* Return a copy of a lane's key in the dispatcher's context. */
 static OssLaneKey *
 copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 {
@@ -278,7 +270,7 @@ claim_in_turns(OssDispatcher *dispatcher, bool alone)
 		left -= oss_dispatch_claim_lane(dispatcher, lane, n, most_rank, alone,
 										&nclaimed);
 
-		/* they become ready at commit */
+		/* the claimed jobs become ready at commit */
 		lane->bucket->server->nclaimed += nclaimed;
 		lane->bucket->nclaimed += nclaimed;
 	}
@@ -365,7 +357,9 @@ void
 oss_dispatch_claim(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
-	bool		again = from_beginning(dispatcher, now);
+	bool		again = now >= dispatcher->claim.scan_at ||
+	(dispatcher->claim.behind && !oss_dispatch_busy(dispatcher) &&
+	 now >= dispatcher->claim.rescan_at);
 	bool		list = again ||
 	((dispatcher->claim.woken || dispatcher->claim.unlisted) && now >= dispatcher->claim.lanes_at);
 	bool		woken = dispatcher->claim.woken;
@@ -382,7 +376,7 @@ oss_dispatch_claim(OssDispatcher *dispatcher)
 	oss_dispatch_apply_resumes(dispatcher);
 	reopen_lanes(dispatcher, again);
 
-	/* a list may take long to come to the lanes of new jobs */
+	/* a round of lists may take long to reach the lanes of new jobs */
 	if (woken)
 		take_lanes(dispatcher, oss_job_new_lanes(&dispatcher->queue.newest, MOST_NEW));
 	if (list)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * deferred_end.c
- *	  Dispatching in a session: SIGTERM, put off while answers are in hand.
+ *	  Dispatching in a session: deferring SIGTERM while answers are in hand.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -11,14 +11,14 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 
-/* What handles the signal in this process otherwise. */
+/* The handler that this one replaces. */
 static struct sigaction handler_before;
 static bool taken = false;
 
 static volatile sig_atomic_t deferring = false;
 static volatile sig_atomic_t came = false;
 
-/* Note the signal, or handle it. */
+/* Signal handler: note the signal if it is deferred, else handle it. */
 static void
 note_end(int signal_number)
 {
@@ -34,7 +34,6 @@ note_end(int signal_number)
 	errno = save_errno;
 }
 
-/* Take the signal. */
 void
 oss_end_take(void)
 {
@@ -51,7 +50,6 @@ oss_end_take(void)
 	taken = sigaction(SIGTERM, &action, NULL) == 0;
 }
 
-/* Give the signal back. */
 void
 oss_end_give_back(void)
 {
@@ -67,7 +65,7 @@ oss_end_give_back(void)
 	}
 }
 
-/* Have the signal noted only, also if it came a moment ago. */
+/* A signal that is pending is deferred, too. */
 void
 oss_end_defer(void)
 {
@@ -81,14 +79,12 @@ oss_end_defer(void)
 	}
 }
 
-/* Have the signal handled. */
 void
 oss_end_allow(void)
 {
 	deferring = false;
 }
 
-/* Did the signal come? */
 bool
 oss_end_came(void)
 {

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * deferred_end.h
- *	  Dispatching in a session: SIGTERM, put off while answers are in hand.
+ *	  Dispatching in a session: deferring SIGTERM while answers are in hand.
  *
- * A session ends by SIGTERM at the next interrupt, and what it was about to
- * store is lost, though paid for.  process_queue() has the signal only noted
- * while it waits for the network or is at the tables, which takes a bounded time;
- * it then stores what has come, and ends.
+ * SIGTERM ends a session at the next interrupt, and the answers that it has not
+ * stored are lost, though paid for.  process_queue() defers the signal while it
+ * waits for the network or does a turn, both of which are bounded in time.  It
+ * then stores the answers that have come, and ends.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DEFERRED_END_H
@@ -13,15 +13,18 @@
 
 #include "postgres.h"
 
-/* Take the signal; give it back, and raise it if it came. */
+/*
+ * Replace the handler of SIGTERM; restore it, and raise the signal if it was
+ * deferred.
+ */
 extern void oss_end_take(void);
 extern void oss_end_give_back(void);
 
-/* Have it noted from now on, or handled as in any session. */
+/* Defer the signal from now on, or handle it as any session does. */
 extern void oss_end_defer(void);
 extern void oss_end_allow(void);
 
-/* Did it come while it was only noted? */
+/* Has a deferred signal come? */
 extern bool oss_end_came(void);
 
 #endif							/* OSS_DEFERRED_END_H */

@@ -127,8 +127,8 @@ oss_dispatch_holds_answers(const OssDispatcher *dispatcher)
 }
 
 /*
- * Hold a bucket that is not reached, or whose service fails.  Its jobs stay
- * due: they may start when the hold ends.
+ * Hold a bucket that is not reached, or whose service fails.  Its jobs remain
+ * due, so that they start when the hold ends.
  */
 static void
 back_off_bucket(DispatchBucket *bucket)
@@ -224,7 +224,7 @@ count_failures(OssJob *job, const OssFailure *failure)
 		bucket->failures_in_row++;
 }
 
-/* Note what a request tells about its bucket. */
+/* Update a bucket's state from the outcome of a request. */
 static void
 note_outcome(OssJob *job, const OssFailure *failure, int64 now)
 {

@@ -16,8 +16,8 @@
  * locked what is to be written), settled (by the open transaction), or it follows
  * one of those.  check_dispatcher() in turn.c asserts that.
  *
- * Times that no other process reads are those of oss_clock_us(), which nobody can
- * set.  Times that are compared with the tables are the clock's.
+ * int64 times are those of oss_clock_us(), which nobody can set.  Times that are
+ * compared with the tables are TimestampTz.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DISPATCHER_H
@@ -109,7 +109,7 @@ typedef struct DispatchBucket
 	int			throttles_in_row;
 	bool		per_object;		/* single objects are throttled, not the
 								 * bucket's rate */
-	int64		logged_at;		/* when the log last told of throttles */
+	int64		logged_at;		/* when throttles were last logged */
 } DispatchBucket;
 
 /* A role that has lanes. */
@@ -181,7 +181,7 @@ typedef struct DispatchHand
 	int64		newest_start;	/* of a request whose job has finished */
 } DispatchHand;
 
-/* What is known of the queue. */
+/* Servers, buckets and lanes with jobs. */
 typedef struct DispatchQueue
 {
 	List	   *servers;
@@ -191,8 +191,8 @@ typedef struct DispatchQueue
 	int64		newest;			/* number of the last new job whose lane was
 								 * looked up */
 	int64		round;			/* of lists; one goes through all lanes */
-	OssLaneKey *listed;			/* the current round has come so far, NULL: to
-								 * the end */
+	OssLaneKey *listed;			/* last lane of the current round, NULL: it is
+								 * complete */
 } DispatchQueue;
 
 /* When to claim, and from where. */
@@ -216,7 +216,7 @@ typedef struct DispatchClaims
 	int64		yield_until;	/* another process claims */
 } DispatchClaims;
 
-/* When to settle, and what stands in the way. */
+/* When to settle, and obstacles. */
 typedef struct DispatchSettling
 {
 	int			batch;			/* this many are settled without delay */
@@ -224,7 +224,7 @@ typedef struct DispatchSettling
 	int64		retry_at;		/* not before, after trouble */
 	int64		blocked_due;	/* next try of the blocked ones */
 	int64		probe_until;	/* look for locks before writing */
-	int64		logged_at;		/* when the log last told of blocked answers */
+	int64		logged_at;		/* when blocked answers were last logged */
 } DispatchSettling;
 
 /* What else a turn does in the tables, and when. */
@@ -264,7 +264,7 @@ typedef struct OssDispatcher
 	MemoryContext turn_context; /* reset by each turn */
 	int64		token;			/* of its leases */
 	const char *only_server;	/* NULL: all */
-	bool		keeps_answers;	/* while they can't be stored, or throws */
+	bool		keeps_answers;	/* if they cannot be stored, else raises */
 	DispatchState state;
 
 	DispatchHand hand;

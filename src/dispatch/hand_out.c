@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * hand_out.c
- *	  Dispatching: hand out what was claimed, and take back what is not to
- *	  be asked for any more.
+ *	  Dispatching: making claimed jobs ready, and removing ready jobs that
+ *	  are deleted or paused.
  *
  * Jobs for the same object are joined: a job that was enqueued before the
  * request of another starts is served by its answer.
@@ -48,7 +48,7 @@ oss_dispatch_hand_out(OssDispatcher *dispatcher)
 	dlist_mutable_iter iter;
 	dlist_iter	answered;
 
-	/* answered jobs may be followed by any, so add them first */
+	/* add answered jobs first, since any other may follow them */
 	dlist_foreach(answered, &dispatcher->hand.claimed)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, answered.cur);
@@ -68,7 +68,7 @@ oss_dispatch_hand_out(OssDispatcher *dispatcher)
 	}
 }
 
-/* Remove a job from the ready or resting ones. */
+/* Remove a job from the ready or resting jobs. */
 static void
 take_out(OssDispatcher *dispatcher, OssJob *job)
 {
@@ -79,8 +79,7 @@ take_out(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Drop a job that is not wanted any more.  Its followers are still wanted: one
- * of them takes its place.
+ * Drop a job whose row was deleted.  One of its followers takes its place.
  */
 static void
 drop_ready(OssDispatcher *dispatcher, OssJob *job)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * hand_out.h
- *	  Dispatching: hand out what was claimed, and take back what is not to be
- *	  asked for any more.
+ *	  Dispatching: making claimed jobs ready, and removing ready jobs that are
+ *	  deleted or paused.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HAND_OUT_H
@@ -9,7 +9,7 @@
 
 #include "dispatch/dispatcher.h"
 
-/* Hand out the claimed jobs, after the commit. */
+/* Make the claimed jobs ready, or followers, after the commit. */
 extern void oss_dispatch_hand_out(OssDispatcher *dispatcher);
 
 /* Drop ready jobs whose rows were deleted. */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * lane.c
- *	  Dispatching: servers, buckets and lanes, and who goes next.
+ *	  Dispatching: the ready jobs of lanes, which starts next, and limits.
  *
  * A lane has the jobs of one server, bucket, requester and origin.  The job of
  * the highest priority starts first; among equals one of the lane with the
@@ -21,7 +21,7 @@
 #define LEAST_READY 4
 #define MOST_READY 2048
 
-/* Keep ready what is answered in so many seconds. */
+/* Keep as many jobs ready as are answered in so many seconds. */
 #define READY_SECONDS 0.25
 
 /*
@@ -38,7 +38,7 @@
 /* A bucket is silent if it has not answered for so long. */
 #define SILENT_US 1000000
 
-/* Jobs that cannot start for so long are given back. */
+/* Jobs that cannot start within this time are given back. */
 #define HELD_MS 1000L
 
 /* How long a computed allowance is used. */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * lane.h
- *	  Dispatching: servers, buckets and lanes, and who goes next.
+ *	  Dispatching: the ready jobs of lanes, which starts next, and limits.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_LANE_H
@@ -27,9 +27,8 @@ extern int	oss_dispatch_room(const OssDispatcher *dispatcher, DispatchLane *lane
 extern int64 oss_dispatch_open_at(DispatchLane *lane, int64 now);
 
 /*
- * Give back ready jobs beyond what the rates allow, which may have been
- * lowered, and all of a held bucket: they would keep others from becoming
- * ready.
+ * Give back ready jobs that exceed the rates, which may have been lowered, and
+ * all of a held bucket: they would keep other jobs from becoming ready.
  */
 extern void oss_dispatch_give_back_excess(OssDispatcher *dispatcher);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * object_table.h
- *	  Dispatching: the table of objects that are asked for, by which jobs for
- *	  the same object are found.
+ *	  Dispatching: the table of leaders by object, in which jobs for the same
+ *	  object find theirs.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_OBJECT_TABLE_H

@@ -13,7 +13,7 @@
 #include "queue/identity.h"
 #include "utils/acl.h"
 
-/* May the reader of our messages see a role's jobs? */
+/* May the reader of this process's messages see a role's jobs? */
 static bool
 may_see(Oid requester)
 {
@@ -99,7 +99,7 @@ oss_dispatch_pause(OssJob *job)
 								   job->reason.detail ? ": " : "",
 								   job->reason.detail ? job->reason.detail : "");
 
-	/* it was not sent: the denial was another directory's, which is paused */
+	/* not sent because of a denial in another directory, which is paused */
 	if (job->denied && job->unsent)
 		return;
 	pause.sqlerrcode = job->reason.sqlerrcode;

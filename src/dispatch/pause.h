@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * pause.h
- *	  Dispatching, in a transaction: pausing what is not set up.
+ *	  Dispatching, in a transaction: pausing after failures of the set-up.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DISPATCH_PAUSE_H
@@ -9,14 +9,14 @@
 #include "dispatch/dispatcher.h"
 
 /*
- * Return the log level of a message about a job: a session that works on other
- * roles' jobs must not see their keys.
+ * Return the log level of a message about a role's job: a session that processes
+ * other roles' jobs must not see their keys.
  */
 extern int	oss_dispatch_log_level(Oid requester);
 
 /*
- * Pause the scope of a job's failure.  Every role with paused jobs sees the
- * reason, so that of a pause for all names no object.
+ * Pause the scope of a job's failure.  If that is not one requester's, the reason
+ * names no object, since all roles with paused jobs can see it.
  */
 extern void oss_dispatch_pause(OssJob *job);
 

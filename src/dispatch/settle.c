@@ -6,8 +6,8 @@
  * cannot be stored at all fails its own job and no other.  Labels are stored
  * in the transaction that deletes the job.
  *
- * We do not wait for other transactions.  Jobs whose rows they have locked are
- * blocked and tried again soon, while all others go on.
+ * A turn does not wait for other transactions.  Jobs whose rows they have locked
+ * are blocked and tried again soon; other jobs are not delayed.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -32,7 +32,7 @@
 #define MOST_STORED 1024
 #define MOST_SETTLED 8192
 
-StaticAssertDecl(MOST_STORED <= MOST_SETTLED, "what is stored is settled");
+StaticAssertDecl(MOST_STORED <= MOST_SETTLED, "a stored answer's job is settled");
 
 /* Lock waits in one turn, each as long as LOCK_TIMEOUT. */
 #define MOST_WAITS 24
@@ -69,7 +69,7 @@ typedef struct Batch
 	ErrorData  *stop;			/* to be raised when all jobs are in a list */
 } Batch;
 
-/* Has a job an answer that is still to be stored? */
+/* Does a job have an answer that must still be stored? */
 static bool
 is_to_store(const OssJob *job)
 {
@@ -94,7 +94,6 @@ make_store_row(OssJob *job, OssStoreRow *row)
 	row->request_id = job->answer ? job->asked_id : oss_request_id(job->request);
 	return true;
 }
-
 
 /*
  * The images of a batch, in a hash table of lists, to find two answers for
@@ -142,7 +141,7 @@ put_back(OssDispatcher *dispatcher, OssJob *job)
  * before must not be tried in each turn.
  */
 static void
-unsettle_job(Batch *batch)
+unsettle_batch(Batch *batch)
 {
 	for (int i = 0; i < batch->n; i++)
 	{
@@ -254,18 +253,6 @@ sort_batch(const Batch *batch, Sorted *sorted)
 }
 
 /*
- * Have deferrable constraints checked by each statement: an error at the
- * commit could not be blamed on a job.
- */
-static void
-check_at_once(void)
-{
-	ConstraintsSetStmt *set = makeNode(ConstraintsSetStmt);
-
-	AfterTriggerSetState(set);
-}
-
-/*
  * Were the server or its mapping altered since a job's request failed?  Then
  * the failure says nothing of their present state.
  */
@@ -287,10 +274,15 @@ write_batch(void *arg)
 	Sorted		sorted;
 
 	sort_batch(batch, &sorted);
-	check_at_once();
+
+	/*
+	 * Check deferrable constraints in each statement: an error at the commit
+	 * could not be attributed to a job.
+	 */
+	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
 	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
-	/* requests wait meanwhile: handle what has come */
+	/* do not let requests wait: handle the answers that have come */
 	oss_dispatch_poll(dispatcher);
 	oss_store_write(sorted.rows, sorted.nrows);
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
@@ -301,7 +293,6 @@ write_batch(void *arg)
 
 		if (job->pause == OSS_SCOPE_IMAGE)
 			continue;
-
 		if (!is_mended(job))
 			oss_dispatch_pause(job);
 		dispatcher->upkeep.pauses_added = true;
@@ -509,7 +500,7 @@ settle_batch(Batch *batch)
 		return;
 	if (batch->stop || batch->trouble || batch->waits >= batch->most_waits)
 	{
-		unsettle_job(batch);
+		unsettle_batch(batch);
 		return;
 	}
 	error = oss_subtransaction(write_batch, batch);
@@ -521,7 +512,7 @@ settle_batch(Batch *batch)
 	}
 	if (oss_error_is_interrupt(error))
 	{
-		unsettle_job(batch);
+		unsettle_batch(batch);
 		batch->stop = error;
 		return;
 	}
@@ -552,7 +543,7 @@ settle_batch(Batch *batch)
 	}
 	else
 	{
-		unsettle_job(batch);
+		unsettle_batch(batch);
 		take_trouble(batch, error);
 	}
 }

@@ -39,7 +39,7 @@
 /* Throttles of a job in a row that cost no attempt. */
 #define MOST_THROTTLES 20
 
-/* A throttled job has been claimed again so long after it is due. */
+/* How long after it is due a throttled job has been claimed at the latest. */
 #define AWAIT_US INT64CONST(1000000)
 
 /* How often the log tells that a bucket throttles. */
@@ -61,22 +61,16 @@ free_throttles(const DispatchBucket *bucket)
 	return (int) (MOST_THROTTLES * log(0.5) / log(1 - answered));
 }
 
-/*
- * Does a bucket throttle some objects?  Most requests are answered, but those
- * of throttled jobs are throttled again, which a rate that is too high does
- * not cause.
- */
-static bool
-throttles_objects(const DispatchBucket *bucket)
-{
-	return bucket->answered >= 0.15 && bucket->retry_answered < 0.5;
-}
-
 void
 oss_dispatch_classify_throttles(OssJob *job)
 {
 	DispatchBucket *bucket = job->lane->bucket;
-	bool		objects = throttles_objects(bucket);
+
+	/*
+	 * Requests are answered, but those of throttled jobs are throttled again:
+	 * a rate that is too high does not cause that.
+	 */
+	bool		objects = bucket->answered >= 0.15 && bucket->retry_answered < 0.5;
 
 	if (objects && !bucket->per_object)
 	{

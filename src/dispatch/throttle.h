@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * throttle.h
- *	  Dispatching: what becomes of a job that the service throttles.
+ *	  Dispatching: handling of throttled jobs.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_THROTTLE_H
@@ -9,16 +9,15 @@
 #include "dispatch/dispatcher.h"
 
 /*
- * Handle a throttle: the job is asked for again later.  If it is throttled
- * each time while others are answered, or nothing is, it loses attempts in the
- * end.
+ * Handle a throttle: the job is requested again later.  After many throttles in
+ * a row, too many to be due to the bucket's rate, each costs an attempt.
  */
 extern void oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 									   const OssFailure *failure);
 
 /*
- * Decide whether a bucket throttles objects, after each answer.  If it does,
- * forget the rate that its throttles had suggested.
+ * After each answer, decide whether the bucket of a job throttles single objects.
+ * If so, reset the rate found by its throttles.
  */
 extern void oss_dispatch_classify_throttles(OssJob *job);
 

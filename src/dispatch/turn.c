@@ -26,7 +26,7 @@
 #define TIDY_US INT64CONST(5000000)
 #define RELEASE_US INT64CONST(30000000)
 
-/* The clock of the day was set if it differs by so much from one turn to the next. */
+/* The clock was set if its offset to the monotonic one has changed by this. */
 #define CLOCK_STEP_US USECS_PER_SEC
 
 /*
@@ -178,10 +178,10 @@ renew_leases(OssDispatcher *dispatcher)
 }
 
 /*
- * Compare the clock of the day with the monotonic one.  After it was set, the
- * lanes are read anew, as new jobs may lie before the places they were read to;
- * leases are renewed, or they would end too soon; and what was put off waits as
- * long as it should.
+ * Detect that the clock was set, by comparing it with the monotonic one.  Then
+ * read the lanes from the beginning, since new jobs may lie before their places;
+ * renew leases, which would end too soon; and correct due times, so that deferred
+ * jobs do not wait longer.
  */
 static void
 check_clock(OssDispatcher *dispatcher)
@@ -223,7 +223,7 @@ tidy_tables(OssDispatcher *dispatcher)
 			dispatcher->claim.woken = true;
 	}
 
-	/* as after a dump was restored into the running database */
+	/* there may be some after a dump was restored into the running database */
 	if (!oss_dispatch_busy(dispatcher) && now >= dispatcher->upkeep.release_at)
 	{
 		dispatcher->upkeep.release_at = now + RELEASE_US;
@@ -238,7 +238,7 @@ tidy_tables(OssDispatcher *dispatcher)
 const char *
 oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
-	/* job is first: answers are handed over in its rows */
+	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "pause",
 	"image", "image_label", "known_label"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
@@ -315,7 +315,7 @@ end_pausing(OssDispatcher *dispatcher)
 	}
 }
 
-/* Note whether answers of jobs that are still to be deleted were stored. */
+/* Note whether the answers of jobs that remain in hand were stored. */
 static void
 end_storing(dlist_head *list, bool committed)
 {

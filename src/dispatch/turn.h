@@ -1,7 +1,6 @@
 /*-------------------------------------------------------------------------
  * turn.h
- *	  Dispatching: one turn on the tables, its end, and what is done on them
- *	  from time to time.
+ *	  Dispatching: one turn, its end, and upkeep of the tables.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TURN_H

@@ -41,7 +41,7 @@ static const char *const symbols[] = {
 	[OSS_TAG] = "oss_labels_tag"
 };
 
-static KnownFunction known[lengthof(symbols)];
+static KnownFunction known_functions[lengthof(symbols)];
 
 PG_FUNCTION_INFO_V1(oss_labels_detect_support);
 
@@ -49,7 +49,7 @@ PG_FUNCTION_INFO_V1(oss_labels_detect_support);
 static void
 on_function_change(Datum arg, int cacheid, uint32 hashvalue)
 {
-	memset(known, 0, sizeof(known));
+	memset(known_functions, 0, sizeof(known_functions));
 }
 
 /* Register the callback, once per process. */
@@ -118,10 +118,10 @@ oss_pipeline_function(Oid funcid, OssFunction *which)
 
 	for (i = 0; i < lengthof(symbols); i++)
 	{
-		if (known[i].funcid == funcid && OidIsValid(funcid))
+		if (known_functions[i].funcid == funcid && OidIsValid(funcid))
 		{
 			*which = (OssFunction) i;
-			return known[i].ours;
+			return known_functions[i].ours;
 		}
 	}
 
@@ -137,10 +137,10 @@ oss_pipeline_function(Oid funcid, OssFunction *which)
 		return false;
 
 	watch_functions();
-	known[i].ours = is_member(funcid);
-	known[i].funcid = funcid;
+	known_functions[i].ours = is_member(funcid);
+	known_functions[i].funcid = funcid;
 	*which = (OssFunction) i;
-	return known[i].ours;
+	return known_functions[i].ours;
 }
 
 /*

@@ -326,6 +326,8 @@ append_image(PipelineWindow *window, TupleTableSlot *slot, const PipelineImage *
 	MemoryContext old = MemoryContextSwitchTo(window->context);
 	PipelineImage *image = palloc(sizeof(PipelineImage));
 
+	Assert(window->nimages == 0 ||
+		   dlist_tail_element(PipelineImage, node, &window->images)->state > IMAGE_STOP);
 	*image = *asked;
 	image->outer = ExecCopySlotMinimalTuple(slot);
 	MemoryContextSwitchTo(old);
@@ -371,6 +373,14 @@ read_outer_row(PipelineWindow *window)
 	return image.state != IMAGE_STOP && image.state != IMAGE_UNASKED;
 }
 
+/* Load the row of the first image into outer_slot. */
+static void
+load_first(PipelineWindow *window)
+{
+	ExecStoreMinimalTuple(first_image(window)->outer, window->outer_slot, false);
+	slot_getallattrs(window->outer_slot);
+}
+
 /*
  * Start the last image's request if it could not be started before.  Returns
  * whether another row may be read.
@@ -379,7 +389,6 @@ static bool
 ask_last(PipelineWindow *window)
 {
 	PipelineImage *last;
-	MinimalTuple first;
 
 	if (window->nimages == 0)
 		return true;
@@ -392,11 +401,9 @@ ask_last(PipelineWindow *window)
 		return false;
 
 	/* evaluate in outer_slot, then restore it */
-	first = first_image(window)->outer;
 	ExecStoreMinimalTuple(last->outer, window->outer_slot, false);
 	ask_ahead(window, window->outer_slot, last);
-	ExecStoreMinimalTuple(first, window->outer_slot, false);
-	slot_getallattrs(window->outer_slot);
+	load_first(window);
 	return last->state != IMAGE_STOP && last->state != IMAGE_UNASKED;
 }
 
@@ -418,13 +425,6 @@ fill_window(PipelineWindow *window)
 			break;
 		drive_requests(window, false);
 	}
-}
-
-static void
-load_first(PipelineWindow *window)
-{
-	ExecStoreMinimalTuple(first_image(window)->outer, window->outer_slot, false);
-	slot_getallattrs(window->outer_slot);
 }
 
 const PipelineImage *

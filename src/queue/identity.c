@@ -44,13 +44,6 @@ oss_origin(void)
 					MyDatabaseId);
 }
 
-/* Is an origin in this cluster, so that OIDs of roles are valid? */
-static bool
-is_our_cluster(int64 origin)
-{
-	return (uint64) origin >> 32 == (uint64) oss_origin() >> 32;
-}
-
 /*
  * Return the requester of a row of the queue, InvalidOid if it was dropped.
  * In the cluster of the origin the OID decides, elsewhere the name (NULL:
@@ -59,7 +52,7 @@ is_our_cluster(int64 origin)
 static Oid
 role_of(int64 origin, Oid role, const char *name)
 {
-	if (is_our_cluster(origin))
+	if ((uint64) origin >> 32 == (uint64) oss_origin() >> 32)
 		return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) ? role :
 			InvalidOid;
 	return name ? get_role_oid(name, true) : InvalidOid;

@@ -325,14 +325,6 @@ oss_slots_recheck(void)
 		SetLatch(oss_worker_shmem->launcher_latch);
 }
 
-static void
-recheck_workers(void)
-{
-	LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
-	oss_slots_recheck();
-	LWLockRelease(oss_worker_shmem->lock);
-}
-
 /*
  * Transaction callback.
  *
@@ -352,7 +344,11 @@ tell_at_commit(XactEvent event, void *arg)
 			if (list_pending && oss_worker_shmem)
 				ask_for_databases();
 			if (recheck_pending && oss_worker_shmem)
-				recheck_workers();
+			{
+				LWLockAcquire(oss_worker_shmem->lock, LW_EXCLUSIVE);
+				oss_slots_recheck();
+				LWLockRelease(oss_worker_shmem->lock);
+			}
 			wake_pending = list_pending = recheck_pending = false;
 			resume_pending = NIL;
 			break;

@@ -118,13 +118,6 @@ check_step(void *arg)
 	PG_END_TRY();
 }
 
-/* Is this a trigger with our function, and no clone? */
-static bool
-is_ours(const Trigger *trigger)
-{
-	return !trigger->tgisclone && oss_watch_is_enqueue_trigger(trigger->tgfoid);
-}
-
 /*
  * Warn of a trigger's problem, if any.  Returns whether it has one.  The
  * problem begins in lower case, since the trigger's own warning includes it
@@ -176,7 +169,9 @@ check_table(Oid relid, List *names)
 		 i < check.relation->trigdesc->numtriggers; i++)
 	{
 		check.trigger = &check.relation->trigdesc->triggers[i];
-		if (is_ours(check.trigger) && warn_of_trigger(&check))
+		if (!check.trigger->tgisclone &&
+			oss_watch_is_enqueue_trigger(check.trigger->tgfoid) &&
+			warn_of_trigger(&check))
 			break;
 	}
 	relation_close(check.relation, AccessShareLock);

@@ -161,14 +161,6 @@ mend_triggers(Oid relid)
 		CacheInvalidateRelcacheByRelid(relid);
 }
 
-/* Add the column if a command changes its type. */
-static List *
-add_retyped(List *names, const AlterTableCmd *command)
-{
-	return command->subtype == AT_AlterColumnType ?
-		lappend(names, command->name) : names;
-}
-
 /*
  * Handle ALTER TABLE: ENABLE TRIGGER, which also applies to partitions, and
  * new types of columns, which may break a watch.  Dropped columns: see
@@ -189,7 +181,12 @@ follow_table(const AlterTableStmt *statement)
 			mend_triggers(lfirst_oid(cell));
 	}
 	foreach(cell, statement->cmds)
-		retyped = add_retyped(retyped, lfirst(cell));
+	{
+		AlterTableCmd *command = lfirst(cell);
+
+		if (command->subtype == AT_AlterColumnType)
+			retyped = lappend(retyped, command->name);
+	}
 	if (retyped != NIL)
 		oss_watch_check(relid, retyped);
 }

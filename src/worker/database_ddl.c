@@ -278,14 +278,6 @@ note_command(Node *statement)
 	}
 }
 
-/* Is it COMMIT PREPARED, perhaps of another session's transaction? */
-static bool
-commits_prepared(Node *statement)
-{
-	return oss_worker_shmem && IsA(statement, TransactionStmt) &&
-		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
-}
-
 /* Run the next hook or the command itself. */
 static void
 run_command(PlannedStmt *planned, const char *query, bool read_only,
@@ -349,7 +341,8 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		   QueryCompletion *completion)
 {
 	Node	   *statement = planned->utilityStmt;
-	bool		prepared = commits_prepared(statement);
+	bool		prepared = oss_worker_shmem && IsA(statement, TransactionStmt) &&
+	((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 	Oid			dbid = database_to_leave(statement, context);
 
 	note_command(statement);
@@ -360,7 +353,7 @@ on_utility(PlannedStmt *planned, const char *query, bool read_only,
 		run_command(planned, query, read_only, context, params, environment,
 					dest, completion);
 
-	/* it may have enqueued jobs in another session: wake the worker */
+	/* the transaction may have enqueued jobs in another session */
 	if (prepared && OidIsValid(get_extension_oid("oss_labels", true)))
 		oss_wake_at_commit();
 }
