@@ -5,7 +5,7 @@
 
 CREATE SCHEMA oss_labels;
 COMMENT ON SCHEMA oss_labels IS
-'AI labels for images stored in Alibaba Cloud OSS. Nothing here is granted to PUBLIC.';
+'AI labels for images stored in Alibaba Cloud OSS; nothing is granted to PUBLIC';
 
 -- ---------------------------------------------------------------------
 -- 1. Wrapper, servers, user mappings
@@ -129,7 +129,7 @@ COMMENT ON TABLE oss_labels.image IS
 	'One row per tagged image, with the service''s response; unique by bucket, key and version_id (null: current version)';
 COMMENT ON COLUMN oss_labels.image.image_id IS 'identifies the image in image_label and label_correction';
 COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request for these labels was sent';
-COMMENT ON COLUMN oss_labels.image.thr IS 'requested confidence threshold, 0 to 1; null: the service''s default. The labels also serve calls with a higher threshold';
+COMMENT ON COLUMN oss_labels.image.thr IS 'requested confidence threshold, 0 to 1; null: the service''s default; the labels also serve calls with a higher threshold';
 COMMENT ON COLUMN oss_labels.image.label_count IS 'number of rows in image_label';
 COMMENT ON COLUMN oss_labels.image.bucket IS 'name of the bucket, unique in all of OSS';
 COMMENT ON COLUMN oss_labels.image.key IS 'key of the object';

@@ -69,7 +69,7 @@ oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const 
 {
 	OssReason	reason = {
 		.message = message ? message :
-		"it is answered, and the answer is stored by who has it next"
+		"it is answered, and the next process that claims it stores the answer"
 	};
 
 	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_answer(job))
@@ -154,7 +154,7 @@ report_blocked(void *arg)
 			 errmsg_plural("oss_labels keeps %d answer that other transactions have locked out",
 						   "oss_labels keeps %d answers that other transactions have locked out",
 						   dispatcher->hand.nblocked, dispatcher->hand.nblocked),
-			 errhint("They are stored when those transactions end; other images go on.")));
+			 errhint("They are stored when those transactions end; other images are not delayed.")));
 }
 
 void

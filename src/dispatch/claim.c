@@ -117,7 +117,7 @@ copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 }
 
 /*
- * Add listed lanes to those that are known.  A lane whose first job has a
+ * Add listed lanes to the dispatcher's lanes.  A lane whose first job has a
  * higher priority than its place is read from its beginning.
  */
 static void
@@ -317,8 +317,8 @@ find_next_due(OssDispatcher *dispatcher)
 }
 
 /*
- * Make lanes readable again: all from the beginning, or those that may have
- * new jobs or whose skipped jobs are due.
+ * Make lanes readable again: all from the beginning, or lanes that may have new
+ * jobs or whose skipped jobs are due.
  */
 static void
 reopen_lanes(OssDispatcher *dispatcher, bool again)

@@ -92,8 +92,7 @@ oss_dispatch_resolve(OssJob *job)
 
 /*
  * Handle an error of oss_dispatch_resolve().  Missing USAGE fails the job.
- * Any other error is of the set-up, which can be mended: it pauses the
- * requester.
+ * Any other error is one of the set-up and pauses the requester.
  */
 static void
 take_error(OssJob *job, ErrorData *error)
@@ -259,7 +258,7 @@ take_claim_error(OssDispatcher *dispatcher, const DispatchLane *lane, int64 id, 
 	Charge		c = {.dispatcher = dispatcher,.id = id,.error = error};
 	ErrorData  *second;
 
-	/* a lock, not a fault of the job: the lane returns to it soon */
+	/* a lock is not the job's fault: the lane reads it again soon */
 	if (oss_error_is_wait(error))
 		return;
 	second = oss_error_is_trouble(error) ? NULL : oss_subtransaction(charge_job, &c);
@@ -367,8 +366,8 @@ choose_jobs(Claim *claim, int n)
 }
 
 /*
- * Return when a job that is put off is due again.  They are spread over time,
- * so that many of them do not come back at once.
+ * Return when a job that is put off is due again.  The times are spread, so that
+ * not all are claimed at once.
  */
 static TimestampTz
 next_put_off(OssDispatcher *dispatcher)
@@ -382,8 +381,8 @@ next_put_off(OssDispatcher *dispatcher)
 }
 
 /*
- * Put off the claimed jobs whose answers could not be stored now.  With many
- * blocked answers in hand, no more are paid for.
+ * Put off the claimed jobs whose answers could not be stored now.  This is done
+ * when many blocked answers are in hand, so as to pay for no more of them.
  */
 static void
 put_off_blocked(Claim *claim)

@@ -35,8 +35,8 @@ oss_dispatch_log_level(Oid requester)
 #define PAUSE_SECONDS 600
 
 /*
- * The same if no credentials were available: trying again costs nothing, and
- * their source may come back, as after a restart of the machine.
+ * The same if no credentials were available: a retry costs nothing, and their
+ * source may recover, as after a restart of the machine.
  */
 #define NO_KEY_SECONDS 10
 
@@ -88,7 +88,7 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 					open && pause->directory ? ", directory " : "",
 					open && pause->directory ? pause->directory : "",
 					open ? details : "another role's jobs cannot be done"),
-			 errhint("It goes on when the server or its user mapping is altered, or with oss_labels.resume().")));
+			 errhint("The pause ends when the server or its user mapping is altered, or with oss_labels.resume().")));
 }
 
 void
@@ -110,7 +110,7 @@ oss_dispatch_pause(OssJob *job)
 	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
 		pause.bucket = job->image.bucket;
 
-	/* a missing server is missing for every requester */
+	/* a server that does not exist concerns all requesters */
 	if ((job->pause == OSS_SCOPE_REQUESTER || job->pause == OSS_SCOPE_ACCESS) &&
 		OidIsValid(get_foreign_server_oid(pause.server, true)))
 		pause.requester = job->requester;

@@ -108,7 +108,7 @@ require_commits(FunctionCallInfo fcinfo, const char *name)
 			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 			 errmsg("oss_labels.%s() cannot run inside a transaction block",
 					name),
-			 errdetail("What the transaction enqueued is seen by nobody before it commits.")));
+			 errdetail("Jobs that the transaction enqueued are not visible before it commits.")));
 }
 
 /* Report progress. */
@@ -122,9 +122,9 @@ report_progress(const OssDispatcher *dispatcher)
 
 /*
  * Commit, and make the next transaction read committed whatever the session's
- * default is: each claim must see the leases of the one before, and must not
- * fail because of concurrent updates.  A session that is to end does not wait for
- * a standby: other sessions do not either.
+ * default is: each claim must see earlier leases, and must not fail because of
+ * concurrent updates.  A session that is being terminated does not wait for a
+ * standby, as usual.
  */
 static void
 commit_turn(void)
@@ -158,7 +158,10 @@ take_foreground_turn(OssDispatcher *dispatcher)
 		return false;
 	}
 
-	/* after an error no SPI connection may stay open, as that of a trigger */
+	/*
+	 * a subtransaction closes SPI connections after an error, such as a
+	 * trigger's
+	 */
 	error = oss_subtransaction(run_turn, dispatcher);
 	if (error)
 		ReThrowError(error);
@@ -213,7 +216,7 @@ try_turn(OssDispatcher *dispatcher, int *errors)
 	return done;
 }
 
-/* Work until the queue is empty, the budget is used up, or the session is to end. */
+/* Work until the queue is empty, the budget used up, or SIGTERM deferred. */
 static void
 dispatch_all(OssDispatcher *dispatcher)
 {
@@ -238,7 +241,7 @@ dispatch_all(OssDispatcher *dispatcher)
 			break;
 		if (now >= report_at)
 		{
-			/* the client may be slow to read */
+			/* the client may read slowly */
 			oss_end_allow();
 			report_progress(dispatcher);
 			report_at = now + REPORT_MS * INT64CONST(1000);
@@ -293,16 +296,16 @@ try_to_settle_rest(OssDispatcher *dispatcher)
 	}
 	PG_CATCH();
 	{
-		/* the next process that claims frees the leases */
+		/* a process that claims later frees the leases */
 		FlushErrorState();
 	}
 	PG_END_TRY();
 }
 
 /*
- * Work on the queue.  After an error, a cancel, a time-out or SIGTERM nothing that
- * was paid for is lost, and a job that is given back has lost an attempt only if
- * its request was sent.
+ * Work on the queue.  After an error, a cancel, a timeout or SIGTERM, no answer
+ * is lost, and a job that is given back has lost an attempt only if its request
+ * was sent.
  */
 static void
 dispatch_or_give_back(OssDispatcher *dispatcher)
@@ -382,7 +385,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	oss_end_take();
 	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	{
-		/* the snapshot of CALL is older than the last claims of others */
+		/* the snapshot of CALL is older than other processes' last claims */
 		commit_turn();
 		refuse_copy();
 		dispatch_or_give_back(dispatcher);
@@ -395,7 +398,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Has the caller a job that is not paused? */
+/* Does the caller have a job that is not paused? */
 static bool
 queue_has_jobs(void)
 {
@@ -450,8 +453,8 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 		if (oss_clock_us() >= end)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("the queue did not get empty within the timeout"),
-					 errhint("The views oss_labels.queue and oss_labels.worker show what it is waiting for.")));
+					 errmsg("timeout while waiting for the queue"),
+					 errhint("The views oss_labels.queue and oss_labels.worker show what it waits for.")));
 		ms = (long) ((oss_clock_us() - looked_at) / 1000) * WAIT_COST;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 wait_ms(Max(ms, WAIT_MS), end), oss_queue_wait_event());

@@ -137,8 +137,8 @@ put_back(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
- * Put back the jobs of a batch that was not written.  Those that were blocked
- * before must not be tried in each turn.
+ * Put back the jobs of a batch that was not written.  Jobs that were blocked
+ * before are blocked again, so that they are not tried in each turn.
  */
 static void
 unsettle_batch(Batch *batch)
@@ -253,8 +253,8 @@ sort_batch(const Batch *batch, Sorted *sorted)
 }
 
 /*
- * Were the server or its mapping altered since a job's request failed?  Then
- * the failure says nothing of their present state.
+ * Has the server or its mapping been altered since a job's request failed?  Then
+ * the failure may no longer occur.
  */
 static bool
 is_mended(OssJob *job)
@@ -549,7 +549,8 @@ settle_batch(Batch *batch)
 }
 
 /*
- * Move to the blocked ones the jobs of a batch whose answers are locked out.
+ * Block the jobs of a batch whose answers cannot be stored, since another
+ * transaction has locked their rows.
  */
 static void
 block_locked(Batch *batch)

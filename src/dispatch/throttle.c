@@ -42,7 +42,7 @@
 /* How long after it is due a throttled job has been claimed at the latest. */
 #define AWAIT_US INT64CONST(1000000)
 
-/* How often the log tells that a bucket throttles. */
+/* How often throttles of a bucket are logged. */
 #define LOG_US (INT64CONST(60) * 1000000)
 
 /*
@@ -81,7 +81,7 @@ oss_dispatch_classify_throttles(OssJob *job)
 	bucket->per_object = objects;
 }
 
-/* Log a throttle, now and then. */
+/* Log a throttle, at most once in LOG_US per bucket. */
 static void
 log_throttle(OssJob *job, const OssFailure *failure)
 {
@@ -96,12 +96,12 @@ log_throttle(OssJob *job, const OssFailure *failure)
 			 errmsg("oss_labels is throttled in bucket \"%s\" of server \"%s\": %s",
 					bucket->name, bucket->server->name, failure->message),
 			 failure->detail ? errdetail("%s", failure->detail) : 0,
-			 errhint("What was throttled is asked again later; other buckets go on.")));
+			 errhint("Throttled images are requested again later; other buckets are not affected.")));
 }
 
 /*
- * Let a job rest in hand and ask for it before later jobs: whether it is
- * throttled again tells what the throttles are about.
+ * Let a job rest in hand and request it before later jobs: whether it is throttled
+ * again shows whether the rate or the object is the cause.
  */
 static void
 rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
@@ -110,8 +110,7 @@ rest_job(OssDispatcher *dispatcher, OssJob *job, double ms)
 	job->request = NULL;
 
 	/*
-	 * its request is still to be made: jobs enqueued from now on may follow
-	 * it
+	 * its request is not made yet: jobs enqueued from now on may follow it
 	 */
 	job->started_at = 0;
 	job->rest_until = oss_clock_us() + (int64) (ms * 1000);
@@ -169,8 +168,8 @@ oss_dispatch_take_throttle(OssDispatcher *dispatcher, OssJob *job,
 	else
 	{
 		/*
-		 * a repeated throttle tells less about the bucket than about the
-		 * object
+		 * a repeated throttle is more likely due to the object than to the
+		 * bucket's rate
 		 */
 		bucket->answered -= bucket->answered / 64;
 		if (job->throttles > TELLING_THROTTLES)

@@ -2,8 +2,8 @@
  * read_rows.h
  *	  Reading many rows by SQL.
  *
- * Top floor.  Results may have a million rows, so they go from the executor
- * straight to whom they are for instead of through a table of SPI's.
+ * Top floor.  Results may have a million rows, so the executor passes
+ * them to a function instead of collecting them in a table of SPI.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_READ_ROWS_H

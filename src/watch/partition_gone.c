@@ -5,9 +5,9 @@
  * A TRUNCATE or DROP TABLE that names a partition fires no trigger of the
  * watched table above it, whose jobs do not say which partition they come from.
  * So the partition is read before the command, if the watched table has jobs.
- * The lock for that is released again: to have a weaker lock when the command
- * takes its own would invite deadlocks.  Rows that are written in between keep
- * their jobs.
+ * The lock taken for that is released again, since a weaker lock held when the
+ * command takes its own could cause deadlocks.  Rows that are written in between
+ * keep their jobs.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -31,7 +31,7 @@
 #include "watch/partition_gone.h"
 #include "watch/trigger_columns.h"
 
-/* What a step works on. */
+/* A partition, the argument of leaf_step(). */
 typedef struct Leaf
 {
 	Oid			relid;
@@ -53,8 +53,9 @@ cancel_by_clone(Relation relation, Trigger *trigger, bool truncated)
 	PG_TRY();
 	{
 		/*
-		 * A condition is code of the table's owner.  Who truncates runs his
-		 * triggers, too; who drops, maybe a superuser, does not expect it.
+		 * A condition is code of the table's owner.  TRUNCATE runs the
+		 * owner's triggers as well, but DROP TABLE, perhaps by a superuser,
+		 * does not.
 		 */
 		if (watch->problem == NULL && (truncated || watch->condition == NULL))
 			oss_watch_cancel_relation(watch, &call);
@@ -66,14 +67,14 @@ cancel_by_clone(Relation relation, Trigger *trigger, bool truncated)
 	PG_END_TRY();
 }
 
-/* Step: cancel the jobs of a partition's rows. */
+/* Subtransaction: cancel the jobs of a partition's rows. */
 static void
 leaf_step(void *arg)
 {
 	const Leaf *leaf = arg;
 	Relation	relation;
 
-	/* it can wait: whoever holds the lock may write more of the same rows */
+	/* do not wait: the holder of the lock may still write rows */
 	if (!ConditionalLockRelationOid(leaf->relid, AccessShareLock))
 		return;
 	relation = try_relation_open(leaf->relid, NoLock);
@@ -92,7 +93,7 @@ leaf_step(void *arg)
 	UnlockRelationOid(leaf->relid, AccessShareLock);
 }
 
-/* Cancel the jobs of a partition, if the user may do what is done to it. */
+/* Cancel the jobs of a partition, if the user may truncate or drop it. */
 static void
 leave_partition(const RangeVar *name, bool truncated)
 {
@@ -115,16 +116,12 @@ leave_partition(const RangeVar *name, bool truncated)
 	}
 }
 
-/* Cancel the jobs of what a command truncates or drops. */
 void
 oss_watch_partitions_gone(Node *statement)
 {
 	ListCell   *cell;
 
-	/*
-	 * what a restore or a bulk load does cancels nothing; see
-	 * enqueue_trigger.c
-	 */
+	/* a restore or a bulk load cancels nothing; see enqueue_trigger.c */
 	if (!IsTransactionState() || XactReadOnly ||
 		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
 		return;

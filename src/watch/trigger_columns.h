@@ -15,9 +15,8 @@
 #include "executor/spi.h"
 #include "watch/watched_columns.h"
 
-/* Names of the transition tables of watch()'s triggers. */
+/* Name of the new rows in watch()'s triggers. */
 #define OSS_WATCH_NEW "oss_labels_new"
-#define OSS_WATCH_OLD "oss_labels_old"
 
 /*
  * A trigger's arguments and plans, cached until the relation, the table on
