@@ -27,7 +27,7 @@ oss_rate_object_hash(const char *key)
 }
 
 static uint32 *
-place_of(RateSlot *slot, uint32 object)
+object_place(RateSlot *slot, uint32 object)
 {
 	return &slot->objects[(object / (COUNT_MASK + 1)) % RATE_OBJECTS];
 }
@@ -42,7 +42,7 @@ has(const uint32 *place, uint32 object)
 bool
 oss_rate_object_throttled(RateSlot *slot, uint32 object)
 {
-	uint32	   *place = place_of(slot, object);
+	uint32	   *place = object_place(slot, object);
 
 	if (!has(place, object))
 		*place = object & ~COUNT_MASK;
@@ -64,7 +64,7 @@ oss_rate_object_throttled(RateSlot *slot, uint32 object)
 void
 oss_rate_object_answered(RateSlot *slot, uint32 object)
 {
-	uint32	   *place = place_of(slot, object);
+	uint32	   *place = object_place(slot, object);
 
 	if (!has(place, object))
 		return;

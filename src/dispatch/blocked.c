@@ -48,7 +48,7 @@ oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
  * with the failure as reason, if it is unusable.
  */
 static bool
-keep_answer(OssJob *job)
+keep_blocked_answer(OssJob *job)
 {
 	const OssFailure *failure;
 	MemoryContext old;
@@ -72,7 +72,7 @@ oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const 
 		"it is answered, and the next process that claims it stores the answer"
 	};
 
-	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_answer(job))
+	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_blocked_answer(job))
 	{
 		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_FAILED);
 		return;

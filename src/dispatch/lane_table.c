@@ -186,7 +186,7 @@ free_lane(DispatchLane *lane)
 
 /* Can a lane claim nothing now? */
 static bool
-is_idle(const DispatchLane *lane)
+is_lane_idle(const DispatchLane *lane)
 {
 	return lane->state != LANE_OPEN || lane->bucket->unreached > 0;
 }
@@ -197,7 +197,7 @@ is_idle(const DispatchLane *lane)
  * there is none.
  */
 static bool
-make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
+make_lane_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 {
 	DispatchLane *best = NULL;
 	ListCell   *cell;
@@ -207,12 +207,12 @@ make_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
-		bool		idle = is_idle(lane);
+		bool		idle = is_lane_idle(lane);
 
 		if (lane->njobs > 0 || (!idle && lane->owner->nlanes <= owner->nlanes + 1))
 			continue;
-		if (best == NULL || idle > is_idle(best) ||
-			(idle == is_idle(best) &&
+		if (best == NULL || idle > is_lane_idle(best) ||
+			(idle == is_lane_idle(best) &&
 			 (idle ? lane->last_claim < best->last_claim :
 			  lane->owner->nlanes > best->owner->nlanes)))
 			best = lane;
@@ -244,7 +244,7 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 	}
 	old = MemoryContextSwitchTo(dispatcher->context);
 	owner = get_requester(dispatcher, key->requester);
-	if (!make_room(dispatcher, owner))
+	if (!make_lane_room(dispatcher, owner))
 	{
 		MemoryContextSwitchTo(old);
 		return NULL;

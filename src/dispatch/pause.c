@@ -50,7 +50,7 @@ oss_dispatch_log_level(Oid requester)
 
 /* Return a key's directory up to a slash, its first or last one. */
 static char *
-directory_of(const char *key, const char *slash)
+key_directory(const char *key, const char *slash)
 {
 	return slash == NULL ? pstrdup("/") : pnstrdup(key, slash - key + 1);
 }
@@ -60,7 +60,7 @@ static char *
 denied_directory(const OssJob *job)
 {
 	List	   *closed = oss_dispatch_paused_directories(oss_pause_list(), job->lane, job->requester);
-	char	   *top = directory_of(job->image.key, strchr(job->image.key, '/'));
+	char	   *top = key_directory(job->image.key, strchr(job->image.key, '/'));
 	int			below = 0;
 	ListCell   *cell;
 
@@ -69,7 +69,7 @@ denied_directory(const OssJob *job)
 	foreach(cell, closed)
 		below += oss_in_directory(lfirst(cell), top);
 	return below >= MOST_BELOW ? top :
-		directory_of(job->image.key, strrchr(job->image.key, '/'));
+		key_directory(job->image.key, strrchr(job->image.key, '/'));
 }
 
 /*

@@ -127,7 +127,7 @@ report_progress(const OssDispatcher *dispatcher)
  * standby, as usual.
  */
 static void
-commit_turn(void)
+commit_foreground_turn(void)
 {
 	oss_end_allow();
 	if (oss_end_came())
@@ -154,7 +154,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 	oss_end_defer();
 	if (OidIsValid(oss_extension_owner()) && oss_dispatch_lock_tables(dispatcher))
 	{
-		commit_turn();
+		commit_foreground_turn();
 		return false;
 	}
 
@@ -165,7 +165,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 	error = oss_subtransaction(run_turn, dispatcher);
 	if (error)
 		ReThrowError(error);
-	commit_turn();
+	commit_foreground_turn();
 	oss_dispatch_commit(dispatcher);
 	return true;
 }
@@ -346,7 +346,7 @@ refuse_copy(void)
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
 	copy = oss_database_is_copy();
 	oss_statement_end(&state);
-	commit_turn();
+	commit_foreground_turn();
 	if (copy)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -386,7 +386,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
 	{
 		/* the snapshot of CALL is older than other processes' last claims */
-		commit_turn();
+		commit_foreground_turn();
 		refuse_copy();
 		dispatch_or_give_back(dispatcher);
 	}
