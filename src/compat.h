@@ -95,6 +95,8 @@ typedef struct OssJsonbState
 	object_ownercheck(DatabaseRelationId, dbid, userid)
 #define oss_class_ownercheck(relid, userid) \
 	object_ownercheck(RelationRelationId, relid, userid)
+#define oss_schema_ownercheck(schema, userid) \
+	object_ownercheck(NamespaceRelationId, schema, userid)
 #define oss_function_aclcheck(funcid, userid) \
 	object_aclcheck(ProcedureRelationId, funcid, userid, ACL_EXECUTE)
 #else
@@ -104,6 +106,8 @@ typedef struct OssJsonbState
 	pg_database_ownercheck(dbid, userid)
 #define oss_class_ownercheck(relid, userid) \
 	pg_class_ownercheck(relid, userid)
+#define oss_schema_ownercheck(schema, userid) \
+	pg_namespace_ownercheck(schema, userid)
 #define oss_function_aclcheck(funcid, userid) \
 	pg_proc_aclcheck(funcid, userid, ACL_EXECUTE)
 #endif

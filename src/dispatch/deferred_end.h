@@ -4,8 +4,9 @@
  *
  * SIGTERM ends a session at the next interrupt, and the answers that it has not
  * stored are lost, though paid for.  process_queue() defers the signal while it
- * waits for the network or does a turn, both of which are bounded in time.  It
- * then stores the answers that have come, and ends.
+ * waits for the network or does a turn.  It then stores the answers that have come,
+ * and ends.  That is bounded in time unless a user's trigger on our tables is not: a
+ * signal that is repeated after five seconds ends the session at once.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DEFERRED_END_H

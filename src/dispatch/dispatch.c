@@ -457,8 +457,8 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 {
 	ListCell   *cell;
 
-	Assert(dispatcher->state == DISPATCH_RUNNING);
-	dispatcher->state = DISPATCH_STOPPING;
+	/* again if an error ended what follows */
+	dispatcher->state = Max(dispatcher->state, DISPATCH_STOPPING);
 	dispatcher->settle.retry_at = dispatcher->settle.blocked_due = 0;
 	foreach(cell, dispatcher->queue.lanes)
 	{

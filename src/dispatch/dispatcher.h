@@ -208,7 +208,8 @@ typedef struct DispatchClaims
 	TimestampTz next_due;		/* of the first job that may not start yet, 0:
 								 * there are none */
 	TimestampTz put_off_at;		/* due time of the job put off last */
-	int64		clock_offset;	/* of the clock to oss_clock_us() */
+	int64		clock_offset;	/* of the clock to oss_clock_us(), 0: unknown */
+	int64		clock_now;		/* the same, in the open transaction */
 	int64		scan_at;		/* read all lanes from the beginning */
 	int64		rescan_at;		/* the same while behind and idle */
 	int64		lanes_at;		/* list lanes not before */

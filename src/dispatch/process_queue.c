@@ -355,12 +355,42 @@ refuse_copy(void)
 				 errhint("SELECT oss_labels.resume() accepts them; TRUNCATE oss_labels.job forgets them.")));
 }
 
-/* Clean up after an error or at the end of the session. */
+/* Is this session counted, and SIGTERM taken? */
+static bool entered = false;
+
+/* Leave process_queue(), however it ends. */
 static void
-leave_queue(int code, Datum arg)
+leave_queue(void)
 {
+	if (!entered)
+		return;
+	entered = false;
 	oss_end_give_back();
 	oss_foreground_count(-1);
+}
+
+/* The same at the end of the session. */
+static void
+leave_at_exit(int code, Datum arg)
+{
+	leave_queue();
+}
+
+/*
+ * Enter process_queue().  The callback stays: PG_ENSURE_ERROR_CLEANUP() cannot
+ * remove it from beneath one that a trigger's first temporary table adds.
+ */
+static void
+enter_queue(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(leave_at_exit, (Datum) 0);
+	registered = true;
+	entered = true;
+	oss_foreground_count(1);
+	oss_end_take();
 }
 
 /* oss_labels.process_queue(max_jobs, server) */
@@ -381,17 +411,19 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 				 errmsg("max_jobs must not be negative")));
 	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, server, budget);
-	oss_foreground_count(1);
-	oss_end_take();
-	PG_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
+	enter_queue();
+	PG_TRY();
 	{
 		/* the snapshot of CALL is older than other processes' last claims */
 		commit_foreground_turn();
 		refuse_copy();
 		dispatch_or_give_back(dispatcher);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(leave_queue, (Datum) 0);
-	leave_queue(0, (Datum) 0);
+	PG_FINALLY();
+	{
+		leave_queue();
+	}
+	PG_END_TRY();
 	report_progress(dispatcher);
 	MemoryContextDelete(dispatcher->context);
 	oss_procedure_end();

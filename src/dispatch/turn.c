@@ -190,7 +190,7 @@ check_clock(OssDispatcher *dispatcher)
 	int64		step = dispatcher->claim.clock_offset == 0 ? 0 :
 	offset - dispatcher->claim.clock_offset;
 
-	dispatcher->claim.clock_offset = offset;
+	dispatcher->claim.clock_now = offset;
 	if (step > -CLOCK_STEP_US && step < CLOCK_STEP_US)
 		return;
 	elog(DEBUG1, "oss_labels: the clock was set by %.1f s", step / 1e6);
@@ -218,9 +218,13 @@ tidy_tables(OssDispatcher *dispatcher)
 
 	if (now >= dispatcher->upkeep.mend_at)
 	{
+		uint64		mended = oss_job_mend_times();
+
 		dispatcher->upkeep.mend_at = now + RELEASE_US;
-		if (oss_job_mend_times() > 0)
+		if (mended > 0)
 			dispatcher->claim.woken = true;
+		if (mended >= OSS_MOST_MENDED)
+			dispatcher->upkeep.mend_at = dispatcher->upkeep.tidy_at = now;
 	}
 
 	/* there may be some after a dump was restored into the running database */
@@ -350,6 +354,8 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 		}
 		oss_dispatch_free_job(job);
 	}
+	if (dispatcher->claim.clock_now != 0)
+		dispatcher->claim.clock_offset = dispatcher->claim.clock_now;
 	end_storing(&dispatcher->hand.finished, true);
 	end_storing(&dispatcher->hand.blocked, true);
 	end_pausing(dispatcher);

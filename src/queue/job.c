@@ -19,6 +19,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/*
+ * Jobs of a lane that are brought forward at once, when the clock was set back:
+ * a second call would bring the same ones forward again.
+ */
+#define MOST_BROUGHT_FORWARD 100000
+
 static OssPlan delete_jobs = {
 	"DELETE FROM oss_labels.job WHERE ctid = ANY (ARRAY("
 	"SELECT j.ctid FROM oss_labels.job j"
@@ -101,7 +107,7 @@ static OssPlan release_dead = {
 
 /*
  * Correct times left by a clock that was ahead, before a failover or in a
- * dump; no job is deferred for a day.  Reads the jobs of each lane that are
+ * dump; no job is deferred for a day.  Reads $4 jobs of each lane, those that are
  * due last.  They become due now, or $3 seconds earlier.
  */
 static OssPlan mend_times = {
@@ -130,9 +136,9 @@ static OssPlan mend_times = {
 	" AND j.bucket = l.bucket"
 	" AND j.requester = l.requester AND j.origin = l.origin"
 	" AND (~j.priority) = l.rank AND j.due > $1"
-	" ORDER BY j.due DESC, j.job_id DESC LIMIT 1000) d"
+	" ORDER BY j.due DESC, j.job_id DESC LIMIT $4) d"
 	" WHERE d.enqueued_at > $1 OR d.due > $2)) FOR UPDATE SKIP LOCKED))",
-	3, {TIMESTAMPTZOID, TIMESTAMPTZOID, FLOAT8OID}
+	4, {TIMESTAMPTZOID, TIMESTAMPTZOID, FLOAT8OID, INT8OID}
 };
 
 /* Jobs that rest after a throttle. */
@@ -465,10 +471,11 @@ oss_job_mend_times(void)
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		values[] = {
 		TimestampTzGetDatum(now + USECS_PER_MINUTE),
-		TimestampTzGetDatum(now + USECS_PER_DAY), (Datum) 0
+		TimestampTzGetDatum(now + USECS_PER_DAY), (Datum) 0,
+		Int64GetDatum(OSS_MOST_MENDED)
 	};
 
-	return oss_statement_execute(&mend_times, values, "  n", SPI_OK_UPDATE);
+	return oss_statement_execute(&mend_times, values, "  n ", SPI_OK_UPDATE);
 }
 
 /* Let all that is put off be due earlier, as the clock was set back. */
@@ -476,7 +483,8 @@ void
 oss_job_bring_forward(int64 us)
 {
 	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
-	Datum		values[] = {now, now, Float8GetDatum(us / 1e6)};
+	Datum		values[] = {now, now, Float8GetDatum(us / 1e6),
+	Int64GetDatum(MOST_BROUGHT_FORWARD)};
 
 	(void) oss_statement_execute(&mend_times, values, NULL, SPI_OK_UPDATE);
 }

@@ -245,6 +245,9 @@ extern void oss_job_note(OssJob **jobs, int n, int64 token, const char *reason);
  */
 extern uint64 oss_job_release_dead(int64 token);
 
+/* A call corrects at most that many jobs of a lane and priority. */
+#define OSS_MOST_MENDED 1000
+
 /*
  * Correct jobs whose times are in the future because a clock was ahead:
  * enqueued more than a minute or due more than a day from now.  Returns their

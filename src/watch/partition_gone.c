@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
@@ -73,15 +74,19 @@ leaf_step(void *arg)
 {
 	const Leaf *leaf = arg;
 	Relation	relation;
+	TriggerDesc *all = NULL;
 
 	/* do not wait: the holder of the lock may still write rows */
 	if (!ConditionalLockRelationOid(leaf->relid, AccessShareLock))
 		return;
 	relation = try_relation_open(leaf->relid, NoLock);
-	for (int i = 0; relation && relation->rd_rel->relkind == RELKIND_RELATION &&
-		 relation->trigdesc && i < relation->trigdesc->numtriggers; i++)
+
+	/* a copy, since an invalidation frees the relation's */
+	if (relation && relation->rd_rel->relkind == RELKIND_RELATION)
+		all = CopyTriggerDesc(relation->trigdesc);
+	for (int i = 0; all && i < all->numtriggers; i++)
 	{
-		Trigger    *trigger = &relation->trigdesc->triggers[i];
+		Trigger    *trigger = &all->triggers[i];
 
 		if (trigger->tgisclone && trigger->tgenabled != TRIGGER_DISABLED &&
 			TRIGGER_FOR_DELETE(trigger->tgtype) &&
@@ -93,6 +98,17 @@ leaf_step(void *arg)
 	UnlockRelationOid(leaf->relid, AccessShareLock);
 }
 
+/* May the user truncate or drop a table? */
+static bool
+may_leave(Oid relid, bool truncated)
+{
+	if (oss_class_ownercheck(relid, GetUserId()))
+		return true;
+	if (truncated)
+		return pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK;
+	return oss_schema_ownercheck(get_rel_namespace(relid), GetUserId());
+}
+
 /* Cancel the jobs of a partition, if the user may truncate or drop it. */
 static void
 leave_partition(const RangeVar *name, bool truncated)
@@ -101,8 +117,7 @@ leave_partition(const RangeVar *name, bool truncated)
 	ListCell   *cell;
 
 	if (!OidIsValid(relid) || !get_rel_relispartition(relid) ||
-		!(oss_class_ownercheck(relid, GetUserId()) ||
-		  (truncated && pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) == ACLCHECK_OK)))
+		!may_leave(relid, truncated))
 		return;
 	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
 	{

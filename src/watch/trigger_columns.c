@@ -312,11 +312,14 @@ source_of_trigger(Relation relation, const Trigger *trigger)
 static bool
 is_shadowed(Relation relation, const Trigger *trigger, Oid source)
 {
-	const TriggerDesc *all = relation->trigdesc;
+	const TriggerDesc *all;
 	List	   *ancestors;
 
 	if (!trigger->tgisclone || !oss_watch_is_replica(trigger))
 		return false;
+
+	/* a copy, since an invalidation frees the relation's */
+	all = CopyTriggerDesc(relation->trigdesc);
 	ancestors = get_partition_ancestors(RelationGetRelid(relation));
 	for (int i = 0; i < all->numtriggers; i++)
 	{

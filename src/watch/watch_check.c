@@ -155,6 +155,7 @@ static void
 check_table(Oid relid, List *names)
 {
 	Check		check = {.names = names,.context = CurrentMemoryContext};
+	TriggerDesc *all;
 
 	/* do not wait: the trigger will warn later */
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
@@ -165,10 +166,12 @@ check_table(Oid relid, List *names)
 		UnlockRelationOid(relid, AccessShareLock);
 		return;
 	}
-	for (int i = 0; check.relation->trigdesc &&
-		 i < check.relation->trigdesc->numtriggers; i++)
+
+	/* a copy, since an invalidation frees the relation's */
+	all = CopyTriggerDesc(check.relation->trigdesc);
+	for (int i = 0; all && i < all->numtriggers; i++)
 	{
-		check.trigger = &check.relation->trigdesc->triggers[i];
+		check.trigger = &all->triggers[i];
 		if (!check.trigger->tgisclone &&
 			oss_watch_is_enqueue_trigger(check.trigger->tgfoid) &&
 			warn_of_trigger(&check))
@@ -190,11 +193,12 @@ run_plan(Check *check, OssPlan *plan, bool has_names)
 	for (uint64 i = 0; i < n; i++)
 	{
 		Oid			relid = DatumGetObjectId(oss_result_column(i, 1, NULL));
+		char	   *name = has_names ? oss_result_string(i, 2) : NULL;
 
 		if (OidIsValid(relid))
 			check->relids = list_append_unique_oid(check->relids, relid);
-		if (has_names)
-			check->names = lappend(check->names, oss_result_string(i, 2));
+		if (name)
+			check->names = lappend(check->names, name);
 	}
 	oss_statement_end(&state);
 	MemoryContextSwitchTo(old);

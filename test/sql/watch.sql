@@ -226,6 +226,18 @@ DROP ROLE no_owner;
 :jobs;
 DROP TABLE y1;
 :jobs;
+-- the owner of its schema may drop it
+CREATE ROLE schema_owner;
+CREATE SCHEMA own AUTHORIZATION schema_owner;
+CREATE TABLE own.y5 PARTITION OF years FOR VALUES IN (5);
+INSERT INTO years VALUES ('', 'k5', 5);
+:jobs;
+SET ROLE schema_owner;
+DROP TABLE own.y5;
+RESET ROLE;
+:jobs;
+DROP SCHEMA own;
+DROP ROLE schema_owner;
 DROP TABLE years;
 TRUNCATE oss_labels.job;
 

@@ -141,6 +141,40 @@ for my $call ('CALL oss_labels.process_queue()', "SELECT count(*) FROM generate_
 	$test->sql("DELETE FROM oss_labels.image WHERE key LIKE 'temp%'");
 }
 
+# ---- a trigger that makes the session's first temporary table ----
+
+$test->reset;
+$test->sql('CREATE FUNCTION note_in_temp() RETURNS trigger LANGUAGE plpgsql SET client_min_messages = error AS'
+	  . ' $$ BEGIN CREATE TEMP TABLE IF NOT EXISTS noted (key text); RETURN NEW; END $$;'
+	  . ' CREATE TRIGGER note BEFORE INSERT ON oss_labels.image FOR EACH ROW EXECUTE FUNCTION note_in_temp()');
+$test->enqueue(3, 'noted');
+my $said = finish(begin([ 'CALL oss_labels.process_queue()', 'SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(20)' ]));
+like($said, qr/tagged 3 images/, 'a temporary table: process_queue() succeeds');
+like($said, qr/terminating connection/, 'a temporary table: the session can be terminated');
+$test->sql('DROP TRIGGER note ON oss_labels.image; DROP FUNCTION note_in_temp()');
+
+# ---- a trigger that never ends, and a session that is terminated ----
+
+$test->reset;
+$test->sql('CREATE FUNCTION sleep_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;'
+	  . ' CREATE TRIGGER sleep_long BEFORE INSERT ON oss_labels.image FOR EACH ROW EXECUTE FUNCTION sleep_long()');
+$test->enqueue(1, 'sleeping');
+my $sleeper = begin('CALL oss_labels.process_queue()');
+my $asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+ok($test->wait_sql($asleep, 1), 'a trigger that never ends: it runs');
+ok($test->wait_sql("SELECT count(*) FROM (SELECT pg_terminate_backend(pid, 100) FROM pg_stat_activity WHERE wait_event = 'PgSleep') x", 0),
+	'a trigger that never ends: who is told again, ends');
+like(finish($sleeper), qr/terminating connection/, 'a trigger that never ends: by the signal');
+$test->sql('DROP TRIGGER sleep_long ON oss_labels.image; DROP FUNCTION sleep_long()');
+
+# what a process that is gone had is due within a second
+my $until = time + 20 * OssServer::patience();
+do
+{
+	$test->sql('CALL oss_labels.process_queue()');
+} until $test->sql('SELECT count(*) FROM oss_labels.job') eq '0' || time > $until;
+is($test->sql('SELECT count(*) FROM oss_labels.job'), 0, 'a trigger that never ends: the next session does the job');
+
 # ---- an image that a trigger refuses, with any SQLSTATE, in process_queue() ----
 
 for my $sqlstate (qw(40001 40P01 42501 53100 55P03 57014 58030))

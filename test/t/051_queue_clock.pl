@@ -65,6 +65,10 @@ $test->enqueue(1, 'ahead') for 1 .. 3;
 $test->enqueue(20, 'many');
 $test->sql("UPDATE oss_labels.job SET enqueued_at = enqueued_at + interval '5 hours', due = due + interval '5 hours'");
 is(process(), 21, 'jobs that were enqueued in the future run now, equal ones once');
+$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'ahead')) FROM generate_series(1, 2500);"
+	  . " UPDATE oss_labels.job SET enqueued_at = enqueued_at + interval '5 hours', due = due + interval '5 hours'");
+process();
+is($test->sql('SELECT count(*) FROM oss_labels.job'), '0', 'however many there are');
 $test->enqueue(1, 'long');
 $test->sql("UPDATE oss_labels.job SET due = due + interval '3 days'");
 is(process(), 1, 'so does what was put off for days');
@@ -116,12 +120,26 @@ like($test->sql($error), qr/priority/, 'set back: and the view says why');
 $test->set_clock(-700);
 goes_on('launcher that waits before it starts a worker');
 
-# Put a job off for five seconds, set the clock back, and see that it is not put
+# The clock is set back while turns fail: what was put off does not wait longer.
+$test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', 'put off'); UPDATE oss_labels.job"
+	  . " SET enqueued_at = clock_timestamp() - interval '1 hour', due = clock_timestamp() + interval '10 s'; COMMIT");
+rename_column('priority', 'importance');
+$test->log;
+$test->sql('SELECT oss_labels.announce()');
+ok($test->wait_sql("SELECT last_error LIKE '%priority%' FROM oss_labels.worker WHERE database = 'postgres'"), 'set back: turns fail');
+$test->set_clock(-800);
+my ($told, $until) = ('', time + 30 * OssServer::patience());
+sleep 0.05 until ($told .= $test->log) =~ /the clock was set by -(99|100)/ || time > $until;
+like($told, qr/the clock was set by -(99|100)/, 'set back: which is seen by a turn that fails');
+rename_column('importance', 'priority');
+ok($test->wait_empty, 'set back: what was put off is done');
+
+# Put jobs off for five seconds, set the clock back, and see that they are not put
 # off for ten minutes more.
 sub put_off
 {
 	my ($name, $clock, $left) = @_;
-	$test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', '$name'); UPDATE oss_labels.job"
+	$test->sql("BEGIN; SELECT count(oss_labels.enqueue('tenlabels', '$name')) FROM generate_series(1, 1500); UPDATE oss_labels.job"
 		  . " SET enqueued_at = clock_timestamp() - interval '1 hour', due = clock_timestamp() + interval '5 s'"
 		  . " WHERE key = '$name'; COMMIT");
 	$test->set_clock($clock);
