@@ -112,6 +112,15 @@ typedef struct OssJsonbState
 	pg_proc_aclcheck(funcid, userid, ACL_EXECUTE)
 #endif
 
+/* PostgreSQL 19 added flags. */
+#if PG_VERSION_NUM >= 190000
+#define oss_table_beginscan(relation, snapshot) \
+	table_beginscan(relation, snapshot, 0, NULL, SO_NONE)
+#else
+#define oss_table_beginscan(relation, snapshot) \
+	table_beginscan(relation, snapshot, 0, NULL)
+#endif
+
 /*
  * PostgreSQL 17 places conditions without variables above a custom join
  * itself, if the path's custom_restrictinfo is set.

@@ -32,6 +32,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "watch/changed_rows.h"
 #include "watch/watch_condition.h"
 
@@ -653,7 +654,7 @@ oss_watch_cancel_relation(OssWatch *watch, TriggerData *call)
 	{
 		TupleTableSlot *slot = table_slot_create(call->tg_relation, NULL);
 		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-		TableScanDesc scan = table_beginscan(call->tg_relation, snapshot, 0, NULL);
+		TableScanDesc scan = oss_table_beginscan(call->tg_relation, snapshot);
 
 		if (watch->condition)
 			work.broken = !oss_condition_prepare(&work.condition);

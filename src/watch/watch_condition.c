@@ -20,6 +20,7 @@
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 #include "watch/watch_condition.h"
 
 /* After this many rows with errors, the remaining rows count as errors too. */
