@@ -77,7 +77,7 @@ my %documented = map { $_ => 1 } map { /`(\w+)`/g } map { (split /\|/)[1] }
   grep { /^\| `/ } split /\n/, $table;
 my ($known) = slurp_file('src/client/credential_option.c') =~ /option_defs\[\] = \{(.*?)\};/s;
 is( join(' ', sort keys %documented),
-	join(' ', sort $known =~ /OPTION\((\w+)/g),
+	join(' ', sort $known =~ /(?:OPTION\(|\{")(\w+)/g),
 	'the table has every option and no other');
 
 # ---- dumps ----
