@@ -765,9 +765,9 @@ BEGIN
 		relation, arguments);
 
 	/*
-	 * A logical replication worker fires the one for TRUNCATE, too.  What
-	 * follows fires only there, where other statement triggers do not.  Partitions get a clone of it, whose name must not be one of
-	 * theirs.
+	 * A logical replication worker fires the one for TRUNCATE, too.  The next one
+	 * fires only there, where no other statement triggers do.  Partitions get a
+	 * clone of it, whose name must not be one of theirs.
 	 */
 	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER oss_labels_truncate', relation);
 	EXECUTE format('CREATE TRIGGER oss_labels_replica_%s '
