@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,12 +102,14 @@ getaddrinfo(const char *node, const char *service,
 static long
 clock_shift(int monotonic)
 {
-	const char *path = getenv("OSS_TEST_CLOCK");
+	static int	shifted = -1;
+	const char *path = shifted ? getenv("OSS_TEST_CLOCK") : NULL;
 	int			fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	char		text[32] = "";
 	char	   *end = text;
 	long		wall;
 
+	shifted = path != NULL;
 	if (fd < 0)
 		return 0;
 	if (read(fd, text, sizeof(text) - 1) < 0)
@@ -118,12 +119,23 @@ clock_shift(int monotonic)
 	return monotonic ? strtol(end, NULL, 10) : wall;
 }
 
+/* Read a clock without a system call, as is not to be measured in the bench. */
+static int
+real_clock(clockid_t id, struct timespec *now)
+{
+	static int	(*real) (clockid_t, struct timespec *);
+
+	if (real == NULL)
+		real = (int (*) (clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
+	return real(id, now);
+}
+
 int
 gettimeofday(struct timeval *restrict now, void *restrict zone)
 {
 	struct timespec real;
 
-	syscall(SYS_clock_gettime, CLOCK_REALTIME, &real);
+	real_clock(CLOCK_REALTIME, &real);
 	now->tv_sec = real.tv_sec + clock_shift(0);
 	now->tv_usec = real.tv_nsec / 1000;
 	return 0;
@@ -132,7 +144,7 @@ gettimeofday(struct timeval *restrict now, void *restrict zone)
 int
 clock_gettime(clockid_t id, struct timespec *now)
 {
-	int			result = (int) syscall(SYS_clock_gettime, id, now);
+	int			result = real_clock(id, now);
 
 	if (result == 0 && id == CLOCK_MONOTONIC)
 		now->tv_sec += clock_shift(1);
