@@ -107,13 +107,40 @@ ALTER FUNCTION oss_labels.try_detect(text, text, double precision, text, name)
 
 /*
  * Bucket names are unique in all of OSS, so bucket, key and version_id name an
- * image whatever the server.  Texts have the database's collation, so that
- * they join with the texts of anybody's tables.
+ * image whatever the server, and its id is a function of these three: whoever
+ * knows the name knows the id, in each database.  No constraint compares texts.
+ * Texts have the database's collation, so that they join with the texts of
+ * anybody's tables, by an index for those of this collation and one for "C".
  */
+
+CREATE FUNCTION oss_labels.image_id(bucket text, key text, version_id text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10
+AS 'MODULE_PATHNAME', 'oss_labels_image_id';
+REVOKE ALL ON FUNCTION oss_labels.image_id(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.image_id(text, text, text) IS
+	'The id of an image: the first 8 bytes of the SHA-256 of its names, each behind its length; null where no image has such a name. Free';
+
+CREATE FUNCTION oss_labels.label_id(label_name text, parent_label_name text DEFAULT NULL,
+	label_level integer DEFAULT NULL, language text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10
+AS 'MODULE_PATHNAME', 'oss_labels_label_id';
+REVOKE ALL ON FUNCTION oss_labels.label_id(text, text, integer, text) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.label_id(text, text, integer, text) IS
+	'The number of a label in vocabulary: the first 8 bytes of a SHA-256, as image_id(). Free';
+
+CREATE FUNCTION oss_labels.compress_answer(jsonb)
+RETURNS jsonb
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_compress_answer';
+REVOKE ALL ON FUNCTION oss_labels.compress_answer(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.compress_answer(jsonb) IS
+	'Internal: the same value, compressed: PostgreSQL does so by itself only where a row is longer than 2 kB';
 
 CREATE TABLE oss_labels.image
 (
-	image_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	image_id bigint PRIMARY KEY,
 	tagged_at timestamptz NOT NULL,
 	thr float8,
 	label_count integer NOT NULL,
@@ -122,12 +149,21 @@ CREATE TABLE oss_labels.image
 	version_id text,
 	request_id text,
 	response jsonb NOT NULL,
-	UNIQUE NULLS NOT DISTINCT (bucket, key, version_id)
+	CONSTRAINT image_id_is_of_name CHECK (image_id = oss_labels.image_id(bucket, key, version_id))
 );
+CREATE INDEX image_key_idx ON oss_labels.image (bucket, key);
+CREATE INDEX image_key_c_idx ON oss_labels.image (bucket COLLATE "C", key COLLATE "C");
+
+DO $$
+BEGIN
+	ALTER TABLE oss_labels.image ALTER response SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+	NULL;	-- a server built without it: pglz
+END $$;
 
 COMMENT ON TABLE oss_labels.image IS
-	'One row per tagged image, with the service''s response; unique by bucket, key and version_id (null: current version)';
-COMMENT ON COLUMN oss_labels.image.image_id IS 'identifies the image in image_label and label_correction';
+	'One row per tagged image, with the service''s answer; bucket, key and version_id (null: the current version) name it';
+COMMENT ON COLUMN oss_labels.image.image_id IS 'image_id(bucket, key, version_id): what image_label and label_correction call the image by';
 COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.image.thr IS 'requested confidence threshold, 0 to 1; null: the service''s default; the labels also serve calls with a higher threshold';
 COMMENT ON COLUMN oss_labels.image.label_count IS 'number of rows in image_label';
@@ -136,42 +172,88 @@ COMMENT ON COLUMN oss_labels.image.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.image.version_id IS 'version that was asked for; null: the current one at that time';
 COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the response, for the service''s support';
 COMMENT ON COLUMN oss_labels.image.response IS 'the complete response of the service, including unknown fields';
-COMMENT ON SEQUENCE oss_labels.image_image_id_seq IS 'generates image_id';
+COMMENT ON INDEX oss_labels.image_key_idx IS 'joins with keys of the database''s collation';
+COMMENT ON INDEX oss_labels.image_key_c_idx IS 'joins with keys of collation "C", and keys that begin with a text: key LIKE ''trip/%''';
+COMMENT ON CONSTRAINT image_id_is_of_name ON oss_labels.image IS 'the id is that of the name';
 
 /*
- * Ten narrow rows per image, written in bulk and never updated.  No foreign
- * key: its check per row would cost more than the row; the trigger below keeps
- * the rows from outliving their image.  No unique constraint: the service may
- * name a label twice below different parents.
+ * Labels stand in image_label as numbers.  A number is a hash, so that no two
+ * transactions need each other to find it, and what it means is in this table:
+ * a row is written once, by whoever stores a label first, is seen by all at
+ * once, and outlives a rollback, for it is true whatever becomes of the
+ * transaction (store/vocabulary.c).  What a label is read as, after aliases and
+ * rules, is kept here, too, so that reading compares numbers only:
+ * refresh_vocabulary() keeps it right.
+ */
+CREATE TABLE oss_labels.vocabulary
+(
+	label_id bigint PRIMARY KEY,
+	min_confidence float8 NOT NULL DEFAULT 0,
+	label_level integer,
+	shown boolean NOT NULL DEFAULT true,
+	merged boolean NOT NULL DEFAULT false,
+	is_new boolean NOT NULL DEFAULT true,
+	label_name text,
+	parent_label_name text,
+	language text,
+	effective_name text,
+	effective_parent text,
+	siblings bigint[],
+	twins bigint[]
+) WITH (autovacuum_analyze_threshold = 20, fillfactor = 70);
+CREATE INDEX vocabulary_label_name_idx ON oss_labels.vocabulary (label_name);
+CREATE INDEX vocabulary_effective_name_idx ON oss_labels.vocabulary (effective_name);
+CREATE INDEX vocabulary_effective_parent_idx ON oss_labels.vocabulary (effective_parent);
+CREATE INDEX vocabulary_merged_idx ON oss_labels.vocabulary (merged, label_id);
+
+COMMENT ON TABLE oss_labels.vocabulary IS
+	'Every label that was ever stored, with what it is read as after aliases and house rules';
+COMMENT ON COLUMN oss_labels.vocabulary.label_id IS 'label_id(label_name, parent_label_name, label_level, language)';
+COMMENT ON COLUMN oss_labels.vocabulary.min_confidence IS '0 to 1: a machine''s label below this does not count';
+COMMENT ON COLUMN oss_labels.vocabulary.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: a person named it';
+COMMENT ON COLUMN oss_labels.vocabulary.shown IS 'it has a name, and no rule hides it';
+COMMENT ON COLUMN oss_labels.vocabulary.merged IS 'others are read as the same label below the same parent: twins';
+COMMENT ON COLUMN oss_labels.vocabulary.is_new IS 'siblings and twins are not worked out yet. Internal';
+COMMENT ON COLUMN oss_labels.vocabulary.label_name IS 'the label as the service or a person named it';
+COMMENT ON COLUMN oss_labels.vocabulary.parent_label_name IS 'the label above it; null: none';
+COMMENT ON COLUMN oss_labels.vocabulary.language IS 'language of the label''s name, such as en-us';
+COMMENT ON COLUMN oss_labels.vocabulary.effective_name IS 'the label that it is read as, after aliases';
+COMMENT ON COLUMN oss_labels.vocabulary.effective_parent IS 'the label above it, after aliases; null: none, or a hidden one';
+COMMENT ON COLUMN oss_labels.vocabulary.siblings IS 'all label_ids with the same effective_name; null: it alone';
+COMMENT ON COLUMN oss_labels.vocabulary.twins IS 'all label_ids with the same effective_name and effective_parent, if there are others';
+COMMENT ON INDEX oss_labels.vocabulary_label_name_idx IS 'is this label known';
+COMMENT ON INDEX oss_labels.vocabulary_effective_name_idx IS 'what is read as a label';
+COMMENT ON INDEX oss_labels.vocabulary_effective_parent_idx IS 'the labels below another';
+COMMENT ON INDEX oss_labels.vocabulary_merged_idx IS 'the few that have twins';
+
+/*
+ * Narrow rows, written in bulk and never updated.  No foreign key: its check
+ * per row would cost more than the row; the trigger below keeps the rows from
+ * outliving their image.  Of a label that an answer has twice the most
+ * confident row is here, so that it counts once.
  */
 CREATE TABLE oss_labels.image_label
 (
 	image_id bigint NOT NULL,
+	label_id bigint NOT NULL,
 	label_confidence float8,
-	centric_score float8,
-	label_level integer,
-	label_name text,
-	parent_label_name text,
-	language text
+	centric_score float8
 );
 
 /* A publication FOR ALL TABLES must not keep rows from being deleted. */
 ALTER TABLE oss_labels.image_label REPLICA IDENTITY FULL;
 
 CREATE INDEX image_label_image_id_idx ON oss_labels.image_label (image_id);
-CREATE INDEX image_label_label_name_idx ON oss_labels.image_label
-	(label_name, label_confidence DESC, image_id);
+CREATE INDEX image_label_label_id_idx ON oss_labels.image_label
+	(label_id, label_confidence DESC, image_id);
 
 COMMENT ON TABLE oss_labels.image_label IS 'The labels of stored images, one row each; see the view label';
 COMMENT ON COLUMN oss_labels.image_label.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.image_label.label_id IS 'vocabulary.label_id';
 COMMENT ON COLUMN oss_labels.image_label.label_confidence IS 'confidence of the service, 0 to 1';
 COMMENT ON COLUMN oss_labels.image_label.centric_score IS 'prominence of the label in the image, 0 to 1';
-COMMENT ON COLUMN oss_labels.image_label.label_level IS 'level in the service''s hierarchy of labels; 1: top level';
-COMMENT ON COLUMN oss_labels.image_label.label_name IS 'the label, in the given language';
-COMMENT ON COLUMN oss_labels.image_label.parent_label_name IS 'its parent in the hierarchy';
-COMMENT ON COLUMN oss_labels.image_label.language IS 'language of the label''s name, such as en-us';
 COMMENT ON INDEX oss_labels.image_label_image_id_idx IS 'the labels of an image';
-COMMENT ON INDEX oss_labels.image_label_label_name_idx IS 'the images with a label, by confidence; covers search() and related_images()';
+COMMENT ON INDEX oss_labels.image_label_label_id_idx IS 'the images with a label, best first; holds all that search() and related_images() read of them';
 
 CREATE FUNCTION oss_labels.drop_image_labels()
 	RETURNS trigger
@@ -202,13 +284,18 @@ CREATE TRIGGER image_truncate AFTER TRUNCATE ON oss_labels.image
 COMMENT ON TRIGGER image_delete ON oss_labels.image IS 'deletes the labels of deleted images';
 COMMENT ON TRIGGER image_truncate ON oss_labels.image IS 'truncates image_label with image';
 
-CREATE VIEW oss_labels.label AS
+/*
+ * An outer join, which the planner leaves out where no column of vocabulary is
+ * asked for.
+ */
+CREATE VIEW oss_labels.label WITH (security_invoker = true) AS
 	SELECT i.bucket, i.key, i.version_id,
-		l.label_name, l.parent_label_name, l.label_level,
-		l.label_confidence, l.centric_score, l.language,
+		v.label_name, v.parent_label_name, v.label_level,
+		l.label_confidence, l.centric_score, v.language,
 		i.tagged_at, i.image_id
 	FROM oss_labels.image i
-	JOIN oss_labels.image_label l ON l.image_id = i.image_id;
+	JOIN oss_labels.image_label l ON l.image_id = i.image_id
+	LEFT JOIN oss_labels.vocabulary v ON v.label_id = l.label_id;
 
 COMMENT ON VIEW oss_labels.label IS 'Stored labels with bucket and key of their image; free';
 COMMENT ON COLUMN oss_labels.label.bucket IS 'name of the bucket';
@@ -223,10 +310,11 @@ COMMENT ON COLUMN oss_labels.label.language IS 'language of the label''s name, s
 COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.label.image_id IS 'image.image_id';
 
-REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.label FROM PUBLIC;
+REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.vocabulary,
+	oss_labels.label FROM PUBLIC;
 
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.vocabulary', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.image', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.image_image_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.image_label', '');
 
 -- ---------------------------------------------------------------------
@@ -1097,7 +1185,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH gone AS (
 		DELETE FROM oss_labels.image i
-		WHERE i.bucket = $1 AND i.key = $2 AND i.version_id IS NOT DISTINCT FROM $3
+		WHERE i.image_id = oss_labels.image_id($1, $2, $3) AND i.bucket = $1 AND i.key = $2
 		RETURNING 1)
 	SELECT EXISTS (SELECT FROM gone)
 $$;
@@ -1118,30 +1206,6 @@ COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision
 	'Store a response that was paid for elsewhere; returns whether it was stored';
 
 -- House rules: applied when labels are read, never by rewriting them
-
-CREATE TABLE oss_labels.known_label
-(
-	label_name text NOT NULL,
-	parent_label_name text
-) WITH (autovacuum_analyze_threshold = 20);
-
-/* As image_label, for a publication FOR ALL TABLES. */
-ALTER TABLE oss_labels.known_label REPLICA IDENTITY FULL;
-
-CREATE INDEX known_label_label_name_idx ON oss_labels.known_label (label_name);
-
-COMMENT ON TABLE oss_labels.known_label IS
-	'Every label that was ever stored, with its parents; pairs may be repeated';
-COMMENT ON COLUMN oss_labels.known_label.label_name IS 'the label as stored';
-COMMENT ON COLUMN oss_labels.known_label.parent_label_name IS 'its parent; null: none';
-COMMENT ON INDEX oss_labels.known_label_label_name_idx IS 'pairs of a label';
-
-CREATE FUNCTION oss_labels.learn_labels()
-RETURNS trigger
-LANGUAGE c SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'oss_labels_learn_labels';
-COMMENT ON FUNCTION oss_labels.learn_labels() IS 'Internal: trigger function of image_label and label_correction that inserts new labels into known_label';
 
 CREATE TABLE oss_labels.label_rule
 (
@@ -1203,10 +1267,11 @@ CREATE TABLE oss_labels.label_correction
 	corrected_by text NOT NULL DEFAULT CURRENT_USER,
 	corrected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	note text,
+	label_id bigint GENERATED ALWAYS AS (oss_labels.label_id(label_name, parent_label_name)) STORED,
 	PRIMARY KEY (image_id, label_name)
 );
-CREATE INDEX label_correction_label_name_idx ON oss_labels.label_correction
-	(label_name, label_confidence DESC, image_id);
+CREATE INDEX label_correction_label_id_idx ON oss_labels.label_correction
+	(label_id, label_confidence DESC, image_id);
 COMMENT ON TABLE oss_labels.label_correction IS
 	'Labels that people added to images or removed; written by correct(), deleted by forget()';
 COMMENT ON COLUMN oss_labels.label_correction.image_id IS 'image.image_id';
@@ -1217,20 +1282,163 @@ COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: added; false: remo
 COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who corrected it';
 COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'time of the last correction';
 COMMENT ON COLUMN oss_labels.label_correction.note IS 'reason, free text';
-COMMENT ON INDEX oss_labels.label_correction_label_name_idx IS 'the images with an added label, as for image_label';
+COMMENT ON COLUMN oss_labels.label_correction.label_id IS 'vocabulary.label_id';
+COMMENT ON INDEX oss_labels.label_correction_label_id_idx IS 'the images with an added label, as for image_label';
 
-CREATE TRIGGER label_correction_learn AFTER INSERT ON oss_labels.label_correction
-	REFERENCING NEW TABLE AS learned
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
-CREATE TRIGGER label_correction_relearn AFTER UPDATE ON oss_labels.label_correction
-	REFERENCING NEW TABLE AS learned
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
-CREATE TRIGGER image_label_learn AFTER INSERT ON oss_labels.image_label
-	REFERENCING NEW TABLE AS learned
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.learn_labels();
-COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'inserts new labels into known_label';
-COMMENT ON TRIGGER label_correction_relearn ON oss_labels.label_correction IS 'inserts new parents into known_label';
-COMMENT ON TRIGGER image_label_learn ON oss_labels.image_label IS 'inserts new labels into known_label';
+-- What the vocabulary says, and how it is kept right
+
+CREATE VIEW oss_labels.vocabulary_reading WITH (security_invoker = true) AS
+	SELECT n.label_id, n.effective_name, n.effective_parent, n.min_confidence, n.shown,
+		CASE WHEN pg_catalog.count(*) OVER named > 1 THEN
+			pg_catalog.array_agg(n.label_id) OVER named END AS siblings,
+		CASE WHEN n.shown AND pg_catalog.count(*) OVER placed > 1 THEN
+			pg_catalog.array_agg(n.label_id) OVER placed END AS twins
+	FROM (SELECT v.label_id, coalesce(a.label_name, v.label_name) AS effective_name,
+			CASE WHEN pr.hidden IS NOT TRUE THEN
+				coalesce(pa.label_name, v.parent_label_name) END AS effective_parent,
+			coalesce(r.min_confidence, 0) AS min_confidence,
+			v.label_name IS NOT NULL AND r.hidden IS NOT TRUE AS shown
+		FROM oss_labels.vocabulary v
+		LEFT JOIN oss_labels.label_alias a ON a.alias_name = v.label_name
+		LEFT JOIN oss_labels.label_alias pa ON pa.alias_name = v.parent_label_name
+		LEFT JOIN oss_labels.label_rule r
+			ON r.label_name = coalesce(a.label_name, v.label_name)
+		LEFT JOIN oss_labels.label_rule pr
+			ON pr.label_name = coalesce(pa.label_name, v.parent_label_name)) n
+	WINDOW named AS (PARTITION BY n.effective_name ORDER BY n.label_id
+			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
+		placed AS (PARTITION BY n.effective_name, n.effective_parent ORDER BY n.label_id
+			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
+COMMENT ON VIEW oss_labels.vocabulary_reading IS 'Internal: what vocabulary should say of each label, by aliases and rules as they are';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.label_id IS 'vocabulary.label_id';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.effective_name IS 'vocabulary.effective_name';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.effective_parent IS 'vocabulary.effective_parent';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.min_confidence IS 'vocabulary.min_confidence';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.shown IS 'vocabulary.shown';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.siblings IS 'vocabulary.siblings';
+COMMENT ON COLUMN oss_labels.vocabulary_reading.twins IS 'vocabulary.twins';
+
+CREATE FUNCTION oss_labels.refresh_vocabulary(wait boolean)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	wrong bigint[];
+	ours bigint[];
+BEGIN
+	SELECT array_agg(v.label_id) INTO wrong
+	FROM oss_labels.vocabulary v
+	JOIN oss_labels.vocabulary_reading r ON r.label_id = v.label_id
+	WHERE v.is_new OR (v.effective_name, v.effective_parent, v.min_confidence, v.shown, v.siblings, v.twins)
+		IS DISTINCT FROM
+		(r.effective_name, r.effective_parent, r.min_confidence, r.shown, r.siblings, r.twins);
+	IF wrong IS NULL THEN
+		RETURN true;
+	END IF;
+	ours := wrong;
+	IF NOT wait THEN
+		SELECT array_agg(s.label_id) INTO ours
+		FROM (SELECT v.label_id FROM oss_labels.vocabulary v
+			WHERE v.label_id = ANY (wrong) FOR UPDATE SKIP LOCKED) s;
+	END IF;
+	UPDATE oss_labels.vocabulary v SET effective_name = r.effective_name,
+		effective_parent = r.effective_parent, min_confidence = r.min_confidence,
+		shown = r.shown, siblings = r.siblings, twins = r.twins,
+		merged = r.twins IS NOT NULL,
+		is_new = v.is_new AND cardinality(ours) < cardinality(wrong)
+	FROM oss_labels.vocabulary_reading r
+	WHERE r.label_id = v.label_id AND v.label_id = ANY (ours);
+	RETURN cardinality(ours) = cardinality(wrong);
+END $$;
+COMMENT ON FUNCTION oss_labels.refresh_vocabulary(boolean) IS
+	'Internal: have vocabulary say what vocabulary_reading does; without wait rows that others have locked are left, and false is returned';
+
+CREATE FUNCTION oss_labels.refresh_trigger()
+RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM oss_labels.refresh_vocabulary(true);
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION oss_labels.refresh_trigger() IS 'Internal: trigger on what vocabulary depends on: the transaction itself reads by its changes at once';
+
+CREATE FUNCTION oss_labels.settle_vocabulary()
+RETURNS trigger
+LANGUAGE c SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'oss_labels_settle_vocabulary';
+COMMENT ON FUNCTION oss_labels.settle_vocabulary() IS 'Internal: trigger at commit on what vocabulary depends on: meets what others did meanwhile';
+
+CREATE FUNCTION oss_labels.complete_label()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	NEW.label_id := oss_labels.label_id(NEW.label_name, NEW.parent_label_name,
+		NEW.label_level, NEW.language);
+	-- a dump's corrections, or a publisher's images, may have brought it before
+	IF EXISTS (SELECT FROM oss_labels.vocabulary v WHERE v.label_id = NEW.label_id) THEN
+		RETURN NULL;
+	END IF;
+	NEW.effective_name := coalesce(NEW.effective_name, NEW.label_name);
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION oss_labels.complete_label() IS 'Internal: trigger on vocabulary for rows that are inserted by SQL; one that is there stays';
+
+CREATE TRIGGER label_alias_refresh AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_alias
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_trigger();
+CREATE CONSTRAINT TRIGGER label_alias_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_alias
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
+CREATE TRIGGER label_rule_refresh AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_trigger();
+CREATE CONSTRAINT TRIGGER label_rule_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_rule
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
+CREATE TRIGGER vocabulary_complete BEFORE INSERT ON oss_labels.vocabulary
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.complete_label();
+CREATE TRIGGER vocabulary_refresh AFTER INSERT OR DELETE ON oss_labels.vocabulary
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_trigger();
+CREATE CONSTRAINT TRIGGER vocabulary_settle AFTER INSERT ON oss_labels.vocabulary
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
+
+CREATE FUNCTION oss_labels.learn_labels()
+RETURNS trigger
+LANGUAGE c SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'oss_labels_learn_labels';
+COMMENT ON FUNCTION oss_labels.learn_labels() IS 'Internal: trigger that notes new labels in vocabulary: of a correction, or of an answer that replication brings';
+
+CREATE TRIGGER label_correction_learn AFTER INSERT OR UPDATE ON oss_labels.label_correction
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.learn_labels();
+CREATE TRIGGER image_learn AFTER INSERT OR UPDATE ON oss_labels.image
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.learn_labels();
+
+/*
+ * ALWAYS, also in a subscriber and with session_replication_role = replica, of
+ * which image_learn is for these alone: who stores an answer learns its labels.
+ */
+ALTER TABLE oss_labels.label_alias ENABLE ALWAYS TRIGGER label_alias_refresh,
+	ENABLE ALWAYS TRIGGER label_alias_settle;
+ALTER TABLE oss_labels.label_rule ENABLE ALWAYS TRIGGER label_rule_refresh,
+	ENABLE ALWAYS TRIGGER label_rule_settle;
+ALTER TABLE oss_labels.vocabulary ENABLE ALWAYS TRIGGER vocabulary_complete,
+	ENABLE ALWAYS TRIGGER vocabulary_refresh, ENABLE ALWAYS TRIGGER vocabulary_settle;
+ALTER TABLE oss_labels.label_correction ENABLE ALWAYS TRIGGER label_correction_learn;
+ALTER TABLE oss_labels.image ENABLE REPLICA TRIGGER image_learn;
+
+COMMENT ON TRIGGER label_alias_refresh ON oss_labels.label_alias IS 'keeps vocabulary right';
+COMMENT ON TRIGGER label_alias_settle ON oss_labels.label_alias IS 'keeps vocabulary right beside others';
+COMMENT ON TRIGGER label_rule_refresh ON oss_labels.label_rule IS 'keeps vocabulary right';
+COMMENT ON TRIGGER label_rule_settle ON oss_labels.label_rule IS 'keeps vocabulary right beside others';
+COMMENT ON TRIGGER vocabulary_complete ON oss_labels.vocabulary IS 'gives a row its label_id';
+COMMENT ON TRIGGER vocabulary_refresh ON oss_labels.vocabulary IS 'keeps vocabulary right';
+COMMENT ON TRIGGER vocabulary_settle ON oss_labels.vocabulary IS 'keeps vocabulary right beside others';
+COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'inserts new labels into vocabulary';
+COMMENT ON TRIGGER image_learn ON oss_labels.image IS 'notes in vocabulary what replication brings';
 
 CREATE FUNCTION oss_labels.correct(
 	bucket text,
@@ -1255,8 +1463,8 @@ BEGIN
 	END IF;
 	-- forget() must not overlook the correction; a re-tagging is not held up
 	SELECT i.image_id INTO image FROM oss_labels.image i
-	WHERE i.bucket = bucket AND i.key = key
-		AND i.version_id IS NOT DISTINCT FROM version_id
+	WHERE i.image_id = oss_labels.image_id(bucket, key, version_id)
+		AND i.bucket = bucket AND i.key = key
 	FOR KEY SHARE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'no labels are stored for "oss://%/%"', bucket, key
@@ -1284,27 +1492,13 @@ END $$;
 COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
 	'Add a label to a stored image (true) or remove it (false), whatever the service returns; null reverts the correction';
 
-/*
- * The planner orders join_collapse_limit (8) relations at most: beyond that, a
- * join with ten pictures reads all labels that there are.  Hence known_label and
- * label_alias are grouped here (max() takes an alias's one label) and what may
- * take a label away is in a CASE below: effective_label is five relations, and
- * leaves room for three tables of the user's.  There, the planner either looks
- * the corrections up for each label or reads them all once, as is cheaper.
- */
-CREATE VIEW oss_labels.effective_name AS
-	SELECT k.raw_label_name, k.label_name,
-		coalesce(r.min_confidence, 0) AS min_confidence, k.merged
-	FROM (SELECT n.label_name AS raw_label_name,
-			coalesce(pg_catalog.max(a.label_name), n.label_name) AS label_name,
-			pg_catalog.max(a.label_name) IS NOT NULL OR EXISTS (
-				SELECT FROM oss_labels.label_alias o
-				WHERE o.label_name = n.label_name) AS merged
-		FROM oss_labels.known_label n
-		LEFT JOIN oss_labels.label_alias a ON a.alias_name = n.label_name
-		GROUP BY n.label_name) k
-	LEFT JOIN oss_labels.label_rule r ON r.label_name = k.label_name
-	WHERE r.hidden IS NOT TRUE;
+CREATE VIEW oss_labels.effective_name WITH (security_invoker = true) AS
+	SELECT v.label_name AS raw_label_name, v.effective_name AS label_name,
+		pg_catalog.max(v.min_confidence) AS min_confidence,
+		pg_catalog.bool_or(v.merged) AS merged
+	FROM oss_labels.vocabulary v
+	WHERE v.shown
+	GROUP BY v.label_name, v.effective_name;
 COMMENT ON VIEW oss_labels.effective_name IS
 	'The label that each stored name is read as, after aliases and rules; without hidden ones';
 COMMENT ON COLUMN oss_labels.effective_name.raw_label_name IS 'the name as stored';
@@ -1312,45 +1506,50 @@ COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that replace
 COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS 'labels of the service below this confidence are ignored, 0 to 1';
 COMMENT ON COLUMN oss_labels.effective_name.merged IS 'other names are read as the same label';
 
-CREATE VIEW oss_labels.effective_image_label AS
-	SELECT l.image_id, n.label_name,
-		coalesce(p.label_name, l.parent_label_name) AS parent_label_name,
-		l.label_level, l.label_confidence, l.centric_score, l.language,
-		l.added IS NOT NULL AS corrected, n.raw_label_name
+/*
+ * The planner orders join_collapse_limit (8) relations at most: beyond that, a
+ * join with ten pictures reads all labels that there are.  effective_label is
+ * four relations, and leaves room for four tables of the user's: which labels
+ * are read as the same one is a list in vocabulary, not a join.  Nothing is a
+ * correlated subquery, which would keep workers from helping.
+ *
+ * A row goes for a correction of its label, for a later one if it is a
+ * correction, and for a more confident twin.  Twins are looked for among the
+ * rows of the few labels that have any.
+ */
+CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
+	SELECT l.image_id, v.effective_name AS label_name,
+		v.effective_parent AS parent_label_name,
+		v.label_level, l.label_confidence, l.centric_score, v.language,
+		l.added IS NOT NULL AS corrected, v.label_name AS raw_label_name
 	FROM (
-		SELECT image_id, label_name, parent_label_name, label_level,
-			label_confidence, centric_score, language,
+		SELECT image_id, label_id, label_confidence, centric_score,
 			NULL::boolean AS added, NULL::timestamptz AS corrected_at
 		FROM oss_labels.image_label
 		UNION ALL
-		SELECT image_id, label_name, parent_label_name, NULL::integer,
-			label_confidence, NULL::float8, NULL::text, added, corrected_at
+		SELECT image_id, label_id, label_confidence, NULL::float8, added, corrected_at
 		FROM oss_labels.label_correction) l
-	JOIN oss_labels.effective_name n ON n.raw_label_name = l.label_name
-	LEFT JOIN oss_labels.label_alias p ON p.alias_name = l.parent_label_name
-	WHERE l.added IS NOT FALSE
-		AND CASE WHEN l.added THEN NOT EXISTS (
-				SELECT FROM oss_labels.label_correction c
-				LEFT JOIN oss_labels.label_alias ca ON ca.alias_name = c.label_name
-				WHERE c.image_id = l.image_id
-					AND coalesce(ca.label_name, c.label_name) = n.label_name
-					AND (c.corrected_at, c.label_name) > (l.corrected_at, l.label_name))
-			WHEN n.min_confidence > 0
-				AND (l.label_confidence >= n.min_confidence) IS NOT TRUE THEN false
-			WHEN EXISTS (
-				SELECT FROM oss_labels.label_correction c
-				LEFT JOIN oss_labels.label_alias ca ON ca.alias_name = c.label_name
-				WHERE c.image_id = l.image_id
-					AND coalesce(ca.label_name, c.label_name) = n.label_name) THEN false
-			WHEN n.merged THEN NOT EXISTS (
-				SELECT FROM oss_labels.image_label b
-				LEFT JOIN oss_labels.label_alias ba ON ba.alias_name = b.label_name
-				WHERE b.image_id = l.image_id
-					AND coalesce(ba.label_name, b.label_name) = n.label_name
-					AND b.label_name <> l.label_name
-					AND (coalesce(b.label_confidence, -1), b.label_name)
-						> (coalesce(l.label_confidence, -1), l.label_name))
-			ELSE true END;
+	JOIN oss_labels.vocabulary v ON v.label_id = l.label_id
+	WHERE v.shown AND l.added IS NOT FALSE
+		AND (v.min_confidence = 0 OR l.added OR l.label_confidence >= v.min_confidence)
+		AND NOT EXISTS (
+			SELECT FROM (
+				SELECT image_id, label_id, label_confidence, corrected_at
+				FROM oss_labels.label_correction
+				UNION ALL
+				SELECT b.image_id, b.label_id, b.label_confidence, NULL::timestamptz
+				FROM oss_labels.image_label b
+				WHERE b.label_id = ANY (ARRAY(
+					SELECT m.label_id FROM oss_labels.vocabulary m WHERE m.merged))) o
+			WHERE o.image_id = l.image_id
+				AND CASE WHEN o.corrected_at IS NULL THEN
+						v.merged AND l.added IS NULL AND o.label_id = ANY (v.twins)
+						AND (coalesce(o.label_confidence, -1), o.label_id)
+							> (coalesce(l.label_confidence, -1), l.label_id)
+					ELSE (o.label_id = l.label_id OR o.label_id = ANY (v.siblings))
+						AND (l.added IS NULL
+							OR (o.corrected_at, o.label_id) > (l.corrected_at, l.label_id))
+					END);
 COMMENT ON VIEW oss_labels.effective_image_label IS 'The rows of effective_label with image_id instead of bucket and key, and with raw_label_name; free';
 COMMENT ON COLUMN oss_labels.effective_image_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_image_label.label_name IS 'the label, after aliases';
@@ -1362,7 +1561,7 @@ COMMENT ON COLUMN oss_labels.effective_image_label.language IS 'language of the 
 COMMENT ON COLUMN oss_labels.effective_image_label.corrected IS 'added by a person';
 COMMENT ON COLUMN oss_labels.effective_image_label.raw_label_name IS 'the name as stored';
 
-CREATE VIEW oss_labels.effective_label AS
+CREATE VIEW oss_labels.effective_label WITH (security_invoker = true) AS
 	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
 		e.label_level, e.label_confidence, e.centric_score, e.language,
 		i.tagged_at, i.image_id, e.corrected
@@ -1383,7 +1582,7 @@ COMMENT ON COLUMN oss_labels.effective_label.tagged_at IS 'when the request for 
 COMMENT ON COLUMN oss_labels.effective_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_label.corrected IS 'added by a person';
 
-CREATE VIEW oss_labels.label_rollup AS
+CREATE VIEW oss_labels.label_rollup WITH (security_invoker = true) AS
 	SELECT e.parent_label_name, e.label_name,
 		grouping(e.label_name) = 1 AS total,
 		pg_catalog.count(DISTINCT e.image_id) AS images,
@@ -1517,8 +1716,8 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED
 BEGIN ATOMIC
 	SELECT EXISTS (
 		SELECT FROM oss_labels.image i
-		WHERE i.bucket = matches.bucket AND i.key = matches.key
-			AND i.version_id IS NOT DISTINCT FROM matches.version_id
+		WHERE i.image_id = oss_labels.image_id(matches.bucket, matches.key, matches.version_id)
+			AND i.bucket = matches.bucket AND i.key = matches.key
 			AND oss_labels.image_matches(i.image_id, matches.query));
 END;
 COMMENT ON FUNCTION oss_labels.matches(text, text, oss_labels.label_query, text) IS
@@ -1553,6 +1752,8 @@ CREATE TABLE oss_labels.album_pin
 	pinned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	PRIMARY KEY (album_id, bucket, key)
 );
+CREATE INDEX album_pin_key_idx ON oss_labels.album_pin (bucket, key);
+COMMENT ON INDEX oss_labels.album_pin_key_idx IS 'what was decided about an image';
 COMMENT ON TABLE oss_labels.album_pin IS 'Images that people pinned to an album or excluded from it';
 COMMENT ON COLUMN oss_labels.album_pin.album_id IS 'album.album_id';
 COMMENT ON COLUMN oss_labels.album_pin.bucket IS 'bucket of the image';
@@ -1561,7 +1762,7 @@ COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: pinned; false: excluded'
 COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided';
 COMMENT ON COLUMN oss_labels.album_pin.pinned_at IS 'time of the last decision';
 
-CREATE VIEW oss_labels.album_member AS
+CREATE VIEW oss_labels.album_member WITH (security_invoker = true) AS
 	SELECT a.album_id, a.name, a.owner, s.bucket, s.key, s.version_id, s.score,
 		false AS pinned
 	FROM oss_labels.album a
@@ -1587,15 +1788,10 @@ COMMENT ON COLUMN oss_labels.album_member.pinned IS 'pinned by a person';
 
 CREATE FUNCTION oss_labels.albums_of(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS SETOF oss_labels.album
-LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10
-BEGIN ATOMIC
-	SELECT a.album_id, a.name, a.owner, a.rule, a.created_at
-	FROM oss_labels.album a
-	LEFT JOIN oss_labels.album_pin p ON p.album_id = a.album_id
-		AND p.bucket = albums_of.bucket AND p.key = albums_of.key
-	WHERE coalesce(p.pinned, oss_labels.matches(albums_of.bucket,
-		albums_of.key, a.rule, albums_of.version_id));
-END;
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS 'MODULE_PATHNAME', 'oss_labels_albums_of';
 COMMENT ON FUNCTION oss_labels.albums_of(text, text, text) IS 'The albums that contain an image; free';
 
 CREATE FUNCTION oss_labels.pin(
@@ -1620,7 +1816,7 @@ COMMENT ON FUNCTION oss_labels.pin(bigint, text, text, boolean, text) IS
 
 -- Recommendation
 
-ALTER TABLE oss_labels.image_label ALTER label_name SET STATISTICS 1000;
+ALTER TABLE oss_labels.image_label ALTER label_id SET STATISTICS 1000;
 
 CREATE FUNCTION oss_labels.label_weight(label_confidence double precision, centric_score double precision)
 RETURNS double precision
@@ -1642,37 +1838,39 @@ DECLARE
 BEGIN
 	SELECT c.reltuples INTO labels FROM pg_class c
 	WHERE c.oid = 'oss_labels.image_label'::regclass;
-	SELECT s.most_common_vals::text::text[] AS names, s.most_common_freqs AS freqs,
+	SELECT s.most_common_vals::text::bigint[] AS ids, s.most_common_freqs AS freqs,
 		s.n_distinct AS n INTO stats
 	FROM pg_stats s
 	WHERE s.schemaname = 'oss_labels' AND s.tablename = 'image_label'
-		AND s.attname = 'label_name';
-	IF stats.names IS NULL OR labels < 50000 THEN
+		AND s.attname = 'label_id';
+	IF stats.ids IS NULL OR labels < 50000 THEN
 		-- few enough to be counted, or nothing better is known
 		SELECT count(*) INTO images FROM oss_labels.image;
 		RETURN QUERY
-			SELECT n.label_name, ln(1 + images / sum(c.n)::float8)
-			FROM (SELECT l.label_name, count(*) AS n FROM oss_labels.image_label l
-				GROUP BY l.label_name
+			SELECT v.effective_name, ln(1 + images / sum(c.n)::float8)
+			FROM (SELECT l.label_id, count(*) AS n FROM oss_labels.image_label l
+				GROUP BY l.label_id
 				UNION ALL
-				SELECT l.label_name, count(*) FROM oss_labels.label_correction l
-				WHERE l.added GROUP BY l.label_name) c
-			JOIN oss_labels.effective_name n ON n.raw_label_name = c.label_name
-			GROUP BY n.label_name;
+				SELECT l.label_id, count(*) FROM oss_labels.label_correction l
+				WHERE l.added GROUP BY l.label_id) c
+			JOIN oss_labels.vocabulary v ON v.label_id = c.label_id
+			WHERE v.shown
+			GROUP BY v.effective_name;
 		RETURN;
 	END IF;
 	SELECT greatest(c.reltuples, 1) INTO images FROM pg_class c
 	WHERE c.oid = 'oss_labels.image'::regclass;
 	RETURN QUERY
-		SELECT n.label_name, ln(1 + images / greatest(1, labels
+		SELECT v.effective_name, ln(1 + images / greatest(1, labels
 			* sum(coalesce(m.freq, o.freq))))
-		FROM oss_labels.effective_name n
-		LEFT JOIN unnest(stats.names, stats.freqs) m (label_name, freq)
-			ON m.label_name = n.raw_label_name
+		FROM oss_labels.vocabulary v
+		LEFT JOIN unnest(stats.ids, stats.freqs) m (label_id, freq)
+			ON m.label_id = v.label_id
 		CROSS JOIN (SELECT greatest(0, 1 - sum(f)) / greatest(1,
 				CASE WHEN stats.n < 0 THEN -stats.n * labels ELSE stats.n END - count(*)) AS freq
 			FROM unnest(stats.freqs) f) o
-		GROUP BY n.label_name;
+		WHERE v.shown
+		GROUP BY v.effective_name;
 END $$;
 COMMENT ON FUNCTION oss_labels.label_rarity() IS
 	'Rarity of each label, after the house rules: ln(1 + images / images with the label); free';
@@ -1736,8 +1934,9 @@ BEGIN ATOMIC
 		FROM oss_labels.effective_image_label e
 		WHERE e.image_id = ANY (ARRAY(
 			SELECT o.image_id FROM oss_labels.image o
-			WHERE o.bucket = related_images.bucket AND o.key = related_images.key
-				AND o.version_id IS NOT DISTINCT FROM related_images.version_id))
+			WHERE o.image_id = oss_labels.image_id(related_images.bucket,
+					related_images.key, related_images.version_id)
+				AND o.bucket = related_images.bucket AND o.key = related_images.key))
 		GROUP BY e.image_id) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
 		related_images.max_rows, related_images.max_likeness, 1000) r
@@ -1781,8 +1980,9 @@ BEGIN ATOMIC
 		FROM oss_labels.effective_image_label e
 		WHERE e.image_id = ANY (ARRAY(
 			SELECT i.image_id FROM oss_labels.image i
-			WHERE i.bucket = image_sparsevec.bucket AND i.key = image_sparsevec.key
-				AND i.version_id IS NOT DISTINCT FROM image_sparsevec.version_id))
+			WHERE i.image_id = oss_labels.image_id(image_sparsevec.bucket,
+					image_sparsevec.key, image_sparsevec.version_id)
+				AND i.bucket = image_sparsevec.bucket AND i.key = image_sparsevec.key))
 		GROUP BY 1) v;
 END;
 COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
@@ -1797,12 +1997,13 @@ AS $$
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
 	EXECUTE format('GRANT SELECT ON oss_labels.image, oss_labels.image_label, '
-		'oss_labels.label, oss_labels.known_label, oss_labels.label_rule, '
+		'oss_labels.label, oss_labels.vocabulary, oss_labels.label_rule, '
 		'oss_labels.label_alias, oss_labels.label_correction, '
 		'oss_labels.effective_name, oss_labels.effective_image_label, '
 		'oss_labels.effective_label, oss_labels.label_rollup, oss_labels.album, '
 		'oss_labels.album_pin, oss_labels.album_member TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.labels_of, '
+	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.image_id, oss_labels.label_id, '
+		'oss_labels.labels_of, '
 		'oss_labels.search, oss_labels.search_ids, oss_labels.image_matches, '
 		'oss_labels.matches, oss_labels.label_query_and, '
 		'oss_labels.label_query_or, oss_labels.label_query_not, '
@@ -1847,13 +2048,12 @@ COMMENT ON PROCEDURE oss_labels.revoke_priority(regrole) IS
 'Undo grant_priority(); queued jobs keep their priority';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
-REVOKE ALL ON oss_labels.known_label, oss_labels.label_rule,
+REVOKE ALL ON oss_labels.vocabulary_reading, oss_labels.label_rule,
 	oss_labels.label_alias, oss_labels.label_correction,
 	oss_labels.effective_name, oss_labels.effective_image_label,
 	oss_labels.effective_label, oss_labels.label_rollup,
 	oss_labels.album, oss_labels.album_pin, oss_labels.album_member FROM PUBLIC;
 
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.known_label', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_alias', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_correction', '');

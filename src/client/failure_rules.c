@@ -93,6 +93,9 @@ const OssFailureRule oss_failure_rules[] = {
 	/* responses with status 200 that cannot be used */
 	{0, "NotLabels", NULL, NULL, SQL_DATA, RETRY_NEVER, SCOPE_DENIAL,
 	"the answer is not a labels document", HINT_PROXY},
+	{0, "IdCollision", NULL, NULL, ERRCODE_UNIQUE_VIOLATION, RETRY_NEVER, SCOPE_IMAGE,
+		"the image has the image_id of another one, whose labels are stored",
+	"Copy the object to another key, or forget() the other image."},
 	{0, "AnswerEncoding", NULL, NULL, ERRCODE_UNTRANSLATABLE_CHARACTER, RETRY_NEVER, SCOPE_IMAGE,
 		"the answer has characters that this database cannot hold",
 	"PostgreSQL has no place for \\u0000; for other characters use a database with encoding UTF8."},

@@ -420,7 +420,7 @@ fail_unstorable(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 	OssReason	reason = {
 		.sqlerrcode = error->sqlerrcode,
 		.http_status = 200,
-		.code = "NotStored",
+		.code = oss_store_is_collision(error) ? OSS_ID_COLLISION : "NotStored",
 		.message = error->message,
 		.detail = error->detail,
 		.hint = error->hint,

@@ -244,7 +244,7 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "pause",
-	"image", "image_label", "known_label"};
+	"image", "image_label", "vocabulary"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 

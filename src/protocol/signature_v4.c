@@ -24,7 +24,7 @@
 #define ALGORITHM		"OSS4-HMAC-SHA256"
 #define KEY_PREFIX		"aliyun_v4"
 #define TERMINATOR		"aliyun_v4_request"
-#define HASH_LEN		32
+#define HASH_LEN		OSS_SHA256_LEN
 #define DAY_LEN			8
 
 /* Buffers reused by each signature, and wiped after it. */
@@ -99,6 +99,12 @@ sha256_of(const char *data, size_t len, unsigned char hash[HASH_LEN])
 	return EVP_DigestInit_ex2(crypto.hash, crypto.sha256, NULL) &&
 		EVP_DigestUpdate(crypto.hash, data, len) &&
 		EVP_DigestFinal_ex(crypto.hash, hash, NULL);
+}
+
+bool
+oss_sha256(const char *data, size_t len, unsigned char hash[OSS_SHA256_LEN])
+{
+	return crypto_ready() && sha256_of(data, len, hash);
 }
 
 /* Append bytes as lower-case hex. */

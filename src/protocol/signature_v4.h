@@ -76,6 +76,12 @@ typedef struct OssSigningKey
 	unsigned char key[32];
 } OssSigningKey;
 
+/* Hash bytes.  Returns false when libcrypto has no SHA-256. */
+#define OSS_SHA256_LEN	32
+
+extern bool oss_sha256(const char *data, size_t len,
+					   unsigned char hash[OSS_SHA256_LEN]);
+
 /*
  * Write a Unix time as a UTC timestamp; a year of more than four digits gives
  * 19700101T000000Z.

@@ -33,27 +33,43 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 /* Limit on candidates, whatever max_rows. */
 #define MOST_CANDIDATES		100000
 
+/* All labels with their rarity, and what they are read as. */
 #define READ_RARITIES \
-	"SELECT label_name, rarity FROM oss_labels.label_rarity()"
+	"SELECT r.label_name, r.rarity, v.label_id, v.min_confidence " \
+	"FROM oss_labels.label_rarity() r JOIN oss_labels.vocabulary v " \
+	"ON v.shown AND v.effective_name = r.label_name"
 
-/* The images with given labels, under their stored names. */
+/* Names that are aliases are those of the labels that they stand for. */
+#define READ_ALIASES \
+	"SELECT alias_name, label_name FROM oss_labels.label_alias " \
+	"WHERE alias_name = ANY ($1)"
+
+/* The images with some labels. */
 #define READ_LISTS \
 	"SELECT w.n, p.image_id, p.label_confidence " \
 	"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY AS w (name, most, n) " \
-	"CROSS JOIN LATERAL (SELECT w.name AS stored WHERE NOT EXISTS (" \
-	"SELECT FROM oss_labels.label_alias a WHERE a.alias_name = w.name) " \
-	"UNION ALL SELECT a.alias_name FROM oss_labels.label_alias a " \
-	"WHERE a.label_name = w.name) s " \
+	"JOIN oss_labels.vocabulary v ON v.shown AND v.effective_name = w.name " \
 	"CROSS JOIN LATERAL ((SELECT x.image_id, x.label_confidence " \
-	"FROM oss_labels.image_label x WHERE x.label_name = s.stored " \
+	"FROM oss_labels.image_label x WHERE x.label_id = v.label_id " \
 	"ORDER BY x.label_confidence DESC LIMIT w.most) UNION ALL " \
 	"(SELECT c.image_id, c.label_confidence " \
-	"FROM oss_labels.label_correction c WHERE c.label_name = s.stored AND c.added " \
+	"FROM oss_labels.label_correction c WHERE c.label_id = v.label_id AND c.added " \
 	"ORDER BY c.label_confidence DESC LIMIT w.most)) p"
 
+/*
+ * The labels of images, and what people said of them: effective_image_label
+ * would look each of them up.
+ */
 #define READ_PARTS \
-	"SELECT image_id, label_name, label_confidence, centric_score " \
-	"FROM oss_labels.effective_image_label WHERE image_id = ANY ($1)"
+	"SELECT image_id, label_id, label_confidence, centric_score " \
+	"FROM oss_labels.image_label WHERE image_id = ANY ($1)"
+#define READ_CORRECTIONS \
+	"SELECT DISTINCT ON (c.image_id, v.effective_name) c.image_id, c.label_id, " \
+	"c.label_confidence, NULL::float8, c.added " \
+	"FROM oss_labels.label_correction c " \
+	"JOIN oss_labels.vocabulary v ON v.label_id = c.label_id " \
+	"WHERE c.image_id = ANY ($1) " \
+	"ORDER BY c.image_id, v.effective_name, c.corrected_at DESC, c.label_id DESC"
 
 /* A label, after the house rules. */
 typedef struct KnownLabel
@@ -61,12 +77,59 @@ typedef struct KnownLabel
 	char	   *name;
 	int			number;
 	double		rarity;
-	double		wanted;			/* weight times rarity; 0: not wanted */
+	double		wanted;			/* with rarity; 0: not wished for */
 	char		status;
 } KnownLabel;
 
 #define SH_PREFIX labels
 #define SH_ELEMENT_TYPE KnownLabel
+#define SH_KEY_TYPE char *
+#define SH_KEY name
+#define SH_HASH_KEY(table, key) \
+	hash_bytes((const unsigned char *) (key), strlen(key))
+#define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* What a number in image_label means. */
+typedef struct LabelNumber
+{
+	int64		label_id;
+	int			label;			/* KnownLabel.number */
+	double		min_confidence;
+	char		status;
+} LabelNumber;
+
+#define SH_PREFIX numbers
+#define SH_ELEMENT_TYPE LabelNumber
+#define SH_KEY_TYPE int64
+#define SH_KEY label_id
+#define SH_HASH_KEY(table, key) ((uint32) (key))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* A label of an image that people said something about. */
+typedef struct CorrectedPart
+{
+	int64		image_id;
+	int			label;
+} CorrectedPart;
+
+/* An alias among the names that are wished for. */
+typedef struct KnownAlias
+{
+	char	   *name;
+	const char *label;
+	char		status;
+} KnownAlias;
+
+#define SH_PREFIX aliases
+#define SH_ELEMENT_TYPE KnownAlias
 #define SH_KEY_TYPE char *
 #define SH_KEY name
 #define SH_HASH_KEY(table, key) \
@@ -105,6 +168,9 @@ typedef struct Ranking
 {
 	MemoryContext context;
 	struct labels_hash *labels;
+	KnownLabel **by_number;
+	struct numbers_hash *numbers;
+	struct aliases_hash *aliases;
 	KnownLabel **wanted;
 	int			nwanted;
 	double		norm;
@@ -112,12 +178,14 @@ typedef struct Ranking
 	int64		except_id;
 	int			most;			/* candidates */
 	struct candidates_hash *candidates;
+	CorrectedPart *corrected;	/* by image and label */
+	int			ncorrected;
 	RelatedPart *parts;
 	int64		nparts;
 	int64		room;
 } Ranking;
 
-/* Add a label with its rarity. */
+/* Take a label, its rarity, and one of its numbers. */
 static void
 take_rarity(TupleTableSlot *slot, void *arg)
 {
@@ -125,11 +193,18 @@ take_rarity(TupleTableSlot *slot, void *arg)
 	char	   *name = TextDatumGetCString(slot->tts_values[0]);
 	bool		found;
 	KnownLabel *label = labels_insert(ranking->labels, name, &found);
+	LabelNumber *number;
 
-	label->name = MemoryContextStrdup(ranking->context, name);
-	label->number = ranking->labels->members;
-	label->rarity = DatumGetFloat8(slot->tts_values[1]);
-	label->wanted = 0;
+	if (!found)
+	{
+		label->name = MemoryContextStrdup(ranking->context, name);
+		label->number = ranking->labels->members;
+		label->rarity = DatumGetFloat8(slot->tts_values[1]);
+		label->wanted = 0;
+	}
+	number = numbers_insert(ranking->numbers, DatumGetInt64(slot->tts_values[2]), &found);
+	number->label = label->number;
+	number->min_confidence = DatumGetFloat8(slot->tts_values[3]);
 }
 
 /* Return the elements of an array argument; none for NULL. */
@@ -189,10 +264,38 @@ scale_wish(Ranking *ranking)
 	ranking->norm = sqrt(square);
 }
 
+/* Take an alias: its name stands for that of its label. */
+static void
+take_alias(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	char	   *alias = TextDatumGetCString(slot->tts_values[0]);
+	KnownLabel *label = labels_lookup(ranking->labels,
+									  TextDatumGetCString(slot->tts_values[1]));
+	KnownAlias *entry;
+	bool		found;
+
+	if (label == NULL)
+		return;
+	entry = aliases_insert(ranking->aliases,
+						   MemoryContextStrdup(ranking->context, alias), &found);
+	entry->label = label->name;
+}
+
+/* Return the name of the label that a name is read as. */
+static const char *
+resolve_name(const Ranking *ranking, const char *name)
+{
+	KnownAlias *alias = aliases_lookup(ranking->aliases, unconstify(char *, name));
+
+	return alias == NULL ? name : alias->label;
+}
+
 /* Read the wanted labels from the arguments. */
 static void
 read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 {
+	OssArguments arguments = {0};
 	int			nnames;
 	int			nweights;
 	bool	   *no_name;
@@ -204,10 +307,16 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 										 &nweights);
 
 	ranking->wanted = palloc(sizeof(KnownLabel *) * Max(nnames, 1));
+	if (nnames > 0)
+	{
+		oss_add_argument(&arguments, TEXTARRAYOID, PG_GETARG_DATUM(0));
+		oss_read(READ_ALIASES, &arguments, take_alias, ranking);
+	}
 	for (int i = 0; i < Min(nnames, nweights); i++)
 	{
 		if (!no_name[i] && !no_weight[i])
-			want_label(ranking, TextDatumGetCString(names[i]), DatumGetFloat8(weights[i]));
+			want_label(ranking, resolve_name(ranking, TextDatumGetCString(names[i])),
+					   DatumGetFloat8(weights[i]));
 	}
 	scale_wish(ranking);
 }
@@ -324,6 +433,7 @@ best_candidates(const Ranking *ranking, Datum *best, int most)
 	return n;
 }
 
+/* Return the ids of the candidates that promise most, as an array. */
 static Datum
 best_ids(const Ranking *ranking)
 {
@@ -342,17 +452,25 @@ best_ids(const Ranking *ranking)
 	return oss_column_array(&ids);
 }
 
-/* Add a label of a candidate. */
-static void
-take_part(TupleTableSlot *slot, void *arg)
+/* Order what was corrected by image and label. */
+static int
+compare_corrected(const void *a, const void *b)
 {
-	Ranking    *ranking = arg;
-	const KnownLabel *label = labels_lookup(ranking->labels,
-											TextDatumGetCString(slot->tts_values[1]));
+	const CorrectedPart *left = a;
+	const CorrectedPart *right = b;
+
+	if (left->image_id != right->image_id)
+		return left->image_id < right->image_id ? -1 : 1;
+	return left->label - right->label;
+}
+
+/* Add a label of a candidate, of which a row tells confidence and prominence. */
+static void
+add_part(Ranking *ranking, const TupleTableSlot *slot, int number)
+{
+	const KnownLabel *label = ranking->by_number[number];
 	RelatedPart *part;
 
-	if (label == NULL)
-		return;
 	if (ranking->nparts == ranking->room)
 	{
 		ranking->room *= 2;
@@ -361,9 +479,53 @@ take_part(TupleTableSlot *slot, void *arg)
 	}
 	part = &ranking->parts[ranking->nparts++];
 	part->image_id = DatumGetInt64(slot->tts_values[0]);
-	part->label = label->number;
+	part->label = number;
 	part->weight = oss_related_weight(number_of(slot, 2), number_of(slot, 3)) * label->rarity;
 	part->wanted = label->wanted;
+}
+
+/* Take what people said about a label of a candidate. */
+static void
+take_correction(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	LabelNumber *number = numbers_lookup(ranking->numbers,
+										 DatumGetInt64(slot->tts_values[1]));
+
+	if (number == NULL)
+		return;
+	if (ranking->corrected == NULL)
+		ranking->corrected = MemoryContextAlloc(ranking->context,
+												sizeof(CorrectedPart) * 64);
+	else if (ranking->ncorrected >= 64 &&
+			 (ranking->ncorrected & (ranking->ncorrected - 1)) == 0)
+		ranking->corrected = repalloc_huge(ranking->corrected, sizeof(CorrectedPart) *
+										   2 * (Size) ranking->ncorrected);
+	ranking->corrected[ranking->ncorrected++] = (CorrectedPart) {
+		DatumGetInt64(slot->tts_values[0]), number->label
+	};
+	if (DatumGetBool(slot->tts_values[4]))
+		add_part(ranking, slot, number->label);
+}
+
+/* Take a label of a candidate, unless house rules or people leave it out. */
+static void
+take_part(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	LabelNumber *number = numbers_lookup(ranking->numbers,
+										 DatumGetInt64(slot->tts_values[1]));
+	CorrectedPart wanted;
+
+	if (number == NULL ||
+		(number->min_confidence > 0 && !(number_of(slot, 2) >= number->min_confidence)))
+		return;
+	wanted.image_id = DatumGetInt64(slot->tts_values[0]);
+	wanted.label = number->label;
+	if (ranking->ncorrected == 0 ||
+		bsearch(&wanted, ranking->corrected, ranking->ncorrected, sizeof(wanted),
+				compare_corrected) == NULL)
+		add_part(ranking, slot, number->label);
 }
 
 /* Read all labels of the best candidates. */
@@ -375,6 +537,10 @@ read_parts(Ranking *ranking)
 	ranking->room = 8192;
 	ranking->parts = palloc(sizeof(RelatedPart) * ranking->room);
 	oss_add_argument(&arguments, INT8ARRAYOID, best_ids(ranking));
+	oss_read(READ_CORRECTIONS, &arguments, take_correction, ranking);
+	if (ranking->ncorrected > 1)
+		qsort(ranking->corrected, ranking->ncorrected, sizeof(CorrectedPart),
+			  compare_corrected);
 	oss_read(READ_PARTS, &arguments, take_part, ranking);
 }
 
@@ -383,14 +549,22 @@ static void
 begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 {
 	OssArguments arguments = {0};
+	labels_iterator iterator;
+	KnownLabel *label;
 
 	ranking->context = CurrentMemoryContext;
 	ranking->labels = labels_create(ranking->context, 4096, NULL);
+	ranking->aliases = aliases_create(ranking->context, 64, NULL);
+	ranking->numbers = numbers_create(ranking->context, 4096, NULL);
 	ranking->candidates = candidates_create(ranking->context, 4096, NULL);
 	ranking->has_except = !PG_ARGISNULL(2);
 	if (ranking->has_except)
 		ranking->except_id = PG_GETARG_INT64(2);
 	oss_read(READ_RARITIES, &arguments, take_rarity, ranking);
+	ranking->by_number = palloc(sizeof(KnownLabel *) * (ranking->labels->members + 1));
+	labels_start_iterate(ranking->labels, &iterator);
+	while ((label = labels_iterate(ranking->labels, &iterator)) != NULL)
+		ranking->by_number[label->number] = label;
 }
 
 /* Return the estimated number of images. */

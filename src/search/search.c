@@ -11,7 +11,6 @@
 
 #include <math.h>
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "search/search_read.h"
 #include "utils/float.h"
@@ -19,98 +18,237 @@
 /* Limit on the label rows of an operand for that. */
 #define FEW_IMAGES	1000
 
+/* A term of a search, and how many of its nodes are still to be evaluated. */
+typedef struct SharedTerm
+{
+	const LabelQueryNode *term;
+	int			uses;
+	bool		read;
+	ImageSet	set;
+} SharedTerm;
+
+/* A search under way: each of its terms once, however often it stands there. */
+typedef struct Search
+{
+	List	   *terms;			/* of SharedTerm */
+} Search;
+
 /*
  * A set of images or, if absent, its complement; then its scores are
- * undefined.
+ * undefined.  A borrowed set belongs to a term that is evaluated again.
  */
 typedef struct Part
 {
 	ImageSet	set;
 	bool		absent;
+	bool		borrowed;
 } Part;
 
-static Part evaluate_query(const LabelQueryNode *node);
+static Part evaluate_query(Search *search, const LabelQueryNode *node);
 
-/* Return the complement of a set, without scores. */
-static ImageSet
-all_but(const ImageSet *set)
+/* Do two terms find the same? */
+static bool
+same_term(const LabelQueryNode *a, const LabelQueryNode *b)
 {
-	ImageSet	all = oss_read_universe();
+	return a->kind == LABEL_QUERY_TERM && b->kind == LABEL_QUERY_TERM &&
+		a->parent == b->parent && a->has_min == b->has_min &&
+		(!a->has_min || a->min == b->min) && strcmp(a->name, b->name) == 0;
+}
 
-	return oss_image_set_minus(&all, set);
+/* Return what is shared of a term, or NULL. */
+static SharedTerm *
+find_shared(const Search *search, const LabelQueryNode *term)
+{
+	ListCell   *lc;
+
+	foreach(lc, search->terms)
+	{
+		SharedTerm *shared = lfirst(lc);
+
+		if (same_term(shared->term, term))
+			return shared;
+	}
+	return NULL;
+}
+
+/* Count how often each term is needed. */
+static void
+count_uses(Search *search, const LabelQueryNode *node)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	if (node->kind == LABEL_QUERY_TERM)
+	{
+		SharedTerm *shared = find_shared(search, node);
+
+		if (shared == NULL)
+		{
+			shared = palloc0(sizeof(SharedTerm));
+			shared->term = node;
+			search->terms = lappend(search->terms, shared);
+		}
+		shared->uses++;
+		return;
+	}
+	foreach(lc, node->args)
+		count_uses(search, lfirst(lc));
+}
+
+/* Evaluate a term: its set is given away with its last use. */
+static Part
+evaluate_term(Search *search, const LabelQueryNode *term)
+{
+	SharedTerm *shared = find_shared(search, term);
+	Part		part = {.absent = false};
+
+	Assert(shared != NULL && shared->uses > 0);
+	if (!shared->read)
+		shared->set = oss_read_term(term);
+	shared->read = true;
+	part.set = shared->set;
+	part.borrowed = --shared->uses > 0;
+	return part;
+}
+
+/* Free a part's set unless it is borrowed. */
+static void
+free_part(Part *part)
+{
+	if (!part->borrowed && part->set.hits != NULL)
+		pfree(part->set.hits);
+	part->set.hits = NULL;
+}
+
+/* Replace a part's set by another one of its own. */
+static void
+replace_set(Part *part, ImageSet set)
+{
+	free_part(part);
+	part->set = set;
+	part->borrowed = false;
+}
+
+/* Replace an absent set by its complement, without scores. */
+static void
+make_present(Part *part)
+{
+	Part		all = {.absent = false};
+
+	if (!part->absent)
+		return;
+	all.set = oss_read_universe();
+	replace_set(part, oss_image_set_minus(&all.set, &part->set));
+	free_part(&all);
+	part->absent = false;
 }
 
 /* Evaluate a "not"; its images have no score. */
 static Part
-evaluate_not(const LabelQueryNode *node)
+evaluate_not(Search *search, const LabelQueryNode *node)
 {
-	Part		part = evaluate_query(linitial(node->args));
+	Part		part = evaluate_query(search, linitial(node->args));
 
+	if (part.borrowed)
+	{
+		ImageSet	none = {0, NULL};
+
+		replace_set(&part, oss_image_set_minus(&part.set, &none));
+	}
 	part.absent = !part.absent;
 	for (int64 i = 0; i < part.set.n; i++)
 		part.set.hits[i].score = get_float8_nan();
 	return part;
 }
 
-static Part
-evaluate_and(const LabelQueryNode *node)
+/* Narrow a result down by another part of an "and". */
+static void
+and_part(Part *result, Part *part)
 {
-	Part		result = {.absent = true};
-	ListCell   *lc;
+	if (result->absent && part->absent)
+		replace_set(result, oss_image_set_or(&result->set, &part->set));
+	else if (result->absent)
+		replace_set(result, oss_image_set_minus(&part->set, &result->set));
+	else if (part->absent)
+		replace_set(result, oss_image_set_minus(&result->set, &part->set));
+	else
+		replace_set(result, oss_image_set_and(&result->set, &part->set));
+	result->absent &= part->absent;
+	free_part(part);
+}
 
-	foreach(lc, node->args)
+/* Widen a result by another part of an "or". */
+static void
+or_part(Part *result, Part *part)
+{
+	make_present(part);
+	replace_set(result, oss_image_set_or(&result->set, &part->set));
+	free_part(part);
+}
+
+/* Is an argument a term that is among those before it?  It changes nothing. */
+static bool
+is_repeated(const LabelQueryNode *node, int argument)
+{
+	const LabelQueryNode *term = list_nth(node->args, argument);
+
+	for (int i = 0; i < argument; i++)
 	{
-		Part		part = evaluate_query(lfirst(lc));
+		if (same_term(list_nth(node->args, i), term))
+			return true;
+	}
+	return false;
+}
 
-		if (result.absent && part.absent)
-			result.set = oss_image_set_or(&result.set, &part.set);
-		else if (result.absent)
-			result.set = oss_image_set_minus(&part.set, &result.set);
-		else if (part.absent)
-			result.set = oss_image_set_minus(&result.set, &part.set);
+static Part
+evaluate_arguments(Search *search, const LabelQueryNode *node)
+{
+	bool		is_and = node->kind == LABEL_QUERY_AND;
+	Part		result = {.absent = is_and};
+
+	for (int i = 0; i < list_length(node->args); i++)
+	{
+		Part		part = evaluate_query(search, list_nth(node->args, i));
+
+		if (is_repeated(node, i))
+			free_part(&part);
+		else if (is_and)
+			and_part(&result, &part);
 		else
-			result.set = oss_image_set_and(&result.set, &part.set);
-		result.absent &= part.absent;
+			or_part(&result, &part);
 	}
 	return result;
 }
 
 static Part
-evaluate_or(const LabelQueryNode *node)
+evaluate_query(Search *search, const LabelQueryNode *node)
 {
-	Part		result = {.absent = false};
-	ListCell   *lc;
-
-	foreach(lc, node->args)
-	{
-		Part		part = evaluate_query(lfirst(lc));
-
-		if (part.absent)
-			part.set = all_but(&part.set);
-		result.set = oss_image_set_or(&result.set, &part.set);
-	}
-	return result;
-}
-
-static Part
-evaluate_query(const LabelQueryNode *node)
-{
-	Part		part = {.absent = false};
-
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 	switch (node->kind)
 	{
 		case LABEL_QUERY_NOT:
-			return evaluate_not(node);
-		case LABEL_QUERY_AND:
-			return evaluate_and(node);
-		case LABEL_QUERY_OR:
-			return evaluate_or(node);
+			return evaluate_not(search, node);
 		case LABEL_QUERY_TERM:
-			part.set = oss_read_term(node);
+			return evaluate_term(search, node);
+		default:
+			return evaluate_arguments(search, node);
 	}
-	return part;
+}
+
+/* Return the images that meet a query. */
+static ImageSet
+search_all(const LabelQueryNode *query)
+{
+	Search		search = {NIL};
+	Part		part;
+
+	count_uses(&search, query);
+	part = evaluate_query(&search, query);
+	make_present(&part);
+	Assert(!part.borrowed);
+	return part.set;
 }
 
 /* Does an image match a term?  If so, sets *score. */
@@ -230,25 +368,60 @@ filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
 }
 
 ImageSet
-oss_search_images(const LabelQueryNode *query)
+oss_search_images(LabelQueryNode *query)
 {
-	const LabelQueryNode *few = find_few(query);
-	Part		part;
+	const LabelQueryNode *few;
+	ImageSet	candidates;
 
-	if (few != NULL)
-	{
-		part = evaluate_query(few);
-		return filter_by_query(query, &part.set);
-	}
-	part = evaluate_query(query);
-	return part.absent ? all_but(&part.set) : part.set;
+	oss_resolve_query(query);
+	few = find_few(query);
+	if (few == NULL)
+		return search_all(query);
+	candidates = search_all(few);
+	return filter_by_query(query, &candidates);
+}
+
+/* Read the labels of an image; NULL for one that is not stored. */
+static const ReadImage *
+read_image(int64 image_id)
+{
+	List	   *images = oss_read_images(&image_id, 1);
+
+	return images == NIL ? NULL : linitial(images);
 }
 
 bool
-oss_search_one(const LabelQueryNode *query, int64 image_id)
+oss_search_one(LabelQueryNode *query, int64 image_id)
 {
-	List	   *images = oss_read_images(&image_id, 1);
+	const ReadImage *image = read_image(image_id);
 	double		score;
 
-	return images != NIL && image_matches(query, linitial(images), &score);
+	if (image == NULL)
+		return false;
+	oss_resolve_for_image(list_make1(query), image);
+	return image_matches(query, image, &score);
+}
+
+void
+oss_search_each(LabelQueryNode *const *queries, int n, int64 image_id,
+				bool *matches)
+{
+	const ReadImage *image = read_image(image_id);
+	List	   *given = NIL;
+
+	memset(matches, 0, sizeof(bool) * n);
+	for (int i = 0; i < n && image != NULL; i++)
+	{
+		if (queries[i] != NULL)
+			given = lappend(given, queries[i]);
+	}
+	if (given != NIL)
+		oss_resolve_for_image(given, image);
+	for (int i = 0; i < n && image != NULL; i++)
+	{
+		double		score;
+
+		CHECK_FOR_INTERRUPTS();
+		matches[i] = queries[i] != NULL && image_matches(queries[i], image, &score);
+	}
 }

@@ -30,12 +30,20 @@ typedef struct ImageSet
 } ImageSet;
 
 /*
- * Return the images that match a query, in CurrentMemoryContext.  SPI must be
- * connected; reads with the rights of the current role.
+ * Return the images that match a query, in CurrentMemoryContext.  Aliases in the
+ * query are replaced by the names of their labels.  SPI must be connected; reads
+ * with the rights of the current role.
  */
-extern ImageSet oss_search_images(const LabelQueryNode *query);
+extern ImageSet oss_search_images(LabelQueryNode *query);
 
-/* Does an image match a query?  SPI must be connected. */
-extern bool oss_search_one(const LabelQueryNode *query, int64 image_id);
+/* Does an image match a query?  The same applies. */
+extern bool oss_search_one(LabelQueryNode *query, int64 image_id);
+
+/*
+ * Set matches[i] if an image matches query i; a NULL query matches nothing.
+ * The same applies.
+ */
+extern void oss_search_each(LabelQueryNode *const *queries, int n, int64 image_id,
+							bool *matches);
 
 #endif							/* OSS_SEARCH_H */

@@ -41,24 +41,10 @@ PG_FUNCTION_INFO_V1(oss_labels_image_matches_support);
 	"JOIN oss_labels.image i " \
 	"ON i.image_id OPERATOR(pg_catalog.=) u.image_id ORDER BY u.n"
 
-/*
- * The last query parsed, in fn_extra of @@.  text and query are in context,
- * which is reset for another query.
- */
-typedef struct Parsed
-{
-	MemoryContext context;
-	struct varlena *text;		/* or NULL */
-	LabelQueryNode *query;
-} Parsed;
-
 /* Order by score, best first, images without score last. */
-static int
-compare_scores(const void *a, const void *b)
+static inline int
+compare_scores(const ImageHit *left, const ImageHit *right)
 {
-	const ImageHit *left = a;
-	const ImageHit *right = b;
-
 	if (isnan(left->score) || isnan(right->score) || left->score == right->score)
 	{
 		int			missing = isnan(left->score) - isnan(right->score);
@@ -68,6 +54,13 @@ compare_scores(const void *a, const void *b)
 	}
 	return left->score > right->score ? -1 : 1;
 }
+
+#define ST_SORT sort_by_score
+#define ST_ELEMENT_TYPE ImageHit
+#define ST_COMPARE(a, b) compare_scores(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 static void
 take_image(TupleTableSlot *slot, void *store)
@@ -113,7 +106,7 @@ oss_labels_search(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
-	qsort(set.hits, set.n, sizeof(ImageHit), compare_scores);
+	sort_by_score(set.hits, set.n);
 	return_hits(&result, set.hits, Min(n, set.n));
 	oss_statement_end(&state);
 	return (Datum) 0;
@@ -138,50 +131,16 @@ oss_labels_search_ids(PG_FUNCTION_ARGS)
 	return array;
 }
 
-/* Return the parsed query of a call, which is cached. */
-static const LabelQueryNode *
-parsed_query(FunctionCallInfo fcinfo)
-{
-	struct varlena *value = PG_GETARG_VARLENA_PP(1);
-	Parsed	   *parsed = fcinfo->flinfo->fn_extra;
-	struct varlena *text;
-	MemoryContext old;
-
-	if (parsed == NULL)
-	{
-		parsed = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
-										sizeof(Parsed));
-		parsed->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
-												"oss_labels label query",
-												ALLOCSET_SMALL_SIZES);
-		fcinfo->flinfo->fn_extra = parsed;
-	}
-	if (parsed->text != NULL &&
-		VARSIZE_ANY_EXHDR(value) == VARSIZE_ANY_EXHDR(parsed->text) &&
-		memcmp(VARDATA_ANY(value), VARDATA_ANY(parsed->text),
-			   VARSIZE_ANY_EXHDR(value)) == 0)
-		return parsed->query;
-	parsed->text = NULL;
-	MemoryContextReset(parsed->context);
-	old = MemoryContextSwitchTo(parsed->context);
-	text = (struct varlena *)
-		cstring_to_text_with_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-	parsed->query = oss_label_query_get(text);
-	parsed->text = text;
-	MemoryContextSwitchTo(old);
-	return parsed->query;
-}
-
 /* image_matches(image_id, query), and the operator @@ */
 Datum
 oss_labels_image_matches(PG_FUNCTION_ARGS)
 {
-	const LabelQueryNode *query = parsed_query(fcinfo);
 	OssStatementState state;
 	bool		found;
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	found = oss_search_one(query, PG_GETARG_INT64(0));
+	found = oss_search_one(oss_label_query_get(PG_GETARG_VARLENA_P(1)),
+						   PG_GETARG_INT64(0));
 	oss_statement_end(&state);
 	PG_RETURN_BOOL(found);
 }

@@ -1,11 +1,18 @@
 /*-------------------------------------------------------------------------
  * search_read.c
  *	  Reading images with a label, and labels of images.
+ *
+ * A term is first resolved to the label_ids of its labels in vocabulary, which
+ * are few.  Their rows are then read from the index of image_label, and
+ * corrections of these labels are applied here.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "search/search_read.h"
 #include "spi/column_array.h"
 #include "spi/read_rows.h"
@@ -13,275 +20,510 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/timestamp.h"
 
-#define READ_LABELS "SELECT image_id, label_confidence " \
-	"FROM oss_labels.effective_image_label WHERE "
+/* The labels of a term, those that are read as the same one together. */
+#define READ_LABELS(column) \
+	"SELECT v.label_id, v.min_confidence, v.siblings, " \
+	"pg_catalog.dense_rank() OVER (ORDER BY v.effective_name) " \
+	"FROM oss_labels.vocabulary v " \
+	"WHERE v.shown AND v." column " OPERATOR(pg_catalog.=) $1"
+
+#define READ_ALIASES(column) \
+	"SELECT alias_name, label_name FROM oss_labels.label_alias " \
+	"WHERE " column " OPERATOR(pg_catalog.=) ANY ($1)"
+
+#define READ_ROWS \
+	"FROM oss_labels.image_label WHERE label_id OPERATOR(pg_catalog.=) ANY ($1)"
+
+#define AT_LEAST \
+	" AND label_confidence OPERATOR(pg_catalog.>=) $2"
+
+#define READ_CORRECTIONS \
+	"SELECT image_id, label_id, label_confidence, added, corrected_at " \
+	"FROM oss_labels.label_correction " \
+	"WHERE label_id OPERATOR(pg_catalog.=) ANY ($1)"
 
 /*
- * Names below a parent: those that are never below another one, for which an
- * index scan by name suffices, and the others.
+ * One of a term's labels.  name tells labels that are read as different ones
+ * apart; a label that is here for its corrections only is not wanted.
  */
-#define READ_CHILDREN \
-	"SELECT coalesce(pg_catalog.array_agg(c.name) FILTER (WHERE c.always), '{}'), " \
-	"coalesce(pg_catalog.array_agg(c.name) FILTER (WHERE NOT c.always), '{}') " \
-	"FROM (SELECT k.label_name AS name, " \
-	"pg_catalog.bool_and(coalesce(a.label_name, k.parent_label_name) " \
-	"IS NOT DISTINCT FROM $1) AS always " \
-	"FROM oss_labels.known_label k LEFT JOIN oss_labels.label_alias a " \
-	"ON a.alias_name OPERATOR(pg_catalog.=) k.parent_label_name " \
-	"GROUP BY k.label_name " \
-	"HAVING pg_catalog.bool_or(coalesce(a.label_name, k.parent_label_name) " \
-	"OPERATOR(pg_catalog.=) $1)) c"
-
-/* The stored names of a label, and its house rule. */
-#define READ_NAMES \
-	"SELECT pg_catalog.array_agg(n.name), " \
-	"coalesce(pg_catalog.max(r.min_confidence), 0) " \
-	"FROM (SELECT $1 AS name WHERE NOT EXISTS (" \
-	"SELECT FROM oss_labels.label_alias a " \
-	"WHERE a.alias_name OPERATOR(pg_catalog.=) $1) " \
-	"UNION ALL SELECT a.alias_name FROM oss_labels.label_alias a " \
-	"WHERE a.label_name OPERATOR(pg_catalog.=) $1) n " \
-	"LEFT JOIN oss_labels.label_rule r " \
-	"ON r.label_name OPERATOR(pg_catalog.=) $1 " \
-	"WHERE r.hidden IS NOT TRUE"
-
-/* Corrections of a label, the latest for each image. */
-#define READ_CORRECTED \
-	"SELECT s.image_id, s.label_confidence FROM (" \
-	"SELECT DISTINCT ON (c.image_id) c.image_id, c.label_confidence, c.added " \
-	"FROM oss_labels.label_correction c " \
-	"WHERE c.label_name OPERATOR(pg_catalog.=) $1 " \
-	"OR c.label_name OPERATOR(pg_catalog.=) ANY (ARRAY(" \
-	"SELECT a.alias_name FROM oss_labels.label_alias a " \
-	"WHERE a.label_name OPERATOR(pg_catalog.=) $1)) " \
-	"ORDER BY c.image_id, c.corrected_at DESC, c.label_name DESC) s " \
-	"WHERE s.added OPERATOR(pg_catalog.=) $2"
-
-/* The stored names of a label as a quoted list, and its house rule. */
-typedef struct Names
+typedef struct TermLabel
 {
-	char	   *list;
+	int64		label_id;
+	int			name;
 	double		min;
-} Names;
+	bool		wanted;
+} TermLabel;
 
-/* Add a row of image_id and confidence to a set. */
+/* What a person said about a label of an image. */
+typedef struct Correction
+{
+	int64		image_id;
+	int64		label_id;
+	TimestampTz at;
+	double		confidence;
+	int			name;
+	bool		added;
+	bool		wanted;
+} Correction;
+
+/* A term that is being read. */
+typedef struct TermReading
+{
+	const LabelQueryNode *term;
+	TermLabel  *labels;			/* by label_id */
+	int			nlabels;
+	int			room;
+	Correction *corrections;	/* by image and name, the last word only */
+	int64		ncorrections;
+	int64		corrections_room;
+	ImageSetBuilder found;
+} TermReading;
+
+/* Order labels by number, those that are wanted first. */
+static int
+compare_labels(const void *a, const void *b)
+{
+	const TermLabel *left = a;
+	const TermLabel *right = b;
+
+	if (left->label_id != right->label_id)
+		return left->label_id < right->label_id ? -1 : 1;
+	return (int) right->wanted - (int) left->wanted;
+}
+
+/* Return a term's label, which it has. */
+static const TermLabel *
+find_label(const TermReading *reading, int64 label_id)
+{
+	TermLabel	wanted = {.label_id = label_id};
+	int			low = 0;
+	int			high = reading->nlabels - 1;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (reading->labels[middle].label_id < wanted.label_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	Assert(reading->labels[low].label_id == label_id);
+	return &reading->labels[low];
+}
+
+/* Order corrections by image and name, the last word first. */
+static inline int
+compare_corrections(const Correction *a, const Correction *b)
+{
+	if (a->image_id != b->image_id)
+		return a->image_id < b->image_id ? -1 : 1;
+	if (a->name != b->name)
+		return a->name < b->name ? -1 : 1;
+	if (a->at != b->at)
+		return a->at > b->at ? -1 : 1;
+	return a->label_id > b->label_id ? -1 : a->label_id < b->label_id;
+}
+
+#define ST_SORT sort_corrections
+#define ST_ELEMENT_TYPE Correction
+#define ST_COMPARE(a, b) compare_corrections(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Add a label to a term's. */
 static void
-take_hit(TupleTableSlot *slot, void *builder)
+add_label(TermReading *reading, int64 label_id, int name, double min, bool wanted)
 {
-	oss_image_set_add(builder, DatumGetInt64(slot->tts_values[0]),
-					  slot->tts_isnull[1] ? get_float8_nan() :
-					  DatumGetFloat8(slot->tts_values[1]));
+	if (reading->nlabels == reading->room)
+	{
+		reading->room = Max(64, reading->room * 2);
+		reading->labels = reading->labels == NULL ?
+			palloc(sizeof(TermLabel) * reading->room) :
+			repalloc_huge(reading->labels, sizeof(TermLabel) * reading->room);
+	}
+	reading->labels[reading->nlabels++] = (TermLabel) {label_id, name, min, wanted};
 }
 
-/* Return the result of a query as a set. */
-static ImageSet
-run_for_set(const char *query, const OssArguments *arguments)
+/* Add the label of a row of the result, and its siblings. */
+static void
+add_labels(TermReading *reading, uint64 row)
 {
-	ImageSetBuilder builder;
-
-	oss_image_set_begin(&builder);
-	oss_read(query, arguments, take_hit, &builder);
-	return oss_image_set_finish(&builder);
-}
-
-/* Return the elements of an array as a quoted list, NULL if there are none. */
-static char *
-quote_names(Datum array)
-{
-	StringInfoData list;
-	Datum	   *names;
+	bool		isnull;
+	int64		label_id = DatumGetInt64(oss_result_column(row, 1, NULL));
+	double		min = DatumGetFloat8(oss_result_column(row, 2, NULL));
+	int			name = (int) DatumGetInt64(oss_result_column(row, 4, NULL));
+	Datum		siblings = oss_result_column(row, 3, &isnull);
+	Datum	   *ids;
 	int			n;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, NULL, &n);
-	initStringInfo(&list);
-	for (int i = 0; i < n; i++)
-		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "",
-						 quote_literal_cstr(TextDatumGetCString(names[i])));
-	return n > 0 ? list.data : NULL;
-}
-
-/*
- * Return the stored names of a label and the least confidence of its house
- * rule; list is NULL if the label is hidden or was never stored.
- */
-static Names
-read_names(const LabelQueryNode *term)
-{
-	OssArguments arguments = {0};
-	Names		names = {0};
-	bool		isnull;
-	Datum		array;
-
-	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	oss_read(READ_NAMES, &arguments, NULL, NULL);
-	array = oss_result_column(0, 1, &isnull);
+	add_label(reading, label_id, name, min, true);
 	if (isnull)
-		return names;
-	names.list = quote_names(array);
-	names.min = DatumGetFloat8(oss_result_column(0, 2, NULL));
-	return names;
+		return;
+	deconstruct_array(DatumGetArrayTypeP(siblings), INT8OID, sizeof(int64),
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, NULL, &n);
+	for (int i = 0; i < n; i++)
+		add_label(reading, DatumGetInt64(ids[i]), name, min, false);
 }
 
-/*
- * Return the query for rows of a label in image_label, NULL if there are
- * none.
- */
-static char *
-name_query(const LabelQueryNode *term, OssArguments *arguments)
-{
-	Names		names = read_names(term);
-	double		min = Max(names.min, term->has_min ? term->min : 0);
-
-	if (names.list == NULL)
-		return NULL;
-	if (min > 0 || term->has_min)
-		oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(min));
-	return psprintf("SELECT image_id, label_confidence FROM oss_labels.image_label "
-					"WHERE label_name IN (%s)%s", names.list, arguments->n == 0 ?
-					"" : " AND label_confidence OPERATOR(pg_catalog.>=) $1");
-}
-
-/* Read the names below a parent as quoted lists, NULL if there are none. */
+/* Find a term's labels. */
 static void
-read_children(const OssArguments *parent, char **always, char **others)
-{
-	oss_read(READ_CHILDREN, parent, NULL, NULL);
-	*always = quote_names(oss_result_column(0, 1, NULL));
-	*others = quote_names(oss_result_column(0, 2, NULL));
-}
-
-/* Return the query for rows below a parent, NULL if there are none. */
-static char *
-parent_query(const LabelQueryNode *term, OssArguments *arguments)
-{
-	char	   *always;
-	char	   *others;
-	const char *min = "";
-	StringInfoData query;
-
-	initStringInfo(&query);
-	oss_add_argument(arguments, TEXTOID, CStringGetTextDatum(term->name));
-	read_children(arguments, &always, &others);
-	if (term->has_min)
-	{
-		oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(term->min));
-		min = " AND label_confidence OPERATOR(pg_catalog.>=) $2";
-	}
-	if (always != NULL)
-		appendStringInfo(&query, READ_LABELS "raw_label_name IN (%s)%s",
-						 always, min);
-	if (others != NULL)
-		appendStringInfo(&query, "%s" READ_LABELS "raw_label_name IN (%s) "
-						 "AND parent_label_name OPERATOR(pg_catalog.=) $1%s",
-						 always != NULL ? " UNION ALL " : "", others, min);
-	return query.len > 0 ? query.data : NULL;
-}
-
-/*
- * Read the images to which people added a label, or from which they removed
- * it.
- */
-static ImageSet
-read_corrected(const LabelQueryNode *term, bool added)
+read_labels(TermReading *reading, const LabelQueryNode *term)
 {
 	OssArguments arguments = {0};
+	int			n = 0;
 
+	memset(reading, 0, sizeof(*reading));
+	reading->term = term;
 	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	oss_add_argument(&arguments, BOOLOID, BoolGetDatum(added));
-	return run_for_set(READ_CORRECTED, &arguments);
+	oss_read(term->parent ? READ_LABELS("effective_parent") :
+			 READ_LABELS("effective_name"), &arguments, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		add_labels(reading, i);
+	if (reading->nlabels == 0)
+		return;
+	qsort(reading->labels, reading->nlabels, sizeof(TermLabel), compare_labels);
+	for (int i = 0; i < reading->nlabels; i++)
+	{
+		if (n == 0 || reading->labels[n - 1].label_id != reading->labels[i].label_id)
+			reading->labels[n++] = reading->labels[i];
+	}
+	reading->nlabels = n;
 }
 
-/* Remove images below a term's least confidence. */
+/* Take a correction. */
 static void
-apply_min(const LabelQueryNode *term, ImageSet *set)
+take_correction(TupleTableSlot *slot, void *arg)
 {
+	TermReading *reading = arg;
+	int64		label_id = DatumGetInt64(slot->tts_values[1]);
+	const TermLabel *label = find_label(reading, label_id);
+
+	if (reading->ncorrections == reading->corrections_room)
+	{
+		reading->corrections_room *= 2;
+		reading->corrections = repalloc_huge(reading->corrections,
+											 sizeof(Correction) * reading->corrections_room);
+	}
+	reading->corrections[reading->ncorrections++] = (Correction) {
+		.image_id = DatumGetInt64(slot->tts_values[0]),
+			.label_id = label_id,
+			.confidence = DatumGetFloat8(slot->tts_values[2]),
+			.added = DatumGetBool(slot->tts_values[3]),
+			.at = DatumGetTimestampTz(slot->tts_values[4]),
+			.name = label->name,
+			.wanted = label->wanted
+	};
+}
+
+/* Add an array of the numbers of labels as a parameter: wanted ones with a least confidence. */
+static void
+add_ids(OssArguments *arguments, const TermReading *reading, bool all, double min)
+{
+	OssColumn	ids;
+
+	oss_column_init(&ids, INT8OID, reading->nlabels);
+	for (int i = 0; i < reading->nlabels; i++)
+	{
+		const TermLabel *label = &reading->labels[i];
+
+		if (all || (label->wanted && label->min == min))
+			oss_column_add(&ids, Int64GetDatum(label->label_id), false);
+	}
+	oss_add_argument(arguments, INT8ARRAYOID, oss_column_array(&ids));
+}
+
+/* Read what people said about a term's labels. */
+static void
+read_corrections(TermReading *reading)
+{
+	OssArguments arguments = {0};
 	int64		n = 0;
 
-	for (int64 i = 0; i < set->n && term->has_min; i++)
+	reading->corrections_room = 64;
+	reading->corrections = palloc(sizeof(Correction) * reading->corrections_room);
+	add_ids(&arguments, reading, true, 0);
+	oss_read(READ_CORRECTIONS, &arguments, take_correction, reading);
+	sort_corrections(reading->corrections, reading->ncorrections);
+	for (int64 i = 0; i < reading->ncorrections; i++)
 	{
-		if (set->hits[i].score >= term->min)
-			set->hits[n++] = set->hits[i];
+		const Correction *correction = &reading->corrections[i];
+
+		if (n == 0 || reading->corrections[n - 1].image_id != correction->image_id ||
+			reading->corrections[n - 1].name != correction->name)
+			reading->corrections[n++] = *correction;
 	}
-	if (term->has_min)
-		set->n = n;
+	reading->ncorrections = n;
 }
 
-/* Read the images with a label, with corrections applied. */
-static ImageSet
-read_name(const LabelQueryNode *term)
+/* Has somebody said something about a label of an image? */
+static bool
+is_corrected(const TermReading *reading, int64 image_id, int name)
 {
-	OssArguments arguments = {0};
-	char	   *query = name_query(term, &arguments);
-	ImageSet	found = {0, NULL};
-	ImageSet	added;
-	ImageSet	removed;
+	int64		low = 0;
+	int64		high = reading->ncorrections;
 
-	if (query == NULL)
-		return found;
-	found = run_for_set(query, &arguments);
-	added = read_corrected(term, true);
-	removed = read_corrected(term, false);
-	if (added.n == 0 && removed.n == 0)
-		return found;
-	found = oss_image_set_minus(&found, &removed);
-	found = oss_image_set_minus(&found, &added);
-	apply_min(term, &added);
-	return oss_image_set_or(&found, &added);
+	while (low < high)
+	{
+		int64		middle = (low + high) / 2;
+		const Correction *correction = &reading->corrections[middle];
+
+		if (correction->image_id == image_id && correction->name == name)
+			return true;
+		if (correction->image_id < image_id ||
+			(correction->image_id == image_id && correction->name < name))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* Take a machine's row of a label: people know better. */
+static void
+take_row(TupleTableSlot *slot, void *arg)
+{
+	TermReading *reading = arg;
+	int64		image_id = DatumGetInt64(slot->tts_values[0]);
+
+	if (reading->ncorrections > 0)
+	{
+		const TermLabel *label = find_label(reading,
+											DatumGetInt64(slot->tts_values[2]));
+
+		if (is_corrected(reading, image_id, label->name))
+			return;
+	}
+	oss_image_set_add(&reading->found, image_id, slot->tts_isnull[1] ?
+					  get_float8_nan() : DatumGetFloat8(slot->tts_values[1]));
+}
+
+/* Return the next least confidence that a label has, above the last one; -1 for none. */
+static double
+next_min(const TermReading *reading, double last)
+{
+	double		next = -1;
+
+	for (int i = 0; i < reading->nlabels; i++)
+	{
+		const TermLabel *label = &reading->labels[i];
+
+		if (label->wanted && label->min > last && (next < 0 || label->min < next))
+			next = label->min;
+	}
+	return next;
+}
+
+/*
+ * Write the query for the machine's rows of the labels that have a least
+ * confidence.
+ */
+static const char *
+make_rows_query(const TermReading *reading, const char *columns, double min,
+				OssArguments *arguments)
+{
+	const LabelQueryNode *term = reading->term;
+
+	add_ids(arguments, reading, false, min);
+	if (min == 0 && !term->has_min)
+		return psprintf("SELECT %s " READ_ROWS, columns);
+	oss_add_argument(arguments, FLOAT8OID,
+					 Float8GetDatum(Max(min, term->has_min ? term->min : 0)));
+	return psprintf("SELECT %s " READ_ROWS AT_LEAST, columns);
 }
 
 ImageSet
 oss_read_term(const LabelQueryNode *term)
 {
-	OssArguments arguments = {0};
+	TermReading reading;
 	ImageSet	none = {0, NULL};
-	char	   *query;
+	ImageSet	set;
 
-	if (!term->parent)
-		return read_name(term);
-	query = parent_query(term, &arguments);
-	return query == NULL ? none : run_for_set(query, &arguments);
+	read_labels(&reading, term);
+	if (reading.nlabels == 0)
+		return none;
+	read_corrections(&reading);
+	oss_image_set_begin(&reading.found);
+	for (double min = next_min(&reading, -1); min >= 0; min = next_min(&reading, min))
+	{
+		OssArguments arguments = {0};
+		const char *query = make_rows_query(&reading, "image_id, label_confidence, label_id",
+											min, &arguments);
+
+		oss_read(query, &arguments, take_row, &reading);
+	}
+	for (int64 i = 0; i < reading.ncorrections; i++)
+	{
+		const Correction *correction = &reading.corrections[i];
+
+		if (correction->added && correction->wanted &&
+			(!term->has_min || correction->confidence >= term->min))
+			oss_image_set_add(&reading.found, correction->image_id,
+							  correction->confidence);
+	}
+	set = oss_image_set_finish(&reading.found);
+	pfree(reading.labels);
+	pfree(reading.corrections);
+	return set;
+}
+
+/* Count the rows of a query up to a limit. */
+static int64
+count_rows(const char *query, const OssArguments *arguments, int64 limit)
+{
+	query = psprintf("SELECT pg_catalog.count(*) FROM (%s LIMIT " INT64_FORMAT ") l",
+					 query, limit);
+	oss_read(query, arguments, NULL, NULL);
+	return DatumGetInt64(oss_result_column(0, 1, NULL));
 }
 
 int64
 oss_count_term(const LabelQueryNode *term, int64 limit)
 {
+	TermReading reading;
 	OssArguments arguments = {0};
-	char	   *query;
+	int64		n;
 
-	query = term->parent ? parent_query(term, &arguments) :
-		name_query(term, &arguments);
-	if (query == NULL)
+	read_labels(&reading, term);
+	if (reading.nlabels == 0)
 		return 0;
-	query = psprintf("SELECT pg_catalog.count(*) FROM (%s LIMIT " INT64_FORMAT ") l",
-					 query, limit);
-	oss_read(query, &arguments, NULL, NULL);
-	return DatumGetInt64(oss_result_column(0, 1, NULL));
+	add_ids(&arguments, &reading, true, 0);
+	n = count_rows(READ_CORRECTIONS, &arguments, limit);
+	for (double min = next_min(&reading, -1); min >= 0 && n < limit;
+		 min = next_min(&reading, min))
+	{
+		OssArguments some = {0};
+		const char *query = make_rows_query(&reading, "image_id", min, &some);
+
+		n += count_rows(query, &some, limit - n);
+	}
+	return n;
+}
+
+/* Take an image into a set, without a score. */
+static void
+take_image(TupleTableSlot *slot, void *builder)
+{
+	oss_image_set_add(builder, DatumGetInt64(slot->tts_values[0]), get_float8_nan());
 }
 
 ImageSet
 oss_read_universe(void)
 {
 	OssArguments arguments = {0};
+	ImageSetBuilder builder;
 
-	return run_for_set("SELECT image_id, NULL::pg_catalog.float8 "
-					   "FROM oss_labels.image", &arguments);
+	oss_image_set_begin(&builder);
+	oss_read("SELECT image_id FROM oss_labels.image", &arguments, take_image, &builder);
+	return oss_image_set_finish(&builder);
+}
+
+/* Collect the terms of a query. */
+static List *
+collect_terms(LabelQueryNode *query, List *terms)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (query->kind == LABEL_QUERY_TERM)
+		return lappend(terms, query);
+	foreach(lc, query->args)
+		terms = collect_terms(lfirst(lc), terms);
+	return terms;
+}
+
+/* Order strings. */
+static int
+compare_strings(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Give terms the names that aliases stand for: pairs of names, by alias. */
+static void
+replace_names(List *terms, char *(*pairs)[2], int npairs)
+{
+	ListCell   *lc;
+
+	if (npairs == 0)
+		return;
+	qsort(pairs, npairs, sizeof(*pairs), compare_strings);
+	foreach(lc, terms)
+	{
+		LabelQueryNode *term = lfirst(lc);
+		char	   *(*pair)[2] = bsearch(&term->name, pairs, npairs, sizeof(*pairs),
+										 compare_strings);
+
+		if (pair != NULL)
+			term->name = (*pair)[1];
+	}
+}
+
+/* Have terms name the labels that their names are aliases of, by a query for aliases. */
+static void
+resolve_terms(List *terms, const char *query, OssColumn *names)
+{
+	OssArguments arguments = {0};
+	char	   *(*pairs)[2];
+
+	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(names));
+	oss_read(query, &arguments, NULL, NULL);
+	pairs = palloc(sizeof(*pairs) * Max(SPI_processed, 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		pairs[i][0] = oss_result_string(i, 1);
+		pairs[i][1] = oss_result_string(i, 2);
+	}
+	replace_names(terms, pairs, (int) SPI_processed);
+}
+
+void
+oss_resolve_query(LabelQueryNode *query)
+{
+	List	   *terms = collect_terms(query, NIL);
+	OssColumn	names;
+	ListCell   *lc;
+
+	oss_column_init(&names, TEXTOID, list_length(terms));
+	foreach(lc, terms)
+		oss_column_add_string(&names, ((LabelQueryNode *) lfirst(lc))->name);
+	resolve_terms(terms, READ_ALIASES("alias_name"), &names);
+}
+
+void
+oss_resolve_for_image(List *queries, const ReadImage *image)
+{
+	List	   *terms = NIL;
+	OssColumn	names;
+	ListCell   *lc;
+
+	foreach(lc, queries)
+		terms = collect_terms(lfirst(lc), terms);
+	oss_column_init(&names, TEXTOID, 2 * list_length(image->labels));
+	foreach(lc, image->labels)
+	{
+		const ReadLabel *label = lfirst(lc);
+
+		oss_column_add_string(&names, label->name);
+		oss_column_add_string(&names, label->parent);
+	}
+	resolve_terms(terms, READ_ALIASES("label_name"), &names);
 }
 
 /*
- * Reads labels of images.  It restricts the images twice: the planner cannot
- * derive one condition from the other, and without OFFSET would estimate both
- * as independent.
+ * Both conditions select the images: the planner does not derive one from the
+ * other, and without OFFSET would apply the selectivity twice.
  */
-#define READ_IMAGES \
+#define READ_IMAGES(condition) \
 	"SELECT i.image_id, l.label_name, l.parent_label_name, " \
 	"l.label_confidence FROM oss_labels.image i " \
 	"LEFT JOIN (SELECT * FROM oss_labels.effective_image_label e " \
-	"WHERE e.image_id OPERATOR(pg_catalog.=) ANY ($1) OFFSET 0) l " \
+	"WHERE e.image_id OPERATOR(pg_catalog.=) " condition " OFFSET 0) l " \
 	"ON l.image_id OPERATOR(pg_catalog.=) i.image_id " \
-	"WHERE i.image_id OPERATOR(pg_catalog.=) ANY ($1) " \
-	"ORDER BY i.image_id", 1, {INT8ARRAYOID}
+	"WHERE i.image_id OPERATOR(pg_catalog.=) " condition " ORDER BY i.image_id"
 
 static ReadLabel *
 make_label(uint64 row)
@@ -299,10 +541,12 @@ make_label(uint64 row)
 List *
 oss_read_images(const int64 *image_ids, int n)
 {
-	static OssPlan read_one = {READ_IMAGES, OSS_PLAN_READ};
-	static OssPlan read_many = {READ_IMAGES, OSS_PLAN_READ_MANY};
-	Datum		array;
+	static OssPlan read_one = {READ_IMAGES("$1"), 1, {INT8OID}, OSS_PLAN_READ};
+	static OssPlan read_many = {
+		READ_IMAGES("ANY ($1)"), 1, {INT8ARRAYOID}, OSS_PLAN_READ_MANY
+	};
 	OssColumn	ids;
+	Datum		value;
 	List	   *images = NIL;
 	ReadImage  *image = NULL;
 	uint64		rows;
@@ -310,10 +554,8 @@ oss_read_images(const int64 *image_ids, int n)
 	oss_column_init(&ids, INT8OID, n);
 	for (int i = 0; i < n; i++)
 		oss_column_add(&ids, Int64GetDatum(image_ids[i]), false);
-	array = oss_column_array(&ids);
-
-	/* a generic plan expects a few images */
-	rows = oss_statement_execute(n > 1 ? &read_many : &read_one, &array, NULL,
+	value = n == 1 ? Int64GetDatum(image_ids[0]) : oss_column_array(&ids);
+	rows = oss_statement_execute(n == 1 ? &read_one : &read_many, &value, NULL,
 								 SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)
 	{

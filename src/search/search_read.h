@@ -27,10 +27,19 @@ typedef struct ReadImage
 	List	   *labels;			/* of ReadLabel */
 } ReadImage;
 
+/* Replace aliases in a query by the names of their labels. */
+extern void oss_resolve_query(LabelQueryNode *query);
+
+/*
+ * The same for queries that are evaluated for one image only, whose labels are
+ * fewer than the terms: other labels' aliases are left.
+ */
+extern void oss_resolve_for_image(List *queries, const ReadImage *image);
+
 /* Return the images that match a term. */
 extern ImageSet oss_read_term(const LabelQueryNode *term);
 
-/* Return the number of a term's label rows, counted up to a limit. */
+/* Return the number of a term's label rows and corrections, counted up to a limit. */
 extern int64 oss_count_term(const LabelQueryNode *term, int64 limit);
 
 /* Return all stored images, without scores. */

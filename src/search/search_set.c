@@ -28,6 +28,15 @@ compare_hits(const ImageHit *a, const ImageHit *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+/* Give back what a set has too much of room. */
+static ImageSet
+trim_set(ImageSet set, int64 room)
+{
+	if (room > 1024 && set.n < room / 4 * 3)
+		set.hits = repalloc_huge(set.hits, sizeof(ImageHit) * Max(set.n, 1));
+	return set;
+}
+
 /* Append an image to a set that has room. */
 static void
 append_hit(ImageHit *hits, int64 *n, int64 image_id, double score)
@@ -68,7 +77,7 @@ oss_image_set_finish(ImageSetBuilder *builder)
 		if (set.n == 0 || set.hits[set.n - 1].image_id != builder->hits[i].image_id)
 			set.hits[set.n++] = builder->hits[i];
 	}
-	return set;
+	return trim_set(set, builder->room);
 }
 
 double
@@ -115,7 +124,7 @@ oss_image_set_and(const ImageSet *a, const ImageSet *b)
 			j++;
 		}
 	}
-	return set;
+	return trim_set(set, Min(a->n, b->n));
 }
 
 ImageSet
@@ -139,7 +148,7 @@ oss_image_set_or(const ImageSet *a, const ImageSet *b)
 			j++;
 		}
 	}
-	return set;
+	return trim_set(set, a->n + b->n);
 }
 
 ImageSet
@@ -155,5 +164,5 @@ oss_image_set_minus(const ImageSet *a, const ImageSet *b)
 		if (j == b->n || b->hits[j].image_id > a->hits[i].image_id)
 			set.hits[set.n++] = a->hits[i];
 	}
-	return set;
+	return trim_set(set, a->n);
 }

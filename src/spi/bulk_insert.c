@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
-#include "commands/trigger.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -24,21 +23,6 @@
 
 /* Rows per heap_multi_insert(), as in COPY. */
 #define ROWS_AT_ONCE 1000
-
-/* Is there a trigger of another function? */
-static bool
-has_other_trigger(const TriggerDesc *triggers, Oid function)
-{
-	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-	{
-		const Trigger *trigger = &triggers->triggers[i];
-
-		if (trigger->tgfoid != function ||
-			trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN)
-			return true;
-	}
-	return false;
-}
 
 /* Are all indexes on plain columns of all rows, and not unique? */
 static bool
@@ -63,9 +47,9 @@ indexes_are_plain(Relation relation)
 	return plain;
 }
 
-/* Are these the table's columns, of which only the first may be NOT NULL? */
+/* Are these the table's columns, of which only the first ones are NOT NULL? */
 static bool
-has_columns(TupleDesc desc, const Oid *types, int ntypes)
+has_columns(TupleDesc desc, const Oid *types, int ntypes, int required)
 {
 	if (desc->natts != ntypes ||
 		(desc->constr != NULL && desc->constr->num_check > 0))
@@ -75,21 +59,21 @@ has_columns(TupleDesc desc, const Oid *types, int ntypes)
 		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
 
 		if (column->atttypid != types[i] || column->atttypmod != -1 ||
-			(column->attnotnull && i > 0))
+			(column->attnotnull && i >= required))
 			return false;
 	}
 	return true;
 }
 
 bool
-oss_bulk_possible(Relation relation, const Oid *types, int ntypes, Oid trigger)
+oss_bulk_possible(Relation relation, const Oid *types, int ntypes, int required)
 {
 	return relation->rd_rel->relkind == RELKIND_RELATION &&
 		!relation->rd_rel->relispartition &&
 		!relation->rd_rel->relforcerowsecurity &&
 		!relation->rd_rel->relhasrules &&
-		has_columns(RelationGetDescr(relation), types, ntypes) &&
-		!has_other_trigger(relation->trigdesc, trigger) &&
+		relation->trigdesc == NULL &&
+		has_columns(RelationGetDescr(relation), types, ntypes, required) &&
 		indexes_are_plain(relation);
 }
 
@@ -114,7 +98,7 @@ oss_bulk_rows(int n, int ncolumns)
 /* Insert rows into the heap; sets the TIDs of their slots. */
 static void
 insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
-			int n, BulkInsertState state)
+			int n, int options, BulkInsertState state)
 {
 	int			natts = RelationGetDescr(relation)->natts;
 
@@ -125,13 +109,13 @@ insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
 		memcpy(slots[i]->tts_isnull, rows[i].nulls, sizeof(bool) * natts);
 		ExecStoreVirtualTuple(slots[i]);
 	}
-	table_multi_insert(relation, slots, n, GetCurrentCommandId(true), 0, state);
+	table_multi_insert(relation, slots, n, GetCurrentCommandId(true), options, state);
 }
 
 /* Insert the entries of rows into an index. */
 static void
 insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
-			   const OssBulkRow *rows, int n)
+			   const OssBulkRow *rows, int n, bool check)
 {
 	Relation	index = index_open(oid, RowExclusiveLock);
 	IndexInfo  *info = BuildIndexInfo(index);
@@ -162,7 +146,8 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 			nulls[k] = rows[i].nulls[column];
 		}
 		index_insert(index, values, nulls, &slots[i]->tts_tid, relation,
-					 UNIQUE_CHECK_NO, false, info);
+					 check && index->rd_index->indisunique ?
+					 UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
 	}
 	oss_index_insert_cleanup(index, info);
 	if (estate)
@@ -170,8 +155,8 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 	index_close(index, NoLock);
 }
 
-void
-oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
+static void
+insert_all(Relation relation, const OssBulkRow *rows, int n, int options, bool check)
 {
 	int			room = Min(n, ROWS_AT_ONCE);
 	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * room);
@@ -188,13 +173,25 @@ oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
 	{
 		int			some = Min(room, n - done);
 
-		insert_rows(relation, slots, rows + done, some, state);
+		insert_rows(relation, slots, rows + done, some, options, state);
 		foreach(cell, indexes)
-			insert_entries(relation, lfirst_oid(cell), slots, rows + done, some);
+			insert_entries(relation, lfirst_oid(cell), slots, rows + done, some, check);
 	}
 	for (int i = 0; i < room; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	FreeBulkInsertState(state);
-	table_finish_bulk_insert(relation, 0);
+	table_finish_bulk_insert(relation, options);
 	list_free(indexes);
+}
+
+void
+oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
+{
+	insert_all(relation, rows, n, 0, false);
+}
+
+void
+oss_bulk_insert_frozen(Relation relation, const OssBulkRow *rows, int n)
+{
+	insert_all(relation, rows, n, TABLE_INSERT_FROZEN, true);
 }

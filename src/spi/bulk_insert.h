@@ -24,13 +24,12 @@ extern OssBulkRow *oss_bulk_rows(int n, int ncolumns);
 /*
  * Can rows be inserted into a table without the executor?  Only if nothing
  * else has to be done on INSERT: the table is an ordinary one with columns of
- * exactly these types, of which only the first may be NOT NULL, without CHECK
- * constraints, rules, forced row security, and triggers other than those of
- * the function "trigger" (which the caller must replace); and no index is
- * unique, partial or on expressions.
+ * exactly these types, of which only the first "required" ones may be NOT
+ * NULL, without CHECK constraints, rules, forced row security and triggers;
+ * and no index is unique, partial or on expressions.
  */
 extern bool oss_bulk_possible(Relation relation, const Oid *types, int ntypes,
-							  Oid trigger);
+							  int required);
 
 /*
  * Insert n rows in order.  The caller holds RowExclusiveLock.  Allocates in
@@ -38,5 +37,12 @@ extern bool oss_bulk_possible(Relation relation, const Oid *types, int ntypes,
  * too long for an index.
  */
 extern void oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n);
+
+/*
+ * The same for rows that are valid even if the transaction aborts: all
+ * sessions see them at once, and a rollback does not remove them.  Unique
+ * indexes are checked.
+ */
+extern void oss_bulk_insert_frozen(Relation relation, const OssBulkRow *rows, int n);
 
 #endif							/* OSS_BULK_INSERT_H */

@@ -6,37 +6,59 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/toast_internals.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "client/failure.h"
+#include "fmgr.h"
 #include "spi/bulk_insert.h"
 #include "spi/column_array.h"
 #include "spi/statement.h"
-#include "store/known_label.h"
+#include "store/image_id.h"
 #include "store/store.h"
+#include "store/vocabulary.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+PG_FUNCTION_INFO_V1(oss_labels_compress_answer);
+
+/*
+ * An image is found by its id.  Another one that has the same id is not
+ * replaced, nor is an answer that was asked for later.
+ */
 static OssPlan write_images = {
-	"INSERT INTO oss_labels.image AS i (bucket, key, version_id, thr, "
+	"INSERT INTO oss_labels.image AS i (image_id, bucket, key, version_id, thr, "
 	"tagged_at, request_id, label_count, response) "
-	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-	"ON CONFLICT (bucket, key, version_id) DO UPDATE SET thr = excluded.thr, "
+	"SELECT u.image_id, u.bucket, u.key, u.version_id, u.thr, u.tagged_at, "
+	"u.request_id, u.label_count, oss_labels.compress_answer(u.response) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) u (image_id, bucket, key, "
+	"version_id, thr, tagged_at, request_id, label_count, response) "
+	"ON CONFLICT (image_id) DO UPDATE SET thr = excluded.thr, "
 	"tagged_at = excluded.tagged_at, request_id = excluded.request_id, "
 	"label_count = excluded.label_count, response = excluded.response "
-	"WHERE i.tagged_at <= excluded.tagged_at OR i.tagged_at > clock_timestamp() "
-	"RETURNING image_id, bucket, key, version_id, xmax <> 0",
-	8, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
+	"WHERE i.bucket = excluded.bucket AND i.key = excluded.key "
+	"AND i.version_id IS NOT DISTINCT FROM excluded.version_id "
+	"AND (i.tagged_at <= excluded.tagged_at OR i.tagged_at > clock_timestamp()) "
+	"RETURNING image_id, xmax <> 0",
+	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
+};
+
+/* Images of other names that have one of these ids. */
+static OssPlan find_collisions = {
+	"SELECT u.n FROM unnest($1, $2, $3, $4) WITH ORDINALITY u (image_id, bucket, "
+	"key, version_id, n) JOIN oss_labels.image i ON i.image_id = u.image_id "
+	"WHERE (i.bucket, i.key, i.version_id) IS DISTINCT FROM "
+	"(u.bucket, u.key, u.version_id) LIMIT 1",
+	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 /* Used if image_label has additional columns, triggers and the like. */
 static OssPlan write_labels = {
-	"INSERT INTO oss_labels.image_label (image_id, label_confidence, "
-	"centric_score, label_level, label_name, parent_label_name, language) "
-	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)",
-	7, {INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID, INT4ARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	"INSERT INTO oss_labels.image_label (image_id, label_id, label_confidence, "
+	"centric_score) SELECT * FROM unnest($1, $2, $3, $4)",
+	4, {INT8ARRAYOID, INT8ARRAYOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID}
 };
 
 /* Deletes the former labels of images. */
@@ -46,56 +68,92 @@ static OssPlan clear_labels = {
 };
 
 /* Element types of the parameters. */
-static const Oid image_types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
+static const Oid image_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
 TIMESTAMPTZOID, TEXTOID, INT4OID, JSONBOID};
-static const Oid label_types[] = {INT8OID, FLOAT8OID, FLOAT8OID, INT4OID,
-TEXTOID, TEXTOID, TEXTOID};
+static const Oid label_types[] = {INT8OID, INT8OID, FLOAT8OID, FLOAT8OID};
 
-/* Columns of image_label; the first four are numbers. */
+/* Columns of image_label. */
 enum
 {
-	IMAGE_ID, CONFIDENCE, CENTRIC, LEVEL, NAME, PARENT, LANGUAGE
+	IMAGE_ID, LABEL_ID, CONFIDENCE, CENTRIC
 };
 
+/* Columns that an image_label's row cannot do without. */
+#define REQUIRED 2
+
+/* An answer on its way: its row, id and labels. */
+typedef struct Answer
+{
+	const OssStoreRow *row;
+	int64		image_id;
+	OssNumberedLabels labels;
+} Answer;
+
 /* Execute a plan with columns as parameters. */
-static void
+static uint64
 execute_store(OssPlan *plan, const OssColumn *columns, int expect)
 {
-	Datum		values[8];
+	Datum		values[lengthof(image_types)];
 
 	for (int i = 0; i < plan->nargs; i++)
 		values[i] = oss_column_array(&columns[i]);
-	oss_statement_execute(plan, values, NULL, expect);
+	return oss_statement_execute(plan, values, NULL, expect);
 }
 
-typedef struct Labels
-{
-	int			n;
-	OssLabel   *labels;
-} Labels;
-
-/* Write rows of image; the result is in SPI_tuptable. */
+/* Make columns of the ids and names of answers, then empty ones. */
 static void
-store_images(const OssStoreRow *rows, const Labels *labels, int n)
+make_image_columns(OssColumn *columns, const Answer *answers, int n)
 {
-	OssColumn	columns[lengthof(image_types)];
-
 	for (int i = 0; i < lengthof(image_types); i++)
 		oss_column_init(&columns[i], image_types[i], n);
 	for (int i = 0; i < n; i++)
 	{
-		const OssStoreRow *row = &rows[i];
+		const OssImage *image = &answers[i].row->image;
 
-		oss_column_add_string(&columns[0], row->image.bucket);
-		oss_column_add_string(&columns[1], row->image.key);
-		oss_column_add_string(&columns[2], row->image.version_id);
-		oss_column_add(&columns[3], Float8GetDatum(row->image.thr), !row->image.has_thr);
-		oss_column_add(&columns[4], TimestampTzGetDatum(row->tagged_at), false);
-		oss_column_add_string(&columns[5], row->request_id);
-		oss_column_add(&columns[6], Int32GetDatum(labels[i].n), false);
-		oss_column_add(&columns[7], JsonbPGetDatum(row->response), false);
+		oss_column_add(&columns[0], Int64GetDatum(answers[i].image_id), false);
+		oss_column_add_string(&columns[1], image->bucket);
+		oss_column_add_string(&columns[2], image->key);
+		oss_column_add_string(&columns[3], image->version_id);
 	}
-	execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
+}
+
+/* Write rows of image; the result is in SPI_tuptable. */
+static uint64
+store_images(const Answer *answers, int n)
+{
+	OssColumn	columns[lengthof(image_types)];
+
+	make_image_columns(columns, answers, n);
+	for (int i = 0; i < n; i++)
+	{
+		const OssStoreRow *row = answers[i].row;
+
+		oss_column_add(&columns[4], Float8GetDatum(row->image.thr), !row->image.has_thr);
+		oss_column_add(&columns[5], TimestampTzGetDatum(row->tagged_at), false);
+		oss_column_add_string(&columns[6], row->request_id);
+		oss_column_add(&columns[7], Int32GetDatum(answers[i].labels.n), false);
+		oss_column_add(&columns[8], JsonbPGetDatum(row->response), false);
+	}
+	return execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
+}
+
+/*
+ * Raise IdCollision if an image of another name has the id of one of these, of
+ * which some were not written.
+ */
+static void
+check_collisions(const Answer *answers, int n)
+{
+	OssColumn	columns[lengthof(image_types)];
+	const OssImage *image;
+	const char *what;
+
+	make_image_columns(columns, answers, n);
+	if (execute_store(&find_collisions, columns, SPI_OK_SELECT) == 0)
+		return;
+	image = &answers[DatumGetInt64(oss_result_column(0, 1, NULL)) - 1].row->image;
+	what = psprintf("labels of \"oss://%s/%s\"", image->bucket, image->key);
+	oss_failure_throw(oss_failure_make(OSS_ID_COLLISION, NULL, what));
 }
 
 static void
@@ -106,26 +164,17 @@ set_column(OssBulkRow *row, int column, Datum value, bool known)
 }
 
 static void
-set_text(OssBulkRow *row, int column, const text * value)
+make_label_rows(OssBulkRow *row, const Answer *answer)
 {
-	set_column(row, column, PointerGetDatum(value), value != NULL);
-}
-
-static void
-make_label_rows(OssBulkRow *row, int64 image_id, const Labels *labels)
-{
-	for (int i = 0; i < labels->n; i++, row++)
+	for (int i = 0; i < answer->labels.n; i++, row++)
 	{
-		const OssLabel *label = &labels->labels[i];
+		const OssLabel *label = &answer->labels.labels[i];
 
-		set_column(row, IMAGE_ID, Int64GetDatum(image_id), true);
+		set_column(row, IMAGE_ID, Int64GetDatum(answer->image_id), true);
+		set_column(row, LABEL_ID, Int64GetDatum(answer->labels.ids[i]), true);
 		set_column(row, CONFIDENCE, Float8GetDatum(label->confidence),
 				   label->has_confidence);
 		set_column(row, CENTRIC, Float8GetDatum(label->centric), label->has_centric);
-		set_column(row, LEVEL, Int32GetDatum(label->level), label->has_level);
-		set_text(row, NAME, label->name);
-		set_text(row, PARENT, label->parent);
-		set_text(row, LANGUAGE, label->language);
 	}
 }
 
@@ -150,90 +199,153 @@ insert_labels(const OssBulkRow *rows, int n)
 	Oid			schema = get_namespace_oid("oss_labels", false);
 	Relation	relation = table_open(get_relname_relid("image_label", schema),
 									  RowExclusiveLock);
-	Oid			learn_function = oss_learn_function();
 
-	if (oss_bulk_possible(relation, label_types, lengthof(label_types),
-						  learn_function))
-	{
+	if (oss_bulk_possible(relation, label_types, lengthof(label_types), REQUIRED))
 		oss_bulk_insert(relation, rows, n);
-		for (int i = 0; i < n; i++)
-			oss_learn_label(learn_function, rows[i].values[NAME],
-							rows[i].nulls[NAME], rows[i].values[PARENT],
-							rows[i].nulls[PARENT]);
-	}
 	else
 		insert_by_statement(rows, n);
 	table_close(relation, NoLock);
 }
 
-static bool
-row_matches(uint64 written, const OssStoreRow *row)
+/* Order answers by id. */
+static int
+compare_answers(const void *a, const void *b)
 {
-	OssImage	image = {
-		.bucket = oss_result_string(written, 2),
-		.key = oss_result_string(written, 3),
-		.version_id = oss_result_string(written, 4)
-	};
+	const Answer *left = a;
+	const Answer *right = b;
 
-	return oss_image_same(&image, &row->image);
+	return left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
+}
+
+/* Return the answer for an id. */
+static const Answer *
+find_answer(const Answer *answers, int n, int64 image_id)
+{
+	Answer		wanted = {.image_id = image_id};
+	const Answer *found = bsearch(&wanted, answers, n, sizeof(Answer), compare_answers);
+
+	Assert(found != NULL);
+	return found;
 }
 
 /*
- * Write the labels of the images that were written.  The result has the
- * images in the given order, without those for which a newer answer is
- * stored.
+ * Write the labels of the images that were written, which the result names in
+ * any order, without those that a later answer kept.
  */
 static void
-store_labels(const OssStoreRow *rows, const Labels *labels, int n)
+store_labels(const Answer *answers, int n, uint64 written)
 {
 	OssBulkRow *label_rows;
 	OssColumn	again;
 	SPITupleTable *table = SPI_tuptable;
-	uint64		written = SPI_processed;
-	int			row = 0;
 	int			nlabels = 0;
 
 	for (int i = 0; i < n; i++)
-		nlabels += labels[i].n;
+		nlabels += answers[i].labels.n;
 	label_rows = oss_bulk_rows(Max(nlabels, 1), lengthof(label_types));
 	nlabels = 0;
 	oss_column_init(&again, INT8OID, 8);
 	for (uint64 i = 0; i < written; i++)
 	{
 		Datum		image_id = oss_result_column(i, 1, NULL);
+		const Answer *answer = find_answer(answers, n, DatumGetInt64(image_id));
 
-		while (written != n && row < n - 1 &&
-			   !row_matches(i, &rows[row]))
-			row++;
-		if (DatumGetBool(oss_result_column(i, 5, NULL)))
+		if (DatumGetBool(oss_result_column(i, 2, NULL)))
 			oss_column_add(&again, image_id, false);
-		make_label_rows(label_rows + nlabels, DatumGetInt64(image_id),
-						&labels[row]);
-		nlabels += labels[row++].n;
+		make_label_rows(label_rows + nlabels, answer);
+		nlabels += answer->labels.n;
 	}
 	if (again.n > 0)
 		execute_store(&clear_labels, &again, SPI_OK_DELETE);
 	if (nlabels > 0)
 		insert_labels(label_rows, nlabels);
 	SPI_freetuptable(table);
+	if (written < n)
+		check_collisions(answers, n);
+}
+
+/* Is a label's confidence above that of the same label? */
+static bool
+is_more_confident(const OssLabel *a, const OssLabel *b)
+{
+	return a->has_confidence && (!b->has_confidence || a->confidence > b->confidence);
+}
+
+/* Of a label that an answer has twice keep the one with the most confidence. */
+static void
+drop_doubles(OssNumberedLabels *answer)
+{
+	int			n = 0;
+
+	for (int i = 0; i < answer->n; i++)
+	{
+		int			same = 0;
+
+		while (same < n && answer->ids[same] != answer->ids[i])
+			same++;
+		if (same == n || is_more_confident(&answer->labels[i], &answer->labels[same]))
+		{
+			answer->ids[same] = answer->ids[i];
+			answer->labels[same] = answer->labels[i];
+		}
+		n = Max(n, same + 1);
+	}
+	answer->n = n;
 }
 
 /*
- * Write n answers of different images, replacing stored answers except newer
- * ones.  The number of statements does not depend on n.  Within
- * oss_statement_begin(); allocates in CurrentMemoryContext.
+ * Write n answers, which must be of different images, replacing what is stored
+ * of these images unless that was asked for later.  A few statements, whatever
+ * n.  Within oss_statement_begin(), with SPI connected; allocates in
+ * CurrentMemoryContext.  Errors: IdCollision, when an image of another name has
+ * the id of one of these.
+ *
+ * Rows are written in the order of their ids, so that two who write the same
+ * images wait for one another, and not both.
  */
 void
 oss_store_write(const OssStoreRow *rows, int n)
 {
-	Labels	   *labels;
+	Answer	   *answers;
+	OssNumberedLabels *labels;
 
 	if (n == 0)
 		return;
-	labels = palloc(sizeof(Labels) * n);
+	answers = palloc(sizeof(Answer) * n);
+	labels = palloc(sizeof(OssNumberedLabels) * n);
 	for (int i = 0; i < n; i++)
-		labels[i].n = oss_response_labels(rows[i].response, false,
-										  &labels[i].labels);
-	store_images(rows, labels, n);
-	store_labels(rows, labels, n);
+		labels[i].n = oss_response_labels(rows[i].response, false, &labels[i].labels);
+	oss_vocabulary_number(labels, n);
+	for (int i = 0; i < n; i++)
+	{
+		drop_doubles(&labels[i]);
+		answers[i] = (Answer) {
+			&rows[i], oss_image_id(&rows[i].image), labels[i]
+		};
+	}
+	qsort(answers, n, sizeof(Answer), compare_answers);
+	store_labels(answers, n, store_images(answers, n));
+}
+
+/* Was an error raised by oss_store_write() for an id that two images have? */
+bool
+oss_store_is_collision(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->funcname &&
+		strcmp(error->funcname, "oss_failure_throw") == 0;
+}
+
+/* compress_answer(answer) */
+Datum
+oss_labels_compress_answer(PG_FUNCTION_ARGS)
+{
+#ifdef USE_LZ4
+	const char	method = TOAST_LZ4_COMPRESSION;
+#else
+	const char	method = TOAST_PGLZ_COMPRESSION;
+#endif
+	Datum		value = PointerGetDatum(PG_GETARG_JSONB_P(0));
+	Datum		compressed = toast_compress_datum(value, method);
+
+	PG_RETURN_DATUM(DatumGetPointer(compressed) == NULL ? value : compressed);
 }

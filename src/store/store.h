@@ -23,7 +23,11 @@ typedef struct OssStoreRow
 	Jsonb	   *response;
 } OssStoreRow;
 
+/* The code of an image that has the id of another one. */
+#define OSS_ID_COLLISION "IdCollision"
+
 extern void oss_store_write(const OssStoreRow *rows, int n);
+extern bool oss_store_is_collision(const ErrorData *error);
 
 /* in store_probe.c */
 extern ErrorData *oss_store_probe(const OssImage *images, int n, bool *blocked);

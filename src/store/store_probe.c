@@ -16,18 +16,15 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "executor/tuptable.h"
 #include "spi/subtransaction.h"
+#include "store/image_id.h"
 #include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-
-/* Number of columns that identify an image. */
-#define NAMES 3
 
 /* The images to probe, and the objects needed for each of them. */
 typedef struct Probe
@@ -38,57 +35,11 @@ typedef struct Probe
 	Relation	image;
 	Oid			index;
 	TupleTableSlot *slot;
-	AttrNumber	columns[NAMES];
 	AttrNumber	image_id;
 	Relation	label;
 	Oid			label_index;
 	TupleTableSlot *label_slot;
 } Probe;
-
-/*
- * Return the unique index on the columns that identify an image, or
- * InvalidOid.
- */
-static Oid
-find_index(const Probe *probe)
-{
-	Oid			found = InvalidOid;
-	List	   *indexes = RelationGetIndexList(probe->image);
-	ListCell   *cell;
-
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (index->rd_index->indisunique && index->rd_index->indisvalid &&
-			index->rd_index->indnkeyatts == NAMES &&
-			memcmp(index->rd_index->indkey.values, probe->columns,
-				   sizeof(probe->columns)) == 0)
-			found = RelationGetRelid(index);
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return found;
-}
-
-static void
-make_keys(const Probe *probe, const OssImage *image, ScanKeyData *keys)
-{
-	const char *names[NAMES] = {image->bucket, image->key, image->version_id};
-
-	for (int i = 0; i < NAMES; i++)
-	{
-		int			flags = names[i] ? 0 : SK_ISNULL | SK_SEARCHNULL;
-		Oid			collation = TupleDescAttr(RelationGetDescr(probe->image),
-											  probe->columns[i] - 1)->attcollation;
-
-		ScanKeyEntryInitialize(&keys[i], flags, probe->columns[i],
-							   names[i] ? BTEqualStrategyNumber : InvalidStrategy,
-							   InvalidOid, collation,
-							   names[i] ? F_TEXTEQ : InvalidOid,
-							   names[i] ? CStringGetTextDatum(names[i]) : (Datum) 0);
-	}
-}
 
 /* Has another transaction locked a committed row? */
 static bool
@@ -107,17 +58,14 @@ is_locked(Relation relation, HeapTuple tuple, TupleTableSlot *slot,
 
 /* Has another transaction locked one of the labels to be replaced? */
 static bool
-labels_are_locked(const Probe *probe, HeapTuple image)
+labels_are_locked(const Probe *probe, Datum image_id)
 {
-	bool		isnull;
-	Datum		image_id = heap_getattr(image, probe->image_id,
-										RelationGetDescr(probe->image), &isnull);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		locked = false;
 
-	if (isnull || !OidIsValid(probe->label_index))
+	if (!OidIsValid(probe->label_index))
 		return false;
 	ScanKeyInit(&key, get_attnum(RelationGetRelid(probe->label), "image_id"),
 				BTEqualStrategyNumber, F_INT8EQ, image_id);
@@ -134,22 +82,22 @@ labels_are_locked(const Probe *probe, HeapTuple image)
 static bool
 is_blocked(const Probe *probe, const OssImage *image)
 {
-	ScanKeyData keys[NAMES];
+	Datum		image_id = Int64GetDatum(oss_image_id(image));
+	ScanKeyData key;
 	SnapshotData dirty;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		blocked = false;
 
 	InitDirtySnapshot(dirty);
-	make_keys(probe, image, keys);
-	scan = systable_beginscan(probe->image, probe->index, true, &dirty, NAMES,
-							  keys);
+	ScanKeyInit(&key, probe->image_id, BTEqualStrategyNumber, F_INT8EQ, image_id);
+	scan = systable_beginscan(probe->image, probe->index, true, &dirty, 1, &key);
 	while (!blocked && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		blocked = TransactionIdIsValid(dirty.xmin) ||
 			TransactionIdIsValid(dirty.xmax) ||
 			is_locked(probe->image, tuple, probe->slot,
 					  LockTupleNoKeyExclusive) ||
-			labels_are_locked(probe, tuple);
+			labels_are_locked(probe, image_id);
 	systable_endscan(scan);
 	return blocked;
 }
@@ -158,7 +106,6 @@ is_blocked(const Probe *probe, const OssImage *image)
 static void
 probe_images(void *arg)
 {
-	static const char *const names[NAMES] = {"bucket", "key", "version_id"};
 	Probe	   *probe = arg;
 	Oid			schema = get_namespace_oid("oss_labels", false);
 	Oid			relid = get_relname_relid("image", schema);
@@ -166,9 +113,7 @@ probe_images(void *arg)
 	probe->image = table_open(relid, RowExclusiveLock);
 	probe->label = table_open(get_relname_relid("image_label", schema),
 							  RowExclusiveLock);
-	for (int i = 0; i < NAMES; i++)
-		probe->columns[i] = get_attnum(relid, names[i]);
-	probe->index = find_index(probe);
+	probe->index = get_relname_relid("image_pkey", schema);
 	probe->slot = table_slot_create(probe->image, NULL);
 	probe->image_id = get_attnum(relid, "image_id");
 	probe->label_index = get_relname_relid("image_label_image_id_idx", schema);

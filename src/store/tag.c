@@ -81,7 +81,9 @@ read_answer(FunctionCallInfo fcinfo)
 {
 	static OssPlan read = {
 		"SELECT response FROM oss_labels.image "
-		"WHERE bucket OPERATOR(pg_catalog.=) $1 "
+		"WHERE image_id OPERATOR(pg_catalog.=) "
+		"oss_labels.image_id($1, $2, $3) "
+		"AND bucket OPERATOR(pg_catalog.=) $1 "
 		"AND key OPERATOR(pg_catalog.=) $2 "
 		"AND (version_id OPERATOR(pg_catalog.=) $3 "
 		"OR (version_id IS NULL AND $3 IS NULL))",

@@ -52,13 +52,17 @@
 #define WISH_PARAMETERS \
 	6, {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INTERVALOID}
 
+/* The row of the image; another image might have the same id. */
+#define THIS_IMAGE \
+	"image_id OPERATOR(pg_catalog.=) oss_labels.image_id($1, $2, $3) " \
+	"AND bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
+	"AND version_id IS NOT DISTINCT FROM $3 "
+
 /* An answer that covers the wish. */
 static OssPlan find_stored = {
 	"SELECT response, "
 	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), "
-	"coalesce($4, $5) FROM oss_labels.image "
-	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
-	"AND version_id IS NOT DISTINCT FROM $3 "
+	"coalesce($4, $5) FROM oss_labels.image WHERE " THIS_IMAGE
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
 	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
 	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
@@ -78,9 +82,7 @@ static OssPlan find_job = {
 
 /* The transaction that wrote the image's row. */
 static OssPlan find_writer = {
-	"SELECT xmin FROM oss_labels.image "
-	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
-	"AND version_id IS NOT DISTINCT FROM $3",
+	"SELECT xmin FROM oss_labels.image WHERE " THIS_IMAGE,
 	WISH_PARAMETERS
 };
 
@@ -419,8 +421,7 @@ bool
 oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
 {
 	static OssPlan is_younger = {
-		"SELECT FROM oss_labels.image WHERE bucket OPERATOR(pg_catalog.=) $1 "
-		"AND key OPERATOR(pg_catalog.=) $2 AND version_id IS NOT DISTINCT FROM $3 "
+		"SELECT FROM oss_labels.image WHERE " THIS_IMAGE
 		"AND tagged_at OPERATOR(pg_catalog.>) $4",
 		4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};

@@ -59,7 +59,7 @@ SQL
 figure "store an answer, us per image" "$(calculate "($(date +%s%N) - $began) / 1000 / 5000")" '<=' 1000
 
 # as after a night: what was written is on the disk, what autovacuum would do is done
-sql -c 'VACUUM (ANALYZE) oss_labels.image, oss_labels.image_label, oss_labels.known_label' -c CHECKPOINT
+sql -c 'VACUUM (ANALYZE) oss_labels.image, oss_labels.image_label, oss_labels.vocabulary' -c CHECKPOINT
 
 figure "labels of an image: index scan" "$(scans_index "SELECT * FROM oss_labels.label WHERE $image")" '>=' 1
 figure "20 best of a label: index scan" "$(scans_index "SELECT * FROM oss_labels.label WHERE $best")" '>=' 1

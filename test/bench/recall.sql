@@ -8,7 +8,7 @@ SELECT setseed(0.1);
 CREATE TEMP TABLE rarity AS SELECT * FROM oss_labels.label_rarity();
 CREATE TEMP TABLE norm AS
 	SELECT l.image_id, sqrt(sum((l.label_confidence * (1 + l.centric_score) / 2 * r.rarity) ^ 2)) AS norm
-	FROM oss_labels.image_label l JOIN rarity r USING (label_name) GROUP BY l.image_id;
+	FROM oss_labels.label l JOIN rarity r USING (label_name) GROUP BY l.image_id;
 ALTER TABLE norm ADD PRIMARY KEY (image_id);
 ANALYZE rarity, norm;
 CREATE TEMP TABLE asked AS
@@ -25,7 +25,7 @@ CREATE TEMP TABLE wanted AS
 	SELECT a.who, i.image_id AS except_id, l.label_name,
 		oss_labels.label_weight(l.label_confidence, l.centric_score) * r.rarity AS weight
 	FROM asked a JOIN oss_labels.image i USING (bucket, key)
-	JOIN oss_labels.image_label l USING (image_id) JOIN rarity r USING (label_name)
+	JOIN oss_labels.label l USING (image_id) JOIN rarity r USING (label_name)
 	UNION ALL
 	SELECT a.who, NULL, p.key, p.value::float8 * r.rarity
 	FROM asked a, jsonb_each_text(a.profile) p JOIN rarity r ON r.label_name = p.key;
@@ -35,7 +35,7 @@ CREATE TEMP TABLE best AS
 			row_number() OVER (PARTITION BY d.who ORDER BY d.dot / n.norm DESC, d.image_id) AS place
 		FROM (SELECT w.who, l.image_id,
 				sum(w.weight * l.label_confidence * (1 + l.centric_score) / 2 * r.rarity) AS dot
-			FROM wanted w JOIN oss_labels.image_label l USING (label_name) JOIN rarity r USING (label_name)
+			FROM wanted w JOIN oss_labels.label l USING (label_name) JOIN rarity r USING (label_name)
 			WHERE l.image_id IS DISTINCT FROM w.except_id GROUP BY w.who, l.image_id) d
 		JOIN norm n USING (image_id)) s
 	WHERE place <= 20;
@@ -57,7 +57,7 @@ CREATE TEMP TABLE flags AS
 		bool_or(label_name = 'Label 3' AND label_confidence >= 0.9) AS l3, bool_or(label_name = 'Label 5') AS l5,
 		bool_or(label_name = 'Label 1' AND label_confidence >= 0.99) AS l1, bool_or(label_name = 'Label 7') AS l7,
 		bool_or(parent_label_name = 'Category 7' AND label_confidence >= 0.995) AS c7
-	FROM oss_labels.image_label
+	FROM oss_labels.label
 	WHERE parent_label_name = 'Category 7' OR label_name = ANY ('{Label 900,Label 2,Label 3,Label 5,Label 1}')
 	GROUP BY image_id;
 INSERT INTO searched
@@ -70,7 +70,7 @@ SET enable_indexonlyscan = off;
 SET enable_bitmapscan = off;
 SELECT
 	(SELECT count(*) / 20.0 FROM top JOIN (
-		SELECT label_confidence FROM oss_labels.image_label WHERE :best) b USING (label_confidence)),
+		SELECT label_confidence FROM oss_labels.label WHERE :best) b USING (label_confidence)),
 	(SELECT count(*) FILTER (WHERE twice)::float8 / nullif(count(*), 0) FROM (
 		SELECT count(DISTINCT wanted) = 2 AS twice FROM searched GROUP BY query, image_id) s),
 	count(f.image_id) FILTER (WHERE b.who < 1000)::float8 / count(*) FILTER (WHERE b.who < 1000),

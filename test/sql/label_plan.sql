@@ -3,13 +3,16 @@
 DELETE FROM oss_labels.image;
 \o
 SELECT setseed(0.7);
-INSERT INTO oss_labels.image (tagged_at, thr, label_count, bucket, key, response)
-SELECT now(), 0, 10, 'plan', i || '.jpg', '{"Labels": []}' FROM generate_series(1, 4000) i;
-INSERT INTO oss_labels.image_label (image_id, label_name, parent_label_name, label_confidence, centric_score)
-SELECT image_id, 'Label ' || floor(200 ^ random()), 'Parent ' || floor(random() * 10), random(), random()
+INSERT INTO oss_labels.image (image_id, tagged_at, thr, label_count, bucket, key, response)
+SELECT oss_labels.image_id('plan', i || '.jpg'), now(), 0, 10, 'plan', i || '.jpg', '{"Labels": []}' FROM generate_series(1, 4000) i;
+CREATE TEMP TABLE given AS
+SELECT image_id, 'Label ' || floor(200 ^ random()) AS label_name, 'Parent ' || floor(random() * 10) AS parent_label_name
 FROM oss_labels.image, generate_series(1, 10);
+INSERT INTO oss_labels.vocabulary (label_name, parent_label_name) SELECT DISTINCT label_name, parent_label_name FROM given;
+INSERT INTO oss_labels.image_label
+SELECT image_id, oss_labels.label_id(label_name, parent_label_name), random(), random() FROM given;
 INSERT INTO oss_labels.label_rule (label_name, min_confidence) VALUES ('Label 1', 0.5);
-VACUUM (ANALYZE) oss_labels.image, oss_labels.image_label, oss_labels.known_label, oss_labels.label_rule;
+VACUUM (ANALYZE) oss_labels.image, oss_labels.image_label, oss_labels.vocabulary, oss_labels.label_rule;
 CREATE FUNCTION pg_temp.plan(query text, OUT scans_index boolean, OUT sorts boolean, OUT reads_all boolean) AS $$
 DECLARE
 	line text;
@@ -18,7 +21,7 @@ BEGIN
 	sorts := false;
 	reads_all := false;
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
-		scans_index := scans_index OR line ~ 'Index .*image_label_(label_name|image_id)_idx';
+		scans_index := scans_index OR line ~ 'Index .*image_label_(label_id|image_id)_idx';
 		sorts := sorts OR line ~ 'Sort';
 		reads_all := reads_all OR line ~ 'Seq Scan on image(_label)?\M';
 	END LOOP;

@@ -73,7 +73,9 @@ SELECT count(*) FROM
 	 FROM oss_labels.detect('tenlabels', 'one.jpg')) d;
 
 -- tagging again replaces
-UPDATE oss_labels.image_label SET label_name = 'old' WHERE image_id = (SELECT image_id FROM oss_labels.image WHERE key = 'one.jpg');
+INSERT INTO oss_labels.vocabulary (label_name) VALUES ('old');
+UPDATE oss_labels.image_label SET label_id = oss_labels.label_id('old')
+WHERE image_id = oss_labels.image_id('tenlabels', 'one.jpg');
 SELECT oss_labels.enqueue('tenlabels', 'one.jpg') IS NOT NULL AS again;
 CALL oss_labels.wait_for_queue('60 s');
 SELECT count(*), count(*) FILTER (WHERE label_name = 'old') AS old FROM oss_labels.label WHERE key = 'one.jpg';
@@ -97,7 +99,7 @@ SELECT key FROM oss_labels.failed_job;
 
 -- a poisoned answer loses nothing but itself
 TRUNCATE oss_labels.job;
-ALTER TABLE oss_labels.image_label ADD CONSTRAINT poison CHECK (label_name <> 'Poison');
+ALTER TABLE oss_labels.image_label ADD CONSTRAINT poison CHECK (label_id <> oss_labels.label_id('Poison'));
 \! echo '{"RequestId":"1","Labels":[{"LabelName":"Poison"}]}' | $OSS_CONTROL POST '/fault?kind=body&key=poison' /dev/stdin >/dev/null
 SELECT count(oss_labels.enqueue('tenlabels', k)) FROM unnest('{p1,p2,poison,p3,p4}'::text[]) k;
 SELECT oss_labels.resume();
@@ -107,13 +109,30 @@ SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'poison';
 ALTER TABLE oss_labels.image_label DROP CONSTRAINT poison;
 
 -- and nor does one that breaks a rule of somebody's own
-CREATE UNIQUE INDEX only_once ON oss_labels.image_label (image_id, label_name);
-\! echo '{"RequestId":"1","Labels":[{"LabelName":"Twice"},{"LabelName":"Twice"}]}' | $OSS_CONTROL POST '/fault?kind=body&key=twice' /dev/stdin >/dev/null
+CREATE UNIQUE INDEX only_once ON oss_labels.image_label ((CASE WHEN centric_score IS NULL THEN image_id END));
+\! echo '{"RequestId":"1","Labels":[{"LabelName":"Twice"},{"LabelName":"Again"}]}' | $OSS_CONTROL POST '/fault?kind=body&key=twice' /dev/stdin >/dev/null
 SELECT count(oss_labels.enqueue('tenlabels', k)) FROM unnest('{t1,twice,t2}'::text[]) k;
 CALL oss_labels.wait_for_queue('60 s');
 SELECT key, label_count FROM oss_labels.image WHERE key ~ '^t' AND bucket = 'tenlabels' ORDER BY key;
 SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'twice';
 DROP INDEX oss_labels.only_once;
+
+-- nor does an image that has the id of another one, which stays as it is
+ALTER TABLE oss_labels.image DROP CONSTRAINT image_id_is_of_name;
+INSERT INTO oss_labels.image (image_id, bucket, key, tagged_at, label_count, response)
+VALUES (oss_labels.image_id('tenlabels', 'clash'), 'elsewhere', 'first', '2026-01-01', 0, '{"Labels": []}');
+SELECT count(oss_labels.enqueue('tenlabels', k)) FROM unnest('{c1,clash,c2}'::text[]) k;
+CALL oss_labels.wait_for_queue('60 s');
+SELECT bucket, key, label_count FROM oss_labels.image WHERE key ~ '^(c|first)' ORDER BY key;
+SELECT key, "sqlstate", code, message FROM oss_labels.failed_job WHERE key = 'clash';
+SELECT oss_labels.import_labels('{"Labels": []}', 'tenlabels', 'clash');
+\echo :LAST_ERROR_SQLSTATE
+SELECT count(*) FROM oss_labels.labels_of('tenlabels', 'clash');
+DELETE FROM oss_labels.image WHERE bucket = 'elsewhere';
+ALTER TABLE oss_labels.image ADD CONSTRAINT image_id_is_of_name CHECK (image_id = oss_labels.image_id(bucket, key, version_id));
+INSERT INTO oss_labels.image (image_id, bucket, key, tagged_at, label_count, response)
+VALUES (1, 'elsewhere', 'first', '2026-01-01', 0, '{"Labels": []}');
+\echo :LAST_ERROR_SQLSTATE
 
 -- nor does a publication of all tables stand in the way of what is deleted
 SET client_min_messages = error;
@@ -128,8 +147,9 @@ SELECT key, count(*) FROM oss_labels.label WHERE key ~ '^t' AND bucket = 'tenlab
 
 -- every label is noted, and found by the index
 SELECT count(*) FROM oss_labels.image_label l WHERE NOT EXISTS (
-	SELECT FROM oss_labels.known_label k WHERE k.label_name = l.label_name
-	AND k.parent_label_name IS NOT DISTINCT FROM l.parent_label_name);
+	SELECT FROM oss_labels.vocabulary v WHERE v.label_id = l.label_id AND NOT v.is_new);
+SELECT count(*) FROM oss_labels.vocabulary
+WHERE label_id <> oss_labels.label_id(label_name, parent_label_name, label_level, language);
 SET enable_seqscan = off;
 SELECT count(*) FROM oss_labels.image i WHERE label_count <> (
 	SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id);

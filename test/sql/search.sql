@@ -51,11 +51,12 @@ INSERT INTO saved VALUES ('"Night View":0.5 & !parent:食物');
 SELECT pg_catalog.encode(label_query_send(q), 'escape') = pg_catalog.encode(pg_catalog.convert_to(q::text, 'UTF8'), 'escape') AS same FROM saved;
 
 -- a small store
-INSERT INTO image (tagged_at, label_count, bucket, key, response)
-SELECT now(), 0, 'searchbucket', k, '{"Labels": []}'
+INSERT INTO image (image_id, tagged_at, label_count, bucket, key, response)
+SELECT image_id('searchbucket', k), now(), 0, 'searchbucket', k, '{"Labels": []}'
 FROM unnest('{sunset beach,crowded beach,beach,market,empty}'::text[]) k;
-INSERT INTO image_label (image_id, label_name, parent_label_name, label_level, label_confidence, centric_score)
-SELECT i.image_id, v.name, v.parent, 2, v.confidence, 0.5
+CREATE TEMP TABLE given (image_id bigint, label_name text, parent_label_name text, label_confidence float8);
+INSERT INTO given
+SELECT i.image_id, v.name, v.parent, v.confidence
 FROM (VALUES ('sunset beach', 'Beach', 'Landscape', 0.9), ('sunset beach', 'Sunset', 'Sky', 0.8),
 	('crowded beach', 'Beach', 'Landscape', 0.95), ('crowded beach', 'Sunrise', 'Sky', 0.7),
 	('crowded beach', 'Crowd', 'Person', 0.6),
@@ -63,6 +64,8 @@ FROM (VALUES ('sunset beach', 'Beach', 'Landscape', 0.9), ('sunset beach', 'Suns
 	('market', 'Dumpling', 'Food', 0.85), ('market', 'Crowd', 'Person', 0.99),
 	('market', 'Night View', 'City Scene', 0.9)) v (key, name, parent, confidence)
 JOIN image i USING (key) WHERE i.bucket = 'searchbucket';
+INSERT INTO vocabulary (label_name, parent_label_name, label_level) SELECT DISTINCT label_name, parent_label_name, 2 FROM given;
+INSERT INTO image_label SELECT image_id, label_id(label_name, parent_label_name, 2), label_confidence, 0.5 FROM given;
 SELECT key, score FROM search('Beach & (Sunset | Sunrise) & !Crowd');
 SELECT key, score FROM search('Beach');
 SELECT key, score FROM search('Beach:0.9');
@@ -97,12 +100,15 @@ RESET enable_seqscan;
 INSERT INTO label_rule (label_name, min_confidence, hidden) VALUES ('L2', 0.4, false), ('L5', NULL, true);
 INSERT INTO label_alias VALUES ('L7', 'L1'), ('P2', 'P1');
 SELECT setseed(0.5);
-INSERT INTO image (tagged_at, label_count, bucket, key, response)
-SELECT now(), 0, 'randombucket', i::text, '{"Labels": []}' FROM generate_series(1, 1200) i;
-INSERT INTO image_label (image_id, label_name, parent_label_name, label_confidence)
+INSERT INTO image (image_id, tagged_at, label_count, bucket, key, response)
+SELECT image_id('randombucket', i::text), now(), 0, 'randombucket', i::text, '{"Labels": []}' FROM generate_series(1, 1200) i;
+TRUNCATE given;
+INSERT INTO given
 SELECT image_id, 'L' || floor(12 ^ random()), 'P' || floor(random() * 4),
 	   CASE WHEN random() < 0.95 THEN round(random()::numeric, 2) END
 FROM image, generate_series(1, 4) WHERE bucket = 'randombucket';
+INSERT INTO vocabulary (label_name, parent_label_name) SELECT DISTINCT label_name, parent_label_name FROM given;
+INSERT INTO image_label SELECT image_id, label_id(label_name, parent_label_name), label_confidence, 0.5 FROM given;
 INSERT INTO label_correction (image_id, label_name, parent_label_name, added, label_confidence)
 SELECT image_id, 'L' || floor(random() * 12), 'P' || floor(random() * 4), random() < 0.6, round(random()::numeric, 2)
 FROM image WHERE bucket = 'randombucket' AND random() < 0.3;
@@ -139,7 +145,8 @@ BEGIN
 	query := CASE WHEN parent THEN 'parent:' ELSE '' END || term
 		|| CASE WHEN bound THEN ':' || least ELSE '' END;
 	condition := format('EXISTS (SELECT FROM effective e WHERE e.image_id = i.image_id AND e.%I = %L%s)',
-		CASE WHEN parent THEN 'parent_label_name' ELSE 'label_name' END, term,
+		CASE WHEN parent THEN 'parent_label_name' ELSE 'label_name' END,
+		CASE term WHEN 'L7' THEN 'L1' WHEN 'P2' THEN 'P1' ELSE term END,
 		CASE WHEN bound THEN ' AND e.label_confidence >= ' || least ELSE '' END);
 END $$ LANGUAGE plpgsql;
 DO $$

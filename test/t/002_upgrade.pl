@@ -105,7 +105,7 @@ my @changes = (
 	q{GRANT EXECUTE ON FUNCTION oss_labels.learn_labels() TO PUBLIC},
 	q{CREATE OR REPLACE FUNCTION oss_labels.made() RETURNS integer LANGUAGE sql AS 'SELECT 2'},
 	q{ALTER VIEW oss_labels.label SET (security_barrier = true)},
-	q{ALTER TABLE oss_labels.image_label DISABLE TRIGGER image_label_learn},
+	q{ALTER TABLE oss_labels.label_correction DISABLE TRIGGER label_correction_learn},
 	q{CREATE CAST (oss_labels.label_query AS jsonpath) WITH INOUT},
 	q{CREATE TYPE oss_labels.made_up AS ENUM ('a')},
 	q{ALTER EXTENSION made_up DROP FUNCTION oss_labels.made()});

@@ -87,8 +87,8 @@ my @locks = (
 	[ 'deleted', 3, "DELETE FROM oss_labels.image WHERE key ~ '^old(12|13|14)\$'", 'ROLLBACK' ],
 	[ 'forgotten', 2, "SELECT oss_labels.forget('tenlabels', 'old' || i) FROM generate_series(15, 16) i", 'COMMIT' ],
 	[ 'tagged', 12, "SELECT count(*) FROM generate_series(17, 28) i, LATERAL oss_labels.tag('tenlabels', 'new' || i)", 'COMMIT' ],
-	[ 'inserted', 2, "INSERT INTO oss_labels.image (bucket, key, tagged_at, label_count, response)"
-		  . " SELECT 'tenlabels', 'new' || i, '2020-01-01', 0, '{}' FROM generate_series(29, 30) i", 'ROLLBACK' ],
+	[ 'inserted', 2, "INSERT INTO oss_labels.image (image_id, bucket, key, tagged_at, label_count, response)"
+		  . " SELECT oss_labels.image_id('tenlabels', 'new' || i), 'tenlabels', 'new' || i, '2020-01-01', 0, '{}' FROM generate_series(29, 30) i", 'ROLLBACK' ],
 	[ 'labels', 2, "SELECT l.image_id FROM oss_labels.image_label l JOIN oss_labels.image i USING (image_id) WHERE i.key ~ '^old(31|32)\$' FOR UPDATE OF l", 'ROLLBACK' ],
 	[ 'five hundred', 500, "SELECT key FROM oss_labels.image WHERE key ~ '^old' AND substr(key, 4)::int BETWEEN 33 AND 532 FOR UPDATE", 'ROLLBACK' ],
 );

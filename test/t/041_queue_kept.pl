@@ -66,7 +66,7 @@ $test->sql('CALL oss_labels.process_queue()');
 my %lock = (
 	'images' => "SELECT image_id FROM oss_labels.image WHERE key LIKE 'old%' FOR UPDATE",
 	'jobs' => "SELECT job_id FROM oss_labels.job FOR UPDATE",
-	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label known_label pause failed_job));
+	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label vocabulary pause failed_job));
 for my $name (sort keys %lock)
 {
 	for my $how ('cancelled', 'terminated', 'let go')
@@ -233,7 +233,7 @@ is($test->count, 31, 'a worker that ends: each was paid for once');
 
 # The same when somebody has locked a table, such as CREATE INDEX.  The answers go
 # into the jobs' rows, which needs no other table.
-for my $lock ('image IN SHARE MODE', 'image_label', 'known_label', 'failed_job', 'pause')
+for my $lock ('image IN SHARE MODE', 'image_label', 'vocabulary', 'failed_job', 'pause')
 {
 	(my $prefix = $lock) =~ s/ .*//;
 	$test->reset;

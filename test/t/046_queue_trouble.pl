@@ -43,7 +43,7 @@ $test->reset;
 
 $test->sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN"
 	  . " IF (SELECT key FROM oss_labels.image i WHERE i.image_id = NEW.image_id) IN ('k7', 'k31')"
-	  . " THEN RAISE 'no room for %', NEW.label_name; END IF; RETURN NEW; END \$\$;"
+	  . " THEN RAISE 'no room for %', NEW.label_id; END IF; RETURN NEW; END \$\$;"
 	  . " CREATE TRIGGER refuse BEFORE INSERT ON oss_labels.image_label FOR EACH ROW EXECUTE FUNCTION refuse()");
 $test->enqueue(100);
 ok($test->wait_empty, 'poisoned: the queue gets empty');

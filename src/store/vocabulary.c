@@ -1,0 +1,584 @@
+/*-------------------------------------------------------------------------
+ * vocabulary.c
+ *	  See that each label that is stored stands in vocabulary.
+ *
+ * There are thousands of labels and millions of rows with them, so a process
+ * remembers the numbers that it has found or written there.
+ *
+ * A row says what a number means, which is true whether or not the transaction
+ * that meets the label first commits.  So it is written as a frozen row, which
+ * all sessions see at once: nobody waits until another's transaction ends to
+ * write the same row, and no rollback takes away what another has relied upon.
+ * What a row says of other rows, its siblings and twins, is written by
+ * refresh_vocabulary() as any update is; until it has been committed the row is
+ * marked as new, and the next process that meets the label does it again.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "spi/bulk_insert.h"
+#include "spi/column_array.h"
+#include "spi/statement.h"
+#include "storage/lock.h"
+#include "store/image_id.h"
+#include "store/vocabulary.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_learn_labels);
+PG_FUNCTION_INFO_V1(oss_labels_settle_vocabulary);
+
+/* Labels remembered at most; an image's labels are the service's, not ours. */
+#define MOST_REMEMBERED	100000
+
+/* Tells the lock from those of SQL functions, and of images. */
+#define LOCK_CLASS		0x4f56
+
+/* How often and how long the lock is waited for. */
+#define LOCK_TRIES		200
+#define LOCK_SLEEP_US	1000
+
+/* How long a refresh that others kept from being whole is left alone. */
+#define REFRESH_EVERY_MS	1000
+
+/* A label as bytes: its level, and its texts, each behind its length. */
+typedef struct LabelKey
+{
+	const char *data;
+	int			length;
+} LabelKey;
+
+/* A label and its number; known: it stands in vocabulary, with all that it says. */
+typedef struct Remembered
+{
+	LabelKey	key;
+	int64		label_id;
+	bool		known;
+	char		status;
+} Remembered;
+
+#define SH_PREFIX labels
+#define SH_ELEMENT_TYPE Remembered
+#define SH_KEY_TYPE LabelKey
+#define SH_KEY key
+#define SH_HASH_KEY(table, key) \
+	hash_bytes((const unsigned char *) (key).data, (key).length)
+#define SH_EQUAL(table, a, b) \
+	((a).length == (b).length && memcmp((a).data, (b).data, (a).length) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* A label that this process does not know to stand in vocabulary. */
+typedef struct Unknown
+{
+	const OssLabel *label;
+	int64		label_id;
+	bool		found;
+	bool		is_new;
+} Unknown;
+
+static struct labels_hash *remembered = NULL;
+static MemoryContext memory = NULL;
+static Oid	vocabulary_table = InvalidOid;
+static bool outdated = false;
+static TimestampTz next_refresh = 0;
+
+/* What was written of siblings and twins may be rolled back. */
+static void
+on_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		outdated = true;
+}
+
+/* The same for a subtransaction. */
+static void
+on_subxact_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
+			   void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		outdated = true;
+}
+
+/* A table was truncated, or made again, or altered. */
+static void
+on_relcache_change(Datum arg, Oid table)
+{
+	if (table == vocabulary_table || table == InvalidOid)
+		outdated = true;
+}
+
+/* Make ready to remember, and forget what may not be there any more. */
+static void
+prepare_memory(void)
+{
+	Oid			table = get_relname_relid("vocabulary",
+										  get_namespace_oid("oss_labels", false));
+
+	if (memory == NULL)
+	{
+		memory = AllocSetContextCreate(TopMemoryContext, "oss_labels vocabulary",
+									   ALLOCSET_DEFAULT_SIZES);
+		RegisterXactCallback(on_xact_end, NULL);
+		RegisterSubXactCallback(on_subxact_end, NULL);
+		CacheRegisterRelcacheCallback(on_relcache_change, (Datum) 0);
+	}
+	if (outdated || table != vocabulary_table ||
+		(remembered != NULL && remembered->members > MOST_REMEMBERED))
+	{
+		MemoryContextReset(memory);
+		remembered = NULL;
+	}
+	outdated = false;
+	vocabulary_table = table;
+	if (remembered == NULL)
+		remembered = labels_create(memory, 4096, NULL);
+}
+
+/* Append a text behind its length. */
+static void
+append_text(StringInfo string, const text * value)
+{
+	int			length = value == NULL ? -1 : (int) VARSIZE_ANY_EXHDR(value);
+
+	appendBinaryStringInfo(string, (const char *) &length, sizeof(length));
+	if (length > 0)
+		appendBinaryStringInfo(string, VARDATA_ANY(value), length);
+}
+
+/* Write the key of a label; it is good until the next is written. */
+static LabelKey
+make_key(const OssLabel *label)
+{
+	static StringInfoData bytes;
+	int			level[2] = {label->has_level, label->has_level ? label->level : 0};
+	LabelKey	key;
+
+	if (bytes.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&bytes);
+		MemoryContextSwitchTo(old);
+	}
+	resetStringInfo(&bytes);
+	appendBinaryStringInfo(&bytes, (const char *) level, sizeof(level));
+	append_text(&bytes, label->name);
+	append_text(&bytes, label->parent);
+	append_text(&bytes, label->language);
+	key.data = bytes.data;
+	key.length = bytes.len;
+	return key;
+}
+
+/* Find what is remembered of a label, or begin to remember it. */
+static Remembered *
+remember_label(const OssLabel *label, bool *found)
+{
+	LabelKey	key = make_key(label);
+	Remembered *entry = labels_lookup(remembered, key);
+	char	   *data;
+
+	*found = entry != NULL;
+	if (entry != NULL)
+		return entry;
+	data = MemoryContextAlloc(memory, key.length);
+	memcpy(data, key.data, key.length);
+	key.data = data;
+	entry = labels_insert(remembered, key, found);
+	entry->label_id = oss_label_id(label);
+	entry->known = false;
+	*found = false;
+	return entry;
+}
+
+/* Look which labels stand in vocabulary, whatever the transaction's snapshot. */
+static void
+find_labels(Unknown *unknown, int nunknown)
+{
+	static OssPlan find = {
+		"SELECT u.n, v.is_new FROM pg_catalog.unnest($1) WITH ORDINALITY u (label_id, n) "
+		"JOIN oss_labels.vocabulary v ON v.label_id OPERATOR(pg_catalog.=) u.label_id",
+		1, {INT8ARRAYOID}
+	};
+	OssColumn	ids;
+	Datum		value;
+	uint64		n;
+
+	oss_column_init(&ids, INT8OID, nunknown);
+	for (int i = 0; i < nunknown; i++)
+		oss_column_add(&ids, Int64GetDatum(unknown[i].label_id), false);
+	value = oss_column_array(&ids);
+	n = oss_statement_execute_in(GetLatestSnapshot(), &find, &value, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		int			found = DatumGetInt64(oss_result_column(i, 1, &isnull)) - 1;
+
+		unknown[found].found = true;
+		unknown[found].is_new = DatumGetBool(oss_result_column(i, 2, &isnull));
+	}
+}
+
+/* Set a column of a row. */
+static void
+set_column(const OssBulkRow *row, Relation table, const char *column, Datum value,
+		   bool isnull)
+{
+	int			i = get_attnum(RelationGetRelid(table), column) - 1;
+
+	if (i < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of oss_labels.vocabulary is missing", column)));
+	row->values[i] = isnull ? (Datum) 0 : value;
+	row->nulls[i] = isnull;
+}
+
+/* Set a column of a row to a text. */
+static void
+set_text(const OssBulkRow *row, Relation table, const char *column, const text * value)
+{
+	set_column(row, table, column, PointerGetDatum(value), value == NULL);
+}
+
+/* Read what labels are to be read as; the rows of the result are numbered from 1. */
+static uint64
+read_meanings(const Unknown *unknown, int n)
+{
+	static OssPlan read = {
+		"SELECT u.n, coalesce(a.label_name, u.name), "
+		"CASE WHEN pr.hidden IS NOT TRUE THEN coalesce(pa.label_name, u.parent) END, "
+		"coalesce(r.min_confidence, 0), u.name IS NOT NULL AND r.hidden IS NOT TRUE "
+		"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY u (name, parent, n) "
+		"LEFT JOIN oss_labels.label_alias a ON a.alias_name = u.name "
+		"LEFT JOIN oss_labels.label_alias pa ON pa.alias_name = u.parent "
+		"LEFT JOIN oss_labels.label_rule r ON r.label_name = coalesce(a.label_name, u.name) "
+		"LEFT JOIN oss_labels.label_rule pr ON pr.label_name = coalesce(pa.label_name, u.parent)",
+		2, {TEXTARRAYOID, TEXTARRAYOID}
+	};
+	OssColumn	columns[2];
+	Datum		values[2];
+
+	oss_column_init(&columns[0], TEXTOID, n);
+	oss_column_init(&columns[1], TEXTOID, n);
+	for (int i = 0; i < n; i++)
+	{
+		const OssLabel *label = unknown[i].label;
+
+		oss_column_add(&columns[0], PointerGetDatum(label->name), label->name == NULL);
+		oss_column_add(&columns[1], PointerGetDatum(label->parent), label->parent == NULL);
+	}
+	values[0] = oss_column_array(&columns[0]);
+	values[1] = oss_column_array(&columns[1]);
+	return oss_statement_execute_in(GetLatestSnapshot(), &read, values, NULL, SPI_OK_SELECT);
+}
+
+/* Write the labels that are not found. */
+static void
+write_labels(Unknown *unknown, int n)
+{
+	Relation	table = table_open(vocabulary_table, RowExclusiveLock);
+	OssBulkRow *rows = oss_bulk_rows(n, RelationGetDescr(table)->natts);
+	uint64		nmeanings = read_meanings(unknown, n);
+	int			nrows = 0;
+
+	for (uint64 i = 0; i < nmeanings; i++)
+	{
+		bool		isnull;
+		Unknown    *one = &unknown[DatumGetInt64(oss_result_column(i, 1, &isnull)) - 1];
+		const OssLabel *label = one->label;
+		OssBulkRow *row = &rows[nrows];
+		Datum		value;
+
+		if (one->found)
+			continue;
+		set_column(row, table, "label_id", Int64GetDatum(one->label_id), false);
+		set_text(row, table, "label_name", label->name);
+		set_text(row, table, "parent_label_name", label->parent);
+		set_column(row, table, "label_level", Int32GetDatum(label->level), !label->has_level);
+		set_text(row, table, "language", label->language);
+		value = oss_result_column(i, 2, &isnull);
+		set_column(row, table, "effective_name", value, isnull);
+		value = oss_result_column(i, 3, &isnull);
+		set_column(row, table, "effective_parent", value, isnull);
+		value = oss_result_column(i, 4, &isnull);
+		set_column(row, table, "min_confidence", value, isnull);
+		value = oss_result_column(i, 5, &isnull);
+		set_column(row, table, "shown", value, isnull);
+		set_column(row, table, "merged", BoolGetDatum(false), false);
+		set_column(row, table, "is_new", BoolGetDatum(true), false);
+		one->is_new = true;
+		nrows++;
+	}
+	oss_bulk_insert_frozen(table, rows, nrows);
+	table_close(table, NoLock);
+}
+
+/* Return the lock of those who write vocabulary. */
+static LOCKTAG
+lock_of_vocabulary(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, LOCK_CLASS);
+	return tag;
+}
+
+/*
+ * Take the lock.  Whoever writes labels has it for a moment, and who changes
+ * aliases or rules from the time at which his transaction commits: neither is
+ * waited for long, for a prepared transaction has it, too.  Without it two
+ * writers of the same label may get an error, which is tried again.
+ */
+static bool
+take_lock(const LOCKTAG *tag)
+{
+	for (int i = 0; i < LOCK_TRIES; i++)
+	{
+		if (LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(LOCK_SLEEP_US);
+	}
+	return false;
+}
+
+/* Have vocabulary say what it should; returns false when others kept it from that. */
+static bool
+refresh_vocabulary(bool wait)
+{
+	static OssPlan refresh = {
+		"SELECT oss_labels.refresh_vocabulary($1)", 1, {BOOLOID}
+	};
+	Datum		value = BoolGetDatum(wait);
+
+	oss_statement_execute(&refresh, &value, NULL, SPI_OK_SELECT);
+	return DatumGetBool(oss_result_column(0, 1, NULL));
+}
+
+/*
+ * Do it now if it is of use: a transaction whose snapshot is old would fail for
+ * rows that others have updated since.
+ */
+static bool
+refresh_if_possible(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (IsolationUsesXactSnapshot() || now < next_refresh)
+		return false;
+	if (refresh_vocabulary(false))
+		return true;
+	next_refresh = TimestampTzPlusMilliseconds(now, REFRESH_EVERY_MS);
+	return false;
+}
+
+/* See that labels stand in vocabulary. */
+static void
+learn_labels(Unknown *unknown, int n)
+{
+	LOCKTAG		tag = lock_of_vocabulary();
+	bool		missing = false;
+	bool		any_new = false;
+	bool		whole = true;
+
+	find_labels(unknown, n);
+	for (int i = 0; i < n; i++)
+		missing |= !unknown[i].found;
+	if (missing)
+	{
+		bool		locked = take_lock(&tag);
+
+		find_labels(unknown, n);
+		write_labels(unknown, n);
+		if (locked)
+			(void) LockRelease(&tag, ExclusiveLock, false);
+	}
+	for (int i = 0; i < n; i++)
+		any_new |= unknown[i].is_new;
+	if (any_new)
+		whole = refresh_if_possible();
+	for (int i = 0; i < n; i++)
+	{
+		bool		found;
+
+		if (whole || !unknown[i].is_new)
+			remember_label(unknown[i].label, &found)->known = true;
+	}
+}
+
+/*
+ * Give the labels of n answers their numbers, in CurrentMemoryContext, and see
+ * that each stands in vocabulary.  Within oss_statement_begin(), with SPI
+ * connected.  Waits for nobody's transaction.
+ */
+void
+oss_vocabulary_number(OssNumberedLabels *answers, int n)
+{
+	Unknown    *unknown = NULL;
+	int			nunknown = 0;
+	int			room = 0;
+
+	prepare_memory();
+	for (int i = 0; i < n; i++)
+	{
+		OssNumberedLabels *answer = &answers[i];
+
+		answer->ids = palloc(sizeof(int64) * Max(answer->n, 1));
+		for (int k = 0; k < answer->n; k++)
+		{
+			bool		found;
+			Remembered *entry = remember_label(&answer->labels[k], &found);
+
+			answer->ids[k] = entry->label_id;
+			if (entry->known)
+				continue;
+			if (nunknown == room)
+			{
+				room = Max(64, room * 2);
+				unknown = unknown == NULL ? palloc(sizeof(Unknown) * room) :
+					repalloc(unknown, sizeof(Unknown) * room);
+			}
+			unknown[nunknown++] = (Unknown) {
+				&answer->labels[k], entry->label_id
+			};
+
+			/* once for all that have it: made unknown again below */
+			entry->known = true;
+		}
+	}
+	if (nunknown == 0)
+		return;
+	for (int i = 0; i < nunknown; i++)
+	{
+		bool		found;
+
+		remember_label(unknown[i].label, &found)->known = false;
+	}
+	learn_labels(unknown, nunknown);
+}
+
+/* Learn the labels of one answer. */
+static void
+learn_answer(OssLabel *labels, int n)
+{
+	OssNumberedLabels answer = {n, labels};
+	OssStatementState state;
+
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	oss_vocabulary_number(&answer, 1);
+	oss_statement_end(&state);
+}
+
+/* Return the number of a column, 0 if there is none. */
+static int
+column_number(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (namestrcmp(&TupleDescAttr(desc, i)->attname, name) == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* Return a column of a row, which has it. */
+static Datum
+row_column(HeapTuple row, TupleDesc desc, const char *name, bool *isnull)
+{
+	int			number = column_number(desc, name);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("learn_labels() needs the column %s", name)));
+	return heap_getattr(row, number, desc, isnull);
+}
+
+/*
+ * learn_labels(): the trigger, for a row of label_correction with one label, or
+ * one of image with an answer.
+ */
+Datum
+oss_labels_learn_labels(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("learn_labels() is a trigger for inserted and updated rows")));
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+		trigger->tg_trigtuple;
+	if (column_number(desc, "response") > 0)
+	{
+		Datum		response = row_column(row, desc, "response", &isnull);
+		OssLabel   *labels;
+
+		if (!isnull)
+		{
+			int			n = oss_response_labels(DatumGetJsonbP(response), false, &labels);
+
+			learn_answer(labels, n);
+		}
+	}
+	else
+	{
+		OssLabel	label = {0};
+		Datum		value = row_column(row, desc, "label_name", &isnull);
+
+		label.name = isnull ? NULL : DatumGetTextPP(value);
+		value = row_column(row, desc, "parent_label_name", &isnull);
+		label.parent = isnull ? NULL : DatumGetTextPP(value);
+		learn_answer(&label, 1);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * settle_vocabulary(): the trigger at the commit of what vocabulary depends on.
+ * Nobody writes labels from here to the end of the transaction, so that none is
+ * written by aliases and rules as they were before.
+ */
+Datum
+oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag = lock_of_vocabulary();
+	OssStatementState state;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settle_vocabulary() is a trigger")));
+
+	/* it was fired for another row of the transaction */
+	if (oss_lock_held(&tag, ExclusiveLock))
+		return PointerGetDatum(NULL);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	(void) refresh_vocabulary(true);
+	oss_statement_end(&state);
+	return PointerGetDatum(NULL);
+}
