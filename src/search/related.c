@@ -501,7 +501,8 @@ take_correction(TupleTableSlot *slot, void *arg)
 			 (ranking->ncorrected & (ranking->ncorrected - 1)) == 0)
 		ranking->corrected = repalloc_huge(ranking->corrected, sizeof(CorrectedPart) *
 										   2 * (Size) ranking->ncorrected);
-	ranking->corrected[ranking->ncorrected++] = (CorrectedPart) {
+	ranking->corrected[ranking->ncorrected++] = (CorrectedPart)
+	{
 		DatumGetInt64(slot->tts_values[0]), number->label
 	};
 	if (DatumGetBool(slot->tts_values[4]))

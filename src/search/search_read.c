@@ -145,7 +145,10 @@ add_label(TermReading *reading, int64 label_id, int name, double min, bool wante
 			palloc(sizeof(TermLabel) * reading->room) :
 			repalloc_huge(reading->labels, sizeof(TermLabel) * reading->room);
 	}
-	reading->labels[reading->nlabels++] = (TermLabel) {label_id, name, min, wanted};
+	reading->labels[reading->nlabels++] = (TermLabel)
+	{
+		label_id, name, min, wanted
+	};
 }
 
 /* Add the label of a row of the result, and its siblings. */
@@ -208,7 +211,8 @@ take_correction(TupleTableSlot *slot, void *arg)
 		reading->corrections = repalloc_huge(reading->corrections,
 											 sizeof(Correction) * reading->corrections_room);
 	}
-	reading->corrections[reading->ncorrections++] = (Correction) {
+	reading->corrections[reading->ncorrections++] = (Correction)
+	{
 		.image_id = DatumGetInt64(slot->tts_values[0]),
 			.label_id = label_id,
 			.confidence = DatumGetFloat8(slot->tts_values[2]),

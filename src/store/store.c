@@ -319,7 +319,8 @@ oss_store_write(const OssStoreRow *rows, int n)
 	for (int i = 0; i < n; i++)
 	{
 		drop_doubles(&labels[i]);
-		answers[i] = (Answer) {
+		answers[i] = (Answer)
+		{
 			&rows[i], oss_image_id(&rows[i].image), labels[i]
 		};
 	}

@@ -456,7 +456,8 @@ oss_vocabulary_number(OssNumberedLabels *answers, int n)
 				unknown = unknown == NULL ? palloc(sizeof(Unknown) * room) :
 					repalloc(unknown, sizeof(Unknown) * room);
 			}
-			unknown[nunknown++] = (Unknown) {
+			unknown[nunknown++] = (Unknown)
+			{
 				&answer->labels[k], entry->label_id
 			};
 
