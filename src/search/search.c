@@ -105,7 +105,7 @@ evaluate_term(Search *search, const LabelQueryNode *term)
 
 	Assert(shared != NULL && shared->uses > 0);
 	if (!shared->read)
-		shared->set = oss_read_term(term);
+		shared->set = oss_read_term(term, -1);
 	shared->read = true;
 	part.set = shared->set;
 	part.borrowed = --shared->uses > 0;
@@ -368,12 +368,14 @@ filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
 }
 
 ImageSet
-oss_search_images(LabelQueryNode *query)
+oss_search_images(LabelQueryNode *query, int64 most)
 {
 	const LabelQueryNode *few;
 	ImageSet	candidates;
 
 	oss_resolve_query(query);
+	if (query->kind == LABEL_QUERY_TERM)
+		return oss_read_term(query, most);
 	few = find_few(query);
 	if (few == NULL)
 		return search_all(query);

@@ -30,11 +30,12 @@ typedef struct ImageSet
 } ImageSet;
 
 /*
- * Return the images that match a query, in CurrentMemoryContext.  Aliases in the
+ * Return the images that match a query, in CurrentMemoryContext; unless most is
+ * negative perhaps only those with the best scores, at least "most".  Aliases in the
  * query are replaced by the names of their labels.  SPI must be connected; reads
  * with the rights of the current role.
  */
-extern ImageSet oss_search_images(LabelQueryNode *query);
+extern ImageSet oss_search_images(LabelQueryNode *query, int64 most);
 
 /* Does an image match a query?  The same applies. */
 extern bool oss_search_one(LabelQueryNode *query, int64 image_id);

@@ -105,7 +105,8 @@ oss_labels_search(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
+	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)),
+							PG_ARGISNULL(1) ? -1 : n);
 	sort_by_score(set.hits, set.n);
 	return_hits(&result, set.hits, Min(n, set.n));
 	oss_statement_end(&state);
@@ -122,7 +123,7 @@ oss_labels_search_ids(PG_FUNCTION_ARGS)
 	Datum		array;
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)));
+	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)), -1);
 	oss_column_init(&ids, INT8OID, set.n);
 	for (int64 i = 0; i < set.n; i++)
 		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);

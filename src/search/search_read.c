@@ -39,10 +39,19 @@
 #define AT_LEAST \
 	" AND label_confidence OPERATOR(pg_catalog.>=) $2"
 
+/* The best rows of one label, in the order of the index. */
+#define READ_BEST \
+	"SELECT image_id, label_confidence, label_id FROM oss_labels.image_label " \
+	"WHERE label_id OPERATOR(pg_catalog.=) $1" AT_LEAST \
+	" ORDER BY label_confidence DESC, image_id LIMIT "
+
 #define READ_CORRECTIONS \
 	"SELECT image_id, label_id, label_confidence, added, corrected_at " \
 	"FROM oss_labels.label_correction " \
 	"WHERE label_id OPERATOR(pg_catalog.=) ANY ($1)"
+
+/* Limit on the rows read for the best images. */
+#define MOST_BEST	10000
 
 /*
  * One of a term's labels.  name tells labels that are read as different ones
@@ -79,6 +88,7 @@ typedef struct TermReading
 	int64		ncorrections;
 	int64		corrections_room;
 	ImageSetBuilder found;
+	int64		nrows;			/* rows of image_label read */
 } TermReading;
 
 /* Order labels by number, those that are wanted first. */
@@ -293,6 +303,7 @@ take_row(TupleTableSlot *slot, void *arg)
 	TermReading *reading = arg;
 	int64		image_id = DatumGetInt64(slot->tts_values[0]);
 
+	reading->nrows++;
 	if (reading->ncorrections > 0)
 	{
 		const TermLabel *label = find_label(reading,
@@ -339,8 +350,54 @@ make_rows_query(const TermReading *reading, const char *columns, double min,
 	return psprintf("SELECT %s " READ_ROWS AT_LEAST, columns);
 }
 
+/*
+ * Read the best rows of a term that has a single label, as many as are certain to
+ * contain the best "most" images that are not corrected.  Returns false if there
+ * are fewer, and reads none then.
+ */
+static bool
+read_best(TermReading *reading, int64 most)
+{
+	const LabelQueryNode *term = reading->term;
+	const TermLabel *only = NULL;
+	OssArguments arguments = {0};
+	int64		limit = Min(most, MOST_BEST) + reading->ncorrections;
+
+	for (int i = 0; i < reading->nlabels; i++)
+	{
+		if (reading->labels[i].wanted && only != NULL)
+			return false;
+		if (reading->labels[i].wanted)
+			only = &reading->labels[i];
+	}
+	if (only == NULL || most > MOST_BEST)
+		return false;
+	oss_add_argument(&arguments, INT8OID, Int64GetDatum(only->label_id));
+	oss_add_argument(&arguments, FLOAT8OID,
+					 Float8GetDatum(Max(only->min, term->has_min ? term->min : 0)));
+	oss_read(psprintf(READ_BEST INT64_FORMAT, limit), &arguments, take_row, reading);
+	if (reading->nrows == limit)
+		return true;
+	reading->found.n = 0;
+	return false;
+}
+
+/* Read all rows of a term's labels. */
+static void
+read_rows(TermReading *reading)
+{
+	for (double min = next_min(reading, -1); min >= 0; min = next_min(reading, min))
+	{
+		OssArguments arguments = {0};
+		const char *query = make_rows_query(reading, "image_id, label_confidence, label_id",
+											min, &arguments);
+
+		oss_read(query, &arguments, take_row, reading);
+	}
+}
+
 ImageSet
-oss_read_term(const LabelQueryNode *term)
+oss_read_term(const LabelQueryNode *term, int64 most)
 {
 	TermReading reading;
 	ImageSet	none = {0, NULL};
@@ -351,14 +408,8 @@ oss_read_term(const LabelQueryNode *term)
 		return none;
 	read_corrections(&reading);
 	oss_image_set_begin(&reading.found);
-	for (double min = next_min(&reading, -1); min >= 0; min = next_min(&reading, min))
-	{
-		OssArguments arguments = {0};
-		const char *query = make_rows_query(&reading, "image_id, label_confidence, label_id",
-											min, &arguments);
-
-		oss_read(query, &arguments, take_row, &reading);
-	}
+	if (most < 0 || !read_best(&reading, most))
+		read_rows(&reading);
 	for (int64 i = 0; i < reading.ncorrections; i++)
 	{
 		const Correction *correction = &reading.corrections[i];

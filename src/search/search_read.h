@@ -36,8 +36,11 @@ extern void oss_resolve_query(LabelQueryNode *query);
  */
 extern void oss_resolve_for_image(List *queries, const ReadImage *image);
 
-/* Return the images that match a term. */
-extern ImageSet oss_read_term(const LabelQueryNode *term);
+/*
+ * Return the images that match a term; unless most is negative perhaps only
+ * those with the best scores, at least "most" of them.
+ */
+extern ImageSet oss_read_term(const LabelQueryNode *term, int64 most);
 
 /* Return the number of a term's label rows and corrections, counted up to a limit. */
 extern int64 oss_count_term(const LabelQueryNode *term, int64 limit);

@@ -38,7 +38,7 @@ SELECT * FROM pg_temp.plan($$SELECT bucket, key, label_confidence FROM oss_label
 
 -- labels of an image, as stored, by its id, and after the house rules
 SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.label WHERE bucket = 'plan' AND key = '77.jpg'$$);
-SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.image_label WHERE image_id = 77$$);
+SELECT * FROM pg_temp.plan($$SELECT * FROM oss_labels.image_label WHERE image_id = oss_labels.image_id('plan', '77.jpg')$$);
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM oss_labels.effective_image_label WHERE image_id = ANY ('{77,78}')$$);
 
 -- labels of a few rows of somebody's tables
@@ -57,6 +57,41 @@ ALTER TABLE visitor ADD PRIMARY KEY (user_id);
 ANALYZE visitor;
 SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM visitor JOIN click USING (user_id) JOIN picture ON picture.id = picture_id
 	JOIN oss_labels.effective_label USING (bucket, key) WHERE user_id BETWEEN 7 AND 8$$);
+
+-- of four tables, too, and of keys in any collation
+CREATE TEMP TABLE country AS SELECT user_id, 'country ' || user_id AS country FROM visitor;
+ALTER TABLE country ADD PRIMARY KEY (user_id);
+CREATE TEMP TABLE file AS SELECT id, bucket COLLATE "C" AS bucket, key COLLATE "C" AS key FROM picture;
+ALTER TABLE file ADD PRIMARY KEY (id);
+ANALYZE country;
+ANALYZE file;
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM country JOIN visitor USING (user_id) JOIN click USING (user_id) JOIN picture ON picture.id = picture_id
+	JOIN oss_labels.effective_label USING (bucket, key) WHERE user_id BETWEEN 7 AND 8$$);
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM file JOIN oss_labels.label USING (bucket, key) WHERE id = 7$$);
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM file JOIN oss_labels.effective_label USING (bucket, key) WHERE id = 7$$);
+
+-- keys that begin with a text
+SELECT scans_index, reads_all FROM pg_temp.plan($$SELECT * FROM oss_labels.effective_label WHERE bucket = 'plan' AND key LIKE '77.%'$$);
+
+-- all labels are read in parallel, with rules, aliases and corrections in force
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+CREATE FUNCTION pg_temp.gathers(query text) RETURNS boolean AS $$
+DECLARE
+	line text;
+	found boolean := false;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		found := found OR line ~ 'Gather';
+		IF line ~ 'SubPlan' THEN
+			RAISE WARNING 'correlated: %', line;
+		END IF;
+	END LOOP;
+	RETURN found;
+END $$ LANGUAGE plpgsql;
+SELECT pg_temp.gathers('SELECT count(*) FROM oss_labels.label'), pg_temp.gathers('SELECT count(*) FROM oss_labels.effective_label'),
+	   pg_temp.gathers('SELECT label_name, count(*) FROM oss_labels.effective_image_label GROUP BY 1');
 
 \o /dev/null
 DELETE FROM oss_labels.label_rule;

@@ -88,6 +88,52 @@ SELECT count(*) FROM oss_labels.label_correction;
 DELETE FROM oss_labels.label_rule;
 DELETE FROM oss_labels.label_alias;
 
+-- a label counts once, however often an answer has it and whatever it is called; of a label
+-- that is merged all parents are kept, and a hidden one is nobody's parent
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Dog", "ParentLabelName": "Animal", "LabelConfidence": 0.7, "LabelLevel": 2},
+	{"LabelName": "Dog", "ParentLabelName": "Animal", "LabelConfidence": 0.95, "LabelLevel": 2},
+	{"LabelName": "Puppy", "ParentLabelName": "Animal", "LabelConfidence": 0.9}, {"LabelName": "狗", "ParentLabelName": "宠物", "LabelConfidence": 0.96},
+	{"LabelName": "Nameless", "LabelConfidence": null}, {"LabelConfidence": 0.5}]}', 'rules', 'm');
+SELECT label_count, (SELECT count(*) FROM oss_labels.label l WHERE l.image_id = i.image_id) FROM oss_labels.image i WHERE bucket = 'rules';
+INSERT INTO oss_labels.label_alias VALUES ('Puppy', 'Dog'), ('狗', 'Dog');
+SELECT * FROM pg_temp.seen;
+SELECT key, score FROM oss_labels.search('parent:Animal') UNION ALL SELECT key, score FROM oss_labels.search('parent:宠物 & Puppy');
+INSERT INTO oss_labels.label_rule (label_name, hidden) VALUES ('宠物', true);
+SELECT * FROM pg_temp.seen;
+SELECT key FROM oss_labels.search('parent:宠物');
+SELECT parent_label_name, label_name, images FROM oss_labels.label_rollup ORDER BY 1, 2;
+BEGIN;
+DELETE FROM oss_labels.label_rule;
+TRUNCATE oss_labels.label_alias;
+SELECT * FROM pg_temp.seen;
+ROLLBACK;
+SELECT * FROM pg_temp.seen;
+SELECT raw_label_name, label_name, merged FROM oss_labels.effective_name WHERE label_name = 'Dog' ORDER BY 1;
+
+-- an album and a profile in a name that became an alias go on finding
+INSERT INTO oss_labels.album (name, owner, rule) VALUES ('Puppies', 'mei', 'Puppy & !Cat');
+SELECT key FROM oss_labels.album_member WHERE name = 'Puppies';
+SELECT name FROM oss_labels.albums_of('rules', 'm');
+SELECT key FROM oss_labels.images_for('{"Puppy": 1}');
+SELECT oss_labels.matches('rules', 'm', 'Puppy'), oss_labels.matches('rules', 'm', '狗:0.97');
+DELETE FROM oss_labels.album;
+SELECT oss_labels.forget('rules', 'm');
+DELETE FROM oss_labels.label_rule;
+DELETE FROM oss_labels.label_alias;
+
+-- what replication brings is learnt from the answers
+BEGIN;
+DELETE FROM oss_labels.vocabulary;
+SET LOCAL session_replication_role = replica;
+INSERT INTO oss_labels.image (image_id, bucket, key, tagged_at, label_count, response) VALUES (oss_labels.image_id('rules', 'r'), 'rules', 'r', now(), 1,
+	'{"Labels": [{"LabelName": "Quoll", "ParentLabelName": "Marsupial", "LabelLevel": 2, "Language": "en-us", "LabelConfidence": 0.9}]}');
+INSERT INTO oss_labels.image_label VALUES (oss_labels.image_id('rules', 'r'), oss_labels.label_id('Quoll', 'Marsupial', 2, 'en-us'), 0.9, 0.5);
+INSERT INTO oss_labels.label_correction (image_id, label_name, added) VALUES (oss_labels.image_id('rules', 'r'), 'Numbat', true);
+INSERT INTO oss_labels.label_alias VALUES ('Numbat', 'Banded anteater');
+SELECT * FROM pg_temp.seen;
+SELECT key FROM oss_labels.search('Numbat & parent:Marsupial');
+ROLLBACK;
+
 -- a label is learnt again when what taught it was rolled back
 BEGIN;
 SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Echidna"}]}', 'rules', 'e');
