@@ -1287,7 +1287,11 @@ COMMENT ON INDEX oss_labels.label_correction_label_id_idx IS 'the images with an
 
 -- What the vocabulary says, and how it is kept right
 
-CREATE VIEW oss_labels.vocabulary_reading WITH (security_invoker = true) AS
+CREATE FUNCTION oss_labels.vocabulary_reading()
+RETURNS TABLE (label_id bigint, effective_name text, effective_parent text,
+	min_confidence double precision, shown boolean, siblings bigint[], twins bigint[])
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 2000
+BEGIN ATOMIC
 	SELECT n.label_id, n.effective_name, n.effective_parent, n.min_confidence, n.shown,
 		CASE WHEN pg_catalog.count(*) OVER named > 1 THEN
 			pg_catalog.array_agg(n.label_id) OVER named END AS siblings,
@@ -1309,14 +1313,8 @@ CREATE VIEW oss_labels.vocabulary_reading WITH (security_invoker = true) AS
 			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
 		placed AS (PARTITION BY n.effective_name, n.effective_parent ORDER BY n.label_id
 			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
-COMMENT ON VIEW oss_labels.vocabulary_reading IS 'Internal: what vocabulary should say of each label, by aliases and rules as they are';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.label_id IS 'vocabulary.label_id';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.effective_name IS 'vocabulary.effective_name';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.effective_parent IS 'vocabulary.effective_parent';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.min_confidence IS 'vocabulary.min_confidence';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.shown IS 'vocabulary.shown';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.siblings IS 'vocabulary.siblings';
-COMMENT ON COLUMN oss_labels.vocabulary_reading.twins IS 'vocabulary.twins';
+END;
+COMMENT ON FUNCTION oss_labels.vocabulary_reading() IS 'Internal: what vocabulary should contain for each label, by the present aliases and rules';
 
 CREATE FUNCTION oss_labels.refresh_vocabulary(wait boolean)
 RETURNS boolean
@@ -1330,7 +1328,7 @@ DECLARE
 BEGIN
 	SELECT array_agg(v.label_id) INTO wrong
 	FROM oss_labels.vocabulary v
-	JOIN oss_labels.vocabulary_reading r ON r.label_id = v.label_id
+	JOIN oss_labels.vocabulary_reading() r ON r.label_id = v.label_id
 	WHERE v.is_new OR (v.effective_name, v.effective_parent, v.min_confidence, v.shown, v.siblings, v.twins)
 		IS DISTINCT FROM
 		(r.effective_name, r.effective_parent, r.min_confidence, r.shown, r.siblings, r.twins);
@@ -1348,12 +1346,12 @@ BEGIN
 		shown = r.shown, siblings = r.siblings, twins = r.twins,
 		merged = r.twins IS NOT NULL,
 		is_new = v.is_new AND cardinality(ours) < cardinality(wrong)
-	FROM oss_labels.vocabulary_reading r
+	FROM oss_labels.vocabulary_reading() r
 	WHERE r.label_id = v.label_id AND v.label_id = ANY (ours);
 	RETURN cardinality(ours) = cardinality(wrong);
 END $$;
 COMMENT ON FUNCTION oss_labels.refresh_vocabulary(boolean) IS
-	'Internal: have vocabulary say what vocabulary_reading does; without wait rows that others have locked are left, and false is returned';
+	'Internal: have vocabulary say what vocabulary_reading() does; without wait rows that others have locked are left, and false is returned';
 
 CREATE FUNCTION oss_labels.refresh_trigger()
 RETURNS trigger
@@ -2048,7 +2046,7 @@ COMMENT ON PROCEDURE oss_labels.revoke_priority(regrole) IS
 'Undo grant_priority(); queued jobs keep their priority';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
-REVOKE ALL ON oss_labels.vocabulary_reading, oss_labels.label_rule,
+REVOKE ALL ON oss_labels.label_rule,
 	oss_labels.label_alias, oss_labels.label_correction,
 	oss_labels.effective_name, oss_labels.effective_image_label,
 	oss_labels.effective_label, oss_labels.label_rollup,
