@@ -186,15 +186,21 @@ add_labels(TermReading *reading, uint64 row)
 static void
 read_labels(TermReading *reading, const LabelQueryNode *term)
 {
-	OssArguments arguments = {0};
+	static OssPlan read_name = {
+		READ_LABELS("effective_name"), 1, {TEXTOID}, OSS_PLAN_READ
+	};
+	static OssPlan read_parent = {
+		READ_LABELS("effective_parent"), 1, {TEXTOID}, OSS_PLAN_READ
+	};
+	Datum		name = CStringGetTextDatum(term->name);
+	uint64		rows;
 	int			n = 0;
 
 	memset(reading, 0, sizeof(*reading));
 	reading->term = term;
-	oss_add_argument(&arguments, TEXTOID, CStringGetTextDatum(term->name));
-	oss_read(term->parent ? READ_LABELS("effective_parent") :
-			 READ_LABELS("effective_name"), &arguments, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = oss_statement_execute(term->parent ? &read_parent : &read_name, &name,
+								 NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < rows; i++)
 		add_labels(reading, i);
 	if (reading->nlabels == 0)
 		return;
@@ -517,27 +523,28 @@ replace_names(List *terms, char *(*pairs)[2], int npairs)
 	}
 }
 
-/* Have terms name the labels that their names are aliases of, by a query for aliases. */
+/* Have terms name the labels that their names are aliases of, by a plan that reads aliases. */
 static void
-resolve_terms(List *terms, const char *query, OssColumn *names)
+resolve_terms(List *terms, OssPlan *read, const OssColumn *names)
 {
-	OssArguments arguments = {0};
-	char	   *(*pairs)[2];
+	Datum		value = oss_column_array(names);
+	uint64		n = oss_statement_execute(read, &value, NULL, SPI_OK_SELECT);
+	char	   *(*pairs)[2] = palloc(sizeof(*pairs) * Max(n, 1));
 
-	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(names));
-	oss_read(query, &arguments, NULL, NULL);
-	pairs = palloc(sizeof(*pairs) * Max(SPI_processed, 1));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < n; i++)
 	{
 		pairs[i][0] = oss_result_string(i, 1);
 		pairs[i][1] = oss_result_string(i, 2);
 	}
-	replace_names(terms, pairs, (int) SPI_processed);
+	replace_names(terms, pairs, (int) n);
 }
 
 void
 oss_resolve_query(LabelQueryNode *query)
 {
+	static OssPlan read = {
+		READ_ALIASES("alias_name"), 1, {TEXTARRAYOID}, OSS_PLAN_READ
+	};
 	List	   *terms = collect_terms(query, NIL);
 	OssColumn	names;
 	ListCell   *lc;
@@ -545,12 +552,15 @@ oss_resolve_query(LabelQueryNode *query)
 	oss_column_init(&names, TEXTOID, list_length(terms));
 	foreach(lc, terms)
 		oss_column_add_string(&names, ((LabelQueryNode *) lfirst(lc))->name);
-	resolve_terms(terms, READ_ALIASES("alias_name"), &names);
+	resolve_terms(terms, &read, &names);
 }
 
 void
 oss_resolve_for_image(List *queries, const ReadImage *image)
 {
+	static OssPlan read = {
+		READ_ALIASES("label_name"), 1, {TEXTARRAYOID}, OSS_PLAN_READ
+	};
 	List	   *terms = NIL;
 	OssColumn	names;
 	ListCell   *lc;
@@ -565,7 +575,7 @@ oss_resolve_for_image(List *queries, const ReadImage *image)
 		oss_column_add_string(&names, label->name);
 		oss_column_add_string(&names, label->parent);
 	}
-	resolve_terms(terms, READ_ALIASES("label_name"), &names);
+	resolve_terms(terms, &read, &names);
 }
 
 /*
