@@ -183,7 +183,7 @@ COMMENT ON CONSTRAINT image_id_is_of_name ON oss_labels.image IS 'the id is that
  * once, and outlives a rollback, for it is true whatever becomes of the
  * transaction (store/vocabulary.c).  What a label is read as, after aliases and
  * rules, is kept here, too, so that reading compares numbers only:
- * refresh_vocabulary() keeps it right.
+ * triggers on label_alias and label_rule keep it right.
  */
 CREATE TABLE oss_labels.vocabulary
 (
@@ -198,7 +198,7 @@ CREATE TABLE oss_labels.vocabulary
 	language text,
 	effective_name text,
 	effective_parent text,
-	siblings bigint[],
+	names bigint[] NOT NULL DEFAULT '{}',
 	twins bigint[]
 ) WITH (autovacuum_analyze_threshold = 20, fillfactor = 70);
 CREATE INDEX vocabulary_label_name_idx ON oss_labels.vocabulary (label_name);
@@ -213,13 +213,13 @@ COMMENT ON COLUMN oss_labels.vocabulary.min_confidence IS '0 to 1: a machine''s 
 COMMENT ON COLUMN oss_labels.vocabulary.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: a person named it';
 COMMENT ON COLUMN oss_labels.vocabulary.shown IS 'it has a name, and no rule hides it';
 COMMENT ON COLUMN oss_labels.vocabulary.merged IS 'others are read as the same label below the same parent: twins';
-COMMENT ON COLUMN oss_labels.vocabulary.is_new IS 'siblings and twins are not worked out yet. Internal';
+COMMENT ON COLUMN oss_labels.vocabulary.is_new IS 'twins are not determined yet. Internal';
 COMMENT ON COLUMN oss_labels.vocabulary.label_name IS 'the label as the service or a person named it';
 COMMENT ON COLUMN oss_labels.vocabulary.parent_label_name IS 'the label above it; null: none';
 COMMENT ON COLUMN oss_labels.vocabulary.language IS 'language of the label''s name, such as en-us';
 COMMENT ON COLUMN oss_labels.vocabulary.effective_name IS 'the label that it is read as, after aliases';
 COMMENT ON COLUMN oss_labels.vocabulary.effective_parent IS 'the label above it, after aliases; null: none, or a hidden one';
-COMMENT ON COLUMN oss_labels.vocabulary.siblings IS 'all label_ids with the same effective_name; null: it alone';
+COMMENT ON COLUMN oss_labels.vocabulary.names IS 'label_id() of effective_name and of its aliases: by which of them a correction may name it';
 COMMENT ON COLUMN oss_labels.vocabulary.twins IS 'all label_ids with the same effective_name and effective_parent, if there are others';
 COMMENT ON INDEX oss_labels.vocabulary_label_name_idx IS 'is this label known';
 COMMENT ON INDEX oss_labels.vocabulary_effective_name_idx IS 'what is read as a label';
@@ -1268,6 +1268,7 @@ CREATE TABLE oss_labels.label_correction
 	corrected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	note text,
 	label_id bigint GENERATED ALWAYS AS (oss_labels.label_id(label_name, parent_label_name)) STORED,
+	name_id bigint GENERATED ALWAYS AS (oss_labels.label_id(label_name)) STORED,
 	PRIMARY KEY (image_id, label_name)
 );
 CREATE INDEX label_correction_label_id_idx ON oss_labels.label_correction
@@ -1282,19 +1283,24 @@ COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: added; false: remo
 COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who corrected it';
 COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'time of the last correction';
 COMMENT ON COLUMN oss_labels.label_correction.note IS 'reason, free text';
+CREATE INDEX label_correction_name_id_idx ON oss_labels.label_correction (name_id);
 COMMENT ON COLUMN oss_labels.label_correction.label_id IS 'vocabulary.label_id';
+COMMENT ON COLUMN oss_labels.label_correction.name_id IS 'label_id(label_name), which vocabulary.names refers to';
+COMMENT ON INDEX oss_labels.label_correction_name_id_idx IS 'the corrections of a label';
 COMMENT ON INDEX oss_labels.label_correction_label_id_idx IS 'the images with an added label, as for image_label';
 
 -- What the vocabulary says, and how it is kept right
 
 CREATE FUNCTION oss_labels.vocabulary_reading()
 RETURNS TABLE (label_id bigint, effective_name text, effective_parent text,
-	min_confidence double precision, shown boolean, siblings bigint[], twins bigint[])
+	min_confidence double precision, shown boolean, names bigint[], twins bigint[])
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 2000
 BEGIN ATOMIC
 	SELECT n.label_id, n.effective_name, n.effective_parent, n.min_confidence, n.shown,
-		CASE WHEN pg_catalog.count(*) OVER named > 1 THEN
-			pg_catalog.array_agg(n.label_id) OVER named END AS siblings,
+		CASE WHEN n.effective_name IS NULL THEN '{}'::bigint[]
+			ELSE pg_catalog.array_prepend(oss_labels.label_id(n.effective_name), ARRAY(
+				SELECT oss_labels.label_id(x.alias_name) FROM oss_labels.label_alias x
+				WHERE x.label_name = n.effective_name ORDER BY x.alias_name)) END AS names,
 		CASE WHEN n.shown AND pg_catalog.count(*) OVER placed > 1 THEN
 			pg_catalog.array_agg(n.label_id) OVER placed END AS twins
 	FROM (SELECT v.label_id, coalesce(a.label_name, v.label_name) AS effective_name,
@@ -1309,67 +1315,25 @@ BEGIN ATOMIC
 			ON r.label_name = coalesce(a.label_name, v.label_name)
 		LEFT JOIN oss_labels.label_rule pr
 			ON pr.label_name = coalesce(pa.label_name, v.parent_label_name)) n
-	WINDOW named AS (PARTITION BY n.effective_name ORDER BY n.label_id
-			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
-		placed AS (PARTITION BY n.effective_name, n.effective_parent ORDER BY n.label_id
+	WINDOW placed AS (PARTITION BY n.effective_name, n.effective_parent ORDER BY n.label_id
 			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
 END;
 COMMENT ON FUNCTION oss_labels.vocabulary_reading() IS 'Internal: what vocabulary should contain for each label, by the present aliases and rules';
 
-CREATE FUNCTION oss_labels.refresh_vocabulary(wait boolean)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+CREATE FUNCTION oss_labels.refresh_vocabulary()
+RETURNS trigger
+LANGUAGE c SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-AS $$
-DECLARE
-	wrong bigint[];
-	ours bigint[];
-BEGIN
-	SELECT array_agg(v.label_id) INTO wrong
-	FROM oss_labels.vocabulary v
-	JOIN oss_labels.vocabulary_reading() r ON r.label_id = v.label_id
-	WHERE v.is_new OR (v.effective_name, v.effective_parent, v.min_confidence, v.shown, v.siblings, v.twins)
-		IS DISTINCT FROM
-		(r.effective_name, r.effective_parent, r.min_confidence, r.shown, r.siblings, r.twins);
-	IF wrong IS NULL THEN
-		RETURN true;
-	END IF;
-	ours := wrong;
-	IF NOT wait THEN
-		SELECT array_agg(s.label_id) INTO ours
-		FROM (SELECT v.label_id FROM oss_labels.vocabulary v
-			WHERE v.label_id = ANY (wrong) FOR UPDATE SKIP LOCKED) s;
-	END IF;
-	UPDATE oss_labels.vocabulary v SET effective_name = r.effective_name,
-		effective_parent = r.effective_parent, min_confidence = r.min_confidence,
-		shown = r.shown, siblings = r.siblings, twins = r.twins,
-		merged = r.twins IS NOT NULL,
-		is_new = v.is_new AND cardinality(ours) < cardinality(wrong)
-	FROM oss_labels.vocabulary_reading() r
-	WHERE r.label_id = v.label_id AND v.label_id = ANY (ours);
-	RETURN cardinality(ours) = cardinality(wrong);
-END $$;
-COMMENT ON FUNCTION oss_labels.refresh_vocabulary(boolean) IS
-	'Internal: have vocabulary say what vocabulary_reading() does; without wait rows that others have locked are left, and false is returned';
-
-CREATE FUNCTION oss_labels.refresh_trigger()
-RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM oss_labels.refresh_vocabulary(true);
-	RETURN NULL;
-END $$;
-COMMENT ON FUNCTION oss_labels.refresh_trigger() IS 'Internal: trigger on what vocabulary depends on: the transaction itself reads by its changes at once';
+AS 'MODULE_PATHNAME', 'oss_labels_refresh_vocabulary';
+COMMENT ON FUNCTION oss_labels.refresh_vocabulary() IS 'Internal: trigger function that updates vocabulary after a change of aliases or rules, for the rest of the transaction';
 
 CREATE FUNCTION oss_labels.settle_vocabulary()
 RETURNS trigger
 LANGUAGE c SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'oss_labels_settle_vocabulary';
-COMMENT ON FUNCTION oss_labels.settle_vocabulary() IS 'Internal: trigger at commit on what vocabulary depends on: meets what others did meanwhile';
+COMMENT ON FUNCTION oss_labels.settle_vocabulary() IS 'Internal: trigger function that updates vocabulary again at commit, for labels that others have added since';
 
 CREATE FUNCTION oss_labels.complete_label()
 RETURNS trigger
@@ -1384,22 +1348,25 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	NEW.effective_name := coalesce(NEW.effective_name, NEW.label_name);
+	IF NEW.names = '{}' AND NEW.effective_name IS NOT NULL THEN
+		NEW.names := ARRAY[oss_labels.label_id(NEW.effective_name)];
+	END IF;
 	RETURN NEW;
 END $$;
 COMMENT ON FUNCTION oss_labels.complete_label() IS 'Internal: trigger on vocabulary for rows that are inserted by SQL; one that is there stays';
 
 CREATE TRIGGER label_alias_refresh AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_alias
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_trigger();
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER label_alias_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_alias
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
 CREATE TRIGGER label_rule_refresh AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_rule
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_trigger();
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER label_rule_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_rule
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
 CREATE TRIGGER vocabulary_complete BEFORE INSERT ON oss_labels.vocabulary
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.complete_label();
 CREATE TRIGGER vocabulary_refresh AFTER INSERT OR DELETE ON oss_labels.vocabulary
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_trigger();
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER vocabulary_settle AFTER INSERT ON oss_labels.vocabulary
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
 
@@ -1532,10 +1499,10 @@ CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
 		AND (v.min_confidence = 0 OR l.added OR l.label_confidence >= v.min_confidence)
 		AND NOT EXISTS (
 			SELECT FROM (
-				SELECT image_id, label_id, label_confidence, corrected_at
+				SELECT image_id, label_id, name_id, label_confidence, corrected_at
 				FROM oss_labels.label_correction
 				UNION ALL
-				SELECT b.image_id, b.label_id, b.label_confidence, NULL::timestamptz
+				SELECT b.image_id, b.label_id, NULL::bigint, b.label_confidence, NULL::timestamptz
 				FROM oss_labels.image_label b
 				WHERE b.label_id = ANY (ARRAY(
 					SELECT m.label_id FROM oss_labels.vocabulary m WHERE m.merged))) o
@@ -1544,7 +1511,7 @@ CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
 						v.merged AND l.added IS NULL AND o.label_id = ANY (v.twins)
 						AND (coalesce(o.label_confidence, -1), o.label_id)
 							> (coalesce(l.label_confidence, -1), l.label_id)
-					ELSE (o.label_id = l.label_id OR o.label_id = ANY (v.siblings))
+					ELSE o.name_id = ANY (v.names)
 						AND (l.added IS NULL
 							OR (o.corrected_at, o.label_id) > (l.corrected_at, l.label_id))
 					END);

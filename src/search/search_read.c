@@ -24,7 +24,7 @@
 
 /* The labels of a term, those that are read as the same one together. */
 #define READ_LABELS(column) \
-	"SELECT v.label_id, v.min_confidence, v.siblings, " \
+	"SELECT v.label_id, v.min_confidence, v.names, " \
 	"pg_catalog.dense_rank() OVER (ORDER BY v.effective_name) " \
 	"FROM oss_labels.vocabulary v " \
 	"WHERE v.shown AND v." column " OPERATOR(pg_catalog.=) $1"
@@ -46,24 +46,31 @@
 	" ORDER BY label_confidence DESC, image_id LIMIT "
 
 #define READ_CORRECTIONS \
-	"SELECT image_id, label_id, label_confidence, added, corrected_at " \
+	"SELECT image_id, label_id, label_confidence, added, corrected_at, name_id " \
 	"FROM oss_labels.label_correction " \
-	"WHERE label_id OPERATOR(pg_catalog.=) ANY ($1)"
+	"WHERE name_id OPERATOR(pg_catalog.=) ANY ($1)"
 
 /* Limit on the rows read for the best images. */
 #define MOST_BEST	10000
 
 /*
- * One of a term's labels.  name tells labels that are read as different ones
- * apart; a label that is here for its corrections only is not wanted.
+ * One of a term's labels, or one of the names by which corrections refer to
+ * them.  Labels with the same effective name have the same number "name".
  */
 typedef struct TermLabel
 {
-	int64		label_id;
+	int64		id;				/* label_id, or name_id */
 	int			name;
 	double		min;
-	bool		wanted;
 } TermLabel;
+
+/* Growing, then sorted by id. */
+typedef struct TermLabels
+{
+	TermLabel  *labels;
+	int			n;
+	int			room;
+} TermLabels;
 
 /* What a person said about a label of an image. */
 typedef struct Correction
@@ -81,9 +88,8 @@ typedef struct Correction
 typedef struct TermReading
 {
 	const LabelQueryNode *term;
-	TermLabel  *labels;			/* by label_id */
-	int			nlabels;
-	int			room;
+	TermLabels	labels;
+	TermLabels	names;
 	Correction *corrections;	/* by image and name, the last word only */
 	int64		ncorrections;
 	int64		corrections_room;
@@ -91,37 +97,23 @@ typedef struct TermReading
 	int64		nrows;			/* rows of image_label read */
 } TermReading;
 
-/* Order labels by number, those that are wanted first. */
 static int
 compare_labels(const void *a, const void *b)
 {
 	const TermLabel *left = a;
 	const TermLabel *right = b;
 
-	if (left->label_id != right->label_id)
-		return left->label_id < right->label_id ? -1 : 1;
-	return (int) right->wanted - (int) left->wanted;
+	return left->id < right->id ? -1 : left->id > right->id;
 }
 
-/* Return a term's label, which it has. */
+/* Return the label with an id, or NULL. */
 static const TermLabel *
-find_label(const TermReading *reading, int64 label_id)
+find_label(const TermLabels *labels, int64 id)
 {
-	TermLabel	wanted = {.label_id = label_id};
-	int			low = 0;
-	int			high = reading->nlabels - 1;
+	TermLabel	wanted = {.id = id};
 
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (reading->labels[middle].label_id < wanted.label_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	Assert(reading->labels[low].label_id == label_id);
-	return &reading->labels[low];
+	return bsearch(&wanted, labels->labels, labels->n, sizeof(TermLabel),
+				   compare_labels);
 }
 
 /* Order corrections by image and name, the last word first. */
@@ -144,46 +136,57 @@ compare_corrections(const Correction *a, const Correction *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* Add a label to a term's. */
 static void
-add_label(TermReading *reading, int64 label_id, int name, double min, bool wanted)
+add_label(TermLabels *labels, int64 id, int name, double min)
 {
-	if (reading->nlabels == reading->room)
+	if (labels->n == labels->room)
 	{
-		reading->room = Max(64, reading->room * 2);
-		reading->labels = reading->labels == NULL ?
-			palloc(sizeof(TermLabel) * reading->room) :
-			repalloc_huge(reading->labels, sizeof(TermLabel) * reading->room);
+		labels->room = Max(64, labels->room * 2);
+		labels->labels = labels->labels == NULL ?
+			palloc(sizeof(TermLabel) * labels->room) :
+			repalloc_huge(labels->labels, sizeof(TermLabel) * labels->room);
 	}
-	reading->labels[reading->nlabels++] = (TermLabel)
+	labels->labels[labels->n++] = (TermLabel)
 	{
-		label_id, name, min, wanted
+		id, name, min
 	};
 }
 
-/* Add the label of a row of the result, and its siblings. */
+/* Sort labels, and drop duplicates. */
+static void
+sort_labels(TermLabels *labels)
+{
+	int			n = 0;
+
+	qsort(labels->labels, labels->n, sizeof(TermLabel), compare_labels);
+	for (int i = 0; i < labels->n; i++)
+	{
+		if (n == 0 || labels->labels[n - 1].id != labels->labels[i].id)
+			labels->labels[n++] = labels->labels[i];
+	}
+	labels->n = n;
+}
+
+/* Add the label of a row of the result, and its names. */
 static void
 add_labels(TermReading *reading, uint64 row)
 {
-	bool		isnull;
 	int64		label_id = DatumGetInt64(oss_result_column(row, 1, NULL));
 	double		min = DatumGetFloat8(oss_result_column(row, 2, NULL));
+	Datum		names = oss_result_column(row, 3, NULL);
 	int			name = (int) DatumGetInt64(oss_result_column(row, 4, NULL));
-	Datum		siblings = oss_result_column(row, 3, &isnull);
 	Datum	   *ids;
 	int			n;
 
-	add_label(reading, label_id, name, min, true);
-	if (isnull)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(siblings), INT8OID, sizeof(int64),
+	add_label(&reading->labels, label_id, name, min);
+	deconstruct_array(DatumGetArrayTypeP(names), INT8OID, sizeof(int64),
 					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, NULL, &n);
 	for (int i = 0; i < n; i++)
-		add_label(reading, DatumGetInt64(ids[i]), name, min, false);
+		add_label(&reading->names, DatumGetInt64(ids[i]), name, 0);
 }
 
-/* Find a term's labels. */
-static void
+/* Find a term's labels; returns false if it has none. */
+static bool
 read_labels(TermReading *reading, const LabelQueryNode *term)
 {
 	static OssPlan read_name = {
@@ -194,7 +197,6 @@ read_labels(TermReading *reading, const LabelQueryNode *term)
 	};
 	Datum		name = CStringGetTextDatum(term->name);
 	uint64		rows;
-	int			n = 0;
 
 	memset(reading, 0, sizeof(*reading));
 	reading->term = term;
@@ -202,15 +204,11 @@ read_labels(TermReading *reading, const LabelQueryNode *term)
 								 NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)
 		add_labels(reading, i);
-	if (reading->nlabels == 0)
-		return;
-	qsort(reading->labels, reading->nlabels, sizeof(TermLabel), compare_labels);
-	for (int i = 0; i < reading->nlabels; i++)
-	{
-		if (n == 0 || reading->labels[n - 1].label_id != reading->labels[i].label_id)
-			reading->labels[n++] = reading->labels[i];
-	}
-	reading->nlabels = n;
+	if (rows == 0)
+		return false;
+	sort_labels(&reading->labels);
+	sort_labels(&reading->names);
+	return true;
 }
 
 /* Take a correction. */
@@ -219,8 +217,11 @@ take_correction(TupleTableSlot *slot, void *arg)
 {
 	TermReading *reading = arg;
 	int64		label_id = DatumGetInt64(slot->tts_values[1]);
-	const TermLabel *label = find_label(reading, label_id);
+	const TermLabel *name = find_label(&reading->names,
+									   DatumGetInt64(slot->tts_values[5]));
 
+	if (name == NULL)
+		return;
 	if (reading->ncorrections == reading->corrections_room)
 	{
 		reading->corrections_room *= 2;
@@ -234,24 +235,22 @@ take_correction(TupleTableSlot *slot, void *arg)
 			.confidence = DatumGetFloat8(slot->tts_values[2]),
 			.added = DatumGetBool(slot->tts_values[3]),
 			.at = DatumGetTimestampTz(slot->tts_values[4]),
-			.name = label->name,
-			.wanted = label->wanted
+			.name = name->name,
+			.wanted = find_label(&reading->labels, label_id) != NULL
 	};
 }
 
-/* Add an array of the numbers of labels as a parameter: wanted ones with a least confidence. */
+/* Add an array of ids as a parameter; unless min is negative of labels with that minimum. */
 static void
-add_ids(OssArguments *arguments, const TermReading *reading, bool all, double min)
+add_ids(OssArguments *arguments, const TermLabels *labels, double min)
 {
 	OssColumn	ids;
 
-	oss_column_init(&ids, INT8OID, reading->nlabels);
-	for (int i = 0; i < reading->nlabels; i++)
+	oss_column_init(&ids, INT8OID, labels->n);
+	for (int i = 0; i < labels->n; i++)
 	{
-		const TermLabel *label = &reading->labels[i];
-
-		if (all || (label->wanted && label->min == min))
-			oss_column_add(&ids, Int64GetDatum(label->label_id), false);
+		if (min < 0 || labels->labels[i].min == min)
+			oss_column_add(&ids, Int64GetDatum(labels->labels[i].id), false);
 	}
 	oss_add_argument(arguments, INT8ARRAYOID, oss_column_array(&ids));
 }
@@ -265,7 +264,7 @@ read_corrections(TermReading *reading)
 
 	reading->corrections_room = 64;
 	reading->corrections = palloc(sizeof(Correction) * reading->corrections_room);
-	add_ids(&arguments, reading, true, 0);
+	add_ids(&arguments, &reading->names, -1);
 	oss_read(READ_CORRECTIONS, &arguments, take_correction, reading);
 	sort_corrections(reading->corrections, reading->ncorrections);
 	for (int64 i = 0; i < reading->ncorrections; i++)
@@ -312,7 +311,7 @@ take_row(TupleTableSlot *slot, void *arg)
 	reading->nrows++;
 	if (reading->ncorrections > 0)
 	{
-		const TermLabel *label = find_label(reading,
+		const TermLabel *label = find_label(&reading->labels,
 											DatumGetInt64(slot->tts_values[2]));
 
 		if (is_corrected(reading, image_id, label->name))
@@ -328,11 +327,11 @@ next_min(const TermReading *reading, double last)
 {
 	double		next = -1;
 
-	for (int i = 0; i < reading->nlabels; i++)
+	for (int i = 0; i < reading->labels.n; i++)
 	{
-		const TermLabel *label = &reading->labels[i];
+		const TermLabel *label = &reading->labels.labels[i];
 
-		if (label->wanted && label->min > last && (next < 0 || label->min < next))
+		if (label->min > last && (next < 0 || label->min < next))
 			next = label->min;
 	}
 	return next;
@@ -348,7 +347,7 @@ make_rows_query(const TermReading *reading, const char *columns, double min,
 {
 	const LabelQueryNode *term = reading->term;
 
-	add_ids(arguments, reading, false, min);
+	add_ids(arguments, &reading->labels, min);
 	if (min == 0 && !term->has_min)
 		return psprintf("SELECT %s " READ_ROWS, columns);
 	oss_add_argument(arguments, FLOAT8OID,
@@ -365,20 +364,13 @@ static bool
 read_best(TermReading *reading, int64 most)
 {
 	const LabelQueryNode *term = reading->term;
-	const TermLabel *only = NULL;
+	const TermLabel *only = reading->labels.labels;
 	OssArguments arguments = {0};
 	int64		limit = Min(most, MOST_BEST) + reading->ncorrections;
 
-	for (int i = 0; i < reading->nlabels; i++)
-	{
-		if (reading->labels[i].wanted && only != NULL)
-			return false;
-		if (reading->labels[i].wanted)
-			only = &reading->labels[i];
-	}
-	if (only == NULL || most > MOST_BEST)
+	if (reading->labels.n != 1 || most > MOST_BEST)
 		return false;
-	oss_add_argument(&arguments, INT8OID, Int64GetDatum(only->label_id));
+	oss_add_argument(&arguments, INT8OID, Int64GetDatum(only->id));
 	oss_add_argument(&arguments, FLOAT8OID,
 					 Float8GetDatum(Max(only->min, term->has_min ? term->min : 0)));
 	oss_read(psprintf(READ_BEST INT64_FORMAT, limit), &arguments, take_row, reading);
@@ -409,8 +401,7 @@ oss_read_term(const LabelQueryNode *term, int64 most)
 	ImageSet	none = {0, NULL};
 	ImageSet	set;
 
-	read_labels(&reading, term);
-	if (reading.nlabels == 0)
+	if (!read_labels(&reading, term))
 		return none;
 	read_corrections(&reading);
 	oss_image_set_begin(&reading.found);
@@ -426,7 +417,8 @@ oss_read_term(const LabelQueryNode *term, int64 most)
 							  correction->confidence);
 	}
 	set = oss_image_set_finish(&reading.found);
-	pfree(reading.labels);
+	pfree(reading.labels.labels);
+	pfree(reading.names.labels);
 	pfree(reading.corrections);
 	return set;
 }
@@ -448,10 +440,9 @@ oss_count_term(const LabelQueryNode *term, int64 limit)
 	OssArguments arguments = {0};
 	int64		n;
 
-	read_labels(&reading, term);
-	if (reading.nlabels == 0)
+	if (!read_labels(&reading, term))
 		return 0;
-	add_ids(&arguments, &reading, true, 0);
+	add_ids(&arguments, &reading.names, -1);
 	n = count_rows(READ_CORRECTIONS, &arguments, limit);
 	for (double min = next_min(&reading, -1); min >= 0 && n < limit;
 		 min = next_min(&reading, min))

@@ -9,9 +9,9 @@
  * that meets the label first commits.  So it is written as a frozen row, which
  * all sessions see at once: nobody waits until another's transaction ends to
  * write the same row, and no rollback takes away what another has relied upon.
- * What a row says of other rows, its siblings and twins, is written by
- * refresh_vocabulary() as any update is; until it has been committed the row is
- * marked as new, and the next process that meets the label does it again.
+ * Which rows are its twins is written by an ordinary update, also into those.
+ * Until that is committed the row is marked as new, and the next process that
+ * meets the label repeats the update.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -40,6 +40,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_learn_labels);
+PG_FUNCTION_INFO_V1(oss_labels_refresh_vocabulary);
 PG_FUNCTION_INFO_V1(oss_labels_settle_vocabulary);
 
 /* Labels remembered at most; an image's labels are the service's, not ours. */
@@ -99,7 +100,7 @@ static Oid	vocabulary_table = InvalidOid;
 static bool outdated = false;
 static TimestampTz next_refresh = 0;
 
-/* What was written of siblings and twins may be rolled back. */
+/* What was written of twins may be rolled back. */
 static void
 on_xact_end(XactEvent event, void *arg)
 {
@@ -265,7 +266,11 @@ read_meanings(const Unknown *unknown, int n)
 	static OssPlan read = {
 		"SELECT u.n, coalesce(a.label_name, u.name), "
 		"CASE WHEN pr.hidden IS NOT TRUE THEN coalesce(pa.label_name, u.parent) END, "
-		"coalesce(r.min_confidence, 0), u.name IS NOT NULL AND r.hidden IS NOT TRUE "
+		"coalesce(r.min_confidence, 0), u.name IS NOT NULL AND r.hidden IS NOT TRUE, "
+		"CASE WHEN u.name IS NULL THEN '{}'::bigint[] ELSE "
+		"array_prepend(oss_labels.label_id(coalesce(a.label_name, u.name)), ARRAY("
+		"SELECT oss_labels.label_id(x.alias_name) FROM oss_labels.label_alias x "
+		"WHERE x.label_name = coalesce(a.label_name, u.name) ORDER BY x.alias_name)) END "
 		"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY u (name, parent, n) "
 		"LEFT JOIN oss_labels.label_alias a ON a.alias_name = u.name "
 		"LEFT JOIN oss_labels.label_alias pa ON pa.alias_name = u.parent "
@@ -322,6 +327,8 @@ write_labels(Unknown *unknown, int n)
 		set_column(row, table, "min_confidence", value, isnull);
 		value = oss_result_column(i, 5, &isnull);
 		set_column(row, table, "shown", value, isnull);
+		value = oss_result_column(i, 6, &isnull);
+		set_column(row, table, "names", value, isnull);
 		set_column(row, table, "merged", BoolGetDatum(false), false);
 		set_column(row, table, "is_new", BoolGetDatum(true), false);
 		one->is_new = true;
@@ -360,29 +367,82 @@ take_lock(const LOCKTAG *tag)
 	return false;
 }
 
-/* Have vocabulary say what it should; returns false when others kept it from that. */
-static bool
-refresh_vocabulary(bool wait)
-{
-	static OssPlan refresh = {
-		"SELECT oss_labels.refresh_vocabulary($1)", 1, {BOOLOID}
-	};
-	Datum		value = BoolGetDatum(wait);
+/* The rows that are not as they should be, and may be updated. */
+static OssPlan find_outdated = {
+	"SELECT v.label_id FROM oss_labels.vocabulary v "
+	"JOIN oss_labels.vocabulary_reading() r ON r.label_id = v.label_id "
+	"WHERE v.is_new OR (v.effective_name, v.effective_parent, v.min_confidence, "
+	"v.shown, v.names, v.twins) IS DISTINCT FROM (r.effective_name, "
+	"r.effective_parent, r.min_confidence, r.shown, r.names, r.twins)",
+	0
+};
 
-	oss_statement_execute(&refresh, &value, NULL, SPI_OK_SELECT);
-	return DatumGetBool(oss_result_column(0, 1, NULL));
+static OssPlan lock_unlocked = {
+	"SELECT label_id FROM oss_labels.vocabulary WHERE label_id = ANY ($1) "
+	"ORDER BY label_id FOR UPDATE SKIP LOCKED",
+	1, {INT8ARRAYOID}
+};
+
+/* $2: all that were found, so that their twins are determined. */
+static OssPlan update_outdated = {
+	"UPDATE oss_labels.vocabulary v SET effective_name = r.effective_name, "
+	"effective_parent = r.effective_parent, min_confidence = r.min_confidence, "
+	"shown = r.shown, names = r.names, twins = r.twins, "
+	"merged = r.twins IS NOT NULL, is_new = v.is_new AND NOT $2 "
+	"FROM oss_labels.vocabulary_reading() r "
+	"WHERE r.label_id = v.label_id AND v.label_id = ANY ($1)",
+	2, {INT8ARRAYOID, BOOLOID}
+};
+
+/* Return the ids of the result as an array. */
+static Datum
+ids_of_result(uint64 n)
+{
+	OssColumn	ids;
+
+	oss_column_init(&ids, INT8OID, (int) n);
+	for (uint64 i = 0; i < n; i++)
+		oss_column_add(&ids, oss_result_column(i, 1, NULL), false);
+	return oss_column_array(&ids);
 }
 
 /*
- * Do it now if it is of use: a transaction whose snapshot is old would fail for
- * rows that others have updated since.
+ * Update what vocabulary says of labels, by what is committed now, whatever the
+ * isolation level.  Without wait, rows that others have locked are left out, and
+ * false is returned.
  */
 static bool
-refresh_if_possible(void)
+refresh_vocabulary(bool wait)
+{
+	uint64		nfound;
+	uint64		nlocked;
+	Datum		values[2];
+
+	CommandCounterIncrement();
+	nfound = nlocked = oss_statement_execute_in(GetLatestSnapshot(), &find_outdated,
+												NULL, NULL, SPI_OK_SELECT);
+	if (nfound == 0)
+		return true;
+	values[0] = ids_of_result(nfound);
+	if (!wait)
+	{
+		nlocked = oss_statement_execute_in(GetLatestSnapshot(), &lock_unlocked, values,
+										   NULL, SPI_OK_SELECT);
+		values[0] = ids_of_result(nlocked);
+	}
+	values[1] = BoolGetDatum(nlocked == nfound);
+	(void) oss_statement_execute_in(GetLatestSnapshot(), &update_outdated, values, NULL,
+									SPI_OK_UPDATE);
+	return nlocked == nfound;
+}
+
+/* Do so without waiting, unless others have prevented it a moment ago. */
+static bool
+try_refresh(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (IsolationUsesXactSnapshot() || now < next_refresh)
+	if (now < next_refresh)
 		return false;
 	if (refresh_vocabulary(false))
 		return true;
@@ -414,7 +474,7 @@ learn_labels(Unknown *unknown, int n)
 	for (int i = 0; i < n; i++)
 		any_new |= unknown[i].is_new;
 	if (any_new)
-		whole = refresh_if_possible();
+		whole = try_refresh();
 	for (int i = 0; i < n; i++)
 	{
 		bool		found;
@@ -558,28 +618,53 @@ oss_labels_learn_labels(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Raise an error unless a function is called as a trigger. */
+static void
+check_trigger(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the function must be called as a trigger")));
+}
+
+/* Update vocabulary after a change of what it depends on, waiting for others. */
+static void
+refresh_after_change(void)
+{
+	OssStatementState state;
+
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	(void) refresh_vocabulary(true);
+	oss_statement_end(&state);
+}
+
+/* refresh_vocabulary(): the trigger after a statement */
+Datum
+oss_labels_refresh_vocabulary(PG_FUNCTION_ARGS)
+{
+	check_trigger(fcinfo);
+	refresh_after_change();
+	return PointerGetDatum(NULL);
+}
+
 /*
- * settle_vocabulary(): the trigger at the commit of what vocabulary depends on.
- * Nobody writes labels from here to the end of the transaction, so that none is
- * written by aliases and rules as they were before.
+ * settle_vocabulary(): the trigger at commit.  From here to the end of the
+ * transaction nobody adds labels, so that none is added by the aliases and rules
+ * as they were before.
  */
 Datum
 oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
 {
 	LOCKTAG		tag = lock_of_vocabulary();
-	OssStatementState state;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("settle_vocabulary() is a trigger")));
+	check_trigger(fcinfo);
 
-	/* it was fired for another row of the transaction */
-	if (oss_lock_held(&tag, ExclusiveLock))
-		return PointerGetDatum(NULL);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	(void) refresh_vocabulary(true);
-	oss_statement_end(&state);
+	/* else it was fired for another row of the transaction */
+	if (!oss_lock_held(&tag, ExclusiveLock))
+	{
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+		refresh_after_change();
+	}
 	return PointerGetDatum(NULL);
 }
