@@ -1502,11 +1502,11 @@ CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
 				SELECT image_id, label_id, name_id, label_confidence, corrected_at
 				FROM oss_labels.label_correction
 				UNION ALL
-				SELECT b.image_id, b.label_id, NULL::bigint, b.label_confidence, NULL::timestamptz
-				FROM oss_labels.image_label b
-				WHERE b.label_id = ANY (ARRAY(
-					SELECT m.label_id FROM oss_labels.vocabulary m WHERE m.merged))) o
+				SELECT image_id, label_id, NULL::bigint, label_confidence, NULL::timestamptz
+				FROM oss_labels.image_label) o
 			WHERE o.image_id = l.image_id
+				AND (o.corrected_at IS NOT NULL OR o.label_id = ANY (ARRAY(
+					SELECT m.label_id FROM oss_labels.vocabulary m WHERE m.merged)))
 				AND CASE WHEN o.corrected_at IS NULL THEN
 						v.merged AND l.added IS NULL AND o.label_id = ANY (v.twins)
 						AND (coalesce(o.label_confidence, -1), o.label_id)
