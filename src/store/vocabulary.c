@@ -643,7 +643,14 @@ refresh_after_change(void)
 Datum
 oss_labels_refresh_vocabulary(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
 	check_trigger(fcinfo);
+
+	/* other processes remember which labels are there */
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		CacheInvalidateRelcacheByRelid(get_relname_relid("vocabulary",
+														 get_namespace_oid("oss_labels", false)));
 	refresh_after_change();
 	return PointerGetDatum(NULL);
 }
