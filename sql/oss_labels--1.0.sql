@@ -1355,17 +1355,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION oss_labels.complete_label() IS 'Internal: trigger on vocabulary for rows that are inserted by SQL; one that is there stays';
 
-CREATE TRIGGER label_alias_refresh AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_alias
+CREATE TRIGGER label_alias_insert AFTER INSERT ON oss_labels.label_alias
+	REFERENCING NEW TABLE AS inserted
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
+CREATE TRIGGER label_alias_refresh AFTER UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_alias
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER label_alias_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_alias
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
-CREATE TRIGGER label_rule_refresh AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_rule
+CREATE TRIGGER label_rule_insert AFTER INSERT ON oss_labels.label_rule
+	REFERENCING NEW TABLE AS inserted
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
+CREATE TRIGGER label_rule_refresh AFTER UPDATE OR DELETE OR TRUNCATE ON oss_labels.label_rule
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER label_rule_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_rule
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
 CREATE TRIGGER vocabulary_complete BEFORE INSERT ON oss_labels.vocabulary
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.complete_label();
-CREATE TRIGGER vocabulary_refresh AFTER INSERT OR DELETE ON oss_labels.vocabulary
+CREATE TRIGGER vocabulary_insert AFTER INSERT ON oss_labels.vocabulary
+	REFERENCING NEW TABLE AS inserted
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
+CREATE TRIGGER vocabulary_refresh AFTER DELETE ON oss_labels.vocabulary
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER vocabulary_settle AFTER INSERT ON oss_labels.vocabulary
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
@@ -1386,20 +1395,25 @@ CREATE TRIGGER image_learn AFTER INSERT OR UPDATE ON oss_labels.image
  * ALWAYS, also in a subscriber and with session_replication_role = replica, of
  * which image_learn is for these alone: who stores an answer learns its labels.
  */
-ALTER TABLE oss_labels.label_alias ENABLE ALWAYS TRIGGER label_alias_refresh,
+ALTER TABLE oss_labels.label_alias ENABLE ALWAYS TRIGGER label_alias_insert,
+	ENABLE ALWAYS TRIGGER label_alias_refresh,
 	ENABLE ALWAYS TRIGGER label_alias_settle;
-ALTER TABLE oss_labels.label_rule ENABLE ALWAYS TRIGGER label_rule_refresh,
+ALTER TABLE oss_labels.label_rule ENABLE ALWAYS TRIGGER label_rule_insert,
+	ENABLE ALWAYS TRIGGER label_rule_refresh,
 	ENABLE ALWAYS TRIGGER label_rule_settle;
 ALTER TABLE oss_labels.vocabulary ENABLE ALWAYS TRIGGER vocabulary_complete,
-	ENABLE ALWAYS TRIGGER vocabulary_refresh, ENABLE ALWAYS TRIGGER vocabulary_settle;
+	ENABLE ALWAYS TRIGGER vocabulary_insert, ENABLE ALWAYS TRIGGER vocabulary_refresh, ENABLE ALWAYS TRIGGER vocabulary_settle;
 ALTER TABLE oss_labels.label_correction ENABLE ALWAYS TRIGGER label_correction_learn;
 ALTER TABLE oss_labels.image ENABLE REPLICA TRIGGER image_learn;
 
+COMMENT ON TRIGGER label_alias_insert ON oss_labels.label_alias IS 'keeps vocabulary right; an empty table that is restored takes no time';
 COMMENT ON TRIGGER label_alias_refresh ON oss_labels.label_alias IS 'keeps vocabulary right';
 COMMENT ON TRIGGER label_alias_settle ON oss_labels.label_alias IS 'keeps vocabulary right beside others';
+COMMENT ON TRIGGER label_rule_insert ON oss_labels.label_rule IS 'keeps vocabulary right; an empty table that is restored takes no time';
 COMMENT ON TRIGGER label_rule_refresh ON oss_labels.label_rule IS 'keeps vocabulary right';
 COMMENT ON TRIGGER label_rule_settle ON oss_labels.label_rule IS 'keeps vocabulary right beside others';
 COMMENT ON TRIGGER vocabulary_complete ON oss_labels.vocabulary IS 'gives a row its label_id';
+COMMENT ON TRIGGER vocabulary_insert ON oss_labels.vocabulary IS 'keeps vocabulary right';
 COMMENT ON TRIGGER vocabulary_refresh ON oss_labels.vocabulary IS 'keeps vocabulary right';
 COMMENT ON TRIGGER vocabulary_settle ON oss_labels.vocabulary IS 'keeps vocabulary right beside others';
 COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'inserts new labels into vocabulary';

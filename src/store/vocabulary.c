@@ -38,6 +38,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_learn_labels);
 PG_FUNCTION_INFO_V1(oss_labels_refresh_vocabulary);
@@ -646,6 +647,8 @@ oss_labels_refresh_vocabulary(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	check_trigger(fcinfo);
+	if (trigger->tg_newtable != NULL && tuplestore_tuple_count(trigger->tg_newtable) == 0)
+		return PointerGetDatum(NULL);
 
 	/* other processes remember which labels are there */
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
