@@ -68,9 +68,12 @@ take_image(TupleTableSlot *slot, void *store)
 	tuplestore_puttupleslot(store, slot);
 }
 
-/* Add images to the result in the given order. */
+/* Images read by one query, which bounds memory. */
+#define HITS_AT_ONCE	10000
+
+/* Add some images to the result in the given order. */
 static void
-return_hits(const OssResult *result, const ImageHit *hits, int64 n)
+return_some(const OssResult *result, const ImageHit *hits, int n)
 {
 	OssArguments arguments = {0};
 	OssColumn	ids;
@@ -78,7 +81,7 @@ return_hits(const OssResult *result, const ImageHit *hits, int64 n)
 
 	oss_column_init(&ids, INT8OID, n);
 	oss_column_init(&scores, FLOAT8OID, n);
-	for (int64 i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		oss_column_add(&ids, Int64GetDatum(hits[i].image_id), false);
 		oss_column_add(&scores, Float8GetDatum(hits[i].score),
@@ -87,6 +90,24 @@ return_hits(const OssResult *result, const ImageHit *hits, int64 n)
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&ids));
 	oss_add_argument(&arguments, FLOAT8ARRAYOID, oss_column_array(&scores));
 	oss_read(READ_HITS, &arguments, take_image, result->store);
+}
+
+/* Add images to the result in the given order. */
+static void
+return_hits(const OssResult *result, const ImageHit *hits, int64 n)
+{
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
+											   "oss_labels hits",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(work);
+
+	for (int64 done = 0; done < n; done += HITS_AT_ONCE)
+	{
+		return_some(result, hits + done, (int) Min(HITS_AT_ONCE, n - done));
+		MemoryContextReset(work);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(work);
 }
 
 /* search(query, max_rows) */
