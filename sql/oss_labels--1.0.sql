@@ -1628,19 +1628,24 @@ COMMENT ON FUNCTION oss_labels.label_query_and(oss_labels.label_query, oss_label
 COMMENT ON FUNCTION oss_labels.label_query_or(oss_labels.label_query, oss_labels.label_query) IS 'Internal: function of the operator ||';
 COMMENT ON FUNCTION oss_labels.label_query_not(oss_labels.label_query) IS 'Internal: function of the operator !!';
 
-CREATE OPERATOR oss_labels.&& (
+/* In pg_catalog, so that they are found whatever search_path. */
+CREATE OPERATOR pg_catalog.&& (
 	LEFTARG = oss_labels.label_query, RIGHTARG = oss_labels.label_query,
 	FUNCTION = oss_labels.label_query_and);
-CREATE OPERATOR oss_labels.|| (
+CREATE OPERATOR pg_catalog.|| (
 	LEFTARG = oss_labels.label_query, RIGHTARG = oss_labels.label_query,
 	FUNCTION = oss_labels.label_query_or);
-CREATE OPERATOR oss_labels.!! (
+CREATE OPERATOR pg_catalog.!! (
 	RIGHTARG = oss_labels.label_query, FUNCTION = oss_labels.label_query_not);
-COMMENT ON OPERATOR oss_labels.&& (oss_labels.label_query, oss_labels.label_query) IS 'both queries';
-COMMENT ON OPERATOR oss_labels.|| (oss_labels.label_query, oss_labels.label_query) IS 'either query';
-COMMENT ON OPERATOR oss_labels.!! (NONE, oss_labels.label_query) IS 'not the query';
+COMMENT ON OPERATOR pg_catalog.&& (oss_labels.label_query, oss_labels.label_query) IS 'both queries';
+COMMENT ON OPERATOR pg_catalog.|| (oss_labels.label_query, oss_labels.label_query) IS 'either query';
+COMMENT ON OPERATOR pg_catalog.!! (NONE, oss_labels.label_query) IS 'not the query';
 
-CREATE FUNCTION oss_labels.search(query oss_labels.label_query, max_rows bigint DEFAULT NULL)
+/*
+ * Queries are text here: a label_query is cast to it, and so are parameters
+ * without a type and of the types text and varchar.
+ */
+CREATE FUNCTION oss_labels.search(query text, max_rows bigint DEFAULT NULL)
 RETURNS TABLE (
 	bucket text,
 	key text,
@@ -1651,16 +1656,16 @@ LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search';
-COMMENT ON FUNCTION oss_labels.search(oss_labels.label_query, bigint) IS
+COMMENT ON FUNCTION oss_labels.search(text, bigint) IS
 	'Stored images whose labels match a query, after the house rules; best first; free';
 
-CREATE FUNCTION oss_labels.search_ids(query oss_labels.label_query)
+CREATE FUNCTION oss_labels.search_ids(query text)
 RETURNS bigint[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search_ids';
-COMMENT ON FUNCTION oss_labels.search_ids(oss_labels.label_query) IS
+COMMENT ON FUNCTION oss_labels.search_ids(text) IS
 'The image_ids that search() finds, in ascending order, for index scans of @@; free';
 
 CREATE FUNCTION oss_labels.image_matches_support(internal)
@@ -1669,26 +1674,26 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches_support';
 COMMENT ON FUNCTION oss_labels.image_matches_support(internal) IS 'Internal: planner support for the operator @@; turns it into a scan of an index on image_id';
 
-CREATE FUNCTION oss_labels.image_matches(image_id bigint, query oss_labels.label_query)
+CREATE FUNCTION oss_labels.image_matches(image_id bigint, query text)
 RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 1000
 SUPPORT oss_labels.image_matches_support
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_image_matches';
-COMMENT ON FUNCTION oss_labels.image_matches(bigint, oss_labels.label_query) IS
+COMMENT ON FUNCTION oss_labels.image_matches(bigint, text) IS
 	'Internal: function of the operator @@';
 
-CREATE OPERATOR oss_labels.@@ (
-	LEFTARG = bigint, RIGHTARG = oss_labels.label_query,
+CREATE OPERATOR pg_catalog.@@ (
+	LEFTARG = bigint, RIGHTARG = text,
 	FUNCTION = oss_labels.image_matches,
 	RESTRICT = contsel, JOIN = contjoinsel);
-COMMENT ON OPERATOR oss_labels.@@ (bigint, oss_labels.label_query) IS 'whether the image with this image_id matches the query';
+COMMENT ON OPERATOR pg_catalog.@@ (bigint, text) IS 'whether the image with this image_id matches the query';
 
 CREATE FUNCTION oss_labels.matches(
 	bucket text,
 	key text,
-	query oss_labels.label_query,
+	query text,
 	version_id text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -1699,7 +1704,7 @@ BEGIN ATOMIC
 			AND i.bucket = matches.bucket AND i.key = matches.key
 			AND oss_labels.image_matches(i.image_id, matches.query));
 END;
-COMMENT ON FUNCTION oss_labels.matches(text, text, oss_labels.label_query, text) IS
+COMMENT ON FUNCTION oss_labels.matches(text, text, text, text) IS
 	'Whether the stored labels of an image match a query; for many images, join with search(); free';
 
 -- Albums: rules, with people's pins and exclusions on top

@@ -290,21 +290,6 @@ parse_query(const char *text, LabelQueryProblem *problem)
 	return node;
 }
 
-LabelQueryNode *
-oss_label_query_get(const struct varlena *value)
-{
-	LabelQueryProblem problem = {0};
-	LabelQueryNode *node = parse_query(text_to_cstring((const text *) value),
-									   &problem);
-
-	if (node == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a label query holds \"%s\"", problem.text),
-				 errdetail("%s.", problem.message)));
-	return node;
-}
-
 /*
  * Append a name, quoted if necessary.  Behind "parent:" that includes names
  * that look like a number, which would be taken for the threshold of a label
@@ -414,22 +399,40 @@ show_place(const LabelQueryProblem *problem)
 	return psprintf("%.*s\n%*s^", (int) (end - begin), begin, width, "");
 }
 
-/* Make a value from its text.  Errors: 42601, softly if escontext permits. */
-static Datum
-make_query_value(const char *text, Node *escontext)
+/*
+ * Parse a query.  Errors: 42601, or NULL and the error in escontext if that
+ * permits.
+ */
+static LabelQueryNode *
+parse_or_report(const char *text, Node *escontext)
 {
 	LabelQueryProblem problem = {0};
 	LabelQueryNode *node = parse_query(text, &problem);
 
 	if (node == NULL)
-		oss_ereturn(escontext, (Datum) 0,
+		oss_ereturn(escontext, NULL,
 					(errcode(ERRCODE_SYNTAX_ERROR),
 					 errmsg("syntax error in label query at character %d: %s",
 							pg_mbstrlen_with_len(text, problem.at) + 1,
 							problem.message),
 					 errdetail("Here:\n%s", show_place(&problem)),
 					 errhint("Labels are joined with & | ! and parentheses, as in: Beach & (Sunset | \"Blue Sky\":0.9) & !parent:Person")));
-	return CStringGetTextDatum(print_query(node));
+	return node;
+}
+
+LabelQueryNode *
+oss_label_query_get(const struct varlena *value)
+{
+	return parse_or_report(text_to_cstring((const text *) value), NULL);
+}
+
+/* Make a value from its text.  Errors: as parse_or_report(). */
+static Datum
+make_query_value(const char *text, Node *escontext)
+{
+	LabelQueryNode *node = parse_or_report(text, escontext);
+
+	return node == NULL ? (Datum) 0 : CStringGetTextDatum(print_query(node));
 }
 
 Datum

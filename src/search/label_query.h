@@ -42,7 +42,10 @@ typedef struct LabelQueryNode
 	double		min;			/* least confidence, 0 to 1 */
 } LabelQueryNode;
 
-/* Parse a value of the type, in CurrentMemoryContext. */
+/*
+ * Parse a value of the type, or a text, in CurrentMemoryContext.  Errors: 42601,
+ * with its place.
+ */
 extern LabelQueryNode *oss_label_query_get(const struct varlena *value);
 
 #endif							/* OSS_LABEL_QUERY_H */

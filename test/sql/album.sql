@@ -41,7 +41,7 @@ SELECT * FROM pg_temp.members WHERE name = 'Seaside';
 SELECT oss_labels.pin(0, 'albums', '1');
 
 -- a rule can be changed, and albums are gone with their pins
-UPDATE oss_labels.album SET rule = rule OPERATOR(oss_labels.||) 'Cat' WHERE name = 'Seaside';
+UPDATE oss_labels.album SET rule = rule || 'Cat' WHERE name = 'Seaside';
 SELECT name, rule FROM oss_labels.album ORDER BY name;
 SELECT * FROM pg_temp.members WHERE name = 'Seaside';
 DELETE FROM oss_labels.album;

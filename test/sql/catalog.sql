@@ -55,7 +55,7 @@ SELECT c.oid::regclass
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 WHERE c.relkind IN ('r', 'S') AND c.oid <> ALL (:'extconfig'::oid[]);
 
--- members outside of the extension's schema
+-- members outside of the extension's schema: operators, so that they need none
 SELECT m.name
 FROM member m LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 	LEFT JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid

@@ -21,7 +21,7 @@ SELECT count(*) > 0 AS ok FROM oss_labels.effective_label;
 SELECT count(*) > 0 AS ok FROM oss_labels.label_rollup;
 SELECT count(*) > 0 AS ok FROM oss_labels.labels_of('examplebucket', 'example.jpg');
 SELECT count(*) > 0 AS ok FROM oss_labels.search('!Unicorn & (parent:Sky | !Cat)');
-SELECT count(*) > 0 AS ok FROM oss_labels.image WHERE image_id OPERATOR(oss_labels.@@) '!Unicorn';
+SELECT count(*) > 0 AS ok FROM oss_labels.image WHERE image_id @@ '!Unicorn';
 SELECT oss_labels.matches('examplebucket', 'example.jpg', '!Unicorn') AS ok;
 SELECT count(*) > 0 AS ok FROM oss_labels.album_member WHERE name = 'All';
 SELECT count(*) > 0 AS ok FROM oss_labels.albums_of('examplebucket', 'example.jpg');

@@ -96,6 +96,29 @@ SET enable_seqscan = off;
 EXPLAIN (COSTS OFF) SELECT key FROM image WHERE image_id @@ 'Crowd & !Beach';
 RESET enable_seqscan;
 
+-- parameters of any type of text, and operators whatever search_path
+PREPARE by_text(text) AS SELECT key FROM search($1, 1);
+EXECUTE by_text('Crowd');
+PREPARE by_varchar(varchar(100)) AS
+SELECT (SELECT key FROM search($1, 1)), pg_catalog.cardinality(search_ids($1)), matches('searchbucket', 'market', $1);
+EXECUTE by_varchar('Crowd');
+PREPARE by_unknown AS SELECT key FROM search($1, $2);
+EXECUTE by_unknown('Crowd', 1);
+PREPARE by_query(label_query) AS SELECT key FROM search($1, 1) WHERE image_id @@ $1;
+EXECUTE by_query('Crowd');
+EXECUTE by_text('Crowd &');
+\echo :LAST_ERROR_SQLSTATE
+SET search_path = pg_temp;
+PREPARE by_operator AS SELECT key FROM oss_labels.image WHERE image_id @@ $1 ORDER BY key;
+EXECUTE by_operator('Crowd');
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF) EXECUTE by_operator('Crowd');
+RESET enable_seqscan;
+SELECT 'Dog & Cat'::oss_labels.label_query && 'Beach|Sea', 'a'::oss_labels.label_query || 'b&c', !! 'a|b'::oss_labels.label_query;
+SELECT 'Dog' || ' & Cat' AS text, 'Dog'::oss_labels.label_query::text || ' & Cat' AS text;
+DEALLOCATE ALL;
+SET search_path = public, oss_labels;
+
 -- equal to brute force: random labels, queries, house rules and corrections
 INSERT INTO label_rule (label_name, min_confidence, hidden) VALUES ('L2', 0.4, false), ('L5', NULL, true);
 INSERT INTO label_alias VALUES ('L7', 'L1'), ('P2', 'P1');

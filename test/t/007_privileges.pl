@@ -128,7 +128,7 @@ for my $sql ("SELECT pg_catalog.count(*) FROM oss_labels.tag('examplebucket', 'e
 	q{SELECT 2 FROM oss_labels.import_labels('{"Labels": []}', 'examplebucket', 'imported.jpg')},
 	"SELECT pg_catalog.count(*) FROM oss_labels.labels_of('examplebucket', 'example.jpg')",
 	"SELECT pg_catalog.count(*) + 1 FROM oss_labels.search('Outerwear & parent:Clothing')",
-	"SELECT pg_catalog.count(*) + 1 FROM oss_labels.effective_label WHERE image_id OPERATOR(oss_labels.@@) 'Outerwear' "
+	"SELECT pg_catalog.count(*) + 1 FROM oss_labels.effective_label WHERE image_id @@ 'Outerwear' "
 	. "AND label_name OPERATOR(pg_catalog.=) 'Outerwear'",
 	"SELECT 2 FROM oss_labels.correct('examplebucket', 'example.jpg', 'Apparel', true)",
 	"SELECT pg_catalog.count(*) + 2 FROM oss_labels.related_images('examplebucket', 'example.jpg')",
