@@ -94,7 +94,7 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_detect_support';
 REVOKE ALL ON FUNCTION oss_labels.detect_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect_support(internal) IS
-	'Internal: planner support for detect(), try_detect() and tag(): rows, costs, and the pipeline';
+	'Internal: planner support for detect(), try_detect(), tag() and try_tag(): rows, costs, and the pipeline';
 
 ALTER FUNCTION oss_labels.detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
@@ -1131,7 +1131,7 @@ COMMENT ON FUNCTION oss_labels.error_table() IS
 	'Errors of requests and how they are handled; the first rule that matches applies';
 
 -- ---------------------------------------------------------------------
--- 8. Using labels: everything but tag() is free
+-- 8. Using labels: everything but tag() and try_tag() is free
 -- ---------------------------------------------------------------------
 
 /*
@@ -1159,6 +1159,31 @@ SUPPORT oss_labels.detect_support
 AS 'MODULE_PATHNAME', 'oss_labels_tag';
 COMMENT ON FUNCTION oss_labels.tag(text, text, double precision, text, name, interval) IS
 	'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored';
+
+CREATE FUNCTION oss_labels.try_tag(
+	bucket text,
+	key text,
+	thr double precision DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	server name DEFAULT NULL,
+	max_age interval DEFAULT NULL)
+RETURNS TABLE (
+	label_name text,
+	parent_label_name text,
+	label_level integer,
+	label_confidence double precision,
+	centric_score double precision,
+	language text,
+	raw jsonb,
+	http_status integer,
+	error_code text,
+	error_message text,
+	request_id text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
+SUPPORT oss_labels.detect_support
+AS 'MODULE_PATHNAME', 'oss_labels_try_tag';
+COMMENT ON FUNCTION oss_labels.try_tag(text, text, double precision, text, name, interval) IS
+	'Like tag(), but an error that belongs to the image is one row with NULL labels and error_code set';
 
 CREATE FUNCTION oss_labels.labels_of(
 	bucket text,
@@ -2006,7 +2031,7 @@ AS $$
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.detect, '
-		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag TO %s', role);
+		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, oss_labels.try_tag TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
 	'Grant a role the functions that send paid requests; it also needs USAGE on a server and a user mapping';

@@ -11,8 +11,11 @@
 #include "dispatch/finished.h"
 #include "dispatch/turn.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "pipeline/pipeline.h"
 #include "queue/worker_slot.h"
+#include "store/statement_end.h"
+#include "store/tag_stored.h"
 #include "utils/guc.h"
 #include "worker/worker.h"
 
@@ -41,11 +44,22 @@ define_request_settings(void)
 							   oss_credential_metadata_endpoint_check, NULL, NULL);
 }
 
+/* Define the settings of the store. */
+static void
+define_store_settings(void)
+{
+	DefineCustomBoolVariable("oss_labels.keep",
+							 "Stores the answers of detect(), try_detect() and detect_json(), too.",
+							 "Only where the library is preloaded: the worker stores them as those of tag().",
+							 &oss_keep_detected, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 static void
 define_pipeline_settings(void)
 {
 	DefineCustomBoolVariable("oss_labels.pipeline",
-							 "Keeps many requests in flight in queries that join with detect(), try_detect() or tag().",
+							 "Keeps many requests in flight in queries that join with detect(), try_detect(), tag() or try_tag().",
 							 "Off: the ordinary plan, one request at a time.",
 							 &oss_pipeline_enabled, true,
 							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
@@ -91,11 +105,14 @@ void
 _PG_init(void)
 {
 	define_request_settings();
+	define_store_settings();
 	define_pipeline_settings();
 	define_queue_settings();
 	oss_worker_shmem_init();
 	oss_launcher_init();
 	oss_ddl_init();
+	if (process_shared_preload_libraries_in_progress)
+		oss_statement_end_init();
 	MarkGUCPrefixReserved("oss_labels");
 	oss_pipeline_init();
 }

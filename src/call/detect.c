@@ -15,6 +15,9 @@ PG_FUNCTION_INFO_V1(oss_labels_detect);
 PG_FUNCTION_INFO_V1(oss_labels_try_detect);
 PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
+void		(*oss_detect_keep) (const Datum *args, const bool *nulls, OssLabelsSpec *spec) = NULL;
+
+/* Read the image of SQL arguments. */
 bool
 oss_detect_image(const Datum *args, const bool *nulls, OssImage *image)
 {
@@ -135,11 +138,11 @@ oss_detect_rows(const OssRequest *request, bool is_try)
 }
 
 DetectRows *
-oss_detect_document_rows(const Jsonb *answer, double least)
+oss_detect_document_rows(const Jsonb *answer, double least, bool is_try)
 {
 	OssLabel   *labels;
 	int			n = oss_response_labels(answer, true, &labels);
-	DetectRows *rows = make_rows(n, false);
+	DetectRows *rows = make_rows(n, is_try);
 
 	rows->nrows = 0;
 	for (int i = 0; i < n; i++)
@@ -149,6 +152,9 @@ oss_detect_document_rows(const Jsonb *answer, double least)
 		if (labels[i].has_confidence && labels[i].confidence < least)
 			continue;
 		put_label(rows->values + first, rows->nulls + first, &labels[i]);
+		if (is_try)
+			memset(rows->nulls + first + DETECT_COLUMNS, true,
+				   TRY_DETECT_COLUMNS - DETECT_COLUMNS);
 		rows->nrows++;
 	}
 	return rows;
@@ -202,6 +208,8 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	if (!oss_detect_spec(args, nulls, &spec))
 		return (Datum) 0;
 	failure = oss_image_failure(&spec.image);
+	if (failure == NULL && oss_detect_keep)
+		oss_detect_keep(args, nulls, &spec);
 	rows = failure != NULL ? oss_detect_failure_rows(failure, is_try) :
 		oss_detect_rows(oss_detect_run(&spec, &group), is_try);
 	oss_detect_add_rows(&result, rows);
@@ -240,6 +248,8 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	if (!oss_detect_spec(args, nulls, &spec))
 		PG_RETURN_NULL();
 	oss_image_check(&spec.image);
+	if (oss_detect_keep)
+		oss_detect_keep(args, nulls, &spec);
 	request = oss_detect_run(&spec, &group);
 	answer = oss_response_parse(request, &failure);
 	if (answer == NULL)

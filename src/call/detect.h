@@ -73,9 +73,17 @@ extern DetectRows *oss_detect_failure_rows(const OssFailure *failure, bool is_tr
  * Make the rows of a stored answer, with the columns of detect(): labels
  * whose confidence is at least "least" or missing.
  */
-extern DetectRows *oss_detect_document_rows(const Jsonb *answer, double least);
+extern DetectRows *oss_detect_document_rows(const Jsonb *answer, double least,
+											bool is_try);
 
-/* Add rows to a function's result, which has these columns. */
+/*
+ * Has the answer of a request that is to be started kept, if that is set.  Set by
+ * the store; NULL: nothing is kept.
+ */
+extern void (*oss_detect_keep) (const Datum *args, const bool *nulls,
+								OssLabelsSpec *spec);
+
+/* Add rows to the result of a function that has these columns. */
 extern void oss_detect_add_rows(const OssResult *result, const DetectRows *rows);
 
 #endif							/* OSS_DETECT_H */

@@ -37,11 +37,11 @@ code_of_error(int sqlerrcode)
 static const OssFailure *
 answer_failure(const OssRequest *request, const char *code, const char *detail)
 {
-	OssFailure *failure = oss_failure_make(code, detail,
-										   oss_request_what(request));
+	OssFailure *failure = oss_failure_make(code, detail, request == NULL ?
+										   "labels" : oss_request_what(request));
 
 	failure->http_status = 200;
-	failure->request_id = pstrdup(oss_request_id(request));
+	failure->request_id = pstrdup(request == NULL ? "" : oss_request_id(request));
 	return failure;
 }
 
@@ -115,17 +115,14 @@ is_labels_document(Jsonb *answer)
 		value.type == jbvString;
 }
 
-Jsonb *
-oss_response_parse(const OssRequest *request, const OssFailure **failure)
+/* Parse a body, of a request or NULL. */
+static Jsonb *
+parse_document(const OssRequest *request, const char *body, size_t len,
+			   const OssFailure **failure)
 {
-	size_t		len;
-	const char *body;
 	Jsonb	   *answer;
 
-	*failure = oss_request_failure(request);
-	if (*failure != NULL)
-		return NULL;
-	body = oss_request_body(request, &len);
+	*failure = NULL;
 	if (len == 0 || memchr(body, '\0', len) != NULL)
 	{
 		*failure = answer_failure(request, "NotLabels", len == 0 ?
@@ -143,7 +140,26 @@ oss_response_parse(const OssRequest *request, const OssFailure **failure)
 	return answer;
 }
 
-/* Return a field as text, NULL if it is no string. */
+Jsonb *
+oss_response_parse(const OssRequest *request, const OssFailure **failure)
+{
+	size_t		len;
+	const char *body;
+
+	*failure = oss_request_failure(request);
+	if (*failure != NULL)
+		return NULL;
+	body = oss_request_body(request, &len);
+	return parse_document(request, body, len, failure);
+}
+
+Jsonb *
+oss_response_read(const char *body, size_t len, const OssFailure **failure)
+{
+	return parse_document(NULL, body, len, failure);
+}
+
+/* Return a field as text, NULL unless it is a string. */
 static text *
 text_field(JsonbContainer *object, const char *name)
 {

@@ -41,6 +41,10 @@ typedef struct OssLabel
 extern Jsonb *oss_response_parse(const OssRequest *request,
 								 const OssFailure **failure);
 
+/* The same of an answer whose request is gone. */
+extern Jsonb *oss_response_read(const char *body, size_t len,
+								const OssFailure **failure);
+
 /*
  * Set *labels to a palloc'd array of the labels of a parsed response, in the
  * order sent, with raw if with_raw.  Returns their number.

@@ -41,6 +41,8 @@ finish_request(OssRequest *request)
 	request->group->counters.unfinished--;
 	dlist_push_tail(&request->group->finished, &request->node);
 	request->listed = true;
+	if (request->arrived)
+		request->arrived(request, request->arrived_arg);
 }
 
 /*
@@ -184,6 +186,8 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
 	request->suspect = spec->suspect;
+	request->arrived = spec->arrived;
+	request->arrived_arg = spec->arrived_arg;
 
 	request->access = oss_access_join(spec->server, spec->image.bucket);
 
@@ -610,6 +614,16 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 	}
 }
 
+/* Drive the network, for whichever groups. */
+void
+oss_network_wait(long timeout_ms)
+{
+	long		ms = advance_all();
+
+	(void) oss_http_turn(ms < 0 ? timeout_ms : Min(ms, timeout_ms));
+	(void) advance_all();
+}
+
 bool
 oss_request_done(const OssRequest *request)
 {
@@ -672,12 +686,6 @@ oss_request_id(const OssRequest *request)
 	if (request->transfer == NULL)
 		return "";
 	return oss_http_answer(request->transfer)->request_id;
-}
-
-int
-oss_request_attempts(const OssRequest *request)
-{
-	return request->attempts;
 }
 
 void

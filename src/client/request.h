@@ -32,6 +32,9 @@
 #include "client/image.h"
 #include "client/server.h"
 
+typedef struct OssGroup OssGroup;
+typedef struct OssRequest OssRequest;
+
 /* What to request.  oss_request_start() copies it; strings are in UTF-8. */
 typedef struct OssLabelsSpec
 {
@@ -42,10 +45,11 @@ typedef struct OssLabelsSpec
 								 * process works on tables */
 	bool		suspect;		/* throttles are due to the object and must
 								 * not lower the bucket's rate */
-} OssLabelsSpec;
 
-typedef struct OssGroup OssGroup;
-typedef struct OssRequest OssRequest;
+	/* called when it has ended, whoever drives the network; must not throw */
+	void		(*arrived) (const OssRequest *request, void *arg);
+	void	   *arrived_arg;
+} OssLabelsSpec;
 
 /* Counters of a group.  requests counts all attempts sent. */
 typedef struct OssCounters
@@ -112,7 +116,16 @@ extern OssRequest *oss_group_wait(OssGroup *group, long timeout_ms);
 /* Return the next finished request, or NULL, without running the loop. */
 extern OssRequest *oss_group_next(OssGroup *group);
 
+/*
+ * Drive the network of this process, for whichever groups, until something
+ * happened, the latch was set or timeout_ms is over.  May throw for interrupts.
+ */
+extern void oss_network_wait(long timeout_ms);
+
 extern bool oss_request_done(const OssRequest *request);
+
+/* in request_retry.c: has it failed?  Allocates nothing. */
+extern bool oss_request_failed(const OssRequest *request);
 
 /* Return the tag given to oss_request_start(). */
 extern void *oss_request_tag(const OssRequest *request);
@@ -135,7 +148,7 @@ extern const char *oss_request_body(const OssRequest *request, size_t *len);
 /* Return x-oss-request-id of the response, "" without one. */
 extern const char *oss_request_id(const OssRequest *request);
 
-/* Return the number of attempts sent. */
+/* in request_retry.c: return the number of attempts sent. */
 extern int	oss_request_attempts(const OssRequest *request);
 
 /*

@@ -162,3 +162,15 @@ oss_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 		 request->rule->message, again ? "trying again" : "giving up");
 	return again;
 }
+
+bool
+oss_request_failed(const OssRequest *request)
+{
+	return request->failure != NULL || request->rule != NULL;
+}
+
+int
+oss_request_attempts(const OssRequest *request)
+{
+	return request->attempts;
+}

@@ -70,6 +70,8 @@ struct OssRequest
 	long		took_ms;		/* that attempt until its response; 0 without
 								 * one */
 	int64		deadline;
+	void		(*arrived) (const OssRequest *request, void *arg);
+	void	   *arrived_arg;
 	HttpTransfer *transfer;
 	const OssFailureRule *rule;
 	OssScope	scope;			/* of rule */

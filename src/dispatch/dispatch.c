@@ -52,6 +52,14 @@
 #define BATCH 256
 #define IDLE_BATCH 64
 
+/*
+ * For how long a job is put back whose image a session asks for, or has an answer
+ * of, and for how long such an answer is expected to be stored.
+ */
+#define FLIGHT_ASKED_MS 100
+#define FLIGHT_ANSWERED_MS 1000
+#define FLIGHT_COVERS_US (INT64CONST(30) * USECS_PER_SEC)
+
 /* Return the shorter of two waits, of which -1 is none. */
 static long
 sooner_of(long a, long b)
@@ -257,10 +265,48 @@ take_request(OssDispatcher *dispatcher, OssRequest *request)
 	dispatcher->network.answer_ms += ((now - job->sent_at) / 1000.0 - dispatcher->network.answer_ms) / 64;
 	note_outcome(job, failure, now);
 	oss_dispatch_classify_throttles(job);
+	if (failure && job->flight)
+		oss_flight_end(job->flight);
 	if (failure)
 		take_failure(dispatcher, job, failure);
 	else
 		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_ANSWERED);
+}
+
+/*
+ * Has a session just asked for a job's image?  Then the job goes back for some ms:
+ * when it is claimed again the answer is stored, and covers it.  If not, the flight
+ * is ours, so that sessions wait for our answer.
+ */
+static bool
+is_asked_for(OssDispatcher *dispatcher, OssJob *job)
+{
+	OssFlightName name = {
+		.serverid = job->target->serverid,
+		.userid = job->requester,
+		.image = job->image
+	};
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+	OssFlight  *flight = oss_flight_board(&name, job->image.version_id ?
+										  DT_NOBEGIN : job->enqueued_at, true);
+	OssFlightState state = OSS_FLIGHT_OURS;
+	TimestampTz at;
+
+	MemoryContextSwitchTo(old);
+	if (flight)
+		state = oss_flight_state(flight, NULL);
+	job->flight = state == OSS_FLIGHT_OURS ? flight : NULL;
+	if (state != OSS_FLIGHT_ASKED && state != OSS_FLIGHT_ANSWERED)
+		return false;
+	at = oss_flight_answered_at(flight);
+	if (at != 0 && GetCurrentTimestamp() - at > FLIGHT_COVERS_US)
+		return false;
+	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " waits, as a session has asked for its image",
+		 job->place.id);
+	oss_dispatch_unready(dispatcher, job);
+	oss_dispatch_finish_later(dispatcher, job,
+							  at != 0 ? FLIGHT_ANSWERED_MS : FLIGHT_ASKED_MS, true);
+	return true;
 }
 
 /* Start a job's request. */
@@ -308,7 +354,10 @@ start_ready(OssDispatcher *dispatcher)
 
 		while (server->nready > 0 &&
 			   (job = oss_dispatch_next_ready(server, now, &ms)) != NULL)
-			start_job(dispatcher, job);
+		{
+			if (!is_asked_for(dispatcher, job))
+				start_job(dispatcher, job);
+		}
 		wait_ms = sooner_of(wait_ms, ms);
 	}
 	return wait_ms;

@@ -188,6 +188,7 @@ typedef struct DispatchQueue
 	List	   *buckets;
 	List	   *lanes;
 	List	   *requesters;
+	DispatchLane *spool_lane;	/* of answers that have no row, or NULL */
 	int64		newest;			/* number of the last new job whose lane was
 								 * looked up */
 	int64		round;			/* of lists; one goes through all lanes */

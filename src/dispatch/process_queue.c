@@ -10,10 +10,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "client/http.h"
 #include "dispatch/deferred_end.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/spooled.h"
 #include "dispatch/turn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -26,6 +28,7 @@
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "store/spool.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -227,7 +230,10 @@ dispatch_all(OssDispatcher *dispatcher)
 	while (!oss_end_came())
 	{
 		int64		now = oss_clock_us();
-		long		due = oss_dispatch_tables_due(dispatcher);
+		long		due;
+
+		(void) oss_dispatch_take_spooled(dispatcher, false);
+		due = oss_dispatch_tables_due(dispatcher);
 
 		if (due == 0 && turn_at > now)
 			due = (long) ((turn_at - now + 999) / 1000);
@@ -366,6 +372,7 @@ leave_queue(void)
 		return;
 	entered = false;
 	oss_end_give_back();
+	oss_spool_leave();
 	oss_foreground_count(-1);
 }
 
@@ -418,6 +425,9 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 		commit_foreground_turn();
 		refuse_copy();
 		dispatch_or_give_back(dispatcher);
+		if (XactLastCommitEnd != InvalidXLogRecPtr)
+			XLogFlush(XactLastCommitEnd);
+		oss_spool_tell(true);
 	}
 	PG_FINALLY();
 	{
@@ -478,7 +488,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 		long		ms;
 
 		looked_at = oss_clock_us();
-		if (!queue_has_jobs())
+		if (!queue_has_jobs() && !oss_spool_pending())
 			break;
 		SPI_commit();
 		oss_notice_no_worker();

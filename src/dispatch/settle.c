@@ -22,6 +22,7 @@
 #include "dispatch/lane.h"
 #include "dispatch/pause.h"
 #include "dispatch/settle.h"
+#include "dispatch/spooled.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "spi/subtransaction.h"
@@ -82,8 +83,12 @@ make_store_row(OssJob *job, OssStoreRow *row)
 {
 	const OssFailure *failure;
 
-	row->response = job->answer ? job->answer :
-		oss_response_parse(job->request, &failure);
+	if (job->answer)
+		row->response = job->answer;
+	else if (job->spooled)
+		row->response = oss_response_read(job->body, job->body_len, &failure);
+	else
+		row->response = oss_response_parse(job->request, &failure);
 	if (row->response == NULL)
 	{
 		oss_job_set_failure(job, failure);
@@ -91,7 +96,7 @@ make_store_row(OssJob *job, OssStoreRow *row)
 	}
 	row->image = job->image;
 	row->tagged_at = job->started_at;
-	row->request_id = job->answer ? job->asked_id : oss_request_id(job->request);
+	row->request_id = job->request ? oss_request_id(job->request) : job->asked_id;
 	return true;
 }
 
@@ -212,6 +217,8 @@ typedef struct Sorted
 	OssJob	  **deleted;		/* with their followers */
 	int			nfailed;
 	OssJob	  **failed;
+	int			nunstored;		/* the same of spooled ones */
+	OssJob	  **unstored;
 	int			nlater;
 	OssJob	  **later;
 	int			nrows;
@@ -228,8 +235,10 @@ sort_batch(const Batch *batch, Sorted *sorted)
 	for (int i = 0; i < n; i++)
 		most += batch->jobs[i]->nfollowers;
 	sorted->ndeleted = sorted->nfailed = sorted->nlater = sorted->nrows = 0;
+	sorted->nunstored = 0;
 	sorted->deleted = palloc(sizeof(OssJob *) * most);
 	sorted->failed = palloc(sizeof(OssJob *) * n);
+	sorted->unstored = palloc(sizeof(OssJob *) * n);
 	sorted->later = palloc(sizeof(OssJob *) * n);
 	sorted->rows = palloc(sizeof(OssStoreRow) * n);
 	for (int i = 0; i < n; i++)
@@ -238,11 +247,13 @@ sort_batch(const Batch *batch, Sorted *sorted)
 
 		if (is_to_store(job))
 			sorted->rows[sorted->nrows++] = batch->rows[i];
-		if (job->verdict == OSS_VERDICT_FAILED)
+		if (job->spooled && job->verdict == OSS_VERDICT_FAILED)
+			sorted->unstored[sorted->nunstored++] = job;
+		else if (job->verdict == OSS_VERDICT_FAILED)
 			sorted->failed[sorted->nfailed++] = job;
 		else if (job->verdict == OSS_VERDICT_LATER)
 			sorted->later[sorted->nlater++] = job;
-		else
+		else if (!job->spooled)
 		{
 			Assert(job->verdict != OSS_VERDICT_NONE);
 			sorted->deleted[sorted->ndeleted++] = job;
@@ -286,6 +297,7 @@ write_batch(void *arg)
 	oss_dispatch_poll(dispatcher);
 	oss_store_write(sorted.rows, sorted.nrows);
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
+	oss_dispatch_fail_spooled(sorted.unstored, sorted.nunstored);
 	oss_job_put_back(sorted.later, sorted.nlater, dispatcher->token);
 	for (int i = 0; i < sorted.nlater; i++)
 	{
@@ -452,6 +464,9 @@ retry_or_give_up(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 	if (answered && job->errors >= MOST_ERRORS && !oss_error_is_trouble(error) &&
 		dispatcher->tagged > job->tagged_before)
 		fail_unstorable(dispatcher, job, error);
+	else if (job->spooled && !dispatcher->keeps_answers &&
+			 job->errors >= MOST_FOREGROUND_ERRORS)
+		oss_dispatch_drop_spooled(dispatcher, job);
 	else if (dispatcher->keeps_answers || job->errors < MOST_FOREGROUND_ERRORS)
 		oss_dispatch_block(dispatcher, job);
 	else if (answered && job->attempts >= oss_job_attempts &&
@@ -636,11 +651,14 @@ hand_over_all(OssDispatcher *dispatcher)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
-		if (!is_to_store(job))
+		if (!is_to_store(job) && !job->spooled)
 			continue;
 		dlist_delete(&job->node);
 		dispatcher->hand.nfinished--;
-		oss_dispatch_hand_over(dispatcher, job, 0, NULL);
+		if (job->spooled)
+			oss_dispatch_drop_spooled(dispatcher, job);
+		else
+			oss_dispatch_hand_over(dispatcher, job, 0, NULL);
 	}
 }
 

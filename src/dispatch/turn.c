@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "spi/statement.h"
 #include "storage/lmgr.h"
+#include "store/spool.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -89,6 +90,11 @@ check_dispatcher(OssDispatcher *dispatcher)
 			Assert(job->lane == lane && job->target != NULL && job->request == NULL);
 			Assert(job->verdict == OSS_VERDICT_NONE && job->rest_until == 0);
 		}
+	}
+	if (dispatcher->queue.spool_lane)
+	{
+		nblocked += dispatcher->queue.spool_lane->nblocked;
+		njobs += dispatcher->queue.spool_lane->njobs;
 	}
 	for (int i = 0; i < DISPATCH_HASH; i++)
 	{
@@ -347,6 +353,8 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 
 		dlist_delete(&job->node);
 		oss_dispatch_forget(dispatcher, job);
+		if (job->spooled)
+			oss_spool_stored(job->file, job->body_len);
 		for (OssJob *j = job->followers; j; j = next)
 		{
 			next = j->next;
@@ -356,6 +364,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 	}
 	if (dispatcher->claim.clock_now != 0)
 		dispatcher->claim.clock_offset = dispatcher->claim.clock_now;
+	oss_spool_tell(false);
 	end_storing(&dispatcher->hand.finished, true);
 	end_storing(&dispatcher->hand.blocked, true);
 	end_pausing(dispatcher);

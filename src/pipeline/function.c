@@ -38,7 +38,8 @@ typedef struct KnownFunction
 static const char *const symbols[] = {
 	[OSS_DETECT] = "oss_labels_detect",
 	[OSS_TRY_DETECT] = "oss_labels_try_detect",
-	[OSS_TAG] = "oss_labels_tag"
+	[OSS_TAG] = "oss_labels_tag",
+	[OSS_TRY_TAG] = "oss_labels_try_tag"
 };
 
 static KnownFunction known_functions[lengthof(symbols)];
@@ -97,7 +98,7 @@ is_as_defined(HeapTuple proc, OssFunction which)
 
 	(void) SysCacheGetAttr(PROCOID, proc, Anum_pg_proc_proconfig, &no_settings);
 	return no_settings && form->proretset && !form->prosecdef &&
-		form->pronargs == (which == OSS_TAG ? TAG_ARGUMENTS : DETECT_ARGUMENTS);
+		form->pronargs == (oss_function_is_tag(which) ? TAG_ARGUMENTS : DETECT_ARGUMENTS);
 }
 
 static bool

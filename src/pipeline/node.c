@@ -167,7 +167,7 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	window->econtext = CreateExprContext(estate);
 	begin_expressions(state, call->args, before);
 	/* tag() looks up the store, which may fail */
-	window->safe = window->which != OSS_TAG && is_safe(call->args, before);
+	window->safe = !oss_function_is_tag(window->which) && is_safe(call->args, before);
 	window->outer_join = state->jointype == JOIN_LEFT ||
 		state->jointype == JOIN_ANTI;
 	if (get_expr_result_type((Node *) call, NULL,

@@ -6,9 +6,9 @@
  * Top floor.  src/README.md, "The life of a request".
  *
  * The planner's side (path.c) uses the node for a join whose inner side is a
- * call of detect, try_detect or tag.  The executor's side (node.c) joins the
- * rows of its window (window.c), whose requests are shared within a query
- * (request_table.c).
+ * call of detect, try_detect, tag or try_tag.  The executor's side (node.c)
+ * joins the rows of its window (window.c), whose requests are shared within a
+ * query (request_table.c).
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PIPELINE_H
@@ -33,13 +33,28 @@ typedef enum OssFunction
 {
 	OSS_DETECT,
 	OSS_TRY_DETECT,
-	OSS_TAG
+	OSS_TAG,
+	OSS_TRY_TAG
 } OssFunction;
 
+/* Does it give what is stored? */
+static inline bool
+oss_function_is_tag(OssFunction which)
+{
+	return which == OSS_TAG || which == OSS_TRY_TAG;
+}
+
+/* Is a failure a row of it? */
+static inline bool
+oss_function_is_try(OssFunction which)
+{
+	return which == OSS_TRY_DETECT || which == OSS_TRY_TAG;
+}
+
 /*
- * Is this the extension's detect, try_detect or tag, with the properties
- * given by its script?  If so, sets *which.  Functions without one of their C
- * symbols cost one lookup in the system cache.
+ * Is this the extension's detect, try_detect, tag or try_tag, with the
+ * properties given by its script?  If so, sets *which.  Functions without one
+ * of their C symbols cost one lookup in the system cache.
  */
 extern bool oss_pipeline_function(Oid funcid, OssFunction *which);
 

@@ -53,6 +53,7 @@ struct PipelineAnswer
 	OssRequest *request;
 	PipelineLabels labels;
 	OssWish    *wish;			/* store the answer for it on arrival, or NULL */
+	OssKeep    *keep;			/* hands it to the worker, or NULL */
 	SubTransactionId stored_in; /* that has stored it for wish */
 	TimestampTz asked_at;
 	bool		delivered;
@@ -352,8 +353,9 @@ oss_pipeline_find(PipelineMember *member, OssFunction which,
 
 PipelineAnswer *
 oss_pipeline_start(PipelineMember *member, OssFunction which,
-				   const OssLabelsSpec *spec, const OssWish *wish)
+				   const OssLabelsSpec *asked, const OssWish *wish, OssFlight *flight)
 {
+	OssLabelsSpec spec = *asked;
 	PipelineQuery *query = member->query;
 	MemoryContext context = AllocSetContextCreate(query->context,
 												  "oss_labels answer",
@@ -368,15 +370,18 @@ oss_pipeline_start(PipelineMember *member, OssFunction which,
 	answer->starter = member;
 	answer->which = which;
 	answer->key.which = which;
-	answer->key.server = spec->server;
-	answer->key.image = oss_image_copy(&spec->image);
+	answer->key.server = spec.server;
+	answer->key.image = oss_image_copy(&spec.image);
+	if (flight != NULL)
+		MemoryContextSetParent(GetMemoryChunkContext(flight), context);
 	if (wish != NULL)
 	{
 		answer->wish = palloc0(sizeof(OssWish));
 		answer->wish->image = oss_image_copy(&wish->image);
+		answer->keep = oss_stored_hand_on(answer->wish, &spec, flight);
 	}
 	answer->asked_at = GetCurrentTimestamp();
-	answer->request = oss_request_start(member->group, spec, answer);
+	answer->request = oss_request_start(member->group, &spec, answer);
 	MemoryContextSwitchTo(old);
 	answers_insert(query->answers, answer->key, &found)->answer = answer;
 	Assert(!found);
@@ -415,7 +420,7 @@ static int
 add_arrival(PipelineQuery *query, OssArrival *arrivals, int n,
 			const PipelineAnswer *answer)
 {
-	if (answer->wish == NULL)
+	if (answer->wish == NULL || (answer->keep != NULL && answer->keep->handed))
 		return n;
 	if (n == ARRIVALS)
 	{
@@ -541,7 +546,7 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
 	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	rows = oss_detect_rows(answer->request, answer->which == OSS_TRY_DETECT);
+	rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which));
 	MemoryContextSwitchTo(answer->context);
 	form_tuples(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);
@@ -566,7 +571,7 @@ oss_pipeline_failure_labels(const OssFailure *failure, OssFunction which,
 {
 	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
 
-	form_tuples(labels, oss_detect_failure_rows(failure, which == OSS_TRY_DETECT),
+	form_tuples(labels, oss_detect_failure_rows(failure, oss_function_is_try(which)),
 				desc);
 	return labels;
 }

@@ -76,13 +76,15 @@ extern PipelineAnswer *oss_pipeline_find(PipelineMember *member,
 /*
  * Start a request for which oss_pipeline_find() returned NULL and
  * oss_pipeline_may_start() true, or after oss_pipeline_wait_turn().  With a
- * wish, the answer is stored for it when it arrives.  The result has one
- * reference.  Errors: those of oss_request_start().
+ * wish, the answer is stored for it when it arrives; flight, in a context of its
+ * own, is ours or NULL.  The result has one reference.  Errors: those of
+ * oss_request_start().
  */
 extern PipelineAnswer *oss_pipeline_start(PipelineMember *member,
 										  OssFunction which,
-										  const OssLabelsSpec *spec,
-										  const OssWish *wish);
+										  const OssLabelsSpec *asked,
+										  const OssWish *wish,
+										  OssFlight *flight);
 
 /* Has the request finished? */
 extern bool oss_pipeline_done(const PipelineAnswer *answer);

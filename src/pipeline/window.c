@@ -27,6 +27,9 @@
 /* The event loop runs at least this often while rows are returned. */
 #define TURN_EVERY_US		500
 
+/* How long the first image waits for somebody else's request at once. */
+#define FLIGHT_MS 50
+
 /* Result of evaluating a row's arguments. */
 typedef enum Outcome
 {
@@ -40,8 +43,9 @@ typedef enum Outcome
 typedef struct Question
 {
 	OssLabelsSpec spec;
-	OssWish		wish;			/* of tag() */
-	DetectRows *stored;			/* found in the store, or NULL */
+	OssWish		wish;			/* of what is to be kept */
+	bool		keep;
+	DetectRows *stored;			/* what it found, or NULL */
 } Question;
 
 /* Argument of compute_image(). */
@@ -76,13 +80,13 @@ first_image(PipelineWindow *window)
 
 /* Check the arguments of tag() and look for the answer in the store. */
 static bool
-find_stored(const Datum *args, const bool *nulls, Question *question)
+find_stored(const Datum *args, const bool *nulls, bool is_try, Question *question)
 {
-	question->stored = NULL;
-	if (!oss_stored_wish(args, nulls, &question->wish))
+	if (!oss_stored_wish(args, nulls, true, &question->wish) ||
+		oss_stored_check_wish(&question->wish, is_try) != NULL)
 		return false;
-	oss_stored_check_wish(&question->wish);
-	question->stored = oss_stored_find(&question->wish);
+	question->keep = true;
+	question->stored = oss_stored_find(&question->wish, is_try);
 	return question->stored != NULL;
 }
 
@@ -94,7 +98,8 @@ static Outcome
 compute_spec(PipelineWindow *window, Question *question)
 {
 	ExprContext *econtext = window->econtext;
-	int			n = window->which == OSS_TAG ? TAG_ARGUMENTS : DETECT_ARGUMENTS;
+	bool		is_tag = oss_function_is_tag(window->which);
+	int			n = is_tag ? TAG_ARGUMENTS : DETECT_ARGUMENTS;
 	Datum		args[TAG_ARGUMENTS];
 	bool		nulls[TAG_ARGUMENTS];
 	MemoryContext old;
@@ -105,7 +110,10 @@ compute_spec(PipelineWindow *window, Question *question)
 	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	for (int i = 0; i < n; i++)
 		args[i] = ExecEvalExpr(window->args[i], econtext, &nulls[i]);
-	if (window->which == OSS_TAG && find_stored(args, nulls, question))
+	question->stored = NULL;
+	question->keep = !is_tag && oss_keep_detected && oss_spool_prepare() &&
+		oss_stored_wish(args, nulls, false, &question->wish);
+	if (is_tag && find_stored(args, nulls, oss_function_is_try(window->which), question))
 		outcome = OUTCOME_STORED;
 	else
 		outcome = oss_detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
@@ -183,28 +191,51 @@ is_to_be_asked(PipelineWindow *window, PipelineImage *image,
 	return outcome == OUTCOME_SPEC;
 }
 
-/* Start an image's request. */
+/* Start what a row asks for, on a flight of ours or none. */
 static void
 start_image(PipelineWindow *window, PipelineImage *image, const Question *question,
-			bool keep)
+			OssFlight *flight)
 {
 	Assert(image->answer == NULL);
 	image->answer = oss_pipeline_start(window->member, window->which,
 									   &question->spec,
-									   keep ? &question->wish : NULL);
+									   question->keep ? &question->wish : NULL,
+									   flight);
 	image->state = IMAGE_ASKED;
 	window->unsent = true;
 }
 
-/* Try to lock the image of a row of tag(). */
+/*
+ * Board the flight of an image of tag().  Returns whether its request is to be
+ * started; else somebody else asks, and the image waits for that.
+ */
 static bool
-lock_ahead(PipelineWindow *window, const Question *question)
+board_flight(PipelineWindow *window, PipelineImage *image, const Question *question,
+			 OssFlight **ours)
 {
-	MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-	bool		locked = oss_stored_lock(&question->wish, false);
+	MemoryContext context;
+	MemoryContext old;
+	OssFlight  *flight;
 
+	*ours = NULL;
+	if (!oss_function_is_tag(window->which))
+		return true;
+	context = AllocSetContextCreate(window->context, "oss_labels flight",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	flight = oss_stored_board(&question->wish, question->spec.server);
 	MemoryContextSwitchTo(old);
-	return locked;
+	if (flight == NULL || oss_flight_state(flight, NULL) == OSS_FLIGHT_OURS)
+	{
+		if (flight == NULL)
+			MemoryContextDelete(context);
+		*ours = flight;
+		return true;
+	}
+	image->flight = flight;
+	image->stored = context;
+	image->state = IMAGE_JOINED;
+	return false;
 }
 
 /*
@@ -235,6 +266,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	Question	question;
 	Outcome		outcome;
 	MemoryContext old;
+	OssFlight  *flight;
 	bool		refused;
 
 	image->state = IMAGE_STOP;
@@ -257,36 +289,60 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 		image->state = IMAGE_ASKED;
 	else if (!oss_pipeline_may_start(window->member))
 		return;
-	else if (window->which == OSS_TAG && !lock_ahead(window, &question))
-		image->state = IMAGE_STOP;
-	else
-		start_image(window, image, &question, window->which == OSS_TAG);
+	else if (board_flight(window, image, &question, &flight))
+		start_image(window, image, &question, flight);
+}
+
+/* Leave the flight of somebody else. */
+static void
+leave_flight(PipelineImage *image)
+{
+	MemoryContextDelete(image->stored);
+	image->stored = NULL;
+	image->flight = NULL;
 }
 
 /*
- * Start the first image's request, waiting for other sessions that tag it and
- * for the concurrency limit.
+ * Start the first image's request, waiting for room; or have it wait for somebody
+ * else's, if it has not done so for long enough.
  */
 static void
-start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question)
+start_in_turn(PipelineWindow *window, PipelineImage *image, const Question *question,
+			  bool alone)
 {
-	bool		locked = false;
+	OssFlight  *flight = NULL;
 
-	if (window->which == OSS_TAG)
-	{
-		MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-
-		locked = oss_stored_lock(&question->wish, true);
-		question->stored = oss_stored_find(&question->wish);
-		MemoryContextSwitchTo(old);
-		if (question->stored != NULL)
-		{
-			set_stored(window, image, question);
-			return;
-		}
-	}
+	if (!alone && !board_flight(window, image, question, &flight))
+		return;
 	oss_pipeline_wait_turn(window->member);
-	start_image(window, image, question, locked);
+	start_image(window, image, question, flight);
+}
+
+/*
+ * Leave the flight that the first image was on: with the labels, if they are
+ * there.  Returns false when they are not.
+ */
+static bool
+land_flight(PipelineWindow *window, PipelineImage *image, Question *question)
+{
+	MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
+	OssFlight  *flight = image->flight;
+
+	question->stored = oss_stored_share(&question->wish, flight,
+										oss_function_is_try(window->which));
+
+	/* it may have been stored, and left the spool, since we looked */
+	if (question->stored == NULL)
+		question->stored = oss_stored_find(&question->wish,
+										   oss_function_is_try(window->which));
+	MemoryContextSwitchTo(old);
+	if (question->stored == NULL &&
+		oss_flight_state(flight, NULL) == OSS_FLIGHT_ANSWERED)
+		oss_flight_end(flight);
+	leave_flight(image);
+	if (question->stored != NULL)
+		set_stored(window, image, question);
+	return question->stored != NULL;
 }
 
 /* Start the first image's request or set its labels; errors are raised. */
@@ -297,11 +353,20 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 	Outcome		outcome;
 	const OssFailure *failure;
 	MemoryContext old;
+	bool		alone = false;
 
 	set_row(window, window->outer_slot);
 	outcome = compute_spec(window, &question);
+	if (image->flight != NULL && outcome != OUTCOME_SPEC)
+		leave_flight(image);
 	if (!is_to_be_asked(window, image, &question, outcome))
 		return;
+	if (image->flight != NULL)
+	{
+		alone = oss_flight_state(image->flight, NULL) == OSS_FLIGHT_ASKED;
+		if (land_flight(window, image, &question))
+			return;
+	}
 	old = MemoryContextSwitchTo(window->turn_context);
 	failure = oss_image_failure(&question.spec.image);
 	if (failure != NULL)
@@ -317,7 +382,7 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 	if (image->answer != NULL)
 		image->state = IMAGE_ASKED;
 	else
-		start_in_turn(window, image, &question);
+		start_in_turn(window, image, &question, alone);
 }
 
 static void
@@ -381,6 +446,46 @@ load_first(PipelineWindow *window)
 	slot_getallattrs(window->outer_slot);
 }
 
+/* Ask for an image that is held, but not the first. */
+static void
+ask_held(PipelineWindow *window, PipelineImage *image)
+{
+	/* evaluate in outer_slot, then restore it */
+	ExecStoreMinimalTuple(image->outer, window->outer_slot, false);
+	ask_ahead(window, window->outer_slot, image);
+	load_first(window);
+}
+
+/*
+ * Ask for images that waited for requests of others which have ended since, so that
+ * they need not wait for their turn.
+ */
+static void
+ask_abandoned(PipelineWindow *window)
+{
+	uint64		changes = oss_flight_changes();
+	dlist_iter	iter;
+
+	if (!oss_function_is_tag(window->which) || window->flight_changes == changes)
+		return;
+	window->flight_changes = changes;
+	dlist_foreach(iter, &window->images)
+	{
+		PipelineImage *image = dlist_container(PipelineImage, node, iter.cur);
+
+		if (image->state != IMAGE_JOINED || image == first_image(window) ||
+			oss_flight_state(image->flight, NULL) != OSS_FLIGHT_GONE)
+			continue;
+		if (!oss_pipeline_may_start(window->member))
+		{
+			window->flight_changes--;
+			break;
+		}
+		leave_flight(image);
+		ask_held(window, image);
+	}
+}
+
 /*
  * Start the last image's request if it could not be started before.  Returns
  * whether another row may be read.
@@ -400,10 +505,7 @@ ask_last(PipelineWindow *window)
 	if (window->nimages == 1)
 		return false;
 
-	/* evaluate in outer_slot, then restore it */
-	ExecStoreMinimalTuple(last->outer, window->outer_slot, false);
-	ask_ahead(window, window->outer_slot, last);
-	load_first(window);
+	ask_held(window, last);
 	return last->state != IMAGE_STOP && last->state != IMAGE_UNASKED;
 }
 
@@ -418,6 +520,7 @@ has_room(const PipelineWindow *window)
 static void
 fill_window(PipelineWindow *window)
 {
+	ask_abandoned(window);
 	while (oss_pipeline_may_start(window->member) || window->nimages == 0)
 	{
 		if (!ask_last(window) || window->exhausted || !has_room(window) ||
@@ -427,6 +530,21 @@ fill_window(PipelineWindow *window)
 	}
 }
 
+/*
+ * Give somebody else's request some time, while ours go on; returns false when it
+ * has ended, or was waited for long enough.
+ */
+static bool
+wait_for_flight(PipelineWindow *window, const PipelineImage *image)
+{
+	if (oss_flight_state(image->flight, NULL) != OSS_FLIGHT_ASKED ||
+		!oss_flight_wait(image->flight, FLIGHT_MS))
+		return false;
+	drive_requests(window, true);
+	return true;
+}
+
+/* Return the first image with its labels known. */
 const PipelineImage *
 oss_pipeline_window_first(PipelineWindow *window)
 {
@@ -443,7 +561,9 @@ oss_pipeline_window_first(PipelineWindow *window)
 		}
 		image = first_image(window);
 		load_first(window);
-		if (image->state < IMAGE_NOTHING)
+		if (image->state == IMAGE_JOINED && wait_for_flight(window, image))
+			continue;
+		if (image->state < IMAGE_NOTHING || image->state == IMAGE_JOINED)
 			ask_in_turn(window, image);
 		else if (image->state != IMAGE_ASKED)
 			break;

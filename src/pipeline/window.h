@@ -22,6 +22,7 @@ typedef enum ImageState
 	IMAGE_REFUSED,				/* no request: its arguments are illegal */
 	IMAGE_NOTHING,				/* no request: it has no labels */
 	IMAGE_ASKED,				/* answer is set */
+	IMAGE_JOINED,				/* flight is set: somebody else asks */
 	IMAGE_LABELED				/* labels is set */
 } ImageState;
 
@@ -33,8 +34,9 @@ typedef struct PipelineImage
 	MinimalTuple outer;
 	PipelineAnswer *answer;		/* with a reference, or NULL */
 	const PipelineLabels *labels;
-	MemoryContext stored;		/* of labels that tag() found in the store, or
-								 * NULL */
+	MemoryContext stored;		/* of flight, and of labels that tag() found,
+								 * or NULL */
+	OssFlight  *flight;			/* of somebody else, or NULL */
 } PipelineImage;
 
 /*
@@ -62,6 +64,7 @@ typedef struct PipelineWindow
 	dlist_head	images;
 	int			nimages;
 	Size		bytes;			/* of the outer rows */
+	uint64		flight_changes; /* when joined images were last looked at */
 	bool		exhausted;		/* the outer side has no more rows */
 	bool		unsent;			/* a request was started and the loop not run
 								 * since */

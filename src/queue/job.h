@@ -17,6 +17,7 @@
 #include "lib/ilist.h"
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
+#include "store/flight.h"
 
 struct DispatchLane;
 
@@ -100,8 +101,15 @@ typedef struct OssJob
 								 * be left there; or NULL */
 	char	   *asked_id;		/* request id of answer */
 
+	bool		spooled;		/* a session's answer, which has no row */
+	int			file;			/* of the spool, these four */
+	char	   *server_name;
+	char	   *body;
+	size_t		body_len;
+
 	OssServer  *target;			/* pinned; NULL until resolved */
 	OssRequest *request;
+	OssFlight  *flight;			/* of the request, or NULL */
 	TimestampTz started_at;
 	int64		sent_at;		/* the same by oss_clock_us() */
 	bool		suspect;		/* throttled while others were answered:

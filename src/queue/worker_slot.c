@@ -19,6 +19,8 @@
 #include "queue/worker_slot.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
+#include "store/flight.h"
+#include "store/spool.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -51,7 +53,8 @@ request_shared_memory(void)
 									oss_rate_shared_size()));
 	RequestAddinShmemSpace(oss_clock_shared_size());
 	oss_credential_cache_shared_request();
-	RequestNamedLWLockTranche("oss_labels", 1);
+	RequestAddinShmemSpace(add_size(oss_spool_shared_size(), oss_flight_shared_size()));
+	RequestNamedLWLockTranche("oss_labels", 3);
 }
 
 /* Attach to the shared memory, or initialize it. */
@@ -73,11 +76,14 @@ start_shared_memory(void)
 		{
 			pg_atomic_init_u32(&oss_worker_shmem->slots[i].wake, 0);
 			pg_atomic_init_u32(&oss_worker_shmem->slots[i].recheck, 0);
+			pg_atomic_init_u32(&oss_worker_shmem->slots[i].spooled, 0);
 		}
 	}
 	oss_rate_shared_start();
 	oss_clock_shared_start();
 	oss_credential_cache_shared_start();
+	oss_spool_shared_start(&GetNamedLWLockTranche("oss_labels")[1].lock);
+	oss_flight_shared_start(&GetNamedLWLockTranche("oss_labels")[2].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -109,7 +115,8 @@ static int64
 needed_again(OssSlot *slot)
 {
 	if (slot->pid != 0 || slot->ddl_holds > 0 || slot->foreground > 0 ||
-		pg_atomic_read_u32(&slot->wake) != 0)
+		pg_atomic_read_u32(&slot->wake) != 0 ||
+		pg_atomic_read_u32(&slot->spooled) != 0)
 		return 0;
 	switch (slot->state)
 	{
@@ -175,6 +182,7 @@ oss_slot_make(Oid dbid)
 	memset(slot->obeyed, 0, sizeof(slot->obeyed));
 	pg_atomic_write_u32(&slot->wake, 0);
 	pg_atomic_write_u32(&slot->recheck, 0);
+	pg_atomic_write_u32(&slot->spooled, 0);
 	oss_slot_set_state(slot, OSS_SLOT_UNKNOWN);
 	return slot;
 }
@@ -204,9 +212,12 @@ oss_wake_launcher(void)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
-/* Wake the worker of this database, or the launcher to start it. */
+/*
+ * Set a flag of this database's slot and wake its worker, or the launcher to
+ * start it.
+ */
 static void
-wake_worker(void)
+set_slot_flag(bool spooled)
 {
 	OssSlot    *slot;
 
@@ -226,7 +237,7 @@ wake_worker(void)
 		if (oss_worker_shmem->launcher_latch)
 			SetLatch(oss_worker_shmem->launcher_latch);
 	}
-	else if (pg_atomic_exchange_u32(&slot->wake, 1) == 0)
+	else if (pg_atomic_exchange_u32(spooled ? &slot->spooled : &slot->wake, 1) == 0)
 	{
 		if (slot->latch)
 			SetLatch(slot->latch);
@@ -234,6 +245,20 @@ wake_worker(void)
 			SetLatch(oss_worker_shmem->launcher_latch);
 	}
 	LWLockRelease(oss_worker_shmem->lock);
+}
+
+/* There are new jobs. */
+static void
+wake_worker(void)
+{
+	set_slot_flag(false);
+}
+
+/* An answer is to be stored. */
+static void
+wake_for_spool(void)
+{
+	set_slot_flag(true);
 }
 
 static void
@@ -462,6 +487,7 @@ oss_worker_shmem_init(void)
 	RegisterXactCallback(tell_at_commit, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
+	oss_spool_wake = wake_for_spool;
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared_memory;
 	previous_startup_hook = shmem_startup_hook;

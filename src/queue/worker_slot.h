@@ -42,7 +42,7 @@ typedef enum OssSlotState
 } OssSlotState;
 
 /*
- * A database.  The lock protects all fields but wake and recheck.  latch is
+ * A database.  The lock protects all fields but the atomic ones.  latch is
  * the worker's procLatch, in shared memory, while pid is not 0.
  */
 typedef struct OssSlot
@@ -60,6 +60,7 @@ typedef struct OssSlot
 	int64		clock_offset;	/* OssDispatcher's, for the next worker */
 	pg_atomic_uint32 wake;		/* jobs were enqueued */
 	pg_atomic_uint32 recheck;	/* oss_labels.worker was changed */
+	pg_atomic_uint32 spooled;	/* answers are to be stored */
 	int			foreground;		/* sessions in process_queue() */
 
 	/* resumes and ALTERs of servers, and how many of them were processed */

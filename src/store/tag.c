@@ -16,38 +16,72 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_tag);
+PG_FUNCTION_INFO_V1(oss_labels_try_tag);
 PG_FUNCTION_INFO_V1(oss_labels_labels_of);
 PG_FUNCTION_INFO_V1(oss_labels_import_labels);
 
-/* Request labels, and store the answer if keep. */
+/* How long to wait for somebody else's request before we look again. */
+#define FLIGHT_MS 1000
+
+/* Ask the service, and keep the answer. */
 static DetectRows *
-ask_service(const Datum *args, const bool *nulls, const OssWish *wish, bool keep)
+ask_service(OssLabelsSpec *spec, const OssWish *wish, OssFlight *flight, bool is_try)
 {
 	OssArrival	arrival = {
 		.wish = wish,
 		.asked_at = GetCurrentTimestamp()
 	};
+	OssKeep    *keep = oss_stored_hand_on(wish, spec, flight);
 	OssGroup   *group;
-	OssLabelsSpec spec;
 	DetectRows *rows;
 
-	(void) oss_detect_spec(args, nulls, &spec);
-	arrival.request = oss_detect_run(&spec, &group);
-	if (keep)
+	arrival.request = oss_detect_run(spec, &group);
+	if (keep == NULL || !keep->handed)
 		oss_stored_keep(&arrival, 1);
-	rows = oss_detect_rows(arrival.request, false);
+	rows = oss_detect_rows(arrival.request, is_try);
 	oss_group_free(group);
 	return rows;
 }
 
-/* tag(bucket, key, thr, version_id, server, max_age) */
-Datum
-oss_labels_tag(PG_FUNCTION_ARGS)
+/*
+ * Return the labels of an image of which no answer is stored: somebody else's, who
+ * asks for it just now, or ours.
+ */
+static DetectRows *
+share_or_ask(OssLabelsSpec *spec, const OssWish *wish, bool is_try)
+{
+	for (;;)
+	{
+		OssFlight  *flight = oss_stored_board(wish, spec->server);
+		DetectRows *rows;
+
+		if (flight == NULL || oss_flight_state(flight, NULL) == OSS_FLIGHT_OURS)
+			return ask_service(spec, wish, flight, is_try);
+		while (oss_flight_state(flight, NULL) == OSS_FLIGHT_ASKED)
+		{
+			if (!oss_flight_wait(flight, FLIGHT_MS))
+				return ask_service(spec, wish, NULL, is_try);
+		}
+		rows = oss_stored_share(wish, flight, is_try);
+		if (rows == NULL)
+			rows = oss_stored_find(wish, is_try);
+		if (rows != NULL)
+			return rows;
+		if (oss_flight_state(flight, NULL) == OSS_FLIGHT_ANSWERED)
+			oss_flight_end(flight);
+	}
+}
+
+/* Return the labels of one image as a set. */
+static Datum
+return_tagged(FunctionCallInfo fcinfo, bool is_try)
 {
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[TAG_ARGUMENTS];
 	bool		nulls[TAG_ARGUMENTS];
 	OssWish		wish;
+	OssLabelsSpec spec;
+	const OssFailure *failure;
 	DetectRows *rows;
 
 	for (int i = 0; i < TAG_ARGUMENTS; i++)
@@ -55,21 +89,33 @@ oss_labels_tag(PG_FUNCTION_ARGS)
 		args[i] = fcinfo->args[i].value;
 		nulls[i] = fcinfo->args[i].isnull;
 	}
-	if (!oss_stored_wish(args, nulls, &wish))
+	if (!oss_stored_wish(args, nulls, true, &wish))
 		return (Datum) 0;
-	oss_stored_check_wish(&wish);
-	rows = oss_stored_find(&wish);
-	if (rows == NULL)
+	failure = oss_stored_check_wish(&wish, is_try);
+	if (failure != NULL)
+		rows = oss_detect_failure_rows(failure, is_try);
+	else if ((rows = oss_stored_find(&wish, is_try)) == NULL)
 	{
-		bool		locked = oss_stored_lock(&wish, true);
-
-		/* another session may have stored an answer meanwhile */
-		rows = oss_stored_find(&wish);
-		if (rows == NULL)
-			rows = ask_service(args, nulls, &wish, locked);
+		(void) oss_detect_spec(args, nulls, &spec);
+		oss_server_pin_in_context(spec.server);
+		rows = share_or_ask(&spec, &wish, is_try);
 	}
 	oss_detect_add_rows(&result, rows);
 	return (Datum) 0;
+}
+
+/* tag(bucket, key, thr, version_id, server, max_age) */
+Datum
+oss_labels_tag(PG_FUNCTION_ARGS)
+{
+	return return_tagged(fcinfo, false);
+}
+
+/* try_tag(bucket, key, thr, version_id, server, max_age) */
+Datum
+oss_labels_try_tag(PG_FUNCTION_ARGS)
+{
+	return return_tagged(fcinfo, true);
 }
 
 /*
@@ -117,7 +163,7 @@ oss_labels_labels_of(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	answer = read_answer(fcinfo);
 	if (answer != NULL)
-		oss_detect_add_rows(&result, oss_detect_document_rows(answer, least));
+		oss_detect_add_rows(&result, oss_detect_document_rows(answer, least, false));
 	return (Datum) 0;
 }
 
@@ -281,6 +327,6 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 	wish.image.has_thr = !PG_ARGISNULL(3);
 	wish.image.thr = wish.image.has_thr ? PG_GETARG_FLOAT8(3) : 0;
 	wish.image.version_id = string_argument(fcinfo, 4);
-	oss_stored_check_wish(&wish);
+	(void) oss_stored_check_wish(&wish, false);
 	PG_RETURN_BOOL(oss_stored_keep_document(&wish, document, import_time(fcinfo, 5)));
 }

@@ -2,51 +2,40 @@
  * tag_stored.c
  *	  The store as tag() uses it.
  *
- * A session that requests an image holds an advisory lock on it until the end
- * of its transaction, so that other sessions find the answer and do not request
- * the image too.  A transaction that tags more images than the lock table can
- * hold releases the later locks when the answers are stored; then another
- * session may pay for the same image, but one row remains.  The worker takes no
- * such lock: its lease on the job shows that it requests the image.
+ * A stored answer is given to who may read it and to who may request it.  If
+ * the library is not preloaded, answers are stored in the caller's transaction;
+ * that never waits for other transactions, and then skips what they have locked.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/http.h"
 #include "client/utf8.h"
-#include "common/hashfn.h"
-#include "compat.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
-#include "spi/wait_event.h"
-#include "storage/latch.h"
-#include "storage/lock.h"
 #include "store/store.h"
 #include "store/tag_stored.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /*
- * Images that a transaction keeps locked until its end, cf.
- * max_locks_per_transaction.
+ * How long to wait for a lock that was not expected.  Shorter than any
+ * deadlock_timeout in use.
  */
-#define MOST_LOCKED		64
-
-/*
- * Distinguishes our advisory locks from those of SQL functions, which use 1
- * and 2.
- */
-#define LOCK_CLASS		0x4f53
+#define LOCK_TIMEOUT	"20ms"
 
 /* $1 to $6; $5: what the service takes for no threshold. */
 #define WISH_PARAMETERS \
@@ -70,13 +59,17 @@ static OssPlan find_stored = {
 	WISH_PARAMETERS
 };
 
-/* A leased job for the image whose answer will cover the wish. */
-static OssPlan find_job = {
-	"SELECT FROM oss_labels.job WHERE key OPERATOR(pg_catalog.=) $2 "
-	"AND bucket OPERATOR(pg_catalog.=) $1 "
-	"AND version_id IS NOT DISTINCT FROM $3 "
+/* The same for a caller who reads with his own rights and search path. */
+static OssPlan find_visible = {
+	"SELECT response, "
+	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), "
+	"coalesce($4, $5) FROM oss_labels.image "
+	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
+	"AND (version_id OPERATOR(pg_catalog.=) $3 OR (version_id IS NULL AND $3 IS NULL)) "
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
-	"AND leased_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() LIMIT 1",
+	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
+	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))",
 	WISH_PARAMETERS
 };
 
@@ -86,28 +79,17 @@ static OssPlan find_writer = {
 	WISH_PARAMETERS
 };
 
-/*
- * How long to wait for a job's answer, and the polling interval.  After that
- * time the job is throttled, or waits for a row that our transaction wrote.
- */
-#define MOST_WAIT_MS	10000
-#define LOOK_EVERY_MS	20
-
-/*
- * Images that the transaction keeps locked until its end.  Entries left by
- * earlier transactions or rolled back savepoints are removed when the array
- * is full.
- */
-static LOCKTAG kept[MOST_LOCKED];
-static int	nkept = 0;
+bool		oss_keep_detected = false;
 
 bool
-oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish)
+oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag, OssWish *wish)
 {
 	memset(wish, 0, sizeof(*wish));
 	if (!oss_detect_image(args, nulls, &wish->image))
 		return false;
-	if (!nulls[TAG_MAX_AGE])
+	if (!nulls[DETECT_SERVER])
+		wish->server = pstrdup(NameStr(*DatumGetName(args[DETECT_SERVER])));
+	if (is_tag && !nulls[TAG_MAX_AGE])
 	{
 		wish->max_age = palloc(sizeof(Interval));
 		*wish->max_age = *DatumGetIntervalP(args[TAG_MAX_AGE]);
@@ -125,16 +107,19 @@ is_negative(Interval *interval)
 											IntervalPGetDatum(&none)));
 }
 
-void
-oss_stored_check_wish(const OssWish *wish)
+const OssFailure *
+oss_stored_check_wish(const OssWish *wish, bool is_try)
 {
 	OssImage	utf8 = oss_image_utf8(&wish->image);
+	const OssFailure *failure = oss_image_failure(&utf8);
 
-	oss_image_check(&utf8);
+	if (failure != NULL && !(is_try && !oss_scope_is_setup(failure->scope)))
+		oss_failure_throw(failure);
 	if (wish->max_age != NULL && is_negative(wish->max_age))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_age must not be negative")));
+	return failure;
 }
 
 /* Set the first three parameters of a statement to an image. */
@@ -187,11 +172,8 @@ writer_in(Snapshot seen, const OssWish *wish)
 static void
 check_replaceable(const OssWish *wish)
 {
-	TransactionId writer;
+	TransactionId writer = writer_in(GetLatestSnapshot(), wish);
 
-	if (!IsolationUsesXactSnapshot())
-		return;
-	writer = writer_in(GetLatestSnapshot(), wish);
 	if (TransactionIdIsValid(writer) &&
 		!TransactionIdIsCurrentTransactionId(writer) &&
 		writer != writer_in(GetTransactionSnapshot(), wish))
@@ -203,165 +185,70 @@ check_replaceable(const OssWish *wish)
 				 errhint("The transaction might succeed if retried.")));
 }
 
-/*
- * Without a stored answer a request will be needed, so this raises an error
- * if the answer could not be stored.
- */
-DetectRows *
-oss_stored_find(const OssWish *wish)
+/* Look a wish up, and return the rows of the answer, or NULL. */
+static DetectRows *
+find_rows(OssStatementUse use, OssPlan *plan, const OssWish *wish, bool is_try)
 {
 	OssStatementState state;
 	DetectRows *rows = NULL;
 
-	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	if (look_up(&find_stored, wish))
+	oss_statement_begin(&state, use);
+	if (look_up(plan, wish))
 	{
 		Datum		response = oss_result_column(0, 1, NULL);
 		bool		filter = DatumGetBool(oss_result_column(0, 2, NULL));
 		double		least = DatumGetFloat8(oss_result_column(0, 3, NULL));
 
 		rows = oss_detect_document_rows(DatumGetJsonbPCopy(response),
-										filter ? least : 0);
+										filter ? least : 0, is_try);
 	}
-	else
-		check_replaceable(wish);
 	oss_statement_end(&state);
-	if (rows == NULL)
-		PreventCommandIfReadOnly("tag()");
 	return rows;
 }
 
-static LOCKTAG
-lock_of(const OssWish *wish)
+/*
+ * Find a stored answer: a caller who may read the table gets what he sees there.
+ * One who may not gets it if he could request it, which raises an error if he could
+ * not.  What row security hides is not there.
+ */
+static DetectRows *
+find_allowed(const OssWish *wish, bool is_try)
 {
-	LOCKTAG		tag;
-	StringInfoData name;
-	uint64		hash;
+	Oid			schema = get_namespace_oid("oss_labels", true);
+	Oid			image = OidIsValid(schema) ? get_relname_relid("image", schema) : InvalidOid;
+	bool		readable = OidIsValid(image) &&
+	pg_class_aclcheck(image, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 
-	initStringInfo(&name);
-	appendStringInfo(&name, "%s/%s", wish->image.bucket, wish->image.key);
-	if (wish->image.version_id != NULL)
-		appendStringInfo(&name, "\n%s", wish->image.version_id);
-	hash = hash_bytes_extended((const unsigned char *) name.data, name.len, 0);
-	pfree(name.data);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32),
-						 (uint32) hash, LOCK_CLASS);
-	return tag;
-}
-
-/* Subtransaction: wait for a lock. */
-static void
-acquire_lock(void *arg)
-{
-	(void) LockAcquire(arg, ExclusiveLock, false, false);
+	if (OidIsValid(image) &&
+		check_enable_rls(image, GetUserId(), true) == RLS_ENABLED)
+		return readable ?
+			find_rows(OSS_STATEMENT_CALLER, &find_visible, wish, is_try) : NULL;
+	if (!readable)
+		(void) oss_server_get(wish->server, GetUserId());
+	return find_rows(OSS_STATEMENT_STORE, &find_stored, wish, is_try);
 }
 
 /*
- * Transfer a lock that a subtransaction has left to the transaction to the
- * current resource owner: only the owner may release it.
+ * Without a stored answer a request will be needed, so this raises an error
+ * if the answer could not be stored.
  */
-static void
-own_lock(const LOCKTAG *tag)
+DetectRows *
+oss_stored_find(const OssWish *wish, bool is_try)
 {
-	ResourceOwner owner = CurrentResourceOwner;
+	DetectRows *rows = find_allowed(wish, is_try);
 
-	(void) LockAcquire(tag, ExclusiveLock, false, true);
-	CurrentResourceOwner = CurTransactionResourceOwner;
-	(void) LockRelease(tag, ExclusiveLock, false);
-	CurrentResourceOwner = owner;
-}
-
-/* Wait for a lock.  Returns false on a deadlock. */
-static bool
-wait_for_lock(LOCKTAG *tag)
-{
-	ErrorData  *error = oss_subtransaction(acquire_lock, tag);
-
-	if (error == NULL)
+	if (rows != NULL || oss_spool_prepare())
+		return rows;
+	if (IsolationUsesXactSnapshot())
 	{
-		own_lock(tag);
-		return true;
+		OssStatementState state;
+
+		oss_statement_begin(&state, OSS_STATEMENT_STORE);
+		check_replaceable(wish);
+		oss_statement_end(&state);
 	}
-	if (error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-		ReThrowError(error);
-	FreeErrorData(error);
-	return false;
-}
-
-/* Is a job in hand whose answer will cover the wish? */
-static bool
-job_in_hand(const OssWish *wish)
-{
-	OssStatementState state;
-	bool		found;
-
-	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	found = look_up(&find_job, wish);
-	oss_statement_end(&state);
-	return found;
-}
-
-/* Wait until no such job is in hand, for MOST_WAIT_MS at most. */
-static void
-wait_for_job(const OssWish *wish)
-{
-	int64		until = oss_clock_us() + MOST_WAIT_MS * INT64CONST(1000);
-
-	while (job_in_hand(wish) && oss_clock_us() < until)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOOK_EVERY_MS, oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-bool
-oss_stored_lock(const OssWish *wish, bool wait)
-{
-	LOCKTAG		tag = lock_of(wish);
-
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL &&
-		!(wait && wait_for_lock(&tag)))
-		return false;
-	if (!wait && job_in_hand(wish))
-	{
-		(void) LockRelease(&tag, ExclusiveLock, false);
-		return false;
-	}
-	if (wait)
-		wait_for_job(wish);
-	return true;
-}
-
-/* Remove entries of kept that are not locked any more. */
-static void
-forget_unlocked(void)
-{
-	int			n = 0;
-
-	for (int i = 0; i < nkept; i++)
-	{
-		if (oss_lock_held(&kept[i], ExclusiveLock))
-			kept[n++] = kept[i];
-	}
-	nkept = n;
-}
-
-/* Keep an image locked, or release it if too many are. */
-static void
-keep_locked(const OssWish *wish)
-{
-	LOCKTAG		tag = lock_of(wish);
-
-	if (!oss_lock_held(&tag, ExclusiveLock))
-		return;
-	if (nkept == MOST_LOCKED)
-		forget_unlocked();
-	if (nkept < MOST_LOCKED)
-		kept[nkept++] = tag;
-	else
-		(void) LockRelease(&tag, ExclusiveLock, false);
+	PreventCommandIfReadOnly("tag()");
+	return NULL;
 }
 
 /* Write rows, several of which may be of the same image. */
@@ -386,16 +273,76 @@ write_rows(const OssStoreRow *rows, int n)
 	oss_statement_end(&state);
 }
 
+/* Rows to be written, as a function for a subtransaction. */
+typedef struct Rows
+{
+	OssStoreRow *rows;
+	int			n;
+} Rows;
+
+/* Write rows but those that others have locked. */
+static void
+write_unlocked(void *arg)
+{
+	Rows	   *rows = arg;
+	OssImage   *images = palloc(sizeof(OssImage) * rows->n);
+	bool	   *blocked = palloc(sizeof(bool) * rows->n);
+	OssStatementState state;
+	ErrorData  *error;
+	int			n = 0;
+
+	for (int i = 0; i < rows->n; i++)
+		images[i] = rows->rows[i].image;
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	error = oss_store_probe(images, rows->n, blocked);
+	if (error != NULL)
+		ReThrowError(error);
+	for (int i = 0; i < rows->n; i++)
+	{
+		if (!blocked[i])
+			rows->rows[n++] = rows->rows[i];
+	}
+	if (n > 0)
+		write_rows(rows->rows, n);
+	oss_statement_end(&state);
+}
+
+/*
+ * Keep answers in the caller's transaction.  He has his labels: what others have
+ * locked is left.
+ */
+static void
+keep_rows(OssStoreRow *rows, int n)
+{
+	Rows		arg = {rows, n};
+	ErrorData  *error = oss_subtransaction(write_unlocked, &arg);
+
+	if (error == NULL)
+		return;
+	if (!oss_error_is_wait(error) &&
+		error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE)
+		ReThrowError(error);
+	elog(DEBUG1, "oss_labels: answers were not kept, as others have locked something: %s",
+		 error->message);
+	FreeErrorData(error);
+}
+
 void
 oss_stored_keep(const OssArrival *arrivals, int n)
 {
-	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
-											   "oss_labels keeping",
-											   ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(work);
-	OssStoreRow *rows = palloc(sizeof(OssStoreRow) * Max(n, 1));
+	MemoryContext work;
+	MemoryContext old;
+	OssStoreRow *rows;
 	int			count = 0;
 
+	if (n == 0 || XactReadOnly)
+		return;
+	work = AllocSetContextCreate(CurrentMemoryContext, "oss_labels keeping",
+								 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(work);
+	rows = palloc(sizeof(OssStoreRow) * n);
 	for (int i = 0; i < n; i++)
 	{
 		const OssFailure *failure;
@@ -410,11 +357,111 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 			rows[count++] = row;
 	}
 	if (count > 0)
-		write_rows(rows, count);
-	for (int i = 0; i < n; i++)
-		keep_locked(arrivals[i].wish);
+		keep_rows(rows, count);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(work);
+}
+
+/* Take a request that has ended. */
+static void
+take_arrival(const OssRequest *request, void *arg)
+{
+	OssKeep    *keep = arg;
+	OssSpoolPlace place;
+
+	if (oss_request_failed(request))
+	{
+		if (keep->flight)
+			oss_flight_end(keep->flight);
+		return;
+	}
+	keep->record.request_id = oss_request_id(request);
+	keep->record.body = oss_request_body(request, &keep->record.body_len);
+	keep->handed = oss_spool_append(&keep->record, &place);
+	if (keep->flight == NULL)
+		return;
+	if (keep->handed)
+		oss_flight_answer(keep->flight, &place);
+	else
+		oss_flight_end(keep->flight);
+}
+
+/* Have the answer of a request handed to the worker as soon as it has come. */
+OssKeep *
+oss_stored_hand_on(const OssWish *wish, OssLabelsSpec *spec, OssFlight *flight)
+{
+	OssKeep    *keep;
+
+	if (!oss_spool_prepare())
+		return NULL;
+	keep = palloc0(sizeof(OssKeep));
+	keep->flight = flight;
+	keep->record.requester = GetUserId();
+	keep->record.asked_at = GetCurrentTimestamp();
+	keep->record.server = pstrdup(spec->server->name);
+	keep->record.image = wish->image;
+	spec->arrived = take_arrival;
+	spec->arrived_arg = keep;
+	return keep;
+}
+
+/* Return since when a request may have begun whose answer will do. */
+static TimestampTz
+since_of(const OssWish *wish)
+{
+	if (wish->max_age == NULL)
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()),
+												   IntervalPGetDatum(wish->max_age)));
+}
+
+/* Has the answer of detect() kept, if that is set. */
+void
+oss_stored_keep_detected(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
+{
+	OssWish    *wish;
+
+	if (!oss_keep_detected)
+		return;
+	wish = palloc(sizeof(OssWish));
+	if (oss_stored_wish(args, nulls, false, wish))
+		(void) oss_stored_hand_on(wish, spec, NULL);
+}
+
+/* Board the flight of an image. */
+OssFlight *
+oss_stored_board(const OssWish *wish, const OssServer *server)
+{
+	OssFlightName name = {
+		.serverid = server->serverid,
+		.userid = GetUserId(),
+		.image = wish->image
+	};
+
+	return oss_flight_board(&name, since_of(wish), false);
+}
+
+/* Return the rows of an answer that somebody else was given, or NULL. */
+DetectRows *
+oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
+{
+	OssSpoolPlace place;
+	OssSpoolRecord record;
+	const OssFailure *failure;
+	Jsonb	   *document;
+	double		least = 0;
+
+	if (oss_flight_state(flight, &place) != OSS_FLIGHT_ANSWERED ||
+		!oss_spool_fetch(&place, &record) || record.requester != GetUserId() ||
+		!oss_image_covers(&record.image, &wish->image))
+		return NULL;
+	document = oss_response_read(record.body, record.body_len, &failure);
+	if (document == NULL)
+		return NULL;
+	if (!oss_image_covers(&wish->image, &record.image))
+		least = wish->image.has_thr ? wish->image.thr : OSS_LABELS_THR_DEFAULT;
+	return oss_detect_document_rows(document, least, is_try);
 }
 
 bool

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * tag_stored.h
- *	  The store as tag() uses it: finding an answer, waiting for another
- *	  session that requests it, and storing a new one.
+ *	  Stored answers as tag() sees them: is one there that will do, who is
+ *	  about to bring one, and keeping a new one.
  *
- * Top floor.  These functions run as the extension's owner and see all
- * committed rows whatever the isolation level, since an answer that is stored
- * must not be paid for again.
+ * Top floor.  All of this runs as the extension's owner, and sees what others
+ * have committed up to now whatever the transaction's isolation: an answer
+ * that is there must not be paid for again.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TAG_STORED_H
@@ -16,46 +16,73 @@
 #include "call/detect.h"
 #include "client/request.h"
 #include "datatype/timestamp.h"
+#include "store/flight.h"
+#include "store/spool.h"
 #include "utils/jsonb.h"
 
 /* The arguments of tag(): those of detect(), then max_age. */
 #define TAG_MAX_AGE		DETECT_ARGUMENTS
 #define TAG_ARGUMENTS	(DETECT_ARGUMENTS + 1)
 
-/* The arguments of a call of tag(); strings are in the database's encoding. */
+/* What is wished for; strings are in the database's encoding. */
 typedef struct OssWish
 {
 	OssImage	image;
-	Interval   *max_age;		/* NULL: no limit */
+	Interval   *max_age;		/* NULL: any */
+	char	   *server;			/* NULL: the only one, or the setting's */
 } OssWish;
 
 /*
- * Set *wish from the arguments of tag(), in CurrentMemoryContext.  Returns
- * false if bucket or key is NULL.
+ * Read the arguments of tag() or detect(), in CurrentMemoryContext.  Returns
+ * false when bucket or key is NULL.
  */
-extern bool oss_stored_wish(const Datum *args, const bool *nulls, OssWish *wish);
-
-/* Check a wish.  Errors: 22023. */
-extern void oss_stored_check_wish(const OssWish *wish);
+extern bool oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag,
+							OssWish *wish);
 
 /*
- * Return the rows of a stored answer that covers a wish, in
- * CurrentMemoryContext; NULL if there is none.  Errors, if an answer could
- * not be stored either: 25006 in a read-only transaction, as on a standby;
- * 40001 if another transaction has stored the image's labels since the
- * snapshot of this REPEATABLE READ transaction.
+ * Check arguments that could never be asked for.  Raises 22023, but returns what
+ * is wrong with the image itself for who wants a row of it.
  */
-extern DetectRows *oss_stored_find(const OssWish *wish);
+extern const OssFailure *oss_stored_check_wish(const OssWish *wish, bool is_try);
 
 /*
- * Lock an image against other sessions that would request it too.  Without
- * wait, returns false if another session has the lock, or a job is in hand
- * whose answer will cover the wish.  With wait, waits for both (10 s at most
- * for a job), and returns false if waiting for the lock would be a deadlock.
+ * Return the rows of a stored answer that covers a wish and that the caller may
+ * have, in CurrentMemoryContext, or NULL.  Where an answer could not be stored it
+ * raises instead: 25006 in a read-only transaction without the worker, 40001 when
+ * another one has stored the image's labels since the snapshot of this one was
+ * taken, as REPEATABLE READ keeps it; and the errors of oss_server_get() for who
+ * may neither read nor ask.
  */
-extern bool oss_stored_lock(const OssWish *wish, bool wait);
+extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
 
-/* An answer to store. */
+/* What hands an answer on: record is what the worker is given. */
+typedef struct OssKeep
+{
+	OssSpoolRecord record;
+	OssFlight  *flight;			/* ours, or NULL */
+	bool		handed;			/* the worker has it */
+} OssKeep;
+
+/*
+ * Have the answer of a request that is to be started handed to the worker as
+ * soon as it has come.  In CurrentMemoryContext, which with the wish must live
+ * as long as the request.  Returns NULL where that cannot be done: then
+ * oss_stored_keep() keeps it.
+ */
+extern OssKeep *oss_stored_hand_on(const OssWish *wish, OssLabelsSpec *spec,
+								   OssFlight *flight);
+
+/* Board the flight of an image; see flight.h. */
+extern OssFlight *oss_stored_board(const OssWish *wish, const OssServer *server);
+
+/*
+ * Return the rows of the answer of somebody else's flight, or NULL when it is not
+ * there: it may be stored, or have come to nothing.
+ */
+extern DetectRows *oss_stored_share(const OssWish *wish, OssFlight *flight,
+									bool is_try);
+
+/* An answer to keep. */
 typedef struct OssArrival
 {
 	const OssWish *wish;
@@ -64,13 +91,21 @@ typedef struct OssArrival
 } OssArrival;
 
 /*
- * Store answers, skipping those of failed requests and those that are no
- * labels document.  Then unlock their images, except for the first ones that
- * a transaction locks.
+ * Store answers in the caller's transaction, except for those that others have
+ * locked, of failed requests and that are no labels document.
  */
 extern void oss_stored_keep(const OssArrival *arrivals, int n);
 
-/* Store a document.  Returns false if a newer one is stored already. */
+/* As oss_detect_keep(). */
+extern void oss_stored_keep_detected(const Datum *args, const bool *nulls,
+									 OssLabelsSpec *spec);
+
+/* Setting oss_labels.keep: detect() hands its answers on, too. */
+extern bool oss_keep_detected;
+
+/*
+ * Keep one document.  Returns false when a younger one is there.
+ */
 extern bool oss_stored_keep_document(const OssWish *wish, Jsonb *document,
 									 TimestampTz asked_at);
 

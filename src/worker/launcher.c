@@ -25,6 +25,7 @@
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "store/spool.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -215,6 +216,36 @@ list_all_databases(void)
 	ndatabases = n;
 }
 
+/*
+ * Remove what waits to be stored in databases that are gone.  What is listed
+ * before the databases are read is of one that was there.
+ */
+static void
+remove_strays(void)
+{
+	List	   *strays = oss_spool_databases();
+	ListCell   *cell;
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	if (strays == NIL)
+		return;
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		strays = list_delete_oid(strays, ((Form_pg_database) GETSTRUCT(tuple))->oid);
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	foreach(cell, strays)
+		oss_spool_remove(lfirst_oid(cell));
+	list_free(strays);
+}
+
 /* Return and clear the flag that databases were created. */
 static bool
 take_new_databases(void)
@@ -283,6 +314,14 @@ reap_worker(int i, int64 now)
 		slot->failures = 0;
 }
 
+/* Has a slot's worker ended with nothing to do before start_at? */
+static bool
+is_asleep(const OssSlot *slot)
+{
+	return slot->state == OSS_SLOT_IDLE || slot->state == OSS_SLOT_COPY ||
+		slot->state == OSS_SLOT_DISABLED || slot->state == OSS_SLOT_MISMATCH;
+}
+
 /*
  * Return when to start a slot's worker: WHEN_WOKEN if it runs, must not run, or
  * has nothing to do.
@@ -295,6 +334,11 @@ start_time(const OssSlot *slot)
 
 	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->ddl_holds > 0)
 		return WHEN_WOKEN;
+
+	/* whatever else is wanted there, what is paid for is stored */
+	if (pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &slot->spooled)) != 0 &&
+		(slot->state == OSS_SLOT_ABSENT || is_asleep(slot)))
+		return slot->state == OSS_SLOT_MISMATCH ? slot->start_at : 0;
 	switch (slot->state)
 	{
 		case OSS_SLOT_UNKNOWN:
@@ -320,14 +364,6 @@ start_time(const OssSlot *slot)
 	return WHEN_WOKEN;
 }
 
-/* Has a slot's worker ended with nothing to do before start_at? */
-static bool
-is_asleep(const OssSlot *slot)
-{
-	return slot->state == OSS_SLOT_IDLE || slot->state == OSS_SLOT_COPY ||
-		slot->state == OSS_SLOT_DISABLED || slot->state == OSS_SLOT_MISMATCH;
-}
-
 /*
  * Can a slot be freed, since its database does not accept connections, or is a
  * template whose queue is empty again?
@@ -341,6 +377,7 @@ is_unused(OssSlot *slot, const Database *database)
 		return true;
 	return database->template && !slot->pending && is_asleep(slot) &&
 		pg_atomic_read_u32(&slot->wake) == 0 &&
+		pg_atomic_read_u32(&slot->spooled) == 0 &&
 		slot->start_at != 0 && slot->start_at <= oss_clock_us();
 }
 
@@ -573,6 +610,7 @@ serve_databases(void)
 	if (take_new_databases() || now >= databases_at)
 	{
 		list_all_databases();
+		remove_strays();
 		databases_at = now + DATABASES_MS * INT64CONST(1000);
 	}
 	return (long) ((Min(start_workers(now), databases_at) - now) / 1000 + 1);

@@ -21,6 +21,7 @@
 #include "commands/extension.h"
 #include "compat.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/spooled.h"
 #include "dispatch/turn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -34,6 +35,7 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "store/spool.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -41,6 +43,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/worker.h"
+#include "worker/worker_turn.h"
 
 /* Errors in a row after which the process ends; the launcher starts another. */
 #define MOST_ERRORS 3
@@ -62,16 +65,21 @@
 #define OFF_MS 10000
 #define YIELD_MS 60000
 
+/*
+ * A process that only stores what sessions hand on goes on for so long, and tries
+ * so often what others have locked.
+ */
+#define STORE_MS 5000
+#define BLOCKED_MS 200
+
 /* A worker ends after this time if another database waits for a process. */
 #define TURN_MS 30000
 
 /* Additional time at the end to write unstored answers into the jobs' rows. */
 #define LEAVE_MS 500
 
-/* How often locked tables are tried; when and how often they are logged. */
+/* How often locked tables are tried. */
 #define LOCKED_TRY_MS 100
-#define LOCKED_MS 5000
-#define LOCKED_LOG_MS 60000
 
 /* How often oss_labels.worker is read while jobs are in hand. */
 #define SWITCH_MS 1000
@@ -79,12 +87,6 @@
 /* Longest waits for the network: with jobs in hand, and without. */
 #define BUSY_WAIT_MS 1000
 #define IDLE_WAIT_MS 10000
-
-/*
- * Longest delay of the flush of a commit.  Commits are asynchronous so that the
- * network is served meanwhile, but they store answers that are paid for.
- */
-#define FLUSH_MS 10
 
 /* State of the extension, as a transaction finds it. */
 typedef enum Presence
@@ -118,9 +120,9 @@ typedef struct Worker
 	int64		switch_at;		/* when to read it without a recheck flag */
 
 	int64		started_at;
-	int64		unflushed_since;	/* first commit that may not be flushed */
-	int64		locked_since;	/* since when a table is locked */
-	int64		log_locked_at;	/* when to log that again */
+	bool		stores_only;	/* the worker is off */
+	int64		stored_at;		/* last time that there was something to store */
+	bool		read_spool;		/* it has, at least once */
 } Worker;
 
 static Worker worker = {.exit_state = OSS_SLOT_FAILED};
@@ -208,38 +210,12 @@ leave_slot(OssSlotState state, int64 start_at)
 	proc_exit(0);
 }
 
-/*
- * Note that a table is locked, or none (NULL).  After LOCKED_MS report it, since
- * nothing can be claimed or stored meanwhile.
- */
-static void
-report_locked(const char *table)
-{
-	int64		now = oss_clock_us();
-	char		message[128];
-
-	if (table == NULL || worker.locked_since == 0)
-		worker.locked_since = table ? now : 0;
-	if (worker.locked_since == 0 ||
-		now - worker.locked_since < LOCKED_MS * INT64CONST(1000) ||
-		now < worker.log_locked_at)
-		return;
-	worker.log_locked_at = from_now(LOCKED_LOG_MS);
-	snprintf(message, sizeof(message),
-			 "another transaction has locked oss_labels.%s", table);
-	show_error(message);
-	ereport(LOG,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("oss_labels worker waits: %s", message),
-			 errdetail("Nothing is requested or stored until that transaction ends; answers are kept."),
-			 errhint("The view pg_locks shows who has locked it.")));
-}
-
 /* Look for the extension and lock its tables. */
 static Presence
 look_for_extension(const OssDispatcher *dispatcher)
 {
 	const char *locked;
+	const char *message;
 	char	   *version = oss_extension_version();
 
 	if (version == NULL)
@@ -257,36 +233,10 @@ look_for_extension(const OssDispatcher *dispatcher)
 		return MISMATCH;
 	}
 	locked = oss_dispatch_lock_tables(dispatcher);
-	report_locked(locked);
+	message = oss_worker_report_locked(locked);
+	if (message)
+		show_error(message);
 	return locked ? LOCKED : PRESENT;
-}
-
-static void
-begin_turn(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	pgstat_report_activity(STATE_RUNNING, "oss_labels: claiming and settling");
-}
-
-/* Commit; flush_commits() is to follow within FLUSH_MS. */
-static void
-commit_turn(void)
-{
-	CommitTransactionCommand();
-	if (worker.unflushed_since == 0)
-		worker.unflushed_since = oss_clock_us();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-}
-
-/* Flush what was committed. */
-static void
-flush_commits(void)
-{
-	if (worker.unflushed_since != 0 && XactLastCommitEnd != InvalidXLogRecPtr)
-		XLogFlush(XactLastCommitEnd);
-	worker.unflushed_since = 0;
 }
 
 /* Run work in a transaction with the tables locked, if the locks are free. */
@@ -295,7 +245,7 @@ with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 {
 	Presence	presence;
 
-	begin_turn();
+	oss_worker_begin();
 	presence = look_for_extension(dispatcher);
 	if (presence == PRESENT)
 	{
@@ -303,7 +253,7 @@ with_tables(void (*work) (OssDispatcher *), OssDispatcher *dispatcher)
 		work(dispatcher);
 		PopActiveSnapshot();
 	}
-	commit_turn();
+	oss_worker_commit();
 	return presence;
 }
 
@@ -338,7 +288,10 @@ static void
 check_presence(Presence presence)
 {
 	if (presence == ABSENT)
+	{
+		oss_spool_discard();
 		leave_slot(OSS_SLOT_ABSENT, 0);
+	}
 	if (presence == MISMATCH)
 		leave_slot(OSS_SLOT_MISMATCH, from_now(MISMATCH_MS));
 	if (presence == LOCKED && worker.turn_at == 0)
@@ -355,12 +308,7 @@ turn_on_tables(OssDispatcher *dispatcher)
 {
 	Presence	presence;
 
-	/*
-	 * If storing an answer kills the process, its attempt must count: flush
-	 * first if the claim of a finished job may not be flushed yet.
-	 */
-	if (dispatcher->hand.newest_start >= worker.unflushed_since)
-		flush_commits();
+	oss_worker_flush_before(dispatcher->hand.newest_start);
 	presence = with_tables(oss_dispatch_tables, dispatcher);
 	if (presence == PRESENT)
 	{
@@ -408,26 +356,11 @@ idle_for_long(OssDispatcher *dispatcher)
 		(due_ms < 0 || due_ms * 1000 > timeout);
 }
 
-/* Flush if FLUSH_MS have passed; returns the ms left, -1: nothing to flush. */
-static long
-flush_due(void)
-{
-	int64		left;
-
-	if (worker.unflushed_since == 0)
-		return -1;
-	left = worker.unflushed_since + FLUSH_MS * 1000 - oss_clock_us();
-	if (left > 0)
-		return (left + 999) / 1000;
-	flush_commits();
-	return -1;
-}
-
 /* Return how long to wait for the network. */
 static long
 network_ms(OssDispatcher *dispatcher)
 {
-	long		flush_ms = flush_due();
+	long		flush_ms = oss_worker_flush_due();
 	long		ms = oss_dispatch_tables_due(dispatcher);
 
 	if (ms == 0 && worker.turn_at != 0)
@@ -499,7 +432,7 @@ finish_work(OssDispatcher *dispatcher, int64 ms)
 	settle_or_leave(dispatcher, end);
 	oss_dispatch_hand_over_all(dispatcher);
 	settle_or_leave(dispatcher, end + LEAVE_MS * INT64CONST(1000));
-	flush_commits();
+	oss_worker_flush();
 }
 
 /* End if the worker has been idle for long. */
@@ -527,9 +460,30 @@ read_own_switch(OssDispatcher *dispatcher)
 				   oss_clock_us() >= worker.switch_at))
 		return;
 	worker.switch_at = from_now(SWITCH_MS);
-	begin_turn();
+	oss_worker_begin();
 	worker.switch_now = oss_worker_switch();
-	commit_turn();
+	oss_worker_commit();
+}
+
+/*
+ * Store what sessions hand on, while the worker is off.  Returns false when that
+ * has been nothing for a while.
+ */
+static bool
+store_only(OssDispatcher *dispatcher)
+{
+	if (dispatcher->state == DISPATCH_RUNNING)
+	{
+		oss_dispatch_stop(dispatcher);
+		show_state(OSS_SLOT_DISABLED);
+	}
+	if (oss_dispatch_busy(dispatcher) || oss_spool_pending())
+		worker.stored_at = oss_clock_us();
+
+	/* what others have locked is not tried in a loop */
+	if (dispatcher->hand.nblocked > 0 && worker.turn_at < oss_clock_us())
+		worker.turn_at = from_now(BLOCKED_MS);
+	return oss_clock_us() - worker.stored_at < STORE_MS * INT64CONST(1000);
 }
 
 /*
@@ -548,8 +502,19 @@ leave_when_told(OssDispatcher *dispatcher)
 	if (worker.switch_now == OSS_WORKER_OFF ||
 		(worker.switch_now == OSS_WORKER_UNSET && !oss_worker_enabled))
 	{
+		if (worker.stores_only && store_only(dispatcher))
+			return;
 		finish_work(dispatcher, OFF_MS);
+
+		/* another process stores them, and nothing else */
+		if (oss_spool_pending())
+			pg_atomic_write_u32(&worker.slot->spooled, 1);
 		leave_slot(OSS_SLOT_DISABLED, from_now(OSS_LOOK_MS));
+	}
+	if (worker.stores_only)
+	{
+		finish_work(dispatcher, STOP_MS);
+		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 
 	if (pg_atomic_read_u32(&oss_worker_shmem->waiting) > 0 &&
@@ -566,6 +531,17 @@ leave_when_told(OssDispatcher *dispatcher)
 		finish_work(dispatcher, STOP_MS);
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
+}
+
+/* Take what sessions have handed on. */
+static void
+take_spooled(OssDispatcher *dispatcher)
+{
+	if (pg_atomic_exchange_u32(&worker.slot->spooled, 0) == 0 && worker.read_spool)
+		return;
+	if (oss_dispatch_take_spooled(dispatcher, !worker.read_spool))
+		pg_atomic_write_u32(&worker.slot->spooled, 1);
+	worker.read_spool = true;
 }
 
 /* Alternate between the network and the tables until the process ends. */
@@ -589,6 +565,7 @@ run_worker(OssDispatcher *dispatcher)
 				with_tables(look_for_copy, dispatcher) == PRESENT && !worker.is_copy)
 				show_state(OSS_SLOT_RUNNING);
 		}
+		take_spooled(dispatcher);
 		oss_dispatch_network(dispatcher, network_ms(dispatcher));
 		if (oss_dispatch_tables_due(dispatcher) != 0 ||
 			oss_clock_us() < worker.turn_at)
@@ -646,6 +623,7 @@ static void
 start_worker_process(Oid dbid)
 {
 	Presence	presence;
+	bool		spooled;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
@@ -658,10 +636,13 @@ start_worker_process(Oid dbid)
 
 	/* the first turn finds what set the flag */
 	pg_atomic_write_u32(&worker.slot->wake, 0);
-	begin_turn();
+	spooled = pg_atomic_exchange_u32(&worker.slot->spooled, 0) != 0 || oss_spool_waits();
+	oss_worker_begin();
 	worker.switch_now = worker.switch_at_start = oss_worker_switch();
-	commit_turn();
-	if (!oss_worker_enabled || worker.switch_now == OSS_WORKER_OFF)
+	oss_worker_commit();
+	worker.stores_only = !oss_worker_enabled || worker.switch_now == OSS_WORKER_OFF;
+	worker.stored_at = oss_clock_us();
+	if (worker.stores_only && !spooled)
 		leave_slot(OSS_SLOT_DISABLED, from_now(OSS_LOOK_MS));
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{

@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ * spooled.c
+ *	  Dispatching: answers that sessions have handed on.
+ *
+ * Each is a finished job with a lane of their own and without a row: settling
+ * stores it, splits a batch that fails, and sets aside what others have locked.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "client/http.h"
+#include "dispatch/finished.h"
+#include "dispatch/lane.h"
+#include "dispatch/spooled.h"
+#include "queue/identity.h"
+#include "spi/statement.h"
+#include "store/spool.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/* Of these, in hand at most. */
+#define MOST_SPOOLED 8192
+
+static OssPlan add_failed = {
+	"INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr, priority,"
+	" attempts, http_status, requester, requester_name, server, bucket, key,"
+	" version_id, \"sqlstate\", code, message, detail, hint, request_id) "
+	"VALUES (nextval(pg_get_serial_sequence('oss_labels.job', 'job_id')), $1, $2, 0, 1,"
+	" $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+	15, {TIMESTAMPTZOID, FLOAT8OID, INT4OID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+};
+
+/* Make the lane that they have in common. */
+static DispatchLane *
+make_lane(OssDispatcher *dispatcher)
+{
+	DispatchLane *lane = MemoryContextAllocZero(dispatcher->context, sizeof(DispatchLane));
+
+	lane->bucket = MemoryContextAllocZero(dispatcher->context, sizeof(DispatchBucket));
+	lane->bucket->server = MemoryContextAllocZero(dispatcher->context, sizeof(DispatchServer));
+	dlist_init(&lane->ready);
+	return lane;
+}
+
+/* Take one. */
+static void
+take_record(void *arg, const OssSpoolRecord *record, int file)
+{
+	OssDispatcher *dispatcher = arg;
+	MemoryContext context = AllocSetContextCreate(dispatcher->context,
+												  "oss_labels spooled answer",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OssJob	   *job = palloc0(sizeof(OssJob));
+
+	job->context = context;
+	job->lane = dispatcher->queue.spool_lane;
+	job->lane->njobs++;
+	job->image = oss_image_copy(&record->image);
+	job->hash = oss_image_hash(&job->image);
+	job->requester = record->requester;
+	job->attempts = 1;
+	job->pause = OSS_SCOPE_IMAGE;
+	job->started_at = job->enqueued_at = record->asked_at;
+	job->spooled = true;
+	job->file = file;
+	job->server_name = pstrdup(record->server);
+	job->asked_id = pstrdup(record->request_id);
+	job->body = pnstrdup(record->body, record->body_len);
+	job->body_len = record->body_len;
+	MemoryContextSwitchTo(old);
+	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_ANSWERED);
+}
+
+/* Take answers from the spool. */
+bool
+oss_dispatch_take_spooled(OssDispatcher *dispatcher, bool first)
+{
+	MemoryContext work;
+	MemoryContext old;
+	bool		more;
+
+	if (dispatcher->queue.spool_lane == NULL)
+		dispatcher->queue.spool_lane = make_lane(dispatcher);
+	work = AllocSetContextCreate(dispatcher->context, "oss_labels spool",
+								 ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(work);
+	more = oss_spool_read(MOST_SPOOLED - dispatcher->queue.spool_lane->njobs, first,
+						  take_record, dispatcher);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+	return more;
+}
+
+/* Drop one that cannot be stored here. */
+void
+oss_dispatch_drop_spooled(OssDispatcher *dispatcher, OssJob *job)
+{
+	oss_dispatch_free_job(job);
+}
+
+/* Note in failed_job those that cannot be stored at all. */
+void
+oss_dispatch_fail_spooled(OssJob **jobs, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const OssJob *job = jobs[i];
+		const OssReason *reason = &job->reason;
+		const char *texts[] = {oss_role_name(job->requester), job->server_name,
+			job->image.bucket, job->image.key, job->image.version_id,
+			unpack_sql_state(reason->sqlerrcode), reason->code, reason->message,
+		reason->detail, reason->hint, reason->request_id};
+		Datum		values[15];
+		char		nulls[15];
+
+		/* what is no labels document was an error of the caller */
+		if (reason->code == NULL || strcmp(reason->code, "NotStored") != 0)
+			continue;
+		oss_arg(values, nulls, 0, TimestampTzGetDatum(job->started_at), false);
+		oss_arg(values, nulls, 1, Float8GetDatum(job->image.thr), !job->image.has_thr);
+		oss_arg(values, nulls, 2, Int32GetDatum(reason->http_status), false);
+		oss_arg(values, nulls, 3, ObjectIdGetDatum(job->requester), false);
+		for (int t = 0; t < lengthof(texts); t++)
+			oss_arg(values, nulls, 4 + t, texts[t] ? CStringGetTextDatum(texts[t]) : (Datum) 0,
+					texts[t] == NULL);
+		oss_statement_execute(&add_failed, values, nulls, SPI_OK_INSERT);
+	}
+}

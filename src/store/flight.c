@@ -1,0 +1,352 @@
+/*-------------------------------------------------------------------------
+ * flight.c
+ *	  Images that are being asked for.
+ *
+ * A table in shared memory, of a fixed size: a flight has one of a few places,
+ * by the hash of what it is.  Where these are all taken by requests under way
+ * nobody is told of another one.  What is answered stays until its place is
+ * needed: who comes before it is stored finds the answer by it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "client/http.h"
+#include "common/hashfn.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "protocol/image_labels.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "store/flight.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define SETS 512
+#define WAYS 8
+
+/* How long the flights of others are waited for in one statement. */
+#define MOST_WAIT_US INT64CONST(10000000)
+
+typedef struct FlightSeat
+{
+	uint64		name[2];		/* a hash of what is asked for */
+	uint64		serial;			/* 0: free */
+	int			pid;			/* who asks */
+	bool		lasting;		/* beyond the statement */
+	double		thr;
+	TimestampTz asked_at;
+	TimestampTz answered_at;	/* 0: not yet */
+	OssSpoolPlace place;
+} FlightSeat;
+
+typedef struct FlightShared
+{
+	uint64		serial;
+	pg_atomic_uint64 changes;
+	FlightSeat	seats[SETS][WAYS];
+} FlightShared;
+
+struct OssFlight
+{
+	MemoryContextCallback reset;
+	FlightSeat *seat;
+	uint64		serial;
+	bool		ours;
+	bool		lasting;
+};
+
+/* Our flights of this statement that are neither answered nor ended. */
+static int	nours = 0;
+
+static FlightShared *flights = NULL;
+static LWLock *flights_lock = NULL;
+
+/* Return how much shared memory is needed. */
+Size
+oss_flight_shared_size(void)
+{
+	return sizeof(FlightShared);
+}
+
+/* Attach to shared memory. */
+void
+oss_flight_shared_start(LWLock *lock)
+{
+	bool		found;
+
+	flights = ShmemInitStruct("oss_labels flights", sizeof(FlightShared), &found);
+	flights_lock = lock;
+	if (found)
+		return;
+	memset(flights, 0, sizeof(FlightShared));
+	pg_atomic_init_u64(&flights->changes, 0);
+}
+
+/* Wake those that wait for a flight. */
+static void
+tell_change(void)
+{
+	(void) pg_atomic_fetch_add_u64(&flights->changes, 1);
+	oss_spool_broadcast();
+}
+
+/* Return a number that changes with the flights. */
+uint64
+oss_flight_changes(void)
+{
+	return flights ? pg_atomic_read_u64(&flights->changes) : 0;
+}
+
+/* End flights of this process. */
+static void
+end_ours(bool all)
+{
+	bool		any = false;
+
+	LWLockAcquire(flights_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < SETS * WAYS; i++)
+	{
+		FlightSeat *seat = &flights->seats[0][0] + i;
+
+		if (seat->serial == 0 || seat->pid != MyProcPid || seat->answered_at != 0 ||
+			(seat->lasting && !all))
+			continue;
+		seat->serial = 0;
+		any = true;
+	}
+	LWLockRelease(flights_lock);
+	if (any)
+		tell_change();
+}
+
+/* End those of a statement. */
+void
+oss_flight_end_statement(void)
+{
+	if (nours > 0)
+		end_ours(false);
+	nours = 0;
+}
+
+/* End all as the process ends. */
+static void
+on_exit_flights(int code, Datum arg)
+{
+	end_ours(true);
+}
+
+/* Return the threshold that the service applies. */
+static double
+asked_thr(const OssImage *image)
+{
+	return image->has_thr ? image->thr : OSS_LABELS_THR_DEFAULT;
+}
+
+/* Hash what is asked for. */
+static void
+hash_name(const OssFlightName *name, uint64 *hash)
+{
+	Oid			oids[] = {MyDatabaseId, name->serverid, name->userid};
+	StringInfoData bytes;
+
+	initStringInfo(&bytes);
+	appendBinaryStringInfo(&bytes, (const char *) oids, sizeof(oids));
+	appendBinaryStringInfo(&bytes, name->image.bucket, strlen(name->image.bucket) + 1);
+	appendBinaryStringInfo(&bytes, name->image.key, strlen(name->image.key) + 1);
+	if (name->image.version_id)
+		appendBinaryStringInfo(&bytes, name->image.version_id,
+							   strlen(name->image.version_id) + 1);
+	for (int i = 0; i < 2; i++)
+		hash[i] = hash_bytes_extended((const unsigned char *) bytes.data, bytes.len,
+									  0x6f73735f6c616273 + i);
+	pfree(bytes.data);
+}
+
+/* Find the flight of somebody else that will do. */
+static FlightSeat *
+find_seat(FlightSeat *set, const uint64 *hash, double thr, TimestampTz since)
+{
+	for (int i = 0; i < WAYS; i++)
+	{
+		FlightSeat *seat = &set[i];
+
+		if (seat->serial != 0 && seat->name[0] == hash[0] && seat->name[1] == hash[1] &&
+			seat->thr <= thr && seat->asked_at >= since &&
+			(seat->pid != MyProcPid || seat->answered_at != 0))
+			return seat;
+	}
+	return NULL;
+}
+
+/* Find a free seat, or that of the oldest answer; NULL: none. */
+static FlightSeat *
+find_room(FlightSeat *set)
+{
+	FlightSeat *oldest = NULL;
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		FlightSeat *seat = &set[i];
+
+		if (seat->serial == 0)
+			return seat;
+		if (seat->answered_at != 0 &&
+			(oldest == NULL || seat->answered_at < oldest->answered_at))
+			oldest = seat;
+	}
+	return oldest;
+}
+
+/* End a flight with its memory. */
+static void
+on_reset(void *arg)
+{
+	oss_flight_end(arg);
+}
+
+/* Board the flight of an image. */
+OssFlight *
+oss_flight_board(const OssFlightName *name, TimestampTz since, bool lasting)
+{
+	static bool registered = false;
+	OssFlight  *flight;
+	FlightSeat *set;
+	FlightSeat *seat;
+	uint64		hash[2];
+
+	if (flights == NULL)
+		return NULL;
+	if (!registered)
+		before_shmem_exit(on_exit_flights, (Datum) 0);
+	registered = true;
+	flight = palloc0(sizeof(OssFlight));
+	hash_name(name, hash);
+	set = flights->seats[hash[0] % SETS];
+	LWLockAcquire(flights_lock, LW_EXCLUSIVE);
+	seat = find_seat(set, hash, asked_thr(&name->image), since);
+	if (seat == NULL && (seat = find_room(set)) != NULL)
+	{
+		flight->ours = true;
+		memset(seat, 0, sizeof(*seat));
+		memcpy(seat->name, hash, sizeof(hash));
+		seat->serial = ++flights->serial;
+		seat->pid = MyProcPid;
+		seat->lasting = lasting;
+		seat->thr = asked_thr(&name->image);
+		seat->asked_at = GetCurrentTimestamp();
+	}
+	if (seat)
+		flight->serial = seat->serial;
+	LWLockRelease(flights_lock);
+	if (seat == NULL)
+	{
+		pfree(flight);
+		return NULL;
+	}
+	flight->seat = seat;
+	if (flight->ours)
+	{
+		flight->lasting = lasting;
+		nours += !lasting;
+		flight->reset.func = on_reset;
+		flight->reset.arg = flight;
+		MemoryContextRegisterResetCallback(CurrentMemoryContext, &flight->reset);
+	}
+	return flight;
+}
+
+/* Return how a flight is. */
+OssFlightState
+oss_flight_state(const OssFlight *flight, OssSpoolPlace *place)
+{
+	OssFlightState state = flight->ours ? OSS_FLIGHT_OURS : OSS_FLIGHT_ASKED;
+
+	if (flight->ours)
+		return state;
+	LWLockAcquire(flights_lock, LW_SHARED);
+	if (flight->seat->serial != flight->serial)
+		state = OSS_FLIGHT_GONE;
+	else if (flight->seat->answered_at != 0)
+	{
+		state = OSS_FLIGHT_ANSWERED;
+		if (place)
+			*place = flight->seat->place;
+	}
+	LWLockRelease(flights_lock);
+	return state;
+}
+
+/* Return when the answer was there. */
+TimestampTz
+oss_flight_answered_at(const OssFlight *flight)
+{
+	TimestampTz at = 0;
+
+	LWLockAcquire(flights_lock, LW_SHARED);
+	if (flight->seat->serial == flight->serial)
+		at = flight->seat->answered_at;
+	LWLockRelease(flights_lock);
+	return at;
+}
+
+/* Ours is answered. */
+void
+oss_flight_answer(OssFlight *flight, const OssSpoolPlace *place)
+{
+	LWLockAcquire(flights_lock, LW_EXCLUSIVE);
+	if (flight->seat->serial == flight->serial)
+	{
+		flight->seat->place = *place;
+		flight->seat->answered_at = GetCurrentTimestamp();
+		nours -= !flight->lasting;
+	}
+	LWLockRelease(flights_lock);
+	flight->serial = 0;
+	tell_change();
+}
+
+/* End a flight. */
+void
+oss_flight_end(OssFlight *flight)
+{
+	bool		ended = false;
+
+	if (flight->serial == 0)
+		return;
+	LWLockAcquire(flights_lock, LW_EXCLUSIVE);
+	if (flight->seat->serial == flight->serial)
+	{
+		flight->seat->serial = 0;
+		ended = true;
+		nours -= flight->ours && !flight->lasting;
+	}
+	LWLockRelease(flights_lock);
+	flight->serial = 0;
+	if (ended)
+		tell_change();
+}
+
+/* Wait for a change. */
+bool
+oss_flight_wait(const OssFlight *flight, long ms)
+{
+	static TimestampTz statement = 0;
+	static int64 waited = 0;
+	int64		start = oss_clock_us();
+	int64		left;
+
+	if (statement != GetCurrentStatementStartTimestamp())
+		waited = 0;
+	statement = GetCurrentStatementStartTimestamp();
+	left = (MOST_WAIT_US - waited) / 1000;
+	if (left <= 0)
+		return false;
+	oss_spool_watch();
+	if (oss_flight_state(flight, NULL) == OSS_FLIGHT_ASKED)
+		oss_spool_sleep((long) Min(left, ms));
+	oss_spool_unwatch();
+	waited += oss_clock_us() - start;
+	return true;
+}

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ * worker_turn.h
+ *	  Transactions of the worker, and their way to the disk.
+ *
+ * Top floor.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_WORKER_TURN_H
+#define OSS_WORKER_TURN_H
+
+#include "postgres.h"
+
+/* Begin a transaction; commit it, to be flushed within some ms. */
+extern void oss_worker_begin(void);
+extern void oss_worker_commit(void);
+
+/* Flush what was committed. */
+extern void oss_worker_flush(void);
+
+/*
+ * Flush if a request that began at start, by oss_clock_us(), may be of a
+ * job whose claim is not flushed: should its answer kill the process, the attempt
+ * must count.
+ */
+extern void oss_worker_flush_before(int64 start);
+
+/* Flush if it is time; returns the ms that are left, -1: none. */
+extern long oss_worker_flush_due(void);
+
+/*
+ * Note whether a table is locked, NULL: none is.  Once one has been for a while, and
+ * then now and again, tell the log and return what to show.
+ */
+extern const char *oss_worker_report_locked(const char *table);
+
+#endif							/* OSS_WORKER_TURN_H */
