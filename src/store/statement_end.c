@@ -10,6 +10,7 @@
 
 #include "compat.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "store/flight.h"
 #include "store/spool.h"
 #include "store/statement_end.h"
@@ -31,6 +32,17 @@ leave_statement(void)
 		oss_flight_end_statement();
 }
 
+/* Is this one of our own statements, within a call of tag()? */
+static bool
+is_internal(void)
+{
+	Oid			userid;
+	int			context;
+
+	GetUserIdAndSecContext(&userid, &context);
+	return (context & SECURITY_NOFORCE_RLS) != 0;
+}
+
 /* Run a statement, and wait for what it stores. */
 static void
 run_statement(OSS_RUN_PARAMETERS)
@@ -50,7 +62,8 @@ run_statement(OSS_RUN_PARAMETERS)
 	}
 	PG_END_TRY();
 	leave_statement();
-	oss_spool_await();
+	if (!is_internal())
+		oss_spool_await();
 }
 
 /* Register for the end of statements, and keep what detect() is given. */
