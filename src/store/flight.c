@@ -219,7 +219,7 @@ oss_flight_board(const OssFlightName *name, TimestampTz since, bool lasting)
 	if (flights == NULL)
 		return NULL;
 	if (!registered)
-		before_shmem_exit(on_exit_flights, (Datum) 0);
+		on_shmem_exit(on_exit_flights, (Datum) 0);
 	registered = true;
 	flight = palloc0(sizeof(OssFlight));
 	hash_name(name, hash);

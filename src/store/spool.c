@@ -186,7 +186,7 @@ make_file(void)
 	int			error;
 
 	if (!registered)
-		before_shmem_exit(on_exit_session, (Datum) 0);
+		on_shmem_exit(on_exit_session, (Datum) 0);
 	registered = true;
 	errno = 0;
 	place = take_place();

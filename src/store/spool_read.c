@@ -84,7 +84,7 @@ prepare_readers(void)
 	static bool registered = false;
 
 	if (!registered)
-		before_shmem_exit(on_exit_reader, (Datum) 0);
+		on_shmem_exit(on_exit_reader, (Datum) 0);
 	registered = true;
 	if (readers == NULL)
 		readers = calloc(oss_spool->nfiles, sizeof(SpoolReader));
