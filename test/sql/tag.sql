@@ -80,7 +80,7 @@ SELECT * FROM oss_labels.tag('examplebucket', 'nope.jpg');
 \set VERBOSITY default
 SELECT count(*) FROM oss_labels.image WHERE key = 'nope.jpg';
 
--- a rollback throws away what was paid for; a savepoint too
+-- a rollback keeps what was paid for, where the library is preloaded
 \! $OSS_CONTROL GET /reset
 BEGIN;
 SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'photos/beach.jpg');

@@ -60,7 +60,7 @@ BEGIN;
 SELECT count(*) > 0 AS some FROM generate_series(1, 300) i, LATERAL oss_labels.tag('tenlabels', i || '.jpg') l;
 COMMIT;
 SELECT count(*) FROM oss_labels.image WHERE bucket = 'tenlabels';
--- a savepoint that is rolled back takes what was read in it, not what was read ahead
+-- a savepoint that is rolled back takes nothing, where the library is preloaded
 DELETE FROM oss_labels.image;
 \! $OSS_CONTROL GET '/reset?what=counters' >/dev/null; $OSS_CONTROL GET '/fault?kind=delay&delay=100' >/dev/null
 BEGIN;
