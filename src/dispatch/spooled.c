@@ -16,6 +16,7 @@
 #include "queue/identity.h"
 #include "spi/statement.h"
 #include "store/spool.h"
+#include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -117,7 +118,8 @@ oss_dispatch_fail_spooled(OssJob **jobs, int n)
 		char		nulls[15];
 
 		/* what is no labels document was an error of the caller */
-		if (reason->code == NULL || strcmp(reason->code, "NotStored") != 0)
+		if (reason->code == NULL || (strcmp(reason->code, "NotStored") != 0 &&
+									 strcmp(reason->code, OSS_ID_COLLISION) != 0))
 			continue;
 		oss_arg(values, nulls, 0, TimestampTzGetDatum(job->started_at), false);
 		oss_arg(values, nulls, 1, Float8GetDatum(job->image.thr), !job->image.has_thr);

@@ -76,6 +76,13 @@ oss_spool_shared_size(void)
 					mul_size(most_files(), sizeof(SpoolFile)));
 }
 
+/* Make the directory unless it is there; returns false with errno. */
+static bool
+make_directory(void)
+{
+	return mkdir(OSS_SPOOL_DIRECTORY, S_IRWXU) == 0 || errno == EEXIST;
+}
+
 /* Attach to shared memory, and make the directory. */
 void
 oss_spool_shared_start(LWLock *lock)
@@ -89,7 +96,7 @@ oss_spool_shared_start(LWLock *lock)
 	memset(oss_spool, 0, oss_spool_shared_size());
 	oss_spool->nfiles = most_files();
 	ConditionVariableInit(&oss_spool->changed);
-	if (mkdir(OSS_SPOOL_DIRECTORY, S_IRWXU) != 0 && errno != EEXIST)
+	if (!make_directory())
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not create directory \"%s\": %m", OSS_SPOOL_DIRECTORY)));
@@ -176,6 +183,14 @@ give_place_back(int place)
 	LWLockRelease(oss_spool_lock);
 }
 
+/* Create a file; returns -1 with errno when that fails. */
+static int
+open_file(const char *path)
+{
+	return BasicOpenFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | PG_BINARY,
+							 S_IRUSR | S_IWUSR);
+}
+
 /* Make this session's file; returns false with errno, 0 when there is no place. */
 static bool
 make_file(void)
@@ -199,8 +214,11 @@ make_file(void)
 		errno = EMFILE;
 		return false;
 	}
-	fd = BasicOpenFilePerm(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | PG_BINARY,
-						   S_IRUSR | S_IWUSR);
+	fd = open_file(path);
+
+	/* somebody has removed the directory */
+	if (fd < 0 && errno == ENOENT && make_directory())
+		fd = open_file(path);
 	if (fd >= 0)
 	{
 		mine = place;
