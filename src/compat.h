@@ -58,6 +58,13 @@
 #define oss_local_beentry(i) pgstat_fetch_stat_local_beentry(i)
 #endif
 
+/* PostgreSQL 17 added the argument orstronger. */
+#if PG_VERSION_NUM >= 170000
+#define oss_lock_held(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define oss_lock_held(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 /* PostgreSQL 18 runs a plan without being told whether it is run once. */
 #if PG_VERSION_NUM >= 180000
 #define OSS_RUN_PARAMETERS QueryDesc *desc, ScanDirection direction, uint64 count
