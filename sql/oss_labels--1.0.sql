@@ -130,6 +130,14 @@ REVOKE ALL ON FUNCTION oss_labels.label_id(text, text, integer, text) FROM PUBLI
 COMMENT ON FUNCTION oss_labels.label_id(text, text, integer, text) IS
 	'The number of a label in vocabulary: the first 8 bytes of a SHA-256, as image_id(). Free';
 
+CREATE FUNCTION oss_labels.nfc(text)
+RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_nfc';
+REVOKE ALL ON FUNCTION oss_labels.nfc(text) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.nfc(text) IS
+	'Internal: a name in normalization form C, as all names of labels are; the same where the encoding is not UTF8';
+
 CREATE FUNCTION oss_labels.compress_answer(jsonb)
 RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -1256,13 +1264,20 @@ COMMENT ON COLUMN oss_labels.label_alias.alias_name IS 'the name as the service 
 COMMENT ON COLUMN oss_labels.label_alias.label_name IS 'the name that replaces it; must not be an alias itself';
 COMMENT ON INDEX oss_labels.label_alias_label_name_idx IS 'the aliases of a label';
 
+/*
+ * Names are normalized as those of labels are.  Neither what an alias is read
+ * as nor a rule may depend on which of two was written first, and no rule is
+ * without effect: there are no chains, and no rules for aliases.  The lock
+ * keeps two sessions from making what neither sees of the other.
+ */
 CREATE FUNCTION oss_labels.check_alias()
 RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	-- two sessions must not make a chain of what each cannot see of the other
+	NEW.alias_name := oss_labels.nfc(NEW.alias_name);
+	NEW.label_name := oss_labels.nfc(NEW.label_name);
 	PERFORM pg_advisory_xact_lock('oss_labels.label_alias'::regclass::oid::bigint);
 	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name) THEN
 		RAISE EXCEPTION 'label "%" is itself an alias', NEW.label_name
@@ -1274,13 +1289,42 @@ BEGIN
 			USING ERRCODE = 'check_violation',
 			HINT = 'Change these aliases to the new label first.';
 	END IF;
+	IF NEW.alias_name <> NEW.label_name
+		AND EXISTS (SELECT FROM oss_labels.label_rule r WHERE r.label_name = NEW.alias_name) THEN
+		RAISE EXCEPTION 'label "%" has a house rule, which would have no effect', NEW.alias_name
+			USING ERRCODE = 'check_violation',
+			HINT = format('Change the rule to one for "%s" first.', NEW.label_name);
+	END IF;
 	RETURN NEW;
 END $$;
-COMMENT ON FUNCTION oss_labels.check_alias() IS 'Internal: trigger function of label_alias that refuses chains of aliases';
+COMMENT ON FUNCTION oss_labels.check_alias() IS 'Internal: trigger function of label_alias that refuses chains of aliases, and aliases that have rules';
+
+CREATE FUNCTION oss_labels.check_rule()
+RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	label text;
+BEGIN
+	NEW.label_name := oss_labels.nfc(NEW.label_name);
+	PERFORM pg_advisory_xact_lock('oss_labels.label_alias'::regclass::oid::bigint);
+	SELECT a.label_name INTO label FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name;
+	IF FOUND THEN
+		RAISE EXCEPTION 'label "%" is an alias of "%"', NEW.label_name, label
+			USING ERRCODE = 'check_violation',
+			HINT = format('Make the rule for "%s".', label);
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION oss_labels.check_rule() IS 'Internal: trigger function of label_rule that refuses rules for aliases';
 
 CREATE TRIGGER label_alias_check BEFORE INSERT OR UPDATE ON oss_labels.label_alias
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_alias();
-COMMENT ON TRIGGER label_alias_check ON oss_labels.label_alias IS 'refuses chains of aliases';
+CREATE TRIGGER label_rule_check BEFORE INSERT OR UPDATE ON oss_labels.label_rule
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_rule();
+COMMENT ON TRIGGER label_alias_check ON oss_labels.label_alias IS 'refuses chains of aliases, and aliases that have rules';
+COMMENT ON TRIGGER label_rule_check ON oss_labels.label_rule IS 'refuses rules for aliases';
 
 CREATE TABLE oss_labels.label_correction
 (
@@ -1366,6 +1410,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	NEW.label_name := oss_labels.nfc(NEW.label_name);
+	NEW.parent_label_name := oss_labels.nfc(NEW.parent_label_name);
 	NEW.label_id := oss_labels.label_id(NEW.label_name, NEW.parent_label_name,
 		NEW.label_level, NEW.language);
 	-- a dump's corrections, or a publisher's images, may have brought it before
@@ -1461,6 +1507,8 @@ AS $$
 DECLARE
 	image bigint;
 BEGIN
+	label_name := oss_labels.nfc(label_name);
+	parent_label_name := oss_labels.nfc(parent_label_name);
 	IF bucket IS NULL OR key IS NULL OR coalesce(label_name, '') = '' THEN
 		RAISE EXCEPTION 'bucket, key and label_name must be given'
 			USING ERRCODE = 'invalid_parameter_value';

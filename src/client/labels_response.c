@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "client/labels_response.h"
+#include "client/utf8.h"
 #include "compat.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -205,8 +206,8 @@ read_label(JsonbValue *value, bool with_raw, OssLabel *label)
 {
 	JsonbContainer *object = value->val.binary.data;
 
-	label->name = text_field(object, "LabelName");
-	label->parent = text_field(object, "ParentLabelName");
+	label->name = oss_nfc(text_field(object, "LabelName"));
+	label->parent = oss_nfc(text_field(object, "ParentLabelName"));
 	label->language = text_field(object, "Language");
 	label->has_level = int_field(object, "LabelLevel", &label->level);
 	label->has_confidence = double_field(object, "LabelConfidence",

@@ -1,13 +1,19 @@
 /*-------------------------------------------------------------------------
  * utf8.c
- *	  Conversion of text from the database's encoding to UTF-8.
+ *	  Conversion of text from the database's encoding to UTF-8, and to Unicode's
+ *	  normalization form C.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
 #include "client/utf8.h"
+#include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_nfc);
 
 /* Can a string be used as UTF-8 without conversion? */
 static bool
@@ -55,4 +61,45 @@ oss_utf8_try(const char *string, const char **utf8)
 										 (unsigned char *) unconstify(char *, string),
 										 len, (unsigned char *) converted, room,
 										 true) == len;
+}
+
+/*
+ * Has text only characters that never compose with others?  Below U+0300 and
+ * among the Chinese ones, which nearly all names consist of, there are no
+ * others.
+ */
+static bool
+is_plainly_nfc(const text * name)
+{
+	const unsigned char *p = (const unsigned char *) VARDATA_ANY(name);
+	const unsigned char *end = p + VARSIZE_ANY_EXHDR(name);
+
+	for (; p < end; p += pg_utf_mblen(p))
+	{
+		pg_wchar	c;
+
+		if (!IS_HIGHBIT_SET(*p))
+			continue;
+		c = utf8_to_unicode(p);
+		if (c >= 0x300 && !(c >= 0x4e00 && c <= 0x9fff))
+			return false;
+	}
+	return true;
+}
+
+text *
+oss_nfc(text * name)
+{
+	if (name == NULL || GetDatabaseEncoding() != PG_UTF8 || is_plainly_nfc(name))
+		return name;
+	return DatumGetTextPP(DirectFunctionCall2(unicode_normalize_func,
+											  PointerGetDatum(name),
+											  CStringGetTextDatum("NFC")));
+}
+
+/* nfc(name) */
+Datum
+oss_labels_nfc(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(oss_nfc(PG_GETARG_TEXT_PP(0)));
 }

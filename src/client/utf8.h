@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * utf8.h
- *	  Conversion of text from the database's encoding to UTF-8.
+ *	  Conversion of text from the database's encoding to UTF-8, and to Unicode's
+ *	  normalization form C.
  *
  * Middle floor.
  *-------------------------------------------------------------------------
@@ -22,5 +23,12 @@ extern char *oss_utf8(const char *string);
 
 /* The same, but returns false instead of raising these errors. */
 extern bool oss_utf8_try(const char *string, const char **utf8);
+
+/*
+ * Return a name in normalization form C, in which the same letters are the same
+ * bytes: the same pointer if it is, else a palloc'd copy; NULL for NULL.  Where
+ * the database's encoding is not UTF8, names are left as they are.
+ */
+extern text * oss_nfc(text * name);
 
 #endif							/* OSS_UTF8_H */

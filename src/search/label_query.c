@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "client/utf8.h"
 #include "common/shortest_dec.h"
 #include "compat.h"
 #include "fmgr.h"
@@ -45,28 +46,92 @@ typedef struct Parser
 
 static LabelQueryNode *parse_or(Parser *parser);
 
+/* Return the code point of a character, 0 if it has none. */
+static pg_wchar
+code_point(const char *p)
+{
+	const char *utf8;
+
+	if (!IS_HIGHBIT_SET(*p))
+		return (unsigned char) *p;
+	if (GetDatabaseEncoding() == PG_SQL_ASCII ||
+		!oss_utf8_try(pnstrdup(p, pg_mblen(p)), &utf8))
+		return 0;
+	return utf8_to_unicode((const unsigned char *) utf8);
+}
+
+/* Is this white space, as keyboards and pages produce it? */
+static bool
+is_space(pg_wchar c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0xa0 ||
+		c == 0x1680 || (c >= 0x2000 && c <= 0x200b) || c == 0x2028 || c == 0x2029 ||
+		c == 0x202f || c == 0x205f || c == 0x3000 || c == 0xfeff;
+}
+
 /*
- * Is this byte white space?  These bytes are ASCII in every server encoding.
+ * Return the ASCII character that a character is a form of: Chinese keyboards
+ * have full-width ones, and word processors put curved quotes.
  */
-static bool
-is_space(char c)
+static pg_wchar
+ascii_form(pg_wchar c)
 {
-	return c == ' ' || (c >= '\t' && c <= '\r');
+	static const struct
+	{
+		pg_wchar	from;
+		char		to;
+	}			small[] = {
+		{0xfe55, ':'}, {0xfe57, '!'}, {0xfe59, '('}, {0xfe5a, ')'}, {0xfe60, '&'}
+	};
+
+	if (c >= 0xff01 && c <= 0xff5e)
+		return c - 0xff01 + '!';
+	if (c >= 0x2018 && c <= 0x201b)
+		return '\'';
+	if (c >= 0x201c && c <= 0x201f)
+		return '"';
+	for (int i = 0; i < lengthof(small); i++)
+	{
+		if (small[i].from == c)
+			return small[i].to;
+	}
+	return c;
 }
 
-static bool
-is_word_byte(char c)
-{
-	return c != '\0' && !is_space(c) && strchr("&|!():\"'", c) == NULL;
-}
-
-/* Skip white space.  Returns the next byte. */
+/*
+ * Return what a character means: one of & | ! ( ) : " ', ' ' for white space,
+ * 'a' in a word, '\0' at the end.
+ */
 static char
-peek_byte(Parser *parser)
+symbol_at(const char *p)
 {
-	while (is_space(*parser->p))
-		parser->p++;
-	return *parser->p;
+	pg_wchar	c = *p == '\0' ? 0 : code_point(p);
+	pg_wchar	form = ascii_form(c);
+
+	if (*p == '\0')
+		return '\0';
+	if (is_space(c))
+		return ' ';
+	return form != 0 && form < 0x80 && strchr("&|!():\"'", (char) form) != NULL ?
+		(char) form : 'a';
+}
+
+/* Skip a character. */
+static void
+skip_character(Parser *parser)
+{
+	parser->p += pg_mblen(parser->p);
+}
+
+/* Skip white space.  Returns what the next character means. */
+static char
+peek_symbol(Parser *parser)
+{
+	char		symbol;
+
+	while ((symbol = symbol_at(parser->p)) == ' ')
+		skip_character(parser);
+	return symbol;
 }
 
 /* Set the error and its position.  Returns NULL. */
@@ -87,61 +152,78 @@ make_node(LabelQueryKind kind)
 	return node;
 }
 
+/*
+ * Parse a label in quotes.  One that begins with an ASCII quote ends with the
+ * same, another with any form of it; two of them are one of the label's.
+ */
 static char *
 parse_quoted(Parser *parser)
 {
 	const char *begin = parser->p;
-	char		quote = *parser->p++;
+	char		quote = symbol_at(begin);
+	bool		is_ascii = *begin == quote;
 	StringInfoData name;
 
 	initStringInfo(&name);
-	for (;;)
+	skip_character(parser);
+	for (;; skip_character(parser))
 	{
-		int			len = pg_mblen(parser->p);
+		const char *p = parser->p;
+		int			len = pg_mblen(p);
 
-		if (*parser->p == '\0')
+		if (*p == '\0')
 			return refuse_query(parser, begin, "unterminated quoted label");
-		if (*parser->p == quote && parser->p[1] != quote)
-			break;
-		if (*parser->p == quote)
-			parser->p++;
-		appendBinaryStringInfo(&name, parser->p, len);
-		parser->p += len;
+		if (is_ascii ? *p == quote : symbol_at(p) == quote)
+		{
+			if (strncmp(p, p + len, len) != 0)
+				break;
+			skip_character(parser);
+		}
+		appendBinaryStringInfo(&name, p, len);
 	}
-	parser->p++;
+	skip_character(parser);
 	if (name.len == 0)
 		return refuse_query(parser, begin, "empty label");
 	return name.data;
 }
 
+/* Parse a name as it stands there. */
+static char *
+parse_raw_name(Parser *parser)
+{
+	char		symbol = peek_symbol(parser);
+	const char *begin = parser->p;
+
+	if (symbol == '"' || symbol == '\'')
+		return parse_quoted(parser);
+	while (symbol_at(parser->p) == 'a')
+		skip_character(parser);
+	if (parser->p == begin)
+		return refuse_query(parser, begin, symbol == '\0' ? "label expected at the end" :
+							"label expected");
+	return pnstrdup(begin, parser->p - begin);
+}
+
+/* Parse a name, and normalize it as those of labels are. */
 static char *
 parse_name(Parser *parser)
 {
-	const char *begin;
-	char		c = peek_byte(parser);
+	char	   *name = parse_raw_name(parser);
 
-	if (c == '"' || c == '\'')
-		return parse_quoted(parser);
-	begin = parser->p;
-	while (is_word_byte(*parser->p))
-		parser->p += pg_mblen(parser->p);
-	if (parser->p == begin)
-		return refuse_query(parser, begin, c == '\0' ? "label expected at the end" :
-							"label expected");
-	return pnstrdup(begin, parser->p - begin);
+	return name == NULL ? NULL : text_to_cstring(oss_nfc(cstring_to_text(name)));
 }
 
 /* Parse a number from 0 to 1.  Returns false if there is none. */
 static bool
 parse_number(Parser *parser, double *number)
 {
-	const char *begin = (peek_byte(parser), parser->p);
+	const char *begin = (peek_symbol(parser), parser->p);
 	char	   *end;
 
 	if (!(*begin >= '0' && *begin <= '9') && *begin != '.')
 		return false;
 	*number = strtod(begin, &end);
-	if (end == begin || is_word_byte(*end))
+	if (end == begin || symbol_at(end) == 'a')
 		return false;
 	parser->p = end;
 	return true;
@@ -153,10 +235,10 @@ parse_threshold(Parser *parser, LabelQueryNode *term)
 {
 	const char *begin;
 
-	if (peek_byte(parser) != ':')
+	if (peek_symbol(parser) != ':')
 		return true;
-	parser->p++;
-	(void) peek_byte(parser);
+	skip_character(parser);
+	(void) peek_symbol(parser);
 	begin = parser->p;
 	if (!parse_number(parser, &term->min))
 		(void) refuse_query(parser, begin, "confidence expected after \":\"");
@@ -178,9 +260,9 @@ is_parent_keyword(Parser *parser, const char *begin)
 	double		number;
 
 	if (parser->p - begin != strlen("parent") ||
-		strncmp(begin, "parent", strlen("parent")) != 0 || peek_byte(&ahead) != ':')
+		strncmp(begin, "parent", strlen("parent")) != 0 || peek_symbol(&ahead) != ':')
 		return false;
-	ahead.p++;
+	skip_character(&ahead);
 	return !parse_number(&ahead, &number);
 }
 
@@ -188,13 +270,13 @@ static LabelQueryNode *
 parse_term(Parser *parser)
 {
 	LabelQueryNode *term = make_node(LABEL_QUERY_TERM);
-	const char *begin = (peek_byte(parser), parser->p);
+	const char *begin = (peek_symbol(parser), parser->p);
 
 	term->name = parse_name(parser);
 	if (term->name != NULL && is_parent_keyword(parser, begin))
 	{
-		(void) peek_byte(parser);
-		parser->p++;
+		(void) peek_symbol(parser);
+		skip_character(parser);
 		term->parent = true;
 		term->name = parse_name(parser);
 	}
@@ -211,10 +293,10 @@ parse_factor(Parser *parser)
 	const char *begin;
 
 	check_stack_depth();
-	switch (peek_byte(parser))
+	switch (peek_symbol(parser))
 	{
 		case '!':
-			parser->p++;
+			skip_character(parser);
 			arg = parse_factor(parser);
 			if (arg == NULL || arg->kind == LABEL_QUERY_NOT)
 				return arg == NULL ? NULL : linitial(arg->args);
@@ -222,15 +304,16 @@ parse_factor(Parser *parser)
 			node->args = list_make1(arg);
 			return node;
 		case '(':
-			begin = parser->p++;
+			begin = parser->p;
+			skip_character(parser);
 			node = parse_or(parser);
 			if (node == NULL)
 				return NULL;
-			if (peek_byte(parser) != ')')
+			if (peek_symbol(parser) != ')')
 				return *parser->p == '\0' ?
 					refuse_query(parser, begin, "parenthesis is not closed") :
 					refuse_query(parser, parser->p, "\"&\", \"|\" or \")\" expected");
-			parser->p++;
+			skip_character(parser);
 			return node;
 		default:
 			return parse_term(parser);
@@ -252,9 +335,9 @@ parse_joined(Parser *parser, LabelQueryKind kind, char operator,
 			return NULL;
 		node->args = arg->kind == kind ? list_concat(node->args, arg->args) :
 			lappend(node->args, arg);
-		if (peek_byte(parser) != operator)
+		if (peek_symbol(parser) != operator)
 			break;
-		parser->p++;
+		skip_character(parser);
 	}
 	return list_length(node->args) == 1 ? linitial(node->args) : node;
 }
@@ -284,8 +367,8 @@ parse_query(const char *text, LabelQueryProblem *problem)
 	problem->text = text;
 	problem->message = NULL;
 	node = parse_or(&parser);
-	if (node != NULL && peek_byte(&parser) != '\0')
-		return refuse_query(&parser, parser.p, *parser.p == ')' ?
+	if (node != NULL && peek_symbol(&parser) != '\0')
+		return refuse_query(&parser, parser.p, symbol_at(parser.p) == ')' ?
 							"parenthesis was never opened" : "\"&\" or \"|\" expected");
 	return node;
 }
@@ -303,7 +386,7 @@ print_name(StringInfo out, const LabelQueryNode *term)
 	if (term->parent && strchr(".0123456789", term->name[0]) != NULL)
 		quote = true;
 	for (const char *p = term->name; *p != '\0'; p += pg_mblen(p))
-		quote |= !is_word_byte(*p);
+		quote |= symbol_at(p) != 'a';
 	if (!quote)
 	{
 		appendStringInfoString(out, term->name);

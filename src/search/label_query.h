@@ -11,9 +11,10 @@
  *		term   = [ "parent" ":" ] name [ ":" number ]
  *		name   = word | '"' text '"' | "'" text "'"		(a doubled quote is one)
  *
- * A word is anything without white space and without & | ! ( ) : " '.  A value
- * is stored as its own text in canonical form, so that it can be compared,
- * hashed and indexed as text.
+ * A word is anything without white space and without & | ! ( ) : " '; the
+ * full-width forms of these, ideographic spaces and curved quotes mean the same.
+ * Names are in normalization form C.  A value is stored as its own text in
+ * canonical form, so that it can be compared, hashed and indexed as text.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_LABEL_QUERY_H

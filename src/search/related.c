@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "client/utf8.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "lib/binaryheap.h"
@@ -296,6 +297,7 @@ static void
 read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 {
 	OssArguments arguments = {0};
+	OssColumn	wanted;
 	int			nnames;
 	int			nweights;
 	bool	   *no_name;
@@ -307,9 +309,16 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 										 &nweights);
 
 	ranking->wanted = palloc(sizeof(KnownLabel *) * Max(nnames, 1));
+	oss_column_init(&wanted, TEXTOID, Max(nnames, 1));
+	for (int i = 0; i < nnames; i++)
+	{
+		if (!no_name[i])
+			names[i] = PointerGetDatum(oss_nfc(DatumGetTextPP(names[i])));
+		oss_column_add(&wanted, names[i], no_name[i]);
+	}
 	if (nnames > 0)
 	{
-		oss_add_argument(&arguments, TEXTARRAYOID, PG_GETARG_DATUM(0));
+		oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&wanted));
 		oss_read(READ_ALIASES, &arguments, take_alias, ranking);
 	}
 	for (int i = 0; i < Min(nnames, nweights); i++)

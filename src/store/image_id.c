@@ -110,8 +110,8 @@ Datum
 oss_labels_label_id(PG_FUNCTION_ARGS)
 {
 	OssLabel	label = {
-		.name = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0),
-		.parent = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
+		.name = PG_ARGISNULL(0) ? NULL : oss_nfc(PG_GETARG_TEXT_PP(0)),
+		.parent = PG_ARGISNULL(1) ? NULL : oss_nfc(PG_GETARG_TEXT_PP(1)),
 		.has_level = !PG_ARGISNULL(2),
 		.language = PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3)
 	};

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "client/utf8.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -611,9 +612,9 @@ oss_labels_learn_labels(PG_FUNCTION_ARGS)
 		OssLabel	label = {0};
 		Datum		value = row_column(row, desc, "label_name", &isnull);
 
-		label.name = isnull ? NULL : DatumGetTextPP(value);
+		label.name = isnull ? NULL : oss_nfc(DatumGetTextPP(value));
 		value = row_column(row, desc, "parent_label_name", &isnull);
-		label.parent = isnull ? NULL : DatumGetTextPP(value);
+		label.parent = isnull ? NULL : oss_nfc(DatumGetTextPP(value));
 		learn_answer(&label, 1);
 	}
 	return PointerGetDatum(NULL);

@@ -121,6 +121,46 @@ SELECT oss_labels.forget('rules', 'm');
 DELETE FROM oss_labels.label_rule;
 DELETE FROM oss_labels.label_alias;
 
+-- names are the same however their letters are encoded, wherever they come from
+SELECT oss_labels.import_labels(jsonb_build_object('Labels', jsonb_build_array(
+	jsonb_build_object('LabelName', U&'Cafe\0301', 'ParentLabelName', U&'E\0301tablissement', 'LabelConfidence', 0.9),
+	jsonb_build_object('LabelName', U&'Caf\00e9', 'ParentLabelName', U&'\00c9tablissement', 'LabelConfidence', 0.8))), 'rules', 'n');
+SELECT label_name = U&'Caf\00e9' AS name, parent_label_name = U&'\00c9tablissement' AS parent, label_confidence FROM oss_labels.label WHERE key = 'n';
+SELECT label_name = U&'Caf\00e9' AS name FROM oss_labels.labels_of('rules', 'n');
+SELECT q = U&'Cafe\0301' AS decomposed, (SELECT count(*) FROM oss_labels.search(q)) AS found, (SELECT count(*) FROM oss_labels.search('parent:' || p)) AS below,
+	oss_labels.matches('rules', 'n', q), (SELECT count(*) FROM oss_labels.images_for(jsonb_build_object(q, 1))) AS liked,
+	oss_labels.label_id(q, p) = oss_labels.label_id(U&'Caf\00e9', U&'\00c9tablissement') AS same_id
+FROM (VALUES (U&'Cafe\0301', U&'E\0301tablissement'), (U&'Caf\00e9', U&'\00c9tablissement')) v (q, p);
+SELECT oss_labels.correct('rules', 'n', U&'Cafe\0301', false);
+SELECT count(*) FROM pg_temp.seen WHERE key = 'n';
+SELECT oss_labels.correct('rules', 'n', U&'Caf\00e9', true);
+SELECT label_name = U&'Caf\00e9' AS name, corrected FROM pg_temp.seen WHERE key = 'n';
+SELECT oss_labels.correct('rules', 'n', U&'Cafe\0301', NULL);
+INSERT INTO oss_labels.label_correction (image_id, label_name, added) VALUES (oss_labels.image_id('rules', 'n'), U&'Cafe\0301', false);
+SELECT count(*) FROM pg_temp.seen WHERE key = 'n';
+DELETE FROM oss_labels.label_correction;
+INSERT INTO oss_labels.label_rule VALUES (U&'Cafe\0301', 0.85);
+SELECT label_name = U&'Caf\00e9' AS name FROM oss_labels.label_rule;
+SELECT label_confidence FROM pg_temp.seen WHERE key = 'n';
+UPDATE oss_labels.label_rule SET min_confidence = 0.95;
+SELECT count(*) FROM pg_temp.seen WHERE key = 'n';
+DELETE FROM oss_labels.label_rule;
+INSERT INTO oss_labels.label_alias VALUES (U&'Cafe\0301', U&'Bistro\0302'), (U&'E\0301tablissement', 'Place');
+SELECT label_name = U&'Bistr\00f4' AS name, parent_label_name FROM pg_temp.seen WHERE key = 'n';
+INSERT INTO oss_labels.label_alias VALUES (U&'o\0301', U&'\00f3');
+
+-- a rule is for what a label is read as: one for an alias would have no effect
+INSERT INTO oss_labels.label_rule VALUES (U&'Cafe\0301', 0.5);
+\echo :LAST_ERROR_SQLSTATE
+INSERT INTO oss_labels.label_rule (label_name, hidden) VALUES ('Place', false), ('Weapon', true);
+UPDATE oss_labels.label_rule SET label_name = U&'Caf\00e9' WHERE label_name = 'Weapon';
+INSERT INTO oss_labels.label_alias VALUES ('Weapon', 'Tool');
+\echo :LAST_ERROR_SQLSTATE
+UPDATE oss_labels.label_alias SET alias_name = 'Weapon' WHERE label_name = 'Place';
+DELETE FROM oss_labels.label_rule;
+DELETE FROM oss_labels.label_alias;
+SELECT oss_labels.forget('rules', 'n');
+
 -- what replication brings is learnt from the answers
 BEGIN;
 \o /dev/null

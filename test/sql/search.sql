@@ -17,6 +17,23 @@ SELECT 'Dog & Cat'::label_query && 'Beach|Sea', 'a'::label_query || 'b&c', !! 'a
 SELECT 'a & b'::label_query = ' (a)&b'::label_query AS equal,
 	   pg_catalog.array_agg(DISTINCT q) FROM unnest('{a,(a),b}'::label_query[]) q;
 
+-- as Chinese keyboards and word processors write it; in quotes all stays as it is
+SELECT q::label_query FROM unnest(ARRAY['猫：0.9', '猫　＆　宠物', '（猫｜狗）＆！“人 群”', '＂a b＂：.5', '‘it’’s’', 'parent：食物：0.8',
+	'a﹠﹗﹙b﹕1﹚', E'\u00a0a\u2003&\u200b\ufeff b\u3000', '"猫：狗"', '”say ""hi"" & “', '-猫', '猫，狗']) q;
+SELECT '猫＆＆狗'::label_query;
+SELECT '猫　狗：０．９'::label_query;
+SELECT '（猫'::label_query;
+SELECT '猫）'::label_query;
+SELECT '猫 & “狗'::label_query;
+SELECT '"猫”'::label_query;
+SELECT search('猫：2');
+
+-- the same letters are the same name
+SELECT q::label_query = U&'Caf\00e9'::label_query AS equal, length(q::label_query::text)
+FROM unnest(ARRAY[U&'Cafe\0301', U&'"Cafe\0301"', U&'Caf\00e9']) q;
+SELECT U&'\1112\1161\11ab'::label_query = U&'\d55c'::label_query AS equal, U&'\212b'::label_query = U&'\00c5'::label_query AS equal,
+	U&'\FF21'::label_query = 'A'::label_query AS width_counts;
+
 -- a threshold is kept exactly, whatever numbers are printed like
 SET extra_float_digits = -15;
 SELECT 'Dog:0.123456'::label_query, 'Dog:0.96'::label_query, 'Dog:1e-300'::label_query;

@@ -58,6 +58,16 @@ foreach my $encoding (sort keys %cat)
 	is($oss->count('label_requests'), 2, "$encoding: one request each");
 }
 
+# Rules in full-width characters; names that are the same letters are the same in UTF8 only.
+is(answer('euc_cn', "SELECT '（猫｜狗）＆！“人 群”：0.5'::oss_labels.label_query"), encode_utf8('(猫 | 狗) & !"人 群":0.5'),
+	'euc_cn: a full-width rule');
+is(answer('euc_cn', "SELECT '猫＆＆狗'::oss_labels.label_query"), '42601', 'euc_cn: a wrong one');
+is(answer('euc_cn', "SELECT E'\\xa2\\xa1'::oss_labels.label_query::text = E'\\xa2\\xa1'"), 't', 'euc_cn: a character without a form in UTF-8');
+is(answer('latin1', "SELECT E'Caf\\xe9 & \\xa0d'::oss_labels.label_query"), encode_utf8('Café & d'), 'latin1: another kind of space');
+is(answer('latin1', "SELECT oss_labels.import_labels('{\"Labels\": [{\"LabelName\": \"Café\"}]}', 'bucket', 'key');
+	SELECT key FROM oss_labels.search('Café')"), "t\nkey", 'latin1: a name');
+is(answer('sql_ascii', "SELECT oss_labels.nfc('é') = 'é', '猫：0.9'::oss_labels.label_query"), encode_utf8('t|猫：0.9'), 'sql_ascii: bytes');
+
 # Keys go out in UTF-8, whatever the database writes them in.
 my %key = (euc_cn => '照片.jpg', sql_ascii => '照片.jpg', latin1 => 'é.jpg');
 foreach my $encoding (sort keys %key)
