@@ -156,6 +156,7 @@ CREATE TABLE oss_labels.image
 	key text NOT NULL,
 	version_id text,
 	request_id text,
+	source text NOT NULL DEFAULT 'oss',
 	response jsonb NOT NULL,
 	CONSTRAINT image_id_is_of_name CHECK (image_id = oss_labels.image_id(bucket, key, version_id))
 );
@@ -179,6 +180,7 @@ COMMENT ON COLUMN oss_labels.image.bucket IS 'name of the bucket, unique in all 
 COMMENT ON COLUMN oss_labels.image.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.image.version_id IS 'version that was asked for; null: the current one at that time';
 COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the response, for the service''s support';
+COMMENT ON COLUMN oss_labels.image.source IS 'where the labels are from; oss: the service answered a request of ours, or its answer was imported';
 COMMENT ON COLUMN oss_labels.image.response IS 'the complete response of the service, including unknown fields';
 COMMENT ON INDEX oss_labels.image_key_idx IS 'joins with keys of the database''s collation';
 COMMENT ON INDEX oss_labels.image_key_c_idx IS 'joins with keys of collation "C", and keys that begin with a text: key LIKE ''trip/%''';
@@ -300,7 +302,7 @@ CREATE VIEW oss_labels.label WITH (security_invoker = true) AS
 	SELECT i.bucket, i.key, i.version_id,
 		v.label_name, v.parent_label_name, v.label_level,
 		l.label_confidence, l.centric_score, v.language,
-		i.tagged_at, i.image_id
+		i.tagged_at, i.image_id, i.source
 	FROM oss_labels.image i
 	JOIN oss_labels.image_label l ON l.image_id = i.image_id
 	LEFT JOIN oss_labels.vocabulary v ON v.label_id = l.label_id;
@@ -317,6 +319,7 @@ COMMENT ON COLUMN oss_labels.label.centric_score IS 'prominence of the label in 
 COMMENT ON COLUMN oss_labels.label.language IS 'language of the label''s name, such as en-us';
 COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.label.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.label.source IS 'image.source: oss, or where the labels were imported from';
 
 REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.vocabulary,
 	oss_labels.label FROM PUBLIC;
@@ -1231,12 +1234,52 @@ CREATE FUNCTION oss_labels.import_labels(
 	key text DEFAULT NULL,
 	thr double precision DEFAULT NULL,
 	version_id text DEFAULT NULL,
-	tagged_at timestamptz DEFAULT NULL)
+	tagged_at timestamptz DEFAULT NULL,
+	format text DEFAULT 'oss',
+	source text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME', 'oss_labels_import_labels';
-COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz) IS
-	'Store a response that was paid for elsewhere; returns whether it was stored';
+COMMENT ON FUNCTION oss_labels.import_labels(jsonb, text, text, double precision, text, timestamptz, text, text) IS
+	'Store an answer that was paid for elsewhere, of OSS, Rekognition or Google Vision; returns whether it was stored';
+
+CREATE FUNCTION oss_labels.import_label_rows(
+	bucket text,
+	key text,
+	names text[],
+	confidences double precision[] DEFAULT NULL,
+	parents text[] DEFAULT NULL,
+	source text DEFAULT 'import',
+	thr double precision DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	tagged_at timestamptz DEFAULT NULL)
+RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
+AS 'MODULE_PATHNAME', 'oss_labels_import_label_rows';
+COMMENT ON FUNCTION oss_labels.import_label_rows(text, text, text[], double precision[], text[], text,
+	double precision, text, timestamptz) IS
+	'Store labels of any origin, given as arrays; returns whether they were stored';
+
+CREATE FUNCTION oss_labels.import_set_add(internal, text, text, text[], double precision[], text[], text)
+RETURNS internal
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000
+AS 'MODULE_PATHNAME', 'oss_labels_import_set_add';
+COMMENT ON FUNCTION oss_labels.import_set_add(internal, text, text, text[], double precision[], text[], text) IS
+	'Internal: transition function of import_label_set()';
+CREATE FUNCTION oss_labels.import_set_end(internal)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_import_set_end';
+COMMENT ON FUNCTION oss_labels.import_set_end(internal) IS 'Internal: final function of import_label_set()';
+
+CREATE AGGREGATE oss_labels.import_label_set(
+	bucket text, key text, names text[], confidences double precision[], parents text[], source text) (
+	SFUNC = oss_labels.import_set_add,
+	STYPE = internal,
+	FINALFUNC = oss_labels.import_set_end,
+	FINALFUNC_MODIFY = READ_WRITE);
+COMMENT ON AGGREGATE oss_labels.import_label_set(text, text, text[], double precision[], text[], text) IS
+	'import_label_rows() for all images of a query, many at a time; returns how many were stored';
 
 -- House rules: applied when labels are read, never by rewriting them
 
@@ -1616,7 +1659,7 @@ COMMENT ON COLUMN oss_labels.effective_image_label.raw_label_name IS 'the name a
 CREATE VIEW oss_labels.effective_label WITH (security_invoker = true) AS
 	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
 		e.label_level, e.label_confidence, e.centric_score, e.language,
-		i.tagged_at, i.image_id, e.corrected
+		i.tagged_at, i.image_id, e.corrected, i.source
 	FROM oss_labels.image i
 	JOIN oss_labels.effective_image_label e ON e.image_id = i.image_id;
 COMMENT ON VIEW oss_labels.effective_label IS
@@ -1633,6 +1676,7 @@ COMMENT ON COLUMN oss_labels.effective_label.language IS 'language of the name a
 COMMENT ON COLUMN oss_labels.effective_label.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.effective_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_label.corrected IS 'added by a person';
+COMMENT ON COLUMN oss_labels.effective_label.source IS 'image.source: oss, or where the image''s other labels were imported from';
 
 CREATE VIEW oss_labels.label_rollup WITH (security_invoker = true) AS
 	SELECT e.parent_label_name, e.label_name,

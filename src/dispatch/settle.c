@@ -83,6 +83,7 @@ make_store_row(OssJob *job, OssStoreRow *row)
 {
 	const OssFailure *failure;
 
+	memset(row, 0, sizeof(*row));
 	if (job->answer)
 		row->response = job->answer;
 	else if (job->spooled)

@@ -29,20 +29,21 @@ PG_FUNCTION_INFO_V1(oss_labels_compress_answer);
  */
 static OssPlan write_images = {
 	"INSERT INTO oss_labels.image AS i (image_id, bucket, key, version_id, thr, "
-	"tagged_at, request_id, label_count, response) "
+	"tagged_at, request_id, source, label_count, response) "
 	"SELECT u.image_id, u.bucket, u.key, u.version_id, u.thr, u.tagged_at, "
-	"u.request_id, u.label_count, oss_labels.compress_answer(u.response) "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) u (image_id, bucket, key, "
-	"version_id, thr, tagged_at, request_id, label_count, response) "
+	"u.request_id, u.source, u.label_count, oss_labels.compress_answer(u.response) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) u (image_id, bucket, key, "
+	"version_id, thr, tagged_at, request_id, source, label_count, response) "
 	"ON CONFLICT (image_id) DO UPDATE SET thr = excluded.thr, "
 	"tagged_at = excluded.tagged_at, request_id = excluded.request_id, "
+	"source = excluded.source, "
 	"label_count = excluded.label_count, response = excluded.response "
 	"WHERE i.bucket = excluded.bucket AND i.key = excluded.key "
 	"AND i.version_id IS NOT DISTINCT FROM excluded.version_id "
 	"AND (i.tagged_at <= excluded.tagged_at OR i.tagged_at > clock_timestamp()) "
 	"RETURNING image_id, xmax <> 0",
-	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
-	TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
+	10, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
 };
 
 /* Images of other names that have one of these ids. */
@@ -69,7 +70,7 @@ static OssPlan clear_labels = {
 
 /* Element types of the parameters. */
 static const Oid image_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-TIMESTAMPTZOID, TEXTOID, INT4OID, JSONBOID};
+TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID};
 static const Oid label_types[] = {INT8OID, INT8OID, FLOAT8OID, FLOAT8OID};
 
 /* Columns of image_label. */
@@ -131,8 +132,9 @@ store_images(const Answer *answers, int n)
 		oss_column_add(&columns[4], Float8GetDatum(row->image.thr), !row->image.has_thr);
 		oss_column_add(&columns[5], TimestampTzGetDatum(row->tagged_at), false);
 		oss_column_add_string(&columns[6], row->request_id);
-		oss_column_add(&columns[7], Int32GetDatum(answers[i].labels.n), false);
-		oss_column_add(&columns[8], JsonbPGetDatum(row->response), false);
+		oss_column_add_string(&columns[7], row->source ? row->source : OSS_SOURCE_SERVICE);
+		oss_column_add(&columns[8], Int32GetDatum(answers[i].labels.n), false);
+		oss_column_add(&columns[9], JsonbPGetDatum(row->response), false);
 	}
 	return execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
 }
@@ -296,21 +298,22 @@ drop_doubles(OssNumberedLabels *answer)
 /*
  * Write n answers, which must be of different images, replacing what is stored
  * of these images unless that was asked for later.  A few statements, whatever
- * n.  Within oss_statement_begin(), with SPI connected; allocates in
+ * n.  Returns how many were written.  Within oss_statement_begin(), with SPI connected; allocates in
  * CurrentMemoryContext.  Errors: IdCollision, when an image of another name has
  * the id of one of these.
  *
  * Rows are written in the order of their ids, so that two who write the same
  * images wait for one another, and not both.
  */
-void
+int
 oss_store_write(const OssStoreRow *rows, int n)
 {
 	Answer	   *answers;
 	OssNumberedLabels *labels;
+	uint64		written;
 
 	if (n == 0)
-		return;
+		return 0;
 	answers = palloc(sizeof(Answer) * n);
 	labels = palloc(sizeof(OssNumberedLabels) * n);
 	for (int i = 0; i < n; i++)
@@ -325,7 +328,9 @@ oss_store_write(const OssStoreRow *rows, int n)
 		};
 	}
 	qsort(answers, n, sizeof(Answer), compare_answers);
-	store_labels(answers, n, store_images(answers, n));
+	written = store_images(answers, n);
+	store_labels(answers, n, written);
+	return (int) written;
 }
 
 /* Was an error raised by oss_store_write() for an id that two images have? */

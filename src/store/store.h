@@ -20,13 +20,17 @@ typedef struct OssStoreRow
 	OssImage	image;
 	TimestampTz tagged_at;		/* when it was requested */
 	const char *request_id;
+	const char *source;			/* NULL: the service */
 	Jsonb	   *response;
 } OssStoreRow;
 
 /* The code of an image that has the id of another one. */
 #define OSS_ID_COLLISION "IdCollision"
 
-extern void oss_store_write(const OssStoreRow *rows, int n);
+/* What image.source says of the service's own answers. */
+#define OSS_SOURCE_SERVICE "oss"
+
+extern int	oss_store_write(const OssStoreRow *rows, int n);
 extern bool oss_store_is_collision(const ErrorData *error);
 
 /* in store_probe.c */

@@ -463,26 +463,3 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 		least = wish->image.has_thr ? wish->image.thr : OSS_LABELS_THR_DEFAULT;
 	return oss_detect_document_rows(document, least, is_try);
 }
-
-bool
-oss_stored_keep_document(const OssWish *wish, Jsonb *document, TimestampTz asked_at)
-{
-	static OssPlan is_younger = {
-		"SELECT FROM oss_labels.image WHERE " THIS_IMAGE
-		"AND tagged_at OPERATOR(pg_catalog.>) $4",
-		4, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
-	};
-	OssStoreRow row = {
-		.image = wish->image,
-		.tagged_at = asked_at,
-		.response = document
-	};
-	Datum		values[4];
-	char		nulls[4];
-
-	write_rows(&row, 1);
-	image_args(&wish->image, values, nulls);
-	oss_arg(values, nulls, 3, TimestampTzGetDatum(asked_at), false);
-	return oss_statement_run(OSS_STATEMENT_STORE, &is_younger, values, nulls,
-							 SPI_OK_SELECT) == 0;
-}

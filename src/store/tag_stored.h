@@ -103,10 +103,4 @@ extern void oss_stored_keep_detected(const Datum *args, const bool *nulls,
 /* Setting oss_labels.keep: detect() hands its answers on, too. */
 extern bool oss_keep_detected;
 
-/*
- * Keep one document.  Returns false when a younger one is there.
- */
-extern bool oss_stored_keep_document(const OssWish *wish, Jsonb *document,
-									 TimestampTz asked_at);
-
 #endif							/* OSS_TAG_STORED_H */

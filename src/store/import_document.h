@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ * import_document.h
+ *	  Labels that were paid for elsewhere: documents of several services, and
+ *	  arrays, made into answers as image/labels gives them.
+ *
+ * Top floor.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_IMPORT_DOCUMENT_H
+#define OSS_IMPORT_DOCUMENT_H
+
+#include "postgres.h"
+
+#include "utils/array.h"
+#include "utils/jsonb.h"
+
+/* One image of a document; all is NULL that the document does not say. */
+typedef struct OssImported
+{
+	char	   *bucket;
+	char	   *key;
+	Jsonb	   *response;		/* a document with Labels; NULL: failed */
+	char	   *failure;		/* what the service said instead of labels */
+} OssImported;
+
+extern int	oss_import_read(const char *format, Jsonb *document, OssImported **images);
+extern Jsonb *oss_import_rows(ArrayType *names, ArrayType *confidences, ArrayType *parents);
+
+#endif							/* OSS_IMPORT_DOCUMENT_H */
