@@ -210,7 +210,7 @@ for my $block ($functions =~ /^```\n(.*?)^```$/msg)
 my %catalog = map { split /=/, $_, 2 } lines(q{
 	SELECT proname || '=oss_labels.' || proname
 		|| replace(replace(replace(replace(
-			'(' || regexp_replace(pg_get_function_arguments(oid), '::[a-z ]+(?=[,]|$)', '', 'g') || ')'
+			'(' || regexp_replace(pg_get_function_arguments(oid), '::[a-z ]+(\[\])?(?=[,]|$)', '', 'g') || ')'
 			|| coalesce(' RETURNS ' || pg_get_function_result(oid), ''),
 			'TABLE(', 'TABLE ('), 'double precision', 'float8'), 'timestamp with time zone', 'timestamptz'),
 			'SETOF oss_labels.', 'SETOF oss_labels.')
