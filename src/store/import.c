@@ -104,9 +104,9 @@ flush_import(Import *import)
 }
 
 /*
- * Take an image; its answer and strings are copied.  Errors: 22023 for a name
- * that no image has, or one that the statement has imported already; those of
- * oss_store_write().
+ * Take an image: all that are imported pass here.  Its answer and strings are
+ * copied.  Errors: 22023 for a name that no image has, or one that the statement
+ * has imported already; those of oss_store_write().
  */
 static void
 import_image(Import *import, const OssStoreRow *row)

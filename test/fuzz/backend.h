@@ -17,6 +17,7 @@
  */
 extern void fuzz_answer(const uint8_t *data, size_t size);
 extern void fuzz_credentials(const uint8_t *data, size_t size);
+extern void fuzz_import(const uint8_t *data, size_t size);
 extern void fuzz_query(const uint8_t *data, size_t size);
 
 /* Is this valid text of the database, which is UTF-8? */

@@ -71,8 +71,8 @@ check_labels(const Jsonb *answer)
 		promise(JB_ROOT_IS_OBJECT(labels[i].raw));
 	}
 	promise(oss_response_labels(answer, false, &labels) == n);
-	promise(oss_detect_document_rows(answer, 0)->nrows <= n);
-	promise(oss_detect_document_rows(answer, 0.5)->nrows <= n);
+	promise(oss_detect_document_rows(answer, 0, false)->nrows <= n);
+	promise(oss_detect_document_rows(answer, 0.5, true)->nrows <= n);
 }
 
 /* Run one input, in memory of exactly its size. */
