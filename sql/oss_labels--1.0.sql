@@ -551,6 +551,7 @@ CREATE TABLE oss_labels.pause
 	seen text,
 	lasts interval,
 	directory text,
+	storing boolean NOT NULL DEFAULT false,
 	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, directory, automatic, origin)
 );
 
@@ -570,6 +571,7 @@ COMMENT ON COLUMN oss_labels.pause.since IS 'when it began';
 COMMENT ON COLUMN oss_labels.pause.lasts IS 'maximal duration of an automatic pause';
 COMMENT ON COLUMN oss_labels.pause."sqlstate" IS 'SQLSTATE of the error of an automatic pause';
 COMMENT ON COLUMN oss_labels.pause.reason IS 'reason, as shown by the view queue';
+COMMENT ON COLUMN oss_labels.pause.storing IS 'answers could not be stored; it ends when one can: tried every two minutes, without a request';
 COMMENT ON COLUMN oss_labels.pause.seen IS 'fingerprint of server and user mapping at that time';
 
 /*

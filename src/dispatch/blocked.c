@@ -65,12 +65,10 @@ keep_blocked_answer(OssJob *job)
 }
 
 void
-oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const char *message)
+oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms,
+					   const char *message, bool refund)
 {
-	OssReason	reason = {
-		.message = message ? message :
-		"it is answered, and the next process that claims it stores the answer"
-	};
+	OssReason	reason = {.message = message};
 
 	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_blocked_answer(job))
 	{
@@ -83,7 +81,7 @@ oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms, const 
 	 * the next claim counts an attempt: storing the answer may kill the
 	 * process
 	 */
-	oss_dispatch_finish_later(dispatcher, job, ms + 1000, message == NULL);
+	oss_dispatch_finish_later(dispatcher, job, ms + 1000, refund);
 	job->due = ms > 0 ? job->due - USECS_PER_SEC : job->place.due;
 }
 

@@ -12,11 +12,11 @@
 /*
  * Hand over a job that cannot be settled to other processes, due after ms.  Its
  * answer is written into its row, so that it is not requested again.  Its
- * followers are due a second later, so that they follow it again.  With a message
- * the attempt counts.
+ * followers are due a second later, so that they follow it again.  Unless
+ * refunded, the attempt counts.
  */
 extern void oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms,
-								   const char *message);
+								   const char *message, bool refund);
 
 /* Move a job to the blocked ones, to be settled later. */
 extern void oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job);

@@ -21,6 +21,7 @@
 #include "dispatch/finished.h"
 #include "dispatch/lane.h"
 #include "dispatch/pause.h"
+#include "dispatch/refusal.h"
 #include "dispatch/settle.h"
 #include "dispatch/spooled.h"
 #include "miscadmin.h"
@@ -68,6 +69,7 @@ typedef struct Batch
 	bool		trouble;		/* nothing can be stored in this turn */
 	ErrorData  *refusal;		/* resource error for which jobs were blocked */
 	ErrorData  *stop;			/* to be raised when all jobs are in a list */
+	OssRefusals *refusals;
 } Batch;
 
 /* Does a job have an answer that must still be stored? */
@@ -198,6 +200,7 @@ collect_finished(OssDispatcher *dispatcher, Batch *batch)
 
 	memset(batch, 0, sizeof(Batch));
 	batch->dispatcher = dispatcher;
+	batch->refusals = palloc0(sizeof(OssRefusals));
 	batch->jobs = palloc(sizeof(OssJob *) * Max(room, 1));
 	batch->rows = palloc(sizeof(OssStoreRow) * Max(room, 1));
 	images_seen->next = palloc(sizeof(int) * Max(room, 1));
@@ -309,26 +312,6 @@ write_batch(void *arg)
 		if (!is_mended(job))
 			oss_dispatch_pause(job);
 		dispatcher->upkeep.pauses_added = true;
-	}
-}
-
-/* Is an error caused by the data, whatever the circumstances? */
-static bool
-blames_data(const ErrorData *error)
-{
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_DATA_EXCEPTION:
-		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
-		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
-		case ERRCODE_PLPGSQL_ERROR:
-		case ERRCODE_CARDINALITY_VIOLATION:
-		case ERRCODE_TRIGGERED_ACTION_EXCEPTION:
-		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
-		case ERRCODE_FEATURE_NOT_SUPPORTED:
-			return true;
-		default:
-			return false;
 	}
 }
 
@@ -474,7 +457,20 @@ retry_or_give_up(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 			 !oss_error_is_trouble(error))
 		fail_unstorable(dispatcher, job, error);
 	else
-		oss_dispatch_hand_over(dispatcher, job, LEFT_MS, error->message);
+		oss_dispatch_hand_over(dispatcher, job, LEFT_MS, error->message, false);
+}
+
+/* Put all jobs of a batch aside: nothing can be stored. */
+static void
+refuse_batch(Batch *batch)
+{
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (is_to_store(batch->jobs[i]))
+			oss_dispatch_keep_refused(batch->dispatcher, batch->jobs[i]);
+		else
+			put_back(batch->dispatcher, batch->jobs[i]);
+	}
 }
 
 /* Handle the error of a job that was written alone. */
@@ -483,12 +479,19 @@ take_single_error(Batch *batch, ErrorData *error)
 {
 	OssDispatcher *dispatcher = batch->dispatcher;
 	OssJob	   *job = batch->jobs[0];
+	bool		telling = oss_error_is_data(error) ||
+	(!oss_error_is_wait(error) && may_blame_job(batch, error));
 
-	if (blames_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
+	if (telling && is_to_store(job) && !oss_store_is_collision(error) &&
+		oss_dispatch_store_refuses(dispatcher, batch->refusals, job, &batch->stop))
+		oss_dispatch_keep_refused(dispatcher, job);
+	else if (batch->stop)
+		put_back(dispatcher, job);
+	else if (oss_error_is_data(error) && job->verdict == OSS_VERDICT_ANSWERED)
 		fail_unstorable(dispatcher, job, error);
 	else if (oss_error_is_wait(error))
 		oss_dispatch_block(dispatcher, job);
-	else if (may_blame_job(batch, error))
+	else if (telling)
 	{
 		if (oss_error_is_trouble(error))
 			batch->refusal = error;
@@ -519,6 +522,11 @@ settle_batch(Batch *batch)
 		unsettle_batch(batch);
 		return;
 	}
+	if (batch->refusals->all)
+	{
+		refuse_batch(batch);
+		return;
+	}
 	error = oss_subtransaction(write_batch, batch);
 	if (error == NULL)
 	{
@@ -532,7 +540,7 @@ settle_batch(Batch *batch)
 		batch->stop = error;
 		return;
 	}
-	if (!blames_data(error) && !oss_error_is_wait(error))
+	if (!oss_error_is_data(error) && !oss_error_is_wait(error))
 		batch->waits++;
 	if (oss_error_is_wait(error))
 	{
@@ -541,7 +549,7 @@ settle_batch(Batch *batch)
 	}
 	if (batch->n == 1)
 		take_single_error(batch, error);
-	else if (blames_data(error) || oss_error_is_wait(error) ||
+	else if (oss_error_is_data(error) || oss_error_is_wait(error) ||
 			 may_blame_job(batch, error))
 	{
 		half.waits = batch->waits;
@@ -659,7 +667,9 @@ hand_over_all(OssDispatcher *dispatcher)
 		if (job->spooled)
 			oss_dispatch_drop_spooled(dispatcher, job);
 		else
-			oss_dispatch_hand_over(dispatcher, job, 0, NULL);
+			oss_dispatch_hand_over(dispatcher, job, 0,
+								   "it is answered, and the next process that claims it stores the answer",
+								   true);
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "dispatch/lane.h"
 #include "dispatch/lane_table.h"
 #include "dispatch/object_table.h"
+#include "dispatch/refusal.h"
 #include "dispatch/settle.h"
 #include "dispatch/turn.h"
 #include "miscadmin.h"
@@ -221,6 +222,7 @@ tidy_tables(OssDispatcher *dispatcher)
 	dispatcher->upkeep.tidy_at = now + TIDY_US;
 	if (oss_pause_expire() > 0)
 		dispatcher->claim.woken = true;
+	oss_dispatch_try_store(dispatcher);
 
 	if (now >= dispatcher->upkeep.mend_at)
 	{

@@ -186,24 +186,40 @@ static OssPlan list_pauses = {
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.pause"
 	" (server, requester, requester_name, origin, bucket, automatic,"
-	" \"sqlstate\", reason, seen, server_id, lasts, directory) "
+	" \"sqlstate\", reason, seen, server_id, lasts, directory, storing) "
 	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8,"
-	" make_interval(secs => $9), $10) "
+	" make_interval(secs => $9), $10, $11) "
 	"ON CONFLICT DO NOTHING",
-	10, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID,
-	TEXTOID}
+	11, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID,
+	TEXTOID, BOOLOID}
 };
 
 /* Skips locked rows. */
 static OssPlan expire_pauses = {
 	"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
-	"SELECT p.ctid FROM oss_labels.pause p WHERE p.automatic AND ("
+	"SELECT p.ctid FROM oss_labels.pause p WHERE p.automatic AND NOT p.storing AND ("
 	"p.since NOT BETWEEN clock_timestamp() - p.lasts"
 	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
 	" oss_labels.fingerprint(oss_labels.server_of(p.origin, p.server_id, p.server),"
 	" p.requester))"
 	" FOR UPDATE OF p SKIP LOCKED))",
 	0, {0}
+};
+
+static OssPlan prolong_pauses = {
+	"UPDATE oss_labels.pause SET lasts = clock_timestamp() - since + next"
+	" FROM (SELECT p.ctid AS tid, make_interval(secs => $1) AS next"
+	" FROM oss_labels.pause p WHERE p.storing"
+	" AND p.since NOT BETWEEN clock_timestamp() - p.lasts AND clock_timestamp()"
+	" FOR UPDATE OF p SKIP LOCKED) p WHERE ctid = tid RETURNING bucket",
+	1, {INT4OID}
+};
+
+static OssPlan end_pauses = {
+	"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.pause p"
+	" WHERE p.storing AND p.bucket IS NOT DISTINCT FROM $1 FOR UPDATE SKIP LOCKED))",
+	1, {TEXTOID}
 };
 
 int
@@ -541,8 +557,8 @@ bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);
-	Datum		values[10];
-	char		nulls[10];
+	Datum		values[11];
+	char		nulls[11];
 
 	oss_arg(values, nulls, 0, pause->server ?
 			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
@@ -561,6 +577,7 @@ oss_pause_add(const OssPause *pause)
 	oss_arg(values, nulls, 8, Int32GetDatum(pause->seconds), false);
 	oss_arg(values, nulls, 9, pause->directory ?
 			CStringGetTextDatum(pause->directory) : (Datum) 0, !pause->directory);
+	oss_arg(values, nulls, 10, BoolGetDatum(pause->storing), false);
 	return oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT) > 0;
 }
 
@@ -568,4 +585,26 @@ uint64
 oss_pause_expire(void)
 {
 	return oss_statement_execute(&expire_pauses, NULL, NULL, SPI_OK_DELETE);
+}
+
+List *
+oss_pause_prolong(void)
+{
+	Datum		value = Int32GetDatum(OSS_STORING_PAUSE_SECONDS);
+	List	   *buckets = NIL;
+
+	oss_statement_execute(&prolong_pauses, &value, NULL, SPI_OK_UPDATE_RETURNING);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		buckets = lappend(buckets, oss_result_string(i, 1));
+	SPI_freetuptable(SPI_tuptable);
+	return buckets;
+}
+
+void
+oss_pause_end(const char *bucket)
+{
+	Datum		value = bucket ? CStringGetTextDatum(bucket) : (Datum) 0;
+	char		null = bucket ? ' ' : 'n';
+
+	(void) oss_statement_execute(&end_pauses, &value, &null, SPI_OK_DELETE);
 }

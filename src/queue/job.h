@@ -156,6 +156,9 @@ typedef struct OssSeen
 	char	   *version_id;
 } OssSeen;
 
+/* After so long it is tried whether something can be stored again. */
+#define OSS_STORING_PAUSE_SECONDS 120
+
 /* A pause; NULL and InvalidOid mean all. */
 typedef struct OssPause
 {
@@ -166,6 +169,8 @@ typedef struct OssPause
 	int			sqlerrcode;
 	const char *reason;
 	int			seconds;		/* maximal duration */
+	bool		storing;		/* nothing can be stored: ends only when
+								 * something can */
 } OssPause;
 
 /* in lease_holder.c: return this process's number as lease holder */
@@ -295,8 +300,17 @@ extern bool oss_pause_add(const OssPause *pause);
 
 /*
  * Delete automatic pauses that have ended, or whose server or mapping has
- * changed.  Returns their number.
+ * changed, except those of storing.  Returns their number.
  */
 extern uint64 oss_pause_expire(void);
+
+/*
+ * Prolong the pauses of storing that have ended, and return their buckets as
+ * strings, NULL for the whole database.
+ */
+extern List *oss_pause_prolong(void);
+
+/* Delete the pauses of storing of a bucket, NULL: of the whole database. */
+extern void oss_pause_end(const char *bucket);
 
 #endif							/* OSS_JOB_H */

@@ -10,15 +10,19 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/generic_xlog.h"
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "spi/bulk_insert.h"
+#include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
 /* Rows per heap_multi_insert(), as in COPY. */
@@ -98,7 +102,7 @@ oss_bulk_rows(int n, int ncolumns)
 /* Insert rows into the heap; sets the TIDs of their slots. */
 static void
 insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
-			int n, int options, BulkInsertState state)
+			int n, BulkInsertState state)
 {
 	int			natts = RelationGetDescr(relation)->natts;
 
@@ -109,7 +113,7 @@ insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
 		memcpy(slots[i]->tts_isnull, rows[i].nulls, sizeof(bool) * natts);
 		ExecStoreVirtualTuple(slots[i]);
 	}
-	table_multi_insert(relation, slots, n, GetCurrentCommandId(true), options, state);
+	table_multi_insert(relation, slots, n, GetCurrentCommandId(true), 0, state);
 }
 
 /* Insert the entries of rows into an index. */
@@ -155,8 +159,41 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 	index_close(index, NoLock);
 }
 
+/*
+ * Make inserted rows visible to all sessions.  Only now, when all indexes have
+ * them: after an error or a crash before this they are as if never inserted.
+ * A row with values in a TOAST table remains one of the transaction.
+ */
 static void
-insert_all(Relation relation, const OssBulkRow *rows, int n, int options, bool check)
+freeze_rows(Relation relation, TupleTableSlot **slots, int n)
+{
+	int			i = 0;
+
+	while (i < n)
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(&slots[i]->tts_tid);
+		Buffer		buffer = ReadBuffer(relation, block);
+		GenericXLogState *state;
+		Page		page;
+
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		state = GenericXLogStart(relation);
+		page = GenericXLogRegisterBuffer(state, buffer, 0);
+		for (; i < n && ItemPointerGetBlockNumber(&slots[i]->tts_tid) == block; i++)
+		{
+			OffsetNumber offset = ItemPointerGetOffsetNumber(&slots[i]->tts_tid);
+			HeapTupleHeader row = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, offset));
+
+			if ((row->t_infomask & HEAP_HASEXTERNAL) == 0)
+				HeapTupleHeaderSetXminFrozen(row);
+		}
+		GenericXLogFinish(state);
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+static void
+insert_all(Relation relation, const OssBulkRow *rows, int n, bool lasting)
 {
 	int			room = Min(n, ROWS_AT_ONCE);
 	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * room);
@@ -173,25 +210,27 @@ insert_all(Relation relation, const OssBulkRow *rows, int n, int options, bool c
 	{
 		int			some = Min(room, n - done);
 
-		insert_rows(relation, slots, rows + done, some, options, state);
+		insert_rows(relation, slots, rows + done, some, state);
 		foreach(cell, indexes)
-			insert_entries(relation, lfirst_oid(cell), slots, rows + done, some, check);
+			insert_entries(relation, lfirst_oid(cell), slots, rows + done, some, lasting);
+		if (lasting && relation->rd_rel->relam == HEAP_TABLE_AM_OID)
+			freeze_rows(relation, slots, some);
 	}
 	for (int i = 0; i < room; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
 	FreeBulkInsertState(state);
-	table_finish_bulk_insert(relation, options);
+	table_finish_bulk_insert(relation, 0);
 	list_free(indexes);
 }
 
 void
 oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n)
 {
-	insert_all(relation, rows, n, 0, false);
+	insert_all(relation, rows, n, false);
 }
 
 void
-oss_bulk_insert_frozen(Relation relation, const OssBulkRow *rows, int n)
+oss_bulk_insert_lasting(Relation relation, const OssBulkRow *rows, int n)
 {
-	insert_all(relation, rows, n, TABLE_INSERT_FROZEN, true);
+	insert_all(relation, rows, n, true);
 }

@@ -39,10 +39,11 @@ extern bool oss_bulk_possible(Relation relation, const Oid *types, int ntypes,
 extern void oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n);
 
 /*
- * The same for rows that are valid even if the transaction aborts: all
- * sessions see them at once, and a rollback does not remove them.  Unique
- * indexes are checked.
+ * The same for rows that are true even if the transaction aborts: when this
+ * returns, all sessions see them, whatever their snapshots, and a rollback does
+ * not remove them.  Before, and if it fails, nobody does.  Unique indexes are
+ * checked; the caller sees to it that no other transaction inserts the same.
  */
-extern void oss_bulk_insert_frozen(Relation relation, const OssBulkRow *rows, int n);
+extern void oss_bulk_insert_lasting(Relation relation, const OssBulkRow *rows, int n);
 
 #endif							/* OSS_BULK_INSERT_H */

@@ -10,8 +10,9 @@
 #include "spi/subtransaction.h"
 #include "utils/resowner.h"
 
-ErrorData *
-oss_subtransaction(void (*function) (void *arg), void *arg)
+/* Run a function in a subtransaction, and roll that back unless it is kept. */
+static ErrorData *
+run_subtransaction(void (*function) (void *arg), void *arg, bool keep)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -24,7 +25,10 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 	PG_TRY();
 	{
 		function(arg);
-		ReleaseCurrentSubTransaction();
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -40,6 +44,18 @@ oss_subtransaction(void (*function) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+ErrorData *
+oss_subtransaction(void (*function) (void *arg), void *arg)
+{
+	return run_subtransaction(function, arg, true);
+}
+
+ErrorData *
+oss_subtransaction_trial(void (*function) (void *arg), void *arg)
+{
+	return run_subtransaction(function, arg, false);
 }
 
 /* Was an error raised by this C function? */
@@ -87,6 +103,25 @@ oss_error_is_trouble(const ErrorData *error)
 		case ERRCODE_SYSTEM_ERROR:
 		case ERRCODE_OPERATOR_INTERVENTION:
 			return !is_raised_by_language(error);
+		default:
+			return false;
+	}
+}
+
+bool
+oss_error_is_data(const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_PLPGSQL_ERROR:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_TRIGGERED_ACTION_EXCEPTION:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+			return true;
 		default:
 			return false;
 	}

@@ -36,4 +36,7 @@ extern bool oss_store_is_collision(const ErrorData *error);
 /* in store_probe.c */
 extern ErrorData *oss_store_probe(const OssImage *images, int n, bool *blocked);
 
+/* in store_trial.c */
+extern ErrorData *oss_store_trial(const char *bucket);
+
 #endif							/* OSS_STORE_H */

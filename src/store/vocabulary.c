@@ -6,9 +6,10 @@
  * remembers the numbers that it has found or written there.
  *
  * A row says what a number means, which is true whether or not the transaction
- * that meets the label first commits.  So it is written as a frozen row, which
- * all sessions see at once: nobody waits until another's transaction ends to
- * write the same row, and no rollback takes away what another has relied upon.
+ * that meets the label first commits.  So it is frozen as soon as all indexes
+ * have it, and all sessions see it: nobody waits until another's transaction
+ * ends to write the same row, and no rollback takes away what another has relied
+ * upon.
  * Which rows are its twins is written by an ordinary update, also into those.
  * Until that is committed the row is marked as new, and the next process that
  * meets the label repeats the update.
@@ -48,10 +49,12 @@ PG_FUNCTION_INFO_V1(oss_labels_settle_vocabulary);
 /* Labels remembered at most; an image's labels are the service's, not ours. */
 #define MOST_REMEMBERED	100000
 
-/* Tells the lock from those of SQL functions, and of images. */
+/* Tells the locks from those of SQL functions, and of images. */
 #define LOCK_CLASS		0x4f56
+#define LOCK_ROWS		0
+#define LOCK_RULES		1
 
-/* How often and how long the lock is waited for. */
+/* How often and how long the lock of rules is waited for. */
 #define LOCK_TRIES		200
 #define LOCK_SLEEP_US	1000
 
@@ -336,32 +339,34 @@ write_labels(Unknown *unknown, int n)
 		one->is_new = true;
 		nrows++;
 	}
-	oss_bulk_insert_frozen(table, rows, nrows);
+	oss_bulk_insert_lasting(table, rows, nrows);
 	table_close(table, NoLock);
 }
 
-/* Return the lock of those who write vocabulary. */
+/*
+ * Two locks.  Whoever adds rows has the first one for a moment, in which it waits
+ * for nobody.  Whoever changes aliases or rules has the second one from the time
+ * at which the transaction commits.
+ */
 static LOCKTAG
-lock_of_vocabulary(void)
+lock_of_vocabulary(uint32 which)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, LOCK_CLASS);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, which, LOCK_CLASS);
 	return tag;
 }
 
 /*
- * Take the lock.  Whoever writes labels has it for a moment, and who changes
- * aliases or rules from the time at which his transaction commits: neither is
- * waited for long, for a prepared transaction has it, too.  Without it two
- * writers of the same label may get an error, which is tried again.
+ * Take the lock against changes of aliases and rules, unless it takes too long:
+ * a prepared transaction has it as long as it likes.
  */
 static bool
-take_lock(const LOCKTAG *tag)
+take_lock_of_rules(const LOCKTAG *tag)
 {
 	for (int i = 0; i < LOCK_TRIES; i++)
 	{
-		if (LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		if (LockAcquire(tag, ShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 			return true;
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOCK_SLEEP_US);
@@ -452,11 +457,27 @@ try_refresh(void)
 	return false;
 }
 
+/* Add the labels that are missing; false if it is not known what they are read as. */
+static bool
+add_labels(Unknown *unknown, int n)
+{
+	LOCKTAG		rules = lock_of_vocabulary(LOCK_RULES);
+	LOCKTAG		rows = lock_of_vocabulary(LOCK_ROWS);
+	bool		locked = take_lock_of_rules(&rules);
+
+	(void) LockAcquire(&rows, ExclusiveLock, false, false);
+	find_labels(unknown, n);
+	write_labels(unknown, n);
+	(void) LockRelease(&rows, ExclusiveLock, false);
+	if (locked)
+		(void) LockRelease(&rules, ShareLock, false);
+	return locked;
+}
+
 /* See that labels stand in vocabulary. */
 static void
 learn_labels(Unknown *unknown, int n)
 {
-	LOCKTAG		tag = lock_of_vocabulary();
 	bool		missing = false;
 	bool		any_new = false;
 	bool		whole = true;
@@ -465,18 +486,11 @@ learn_labels(Unknown *unknown, int n)
 	for (int i = 0; i < n; i++)
 		missing |= !unknown[i].found;
 	if (missing)
-	{
-		bool		locked = take_lock(&tag);
-
-		find_labels(unknown, n);
-		write_labels(unknown, n);
-		if (locked)
-			(void) LockRelease(&tag, ExclusiveLock, false);
-	}
+		whole = add_labels(unknown, n);
 	for (int i = 0; i < n; i++)
 		any_new |= unknown[i].is_new;
 	if (any_new)
-		whole = try_refresh();
+		whole = whole && try_refresh();
 	for (int i = 0; i < n; i++)
 	{
 		bool		found;
@@ -667,7 +681,7 @@ oss_labels_refresh_vocabulary(PG_FUNCTION_ARGS)
 Datum
 oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
 {
-	LOCKTAG		tag = lock_of_vocabulary();
+	LOCKTAG		tag = lock_of_vocabulary(LOCK_RULES);
 
 	check_trigger(fcinfo);
 
