@@ -68,7 +68,10 @@ void
 oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms,
 					   const char *message, bool refund)
 {
-	OssReason	reason = {.message = message};
+	OssReason	reason = {
+		.message = message ? message :
+		"it is answered, and the next process that claims it stores the answer"
+	};
 
 	if (job->verdict == OSS_VERDICT_ANSWERED && !job->stored && !keep_blocked_answer(job))
 	{

@@ -667,9 +667,7 @@ hand_over_all(OssDispatcher *dispatcher)
 		if (job->spooled)
 			oss_dispatch_drop_spooled(dispatcher, job);
 		else
-			oss_dispatch_hand_over(dispatcher, job, 0,
-								   "it is answered, and the next process that claims it stores the answer",
-								   true);
+			oss_dispatch_hand_over(dispatcher, job, 0, NULL, true);
 	}
 }
 
