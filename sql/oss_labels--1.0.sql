@@ -408,6 +408,7 @@ CREATE TABLE oss_labels.job
 	enqueued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	due timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	leased_until timestamptz,
+	fresh_since timestamptz,
 	lease bigint,
 	thr float8,
 	priority integer NOT NULL DEFAULT 0,
@@ -441,8 +442,9 @@ CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 COMMENT ON TABLE oss_labels.job IS
 	'One row per image to be tagged; deleted when its labels are stored, moved to failed_job on failure';
 COMMENT ON COLUMN oss_labels.job.job_id IS 'number of the job, in the order of enqueueing';
-COMMENT ON COLUMN oss_labels.job.enqueued_at IS 'when it was enqueued; any later request for the image serves it';
+COMMENT ON COLUMN oss_labels.job.enqueued_at IS 'when it was enqueued';
 COMMENT ON COLUMN oss_labels.job.due IS 'earliest time of the next attempt';
+COMMENT ON COLUMN oss_labels.job.fresh_since IS 'an answer that was asked for since then serves it, by max_age; null: any that is stored';
 COMMENT ON COLUMN oss_labels.job.leased_until IS 'end of the lease of a worker; null: not leased';
 COMMENT ON COLUMN oss_labels.job.lease IS 'identifies the process that holds the lease, by pid and start time';
 COMMENT ON COLUMN oss_labels.job.thr IS 'confidence threshold to request, 0 to 1; null: the service''s default';
@@ -472,6 +474,7 @@ CREATE TABLE oss_labels.failed_job
 	job_id bigint PRIMARY KEY,
 	enqueued_at timestamptz NOT NULL,
 	failed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	fresh_since timestamptz,
 	thr float8,
 	priority integer NOT NULL,
 	attempts integer NOT NULL,
@@ -491,18 +494,25 @@ CREATE TABLE oss_labels.failed_job
 	message text NOT NULL,
 	detail text,
 	hint text,
-	request_id text
+	request_id text,
+	permanent boolean NOT NULL DEFAULT false,
+	seen text
 );
 
 CREATE INDEX failed_job_failed_at_idx ON oss_labels.failed_job (failed_at);
+CREATE INDEX failed_job_object_idx ON oss_labels.failed_job (key, bucket);
 
-COMMENT ON TABLE oss_labels.failed_job IS 'Failed jobs with the error of the last attempt; retry_failed() enqueues them again';
-COMMENT ON COLUMN oss_labels.failed_job.job_id IS 'as it was in job';
+COMMENT ON TABLE oss_labels.failed_job IS
+	'One row per image whose jobs of a role and server failed, with the error of the last attempt; retry_failed() enqueues them again';
+COMMENT ON COLUMN oss_labels.failed_job.job_id IS 'as it was in job, of the last one';
+COMMENT ON COLUMN oss_labels.failed_job.fresh_since IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.enqueued_at IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.failed_at IS 'when it was given up';
 COMMENT ON COLUMN oss_labels.failed_job.thr IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.priority IS 'as it was in job';
-COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'number of attempts';
+COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'number of attempts, those of earlier jobs that failed included';
+COMMENT ON COLUMN oss_labels.failed_job.permanent IS 'the same request fails again: enqueue() does not cause it, unless max_age excludes this failure or the server or its mapping has changed';
+COMMENT ON COLUMN oss_labels.failed_job.seen IS 'fingerprint of server and user mapping at that time';
 COMMENT ON COLUMN oss_labels.failed_job.http_status IS 'HTTP status of the last response; null: none';
 COMMENT ON COLUMN oss_labels.failed_job.requester IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.source IS 'as it was in job';
@@ -521,6 +531,7 @@ COMMENT ON COLUMN oss_labels.failed_job.detail IS 'details of the service; null:
 COMMENT ON COLUMN oss_labels.failed_job.hint IS 'next step; null: none';
 COMMENT ON COLUMN oss_labels.failed_job.request_id IS 'x-oss-request-id of the last response, for the service''s support';
 COMMENT ON INDEX oss_labels.failed_job_failed_at_idx IS 'for failed_job_retention';
+COMMENT ON INDEX oss_labels.failed_job_object_idx IS 'the failures of an object, for its next job';
 
 /*
  * A copy of the database has the function as it was made in another one; a
@@ -623,7 +634,7 @@ CREATE VIEW oss_labels.own_failed_job WITH (security_barrier = true) AS
 			ELSE f.requester_name END AS requester,
 		f.source_name AS source, coalesce(s.srvname::text, f.server) AS server,
 		f.bucket, f.key, f.version_id,
-		f."sqlstate", f.code, f.message, f.detail, f.hint, f.request_id
+		f."sqlstate", f.code, f.message, f.detail, f.hint, f.request_id, f.permanent
 	FROM oss_labels.failed_job f CROSS JOIN oss_labels.viewer v
 	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = f.server_id AND f.origin = v.origin
 	WHERE v.sees_all OR pg_catalog.pg_has_role(
@@ -683,6 +694,7 @@ COMMENT ON COLUMN oss_labels.own_failed_job.message IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.detail IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.hint IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.request_id IS 'as in failed_job';
+COMMENT ON COLUMN oss_labels.own_failed_job.permanent IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_pause.server IS 'present name of the foreign server; null: the whole database';
 COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs are paused; null: all';
 COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in pause';
@@ -710,13 +722,14 @@ COMMENT ON FUNCTION oss_labels.may_prioritize() IS 'EXECUTE on this is the right
 
 CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 		thr float8 DEFAULT NULL, version_id text DEFAULT NULL,
-		server name DEFAULT NULL, priority integer DEFAULT 0)
+		server name DEFAULT NULL, priority integer DEFAULT 0,
+		max_age interval DEFAULT NULL)
 	RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
 	AS 'MODULE_PATHNAME', 'oss_labels_enqueue';
 
-COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer) IS
-	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id';
+COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer, interval) IS
+	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. What is stored, and not older than max_age, is not asked for again';
 
 CREATE FUNCTION oss_labels.enqueue_trigger()
 	RETURNS trigger
@@ -811,7 +824,8 @@ COMMENT ON FUNCTION oss_labels.forget_watch(regclass) IS 'Internal: deletes a ta
 CREATE FUNCTION oss_labels.watch(relation regclass, key_column name,
 		bucket_column name DEFAULT NULL, bucket text DEFAULT NULL,
 		thr float8 DEFAULT NULL, server name DEFAULT NULL,
-		priority integer DEFAULT 0, condition text DEFAULT NULL)
+		priority integer DEFAULT 0, condition text DEFAULT NULL,
+		max_age interval DEFAULT NULL)
 	RETURNS void
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
@@ -830,6 +844,10 @@ BEGIN
 		RAISE EXCEPTION 'bucket_column and key_column must be different columns'
 			USING ERRCODE = '22023';
 	END IF;
+	IF max_age < '0'::interval THEN
+		RAISE EXCEPTION 'max_age must not be negative' USING ERRCODE = '22023';
+	END IF;
+	PERFORM clock_timestamp() - max_age;	-- it is no date before the first one
 	PERFORM oss_labels.unwatch(relation);
 	checked := oss_labels.check_watch(relation, key_column, bucket_column,
 									  bucket, thr, server, condition);
@@ -847,7 +865,8 @@ BEGIN
 		|| CASE WHEN thr IS NOT NULL THEN ARRAY['thr', thr::text] END
 		|| ARRAY['server', checked.server, 'watch', checked.watch]::text[]
 		|| CASE WHEN priority <> 0 THEN ARRAY['priority', priority::text] END
-		|| CASE WHEN condition IS NOT NULL THEN ARRAY['condition', condition] END);
+		|| CASE WHEN condition IS NOT NULL THEN ARRAY['condition', condition] END
+		|| CASE WHEN max_age IS NOT NULL THEN ARRAY['max_age', max_age::text] END);
 
 	EXECUTE format('CREATE TRIGGER oss_labels_insert AFTER INSERT ON %s '
 		'REFERENCING NEW TABLE AS oss_labels_new '
@@ -879,7 +898,7 @@ BEGIN
 		relation, checked.watch);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text) IS
+COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text, interval) IS
 	'Tag the images of a table''s rows, by triggers that enqueue inserted and changed rows and cancel deleted ones';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)

@@ -144,16 +144,23 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 	const OssFailure *failure;
 	ErrorData  *error;
 
-	if (job->covered)
+	if (job->covered || (job->fails_again && job->answer == NULL))
+	{
+		elog(DEBUG1, "oss_labels: job " INT64_FORMAT " needs no request, as its image %s",
+			 job->place.id, job->covered ? "is tagged" : "has failed for good");
 		job->verdict = OSS_VERDICT_DONE;
+	}
 	else if (job->answer && job->attempts <= oss_job_attempts)
 		job->verdict = OSS_VERDICT_ANSWERED;
 	else if (job->source_gone)
 		fail_early(job, ERRCODE_UNDEFINED_TABLE, "SourceGone",
 				   "the watched table that the job came from was dropped");
 	else if (job->attempts > oss_job_attempts)
+	{
 		fail_early(job, ERRCODE_SYSTEM_ERROR, "ProcessDied",
 				   "the process that had the job died each time");
+		job->reason.permanent = true;
+	}
 	else if (!OidIsValid(job->requester))
 		fail_early(job, ERRCODE_UNDEFINED_OBJECT, "RequesterGone",
 				   "the role that enqueued the job does not exist");

@@ -28,7 +28,7 @@ answer_serves_job(const OssJob *leader, const OssJob *job)
 
 	/* a version never changes, the current object may have */
 	if (leader->started_at != 0 && job->image.version_id == NULL &&
-		leader->started_at < job->enqueued_at)
+		leader->started_at < job->fresh_since)
 		return false;
 	return oss_image_covers(&leader->image, &job->image);
 }

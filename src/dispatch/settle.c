@@ -225,9 +225,20 @@ typedef struct Sorted
 	OssJob	  **unstored;
 	int			nlater;
 	OssJob	  **later;
+	int			nforgiven;
+	OssJob	  **forgiven;		/* of the deleted ones */
 	int			nrows;
 	OssStoreRow *rows;
 } Sorted;
+
+/* Have a job deleted, with what failed of its image before if that is answered. */
+static void
+delete_job(Sorted *sorted, OssJob *job, bool answered)
+{
+	sorted->deleted[sorted->ndeleted++] = job;
+	if (answered && job->has_failed)
+		sorted->forgiven[sorted->nforgiven++] = job;
+}
 
 /* Sort the jobs of a batch by statement. */
 static void
@@ -240,6 +251,8 @@ sort_batch(const Batch *batch, Sorted *sorted)
 		most += batch->jobs[i]->nfollowers;
 	sorted->ndeleted = sorted->nfailed = sorted->nlater = sorted->nrows = 0;
 	sorted->nunstored = 0;
+	sorted->nforgiven = 0;
+	sorted->forgiven = palloc(sizeof(OssJob *) * most);
 	sorted->deleted = palloc(sizeof(OssJob *) * most);
 	sorted->failed = palloc(sizeof(OssJob *) * n);
 	sorted->unstored = palloc(sizeof(OssJob *) * n);
@@ -260,9 +273,9 @@ sort_batch(const Batch *batch, Sorted *sorted)
 		else if (!job->spooled)
 		{
 			Assert(job->verdict != OSS_VERDICT_NONE);
-			sorted->deleted[sorted->ndeleted++] = job;
+			delete_job(sorted, job, job->verdict == OSS_VERDICT_ANSWERED);
 			for (OssJob *j = job->followers; j; j = j->next)
-				sorted->deleted[sorted->ndeleted++] = j;
+				delete_job(sorted, j, true);
 		}
 	}
 }
@@ -295,11 +308,13 @@ write_batch(void *arg)
 	 * could not be attributed to a job.
 	 */
 	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
+	if (sorted.nforgiven > 0)
+		oss_job_forgive(sorted.forgiven, sorted.nforgiven, dispatcher->token);
 	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
 	/* do not let requests wait: handle the answers that have come */
 	oss_dispatch_poll(dispatcher);
-	oss_store_write(sorted.rows, sorted.nrows);
+	(void) oss_store_write(sorted.rows, sorted.nrows);
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
 	oss_dispatch_fail_spooled(sorted.unstored, sorted.nunstored);
 	oss_job_put_back(sorted.later, sorted.nlater, dispatcher->token);
@@ -420,7 +435,8 @@ fail_unstorable(OssDispatcher *dispatcher, OssJob *job, const ErrorData *error)
 		.message = error->message,
 		.detail = error->detail,
 		.hint = error->hint,
-		.request_id = job->request ? oss_request_id(job->request) : job->asked_id
+		.request_id = job->request ? oss_request_id(job->request) : job->asked_id,
+		.permanent = true
 	};
 
 	oss_job_set_reason(job, &reason);

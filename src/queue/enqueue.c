@@ -15,17 +15,19 @@
 #include "queue/worker_slot.h"
 #include "spi/result_rows.h"
 #include "spi/statement.h"
+#include "store/coverage.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_enqueue);
 
 static OssPlan insert_job = {
 	"INSERT INTO oss_labels.job "
 	"(requester, server, bucket, key, thr, version_id, priority,"
-	" requester_name, origin, server_id) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING job_id",
-	10, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
-	TEXTOID, INT8OID, OIDOID}
+	" requester_name, origin, server_id, fresh_since) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING job_id",
+	11, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID, OIDOID, TIMESTAMPTZOID}
 };
 
 /* Check the arguments.  Errors: 22023. */
@@ -48,8 +50,8 @@ static int64
 insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 {
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
-	Datum		values[10];
-	char		nulls[10];
+	Datum		values[11];
+	char		nulls[11];
 	int64		job_id;
 	OssStatementState state;
 
@@ -64,6 +66,9 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 			false);
 	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
 	oss_arg(values, nulls, 9, ObjectIdGetDatum(server->serverid), false);
+	oss_arg(values, nulls, 10, PG_ARGISNULL(6) ? (Datum) 0 :
+			TimestampTzGetDatum(oss_fresh_since(PG_GETARG_INTERVAL_P(6))),
+			PG_ARGISNULL(6));
 
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	oss_statement_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
@@ -72,7 +77,7 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	return job_id;
 }
 
-/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority) */
+/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority, max_age) */
 Datum
 oss_labels_enqueue(PG_FUNCTION_ARGS)
 {

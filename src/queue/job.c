@@ -53,25 +53,47 @@ static OssPlan list_ours = {
 	2, {INT8ARRAYOID, INT8OID}
 };
 
+/*
+ * One row of failed_job remains of an image, a role and a server, with the
+ * attempts of all.  Followers have failed by their leader's attempt.
+ */
 static OssPlan fail_jobs = {
 	"WITH f AS (SELECT j.ctid AS tid, u.* FROM"
-	" unnest($2, $3, $4, $5, $6, $7, $8, $9)"
-	" u(id, sqlstate, http_status, code, message, detail, hint, request_id)"
+	" unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)"
+	" u(id, sqlstate, http_status, code, message, detail, hint, request_id, permanent)"
 	" JOIN oss_labels.job j ON j.job_id = u.id"
 	" WHERE j.lease = $1 FOR UPDATE OF j SKIP LOCKED),"
 	" gone AS (DELETE FROM oss_labels.job j USING f WHERE j.ctid = f.tid"
 	" RETURNING j.*, f.*),"
+	" last AS (SELECT DISTINCT ON (key, bucket, version_id, requester, origin,"
+	" server_id, server) * FROM gone ORDER BY key, bucket, version_id, requester,"
+	" origin, server_id, server, attempts DESC, job_id DESC),"
+	" earlier AS (DELETE FROM oss_labels.failed_job WHERE ctid = ANY (ARRAY("
+	"SELECT e.ctid FROM last JOIN oss_labels.failed_job e ON "
+	OSS_SAME_FAILURE("e", "last") " FOR UPDATE OF e SKIP LOCKED)) RETURNING *),"
 	" failed AS (INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr,"
 	" priority, attempts, http_status, requester, source, origin,"
 	" requester_name, source_name, server, server_id, bucket, key, version_id,"
-	" \"sqlstate\", code, message, detail, hint, request_id) "
-	"SELECT job_id, enqueued_at, thr, priority, attempts, http_status,"
-	" requester, source, origin, requester_name, source_name, server, server_id,"
-	" bucket, key, version_id, sqlstate, code, message, detail, hint, request_id FROM gone "
+	" \"sqlstate\", code, message, detail, hint, request_id, fresh_since, permanent, seen) "
+	"SELECT job_id, enqueued_at, thr, priority, attempts + coalesce((SELECT"
+	" sum(e.attempts) FROM earlier e WHERE " OSS_SAME_FAILURE("e", "last") "), 0),"
+	" http_status, requester, source, origin, requester_name, source_name, server,"
+	" server_id, bucket, key, version_id, sqlstate, code, message, detail, hint,"
+	" request_id, fresh_since, permanent, CASE WHEN permanent THEN"
+	" oss_labels.fingerprint(oss_labels.server_of(origin, server_id, server),"
+	" requester) END FROM last "
 	"ON CONFLICT (job_id) DO NOTHING) "
 	"SELECT job_id FROM gone",
-	9, {INT8OID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	10, {INT8OID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID}
+};
+
+static OssPlan forgive_jobs = {
+	"DELETE FROM oss_labels.failed_job WHERE ctid = ANY (ARRAY("
+	"SELECT f.ctid FROM oss_labels.job j JOIN oss_labels.failed_job f ON "
+	OSS_SAME_FAILURE("f", "j")
+	" WHERE j.job_id = ANY ($1) AND j.lease = $2 FOR UPDATE OF f SKIP LOCKED))",
+	2, {INT8ARRAYOID, INT8OID}
 };
 
 static OssPlan put_back_jobs = {
@@ -127,7 +149,9 @@ static OssPlan mend_times = {
 	"UPDATE oss_labels.job SET"
 	" due = CASE WHEN $3 IS NULL THEN clock_timestamp()"
 	" ELSE greatest(due - make_interval(secs => $3), clock_timestamp()) END,"
-	" enqueued_at = least(enqueued_at, clock_timestamp()) "
+	" enqueued_at = least(enqueued_at, clock_timestamp()),"
+	" fresh_since = CASE WHEN fresh_since > clock_timestamp() THEN clock_timestamp()"
+	" ELSE fresh_since END "
 	"WHERE ctid = ANY (ARRAY("
 	"SELECT f.ctid FROM oss_labels.job f WHERE f.ctid = ANY (ARRAY("
 	"SELECT d.ctid FROM (SELECT * FROM lane LIMIT 1000) l, LATERAL ("
@@ -271,7 +295,8 @@ oss_job_set_failure(OssJob *job, const OssFailure *failure)
 		.summary = failure->summary,
 		.detail = failure->detail,
 		.hint = failure->hint,
-		.request_id = failure->request_id
+		.request_id = failure->request_id,
+		.permanent = failure->retry == OSS_RETRY_NEVER
 	};
 
 	oss_job_set_reason(job, &reason);
@@ -379,6 +404,14 @@ oss_job_delete(OssJob **jobs, int n, int64 token)
 }
 
 void
+oss_job_forgive(OssJob **jobs, int n, int64 token)
+{
+	Datum		values[] = {job_ids(jobs, n), Int64GetDatum(token)};
+
+	oss_statement_execute(&forgive_jobs, values, NULL, SPI_OK_DELETE);
+}
+
+void
 oss_job_note(OssJob **jobs, int n, int64 token, const char *reason)
 {
 	Datum		values[] = {
@@ -403,7 +436,7 @@ void
 oss_job_fail(OssJob **jobs, int n, int64 token)
 {
 	static const Oid types[] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, TEXTOID};
+	TEXTOID, TEXTOID, TEXTOID, BOOLOID};
 	OssColumn	columns[lengthof(types)];
 	Datum		values[lengthof(types) + 1];
 
@@ -426,6 +459,7 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 		oss_column_add_string(&columns[5], reason->detail);
 		oss_column_add_string(&columns[6], reason->hint);
 		oss_column_add_string(&columns[7], reason->request_id);
+		oss_column_add(&columns[8], BoolGetDatum(reason->permanent), false);
 	}
 	values[0] = Int64GetDatum(token);
 	for (int i = 0; i < lengthof(types); i++)

@@ -68,7 +68,19 @@ typedef struct OssReason
 	const char *detail;
 	const char *hint;
 	const char *request_id;
+	bool		permanent;		/* the next request would fail likewise */
 } OssReason;
+
+/*
+ * SQL: is f, a row of failed_job, of the same image, role and server as j, a row
+ * of job or failed_job?
+ */
+#define OSS_SAME_FAILURE(f, j) \
+	f ".key = " j ".key AND " f ".bucket = " j ".bucket" \
+	" AND " f ".version_id IS NOT DISTINCT FROM " j ".version_id" \
+	" AND " f ".requester = " j ".requester AND " f ".origin = " j ".origin" \
+	" AND (" f ".server_id = " j ".server_id AND (" j ".server_id <> 0" \
+	" OR " f ".server = " j ".server))"
 
 /*
  * A job leased by this process.  It owns its context and its request.
@@ -90,6 +102,7 @@ typedef struct OssJob
 	int			attempts;
 	int			throttles;		/* in a row */
 	TimestampTz enqueued_at;
+	TimestampTz fresh_since;	/* DT_NOBEGIN: any stored answer serves it */
 	OssImage	image;
 	OssImage	utf8;			/* the same in UTF-8 */
 	bool		in_utf8;		/* it can be converted */
@@ -97,6 +110,8 @@ typedef struct OssJob
 	bool		source_gone;	/* the source table was dropped */
 	bool		usable;			/* requester has USAGE on the server */
 	bool		covered;		/* a stored answer serves it */
+	bool		has_failed;		/* failed_job has a row of its image */
+	bool		fails_again;	/* a request would fail as that says */
 	Jsonb	   *answer;			/* left in the table by another process, or to
 								 * be left there; or NULL */
 	char	   *asked_id;		/* request id of answer */
@@ -238,11 +253,17 @@ extern void oss_job_set_failure(OssJob *job, const OssFailure *failure);
  */
 extern void oss_job_delete(OssJob **jobs, int n, int64 token);
 
+/* Delete the failures of images whose jobs, leased with token, succeed. */
+extern void oss_job_forgive(OssJob **jobs, int n, int64 token);
+
 /* Extend the leases of jobs. */
 extern void oss_job_renew(OssJob **jobs, int n, int64 token,
 						  TimestampTz leased_until);
 
-/* Move jobs with their reasons to failed_job, except locked ones. */
+/*
+ * Move jobs with their reasons to failed_job, except locked ones, in place of
+ * earlier failures of the same images.
+ */
 extern void oss_job_fail(OssJob **jobs, int n, int64 token);
 
 /* Put jobs back into the queue, due at job->due, except locked ones. */

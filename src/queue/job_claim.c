@@ -11,11 +11,11 @@
 
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
-#include "protocol/image_labels.h"
 #include "queue/identity.h"
 #include "queue/job.h"
 #include "spi/column_array.h"
 #include "spi/statement.h"
+#include "store/coverage.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -75,11 +75,31 @@ static OssPlan look_at_jobs = {
 	TIMESTAMPTZOID, INT4OID, BOOLOID, BOOLOID, INT8OID, INT8OID, OIDOID}
 };
 
+/* The row of image of a job j. */
+#define ITS_IMAGE(i) \
+	i ".image_id = oss_labels.image_id(j.bucket, j.key, j.version_id)" \
+	" AND " i ".bucket = j.bucket AND " i ".key = j.key"
+
+/*
+ * Of the failures of a job's image, is one what a request would end with again?
+ * Not if the job asks for a younger one, and not for a row of a watched table that
+ * was written since: who writes it may have brought the object.  Nor if the
+ * object was tagged, or the server or the mapping has changed since.  Null: there
+ * is no failure.
+ */
+#define ITS_FAILURE \
+	"(SELECT bool_or(f.permanent AND " \
+	OSS_SQL_FRESH("f.failed_at", "CASE WHEN j.source IS NULL THEN j.fresh_since" \
+				  " ELSE j.enqueued_at END") \
+	" AND NOT EXISTS (SELECT FROM oss_labels.image i WHERE " ITS_IMAGE("i") \
+	" AND i.tagged_at > f.failed_at)" \
+	" AND f.seen = oss_labels.fingerprint(oss_labels.server_of(j.origin," \
+	" j.server_id, j.server), j.requester))" \
+	" FROM oss_labels.failed_job f WHERE " OSS_SAME_FAILURE("f", "j") ")"
+
 /*
  * Claim jobs.  A claim counts the attempt, so that a job that kills the
- * process is recognized.  covered: an answer that was requested after the job
- * was enqueued is stored; one with a future time comes from another clock and
- * does not count.  The transaction's snapshot is older than the reading of
+ * process is recognized.  The transaction's snapshot is older than the reading of
  * jobs, so that no row that was seen can be replaced at its TID before the
  * transaction ends.
  */
@@ -94,13 +114,10 @@ static OssPlan claim_jobs = {
 	" oss_labels.role_of(j.origin, j.requester, j.requester_name),"
 	" oss_labels.table_gone(j.origin, j.source, j.source_name),"
 	" j.key, j.version_id, ~j.priority, j.throttles,"
-	" EXISTS (SELECT FROM oss_labels.image i"
-	" WHERE i.image_id = oss_labels.image_id(j.bucket, j.key, j.version_id)"
-	" AND i.bucket = j.bucket AND i.key = j.key"
-	" AND i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()"
-	" AND coalesce(i.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
-	" <= coalesce(j.thr, " CppAsString2(OSS_LABELS_THR_DEFAULT) ")),"
-	" j.answer, j.asked_at, j.asked_id",
+	" (SELECT CASE WHEN " OSS_SQL_FRESH("i.tagged_at", "j.fresh_since")
+	" AND " OSS_SQL_HOLDS("i.thr", "j.thr") " THEN -1 ELSE " OSS_SQL_THR("i.thr")
+	" END FROM oss_labels.image i WHERE " ITS_IMAGE("i") "),"
+	" j.answer, j.asked_at, j.asked_id, j.fresh_since, " ITS_FAILURE,
 	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
@@ -215,6 +232,24 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 	return seen;
 }
 
+/*
+ * Take what claim_jobs says of the stored answer: null for none, negative if it
+ * serves the job, or its threshold.  An answer replaces only one that holds no
+ * more, so ask for as much.
+ */
+static void
+take_stored(OssJob *job, Datum stored, bool isnull)
+{
+	double		thr = isnull ? 1 : DatumGetFloat8(stored);
+
+	job->covered = thr < 0;
+	if (isnull || job->covered ||
+		thr >= (job->image.has_thr ? job->image.thr : OSS_LABELS_THR_DEFAULT))
+		return;
+	job->image.has_thr = true;
+	job->image.thr = thr;
+}
+
 static OssJob *
 make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 {
@@ -243,7 +278,12 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	job->image.version_id = oss_result_string(row, 9);
 	job->place.rank = DatumGetInt32(oss_result_column(row, 10, &isnull));
 	job->throttles = DatumGetInt32(oss_result_column(row, 11, &isnull));
-	job->covered = DatumGetBool(oss_result_column(row, 12, &isnull));
+	take_stored(job, oss_result_column(row, 12, &isnull), isnull);
+	job->fresh_since = DatumGetTimestampTz(oss_result_column(row, 16, &isnull));
+	if (isnull)
+		job->fresh_since = DT_NOBEGIN;
+	job->fails_again = DatumGetBool(oss_result_column(row, 17, &isnull));
+	job->has_failed = !isnull;
 	answer = oss_result_column(row, 13, &isnull);
 	if (!isnull)
 	{

@@ -26,6 +26,7 @@
 #include "rewrite/rewriteHandler.h"
 #include "spi/bulk_insert.h"
 #include "storage/lmgr.h"
+#include "store/coverage.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -189,6 +190,9 @@ fill_pattern(Target *target, const OssJobCommon *common)
 	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
 	Value		values[] = {
 		{"enqueued_at", now}, {"due", now}, {"failed_at", now},
+		{"fresh_since", common->max_age ?
+			TimestampTzGetDatum(oss_fresh_since(common->max_age)) : (Datum) 0,
+		common->max_age == NULL},
 		{"attempts", Int32GetDatum(0)},
 		{"thr", Float8GetDatum(common->thr), !common->has_thr},
 		{"priority", Int32GetDatum(common->priority)},

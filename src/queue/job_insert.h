@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/rel.h"
 
 /* The properties that all jobs of a statement share. */
@@ -20,6 +21,7 @@ typedef struct OssJobCommon
 	const char *server;
 	bool		has_thr;
 	double		thr;
+	const Interval *max_age;	/* NULL: any */
 	int32		priority;
 	Oid			source;			/* the watched table */
 } OssJobCommon;

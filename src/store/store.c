@@ -14,6 +14,7 @@
 #include "spi/bulk_insert.h"
 #include "spi/column_array.h"
 #include "spi/statement.h"
+#include "store/coverage.h"
 #include "store/image_id.h"
 #include "store/store.h"
 #include "store/vocabulary.h"
@@ -23,10 +24,7 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_compress_answer);
 
-/*
- * An image is found by its id.  Another one that has the same id is not
- * replaced, nor is an answer that was asked for later.
- */
+/* An image is found by its id.  Another one that has the same id is not replaced. */
 static OssPlan write_images = {
 	"INSERT INTO oss_labels.image AS i (image_id, bucket, key, version_id, thr, "
 	"tagged_at, request_id, source, label_count, response) "
@@ -40,7 +38,7 @@ static OssPlan write_images = {
 	"label_count = excluded.label_count, response = excluded.response "
 	"WHERE i.bucket = excluded.bucket AND i.key = excluded.key "
 	"AND i.version_id IS NOT DISTINCT FROM excluded.version_id "
-	"AND (i.tagged_at <= excluded.tagged_at OR i.tagged_at > clock_timestamp()) "
+	"AND " OSS_SQL_REPLACES("excluded", "i") " "
 	"RETURNING image_id, xmax <> 0",
 	10, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
@@ -297,7 +295,7 @@ drop_doubles(OssNumberedLabels *answer)
 
 /*
  * Write n answers, which must be of different images, replacing what is stored
- * of these images unless that was asked for later.  A few statements, whatever
+ * of these images unless that was asked for later or holds more (coverage.h).  A few statements, whatever
  * n.  Returns how many were written.  Within oss_statement_begin(), with SPI connected; allocates in
  * CurrentMemoryContext.  Errors: IdCollision, when an image of another name has
  * the id of one of these.

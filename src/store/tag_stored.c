@@ -267,7 +267,7 @@ write_rows(const OssStoreRow *rows, int n)
 			cut = oss_image_same(&rows[i].image, &rows[j].image);
 		if (!cut)
 			continue;
-		oss_store_write(rows + begin, i - begin);
+		(void) oss_store_write(rows + begin, i - begin);
 		begin = i;
 	}
 	oss_statement_end(&state);

@@ -586,6 +586,7 @@ begin_work(OssWatch *watch, TriggerData *call)
 		.common = {
 			.has_thr = watch->has_thr,
 			.thr = watch->thr,
+			.max_age = watch->max_age,
 			.source = watch->source
 		}
 	};

@@ -23,6 +23,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/string.h"
+#include "store/coverage.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -32,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "watch/trigger_columns.h"
 
 /* Name prefix of triggers for logical replication. */
@@ -207,7 +209,7 @@ bad_argument(const Trigger *trigger, const char *name, const char *value)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("trigger \"%s\" has a bad argument: '%s', '%s'",
 					trigger->tgname, name, value),
-			 errhint("Arguments are pairs of name and value: key_column, bucket_column or bucket, thr, server, priority, condition.")));
+			 errhint("Arguments are pairs of name and value: key_column, bucket_column or bucket, thr, server, priority, condition, max_age.")));
 }
 
 /* Store one name and value of a trigger's arguments. */
@@ -240,6 +242,16 @@ take_argument(OssWatch *watch, const Trigger *trigger,
 		if (*value == '\0' || *end != '\0' ||
 			!(watch->thr >= 0 && watch->thr <= 1))
 			bad_argument(trigger, name, value);
+	}
+	else if (strcmp(name, "max_age") == 0)
+	{
+		watch->max_age = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+															   CStringGetDatum(value),
+															   ObjectIdGetDatum(InvalidOid),
+															   Int32GetDatum(-1)));
+
+		/* each statement on the table computes it */
+		(void) oss_fresh_since(watch->max_age);
 	}
 	else
 		bad_argument(trigger, name, value);

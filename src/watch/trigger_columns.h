@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "watch/watched_columns.h"
 
@@ -40,6 +41,7 @@ typedef struct OssWatch
 	const char *condition;		/* or NULL: all rows */
 	bool		has_thr;
 	double		thr;
+	Interval   *max_age;		/* or NULL: any */
 	int32		priority;
 	AttrNumber	key_column;
 	AttrNumber	bucket_column;	/* 0 if bucket is set */

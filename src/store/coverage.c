@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ * coverage.c
+ *	  How old an answer may be.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "store/coverage.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/*
+ * Return since when an answer must have been asked for that is at most max_age
+ * old now.  Errors: 22023 for a negative max_age, 22008 for one beyond the
+ * calendar.
+ */
+TimestampTz
+oss_fresh_since(const Interval *max_age)
+{
+	Interval	none = {0};
+
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(max_age),
+										 IntervalPGetDatum(&none))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_age must not be negative")));
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()),
+												   IntervalPGetDatum(max_age)));
+}

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ * coverage.h
+ *	  Whether a stored answer serves a request, and may be replaced by another.
+ *
+ * Top floor.  The rules of oss_image_covers() as SQL, for the statements that
+ * read or write the table image.  Arguments are SQL expressions; operators are
+ * qualified, as these statements may run with the caller's search path.
+ *-------------------------------------------------------------------------
+ */
+#ifndef OSS_COVERAGE_H
+#define OSS_COVERAGE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "protocol/image_labels.h"
+
+/* The threshold that the service applies. */
+#define OSS_SQL_THR(thr) \
+	"coalesce(" thr ", " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
+
+/* Does an answer hold all labels that are wanted? */
+#define OSS_SQL_HOLDS(thr, wanted_thr) \
+	OSS_SQL_THR(thr) " OPERATOR(pg_catalog.<=) " OSS_SQL_THR(wanted_thr)
+
+/*
+ * Is a time not before "since", which may be null: any?  One in the future comes
+ * from another clock and says nothing.
+ */
+#define OSS_SQL_FRESH(at, since) \
+	"(" since " IS NULL OR (" at " OPERATOR(pg_catalog.>=) " since \
+	" AND " at " OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))"
+
+/*
+ * May the answer "new" replace "old", a row of image?  Not if it has been asked
+ * for earlier, or lacks labels that the other has.
+ */
+#define OSS_SQL_REPLACES(new, old) \
+	"(" old ".tagged_at OPERATOR(pg_catalog.<=) " new ".tagged_at OR " \
+	old ".tagged_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) AND " \
+	OSS_SQL_HOLDS(new ".thr", old ".thr")
+
+extern TimestampTz oss_fresh_since(const Interval *max_age);
+
+#endif							/* OSS_COVERAGE_H */
