@@ -259,6 +259,7 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	OssJob	   *job = palloc0(sizeof(OssJob));
 	bool		isnull;
 	Datum		thr;
+	Datum		stored;
 	Datum		answer;
 
 	job->context = context;
@@ -278,7 +279,8 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	job->image.version_id = oss_result_string(row, 9);
 	job->place.rank = DatumGetInt32(oss_result_column(row, 10, &isnull));
 	job->throttles = DatumGetInt32(oss_result_column(row, 11, &isnull));
-	take_stored(job, oss_result_column(row, 12, &isnull), isnull);
+	stored = oss_result_column(row, 12, &isnull);
+	take_stored(job, stored, isnull);
 	job->fresh_since = DatumGetTimestampTz(oss_result_column(row, 16, &isnull));
 	if (isnull)
 		job->fresh_since = DT_NOBEGIN;

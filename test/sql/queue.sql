@@ -76,7 +76,7 @@ SELECT count(*) FROM
 INSERT INTO oss_labels.vocabulary (label_name) VALUES ('old');
 UPDATE oss_labels.image_label SET label_id = oss_labels.label_id('old')
 WHERE image_id = oss_labels.image_id('tenlabels', 'one.jpg');
-SELECT oss_labels.enqueue('tenlabels', 'one.jpg') IS NOT NULL AS again;
+SELECT oss_labels.enqueue('tenlabels', 'one.jpg', max_age => '0') IS NOT NULL AS again;
 CALL oss_labels.wait_for_queue('60 s');
 SELECT count(*), count(*) FILTER (WHERE label_name = 'old') AS old FROM oss_labels.label WHERE key = 'one.jpg';
 SELECT count(*) FROM oss_labels.image WHERE key = 'one.jpg';
