@@ -225,20 +225,9 @@ typedef struct Sorted
 	OssJob	  **unstored;
 	int			nlater;
 	OssJob	  **later;
-	int			nforgiven;
-	OssJob	  **forgiven;		/* of the deleted ones */
 	int			nrows;
 	OssStoreRow *rows;
 } Sorted;
-
-/* Have a job deleted, with what failed of its image before if that is answered. */
-static void
-delete_job(Sorted *sorted, OssJob *job, bool answered)
-{
-	sorted->deleted[sorted->ndeleted++] = job;
-	if (answered && job->has_failed)
-		sorted->forgiven[sorted->nforgiven++] = job;
-}
 
 /* Sort the jobs of a batch by statement. */
 static void
@@ -251,8 +240,6 @@ sort_batch(const Batch *batch, Sorted *sorted)
 		most += batch->jobs[i]->nfollowers;
 	sorted->ndeleted = sorted->nfailed = sorted->nlater = sorted->nrows = 0;
 	sorted->nunstored = 0;
-	sorted->nforgiven = 0;
-	sorted->forgiven = palloc(sizeof(OssJob *) * most);
 	sorted->deleted = palloc(sizeof(OssJob *) * most);
 	sorted->failed = palloc(sizeof(OssJob *) * n);
 	sorted->unstored = palloc(sizeof(OssJob *) * n);
@@ -273,9 +260,9 @@ sort_batch(const Batch *batch, Sorted *sorted)
 		else if (!job->spooled)
 		{
 			Assert(job->verdict != OSS_VERDICT_NONE);
-			delete_job(sorted, job, job->verdict == OSS_VERDICT_ANSWERED);
+			sorted->deleted[sorted->ndeleted++] = job;
 			for (OssJob *j = job->followers; j; j = j->next)
-				delete_job(sorted, j, true);
+				sorted->deleted[sorted->ndeleted++] = j;
 		}
 	}
 }
@@ -308,8 +295,6 @@ write_batch(void *arg)
 	 * could not be attributed to a job.
 	 */
 	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
-	if (sorted.nforgiven > 0)
-		oss_job_forgive(sorted.forgiven, sorted.nforgiven, dispatcher->token);
 	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
 	/* do not let requests wait: handle the answers that have come */

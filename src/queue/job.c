@@ -389,6 +389,26 @@ find_locked(OssJob **jobs, int n, int64 token)
 		((OssJob *) lfirst(cell))->row_locked = false;
 }
 
+/* Delete the failures of images whose jobs are answered: not those of DONE. */
+static void
+forgive_answered(OssJob **jobs, int n, int64 token)
+{
+	OssJob	  **answered = palloc(sizeof(OssJob *) * n);
+	Datum		values[2];
+	int			nanswered = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (jobs[i]->has_failed && jobs[i]->verdict != OSS_VERDICT_DONE)
+			answered[nanswered++] = jobs[i];
+	}
+	if (nanswered == 0)
+		return;
+	values[0] = job_ids(answered, nanswered);
+	values[1] = Int64GetDatum(token);
+	oss_statement_execute(&forgive_jobs, values, NULL, SPI_OK_DELETE);
+}
+
 void
 oss_job_delete(OssJob **jobs, int n, int64 token)
 {
@@ -396,19 +416,12 @@ oss_job_delete(OssJob **jobs, int n, int64 token)
 
 	if (n == 0)
 		return;
+	forgive_answered(jobs, n, token);
 	qsort(jobs, n, sizeof(OssJob *), compare_ids);
 	values[0] = job_ids(jobs, n);
 	values[1] = Int64GetDatum(token);
 	oss_statement_execute(&delete_jobs, values, NULL, SPI_OK_DELETE_RETURNING);
 	find_locked(jobs, n, token);
-}
-
-void
-oss_job_forgive(OssJob **jobs, int n, int64 token)
-{
-	Datum		values[] = {job_ids(jobs, n), Int64GetDatum(token)};
-
-	oss_statement_execute(&forgive_jobs, values, NULL, SPI_OK_DELETE);
 }
 
 void

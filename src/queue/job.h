@@ -248,13 +248,11 @@ extern void oss_job_set_reason(OssJob *job, const OssReason *reason);
 extern void oss_job_set_failure(OssJob *job, const OssFailure *failure);
 
 /*
- * Delete jobs leased with token; sets row_locked of those that another
+ * Delete jobs leased with token, and the failures of images that are answered;
+ * sets row_locked of those that another
  * transaction has locked, which remain.  Sorts the array.
  */
 extern void oss_job_delete(OssJob **jobs, int n, int64 token);
-
-/* Delete the failures of images whose jobs, leased with token, succeed. */
-extern void oss_job_forgive(OssJob **jobs, int n, int64 token);
 
 /* Extend the leases of jobs. */
 extern void oss_job_renew(OssJob **jobs, int n, int64 token,
