@@ -82,9 +82,9 @@ cmp_ok($most - $before, '<', 40 * 1024, 'many duplicates: the worker looks at fe
 
 # ---- what was enqueued after the request went out is asked for anew ----
 
-$test->sql("SELECT oss_labels.enqueue('tenlabels', 'later')");
+$test->sql("SELECT oss_labels.enqueue('tenlabels', 'later', max_age => '0')");
 $oss->wait_count(label_in_flight => 1);
-$test->sql("SELECT oss_labels.enqueue('tenlabels', 'later')");
+$test->sql("SELECT oss_labels.enqueue('tenlabels', 'later', max_age => '0')");
 ok($test->wait_empty, 'enqueued again while in flight');
 is($oss->count_key('tenlabels', 'later'), 2, 'enqueued again while in flight: the object may have changed');
 is($test->sql("SELECT count(*) FROM oss_labels.label WHERE key = 'later'"), '10', 'labels once');
