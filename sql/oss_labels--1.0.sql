@@ -109,8 +109,10 @@ ALTER FUNCTION oss_labels.try_detect(text, text, double precision, text, name)
  * Bucket names are unique in all of OSS, so bucket, key and version_id name an
  * image whatever the server, and its id is a function of these three: whoever
  * knows the name knows the id, in each database.  No constraint compares texts.
- * Texts have the database's collation, so that they join with the texts of
- * anybody's tables, by an index for those of this collation and one for "C".
+ * Texts have the database's collation: only so do joins with tables of this
+ * collation and of "C" use indexes on either side.  The first index is for those
+ * of the former and for prefixes in a bucket, the second for those of the latter
+ * and for prefixes in all buckets, whence its order.
  */
 
 CREATE FUNCTION oss_labels.image_id(bucket text, key text, version_id text DEFAULT NULL)
@@ -160,8 +162,10 @@ CREATE TABLE oss_labels.image
 	response jsonb NOT NULL,
 	CONSTRAINT image_id_is_of_name CHECK (image_id = oss_labels.image_id(bucket, key, version_id))
 );
-CREATE INDEX image_key_idx ON oss_labels.image (bucket, key);
-CREATE INDEX image_key_c_idx ON oss_labels.image (bucket COLLATE "C", key COLLATE "C");
+CREATE INDEX image_key_idx ON oss_labels.image (bucket, key text_pattern_ops);
+CREATE INDEX image_key_c_idx ON oss_labels.image (key COLLATE "C", bucket COLLATE "C");
+CREATE INDEX image_tagged_at_idx ON oss_labels.image (tagged_at);
+CREATE INDEX image_version_idx ON oss_labels.image (image_id) WHERE version_id IS NOT NULL;
 
 DO $$
 BEGIN
@@ -182,8 +186,10 @@ COMMENT ON COLUMN oss_labels.image.version_id IS 'version that was asked for; nu
 COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the response, for the service''s support';
 COMMENT ON COLUMN oss_labels.image.source IS 'where the labels are from; oss: the service answered a request of ours, or its answer was imported';
 COMMENT ON COLUMN oss_labels.image.response IS 'the complete response of the service, including unknown fields';
-COMMENT ON INDEX oss_labels.image_key_idx IS 'joins with keys of the database''s collation';
+COMMENT ON INDEX oss_labels.image_key_idx IS 'joins with keys of the database''s collation, and keys of a bucket that begin with a text';
 COMMENT ON INDEX oss_labels.image_key_c_idx IS 'joins with keys of collation "C", and keys that begin with a text: key LIKE ''trip/%''';
+COMMENT ON INDEX oss_labels.image_tagged_at_idx IS 'images tagged before a time';
+COMMENT ON INDEX oss_labels.image_version_idx IS 'versions that were asked for by their id, which searches leave out';
 COMMENT ON CONSTRAINT image_id_is_of_name ON oss_labels.image IS 'the id is that of the name';
 
 /*
@@ -305,12 +311,13 @@ CREATE VIEW oss_labels.label WITH (security_invoker = true) AS
 		i.tagged_at, i.image_id, i.source
 	FROM oss_labels.image i
 	JOIN oss_labels.image_label l ON l.image_id = i.image_id
-	LEFT JOIN oss_labels.vocabulary v ON v.label_id = l.label_id;
+	LEFT JOIN oss_labels.vocabulary v ON v.label_id = l.label_id
+	WHERE i.version_id IS NULL;
 
-COMMENT ON VIEW oss_labels.label IS 'Stored labels with bucket and key of their image; free';
+COMMENT ON VIEW oss_labels.label IS 'Stored labels of current versions, with bucket and key of their image; free';
 COMMENT ON COLUMN oss_labels.label.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.label.key IS 'key of the object';
-COMMENT ON COLUMN oss_labels.label.version_id IS 'version that was asked for; null: the current one at that time';
+COMMENT ON COLUMN oss_labels.label.version_id IS 'always null: labels of the current version';
 COMMENT ON COLUMN oss_labels.label.label_name IS 'the label';
 COMMENT ON COLUMN oss_labels.label.parent_label_name IS 'its parent; null: none';
 COMMENT ON COLUMN oss_labels.label.label_level IS 'level in the service''s hierarchy of labels; 1: top level';
@@ -1682,12 +1689,13 @@ CREATE VIEW oss_labels.effective_label WITH (security_invoker = true) AS
 		e.label_level, e.label_confidence, e.centric_score, e.language,
 		i.tagged_at, i.image_id, e.corrected, i.source
 	FROM oss_labels.image i
-	JOIN oss_labels.effective_image_label e ON e.image_id = i.image_id;
+	JOIN oss_labels.effective_image_label e ON e.image_id = i.image_id
+	WHERE i.version_id IS NULL;
 COMMENT ON VIEW oss_labels.effective_label IS
 	'Stored labels after aliases, house rules and corrections; for reports, joins USING (bucket, key)';
 COMMENT ON COLUMN oss_labels.effective_label.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.effective_label.key IS 'key of the object';
-COMMENT ON COLUMN oss_labels.effective_label.version_id IS 'version that was asked for; null: the current one at that time';
+COMMENT ON COLUMN oss_labels.effective_label.version_id IS 'always null: labels of the current version';
 COMMENT ON COLUMN oss_labels.effective_label.label_name IS 'the label, after aliases';
 COMMENT ON COLUMN oss_labels.effective_label.parent_label_name IS 'its parent, after aliases; null: none';
 COMMENT ON COLUMN oss_labels.effective_label.label_level IS 'level in the service''s hierarchy of labels; 1: top level; null: added by a person';
@@ -1706,6 +1714,8 @@ CREATE VIEW oss_labels.label_rollup WITH (security_invoker = true) AS
 		pg_catalog.max(e.label_confidence) AS max_confidence,
 		pg_catalog.avg(e.label_confidence) AS avg_confidence
 	FROM oss_labels.effective_image_label e
+	WHERE NOT EXISTS (SELECT FROM oss_labels.image i
+		WHERE i.image_id = e.image_id AND i.version_id IS NOT NULL)
 	GROUP BY GROUPING SETS ((e.parent_label_name), (e.parent_label_name, e.label_name));
 COMMENT ON VIEW oss_labels.label_rollup IS
 	'Images by parent and child label, after the house rules: a row per parent (total is true) and one per label';
@@ -1904,7 +1914,7 @@ COMMENT ON COLUMN oss_labels.album_member.name IS 'album.name';
 COMMENT ON COLUMN oss_labels.album_member.owner IS 'album.owner';
 COMMENT ON COLUMN oss_labels.album_member.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.album_member.key IS 'key of the object';
-COMMENT ON COLUMN oss_labels.album_member.version_id IS 'version whose labels match the rule; null: the current one at that time, or pinned';
+COMMENT ON COLUMN oss_labels.album_member.version_id IS 'always null: the current version';
 COMMENT ON COLUMN oss_labels.album_member.score IS 'as by search(); null: pinned';
 COMMENT ON COLUMN oss_labels.album_member.pinned IS 'pinned by a person';
 

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "lib/binaryheap.h"
 #include "search/related_rank.h"
+#include "search/unknown_name.h"
 #include "spi/column_array.h"
 #include "spi/read_rows.h"
 #include "spi/result_rows.h"
@@ -223,8 +224,11 @@ array_elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by
 	return values;
 }
 
-/* Add a wanted label; of equal ones the highest weight counts. */
-static void
+/*
+ * Add a wanted label; of equal ones the highest weight counts.  Returns false if
+ * there is none of this name.
+ */
+static bool
 want_label(Ranking *ranking, const char *name, double weight)
 {
 	KnownLabel *label = labels_lookup(ranking->labels, unconstify(char *, name));
@@ -234,12 +238,13 @@ want_label(Ranking *ranking, const char *name, double weight)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the weight of a label must be a finite number")));
 	if (label == NULL || weight == 0)
-		return;
+		return label != NULL;
 	if (label->wanted == 0)
 		ranking->wanted[ranking->nwanted++] = label;
 	else
 		weight = Max(weight, label->wanted);
 	label->wanted = weight;
+	return true;
 }
 
 /*
@@ -298,6 +303,7 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 {
 	OssArguments arguments = {0};
 	OssColumn	wanted;
+	List	   *unknown = NIL;
 	int			nnames;
 	int			nweights;
 	bool	   *no_name;
@@ -323,10 +329,17 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 	}
 	for (int i = 0; i < Min(nnames, nweights); i++)
 	{
-		if (!no_name[i] && !no_weight[i])
-			want_label(ranking, resolve_name(ranking, TextDatumGetCString(names[i])),
-					   DatumGetFloat8(weights[i]));
+		LabelQueryNode *term;
+
+		if (no_name[i] || no_weight[i])
+			continue;
+		term = palloc0(sizeof(LabelQueryNode));
+		term->name = TextDatumGetCString(names[i]);
+		if (!want_label(ranking, resolve_name(ranking, term->name),
+						DatumGetFloat8(weights[i])))
+			unknown = lappend(unknown, term);
 	}
+	oss_say_unknown(unknown);
 	scale_wish(ranking);
 }
 
@@ -399,6 +412,13 @@ find_candidates(Ranking *ranking, double images)
 	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&names));
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&most));
 	oss_read(READ_LISTS, &arguments, take_candidate, ranking);
+}
+
+/* A version that was asked for by its id is no candidate. */
+static void
+drop_candidate(TupleTableSlot *slot, void *candidates)
+{
+	candidates_delete(candidates, DatumGetInt64(slot->tts_values[0]));
 }
 
 /* Heap order: by promise, descending. */
@@ -624,6 +644,7 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	int			max_rows = max_rows_argument(fcinfo);
 	double		max_likeness = max_likeness_argument(fcinfo);
 	Ranking		ranking = {0};
+	OssArguments no_arguments = {0};
 	OssStatementState state;
 	RelatedImage *images;
 	int			n;
@@ -635,6 +656,8 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	begin_ranking(&ranking, fcinfo);
 	read_wish(fcinfo, &ranking);
 	find_candidates(&ranking, count_images());
+	oss_read("SELECT image_id FROM oss_labels.image WHERE version_id IS NOT NULL",
+			 &no_arguments, drop_candidate, ranking.candidates);
 	read_parts(&ranking);
 	images = oss_related_make_images(ranking.parts, ranking.nparts, ranking.norm, &n);
 	n = oss_related_rank(images, n, max_rows, max_likeness);

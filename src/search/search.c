@@ -13,6 +13,7 @@
 
 #include "miscadmin.h"
 #include "search/search_read.h"
+#include "search/unknown_name.h"
 #include "utils/float.h"
 
 /* Limit on the label rows of an operand for that. */
@@ -373,6 +374,7 @@ oss_search_images(LabelQueryNode *query, int64 most)
 	const LabelQueryNode *few;
 	ImageSet	candidates;
 
+	oss_say_unknown(oss_query_terms(query));
 	oss_resolve_query(query);
 	if (query->kind == LABEL_QUERY_TERM)
 		return oss_read_term(query, most);
@@ -381,6 +383,18 @@ oss_search_images(LabelQueryNode *query, int64 most)
 		return search_all(query);
 	candidates = search_all(few);
 	return filter_by_query(query, &candidates);
+}
+
+ImageSet
+oss_search_current(LabelQueryNode *query, int64 most)
+{
+	ImageSet	versions = oss_read_versions();
+	ImageSet	found;
+
+	if (versions.n == 0)
+		return oss_search_images(query, most);
+	found = oss_search_images(query, most < 0 ? -1 : most + Min(versions.n, PG_INT64_MAX - most));
+	return oss_image_set_minus(&found, &versions);
 }
 
 /* Read the labels of an image; NULL for one that is not stored. */
@@ -398,6 +412,7 @@ oss_search_one(LabelQueryNode *query, int64 image_id)
 	const ReadImage *image = read_image(image_id);
 	double		score;
 
+	oss_say_unknown(oss_query_terms(query));
 	if (image == NULL)
 		return false;
 	oss_resolve_for_image(list_make1(query), image);

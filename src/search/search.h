@@ -37,6 +37,9 @@ typedef struct ImageSet
  */
 extern ImageSet oss_search_images(LabelQueryNode *query, int64 most);
 
+/* The same without what is stored by the id of a version. */
+extern ImageSet oss_search_current(LabelQueryNode *query, int64 most);
+
 /* Does an image match a query?  The same applies. */
 extern bool oss_search_one(LabelQueryNode *query, int64 image_id);
 

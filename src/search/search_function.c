@@ -126,8 +126,8 @@ oss_labels_search(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)),
-							PG_ARGISNULL(1) ? -1 : n);
+	set = oss_search_current(oss_label_query_get(PG_GETARG_VARLENA_P(0)),
+							 PG_ARGISNULL(1) ? -1 : n);
 	sort_by_score(set.hits, set.n);
 	return_hits(&result, set.hits, Min(n, set.n));
 	oss_statement_end(&state);

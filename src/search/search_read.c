@@ -473,7 +473,19 @@ oss_read_universe(void)
 	return oss_image_set_finish(&builder);
 }
 
-/* Collect the terms of a query. */
+ImageSet
+oss_read_versions(void)
+{
+	OssArguments arguments = {0};
+	ImageSetBuilder builder;
+
+	oss_image_set_begin(&builder);
+	oss_read("SELECT image_id FROM oss_labels.image WHERE version_id IS NOT NULL",
+			 &arguments, take_image, &builder);
+	return oss_image_set_finish(&builder);
+}
+
+/* Append the terms of a query. */
 static List *
 collect_terms(LabelQueryNode *query, List *terms)
 {
@@ -485,6 +497,12 @@ collect_terms(LabelQueryNode *query, List *terms)
 	foreach(lc, query->args)
 		terms = collect_terms(lfirst(lc), terms);
 	return terms;
+}
+
+List *
+oss_query_terms(LabelQueryNode *query)
+{
+	return collect_terms(query, NIL);
 }
 
 /* Order strings. */

@@ -27,6 +27,9 @@ typedef struct ReadImage
 	List	   *labels;			/* of ReadLabel */
 } ReadImage;
 
+/* Return the terms of a query, as a list of LabelQueryNode. */
+extern List *oss_query_terms(LabelQueryNode *query);
+
 /* Replace aliases in a query by the names of their labels. */
 extern void oss_resolve_query(LabelQueryNode *query);
 
@@ -47,6 +50,9 @@ extern int64 oss_count_term(const LabelQueryNode *term, int64 limit);
 
 /* Return all stored images, without scores. */
 extern ImageSet oss_read_universe(void);
+
+/* Return the images that are stored by the id of a version, without scores. */
+extern ImageSet oss_read_versions(void);
 
 /*
  * Return the labels of n images, as a list of ReadImage for those that are

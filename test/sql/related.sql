@@ -1,4 +1,5 @@
 -- Recommendation: images like one, and images for somebody.
+SET client_min_messages = warning;	-- which names are known depends on the tests before
 \o /dev/null
 DELETE FROM oss_labels.image;
 \o

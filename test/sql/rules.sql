@@ -163,6 +163,74 @@ DELETE FROM oss_labels.label_rule;
 DELETE FROM oss_labels.label_alias;
 SELECT oss_labels.forget('rules', 'n');
 
+-- versions do not multiply what is named by bucket and key; all of them are read by image_id
+SELECT oss_labels.import_labels(jsonb_build_object('Labels', jsonb_build_array(jsonb_build_object('LabelName', 'Cat', 'LabelConfidence', c),
+	jsonb_build_object('LabelName', n, 'LabelConfidence', 0.9))), 'rules', k, 0, v)
+FROM (VALUES ('v', NULL, 0.5, 'Dog'), ('v', 'v1', 0.9, 'Wolf'), ('v', 'v2', 0.8, 'Dog'), ('w', NULL, 0.6, 'Dog')) v (k, v, c, n);
+CREATE TEMP TABLE photo AS SELECT 'rules' AS bucket, k AS key FROM unnest('{v,w}'::text[]) k;
+SELECT key, label_name, label_confidence FROM photo JOIN oss_labels.label USING (bucket, key) ORDER BY 1, 2;
+SELECT key, label_name, label_confidence FROM photo JOIN oss_labels.effective_label USING (bucket, key) ORDER BY 1, 2;
+SELECT label_name, images, max_confidence FROM oss_labels.label_rollup ORDER BY 1;
+SELECT key, score FROM photo JOIN oss_labels.search('Cat') USING (bucket, key) ORDER BY 2;
+SELECT key, score FROM oss_labels.search('Cat', 1);
+SELECT key FROM oss_labels.search('!Wolf & Cat', 2) ORDER BY 1;
+SELECT count(*) FROM oss_labels.search('Wolf');
+INSERT INTO oss_labels.album (name, owner, rule) VALUES ('Cats', 'mei', 'Cat');
+SELECT key, score FROM oss_labels.album_member ORDER BY 1;
+SELECT oss_labels.pin(album_id, 'rules', 'v', false) FROM oss_labels.album;
+SELECT key, score FROM oss_labels.album_member ORDER BY 1;
+SELECT key FROM oss_labels.related_images('rules', 'w', max_likeness => NULL);
+SELECT key FROM oss_labels.images_for('{"Cat": 1}', max_likeness => NULL) ORDER BY 1;
+SELECT i.key, i.version_id, l.label_name, l.label_confidence FROM oss_labels.image i JOIN oss_labels.effective_image_label l USING (image_id)
+WHERE bucket = 'rules' AND label_name <> 'Dog' ORDER BY 1, 2 NULLS FIRST, 3;
+SELECT key, version_id FROM oss_labels.image WHERE image_id @@ 'Wolf';
+SELECT oss_labels.matches('rules', 'v', 'Wolf'), oss_labels.matches('rules', 'v', 'Wolf', 'v1'), cardinality(oss_labels.search_ids('Cat'));
+SELECT key FROM oss_labels.related_images('rules', 'v', version_id => 'v1', max_likeness => NULL) ORDER BY 1;
+DELETE FROM oss_labels.album;
+DELETE FROM oss_labels.image WHERE bucket = 'rules';
+
+-- a name that nobody knows is said once a statement, with the nearest
+\o /dev/null
+DELETE FROM oss_labels.vocabulary;
+\o
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Dog", "ParentLabelName": "Animal", "LabelConfidence": 0.9},
+	{"LabelName": "猫"}, {"LabelName": "Night View"}, {"LabelName": "Weapon"}]}', 'rules', k) FROM unnest('{u,v}'::text[]) k;
+INSERT INTO oss_labels.label_alias VALUES ('Hound', 'Dog'), ('Nix', 'Nux');
+INSERT INTO oss_labels.label_rule (label_name, hidden) VALUES ('Weapon', true);
+SELECT count(*) FROM oss_labels.search('Dgo') a, oss_labels.search('Dgo') b;
+SELECT count(*) FROM oss_labels.search('-猫 | "night view" | 狗 | parent:Animl | Hond');
+SELECT count(*) FROM oss_labels.search('Dog | Hound | Nix | Nux | Weapon | parent:Animal');
+SELECT count(*) FROM oss_labels.search('Weapons | parent:Dog | "' || repeat('x', 300) || '"');
+SELECT count(*) FROM oss_labels.search('x1 | x2 | x3 | x4 | x5 | x6');
+SELECT count(*) FROM oss_labels.image WHERE oss_labels.matches(bucket, key, 'Dgo');
+SELECT count(*) FROM oss_labels.image WHERE image_id @@ '!Dgo';
+SELECT key FROM oss_labels.images_for('{"Dgo": 1, "Hound": 1}', 1, NULL);
+INSERT INTO oss_labels.album (name, rule) VALUES ('a', 'Dgo'), ('b', 'Dog & Dgo');
+SELECT count(*) FROM oss_labels.album_member;
+SELECT count(*) FROM oss_labels.albums_of('rules', 'u');
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT count(*) FROM oss_labels.search('Dgo');
+ROLLBACK;
+-- who does not see a name is not told of it
+CREATE ROLE rules_reader;
+CALL oss_labels.grant_reading('rules_reader');
+BEGIN;
+ALTER TABLE oss_labels.vocabulary ENABLE ROW LEVEL SECURITY;
+CREATE POLICY rules_hide ON oss_labels.vocabulary AS RESTRICTIVE FOR SELECT TO rules_reader USING (label_name <> 'Dog');
+CREATE POLICY rules_show ON oss_labels.vocabulary FOR SELECT TO rules_reader USING (true);
+DELETE FROM oss_labels.label_alias;
+SET LOCAL ROLE rules_reader;
+SELECT count(*) FROM oss_labels.search('Dog');
+SELECT count(*) FROM oss_labels.search('Dgo');
+ROLLBACK;
+DROP OWNED BY rules_reader;
+DROP ROLE rules_reader;
+DELETE FROM oss_labels.album;
+DELETE FROM oss_labels.label_rule;
+DELETE FROM oss_labels.label_alias;
+DELETE FROM oss_labels.image WHERE bucket = 'rules';
+
 -- what replication brings is learnt from the answers
 BEGIN;
 \o /dev/null
