@@ -20,7 +20,6 @@ $node->safe_psql('postgres', q{
 	INSERT INTO oss_labels.vocabulary (label_id, label_name, effective_name)
 		SELECT oss_labels.label_id(name), name, name
 		FROM (SELECT left(md5(i::text), 4 + i % 9) || i AS name FROM generate_series(1, 100000) i) n;
-	ALTER TABLE oss_labels.vocabulary ENABLE ALWAYS TRIGGER vocabulary_complete;
 	COMMIT;
 	VACUUM ANALYZE oss_labels.vocabulary});
 
