@@ -38,6 +38,7 @@ sub uses_index
 	my $plan = plan_of($database, $query);
 
 	like($plan, qr/using $index on image|Bitmap Index Scan on $index/, "$database: $what: by index");
+	$plan =~ s/\((\w+)\)::text/$1/g;
 	like($plan, qr/Index Cond: .*$_/, "$database: $what: condition $_") for @$conditions;
 	unlike($plan, qr/Seq Scan on image/, "$database: $what: nothing is read from end to end");
 	return;
@@ -115,7 +116,7 @@ foreach my $database (sort keys %database)
 		"$database: another prefix");
 
 	# tagged before
-	my $old = "now() - interval '2990 hours'";
+	my $old = "now() - interval '2990 hours 30 minutes'";
 	uses_index($database, "SELECT key FROM oss_labels.image WHERE tagged_at < $old", 'image_tagged_at_idx',
 		['tagged_at < '], 'tagged before');
 	uses_index($database, "SELECT key FROM oss_labels.image ORDER BY tagged_at LIMIT 10", 'image_tagged_at_idx', [],

@@ -44,7 +44,7 @@ my $notice = "NOTICE:  no label is named \"Girafe\"\nHINT:  The most similar nam
 my %statement = (
 	'one search' => "SELECT count(*) FROM search('Girafe')",
 	'two searches' => "SELECT count(*) FROM search('Girafe') a FULL JOIN search('Girafe | Giraffe') b USING (key)",
-	'many images' => "SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM image WHERE image_id @@ 'Girafe'",
+	'many images' => "SELECT count(*) FROM image WHERE image_id + 0 @@ 'Girafe'",
 	'images one by one' => "SELECT count(*) FROM image WHERE matches(bucket, key, 'Girafe')");
 foreach my $what (sort keys %statement)
 {
