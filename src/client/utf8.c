@@ -8,6 +8,7 @@
 
 #include "catalog/namespace.h"
 #include "client/utf8.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
