@@ -2,14 +2,12 @@
  * clock.h
  *	  The clock offset between this machine and the service of a server.
  *
- * Middle floor.  All processes of the cluster share the offsets if the library
- * is preloaded; otherwise each process has its own.
+ * All processes of the cluster share the offsets if the library is preloaded;
+ * otherwise each process has its own.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CLOCK_H
 #define OSS_CLOCK_H
-
-#include "postgres.h"
 
 /* Return the milliseconds to add to the local clock; 0 until set. */
 extern int64 oss_clock_offset_ms(Oid serverid);

@@ -2,7 +2,7 @@
  * credential_fetch.h
  *	  A source of credentials and the fetch that renews its key.
  *
- * Middle floor, for credential*.c alone.
+ * For credential*.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_FETCH_H

@@ -2,7 +2,7 @@
  * credential_provider.h
  *	  The providers, one per kind of source.
  *
- * Middle floor, for credential*.c alone.
+ * For credential*.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_PROVIDER_H

@@ -3,15 +3,13 @@
  *	  HTTP transfers on one latch-driven event loop with one connection pool
  *	  per process.
  *
- * Middle floor.  Rooms above this one do not use curl.  The loop lives as long
- * as the process; a transfer belongs to the memory context in which it was
- * started and is cancelled when that context is reset or deleted.
+ * Rooms above this one do not use curl.  The loop lives as long as the
+ * process; a transfer belongs to the memory context in which it was started
+ * and is cancelled when that context is reset or deleted.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_H
 #define OSS_HTTP_H
-
-#include "postgres.h"
 
 #include "protocol/signature_v4.h"
 

@@ -2,13 +2,11 @@
  * http_ca.h
  *	  Files of CA certificates that may be replaced while the process runs.
  *
- * Middle floor, private to http.c.
+ * Private to http.c.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_CA_H
 #define OSS_HTTP_CA_H
-
-#include "postgres.h"
 
 /*
  * Return a name of the file of CA certificates at path that it had with no

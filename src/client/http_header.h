@@ -2,7 +2,7 @@
  * http_header.h
  *	  Headers of a response.
  *
- * Middle floor, private to http.c.
+ * Private to http.c.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_HEADER_H

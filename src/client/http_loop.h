@@ -3,13 +3,11 @@
  *	  The event loop under http.c: one curl multi handle, one epoll
  *	  descriptor, one wait event set per process.
  *
- * Middle floor, for http.c; rate_limit.c asks for the number of connections.
+ * For http.c; rate_limit.c asks for the number of connections.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_LOOP_H
 #define OSS_HTTP_LOOP_H
-
-#include "postgres.h"
 
 #include <curl/curl.h>
 

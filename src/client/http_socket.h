@@ -3,13 +3,11 @@
  *	  The open sockets of libcurl, counted against PostgreSQL's limit on
  *	  descriptors.
  *
- * Middle floor, for http.c and http_loop.c alone.
+ * For http.c and http_loop.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_SOCKET_H
 #define OSS_HTTP_SOCKET_H
-
-#include "postgres.h"
 
 /*
  * Open a socket.  Returns -1 if the system or PostgreSQL's limit on

@@ -2,13 +2,11 @@
  * http_timeout.h
  *	  Timeouts of a transfer, which idle periods of the loop extend.
  *
- * Middle floor, private to http.c.
+ * Private to http.c.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_TIMEOUT_H
 #define OSS_HTTP_TIMEOUT_H
-
-#include "postgres.h"
 
 #include <curl/curl.h>
 

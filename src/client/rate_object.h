@@ -2,7 +2,7 @@
  * rate_object.h
  *	  Objects of a bucket that are throttled whatever the rate.
  *
- * Middle floor; for rate_limit.c alone, which holds the lock of the slot.
+ * For rate_limit.c alone, which holds the lock of the slot.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RATE_OBJECT_H

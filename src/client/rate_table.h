@@ -9,8 +9,6 @@
 #ifndef OSS_RATE_TABLE_H
 #define OSS_RATE_TABLE_H
 
-#include "postgres.h"
-
 #include "protocol/uri.h"
 
 /* Number of slots, for all databases of the cluster. */

@@ -2,14 +2,12 @@
  * job.h
  *	  Jobs in memory, and the statements that claim and settle them.
  *
- * Top floor.  Functions that run a statement are called within
- * oss_statement_begin(), with a transaction open.
+ * Functions that run a statement are called within oss_statement_begin(), with
+ * a transaction open.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_JOB_H
 #define OSS_JOB_H
-
-#include "postgres.h"
 
 #include "client/labels_response.h"
 #include "client/request.h"

@@ -2,14 +2,10 @@
  * result_rows.h
  *	  Arguments and results of SQL functions: text in UTF-8, sets in
  *	  materialize mode.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RESULT_ROWS_H
 #define OSS_RESULT_ROWS_H
-
-#include "postgres.h"
 
 #include "fmgr.h"
 #include "utils/tuplestore.h"

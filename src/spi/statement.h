@@ -11,8 +11,6 @@
 #ifndef OSS_STATEMENT_H
 #define OSS_STATEMENT_H
 
-#include "postgres.h"
-
 #include "executor/spi.h"
 
 /*

@@ -6,8 +6,6 @@
 #ifndef OSS_WAIT_EVENT_H
 #define OSS_WAIT_EVENT_H
 
-#include "postgres.h"
-
 /*
  * Return the wait event of every wait for the queue: of a worker for jobs, of
  * tag() for a worker that holds the image's job, of DDL for a worker to end.
