@@ -188,17 +188,15 @@ oss_access_leave(OssAccess *access)
 long
 oss_access_wait(OssAccess *access, const char *key, int64 now)
 {
-	int64		end = access->began_at + PROBATION_US;
-
 	if (access->trials > 0 && is_denied(access, directory_of(key)))
 		return PROBATION_US / 1000;
 	if (access->in_flight + access->denied < PROBATION_LIMIT)
 		return 0;
 	if (access->denied > 0)
 		return PROBATION_US / 1000;
-	if (is_proven(access, now) || now >= end)
+	if (is_proven(access, now))
 		return 0;
-	return (long) ((end - now + 999) / 1000);
+	return TimestampDifferenceMilliseconds(now, access->began_at + PROBATION_US);
 }
 
 bool

@@ -353,16 +353,9 @@ oss_http_loop_pump(bool all)
 static long
 bounded_wait(long timeout_ms)
 {
-	long		curl_ms;
-	int64		now;
-
 	if (curl_due == 0 || timeout_ms == 0)
 		return timeout_ms;
-	now = oss_clock_us();
-	if (curl_due <= now)
-		return 0;
-	curl_ms = (long) ((curl_due - now + 999) / 1000);
-	return timeout_ms < 0 ? curl_ms : Min(timeout_ms, curl_ms);
+	return oss_wait_until(timeout_ms, oss_clock_us(), curl_due);
 }
 
 /* Wait for sockets, latch or timeout.  Returns whether the latch is set. */

@@ -100,15 +100,6 @@ goes_before(DispatchLane *a, DispatchLane *b)
 	return x != y ? x < y : a->in_flight < b->in_flight;
 }
 
-/* Lower *ms, -1 for no limit, to the time until when. */
-static void
-wait_at_most(long *ms, int64 when, int64 now)
-{
-	long		wait = Max((when - now + 999) / 1000, 1);
-
-	*ms = *ms < 0 ? wait : Min(*ms, wait);
-}
-
 void
 oss_dispatch_note_answer(DispatchBucket *bucket, int64 now)
 {
@@ -162,7 +153,7 @@ may_start(DispatchLane *lane, int64 now, long *ms)
 			return true;
 		bucket->open_at = now + Min(wait, OSS_RATE_LOOK_MS) * INT64CONST(1000);
 	}
-	wait_at_most(ms, bucket->open_at, now);
+	*ms = oss_wait_until(*ms, now, bucket->open_at);
 	return false;
 }
 

@@ -25,7 +25,6 @@
 #include "spi/subtransaction.h"
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -229,8 +228,8 @@ dispatch_all(OssDispatcher *dispatcher)
 		int64		now = oss_clock_us();
 		long		due = oss_dispatch_tables_due(dispatcher);
 
-		if (due == 0 && turn_at > now)
-			due = (long) ((turn_at - now + 999) / 1000);
+		if (due == 0)
+			due = TimestampDifferenceMilliseconds(now, turn_at);
 		oss_end_defer();
 		oss_dispatch_network(dispatcher, due < 0 ? 1000 : Min(due, 1000));
 		now = oss_clock_us();
@@ -453,15 +452,6 @@ end_of_wait(int64 now, Datum interval)
 	return now + (DatumGetTimestampTz(end) - start);
 }
 
-/* Return how long to wait, but not beyond an end. */
-static long
-wait_ms(long ms, int64 end)
-{
-	int64		left = (end - oss_clock_us()) / 1000 + 1;
-
-	return (long) Max(Min(ms, left), 1);
-}
-
 /* oss_labels.wait_for_queue(timeout) */
 Datum
 oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
@@ -488,10 +478,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 					 errmsg("timeout while waiting for the queue"),
 					 errhint("The views oss_labels.queue and oss_labels.worker show what it waits for.")));
 		ms = (long) ((oss_clock_us() - looked_at) / 1000) * WAIT_COST;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 wait_ms(Max(ms, WAIT_MS), end), oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		oss_queue_wait(oss_wait_until(Max(ms, WAIT_MS), oss_clock_us(), end));
 	}
 	oss_procedure_end();
 	PG_RETURN_VOID();

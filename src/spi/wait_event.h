@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * wait_event.h
- *	  The wait event OssLabelsQueue.
+ *	  Waiting for the queue, as OssLabelsQueue.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WAIT_EVENT_H
@@ -11,5 +11,11 @@
  * tag() for a worker that holds the image's job, of DDL for a worker to end.
  */
 extern uint32 oss_queue_wait_event(void);
+
+/*
+ * Wait until the process latch is set or ms (-1: no limit) are over, and handle
+ * interrupts, which may throw.
+ */
+extern void oss_queue_wait(long ms);
 
 #endif							/* OSS_WAIT_EVENT_H */

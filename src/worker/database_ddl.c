@@ -27,7 +27,6 @@
 #include "queue/worker_slot.h"
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "watch/partition_gone.h"
@@ -154,12 +153,7 @@ wait_for_stop(Oid dbid)
 	int64		end = oss_clock_us() + STOP_MS * INT64CONST(1000);
 
 	while (!stop_worker(dbid) && oss_clock_us() < end)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 20, oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+		oss_queue_wait(20);
 }
 
 /*

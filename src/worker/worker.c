@@ -412,13 +412,14 @@ idle_for_long(OssDispatcher *dispatcher)
 static long
 flush_due(void)
 {
-	int64		left;
+	long		left;
 
 	if (worker.unflushed_since == 0)
 		return -1;
-	left = worker.unflushed_since + FLUSH_MS * 1000 - oss_clock_us();
+	left = TimestampDifferenceMilliseconds(oss_clock_us(),
+										   worker.unflushed_since + FLUSH_MS * 1000);
 	if (left > 0)
-		return (left + 999) / 1000;
+		return left;
 	flush_commits();
 	return -1;
 }
@@ -431,22 +432,12 @@ network_ms(OssDispatcher *dispatcher)
 	long		ms = oss_dispatch_tables_due(dispatcher);
 
 	if (ms == 0 && worker.turn_at != 0)
-		ms = Max((worker.turn_at - oss_clock_us() + 999) / 1000, 0);
+		ms = TimestampDifferenceMilliseconds(oss_clock_us(), worker.turn_at);
 	if (ms < 0 || ms > BUSY_WAIT_MS)
 		ms = oss_dispatch_busy(dispatcher) ? BUSY_WAIT_MS :
 			Min(ms < 0 ? IDLE_WAIT_MS : ms,
 				Max(oss_worker_idle_timeout * 1000 / 2, 100));
-	return flush_ms < 0 ? ms : Min(ms, flush_ms);
-}
-
-/* Wait before the next try to lock the tables. */
-static void
-wait_for_locks(void)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 LOCKED_TRY_MS, oss_queue_wait_event());
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	return oss_shorter_wait(ms, flush_ms);
 }
 
 /*
@@ -468,7 +459,7 @@ settle_or_leave(OssDispatcher *dispatcher, int64 end)
 		{
 			if (ShutdownRequestPending && oss_clock_us() >= end)
 				return;
-			wait_for_locks();
+			oss_queue_wait(LOCKED_TRY_MS);
 		}
 		else if (dispatcher->hand.nfinished + dispatcher->hand.nblocked >= before)
 			tries--;
@@ -666,7 +657,7 @@ start_worker_process(Oid dbid)
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
 		check_presence(presence);
-		wait_for_locks();
+		oss_queue_wait(LOCKED_TRY_MS);
 		if (ShutdownRequestPending)
 			leave_slot(OSS_SLOT_IDLE, 0);
 	}
