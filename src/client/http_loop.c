@@ -182,9 +182,8 @@ make_waits(void)
 	complete = true;
 }
 
-/* Release all parts of the loop. */
-static void
-unmake_multi(void)
+void
+oss_http_loop_discard(void)
 {
 	complete = broken = false;
 	curl_due = 0;
@@ -210,7 +209,7 @@ oss_http_loop_init(HttpLoopEnded ended)
 	if (complete)
 		return;
 
-	unmake_multi();
+	oss_http_loop_discard();
 	tell_ended = ended;
 	if (!AcquireExternalFD())
 		ereport(ERROR,
@@ -231,7 +230,7 @@ oss_http_loop_init(HttpLoopEnded ended)
 	trouble = make_multi();
 	if (trouble != NULL)
 	{
-		unmake_multi();
+		oss_http_loop_discard();
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not set up HTTP requests"),
@@ -272,12 +271,6 @@ bool
 oss_http_loop_broken(void)
 {
 	return broken;
-}
-
-void
-oss_http_loop_discard(void)
-{
-	unmake_multi();
 }
 
 void

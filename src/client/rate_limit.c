@@ -50,18 +50,6 @@
 /* After this time without throttles the limit is removed. */
 #define FORGET (60 * SECOND)
 
-Size
-oss_rate_shared_size(void)
-{
-	return oss_rate_table_size();
-}
-
-void
-oss_rate_shared_start(void)
-{
-	oss_rate_table_start();
-}
-
 /* Advance the ring of counters to the present. */
 static void
 turn_tenths(RateSlot *slot, int64 now)

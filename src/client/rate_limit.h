@@ -2,11 +2,11 @@
  * rate_limit.h
  *	  Limits on rate and concurrency, checked before each request is sent.
  *
- * Middle floor.  A server's max_requests_per_second limits the sum over its
- * buckets.  Throttles and Retry-After limit a single bucket; a limit of the
- * account shows as a share of each bucket.  Both kinds of limits are kept per
- * server of a database, shared by all processes of the cluster if the library
- * is preloaded, else by process.  The server's options read last win, also over
+ * A server's max_requests_per_second limits the sum over its buckets.
+ * Throttles and Retry-After limit a single bucket; a limit of the account
+ * shows as a share of each bucket.  Both kinds of limits are kept per server
+ * of a database, shared by all processes of the cluster if the library is
+ * preloaded, else by process.  The server's options read last win, also over
  * those that a running query has read.  max_concurrency is per process.
  *
  * No function here throws or needs a transaction.  Buckets must have legal
@@ -96,9 +96,5 @@ extern int	oss_rate_allowance(OssServer *server, const char *bucket, long ms);
  * false after the last one.
  */
 extern bool oss_rate_report(int *at, OssRateReport *report);
-
-/* For the shared memory hooks: bytes needed; attach or initialize. */
-extern Size oss_rate_shared_size(void);
-extern void oss_rate_shared_start(void);
 
 #endif							/* OSS_RATE_LIMIT_H */

@@ -3,7 +3,7 @@
  *	  The table of rates of servers and of their buckets, which processes
  *	  share.
  *
- * Middle floor; for rate_limit.c and rate_object.c alone.
+ * For rate_limit.c, rate_object.c and the hooks for shared memory.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RATE_TABLE_H
