@@ -38,48 +38,37 @@
 static ProcessUtility_hook_type previous_utility;
 static object_access_hook_type previous_access;
 
-/* Return the template of CREATE DATABASE. */
-static const char *
-template_of(const CreatedbStmt *statement)
+/* Return an option of a statement, or NULL. */
+static DefElem *
+find_ddl_option(List *options, const char *name)
 {
 	ListCell   *cell;
 
-	foreach(cell, statement->options)
+	foreach(cell, options)
 	{
 		DefElem    *option = lfirst(cell);
 
-		if (strcmp(option->defname, "template") == 0 && option->arg)
-			return defGetString(option);
+		if (strcmp(option->defname, name) == 0)
+			return option;
 	}
-	return "template1";
-}
-
-/* Does ALTER DATABASE move the database to another tablespace? */
-static bool
-moves_database(const AlterDatabaseStmt *statement)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
-	{
-		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
-			return true;
-	}
-	return false;
+	return NULL;
 }
 
 /* Return the database that must have no sessions for a command, or NULL. */
 static const char *
 wanted_database(Node *statement)
 {
+	DefElem    *template;
+
 	switch (nodeTag(statement))
 	{
 		case T_DropdbStmt:
 			return ((DropdbStmt *) statement)->dbname;
 		case T_CreatedbStmt:
-			return template_of((CreatedbStmt *) statement);
+			template = find_ddl_option(((CreatedbStmt *) statement)->options, "template");
+			return template && template->arg ? defGetString(template) : "template1";
 		case T_AlterDatabaseStmt:
-			return moves_database((AlterDatabaseStmt *) statement) ?
+			return find_ddl_option(((AlterDatabaseStmt *) statement)->options, "tablespace") ?
 				((AlterDatabaseStmt *) statement)->dbname : NULL;
 		case T_RenameStmt:
 			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
@@ -169,20 +158,6 @@ resume_server(const char *name)
 		oss_resume_at_commit(serverid);
 }
 
-/* Does ALTER ROLE set or remove SUPERUSER? */
-static bool
-sets_superuser(const AlterRoleStmt *statement)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
-	{
-		if (strcmp(((DefElem *) lfirst(cell))->defname, "superuser") == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Handle a command that may remove the cause of a pause or hold. */
 static void
 note_repair(Node *statement)
@@ -207,7 +182,7 @@ note_repair(Node *statement)
 				resume_server(strVal(((AlterOwnerStmt *) statement)->object));
 			break;
 		case T_AlterRoleStmt:
-			if (!sets_superuser((AlterRoleStmt *) statement))
+			if (!find_ddl_option(((AlterRoleStmt *) statement)->options, "superuser"))
 				break;
 			/* FALLTHROUGH */
 		case T_CreateForeignServerStmt:
