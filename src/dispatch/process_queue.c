@@ -21,6 +21,7 @@
 #include "nodes/parsenodes.h"
 #include "queue/database_copy.h"
 #include "queue/worker_slot.h"
+#include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "spi/wait_event.h"
@@ -398,10 +399,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 {
 	OssDispatcher *dispatcher;
 	int64		budget = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
-	char	   *server = NULL;
 
-	if (!PG_ARGISNULL(1))
-		server = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	require_commits(fcinfo, "process_queue");
 	PreventCommandIfReadOnly("process_queue()");
 	if (!PG_ARGISNULL(0) && budget < 0)
@@ -409,7 +407,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_jobs must not be negative")));
 	oss_procedure_begin();
-	dispatcher = oss_dispatch_create(PortalContext, server, budget);
+	dispatcher = oss_dispatch_create(PortalContext, oss_name_argument(fcinfo, 1), budget);
 	enter_queue();
 	PG_TRY();
 	{
