@@ -330,31 +330,23 @@ is_option(const char *name, Oid catalog)
 static void
 refuse_unknown(const char *name, Oid catalog)
 {
-	const char *other = NULL;
+	const char *other = strlen(name) <= 64 ? nearest_option(name, catalog) : NULL;
+	const char *hint;
 
 	if (catalog == ForeignDataWrapperRelationId)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", name),
-				 errhint("The wrapper itself has no options; servers and user mappings have.")));
-	if (strlen(name) <= 64)
-		other = nearest_option(name, catalog);
-	if (is_option(name, ForeignServerRelationId))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", name),
-				 errhint("It is an option of the server, not of the user mapping.")));
-	if (is_option(name, UserMappingRelationId))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", name),
-				 errhint("It is an option of the user mapping, not of the server.")));
+		hint = "The wrapper itself has no options; servers and user mappings have.";
+	else if (is_option(name, ForeignServerRelationId))
+		hint = "It is an option of the server, not of the user mapping.";
+	else if (is_option(name, UserMappingRelationId))
+		hint = "It is an option of the user mapping, not of the server.";
+	else
+		hint = other != NULL ?
+			psprintf("Perhaps you meant the option \"%s\".", other) :
+			psprintf("Valid options are: %s.", option_names(catalog));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
-			 other != NULL ?
-			 errhint("Perhaps you meant the option \"%s\".", other) :
-			 errhint("Valid options are: %s.", option_names(catalog))));
+			 errhint("%s", hint)));
 }
 
 static void
