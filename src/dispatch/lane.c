@@ -15,7 +15,6 @@
 #include "dispatch/finished.h"
 #include "dispatch/lane.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* Ready jobs of a server, in addition to its free slots. */
 #define LEAST_READY 4
@@ -366,17 +365,11 @@ oss_dispatch_free_job(OssJob *job)
 	oss_job_free(job);
 }
 
-/*
- * Does a pause, apart from its directory, concern the jobs of a role in a
- * lane?
- */
 static bool
 pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 {
-	return (pause->server == NULL ||
-			strcmp(pause->server, lane->bucket->server->name) == 0) &&
-		(!OidIsValid(pause->requester) || pause->requester == role) &&
-		(pause->bucket == NULL || strcmp(pause->bucket, lane->bucket->name) == 0);
+	return oss_pause_concerns(pause, lane->bucket->server->name,
+							  lane->bucket->name, role);
 }
 
 bool

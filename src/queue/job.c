@@ -542,6 +542,15 @@ oss_pause_list(void)
 }
 
 bool
+oss_pause_concerns(const OssPause *pause, const char *server,
+				   const char *bucket, Oid role)
+{
+	return (pause->server == NULL || strcmp(pause->server, server) == 0) &&
+		(!OidIsValid(pause->requester) || pause->requester == role) &&
+		(pause->bucket == NULL || strcmp(pause->bucket, bucket) == 0);
+}
+
+bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);

@@ -280,6 +280,13 @@ extern bool oss_in_directory(const char *key, const char *directory);
 /* Return the pauses as OssPauses. */
 extern List *oss_pause_list(void);
 
+/*
+ * Does a pause concern the jobs of a role in a bucket, whatever its directory?
+ * Names are present ones.  The view queue has this rule in SQL.
+ */
+extern bool oss_pause_concerns(const OssPause *pause, const char *server,
+							   const char *bucket, Oid role);
+
 /* Insert an automatic pause.  Returns false if it exists. */
 extern bool oss_pause_add(const OssPause *pause);
 
