@@ -66,6 +66,9 @@ typedef struct OssStatementState
 /* Return the owner of a table, InvalidOid if it does not exist. */
 extern Oid	oss_table_owner(Oid relid);
 
+/* Return a copy of the present row of a catalog with this OID, or NULL. */
+extern HeapTuple oss_catalog_row(Oid catalog, Oid index, AttrNumber column, Oid oid);
+
 /* Return the extension's owner, InvalidOid if it is not installed. */
 extern Oid	oss_extension_owner(void);
 
