@@ -191,12 +191,14 @@ follow_table(const AlterTableStmt *statement)
 		oss_watch_check(relid, retyped);
 }
 
-/* Return the last part of a qualified name. */
+/* Return the unqualified name of a relation, or of another object. */
 static List *
-last_name(Node *object)
+last_name(const RangeVar *relation, Node *object)
 {
 	List	   *names = NIL;
 
+	if (relation)
+		return list_make1(relation->relname);
 	if (object && IsA(object, ObjectWithArgs))
 		names = ((ObjectWithArgs *) object)->objname;
 	else if (object && IsA(object, List))
@@ -221,18 +223,7 @@ follow_rename(const RenameStmt *statement)
 	else if (statement->renameType == OBJECT_SCHEMA)
 		oss_watch_check(InvalidOid, list_make1(statement->subname));
 	else
-		oss_watch_check(InvalidOid, statement->relation ?
-						list_make1(statement->relation->relname) :
-						last_name(statement->object));
-}
-
-/* Check watches after SET SCHEMA. */
-static void
-follow_schema(const AlterObjectSchemaStmt *statement)
-{
-	oss_watch_check(InvalidOid, statement->relation ?
-					list_make1(statement->relation->relname) :
-					last_name(statement->object));
+		oss_watch_check(InvalidOid, last_name(statement->relation, statement->object));
 }
 
 /* oss_labels.follow_ddl() */
@@ -253,7 +244,9 @@ oss_labels_follow_ddl(PG_FUNCTION_ARGS)
 	else if (statement && IsA(statement, RenameStmt))
 		follow_rename((RenameStmt *) statement);
 	else if (statement && IsA(statement, AlterObjectSchemaStmt))
-		follow_schema((AlterObjectSchemaStmt *) statement);
+		oss_watch_check(InvalidOid,
+						last_name(((AlterObjectSchemaStmt *) statement)->relation,
+								  ((AlterObjectSchemaStmt *) statement)->object));
 	else if (statement && IsA(statement, AlterTableStmt))
 		follow_table((AlterTableStmt *) statement);
 	return PointerGetDatum(NULL);
