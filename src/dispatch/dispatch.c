@@ -18,7 +18,6 @@
 #include "dispatch/lane.h"
 #include "dispatch/throttle.h"
 #include "miscadmin.h"
-#include "queue/worker_slot.h"
 #include "spi/wait_event.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

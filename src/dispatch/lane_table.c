@@ -10,7 +10,6 @@
 #include "foreign/foreign.h"
 #include "queue/worker_slot.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /*
  * Limits of the known lanes, and of the buckets that are remembered without

@@ -15,7 +15,6 @@
 #include "queue/worker_slot.h"
 #include "spi/result_rows.h"
 #include "spi/statement.h"
-#include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_enqueue);
 

@@ -20,7 +20,6 @@
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "spi/bulk_insert.h"
-#include "utils/memutils.h"
 
 /* Rows per heap_multi_insert(), as in COPY. */
 #define ROWS_AT_ONCE 1000
