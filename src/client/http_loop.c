@@ -342,15 +342,6 @@ oss_http_loop_pump(bool all)
 	leave_curl();
 }
 
-/* Limit a timeout by curl's timer. */
-static long
-bounded_wait(long timeout_ms)
-{
-	if (curl_due == 0 || timeout_ms == 0)
-		return timeout_ms;
-	return oss_wait_until(timeout_ms, oss_clock_us(), curl_due);
-}
-
 /* Wait for sockets, latch or timeout.  Returns whether the latch is set. */
 static bool
 wait_for_any(long timeout_ms)
@@ -373,7 +364,10 @@ oss_http_loop_wait(long timeout_ms, int64 *late_us)
 	bool		latch_set;
 	int64		end;
 
-	timeout_ms = reap_transfers() ? 0 : bounded_wait(timeout_ms);
+	if (reap_transfers())
+		timeout_ms = 0;
+	else if (curl_due != 0)
+		timeout_ms = oss_wait_until(timeout_ms, oss_clock_us(), curl_due);
 	end = oss_clock_us() + timeout_ms * INT64CONST(1000);
 
 	/* do not wait: oss_http_loop_pump() polls the sockets */

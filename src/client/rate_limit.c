@@ -427,41 +427,25 @@ oss_rate_resume(Oid serverid, const char *bucket)
 	}
 }
 
-/* The same for a bucket that need not have a slot. */
-static int64
-bucket_wait(Oid serverid, const char *bucket, int64 now)
-{
-	RateSlot   *slot = oss_rate_slot_lock(serverid, bucket, false, now);
-	int64		wait;
-
-	if (slot == NULL)
-		return 0;
-	wait = paced_wait(slot, now);
-	oss_rate_slot_unlock(slot);
-	return wait;
-}
-
-static int64
-server_wait(const OssServer *server, int64 now)
-{
-	bool		again;
-	RateSlot   *slot = lock_server(server, now, &again);
-	int64		wait = exact_wait(slot, limit_of(slot, server), now);
-
-	oss_rate_slot_unlock(slot);
-	return wait;
-}
-
 long
 oss_rate_wait(OssServer *server, const char *bucket)
 {
 	int64		now = oss_clock_us();
+	RateSlot   *slot;
+	bool		again;
 	int64		wait;
 
 	heed_options(server, now);
-	wait = server_wait(server, now);
-	if (bucket != NULL)
-		wait = Max(wait, bucket_wait(server->serverid, bucket, now));
+	slot = lock_server(server, now, &again);
+	wait = exact_wait(slot, limit_of(slot, server), now);
+	oss_rate_slot_unlock(slot);
+	slot = bucket == NULL ? NULL :
+		oss_rate_slot_lock(server->serverid, bucket, false, now);
+	if (slot != NULL)
+	{
+		wait = Max(wait, paced_wait(slot, now));
+		oss_rate_slot_unlock(slot);
+	}
 	return ms_of(wait);
 }
 

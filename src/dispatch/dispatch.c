@@ -197,28 +197,17 @@ request_landed(OssDispatcher *dispatcher, OssJob *job)
 	lane->bucket->server->in_flight--;
 }
 
-/*
- * Count first requests in a row that failed transiently.  A repeated failure
- * may be the image's.
- */
-static void
-count_failures(OssJob *job, const OssFailure *failure)
-{
-	DispatchBucket *bucket = job->lane->bucket;
-
-	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
-		bucket->failures_in_row = 0;
-	else if (job->attempts == 1)
-		bucket->failures_in_row++;
-}
-
 /* Update a bucket's state from the outcome of a request. */
 static void
 note_outcome(OssJob *job, const OssFailure *failure, int64 now)
 {
 	DispatchBucket *bucket = job->lane->bucket;
 
-	count_failures(job, failure);
+	/* count first requests: a repeated failure may be the image's */
+	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
+		bucket->failures_in_row = 0;
+	else if (job->attempts == 1)
+		bucket->failures_in_row++;
 	if (failure && (failure->http_status == 0 || is_unwell(bucket)))
 		return;
 	bucket->unreached = 0;
@@ -342,15 +331,6 @@ oss_dispatch_poll(OssDispatcher *dispatcher)
 	}
 }
 
-/* Return for how many ms finished jobs may wait for more. */
-static double
-settle_interval(const OssDispatcher *dispatcher)
-{
-	double		ms = Max(dispatcher->network.answer_ms / 5, dispatcher->tables_ms);
-
-	return Min(Max(ms, 2), 50);
-}
-
 /* May a lane claim jobs that its server needs now? */
 static bool
 wants_jobs(OssDispatcher *dispatcher, int64 now)
@@ -383,12 +363,15 @@ settle_due(const OssDispatcher *dispatcher, int64 now)
 	int64		at = dispatcher->hand.finished_since;
 	long		ms = -1;
 
+	/* for how many ms finished jobs may wait for more */
+	double		interval = Max(dispatcher->network.answer_ms / 5, dispatcher->tables_ms);
+
 	if (dispatcher->hand.nblocked > 0)
 		ms = oss_wait_until(ms, now, Max(dispatcher->settle.blocked_due, dispatcher->settle.retry_at));
 	if (dispatcher->hand.nfinished == 0)
 		return ms;
 	if (dispatcher->hand.nfinished < dispatcher->settle.batch && dispatcher->network.in_flight > 0)
-		at += (int64) (settle_interval(dispatcher) * 1000);
+		at += (int64) (Min(Max(interval, 2), 50) * 1000);
 	return oss_wait_until(ms, now, Max(at, dispatcher->settle.retry_at));
 }
 

@@ -44,14 +44,6 @@ static const char *const statement_settings[][2] = {
 	{"jit", "off"},
 };
 
-static Oid
-job_table(void)
-{
-	Oid			schema = get_namespace_oid("oss_labels", true);
-
-	return OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
-}
-
 Oid
 oss_table_owner(Oid relid)
 {
@@ -69,7 +61,8 @@ oss_table_owner(Oid relid)
 Oid
 oss_extension_owner(void)
 {
-	return oss_table_owner(job_table());
+	return oss_table_owner(get_relname_relid("job",
+											 get_namespace_oid("oss_labels", true)));
 }
 
 HeapTuple

@@ -105,15 +105,6 @@ check_relation(Oid relid, const char *key_column, const char *bucket_column)
 	table_close(relation, AccessShareLock);
 }
 
-static void
-check_condition(Oid relid, const char *condition)
-{
-	Relation	relation = table_open(relid, AccessShareLock);
-
-	oss_condition_check(relation, oss_watched_now(relid), condition);
-	table_close(relation, AccessShareLock);
-}
-
 static Datum
 text_array(const char **strings, int n)
 {
@@ -201,7 +192,13 @@ oss_labels_check_watch(PG_FUNCTION_ARGS)
 	oss_image_check(&image);
 	server = GetForeignServer(oss_server_oid(oss_name_argument(fcinfo, 5), GetUserId()));
 	if (!PG_ARGISNULL(6))
-		check_condition(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
+	{
+		Relation	relation = table_open(relid, AccessShareLock);
+
+		oss_condition_check(relation, oss_watched_now(relid),
+							text_to_cstring(PG_GETARG_TEXT_PP(6)));
+		table_close(relation, AccessShareLock);
+	}
 	PG_RETURN_DATUM(make_result(fcinfo, server->servername,
 								remember_watch(relid, server)));
 }
