@@ -484,6 +484,29 @@ oss_rate_allowance(OssServer *server, const char *bucket, long ms)
 	return (int) most;
 }
 
+int64
+oss_clock_offset_ms(Oid serverid)
+{
+	RateSlot   *slot = oss_rate_slot_lock(serverid, "", false, oss_clock_us());
+	int64		ms;
+
+	if (slot == NULL)
+		return 0;
+	ms = slot->clock_offset_ms;
+	oss_rate_slot_unlock(slot);
+	return ms;
+}
+
+void
+oss_clock_set_offset_ms(Oid serverid, int64 ms)
+{
+	RateSlot   *slot = oss_rate_slot_lock(serverid, "", true, oss_clock_us());
+
+	if (!oss_rate_slot_is_spare(slot))
+		slot->clock_offset_ms = ms;
+	oss_rate_slot_unlock(slot);
+}
+
 /*
  * Return the answers per second over the last ten seconds, or since the first
  * answer within them.

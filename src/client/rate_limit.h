@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * rate_limit.h
- *	  Limits on rate and concurrency, checked before each request is sent.
+ *	  Limits on rate and concurrency, checked before each request is sent, and
+ *	  the clock offset of a server's service.
  *
  * A server's max_requests_per_second limits the sum over its buckets.
  * Throttles and Retry-After limit a single bucket; a limit of the account
@@ -90,6 +91,15 @@ extern long oss_rate_wait(OssServer *server, const char *bucket);
  * limit alone.
  */
 extern int	oss_rate_allowance(OssServer *server, const char *bucket, long ms);
+
+/*
+ * Return the milliseconds to add to the local clock for the service's time, 0
+ * until set.  Only servers get one whose service refused a request because of
+ * its time, or that check_server() has checked.
+ */
+extern int64 oss_clock_offset_ms(Oid serverid);
+
+extern void oss_clock_set_offset_ms(Oid serverid, int64 ms);
 
 /*
  * Describe the next bucket of this database; initialize *at with 0.  Returns

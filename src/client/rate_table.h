@@ -22,8 +22,8 @@
 
 /*
  * The state of a server (bucket "") or of one of its buckets.  The first
- * block is for both; the limit of the options is a server's, the rate found
- * by throttles a bucket's.  Times are those of oss_clock_us().
+ * block is for both; the limit of the options and the clock are a server's,
+ * the rate found by throttles a bucket's.  Times are those of oss_clock_us().
  */
 typedef struct RateSlot
 {
@@ -36,6 +36,7 @@ typedef struct RateSlot
 	double		limit;			/* -1: not set yet, 0: no limit */
 	int64		read_at;		/* when the newest options were read */
 	int64		next_at;		/* when the next request is due */
+	int64		clock_offset_ms;	/* of the service to this machine */
 
 	double		rate;			/* found by throttles, 0: no limit */
 	double		last_rate;		/* before the last decrease */

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "client/clock.h"
 #include "client/credential_cache.h"
 #include "client/http.h"
 #include "client/rate_limit.h"
@@ -50,7 +49,6 @@ request_shared_memory(void)
 		previous_request_hook();
 	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssWorkerShmem)),
 									oss_rate_table_size()));
-	RequestAddinShmemSpace(oss_clock_shared_size());
 	oss_credential_cache_shared_request();
 	RequestNamedLWLockTranche("oss_labels", 1);
 }
@@ -77,7 +75,6 @@ start_shared_memory(void)
 		}
 	}
 	oss_rate_table_start();
-	oss_clock_shared_start();
 	oss_credential_cache_shared_start();
 	LWLockRelease(AddinShmemInitLock);
 }
