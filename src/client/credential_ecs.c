@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "client/credential_document.h"
-#include "client/credential_provider.h"
 
 #define SERVICE				"the ECS metadata service"
 #define ROLES				"/latest/meta-data/ram/security-credentials/"

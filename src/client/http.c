@@ -10,12 +10,7 @@
 
 #include <curl/curl.h>
 
-#include "client/http.h"
-#include "client/http_ca.h"
-#include "client/http_header.h"
-#include "client/http_loop.h"
-#include "client/http_socket.h"
-#include "client/http_timeout.h"
+#include "client/http_internal.h"
 #include "compat.h"
 #include "lib/ilist.h"
 #include "protocol/address.h"

@@ -17,9 +17,7 @@
 
 #include <curl/curl.h>
 
-#include "client/http.h"
-#include "client/http_loop.h"
-#include "client/http_socket.h"
+#include "client/http_internal.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "storage/fd.h"

@@ -18,8 +18,7 @@
 #include <limits.h>
 #include <math.h>
 
-#include "client/http.h"
-#include "client/http_loop.h"
+#include "client/http_internal.h"
 #include "client/rate_limit.h"
 #include "client/rate_object.h"
 #include "client/rate_table.h"
