@@ -20,7 +20,6 @@
 
 #include "client/http_internal.h"
 #include "client/rate_limit.h"
-#include "client/rate_object.h"
 #include "client/rate_table.h"
 #include "miscadmin.h"
 
@@ -449,35 +448,33 @@ oss_rate_wait(OssServer *server, const char *bucket)
 }
 
 /*
- * Return how many requests start within ms at a rate (0: no limit), the first
- * one after wait_us.
+ * Return how many requests start within a second at a rate (0: no limit), the
+ * first one after a wait.
  */
 static double
-requests_within(double rate, int64 wait_us, long ms)
+requests_of_second(double rate, int64 wait)
 {
-	if (wait_us > ms * INT64CONST(1000))
+	if (wait > SECOND)
 		return 0;
-	return rate > 0 ? Max(rate * ms / 1000, 1) : INT_MAX;
+	return rate > 0 ? Max(rate, 1) : INT_MAX;
 }
 
 int
-oss_rate_allowance(OssServer *server, const char *bucket, long ms)
+oss_rate_allowance(OssServer *server, const char *bucket)
 {
 	int64		now = oss_clock_us();
 	bool		again;
 	RateSlot   *slot = lock_server(server, now, &again);
 	double		limit = limit_of(slot, server);
-	double		most = requests_within(limit, exact_wait(slot, limit, now), ms);
+	double		most = requests_of_second(limit, exact_wait(slot, limit, now));
 
 	oss_rate_slot_unlock(slot);
-	if (bucket == NULL)
-		return (int) most;
 	slot = oss_rate_slot_lock(server->serverid, bucket, false, now);
 	if (slot != NULL)
 	{
 		int64		wait = paced_wait(slot, now);
 
-		most = Min(most, requests_within(slot->rate, wait, ms));
+		most = Min(most, requests_of_second(slot->rate, wait));
 		oss_rate_slot_unlock(slot);
 	}
 	return (int) most;

@@ -87,10 +87,9 @@ extern long oss_rate_wait(OssServer *server, const char *bucket);
 
 /*
  * Estimate how many requests rates and holds, without regard to concurrency,
- * let start within ms; INT_MAX without limits.  bucket NULL: the server's
- * limit alone.
+ * let start within a second; INT_MAX without limits.
  */
-extern int	oss_rate_allowance(OssServer *server, const char *bucket, long ms);
+extern int	oss_rate_allowance(OssServer *server, const char *bucket);
 
 /*
  * Return the milliseconds to add to the local clock for the service's time, 0

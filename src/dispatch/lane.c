@@ -228,7 +228,7 @@ bucket_allowance(DispatchBucket *bucket, int64 now)
 		return bucket->server->max_concurrency;
 	if (now - bucket->allowance_at >= ALLOWANCE_US)
 	{
-		bucket->allowance = oss_rate_allowance(target, bucket->name_utf8, 1000);
+		bucket->allowance = oss_rate_allowance(target, bucket->name_utf8);
 		bucket->allowance_at = now;
 	}
 	return bucket->allowance;
