@@ -232,16 +232,14 @@ oss_server_options_read(OssServer *server, List *options)
 {
 	bool		addressed = false;
 	const char *endpoint = NULL;
-	ListCell   *cell;
 
 	server->product = "oss";
 	server->connect_timeout_ms = 5000;
 	server->timeout_ms = 60000;
 	server->max_attempts = 3;
 	server->max_concurrency = 64;
-	foreach(cell, options)
+	foreach_ptr(DefElem, option, options)
 	{
-		DefElem    *option = lfirst(cell);
 		const ServerOption *known = find_server_option(option->defname);
 
 		if (known != NULL && known->read != NULL)
@@ -373,12 +371,9 @@ oss_labels_validator(PG_FUNCTION_ARGS)
 {
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
-	ListCell   *cell;
 
-	foreach(cell, options)
+	foreach_ptr(DefElem, option, options)
 	{
-		DefElem    *option = lfirst(cell);
-
 		if (!is_option(option->defname, catalog))
 			refuse_unknown(option->defname, catalog);
 		if (catalog == UserMappingRelationId)

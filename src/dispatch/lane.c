@@ -249,11 +249,9 @@ void
 oss_dispatch_give_back_excess(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
-	ListCell   *cell;
 
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		DispatchBucket *bucket = lane->bucket;
 		int			most;
 
@@ -375,12 +373,8 @@ pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 bool
 oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const char *key)
 {
-	ListCell   *cell;
-
-	foreach(cell, pauses)
+	foreach_ptr(const OssPause, pause, pauses)
 	{
-		const OssPause *pause = lfirst(cell);
-
 		if (pause->directory != NULL &&
 			(key == NULL || !oss_in_directory(key, pause->directory)))
 			continue;
@@ -394,12 +388,9 @@ List *
 oss_dispatch_paused_directories(List *pauses, const DispatchLane *lane, Oid role)
 {
 	List	   *closed = NIL;
-	ListCell   *cell;
 
-	foreach(cell, pauses)
+	foreach_ptr(const OssPause, pause, pauses)
 	{
-		const OssPause *pause = lfirst(cell);
-
 		if (pause->directory != NULL && pause_concerns_lane(pause, lane, role))
 			closed = lappend(closed, unconstify(char *, pause->directory));
 	}

@@ -21,11 +21,8 @@
 void
 oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 {
-	ListCell   *cell;
-
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, server, dispatcher->queue.servers)
 	{
-		DispatchServer *server = lfirst(cell);
 		ForeignServer *found = GetForeignServerExtended(server->serverid,
 														FSV_MISSING_OK);
 
@@ -46,15 +43,12 @@ oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 static void
 release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 {
-	ListCell   *cell;
 	dlist_iter	iter;
 
 	elog(DEBUG1, "oss_labels: server \"%s\" was resumed or altered, its holds end",
 		 server->name);
-	foreach(cell, dispatcher->queue.buckets)
+	foreach_ptr(DispatchBucket, bucket, dispatcher->queue.buckets)
 	{
-		DispatchBucket *bucket = lfirst(cell);
-
 		if (bucket->server != server)
 			continue;
 		bucket->unreached = bucket->failures_in_row = 0;
@@ -74,11 +68,8 @@ release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 void
 oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 {
-	ListCell   *cell;
-
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, server, dispatcher->queue.servers)
 	{
-		DispatchServer *server = lfirst(cell);
 		uint32		obeyed;
 		uint32		count = oss_resume_count(server->serverid, &obeyed);
 
@@ -93,15 +84,11 @@ oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 void
 oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 {
-	ListCell   *cell;
-
 	if (!dispatcher->upkeep.obeyed_resume)
 		return;
 	dispatcher->upkeep.obeyed_resume = false;
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, server, dispatcher->queue.servers)
 	{
-		DispatchServer *server = lfirst(cell);
-
 		if (committed)
 			oss_resume_obeyed(server->serverid, server->resumed);
 		else
@@ -199,13 +186,11 @@ static bool
 make_lane_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 {
 	DispatchLane *best = NULL;
-	ListCell   *cell;
 
 	if (list_length(dispatcher->queue.lanes) < MOST_LANES)
 		return true;
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		bool		idle = is_lane_idle(lane);
 
 		if (lane->njobs > 0 || (!idle && lane->owner->nlanes <= owner->nlanes + 1))

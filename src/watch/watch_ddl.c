@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "queue/worker_slot.h"
 #include "spi/statement.h"
@@ -96,12 +97,8 @@ follow_server(const char *old, const char *new)
 static bool
 enables_triggers(const AlterTableStmt *statement)
 {
-	ListCell   *cell;
-
-	foreach(cell, statement->cmds)
+	foreach_ptr(const AlterTableCmd, command, statement->cmds)
 	{
-		const AlterTableCmd *command = lfirst(cell);
-
 		if (command->subtype == AT_EnableTrig ||
 			command->subtype == AT_EnableTrigAll ||
 			command->subtype == AT_EnableTrigUser)
@@ -180,10 +177,8 @@ follow_table(const AlterTableStmt *statement)
 		foreach(cell, find_all_inheritors(relid, NoLock, NULL))
 			mend_triggers(lfirst_oid(cell));
 	}
-	foreach(cell, statement->cmds)
+	foreach_ptr(AlterTableCmd, command, statement->cmds)
 	{
-		AlterTableCmd *command = lfirst(cell);
-
 		if (command->subtype == AT_AlterColumnType)
 			retyped = lappend(retyped, command->name);
 	}

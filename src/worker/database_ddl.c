@@ -42,12 +42,8 @@ static object_access_hook_type previous_access;
 static DefElem *
 find_ddl_option(List *options, const char *name)
 {
-	ListCell   *cell;
-
-	foreach(cell, options)
+	foreach_ptr(DefElem, option, options)
 	{
-		DefElem    *option = lfirst(cell);
-
 		if (strcmp(option->defname, name) == 0)
 			return option;
 	}
