@@ -100,14 +100,12 @@ oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 static DispatchServer *
 get_server(OssDispatcher *dispatcher, const char *name)
 {
-	ListCell   *cell;
 	DispatchServer *server;
 
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, known, dispatcher->queue.servers)
 	{
-		server = lfirst(cell);
-		if (strcmp(server->name, name) == 0)
-			return server;
+		if (strcmp(known->name, name) == 0)
+			return known;
 	}
 	server = palloc0(sizeof(DispatchServer));
 	server->name = pstrdup(name);
@@ -123,14 +121,12 @@ get_server(OssDispatcher *dispatcher, const char *name)
 static DispatchBucket *
 get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 {
-	ListCell   *cell;
 	DispatchBucket *bucket;
 
-	foreach(cell, dispatcher->queue.buckets)
+	foreach_ptr(DispatchBucket, known, dispatcher->queue.buckets)
 	{
-		bucket = lfirst(cell);
-		if (bucket->server == server && strcmp(bucket->name, name) == 0)
-			return bucket;
+		if (known->server == server && strcmp(known->name, name) == 0)
+			return known;
 	}
 	bucket = palloc0(sizeof(DispatchBucket));
 	bucket->server = server;
@@ -144,14 +140,12 @@ get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 static DispatchRequester *
 get_requester(OssDispatcher *dispatcher, Oid requester)
 {
-	ListCell   *cell;
 	DispatchRequester *owner;
 
-	foreach(cell, dispatcher->queue.requesters)
+	foreach_ptr(DispatchRequester, known, dispatcher->queue.requesters)
 	{
-		owner = lfirst(cell);
-		if (owner->requester == requester)
-			return owner;
+		if (known->requester == requester)
+			return known;
 	}
 	owner = palloc0(sizeof(DispatchRequester));
 	owner->requester = requester;
@@ -213,18 +207,16 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 {
 	const OssLaneKey *key = &head->key;
 	DispatchRequester *owner;
-	ListCell   *cell;
 	DispatchLane *lane;
 	MemoryContext old;
 
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, known, dispatcher->queue.lanes)
 	{
-		lane = lfirst(cell);
-		if (lane->requester == key->requester && lane->origin == key->origin &&
-			lane->server_id == key->server_id &&
-			strcmp(lane->bucket->name, key->bucket) == 0 &&
-			strcmp(lane->server, key->server) == 0)
-			return lane;
+		if (known->requester == key->requester && known->origin == key->origin &&
+			known->server_id == key->server_id &&
+			strcmp(known->bucket->name, key->bucket) == 0 &&
+			strcmp(known->server, key->server) == 0)
+			return known;
 	}
 	old = MemoryContextSwitchTo(dispatcher->context);
 	owner = get_requester(dispatcher, key->requester);
