@@ -178,12 +178,12 @@ note_repair(Node *statement)
 				resume_server(strVal(((AlterOwnerStmt *) statement)->object));
 			break;
 		case T_AlterRoleStmt:
-			if (!find_ddl_option(((AlterRoleStmt *) statement)->options, "superuser"))
-				break;
-			/* FALLTHROUGH */
 		case T_CreateForeignServerStmt:
 		case T_ReassignOwnedStmt:
 		case T_DropOwnedStmt:
+			if (IsA(statement, AlterRoleStmt) &&
+				!find_ddl_option(((AlterRoleStmt *) statement)->options, "superuser"))
+				break;
 			if (OidIsValid(get_extension_oid("oss_labels", true)))
 				oss_wake_at_commit();
 			break;
