@@ -14,6 +14,7 @@
 #error "oss_labels needs PostgreSQL 15 or newer"
 #endif
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 /* PostgreSQL 16 moved VARDATA_ANY and related macros. */
@@ -94,6 +95,18 @@ typedef struct OssJsonbState
 
 #define oss_push_jsonb(state, token, value) \
 	((state)->result = pushJsonbValue(&(state)->parse, token, value))
+#endif
+
+/* PostgreSQL 17 added loops that declare the element. */
+#ifndef foreach_ptr
+#define foreach_element(type, var, lst, get) \
+	for (type *var = NULL, *var##__once = (type *) 1; var##__once; var##__once = NULL) \
+		for (ForEachState var##__state = {(lst), 0}; \
+			 var##__state.l != NIL && var##__state.i < var##__state.l->length && \
+			 ((var = get(&var##__state.l->elements[var##__state.i])), true); \
+			 var##__state.i++)
+#define foreach_ptr(type, var, lst) foreach_element(type, var, lst, lfirst)
+#define foreach_node(type, var, lst) foreach_element(type, var, lst, lfirst)
 #endif
 
 /* PostgreSQL 16 merged the ACL checks. */

@@ -267,14 +267,6 @@ blames_object(const OssFailure *failure)
 		  failure->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE));
 }
 
-/* Is access to the object denied, but perhaps not to others of the bucket? */
-static bool
-is_denial(const OssFailure *failure)
-{
-	return failure->scope == OSS_SCOPE_DENIAL &&
-		failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
-}
-
 /*
  * Report on the bucket, from the failure of a request for an object in it
  * (NULL: no failure).  Returns false if the check fails.
@@ -282,7 +274,9 @@ is_denial(const OssFailure *failure)
 static bool
 report_bucket(ServerCheck *p, const OssFailure *failure)
 {
-	bool		denied = failure != NULL && is_denial(failure);
+	/* perhaps not to others of the bucket */
+	bool		denied = failure != NULL && failure->scope == OSS_SCOPE_DENIAL &&
+	failure->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
 
 	if (failure != NULL && !denied && !blames_object(failure))
 		return report_failure(p, "bucket", failure);
@@ -347,21 +341,13 @@ check_labels(ServerCheck *p)
 	oss_group_free(group);
 }
 
-/* Check the given names.  Returns false if one of them is illegal. */
-static bool
-check_names(ServerCheck *p)
-{
-	OssImage	image = {.bucket = p->bucket,.key = p->key ? p->key : PROBE_KEY};
-	const OssFailure *failure = oss_image_failure(&image);
-
-	return failure == NULL || report_failure(p, "arguments", failure);
-}
-
 /* check_server(server, bucket, key) */
 Datum
 oss_labels_check_server(PG_FUNCTION_ARGS)
 {
 	ServerCheck p = {0};
+	OssImage	image = {.key = PROBE_KEY};
+	const OssFailure *failure;
 
 	p.result = oss_result_begin(fcinfo);
 	p.bucket = oss_utf8_argument(fcinfo, 1);
@@ -373,9 +359,17 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 	if (!check_network(&p))
 		return (Datum) 0;
 	if (p.bucket == NULL)
+	{
 		report_check(&p, "bucket", true, "not checked",
 					 "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
-	else if (check_names(&p) && check_object(&p))
+		return (Datum) 0;
+	}
+	image.bucket = p.bucket;
+	if (p.key != NULL)
+		image.key = p.key;
+	if ((failure = oss_image_failure(&image)) != NULL)
+		report_failure(&p, "arguments", failure);
+	else if (check_object(&p))
 		check_labels(&p);
 	return (Datum) 0;
 }

@@ -3,7 +3,7 @@
  *	  Arguments and rows of detect() and try_detect(), for the functions and
  *	  for the pipeline.
  *
- * Top floor.  src/README.md, "The life of a request".
+ * src/README.md, "The life of a request".
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DETECT_H

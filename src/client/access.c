@@ -188,17 +188,15 @@ oss_access_leave(OssAccess *access)
 long
 oss_access_wait(OssAccess *access, const char *key, int64 now)
 {
-	int64		end = access->began_at + PROBATION_US;
-
 	if (access->trials > 0 && is_denied(access, directory_of(key)))
 		return PROBATION_US / 1000;
 	if (access->in_flight + access->denied < PROBATION_LIMIT)
 		return 0;
 	if (access->denied > 0)
 		return PROBATION_US / 1000;
-	if (is_proven(access, now) || now >= end)
+	if (is_proven(access, now))
 		return 0;
-	return (long) ((end - now + 999) / 1000);
+	return TimestampDifferenceMilliseconds(now, access->began_at + PROBATION_US);
 }
 
 bool
@@ -290,40 +288,20 @@ blame_account(OssAccess *access)
 	return second ? OSS_SCOPE_REQUESTER : OSS_SCOPE_ACCESS;
 }
 
-/* Return the scope of a denial. */
-static OssScope
-judge_denial(OssAccess *access, const char *key)
-{
-	/* this request was in flight when the whole bucket was found denied */
-	if (access->refused != NULL)
-		return OSS_SCOPE_ACCESS;
-	if (!note_denial(access, key))
-		return OSS_SCOPE_IMAGE;
-	return OSS_SCOPE_ACCESS;
-}
-
-static void
-choose_ask_again(OssAccess *access, uint32 directory)
-{
-	if (knows_directory(access, directory))
-		access->ask_again_s = ASK_AGAIN_FIRST_S;
-	else
-		access->ask_again_s = Min(access->ask_again_s * 2, ASK_AGAIN_LAST_S);
-}
-
 /* Refuse all further requests for the bucket. */
 static void
 refuse_all(OssAccess *access, const char *key, const OssFailureRule *rule,
 		   OssScope scope, const char *code, const void *by)
 {
-	if (access->refused == NULL)
-	{
-		access->refused_directory = directory_of(key);
-		choose_ask_again(access, access->refused_directory);
-	}
-	forget_proof(access);
 	if (access->refused != NULL)
+	{
+		forget_proof(access);
 		return;
+	}
+	access->refused_directory = directory_of(key);
+	access->ask_again_s = knows_directory(access, access->refused_directory) ?
+		ASK_AGAIN_FIRST_S : Min(access->ask_again_s * 2, ASK_AGAIN_LAST_S);
+	forget_proof(access);
 	access->refused_by = by;
 	access->refused = rule;
 	access->scope = scope;
@@ -358,7 +336,9 @@ oss_access_failure(OssAccess *access, const char *key,
 	if (scope == OSS_SCOPE_ACCOUNT)
 		scope = blame_account(access);
 	else if (scope == OSS_SCOPE_DENIAL)
-		scope = judge_denial(access, key);
+		/* if refused, it was in flight when the whole bucket was found denied */
+		scope = access->refused != NULL || note_denial(access, key) ?
+			OSS_SCOPE_ACCESS : OSS_SCOPE_IMAGE;
 	if (scope == OSS_SCOPE_ACCESS || scope == OSS_SCOPE_BUCKET ||
 		scope == OSS_SCOPE_REQUESTER)
 		refuse_all(access, key, rule, scope, code, by);

@@ -2,11 +2,10 @@
  * access.h
  *	  A role's access to a bucket, as far as responses tell.
  *
- * Middle floor.  A single denial may come from a policy for a prefix; many in
- * a row, without a success, mean that the set-up is wrong.  Until a bucket has
- * returned labels, and while denials are being counted, few requests are in
- * flight, so that few are paid for to find out.  The state is that of this
- * process.
+ * A single denial may come from a policy for a prefix; many in a row, without
+ * a success, mean that the set-up is wrong.  Until a bucket has returned
+ * labels, and while denials are being counted, few requests are in flight, so
+ * that few are paid for to find out.  The state is that of this process.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_ACCESS_H

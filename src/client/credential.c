@@ -6,7 +6,7 @@
 #include "postgres.h"
 
 #include "client/credential.h"
-#include "client/credential_provider.h"
+#include "client/credential_fetch.h"
 #include "utils/memutils.h"
 
 /* A refused key that the source returns again within this time is bad. */

@@ -2,7 +2,7 @@
  * credential.h
  *	  Sources of access keys, and the keys that are cached and renewed.
  *
- * Middle floor.  protocol/README.md 5.
+ * protocol/README.md 5.
  *
  * A source is made from the options of a user mapping.  oss_credential_get()
  * returns a cached key at once; if there is none, a fetch runs on the event
@@ -12,8 +12,6 @@
  */
 #ifndef OSS_CREDENTIAL_H
 #define OSS_CREDENTIAL_H
-
-#include "postgres.h"
 
 #include "client/credential_option.h"
 #include "protocol/signature_v4.h"

@@ -242,20 +242,15 @@ free_dropped(void)
 static void
 drop_keys_at_commit(XactEvent event, void *arg)
 {
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PREPARE:
-			free_dropped();
-			/* FALLTHROUGH */
-		case XACT_EVENT_ABORT:
-			dropped_mappings = dropped_databases = NIL;
-			if (MyBackendType == B_BACKEND)
-				return_tickets();
-			break;
-		default:
-			break;
-	}
+	bool		committed = event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE;
+
+	if (!committed && event != XACT_EVENT_ABORT)
+		return;
+	if (committed)
+		free_dropped();
+	dropped_mappings = dropped_databases = NIL;
+	if (MyBackendType == B_BACKEND)
+		return_tickets();
 }
 
 /* Register the callbacks, once per process. */

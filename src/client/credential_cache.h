@@ -2,9 +2,9 @@
  * credential_cache.h
  *	  Fetched keys that the processes of a cluster share.
  *
- * Middle floor, for credential.c, credential_fetch.c and the hooks for shared
- * memory and dropped objects.  Keys are shared only if the library is
- * preloaded; otherwise each process fetches its own.
+ * For credential.c, credential_fetch.c and the hooks for shared memory and
+ * dropped objects.  Keys are shared only if the library is preloaded;
+ * otherwise each process fetches its own.
  *
  * A shared key is identified by database, user mapping and a digest of its
  * catalog rows, so that a process gets no key which it could not fetch itself.

@@ -18,68 +18,28 @@
 /* Longest error code that is shown. */
 #define CODE_MAX	64
 
-/* Does text begin like form, in which "d" stands for a digit? */
-static bool
-has_form(const char *text, const char *form)
-{
-	for (; *form != '\0'; form++, text++)
-		if (*form == 'd' ? !isdigit((unsigned char) *text) : *text != *form)
-			return false;
-	return true;
-}
-
-static int
-two_digits(const char *text)
-{
-	return (text[0] - '0') * 10 + text[1] - '0';
-}
-
-/*
- * Parse the UTC offset at the end of a time: Z, +hh:mm or -hh:mm.  Returns
- * false for anything else.
- */
-static bool
-read_offset(const char *text, int *seconds)
-{
-	*seconds = 0;
-	if (strcmp(text, "Z") == 0)
-		return true;
-	if (!(has_form(text, "+dd:dd") || has_form(text, "-dd:dd")) ||
-		text[6] != '\0' ||
-		two_digits(text + 1) >= HOURS_PER_DAY ||
-		two_digits(text + 4) >= MINS_PER_HOUR)
-		return false;
-	*seconds = two_digits(text + 1) * SECS_PER_HOUR +
-		two_digits(text + 4) * SECS_PER_MINUTE;
-	if (text[0] == '-')
-		*seconds = -*seconds;
-	return true;
-}
-
 /* Parse a time of RFC 3339, ignoring fractions of seconds. */
 static bool
 read_expiration(const char *text, TimestampTz *when)
 {
-	static const char form[] = "dddd-dd-ddTdd:dd:dd";
-	const char *rest = text + strlen(form);
-	int			month;
-	int			day;
-	int			offset;
+	struct tm	tm = {0};
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	char		sign[2] = "+";
+	int			hours = 0;
+	int			minutes = 0;
+	int			len = 0;
+	int			seconds;
 
-	if (!has_form(text, form))
-		return false;
-	month = two_digits(text + 5);
-	day = two_digits(text + 8);
-	if (month < 1 || month > MONTHS_PER_YEAR || day < 1 || day > 31 ||
-		two_digits(text + 11) >= HOURS_PER_DAY ||
-		two_digits(text + 14) >= MINS_PER_HOUR ||
-		two_digits(text + 17) > SECS_PER_MINUTE)
+	if (rest == NULL)
 		return false;
 	if (rest[0] == '.' && isdigit((unsigned char) rest[1]))
 		rest += 1 + strspn(rest + 1, "0123456789");
-	if (!read_offset(rest, &offset))
+	if (strcmp(rest, "Z") != 0 &&
+		(sscanf(rest, "%1[+-]%2d:%2d%n", sign, &hours, &minutes, &len) != 3 ||
+		 rest[len] != '\0' || hours >= HOURS_PER_DAY || minutes >= MINS_PER_HOUR))
 		return false;
-	*when = time_t_to_timestamptz(oss_http_parse_date(text) - offset);
+	seconds = hours * SECS_PER_HOUR + minutes * SECS_PER_MINUTE;
+	*when = time_t_to_timestamptz(timegm(&tm) - (sign[0] == '-' ? -seconds : seconds));
 	return true;
 }
 
@@ -381,34 +341,19 @@ fail_status(CredentialSource *source, const char *service,
 							service, answer->status);
 }
 
-/* Return a clause that says why a transfer got no response. */
-static const char *
-end_words(HttpEnd end)
-{
-	switch (end)
-	{
-		case HTTP_RESOLVE:
-			return "its name could not be resolved";
-		case HTTP_CONNECT:
-			return "no connection could be made";
-		case HTTP_TLS:
-			return "the TLS handshake failed";
-		case HTTP_CERTIFICATE:
-			return "its certificate was refused";
-		case HTTP_TIMEOUT:
-			return "it did not answer in time";
-		case HTTP_BROKEN:
-			return "the connection broke";
-		case HTTP_TOO_LARGE:
-			return "its answer is too long";
-		case HTTP_FORBIDDEN_ADDRESS:
-			return "its address is forbidden";
-		case HTTP_NO_MEMORY:
-			return "out of memory";
-		default:
-			return "the transfer failed";
-	}
-}
+/* Why a transfer got no response. */
+static const char *const end_clauses[] = {
+	[HTTP_RESOLVE] = "its name could not be resolved",
+	[HTTP_CONNECT] = "no connection could be made",
+	[HTTP_TLS] = "the TLS handshake failed",
+	[HTTP_CERTIFICATE] = "its certificate was refused",
+	[HTTP_TIMEOUT] = "it did not answer in time",
+	[HTTP_BROKEN] = "the connection broke",
+	[HTTP_TOO_LARGE] = "its answer is too long",
+	[HTTP_FORBIDDEN_ADDRESS] = "its address is forbidden",
+	[HTTP_NO_MEMORY] = "out of memory",
+	[HTTP_OTHER] = "the transfer failed"
+};
 
 bool
 oss_credential_answered(CredentialSource *source, const char *service)
@@ -417,7 +362,7 @@ oss_credential_answered(CredentialSource *source, const char *service)
 
 	if (answer->end != HTTP_ANSWERED)
 		oss_credential_fail(source, "Asking %s failed: %s.", service,
-							end_words(answer->end));
+							end_clauses[answer->end]);
 	else if (answer->status != 200)
 		fail_status(source, service, answer);
 	else

@@ -2,7 +2,7 @@
  * credential_document.h
  *	  Reading keys from files and JSON documents.
  *
- * Middle floor, for the providers alone.
+ * For the providers alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_DOCUMENT_H

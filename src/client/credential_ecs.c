@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "client/credential_document.h"
-#include "client/credential_provider.h"
 
 #define SERVICE				"the ECS metadata service"
 #define ROLES				"/latest/meta-data/ram/security-credentials/"
@@ -29,11 +28,12 @@ enum
 	STEP_KEY
 };
 
-/* Send a request to the metadata service. */
+/* Send a request with one header, unless that has no value. */
 static void
 send_to_metadata(CredentialSource *source, const char *method,
-				 const char *path, const OssField *header, int next)
+				 const char *path, const char *name, const char *value, int next)
 {
+	OssField   *header = palloc(sizeof(*header));
 	const char *endpoint = oss_metadata_endpoint;
 	HttpSpec	spec = {0};
 	int			len;
@@ -45,8 +45,9 @@ send_to_metadata(CredentialSource *source, const char *method,
 		len--;
 	spec.method = method;
 	spec.url = psprintf("%.*s%s", len, endpoint, path);
+	*header = oss_field(name, value);
 	spec.headers = header;
-	spec.nheaders = header == NULL ? 0 : 1;
+	spec.nheaders = value == NULL ? 0 : 1;
 	spec.connect_timeout_ms = CONNECT_TIMEOUT_MS;
 	spec.timeout_ms = TIMEOUT_MS;
 	spec.max_body = CREDENTIAL_DOCUMENT_MAX;
@@ -55,41 +56,15 @@ send_to_metadata(CredentialSource *source, const char *method,
 	oss_credential_send(source, &spec, next);
 }
 
-static void
-ask_token(CredentialSource *source)
-{
-	OssField   *header = palloc(sizeof(*header));
-
-	header->name = "X-aliyun-ecs-metadata-token-ttl-seconds";
-	header->value = TOKEN_TTL;
-	send_to_metadata(source, "PUT", "/latest/api/token", header, STEP_TOKEN);
-}
-
-/* Send a GET, with the token if there is one. */
-static void
-get_path(CredentialSource *source, const char *path, int next)
-{
-	OssField   *header = NULL;
-
-	if (source->metadata_token != NULL)
-	{
-		header = palloc(sizeof(*header));
-		header->name = "X-aliyun-ecs-metadata-token";
-		header->value = source->metadata_token;
-	}
-	send_to_metadata(source, "GET", path, header, next);
-}
-
 /*
  * Request the key of a role, or the role's name if that is not known (NULL).
  */
 static void
 ask_key(CredentialSource *source, const char *role)
 {
-	if (role == NULL)
-		get_path(source, ROLES, STEP_ROLES);
-	else
-		get_path(source, psprintf("%s%s", ROLES, role), STEP_KEY);
+	send_to_metadata(source, "GET", psprintf("%s%s", ROLES, role ? role : ""),
+					 "X-aliyun-ecs-metadata-token", source->metadata_token,
+					 role ? STEP_KEY : STEP_ROLES);
 }
 
 /* Copy a body without surrounding white space. */
@@ -159,7 +134,9 @@ ecs_step(CredentialSource *source)
 	switch (source->step)
 	{
 		case STEP_BEGIN:
-			ask_token(source);
+			send_to_metadata(source, "PUT", "/latest/api/token",
+							 "X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL,
+							 STEP_TOKEN);
 			break;
 		case STEP_TOKEN:
 			take_token(source);

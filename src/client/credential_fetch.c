@@ -329,16 +329,6 @@ do_step(CredentialSource *source)
 		oss_credential_fetch_end(source);
 }
 
-static void
-begin_fetch(CredentialSource *source)
-{
-	oss_credential_fetch_end(source);
-	source->fetching = source->provider;
-	source->fetch_options = &source->options;
-	source->step = 0;
-	do_step(source);
-}
-
 void
 oss_credential_fetch(CredentialSource *source, TimestampTz now)
 {
@@ -348,7 +338,13 @@ oss_credential_fetch(CredentialSource *source, TimestampTz now)
 
 	/* a time-out means nothing if no query ran the event loop meanwhile */
 	if (source->fetching == NULL || now - source->asked_at > patience)
-		begin_fetch(source);
+	{
+		oss_credential_fetch_end(source);
+		source->fetching = source->provider;
+		source->fetch_options = &source->options;
+		source->step = 0;
+		do_step(source);
+	}
 	else if (source->transfer_done)
 		do_step(source);
 	Assert(source->fetching == NULL || source->transfer != NULL);

@@ -2,7 +2,7 @@
  * credential_fetch.h
  *	  A source of credentials and the fetch that renews its key.
  *
- * Middle floor, for credential*.c alone.
+ * For credential*.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_FETCH_H
@@ -122,5 +122,13 @@ extern void oss_credential_deliver(CredentialSource *source, const char *id,
  */
 extern void oss_credential_fail(CredentialSource *source, const char *format,...)
 			pg_attribute_printf(2, 3);
+
+/* The providers, one per kind of source. */
+extern const CredentialProvider oss_credential_static;
+extern const CredentialProvider oss_credential_environment;
+extern const CredentialProvider oss_credential_ecs_ram_role;
+extern const CredentialProvider oss_credential_oidc;
+extern const CredentialProvider oss_credential_uri;
+extern const CredentialProvider oss_credential_config_file;
 
 #endif							/* OSS_CREDENTIAL_FETCH_H */

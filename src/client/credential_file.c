@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "client/credential_document.h"
-#include "client/credential_provider.h"
 #include "protocol/ini.h"
 #include "utils/builtins.h"
 

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "client/credential_document.h"
-#include "client/credential_provider.h"
 #include "lib/stringinfo.h"
 #include "protocol/uri.h"
 

@@ -259,12 +259,9 @@ void
 oss_credential_options_read(CredentialOptions *options, MemoryContext context,
 							List *defelems)
 {
-	ListCell   *cell;
-
 	memset(options, 0, sizeof(*options));
-	foreach(cell, defelems)
+	foreach_node(DefElem, elem, defelems)
 	{
-		DefElem    *elem = lfirst_node(DefElem, cell);
 		const OptionDef *def = find_option(elem->defname);
 
 		if (def != NULL && def->offset != NOT_KEPT)
@@ -322,13 +319,10 @@ oss_credential_kind_name(CredentialKind kind)
 CredentialKind
 oss_credential_kind(List *options)
 {
-	ListCell   *cell;
 	int			kind = -1;
 
-	foreach(cell, options)
+	foreach_node(DefElem, elem, options)
 	{
-		DefElem    *elem = lfirst_node(DefElem, cell);
-
 		if (strcmp(elem->defname, "credential_source") == 0)
 			kind = kind_by_name(defGetString(elem));
 	}
@@ -389,11 +383,9 @@ oss_credential_options_check(List *options)
 	bool		has_region = false;
 	bool		has_vpc = false;
 	bool		has_other = false;
-	ListCell   *cell;
 
-	foreach(cell, options)
+	foreach_node(DefElem, elem, options)
 	{
-		DefElem    *elem = lfirst_node(DefElem, cell);
 		const OptionDef *def = find_option(elem->defname);
 
 		if (def == NULL)
@@ -435,14 +427,10 @@ oss_credential_uses_machine(List *options)
 bool
 oss_credential_needs_superuser(List *options)
 {
-	ListCell   *cell;
-
 	if (!oss_credential_uses_machine(options))
 		return false;
-	foreach(cell, options)
+	foreach_node(DefElem, elem, options)
 	{
-		DefElem    *elem = lfirst_node(DefElem, cell);
-
 		if (strcmp(elem->defname, "superuser_required") == 0)
 			return oss_credential_option_is_true(defGetString(elem));
 	}

@@ -2,14 +2,10 @@
  * credential_option.h
  *	  The options of user mappings, and the setting, for sources of access
  *	  keys.
- *
- * Middle floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CREDENTIAL_OPTION_H
 #define OSS_CREDENTIAL_OPTION_H
-
-#include "postgres.h"
 
 #include "nodes/pg_list.h"
 #include "utils/guc.h"

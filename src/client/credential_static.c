@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "client/credential_provider.h"
+#include "client/credential_fetch.h"
 
 static void
 static_step(CredentialSource *source)

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "client/credential_document.h"
-#include "client/credential_provider.h"
 
 #define SERVICE				"the credentials URI"
 #define CONNECT_TIMEOUT_MS	5000

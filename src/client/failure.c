@@ -19,32 +19,23 @@
 static const char *
 code_of_end(const HttpAnswer *answer)
 {
-	switch (answer->end)
-	{
-		case HTTP_ANSWERED:
-			return NULL;
-		case HTTP_RESOLVE:
-			return "CouldNotResolve";
-		case HTTP_CONNECT:
-			return "CouldNotConnect";
-		case HTTP_TLS:
-			return "TlsFailed";
-		case HTTP_CERTIFICATE:
-			return "CertificateRefused";
-		case HTTP_TIMEOUT:
-			return answer->sent_us > 0 ? "AnswerTimeout" : "ConnectTimeout";
-		case HTTP_BROKEN:
-			return "ConnectionBroken";
-		case HTTP_TOO_LARGE:
-			return "AnswerTooLarge";
-		case HTTP_FORBIDDEN_ADDRESS:
-			return "ForbiddenAddress";
-		case HTTP_NO_MEMORY:
-			return "OutOfMemory";
-		case HTTP_OTHER:
-			break;
-	}
-	return "TransportError";
+	static const char *const codes[] = {
+		[HTTP_ANSWERED] = NULL,
+		[HTTP_RESOLVE] = "CouldNotResolve",
+		[HTTP_CONNECT] = "CouldNotConnect",
+		[HTTP_TLS] = "TlsFailed",
+		[HTTP_CERTIFICATE] = "CertificateRefused",
+		[HTTP_TIMEOUT] = "ConnectTimeout",
+		[HTTP_BROKEN] = "ConnectionBroken",
+		[HTTP_TOO_LARGE] = "AnswerTooLarge",
+		[HTTP_FORBIDDEN_ADDRESS] = "ForbiddenAddress",
+		[HTTP_NO_MEMORY] = "OutOfMemory",
+		[HTTP_OTHER] = "TransportError"
+	};
+
+	if (answer->end == HTTP_TIMEOUT && answer->sent_us > 0)
+		return "AnswerTimeout";
+	return codes[answer->end];
 }
 
 /* Does a rule's http_status match? */
@@ -420,45 +411,32 @@ oss_sentence(const char *clause)
 const char *
 oss_retry_name(OssRetry retry)
 {
-	switch (retry)
-	{
-		case OSS_RETRY_NEVER:
-			return "never";
-		case OSS_RETRY_TRANSIENT:
-			return "transient";
-		case OSS_RETRY_THROTTLED:
-			return "throttled";
-		case OSS_RETRY_CREDENTIALS:
-			return "credentials";
-		case OSS_RETRY_CLOCK:
-			return "clock";
-	}
-	return "never";
+	static const char *const names[] = {
+		[OSS_RETRY_NEVER] = "never",
+		[OSS_RETRY_TRANSIENT] = "transient",
+		[OSS_RETRY_THROTTLED] = "throttled",
+		[OSS_RETRY_CREDENTIALS] = "credentials",
+		[OSS_RETRY_CLOCK] = "clock"
+	};
+
+	return names[retry];
 }
 
 const char *
 oss_scope_name(OssScope scope)
 {
-	switch (scope)
-	{
-		case OSS_SCOPE_IMAGE:
-			return "image";
-		case OSS_SCOPE_CALL:
-			return "call";
-		case OSS_SCOPE_ACCESS:
-			return "access";
-		case OSS_SCOPE_BUCKET:
-			return "bucket";
-		case OSS_SCOPE_REQUESTER:
-			return "requester";
-		case OSS_SCOPE_SERVER:
-			return "server";
-		case OSS_SCOPE_DENIAL:
-			return "image or access";
-		case OSS_SCOPE_ACCOUNT:
-			return "account";
-	}
-	return "image";
+	static const char *const names[] = {
+		[OSS_SCOPE_IMAGE] = "image",
+		[OSS_SCOPE_CALL] = "call",
+		[OSS_SCOPE_ACCESS] = "access",
+		[OSS_SCOPE_BUCKET] = "bucket",
+		[OSS_SCOPE_REQUESTER] = "requester",
+		[OSS_SCOPE_SERVER] = "server",
+		[OSS_SCOPE_DENIAL] = "image or access",
+		[OSS_SCOPE_ACCOUNT] = "account"
+	};
+
+	return names[scope];
 }
 
 bool

@@ -3,7 +3,7 @@
  *	  Failures of requests: the table that maps error codes of the service and
  *	  errors of the network to SQLSTATE, retry class, scope and hint.
  *
- * Middle floor.  Rules: protocol/README.md 4.2, 6.2 and 6.3.
+ * Rules: protocol/README.md 4.2, 6.2 and 6.3.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FAILURE_H

@@ -10,12 +10,7 @@
 
 #include <curl/curl.h>
 
-#include "client/http.h"
-#include "client/http_ca.h"
-#include "client/http_header.h"
-#include "client/http_loop.h"
-#include "client/http_socket.h"
-#include "client/http_timeout.h"
+#include "client/http_internal.h"
 #include "compat.h"
 #include "lib/ilist.h"
 #include "protocol/address.h"
@@ -256,17 +251,6 @@ time_of(CURL *easy, CURLINFO info)
 	return us;
 }
 
-/* Set dead_us if the peer did not acknowledge. */
-static void
-note_dead(const HttpTransfer *t, CURLcode code)
-{
-	long		error = 0;
-
-	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
-	if (end_of_code(t, code) == HTTP_BROKEN && error == ETIMEDOUT)
-		dead_us = oss_clock_us();
-}
-
 /* Return for how many seconds a connection may be idle, 0: none is reused. */
 static long
 usable_idle_seconds(void)
@@ -285,6 +269,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	long		connects = 0;
 	long		local_port = 0;
 	long		request_size = 0;
+	long		error = 0;
 	char	   *address = NULL;
 	const char *words;
 
@@ -293,6 +278,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
 	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
 	curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address);
 	a->status = (int) status;
 	a->new_connection = connects > 0;
@@ -307,7 +293,10 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
 	a->bytes_received = a->body_len + t->header_bytes;
-	note_dead(t, code);
+
+	/* the peer did not acknowledge */
+	if (a->end == HTTP_BROKEN && error == ETIMEDOUT)
+		dead_us = oss_clock_us();
 	if (address != NULL)
 		strlcpy(a->address, address, sizeof(a->address));
 	if (code != CURLE_OK)

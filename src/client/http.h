@@ -3,17 +3,16 @@
  *	  HTTP transfers on one latch-driven event loop with one connection pool
  *	  per process.
  *
- * Middle floor.  Rooms above this one do not use curl.  The loop lives as long
- * as the process; a transfer belongs to the memory context in which it was
- * started and is cancelled when that context is reset or deleted.
+ * Rooms above this one do not use curl.  The loop lives as long as the
+ * process; a transfer belongs to the memory context in which it was started
+ * and is cancelled when that context is reset or deleted.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_HTTP_H
 #define OSS_HTTP_H
 
-#include "postgres.h"
-
 #include "protocol/signature_v4.h"
+#include "utils/timestamp.h"
 
 /* Which addresses a transfer may connect to (protocol/README.md 4.5). */
 typedef enum HttpReach
@@ -142,5 +141,19 @@ extern time_t oss_http_parse_date(const char *text);
 
 /* Return the number of transfers in flight in this process. */
 extern int	oss_http_in_flight(void);
+
+/* Return the shorter of two waits in ms, of which -1 is none. */
+static inline long
+oss_shorter_wait(long a, long b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* Return the shorter of a wait and the time until "when", by oss_clock_us(). */
+static inline long
+oss_wait_until(long ms, int64 now, int64 when)
+{
+	return oss_shorter_wait(ms, TimestampDifferenceMilliseconds(now, when));
+}
 
 #endif							/* OSS_HTTP_H */

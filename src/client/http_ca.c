@@ -11,7 +11,7 @@
 
 #include <sys/stat.h>
 
-#include "client/http_ca.h"
+#include "client/http_internal.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "utils/memutils.h"

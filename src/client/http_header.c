@@ -9,7 +9,7 @@
 
 #include <curl/curl.h>
 
-#include "client/http_header.h"
+#include "client/http_internal.h"
 
 /*
  * Copy a header's value, truncated to size.  Bytes other than printable ASCII

@@ -17,9 +17,7 @@
 
 #include <curl/curl.h>
 
-#include "client/http.h"
-#include "client/http_loop.h"
-#include "client/http_socket.h"
+#include "client/http_internal.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -182,9 +180,8 @@ make_waits(void)
 	complete = true;
 }
 
-/* Release all parts of the loop. */
-static void
-unmake_multi(void)
+void
+oss_http_loop_discard(void)
 {
 	complete = broken = false;
 	curl_due = 0;
@@ -210,7 +207,7 @@ oss_http_loop_init(HttpLoopEnded ended)
 	if (complete)
 		return;
 
-	unmake_multi();
+	oss_http_loop_discard();
 	tell_ended = ended;
 	if (!AcquireExternalFD())
 		ereport(ERROR,
@@ -231,7 +228,7 @@ oss_http_loop_init(HttpLoopEnded ended)
 	trouble = make_multi();
 	if (trouble != NULL)
 	{
-		unmake_multi();
+		oss_http_loop_discard();
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not set up HTTP requests"),
@@ -272,12 +269,6 @@ bool
 oss_http_loop_broken(void)
 {
 	return broken;
-}
-
-void
-oss_http_loop_discard(void)
-{
-	unmake_multi();
 }
 
 void
@@ -349,22 +340,6 @@ oss_http_loop_pump(bool all)
 	leave_curl();
 }
 
-/* Limit a timeout by curl's timer. */
-static long
-bounded_wait(long timeout_ms)
-{
-	long		curl_ms;
-	int64		now;
-
-	if (curl_due == 0 || timeout_ms == 0)
-		return timeout_ms;
-	now = oss_clock_us();
-	if (curl_due <= now)
-		return 0;
-	curl_ms = (long) ((curl_due - now + 999) / 1000);
-	return timeout_ms < 0 ? curl_ms : Min(timeout_ms, curl_ms);
-}
-
 /* Wait for sockets, latch or timeout.  Returns whether the latch is set. */
 static bool
 wait_for_any(long timeout_ms)
@@ -387,7 +362,10 @@ oss_http_loop_wait(long timeout_ms, int64 *late_us)
 	bool		latch_set;
 	int64		end;
 
-	timeout_ms = reap_transfers() ? 0 : bounded_wait(timeout_ms);
+	if (reap_transfers())
+		timeout_ms = 0;
+	else if (curl_due != 0)
+		timeout_ms = oss_wait_until(timeout_ms, oss_clock_us(), curl_due);
 	end = oss_clock_us() + timeout_ms * INT64CONST(1000);
 
 	/* do not wait: oss_http_loop_pump() polls the sockets */

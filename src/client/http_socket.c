@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "client/http_socket.h"
+#include "client/http_internal.h"
 #include "storage/fd.h"
 
 /* With fewer sockets, the list is not checked. */

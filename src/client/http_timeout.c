@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "client/http_timeout.h"
+#include "client/http_internal.h"
 
 /* Extension for queued transfers that time out while the loop is idle. */
 #define GRACE_MS			200

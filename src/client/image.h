@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * image.h
  *	  An image, and the least confidence of its labels that are wanted.
- *
- * Middle floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMAGE_H
 #define OSS_IMAGE_H
-
-#include "postgres.h"
 
 /*
  * Strings are in UTF-8 or in the database's encoding, as stated where it is

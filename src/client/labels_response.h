@@ -2,8 +2,8 @@
  * labels_response.h
  *	  Parsing a response into jsonb and labels.
  *
- * Middle floor.  protocol/README.md 7.2 to 7.4.  Fields may come in any order;
- * one that is missing, null or of another type gives NULL, not an error.
+ * protocol/README.md 7.2 to 7.4.  Fields may come in any order; one that is
+ * missing, null or of another type gives NULL, not an error.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_LABELS_RESPONSE_H

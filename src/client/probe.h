@@ -2,8 +2,6 @@
  * probe.h
  *	  Single requests without label detection, by which check_server() tests
  *	  a server.
- *
- * Middle floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PROBE_H

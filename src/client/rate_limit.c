@@ -18,10 +18,8 @@
 #include <limits.h>
 #include <math.h>
 
-#include "client/http.h"
-#include "client/http_loop.h"
+#include "client/http_internal.h"
 #include "client/rate_limit.h"
-#include "client/rate_object.h"
 #include "client/rate_table.h"
 #include "miscadmin.h"
 
@@ -49,18 +47,6 @@
 #define QUIET (3 * SECOND)
 /* After this time without throttles the limit is removed. */
 #define FORGET (60 * SECOND)
-
-Size
-oss_rate_shared_size(void)
-{
-	return oss_rate_table_size();
-}
-
-void
-oss_rate_shared_start(void)
-{
-	oss_rate_table_start();
-}
 
 /* Advance the ring of counters to the present. */
 static void
@@ -439,77 +425,82 @@ oss_rate_resume(Oid serverid, const char *bucket)
 	}
 }
 
-/* The same for a bucket that need not have a slot. */
-static int64
-bucket_wait(Oid serverid, const char *bucket, int64 now)
-{
-	RateSlot   *slot = oss_rate_slot_lock(serverid, bucket, false, now);
-	int64		wait;
-
-	if (slot == NULL)
-		return 0;
-	wait = paced_wait(slot, now);
-	oss_rate_slot_unlock(slot);
-	return wait;
-}
-
-static int64
-server_wait(const OssServer *server, int64 now)
-{
-	bool		again;
-	RateSlot   *slot = lock_server(server, now, &again);
-	int64		wait = exact_wait(slot, limit_of(slot, server), now);
-
-	oss_rate_slot_unlock(slot);
-	return wait;
-}
-
 long
 oss_rate_wait(OssServer *server, const char *bucket)
 {
 	int64		now = oss_clock_us();
+	RateSlot   *slot;
+	bool		again;
 	int64		wait;
 
 	heed_options(server, now);
-	wait = server_wait(server, now);
-	if (bucket != NULL)
-		wait = Max(wait, bucket_wait(server->serverid, bucket, now));
+	slot = lock_server(server, now, &again);
+	wait = exact_wait(slot, limit_of(slot, server), now);
+	oss_rate_slot_unlock(slot);
+	slot = bucket == NULL ? NULL :
+		oss_rate_slot_lock(server->serverid, bucket, false, now);
+	if (slot != NULL)
+	{
+		wait = Max(wait, paced_wait(slot, now));
+		oss_rate_slot_unlock(slot);
+	}
 	return ms_of(wait);
 }
 
 /*
- * Return how many requests start within ms at a rate (0: no limit), the first
- * one after wait_us.
+ * Return how many requests start within a second at a rate (0: no limit), the
+ * first one after a wait.
  */
 static double
-requests_within(double rate, int64 wait_us, long ms)
+requests_of_second(double rate, int64 wait)
 {
-	if (wait_us > ms * INT64CONST(1000))
+	if (wait > SECOND)
 		return 0;
-	return rate > 0 ? Max(rate * ms / 1000, 1) : INT_MAX;
+	return rate > 0 ? Max(rate, 1) : INT_MAX;
 }
 
 int
-oss_rate_allowance(OssServer *server, const char *bucket, long ms)
+oss_rate_allowance(OssServer *server, const char *bucket)
 {
 	int64		now = oss_clock_us();
 	bool		again;
 	RateSlot   *slot = lock_server(server, now, &again);
 	double		limit = limit_of(slot, server);
-	double		most = requests_within(limit, exact_wait(slot, limit, now), ms);
+	double		most = requests_of_second(limit, exact_wait(slot, limit, now));
 
 	oss_rate_slot_unlock(slot);
-	if (bucket == NULL)
-		return (int) most;
 	slot = oss_rate_slot_lock(server->serverid, bucket, false, now);
 	if (slot != NULL)
 	{
 		int64		wait = paced_wait(slot, now);
 
-		most = Min(most, requests_within(slot->rate, wait, ms));
+		most = Min(most, requests_of_second(slot->rate, wait));
 		oss_rate_slot_unlock(slot);
 	}
 	return (int) most;
+}
+
+int64
+oss_clock_offset_ms(Oid serverid)
+{
+	RateSlot   *slot = oss_rate_slot_lock(serverid, "", false, oss_clock_us());
+	int64		ms;
+
+	if (slot == NULL)
+		return 0;
+	ms = slot->clock_offset_ms;
+	oss_rate_slot_unlock(slot);
+	return ms;
+}
+
+void
+oss_clock_set_offset_ms(Oid serverid, int64 ms)
+{
+	RateSlot   *slot = oss_rate_slot_lock(serverid, "", true, oss_clock_us());
+
+	if (!oss_rate_slot_is_spare(slot))
+		slot->clock_offset_ms = ms;
+	oss_rate_slot_unlock(slot);
 }
 
 /*

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  * rate_limit.h
- *	  Limits on rate and concurrency, checked before each request is sent.
+ *	  Limits on rate and concurrency, checked before each request is sent, and
+ *	  the clock offset of a server's service.
  *
- * Middle floor.  A server's max_requests_per_second limits the sum over its
- * buckets.  Throttles and Retry-After limit a single bucket; a limit of the
- * account shows as a share of each bucket.  Both kinds of limits are kept per
- * server of a database, shared by all processes of the cluster if the library
- * is preloaded, else by process.  The server's options read last win, also over
+ * A server's max_requests_per_second limits the sum over its buckets.
+ * Throttles and Retry-After limit a single bucket; a limit of the account
+ * shows as a share of each bucket.  Both kinds of limits are kept per server
+ * of a database, shared by all processes of the cluster if the library is
+ * preloaded, else by process.  The server's options read last win, also over
  * those that a running query has read.  max_concurrency is per process.
  *
  * No function here throws or needs a transaction.  Buckets must have legal
@@ -86,19 +87,23 @@ extern long oss_rate_wait(OssServer *server, const char *bucket);
 
 /*
  * Estimate how many requests rates and holds, without regard to concurrency,
- * let start within ms; INT_MAX without limits.  bucket NULL: the server's
- * limit alone.
+ * let start within a second; INT_MAX without limits.
  */
-extern int	oss_rate_allowance(OssServer *server, const char *bucket, long ms);
+extern int	oss_rate_allowance(OssServer *server, const char *bucket);
+
+/*
+ * Return the milliseconds to add to the local clock for the service's time, 0
+ * until set.  Only servers get one whose service refused a request because of
+ * its time, or that check_server() has checked.
+ */
+extern int64 oss_clock_offset_ms(Oid serverid);
+
+extern void oss_clock_set_offset_ms(Oid serverid, int64 ms);
 
 /*
  * Describe the next bucket of this database; initialize *at with 0.  Returns
  * false after the last one.
  */
 extern bool oss_rate_report(int *at, OssRateReport *report);
-
-/* For the shared memory hooks: bytes needed; attach or initialize. */
-extern Size oss_rate_shared_size(void);
-extern void oss_rate_shared_start(void);
 
 #endif							/* OSS_RATE_LIMIT_H */

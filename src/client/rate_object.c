@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "client/rate_object.h"
+#include "client/rate_table.h"
 #include "common/hashfn.h"
 
 /*

@@ -89,13 +89,6 @@ hash_of(Oid serverid, const char *bucket)
 	return Max(hash, 1);
 }
 
-static bool
-is_of(const RateSlot *slot, Oid serverid, const char *bucket)
-{
-	return slot->serverid == serverid && slot->dbid == MyDatabaseId &&
-		strncmp(slot->bucket, bucket, OSS_BUCKET_MAX) == 0;
-}
-
 /*
  * Assign a slot to a server or bucket.  Its next request waits as with the
  * spare slot, which it may have used until now.
@@ -125,7 +118,9 @@ find_rate_slot(RateSet *set, uint32 hash, Oid serverid, const char *bucket,
 	{
 		RateSlot   *slot = &set->slots[i];
 
-		if (set->hashes[i] == hash && is_of(slot, serverid, bucket))
+		if (set->hashes[i] == hash && slot->serverid == serverid &&
+			slot->dbid == MyDatabaseId &&
+			strncmp(slot->bucket, bucket, OSS_BUCKET_MAX) == 0)
 			return slot;
 		if (create && slot->busy_until <= now &&
 			(oldest < 0 || slot->used_at < set->slots[oldest].used_at))

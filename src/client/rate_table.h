@@ -3,13 +3,11 @@
  *	  The table of rates of servers and of their buckets, which processes
  *	  share.
  *
- * Middle floor; for rate_limit.c and rate_object.c alone.
+ * For rate_limit.c, rate_object.c and the hooks for shared memory.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RATE_TABLE_H
 #define OSS_RATE_TABLE_H
-
-#include "postgres.h"
 
 #include "protocol/uri.h"
 
@@ -24,8 +22,8 @@
 
 /*
  * The state of a server (bucket "") or of one of its buckets.  The first
- * block is for both; the limit of the options is a server's, the rate found
- * by throttles a bucket's.  Times are those of oss_clock_us().
+ * block is for both; the limit of the options and the clock are a server's,
+ * the rate found by throttles a bucket's.  Times are those of oss_clock_us().
  */
 typedef struct RateSlot
 {
@@ -38,6 +36,7 @@ typedef struct RateSlot
 	double		limit;			/* -1: not set yet, 0: no limit */
 	int64		read_at;		/* when the newest options were read */
 	int64		next_at;		/* when the next request is due */
+	int64		clock_offset_ms;	/* of the service to this machine */
 
 	double		rate;			/* found by throttles, 0: no limit */
 	double		last_rate;		/* before the last decrease */
@@ -84,5 +83,23 @@ extern bool oss_rate_table_is_shared(void);
 /* For the shared memory hooks: bytes needed; attach or initialize. */
 extern Size oss_rate_table_size(void);
 extern void oss_rate_table_start(void);
+
+/* ---------- rate_object.c: objects that are throttled whatever the rate ---------- */
+
+/* Return the hash of an object's key. */
+extern uint32 oss_rate_object_hash(const char *key);
+
+/*
+ * Count a throttle of an object.  Returns whether the object is to blame and
+ * not the rate: it was throttled several times in a row, which is by chance
+ * only if nearly all requests are throttled.
+ */
+extern bool oss_rate_object_throttled(RateSlot *slot, uint32 object);
+
+/* Reset an object's throttles after an answer. */
+extern void oss_rate_object_answered(RateSlot *slot, uint32 object);
+
+/* Are such objects to blame for nearly all throttles that set the rate? */
+extern bool oss_rate_object_all_blamed(const RateSlot *slot);
 
 #endif							/* OSS_RATE_TABLE_H */

@@ -409,7 +409,7 @@ advance_request(OssRequest *request, int64 now)
 	if (refuse_request(request))
 		return 0;
 	if (request->due > now)
-		return (long) ((request->due - now + 999) / 1000);
+		return TimestampDifferenceMilliseconds(now, request->due);
 	if (oss_too_late(request, now))
 	{
 		give_up(request);
@@ -420,7 +420,7 @@ advance_request(OssRequest *request, int64 now)
 	{
 		case CREDENTIAL_PENDING:
 			request->wants_key = true;
-			return left < 0 ? CREDENTIAL_POLL_MS : Min(left, CREDENTIAL_POLL_MS);
+			return oss_shorter_wait(left, CREDENTIAL_POLL_MS);
 		case CREDENTIAL_FAILED:
 			fail_request(request, failure);
 			return 0;
@@ -429,10 +429,10 @@ advance_request(OssRequest *request, int64 now)
 	}
 	ms = oss_access_wait(request->access, request->key, now);
 	if (ms != 0)
-		return left < 0 ? ms : Min(ms, left);
+		return oss_shorter_wait(left, ms);
 	ms = oss_rate_try_start(request->server, request->bucket);
 	if (ms != 0)
-		return ms < 0 ? left : left < 0 ? ms : Min(ms, left);
+		return oss_shorter_wait(left, ms);
 	begin_deadline(request, now);
 	strlcpy(request->key_id, who.key_id, sizeof(request->key_id));
 	send_or_fail(request, &who, now);
@@ -458,8 +458,8 @@ advance_all(void)
 		long		ms = advance_request(dlist_container(OssRequest, node, iter.cur),
 										 now);
 
-		if (ms > 0 && (sleep_ms < 0 || ms < sleep_ms))
-			sleep_ms = ms;
+		if (ms > 0)
+			sleep_ms = oss_shorter_wait(sleep_ms, ms);
 	}
 	return sleep_ms;
 }
@@ -602,12 +602,7 @@ oss_group_wait(OssGroup *group, long timeout_ms)
 		if (timeout_ms == 0)
 			ms = 0;
 		else if (timeout_ms > 0)
-		{
-			long		left = (long) ((end - oss_clock_us() + 999) / 1000);
-
-			left = Max(left, 0);
-			ms = ms < 0 ? left : Min(ms, left);
-		}
+			ms = oss_wait_until(ms, oss_clock_us(), end);
 		over = oss_http_turn(ms) || timeout_ms == 0 ||
 			(timeout_ms > 0 && oss_clock_us() >= end);
 		advance_all();

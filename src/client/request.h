@@ -3,8 +3,8 @@
  *	  Requests for labels, with credentials, signature, rate limit, retries,
  *	  clock correction and deadline.
  *
- * Middle floor.  Upper rooms request labels through this file; check_server()
- * probes with probe.h, and presign() signs with signed_request.h.
+ * Upper rooms request labels through this file; check_server() probes with
+ * probe.h, and presign() signs with signed_request.h.
  *
  * A group is the set of requests of one caller: one for a detect() call, a
  * window for a pipeline node, hundreds for the worker.  A group returns its
@@ -25,8 +25,6 @@
  */
 #ifndef OSS_REQUEST_H
 #define OSS_REQUEST_H
-
-#include "postgres.h"
 
 #include "client/failure.h"
 #include "client/image.h"

@@ -2,7 +2,7 @@
  * request_state.h
  *	  The state of a labels request, and the decision about retries.
  *
- * Middle floor; for request.c and request_retry.c alone.
+ * For request.c and request_retry.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_REQUEST_STATE_H

@@ -16,14 +16,12 @@
 #include "client/server_option.h"
 #include "commands/defrem.h"
 #include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "compat.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -156,18 +154,6 @@ digest_options(pg_cryptohash_ctx *digest, int cacheid, HeapTuple tuple,
 	pfree(options);
 }
 
-/* Add everything that a key depends on: the mapping, but not the server. */
-static void
-digest_mapping(pg_cryptohash_ctx *digest, const ServerRows *rows, HeapTuple mapping)
-{
-	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
-
-	digest_bytes(digest, &rows->mapping, sizeof(rows->mapping));
-	digest_bytes(digest, &writer, sizeof(writer));
-	digest_options(digest, USERMAPPINGUSERSERVER, mapping,
-				   Anum_pg_user_mapping_umoptions);
-}
-
 /*
  * Compute a digest of a mapping, and of a server unless that is NULL.
  * Rewriting a mapping with the same options changes the digest, so that ALTER
@@ -179,6 +165,7 @@ digest_rows(const ServerRows *rows, HeapTuple server, HeapTuple mapping,
 			uint8 *result)
 {
 	pg_cryptohash_ctx *digest = pg_cryptohash_create(PG_SHA256);
+	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
 
 	if (digest == NULL)
 		ereport(ERROR,
@@ -188,7 +175,10 @@ digest_rows(const ServerRows *rows, HeapTuple server, HeapTuple mapping,
 		if (pg_cryptohash_init(digest) < 0)
 			elog(ERROR, "could not begin a digest: %s",
 				 pg_cryptohash_error(digest));
-		digest_mapping(digest, rows, mapping);
+		digest_bytes(digest, &rows->mapping, sizeof(rows->mapping));
+		digest_bytes(digest, &writer, sizeof(writer));
+		digest_options(digest, USERMAPPINGUSERSERVER, mapping,
+					   Anum_pg_user_mapping_umoptions);
 		if (server != NULL)
 		{
 			digest_bytes(digest, &rows->owner, sizeof(rows->owner));

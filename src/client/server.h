@@ -3,13 +3,11 @@
  *	  Foreign servers of the wrapper oss_labels, resolved with the user
  *	  mapping of a role.
  *
- * Middle floor.  For users: sql/README.md, "Servers".
+ * For users: sql/README.md, "Servers".
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SERVER_H
 #define OSS_SERVER_H
-
-#include "postgres.h"
 
 #include "client/credential.h"
 #include "protocol/signature_v4.h"

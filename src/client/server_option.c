@@ -38,7 +38,7 @@ refuse_option(const char *name, const char *value, const char *valid)
 }
 
 static int
-read_int(const char *name, const char *value, int min, int max)
+read_int(const char *name, const char *value, int max)
 {
 	char	   *end;
 	long		number;
@@ -46,9 +46,9 @@ read_int(const char *name, const char *value, int min, int max)
 	errno = 0;
 	number = strtol(value, &end, 10);
 	if (errno != 0 || end == value || *end != '\0' ||
-		number < min || number > max)
-		refuse_option(name, value, psprintf("Valid is a whole number from %d to %d.",
-											min, max));
+		number < 1 || number > max)
+		refuse_option(name, value, psprintf("Valid is a whole number from 1 to %d.",
+											max));
 	return (int) number;
 }
 
@@ -176,30 +176,6 @@ read_ca_file(OssServer *server, const char *name, const char *value)
 }
 
 static void
-read_connect_timeout(OssServer *server, const char *name, const char *value)
-{
-	server->connect_timeout_ms = read_int(name, value, 1, MAX_TIMEOUT_MS);
-}
-
-static void
-read_timeout(OssServer *server, const char *name, const char *value)
-{
-	server->timeout_ms = read_int(name, value, 1, MAX_TIMEOUT_MS);
-}
-
-static void
-read_max_attempts(OssServer *server, const char *name, const char *value)
-{
-	server->max_attempts = read_int(name, value, 1, 10);
-}
-
-static void
-read_max_concurrency(OssServer *server, const char *name, const char *value)
-{
-	server->max_concurrency = read_int(name, value, 1, 1000);
-}
-
-static void
 read_max_rate(OssServer *server, const char *name, const char *value)
 {
 	char	   *end;
@@ -218,33 +194,36 @@ read_requester_pays(OssServer *server, const char *name, const char *value)
 		refuse_option(name, value, "Valid are true and false.");
 }
 
-static const struct
+/* An option: its reader, or the field and the maximum of a whole number. */
+typedef struct ServerOption
 {
 	const char *name;
 	OptionRead	read;
-}			server_options[] = {
+	size_t		offset;
+	int			max;
+} ServerOption;
+
+static const ServerOption server_options[] = {
 	{"region", read_region},
 	{"endpoint", read_endpoint},
 	{"addressing", read_addressing},
 	{"product", read_product},
 	{"ca_file", read_ca_file},
-	{"connect_timeout_ms", read_connect_timeout},
-	{"timeout_ms", read_timeout},
-	{"max_attempts", read_max_attempts},
-	{"max_concurrency", read_max_concurrency},
+	{"connect_timeout_ms", NULL, offsetof(OssServer, connect_timeout_ms), MAX_TIMEOUT_MS},
+	{"timeout_ms", NULL, offsetof(OssServer, timeout_ms), MAX_TIMEOUT_MS},
+	{"max_attempts", NULL, offsetof(OssServer, max_attempts), 10},
+	{"max_concurrency", NULL, offsetof(OssServer, max_concurrency), 1000},
 	{"max_requests_per_second", read_max_rate},
 	{"requester_pays", read_requester_pays},
 };
 
-/*
- * Return the function that reads a server's option, NULL for an unknown name.
- */
-static OptionRead
-find_reader(const char *name)
+/* Return a server's option, NULL for an unknown name. */
+static const ServerOption *
+find_server_option(const char *name)
 {
 	for (int i = 0; i < lengthof(server_options); i++)
 		if (strcmp(server_options[i].name, name) == 0)
-			return server_options[i].read;
+			return &server_options[i];
 	return NULL;
 }
 
@@ -253,20 +232,21 @@ oss_server_options_read(OssServer *server, List *options)
 {
 	bool		addressed = false;
 	const char *endpoint = NULL;
-	ListCell   *cell;
 
 	server->product = "oss";
 	server->connect_timeout_ms = 5000;
 	server->timeout_ms = 60000;
 	server->max_attempts = 3;
 	server->max_concurrency = 64;
-	foreach(cell, options)
+	foreach_ptr(DefElem, option, options)
 	{
-		DefElem    *option = lfirst(cell);
-		OptionRead	reader = find_reader(option->defname);
+		const ServerOption *known = find_server_option(option->defname);
 
-		if (reader != NULL)
-			reader(server, option->defname, defGetString(option));
+		if (known != NULL && known->read != NULL)
+			known->read(server, option->defname, defGetString(option));
+		else if (known != NULL)
+			*(int *) ((char *) server + known->offset) =
+				read_int(option->defname, defGetString(option), known->max);
 		if (strcmp(option->defname, "addressing") == 0)
 			addressed = true;
 		if (strcmp(option->defname, "endpoint") == 0)
@@ -337,7 +317,7 @@ static bool
 is_option(const char *name, Oid catalog)
 {
 	if (catalog == ForeignServerRelationId)
-		return find_reader(name) != NULL;
+		return find_server_option(name) != NULL;
 	if (catalog == UserMappingRelationId)
 		for (int i = 0; oss_credential_option_name(i) != NULL; i++)
 			if (strcmp(oss_credential_option_name(i), name) == 0)
@@ -348,31 +328,23 @@ is_option(const char *name, Oid catalog)
 static void
 refuse_unknown(const char *name, Oid catalog)
 {
-	const char *other = NULL;
+	const char *other = strlen(name) <= 64 ? nearest_option(name, catalog) : NULL;
+	const char *hint;
 
 	if (catalog == ForeignDataWrapperRelationId)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", name),
-				 errhint("The wrapper itself has no options; servers and user mappings have.")));
-	if (strlen(name) <= 64)
-		other = nearest_option(name, catalog);
-	if (is_option(name, ForeignServerRelationId))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", name),
-				 errhint("It is an option of the server, not of the user mapping.")));
-	if (is_option(name, UserMappingRelationId))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-				 errmsg("invalid option \"%s\"", name),
-				 errhint("It is an option of the user mapping, not of the server.")));
+		hint = "The wrapper itself has no options; servers and user mappings have.";
+	else if (is_option(name, ForeignServerRelationId))
+		hint = "It is an option of the server, not of the user mapping.";
+	else if (is_option(name, UserMappingRelationId))
+		hint = "It is an option of the user mapping, not of the server.";
+	else
+		hint = other != NULL ?
+			psprintf("Perhaps you meant the option \"%s\".", other) :
+			psprintf("Valid options are: %s.", option_names(catalog));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
-			 other != NULL ?
-			 errhint("Perhaps you meant the option \"%s\".", other) :
-			 errhint("Valid options are: %s.", option_names(catalog))));
+			 errhint("%s", hint)));
 }
 
 static void
@@ -399,12 +371,9 @@ oss_labels_validator(PG_FUNCTION_ARGS)
 {
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
-	ListCell   *cell;
 
-	foreach(cell, options)
+	foreach_ptr(DefElem, option, options)
 	{
-		DefElem    *option = lfirst(cell);
-
 		if (!is_option(option->defname, catalog))
 			refuse_unknown(option->defname, catalog);
 		if (catalog == UserMappingRelationId)

@@ -2,7 +2,7 @@
  * server_option.h
  *	  The options of a foreign server.
  *
- * Middle floor, for server.c; the validator is the wrapper's.
+ * For server.c; the validator is the wrapper's.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SERVER_OPTION_H

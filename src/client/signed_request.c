@@ -5,7 +5,7 @@
  */
 #include "postgres.h"
 
-#include "client/clock.h"
+#include "client/rate_limit.h"
 #include "client/signed_request.h"
 #include "utils/timestamp.h"
 

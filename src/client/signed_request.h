@@ -2,7 +2,7 @@
  * signed_request.h
  *	  Signing requests to a server: for an HTTP transfer, or as a URL.
  *
- * Middle floor.  protocol/README.md 1 and 2.
+ * protocol/README.md 1 and 2.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SIGNED_REQUEST_H

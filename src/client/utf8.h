@@ -2,14 +2,10 @@
  * utf8.h
  *	  Conversion of text from the database's encoding to UTF-8, and to Unicode's
  *	  normalization form C.
- *
- * Middle floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_UTF8_H
 #define OSS_UTF8_H
-
-#include "postgres.h"
 
 /*
  * Convert a string of the database's encoding to UTF-8.  Returns the same

@@ -12,7 +12,6 @@
 #include "dispatch/blocked.h"
 #include "dispatch/finished.h"
 #include "spi/subtransaction.h"
-#include "utils/timestamp.h"
 
 /* First and longest wait before a blocked answer is tried again. */
 #define BLOCK_FIRST_US 100000

@@ -86,12 +86,9 @@ reopen_lane(DispatchLane *lane)
 static void
 mark_paused(OssDispatcher *dispatcher, List *pauses)
 {
-	ListCell   *cell;
-
 	dispatcher->upkeep.pauses_exist = pauses != NIL;
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		bool		before = lane->state == LANE_PAUSED;
 
 		lane->paused_directories = oss_dispatch_paused_directories(pauses, lane, lane->role);
@@ -123,11 +120,8 @@ copy_key(OssDispatcher *dispatcher, const OssLaneKey *key)
 static void
 take_lanes(OssDispatcher *dispatcher, List *heads)
 {
-	ListCell   *cell;
-
-	foreach(cell, heads)
+	foreach_ptr(OssLaneHead, head, heads)
 	{
-		OssLaneHead *head = lfirst(cell);
 		DispatchLane *lane;
 
 		if (dispatcher->only_server &&
@@ -155,7 +149,6 @@ static void
 list_lanes(OssDispatcher *dispatcher)
 {
 	List	   *heads;
-	ListCell   *cell;
 
 	if (dispatcher->queue.listed == NULL)
 		dispatcher->queue.round++;
@@ -171,10 +164,8 @@ list_lanes(OssDispatcher *dispatcher)
 		dispatcher->queue.listed = copy_key(dispatcher, &((OssLaneHead *) llast(heads))->key);
 	take_lanes(dispatcher, heads);
 	dispatcher->claim.unlisted = dispatcher->queue.listed != NULL;
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
-
 		if (!dispatcher->claim.unlisted && lane->round < dispatcher->queue.round &&
 			lane->state != LANE_PAUSED)
 			lane->state = LANE_EMPTY;
@@ -219,12 +210,10 @@ next_lane(OssDispatcher *dispatcher, int64 now, int *n, int32 *most_rank)
 	DispatchLane *best = NULL;
 	int			best_room = 0;
 	int			equals = 0;
-	ListCell   *cell;
 
 	*most_rank = PG_INT32_MAX;
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		int			room;
 
 		if (lane->state != LANE_OPEN ||
@@ -285,12 +274,10 @@ find_next_due(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
 	int64		claim_at = 0;
-	ListCell   *cell;
 
 	dispatcher->claim.next_due = 0;
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		TimestampTz due = lane->skipped_due;
 
 		if (lane->state == LANE_PAUSED)
@@ -324,12 +311,9 @@ static void
 reopen_lanes(OssDispatcher *dispatcher, bool again)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	ListCell   *cell;
 
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
-
 		if (again)
 			rewind_lane(lane);
 		else if (dispatcher->claim.woken ||

@@ -12,8 +12,6 @@
 #ifndef OSS_DEFERRED_END_H
 #define OSS_DEFERRED_END_H
 
-#include "postgres.h"
-
 /*
  * Replace the handler of SIGTERM; restore it, and raise the signal if it was
  * deferred.

@@ -18,12 +18,9 @@
 #include "dispatch/lane.h"
 #include "dispatch/throttle.h"
 #include "miscadmin.h"
-#include "queue/worker_slot.h"
 #include "spi/wait_event.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 /* First and longest wait before a failed job is tried again. */
 #define BACKOFF_FIRST_MS 1000.0
@@ -59,15 +56,6 @@
 #define FLIGHT_ASKED_MS 100
 #define FLIGHT_ANSWERED_MS 1000
 #define FLIGHT_COVERS_US (INT64CONST(30) * USECS_PER_SEC)
-
-/* Return the shorter of two waits, of which -1 is none. */
-static long
-sooner_of(long a, long b)
-{
-	if (a < 0)
-		return b;
-	return b < 0 ? a : Min(a, b);
-}
 
 OssDispatcher *
 oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
@@ -217,28 +205,17 @@ request_landed(OssDispatcher *dispatcher, OssJob *job)
 	lane->bucket->server->in_flight--;
 }
 
-/*
- * Count first requests in a row that failed transiently.  A repeated failure
- * may be the image's.
- */
-static void
-count_failures(OssJob *job, const OssFailure *failure)
-{
-	DispatchBucket *bucket = job->lane->bucket;
-
-	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
-		bucket->failures_in_row = 0;
-	else if (job->attempts == 1)
-		bucket->failures_in_row++;
-}
-
 /* Update a bucket's state from the outcome of a request. */
 static void
 note_outcome(OssJob *job, const OssFailure *failure, int64 now)
 {
 	DispatchBucket *bucket = job->lane->bucket;
 
-	count_failures(job, failure);
+	/* count first requests: a repeated failure may be the image's */
+	if (failure == NULL || failure->retry != OSS_RETRY_TRANSIENT)
+		bucket->failures_in_row = 0;
+	else if (job->attempts == 1)
+		bucket->failures_in_row++;
 	if (failure && (failure->http_status == 0 || is_unwell(bucket)))
 		return;
 	bucket->unreached = 0;
@@ -358,33 +335,22 @@ start_ready(OssDispatcher *dispatcher)
 			if (!is_asked_for(dispatcher, job))
 				start_job(dispatcher, job);
 		}
-		wait_ms = sooner_of(wait_ms, ms);
+		wait_ms = oss_shorter_wait(wait_ms, ms);
 	}
 	return wait_ms;
-}
-
-/* Wait for the latch when nothing is in flight. */
-static void
-sleep_idle(long ms)
-{
-	if (ms == 0)
-		return;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
-					 (ms > 0 ? WL_TIMEOUT : 0), ms, oss_queue_wait_event());
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
 }
 
 void
 oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 {
-	long		ms = sooner_of(start_ready(dispatcher), timeout_ms);
+	long		ms = oss_shorter_wait(start_ready(dispatcher), timeout_ms);
 	OssRequest *request;
 
 	dispatcher->settle.batch = BATCH;
 	if (dispatcher->network.in_flight == 0)
 	{
-		sleep_idle(ms);
+		if (ms != 0)
+			oss_queue_wait(ms);
 		return;
 	}
 	while ((request = oss_group_wait(dispatcher->network.group, ms)) != NULL)
@@ -414,15 +380,6 @@ oss_dispatch_poll(OssDispatcher *dispatcher)
 	}
 }
 
-/* Return for how many ms finished jobs may wait for more. */
-static double
-settle_interval(const OssDispatcher *dispatcher)
-{
-	double		ms = Max(dispatcher->network.answer_ms / 5, dispatcher->tables_ms);
-
-	return Min(Max(ms, 2), 50);
-}
-
 /* May a lane claim jobs that its server needs now? */
 static bool
 wants_jobs(OssDispatcher *dispatcher, int64 now)
@@ -446,13 +403,6 @@ wants_jobs(OssDispatcher *dispatcher, int64 now)
 	return false;
 }
 
-/* Return ms until a time, 0 when it has come. */
-static long
-ms_until_time(int64 when, int64 now)
-{
-	return when <= now ? 0 : (long) ((when - now + 999) / 1000);
-}
-
 /*
  * Return in how many ms finished or blocked jobs are to be settled, -1: never.
  */
@@ -462,13 +412,16 @@ settle_due(const OssDispatcher *dispatcher, int64 now)
 	int64		at = dispatcher->hand.finished_since;
 	long		ms = -1;
 
+	/* for how many ms finished jobs may wait for more */
+	double		interval = Max(dispatcher->network.answer_ms / 5, dispatcher->tables_ms);
+
 	if (dispatcher->hand.nblocked > 0)
-		ms = ms_until_time(Max(dispatcher->settle.blocked_due, dispatcher->settle.retry_at), now);
+		ms = oss_wait_until(ms, now, Max(dispatcher->settle.blocked_due, dispatcher->settle.retry_at));
 	if (dispatcher->hand.nfinished == 0)
 		return ms;
 	if (dispatcher->hand.nfinished < dispatcher->settle.batch && dispatcher->network.in_flight > 0)
-		at += (int64) (settle_interval(dispatcher) * 1000);
-	return sooner_of(ms, ms_until_time(Max(at, dispatcher->settle.retry_at), now));
+		at += (int64) (Min(Max(interval, 2), 50) * 1000);
+	return oss_wait_until(ms, now, Max(at, dispatcher->settle.retry_at));
 }
 
 long
@@ -486,18 +439,18 @@ oss_dispatch_tables_due(OssDispatcher *dispatcher)
 
 	/* avoid a turn for each commit of a busy application */
 	if (dispatcher->claim.woken && dispatcher->settle.troubles == 0)
-		ms = sooner_of(ms, busy ? ms_until_time(dispatcher->turned_at + WAKE_US, now) : 0);
+		ms = oss_wait_until(ms, now, busy ? dispatcher->turned_at + WAKE_US : 0);
 	if (dispatcher->claim.unlisted)
-		ms = sooner_of(ms, ms_until_time(dispatcher->claim.lanes_at, now));
+		ms = oss_wait_until(ms, now, dispatcher->claim.lanes_at);
 	if (dispatcher->claim.retry_at != 0)
-		ms = sooner_of(ms, ms_until_time(dispatcher->claim.retry_at, now));
+		ms = oss_wait_until(ms, now, dispatcher->claim.retry_at);
 	if (dispatcher->hand.nready + dispatcher->hand.nresting > 0)
-		ms = sooner_of(ms, ms_until_time(dispatcher->upkeep.check_at, now));
-	ms = sooner_of(ms, ms_until_time(dispatcher->claim.scan_at, now));
+		ms = oss_wait_until(ms, now, dispatcher->upkeep.check_at);
+	ms = oss_wait_until(ms, now, dispatcher->claim.scan_at);
 	if (busy)
-		ms = sooner_of(ms, ms_until_time(dispatcher->upkeep.renew_at, now));
+		ms = oss_wait_until(ms, now, dispatcher->upkeep.renew_at);
 	else if (dispatcher->claim.behind)
-		ms = sooner_of(ms, ms_until_time(dispatcher->claim.rescan_at, now));
+		ms = oss_wait_until(ms, now, dispatcher->claim.rescan_at);
 	return ms;
 }
 

@@ -2,8 +2,8 @@
  * dispatcher.h
  *	  Dispatching: claim, call, settle.
  *
- * Top floor.  The worker and process_queue() differ in how they wait and in how
- * they make transactions:
+ * The worker and process_queue() differ in how they wait and in how they make
+ * transactions:
  *
  *		oss_dispatch_network(dispatcher, ms);		-- no transaction
  *		if (oss_dispatch_tables_due(dispatcher) == 0)
@@ -22,8 +22,6 @@
  */
 #ifndef OSS_DISPATCHER_H
 #define OSS_DISPATCHER_H
-
-#include "postgres.h"
 
 #include "client/request.h"
 #include "datatype/timestamp.h"

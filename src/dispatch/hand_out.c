@@ -106,12 +106,11 @@ list_ready(OssDispatcher *dispatcher)
 	int			most = dispatcher->hand.nready + dispatcher->hand.nresting;
 	OssJob	  **jobs = palloc(sizeof(OssJob *) * Max(most, 1));
 	int			n = 0;
-	ListCell   *cell;
 	dlist_iter	iter;
 
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		dlist_foreach(iter, &((DispatchLane *) lfirst(cell))->ready)
+		dlist_foreach(iter, &lane->ready)
 			jobs[n++] = dlist_container(OssJob, node, iter.cur);
 	}
 	dlist_foreach(iter, &dispatcher->hand.resting)
@@ -126,7 +125,6 @@ oss_dispatch_check_ready(OssDispatcher *dispatcher)
 	int64		now = oss_clock_us();
 	int			n = dispatcher->hand.nready + dispatcher->hand.nresting;
 	OssJob	  **jobs;
-	ListCell   *cell;
 
 	if (n == 0 || (now < dispatcher->upkeep.check_at &&
 				   !(dispatcher->claim.woken && now >= dispatcher->upkeep.checked_at + CHECK_WOKEN_US)))
@@ -136,8 +134,8 @@ oss_dispatch_check_ready(OssDispatcher *dispatcher)
 	jobs = list_ready(dispatcher);
 	for (int i = 0; i < n; i++)
 		jobs[i]->unwanted = true;
-	foreach(cell, oss_job_still_ours(jobs, n, dispatcher->token))
-		((OssJob *) lfirst(cell))->unwanted = false;
+	foreach_ptr(OssJob, job, oss_job_still_ours(jobs, n, dispatcher->token))
+		job->unwanted = false;
 	for (int i = 0; i < n; i++)
 	{
 		if (jobs[i]->unwanted)

@@ -15,7 +15,6 @@
 #include "dispatch/finished.h"
 #include "dispatch/lane.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /* Ready jobs of a server, in addition to its free slots. */
 #define LEAST_READY 4
@@ -100,15 +99,6 @@ goes_before(DispatchLane *a, DispatchLane *b)
 	return x != y ? x < y : a->in_flight < b->in_flight;
 }
 
-/* Lower *ms, -1 for no limit, to the time until when. */
-static void
-wait_at_most(long *ms, int64 when, int64 now)
-{
-	long		wait = Max((when - now + 999) / 1000, 1);
-
-	*ms = *ms < 0 ? wait : Min(*ms, wait);
-}
-
 void
 oss_dispatch_note_answer(DispatchBucket *bucket, int64 now)
 {
@@ -162,7 +152,7 @@ may_start(DispatchLane *lane, int64 now, long *ms)
 			return true;
 		bucket->open_at = now + Min(wait, OSS_RATE_LOOK_MS) * INT64CONST(1000);
 	}
-	wait_at_most(ms, bucket->open_at, now);
+	*ms = oss_wait_until(*ms, now, bucket->open_at);
 	return false;
 }
 
@@ -238,7 +228,7 @@ bucket_allowance(DispatchBucket *bucket, int64 now)
 		return bucket->server->max_concurrency;
 	if (now - bucket->allowance_at >= ALLOWANCE_US)
 	{
-		bucket->allowance = oss_rate_allowance(target, bucket->name_utf8, 1000);
+		bucket->allowance = oss_rate_allowance(target, bucket->name_utf8);
 		bucket->allowance_at = now;
 	}
 	return bucket->allowance;
@@ -259,11 +249,9 @@ void
 oss_dispatch_give_back_excess(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
-	ListCell   *cell;
 
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		DispatchBucket *bucket = lane->bucket;
 		int			most;
 
@@ -375,28 +363,18 @@ oss_dispatch_free_job(OssJob *job)
 	oss_job_free(job);
 }
 
-/*
- * Does a pause, apart from its directory, concern the jobs of a role in a
- * lane?
- */
 static bool
 pause_concerns_lane(const OssPause *pause, const DispatchLane *lane, Oid role)
 {
-	return (pause->server == NULL ||
-			strcmp(pause->server, lane->bucket->server->name) == 0) &&
-		(!OidIsValid(pause->requester) || pause->requester == role) &&
-		(pause->bucket == NULL || strcmp(pause->bucket, lane->bucket->name) == 0);
+	return oss_pause_concerns(pause, lane->bucket->server->name,
+							  lane->bucket->name, role);
 }
 
 bool
 oss_dispatch_is_paused(List *pauses, const DispatchLane *lane, Oid role, const char *key)
 {
-	ListCell   *cell;
-
-	foreach(cell, pauses)
+	foreach_ptr(const OssPause, pause, pauses)
 	{
-		const OssPause *pause = lfirst(cell);
-
 		if (pause->directory != NULL &&
 			(key == NULL || !oss_in_directory(key, pause->directory)))
 			continue;
@@ -410,12 +388,9 @@ List *
 oss_dispatch_paused_directories(List *pauses, const DispatchLane *lane, Oid role)
 {
 	List	   *closed = NIL;
-	ListCell   *cell;
 
-	foreach(cell, pauses)
+	foreach_ptr(const OssPause, pause, pauses)
 	{
-		const OssPause *pause = lfirst(cell);
-
 		if (pause->directory != NULL && pause_concerns_lane(pause, lane, role))
 			closed = lappend(closed, unconstify(char *, pause->directory));
 	}

@@ -10,7 +10,6 @@
 #include "foreign/foreign.h"
 #include "queue/worker_slot.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 /*
  * Limits of the known lanes, and of the buckets that are remembered without
@@ -22,11 +21,8 @@
 void
 oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 {
-	ListCell   *cell;
-
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, server, dispatcher->queue.servers)
 	{
-		DispatchServer *server = lfirst(cell);
 		ForeignServer *found = GetForeignServerExtended(server->serverid,
 														FSV_MISSING_OK);
 
@@ -47,15 +43,12 @@ oss_dispatch_follow_servers(OssDispatcher *dispatcher)
 static void
 release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 {
-	ListCell   *cell;
 	dlist_iter	iter;
 
 	elog(DEBUG1, "oss_labels: server \"%s\" was resumed or altered, its holds end",
 		 server->name);
-	foreach(cell, dispatcher->queue.buckets)
+	foreach_ptr(DispatchBucket, bucket, dispatcher->queue.buckets)
 	{
-		DispatchBucket *bucket = lfirst(cell);
-
 		if (bucket->server != server)
 			continue;
 		bucket->unreached = bucket->failures_in_row = 0;
@@ -75,11 +68,8 @@ release_server(OssDispatcher *dispatcher, const DispatchServer *server)
 void
 oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 {
-	ListCell   *cell;
-
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, server, dispatcher->queue.servers)
 	{
-		DispatchServer *server = lfirst(cell);
 		uint32		obeyed;
 		uint32		count = oss_resume_count(server->serverid, &obeyed);
 
@@ -94,15 +84,11 @@ oss_dispatch_apply_resumes(OssDispatcher *dispatcher)
 void
 oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 {
-	ListCell   *cell;
-
 	if (!dispatcher->upkeep.obeyed_resume)
 		return;
 	dispatcher->upkeep.obeyed_resume = false;
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, server, dispatcher->queue.servers)
 	{
-		DispatchServer *server = lfirst(cell);
-
 		if (committed)
 			oss_resume_obeyed(server->serverid, server->resumed);
 		else
@@ -114,14 +100,12 @@ oss_dispatch_end_resumes(OssDispatcher *dispatcher, bool committed)
 static DispatchServer *
 get_server(OssDispatcher *dispatcher, const char *name)
 {
-	ListCell   *cell;
 	DispatchServer *server;
 
-	foreach(cell, dispatcher->queue.servers)
+	foreach_ptr(DispatchServer, known, dispatcher->queue.servers)
 	{
-		server = lfirst(cell);
-		if (strcmp(server->name, name) == 0)
-			return server;
+		if (strcmp(known->name, name) == 0)
+			return known;
 	}
 	server = palloc0(sizeof(DispatchServer));
 	server->name = pstrdup(name);
@@ -137,14 +121,12 @@ get_server(OssDispatcher *dispatcher, const char *name)
 static DispatchBucket *
 get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 {
-	ListCell   *cell;
 	DispatchBucket *bucket;
 
-	foreach(cell, dispatcher->queue.buckets)
+	foreach_ptr(DispatchBucket, known, dispatcher->queue.buckets)
 	{
-		bucket = lfirst(cell);
-		if (bucket->server == server && strcmp(bucket->name, name) == 0)
-			return bucket;
+		if (known->server == server && strcmp(known->name, name) == 0)
+			return known;
 	}
 	bucket = palloc0(sizeof(DispatchBucket));
 	bucket->server = server;
@@ -158,14 +140,12 @@ get_bucket(OssDispatcher *dispatcher, DispatchServer *server, const char *name)
 static DispatchRequester *
 get_requester(OssDispatcher *dispatcher, Oid requester)
 {
-	ListCell   *cell;
 	DispatchRequester *owner;
 
-	foreach(cell, dispatcher->queue.requesters)
+	foreach_ptr(DispatchRequester, known, dispatcher->queue.requesters)
 	{
-		owner = lfirst(cell);
-		if (owner->requester == requester)
-			return owner;
+		if (known->requester == requester)
+			return known;
 	}
 	owner = palloc0(sizeof(DispatchRequester));
 	owner->requester = requester;
@@ -200,13 +180,11 @@ static bool
 make_lane_room(OssDispatcher *dispatcher, const DispatchRequester *owner)
 {
 	DispatchLane *best = NULL;
-	ListCell   *cell;
 
 	if (list_length(dispatcher->queue.lanes) < MOST_LANES)
 		return true;
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, lane, dispatcher->queue.lanes)
 	{
-		DispatchLane *lane = lfirst(cell);
 		bool		idle = is_lane_idle(lane);
 
 		if (lane->njobs > 0 || (!idle && lane->owner->nlanes <= owner->nlanes + 1))
@@ -229,18 +207,16 @@ oss_dispatch_lane(OssDispatcher *dispatcher, const OssLaneHead *head)
 {
 	const OssLaneKey *key = &head->key;
 	DispatchRequester *owner;
-	ListCell   *cell;
 	DispatchLane *lane;
 	MemoryContext old;
 
-	foreach(cell, dispatcher->queue.lanes)
+	foreach_ptr(DispatchLane, known, dispatcher->queue.lanes)
 	{
-		lane = lfirst(cell);
-		if (lane->requester == key->requester && lane->origin == key->origin &&
-			lane->server_id == key->server_id &&
-			strcmp(lane->bucket->name, key->bucket) == 0 &&
-			strcmp(lane->server, key->server) == 0)
-			return lane;
+		if (known->requester == key->requester && known->origin == key->origin &&
+			known->server_id == key->server_id &&
+			strcmp(known->bucket->name, key->bucket) == 0 &&
+			strcmp(known->server, key->server) == 0)
+			return known;
 	}
 	old = MemoryContextSwitchTo(dispatcher->context);
 	owner = get_requester(dispatcher, key->requester);

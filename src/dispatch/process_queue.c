@@ -22,13 +22,17 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "queue/database_copy.h"
+#include "queue/job.h"
 #include "queue/worker_slot.h"
+#include "spi/column_array.h"
+#include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "store/spool.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -56,45 +60,17 @@ PG_FUNCTION_INFO_V1(oss_labels_wait_for_queue);
 /* Tries to give back the jobs in hand at the end. */
 #define MOST_TRIES 10
 
-/* The pauses x of a lane j, or of a directory in it. */
-#define PAUSES \
-	"SELECT FROM oss_labels.pause x" \
-	" WHERE (x.server IS NULL OR" \
-	" oss_labels.server_of(x.origin, x.server_id, x.server)" \
-	" = oss_labels.server_of(j.origin, j.server_id, j.server))" \
-	" AND (x.requester IS NULL OR" \
-	" oss_labels.role_of(x.origin, x.requester, x.requester_name)" \
-	" = oss_labels.role_of(j.origin, j.requester, j.requester_name))" \
-	" AND (x.bucket IS NULL OR x.bucket = j.bucket)"
+/* Lanes that wait_for_queue() reads at once. */
+#define MOST_LANES 100
 
-/*
- * A job of the caller that is not paused, searched by lanes: the jobs of a
- * lane have one requester and the same pauses.
- */
-static OssPlan any_job = {
-	"WITH RECURSIVE lane AS ("
-	"(SELECT j.server, j.server_id, j.bucket, j.requester, j.origin,"
-	" j.requester_name FROM oss_labels.job j"
-	" ORDER BY j.server, j.server_id, j.bucket, j.requester, j.origin,"
-	" (~j.priority), j.due, j.job_id LIMIT 1)"
-	" UNION ALL "
-	"SELECT n.* FROM lane l, LATERAL ("
-	"SELECT j.server, j.server_id, j.bucket, j.requester, j.origin,"
-	" j.requester_name FROM oss_labels.job j"
+/* A job of a lane whose key is in none of the directories $6. */
+static OssPlan job_elsewhere = {
+	"SELECT FROM oss_labels.job j"
 	" WHERE (j.server, j.server_id, j.bucket, j.requester, j.origin)"
-	" > (l.server, l.server_id, l.bucket, l.requester, l.origin)"
-	" ORDER BY j.server, j.server_id, j.bucket, j.requester, j.origin,"
-	" (~j.priority), j.due, j.job_id LIMIT 1) n) "
-	"SELECT FROM lane j WHERE pg_has_role($1, coalesce("
-	"oss_labels.role_of(j.origin, j.requester, j.requester_name), 0), 'USAGE')"
-	" AND NOT EXISTS (" PAUSES " AND x.directory IS NULL)"
-	" AND (NOT EXISTS (" PAUSES ") OR EXISTS (SELECT FROM oss_labels.job k"
-	" WHERE (k.server, k.server_id, k.bucket, k.requester, k.origin)"
-	" = (j.server, j.server_id, j.bucket, j.requester, j.origin)"
-	" AND NOT EXISTS (" PAUSES " AND CASE x.directory"
-	" WHEN '/' THEN strpos(k.key, '/') = 0"
-	" ELSE starts_with(k.key, x.directory) END))) LIMIT 1",
-	1, {OIDOID}
+	" = ($1, $2, $3, $4, $5) AND NOT EXISTS (SELECT FROM unnest($6) d"
+	" WHERE CASE d WHEN '/' THEN strpos(j.key, '/') = 0"
+	" ELSE starts_with(j.key, d) END) LIMIT 1",
+	6, {TEXTOID, OIDOID, TEXTOID, OIDOID, INT8OID, TEXTARRAYOID}
 };
 
 /*
@@ -114,7 +90,6 @@ require_commits(FunctionCallInfo fcinfo, const char *name)
 			 errdetail("Jobs that the transaction enqueued are not visible before it commits.")));
 }
 
-/* Report progress. */
 static void
 report_progress(const OssDispatcher *dispatcher)
 {
@@ -235,8 +210,8 @@ dispatch_all(OssDispatcher *dispatcher)
 		(void) oss_dispatch_take_spooled(dispatcher, false);
 		due = oss_dispatch_tables_due(dispatcher);
 
-		if (due == 0 && turn_at > now)
-			due = (long) ((turn_at - now + 999) / 1000);
+		if (due == 0)
+			due = TimestampDifferenceMilliseconds(now, turn_at);
 		oss_end_defer();
 		oss_dispatch_network(dispatcher, due < 0 ? 1000 : Min(due, 1000));
 		now = oss_clock_us();
@@ -406,10 +381,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 {
 	OssDispatcher *dispatcher;
 	int64		budget = PG_ARGISNULL(0) ? -1 : PG_GETARG_INT64(0);
-	char	   *server = NULL;
 
-	if (!PG_ARGISNULL(1))
-		server = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	require_commits(fcinfo, "process_queue");
 	PreventCommandIfReadOnly("process_queue()");
 	if (!PG_ARGISNULL(0) && budget < 0)
@@ -417,7 +389,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_jobs must not be negative")));
 	oss_procedure_begin();
-	dispatcher = oss_dispatch_create(PortalContext, server, budget);
+	dispatcher = oss_dispatch_create(PortalContext, oss_name_argument(fcinfo, 1), budget);
 	enter_queue();
 	PG_TRY();
 	{
@@ -440,14 +412,72 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Does the caller have a job that is not paused? */
+/* Has a lane a job that is not paused? */
+static bool
+lane_has_job(const OssLaneHead *head, List *pauses)
+{
+	OssColumn	directories;
+	ListCell   *cell;
+	Datum		values[6] = {
+		CStringGetTextDatum(head->key.server), ObjectIdGetDatum(head->key.server_id),
+		CStringGetTextDatum(head->key.bucket), ObjectIdGetDatum(head->key.requester),
+		Int64GetDatum(head->key.origin)
+	};
+
+	oss_column_init(&directories, TEXTOID, 0);
+	foreach(cell, pauses)
+	{
+		const OssPause *pause = lfirst(cell);
+
+		if (!oss_pause_concerns(pause, head->server, head->key.bucket, head->role))
+			continue;
+		if (pause->directory == NULL)
+			return false;
+		oss_column_add_string(&directories, pause->directory);
+	}
+	if (directories.n == 0)
+		return true;
+	values[5] = oss_column_array(&directories);
+	return oss_statement_execute(&job_elsewhere, values, NULL, SPI_OK_SELECT) > 0;
+}
+
+/*
+ * Does the caller have a job that is not paused?  The jobs of a lane have one
+ * requester and the same pauses.
+ */
 static bool
 queue_has_jobs(void)
 {
-	Datum		userid = ObjectIdGetDatum(GetUserId());
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "oss_labels wait",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Oid			caller = GetUserId();
+	const OssLaneKey *last = NULL;
+	OssStatementState state;
+	List	   *pauses;
+	List	   *heads;
+	ListCell   *cell;
+	bool		found = false;
 
-	return oss_statement_run(OSS_STATEMENT_WORK, &any_job, &userid, NULL,
-							 SPI_OK_SELECT) > 0;
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	pauses = oss_pause_list();
+	do
+	{
+		heads = oss_job_lanes(last, MOST_LANES);
+		foreach(cell, heads)
+		{
+			const OssLaneHead *head = lfirst(cell);
+
+			last = &head->key;
+			found = found || (has_privs_of_role(caller, head->role) &&
+							  lane_has_job(head, pauses));
+		}
+	} while (!found && list_length(heads) == MOST_LANES);
+	oss_statement_end(&state);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return found;
 }
 
 /* Return when an interval from now ends, by the calendar. */
@@ -461,15 +491,6 @@ end_of_wait(int64 now, Datum interval)
 	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(end)))
 		return DatumGetTimestampTz(end) < start ? now : PG_INT64_MAX;
 	return now + (DatumGetTimestampTz(end) - start);
-}
-
-/* Return how long to wait, but not beyond an end. */
-static long
-wait_ms(long ms, int64 end)
-{
-	int64		left = (end - oss_clock_us()) / 1000 + 1;
-
-	return (long) Max(Min(ms, left), 1);
 }
 
 /* oss_labels.wait_for_queue(timeout) */
@@ -498,10 +519,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 					 errmsg("timeout while waiting for the queue"),
 					 errhint("The views oss_labels.queue and oss_labels.worker show what it waits for.")));
 		ms = (long) ((oss_clock_us() - looked_at) / 1000) * WAIT_COST;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 wait_ms(Max(ms, WAIT_MS), end), oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		oss_queue_wait(oss_wait_until(Max(ms, WAIT_MS), oss_clock_us(), end));
 	}
 	oss_procedure_end();
 	PG_RETURN_VOID();

@@ -142,9 +142,7 @@ oss_dispatch_end_rests(OssDispatcher *dispatcher)
 
 		if (job->rest_until > now)
 		{
-			long		left = (long) ((job->rest_until - now + 999) / 1000);
-
-			ms = ms < 0 ? left : Min(ms, left);
+			ms = oss_wait_until(ms, now, job->rest_until);
 			continue;
 		}
 		oss_dispatch_end_rest(dispatcher, job);

@@ -8,7 +8,6 @@
 #ifndef OSS_NODE_H
 #define OSS_NODE_H
 
-#include "postgres.h"
 
 #include "nodes/execnodes.h"
 #include "pipeline/window.h"

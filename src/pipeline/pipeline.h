@@ -14,7 +14,6 @@
 #ifndef OSS_PIPELINE_H
 #define OSS_PIPELINE_H
 
-#include "postgres.h"
 
 #include "call/detect.h"
 

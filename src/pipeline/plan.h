@@ -6,7 +6,6 @@
 #ifndef OSS_PLAN_H
 #define OSS_PLAN_H
 
-#include "postgres.h"
 
 #include "nodes/extensible.h"
 #include "nodes/pathnodes.h"

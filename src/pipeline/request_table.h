@@ -9,7 +9,6 @@
 #ifndef OSS_REQUEST_TABLE_H
 #define OSS_REQUEST_TABLE_H
 
-#include "postgres.h"
 
 #include "access/htup.h"
 #include "access/tupdesc.h"

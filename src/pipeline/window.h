@@ -8,7 +8,6 @@
 #ifndef OSS_WINDOW_H
 #define OSS_WINDOW_H
 
-#include "postgres.h"
 
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"

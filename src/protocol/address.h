@@ -2,7 +2,7 @@
  * address.h
  *	  Which network addresses a request may be sent to.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: README.md 4.5.
+ * Rules: README.md 4.5.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_ADDRESS_H

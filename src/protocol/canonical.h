@@ -2,7 +2,7 @@
  * canonical.h
  *	  The canonical request, the text whose hash is signed.
  *
- * Ground floor; for signature_v4.c alone.
+ * For signature_v4.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CANONICAL_H

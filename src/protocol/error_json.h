@@ -2,7 +2,7 @@
  * error_json.h
  *	  Read a JSON document with which a gateway explains a refusal.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: README.md 6.1.
+ * Rules: README.md 6.1.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_ERROR_JSON_H

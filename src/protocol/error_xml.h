@@ -2,8 +2,7 @@
  * error_xml.h
  *	  Read the XML document with which OSS explains a refusal.
  *
- * Ground floor: no PostgreSQL, no curl; expat parses.  Rules:
- * README.md 6.1 and 6.3.
+ * Expat parses.  Rules: README.md 6.1 and 6.3.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_ERROR_XML_H

@@ -3,7 +3,7 @@
  *	  The process instruction of a request: image/labels, and what a
  *	  presigned URL may carry.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: README.md 7.1.
+ * Rules: README.md 7.1.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMAGE_LABELS_H

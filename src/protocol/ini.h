@@ -2,7 +2,7 @@
  * ini.h
  *	  Look up a value in an INI file, such as ~/.alibabacloud/credentials.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: README.md 5.2.
+ * Rules: README.md 5.2.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_INI_H

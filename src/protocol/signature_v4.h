@@ -2,8 +2,8 @@
  * signature_v4.h
  *	  OSS Signature Version 4, in the request header and in the URL.
  *
- * Ground floor: no PostgreSQL, no curl; libcrypto computes hashes.  Rules:
- * README.md 1 and 2; vectors: test/unit/v4-vectors.json.
+ * Libcrypto computes hashes.  Rules: README.md 1 and 2; vectors:
+ * test/unit/v4-vectors.json.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SIGNATURE_V4_H

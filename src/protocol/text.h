@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * text.h
  *	  A growable byte string for code without memory contexts.
- *
- * Ground floor: no PostgreSQL, no curl.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TEXT_H

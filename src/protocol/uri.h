@@ -3,8 +3,7 @@
  *	  URLs of objects: escaping, and the rules for names of buckets, keys,
  *	  regions, versions and endpoints.
  *
- * Ground floor: no PostgreSQL, no curl.  Rules: README.md 1.4, 1.5, 1.8
- * and 4.4.
+ * Rules: README.md 1.4, 1.5, 1.8 and 4.4.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_URI_H

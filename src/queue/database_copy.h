@@ -2,14 +2,10 @@
  * database_copy.h
  *	  Detecting that this database is a copy of another one, whose jobs are
  *	  queued in both.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_DATABASE_COPY_H
 #define OSS_DATABASE_COPY_H
-
-#include "postgres.h"
 
 /*
  * Is this database a copy whose jobs were not accepted by resume()?  The

@@ -16,7 +16,6 @@
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "store/coverage.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_enqueue);
@@ -56,14 +55,13 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	OssStatementState state;
 
 	oss_arg(values, nulls, 0, ObjectIdGetDatum(GetUserId()), false);
-	oss_arg(values, nulls, 1, CStringGetTextDatum(server->servername), false);
+	oss_arg_string(values, nulls, 1, server->servername);
 	for (int i = 0; i < lengthof(columns); i++)
 		oss_arg(values, nulls, i + 2, PG_GETARG_DATUM(columns[i]),
 				PG_ARGISNULL(columns[i]));
 	if (nulls[6] == 'n')
 		oss_arg(values, nulls, 6, Int32GetDatum(0), false);
-	oss_arg(values, nulls, 7, CStringGetTextDatum(oss_role_name(GetUserId())),
-			false);
+	oss_arg_string(values, nulls, 7, oss_role_name(GetUserId()));
 	oss_arg(values, nulls, 8, Int64GetDatum(oss_origin()), false);
 	oss_arg(values, nulls, 9, ObjectIdGetDatum(server->serverid), false);
 	oss_arg(values, nulls, 10, PG_ARGISNULL(6) ? (Datum) 0 :
@@ -81,7 +79,7 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 Datum
 oss_labels_enqueue(PG_FUNCTION_ARGS)
 {
-	const char *name = NULL;
+	Oid			serverid;
 	int64		job_id;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -89,9 +87,8 @@ oss_labels_enqueue(PG_FUNCTION_ARGS)
 	check_arguments(fcinfo);
 	if (!PG_ARGISNULL(5))
 		oss_check_priority(PG_GETARG_INT32(5));
-	if (!PG_ARGISNULL(4))
-		name = NameStr(*PG_GETARG_NAME(4));
-	job_id = insert_one_job(fcinfo, GetForeignServer(oss_server_oid(name, GetUserId())));
+	serverid = oss_server_oid(oss_name_argument(fcinfo, 4), GetUserId());
+	job_id = insert_one_job(fcinfo, GetForeignServer(serverid));
 	oss_wake_at_commit();
 	oss_notice_no_worker();
 	PG_RETURN_INT64(job_id);

@@ -45,20 +45,6 @@ oss_origin(void)
 }
 
 /*
- * Return the requester of a row of the queue, InvalidOid if it was dropped.
- * In the cluster of the origin the OID decides, elsewhere the name (NULL:
- * unknown).
- */
-static Oid
-role_of(int64 origin, Oid role, const char *name)
-{
-	if ((uint64) origin >> 32 == (uint64) oss_origin() >> 32)
-		return SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)) ? role :
-			InvalidOid;
-	return name ? get_role_oid(name, true) : InvalidOid;
-}
-
-/*
  * Return a table by its qualified name, which a user may have written, or
  * InvalidOid.
  */
@@ -143,16 +129,23 @@ name_argument(FunctionCallInfo fcinfo)
 	return PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 }
 
-/* oss_labels.role_of(origin, role, name) */
+/*
+ * oss_labels.role_of(origin, role, name): the requester of a row of the queue,
+ * NULL if it was dropped.  In the cluster of the origin the OID decides,
+ * elsewhere the name (NULL: unknown).
+ */
 Datum
 oss_labels_role_of(PG_FUNCTION_ARGS)
 {
-	Oid			role = InvalidOid;
+	char	   *name = name_argument(fcinfo);
+	Oid			role;
 
-	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(1))
-		role = role_of(PG_GETARG_INT64(0), PG_GETARG_OID(1),
-					   name_argument(fcinfo));
-	if (!OidIsValid(role))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	role = PG_GETARG_OID(1);
+	if ((uint64) PG_GETARG_INT64(0) >> 32 != (uint64) oss_origin() >> 32)
+		role = name ? get_role_oid(name, true) : InvalidOid;
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		PG_RETURN_NULL();
 	PG_RETURN_OID(role);
 }

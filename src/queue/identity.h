@@ -2,13 +2,11 @@
  * identity.h
  *	  A job's requester, source table and server, across dumps.
  *
- * Top floor.  A row of the queue has the OID of each, the name at that time,
- * and the origin: the database in which the OID is valid.
+ * A row of the queue has the OID of each, the name at that time, and the
+ * origin: the database in which the OID is valid.
  */
 #ifndef OSS_IDENTITY_H
 #define OSS_IDENTITY_H
-
-#include "postgres.h"
 
 /*
  * Return the number of this database: a hash of the cluster in the upper

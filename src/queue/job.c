@@ -343,10 +343,8 @@ take_ids(OssJob **jobs, int n)
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-
 		CHECK_FOR_INTERRUPTS();
-		found = lappend(found, find_job(jobs, n, DatumGetInt64(oss_result_column(i, 1, &isnull))));
+		found = lappend(found, find_job(jobs, n, DatumGetInt64(oss_result_column(i, 1, NULL))));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return found;
@@ -445,19 +443,41 @@ oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
 	oss_statement_execute(&renew_leases, values, NULL, SPI_OK_UPDATE);
 }
 
+#define JOB_COLUMNS 9
+
+/* Sort jobs, and begin the columns of a statement that settles them. */
+static void
+begin_columns(OssColumn *columns, const Oid *types, int ncolumns, OssJob **jobs, int n)
+{
+	Assert(ncolumns <= JOB_COLUMNS);
+	qsort(jobs, n, sizeof(OssJob *), compare_ids);
+	for (int i = 0; i < ncolumns; i++)
+		oss_column_init(&columns[i], types[i], n);
+}
+
+/* Execute a statement whose parameters are a token and columns. */
+static void
+execute_columns(OssPlan *plan, int expect, const OssColumn *columns, int ncolumns,
+				OssJob **jobs, int n, int64 token)
+{
+	Datum		values[JOB_COLUMNS + 1] = {Int64GetDatum(token)};
+
+	for (int i = 0; i < ncolumns; i++)
+		values[i + 1] = oss_column_array(&columns[i]);
+	oss_statement_execute(plan, values, NULL, expect);
+	find_locked(jobs, n, token);
+}
+
 void
 oss_job_fail(OssJob **jobs, int n, int64 token)
 {
-	static const Oid types[] = {INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, TEXTOID, BOOLOID};
-	OssColumn	columns[lengthof(types)];
-	Datum		values[lengthof(types) + 1];
+	static const Oid types[] = {INT8OID, TEXTOID, INT4OID, TEXTOID,
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+	OssColumn	columns[JOB_COLUMNS];
 
 	if (n == 0)
 		return;
-	qsort(jobs, n, sizeof(OssJob *), compare_ids);
-	for (int i = 0; i < lengthof(types); i++)
-		oss_column_init(&columns[i], types[i], n);
+	begin_columns(columns, types, lengthof(types), jobs, n);
 	for (int i = 0; i < n; i++)
 	{
 		const OssReason *reason = &jobs[i]->reason;
@@ -474,26 +494,19 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 		oss_column_add_string(&columns[7], reason->request_id);
 		oss_column_add(&columns[8], BoolGetDatum(reason->permanent), false);
 	}
-	values[0] = Int64GetDatum(token);
-	for (int i = 0; i < lengthof(types); i++)
-		values[i + 1] = oss_column_array(&columns[i]);
-	oss_statement_execute(&fail_jobs, values, NULL, SPI_OK_SELECT);
-	find_locked(jobs, n, token);
+	execute_columns(&fail_jobs, SPI_OK_SELECT, columns, lengthof(types), jobs, n, token);
 }
 
 void
 oss_job_put_back(OssJob **jobs, int n, int64 token)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID,
-	TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID};
-	OssColumn	columns[lengthof(types)];
-	Datum		values[lengthof(types) + 1];
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID,
+	INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID};
+	OssColumn	columns[JOB_COLUMNS];
 
 	if (n == 0)
 		return;
-	qsort(jobs, n, sizeof(OssJob *), compare_ids);
-	for (int i = 0; i < lengthof(types); i++)
-		oss_column_init(&columns[i], types[i], n);
+	begin_columns(columns, types, lengthof(types), jobs, n);
 	for (int i = 0; i < n; i++)
 	{
 		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->place.id), false);
@@ -508,12 +521,7 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 					   jobs[i]->answer == NULL);
 		oss_column_add_string(&columns[7], jobs[i]->asked_id);
 	}
-	values[0] = Int64GetDatum(token);
-	for (int i = 0; i < lengthof(types); i++)
-		values[i + 1] = oss_column_array(&columns[i]);
-	oss_statement_execute(&put_back_jobs, values, NULL,
-						  SPI_OK_UPDATE_RETURNING);
-	find_locked(jobs, n, token);
+	execute_columns(&put_back_jobs, SPI_OK_UPDATE_RETURNING, columns, lengthof(types), jobs, n, token);
 }
 
 uint64
@@ -586,12 +594,9 @@ oss_pause_list(void)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		OssPause   *pause = palloc0(sizeof(OssPause));
-		bool		isnull;
 
 		pause->server = oss_result_string(i, 1);
-		pause->requester = DatumGetObjectId(oss_result_column(i, 2, &isnull));
-		if (isnull)
-			pause->requester = InvalidOid;
+		pause->requester = DatumGetObjectId(oss_result_column(i, 2, NULL));
 		pause->bucket = oss_result_string(i, 3);
 		pause->directory = oss_result_string(i, 4);
 		pauses = lappend(pauses, pause);
@@ -601,29 +606,33 @@ oss_pause_list(void)
 }
 
 bool
+oss_pause_concerns(const OssPause *pause, const char *server,
+				   const char *bucket, Oid role)
+{
+	return (pause->server == NULL || strcmp(pause->server, server) == 0) &&
+		(!OidIsValid(pause->requester) || pause->requester == role) &&
+		(pause->bucket == NULL || strcmp(pause->bucket, bucket) == 0);
+}
+
+bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);
 	Datum		values[11];
 	char		nulls[11];
 
-	oss_arg(values, nulls, 0, pause->server ?
-			CStringGetTextDatum(pause->server) : (Datum) 0, !pause->server);
+	oss_arg_string(values, nulls, 0, pause->server);
 	oss_arg(values, nulls, 1, ObjectIdGetDatum(pause->requester), !one);
-	oss_arg(values, nulls, 2, pause->bucket ?
-			CStringGetTextDatum(pause->bucket) : (Datum) 0, !pause->bucket);
-	oss_arg(values, nulls, 3,
-			CStringGetTextDatum(unpack_sql_state(pause->sqlerrcode)), false);
-	oss_arg(values, nulls, 4, CStringGetTextDatum(pause->reason), false);
-	oss_arg(values, nulls, 5, one ?
-			CStringGetTextDatum(oss_role_name(pause->requester)) : (Datum) 0, !one);
+	oss_arg_string(values, nulls, 2, pause->bucket);
+	oss_arg_string(values, nulls, 3, unpack_sql_state(pause->sqlerrcode));
+	oss_arg_string(values, nulls, 4, pause->reason);
+	oss_arg_string(values, nulls, 5, one ? oss_role_name(pause->requester) : NULL);
 	oss_arg(values, nulls, 6, Int64GetDatum(oss_origin()), false);
 	oss_arg(values, nulls, 7, ObjectIdGetDatum(pause->server ?
 											   get_foreign_server_oid(pause->server, true) : InvalidOid),
 			false);
 	oss_arg(values, nulls, 8, Int32GetDatum(pause->seconds), false);
-	oss_arg(values, nulls, 9, pause->directory ?
-			CStringGetTextDatum(pause->directory) : (Datum) 0, !pause->directory);
+	oss_arg_string(values, nulls, 9, pause->directory);
 	oss_arg(values, nulls, 10, BoolGetDatum(pause->storing), false);
 	return oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT) > 0;
 }

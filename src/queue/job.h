@@ -2,14 +2,12 @@
  * job.h
  *	  Jobs in memory, and the statements that claim and settle them.
  *
- * Top floor.  Functions that run a statement are called within
- * oss_statement_begin(), with a transaction open.
+ * Functions that run a statement are called within oss_statement_begin(), with
+ * a transaction open.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_JOB_H
 #define OSS_JOB_H
-
-#include "postgres.h"
 
 #include "client/labels_response.h"
 #include "client/request.h"
@@ -313,6 +311,13 @@ extern bool oss_in_directory(const char *key, const char *directory);
 
 /* Return the pauses as OssPauses. */
 extern List *oss_pause_list(void);
+
+/*
+ * Does a pause concern the jobs of a role in a bucket, whatever its directory?
+ * Names are present ones.  The view queue has this rule in SQL.
+ */
+extern bool oss_pause_concerns(const OssPause *pause, const char *server,
+							   const char *bucket, Oid role);
 
 /* Insert an automatic pause.  Returns false if it exists. */
 extern bool oss_pause_add(const OssPause *pause);

@@ -2,14 +2,12 @@
  * job_cancel.h
  *	  Removing jobs whose rows were deleted from a watched table.
  *
- * Top floor.  Best effort: never waits for a lock on a job, and never raises an
- * error because of other transactions, whatever the isolation level.  A job
- * that remains costs one request.
+ * Best effort: never waits for a lock on a job, and never raises an error
+ * because of other transactions, whatever the isolation level.  A job that
+ * remains costs one request.
  */
 #ifndef OSS_JOB_CANCEL_H
 #define OSS_JOB_CANCEL_H
-
-#include "postgres.h"
 
 typedef struct OssJobCancel OssJobCancel;
 

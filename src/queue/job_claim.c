@@ -144,17 +144,14 @@ make_heads(void)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		OssLaneHead *lane = palloc0(sizeof(OssLaneHead));
-		bool		isnull;
 
 		lane->key.server = oss_result_string(i, 1);
-		lane->key.server_id = DatumGetObjectId(oss_result_column(i, 2, &isnull));
+		lane->key.server_id = DatumGetObjectId(oss_result_column(i, 2, NULL));
 		lane->key.bucket = oss_result_string(i, 3);
-		lane->key.requester = DatumGetObjectId(oss_result_column(i, 4, &isnull));
-		lane->key.origin = DatumGetInt64(oss_result_column(i, 5, &isnull));
-		lane->rank = DatumGetInt32(oss_result_column(i, 6, &isnull));
-		lane->role = DatumGetObjectId(oss_result_column(i, 7, &isnull));
-		if (isnull)
-			lane->role = InvalidOid;
+		lane->key.requester = DatumGetObjectId(oss_result_column(i, 4, NULL));
+		lane->key.origin = DatumGetInt64(oss_result_column(i, 5, NULL));
+		lane->rank = DatumGetInt32(oss_result_column(i, 6, NULL));
+		lane->role = DatumGetObjectId(oss_result_column(i, 7, NULL));
 		lane->server = oss_server_of(lane->key.origin, lane->key.server_id,
 									 lane->key.server);
 		lanes = lappend(lanes, lane);
@@ -189,11 +186,7 @@ oss_job_new_lanes(int64 *newest, int n)
 	oss_statement_execute(&list_new_lanes, values, NULL, SPI_OK_SELECT);
 	lanes = make_heads();
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		*newest = Max(*newest, DatumGetInt64(oss_result_column(i, 8, &isnull)));
-	}
+		*newest = Max(*newest, DatumGetInt64(oss_result_column(i, 8, NULL)));
 	SPI_freetuptable(SPI_tuptable);
 	return lanes;
 }
@@ -218,13 +211,11 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 	seen = palloc0(sizeof(OssSeen) * Max(*nseen, 1));
 	for (int i = 0; i < *nseen; i++)
 	{
-		bool		isnull;
-
-		seen[i].tid = *(ItemPointer) DatumGetPointer(oss_result_column(i, 1, &isnull));
-		seen[i].place.rank = DatumGetInt32(oss_result_column(i, 2, &isnull));
-		seen[i].place.due = DatumGetTimestampTz(oss_result_column(i, 3, &isnull));
-		seen[i].place.id = DatumGetInt64(oss_result_column(i, 4, &isnull));
-		seen[i].free = DatumGetBool(oss_result_column(i, 5, &isnull));
+		seen[i].tid = *(ItemPointer) DatumGetPointer(oss_result_column(i, 1, NULL));
+		seen[i].place.rank = DatumGetInt32(oss_result_column(i, 2, NULL));
+		seen[i].place.due = DatumGetTimestampTz(oss_result_column(i, 3, NULL));
+		seen[i].place.id = DatumGetInt64(oss_result_column(i, 4, NULL));
+		seen[i].free = DatumGetBool(oss_result_column(i, 5, NULL));
 		seen[i].key = oss_result_string(i, 6);
 		seen[i].version_id = oss_result_string(i, 7);
 	}
@@ -263,22 +254,20 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	Datum		answer;
 
 	job->context = context;
-	job->place.id = DatumGetInt64(oss_result_column(row, 1, &isnull));
-	job->attempts = DatumGetInt32(oss_result_column(row, 2, &isnull));
-	job->enqueued_at = DatumGetTimestampTz(oss_result_column(row, 3, &isnull));
-	job->place.due = DatumGetTimestampTz(oss_result_column(row, 4, &isnull));
+	job->place.id = DatumGetInt64(oss_result_column(row, 1, NULL));
+	job->attempts = DatumGetInt32(oss_result_column(row, 2, NULL));
+	job->enqueued_at = DatumGetTimestampTz(oss_result_column(row, 3, NULL));
+	job->place.due = DatumGetTimestampTz(oss_result_column(row, 4, NULL));
 	thr = oss_result_column(row, 5, &isnull);
 	job->image.has_thr = !isnull;
 	job->image.thr = isnull ? 0 : DatumGetFloat8(thr);
-	job->requester = DatumGetObjectId(oss_result_column(row, 6, &isnull));
-	if (isnull)
-		job->requester = InvalidOid;
-	job->source_gone = DatumGetBool(oss_result_column(row, 7, &isnull));
+	job->requester = DatumGetObjectId(oss_result_column(row, 6, NULL));
+	job->source_gone = DatumGetBool(oss_result_column(row, 7, NULL));
 	job->image.bucket = pstrdup(lane->bucket);
 	job->image.key = oss_result_string(row, 8);
 	job->image.version_id = oss_result_string(row, 9);
-	job->place.rank = DatumGetInt32(oss_result_column(row, 10, &isnull));
-	job->throttles = DatumGetInt32(oss_result_column(row, 11, &isnull));
+	job->place.rank = DatumGetInt32(oss_result_column(row, 10, NULL));
+	job->throttles = DatumGetInt32(oss_result_column(row, 11, NULL));
 	stored = oss_result_column(row, 12, &isnull);
 	take_stored(job, stored, isnull);
 	job->fresh_since = DatumGetTimestampTz(oss_result_column(row, 16, &isnull));
@@ -290,7 +279,7 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	if (!isnull)
 	{
 		job->answer = DatumGetJsonbPCopy(answer);
-		job->started_at = DatumGetTimestampTz(oss_result_column(row, 14, &isnull));
+		job->started_at = DatumGetTimestampTz(oss_result_column(row, 14, NULL));
 		job->asked_id = oss_result_string(row, 15);
 	}
 	job->utf8 = job->image;

@@ -2,15 +2,13 @@
  * job_insert.h
  *	  Inserting jobs for rows of a watched table.
  *
- * Top floor.  This is part of the application's statement, which must neither
- * fail nor wait because of the queue: rows are inserted into job and failed_job
- * without the executor, so that no constraint, trigger, privilege or plan can
+ * This is part of the application's statement, which must neither fail nor
+ * wait because of the queue: rows are inserted into job and failed_job without
+ * the executor, so that no constraint, trigger, privilege or plan can
  * interfere.
  */
 #ifndef OSS_JOB_INSERT_H
 #define OSS_JOB_INSERT_H
-
-#include "postgres.h"
 
 #include "datatype/timestamp.h"
 #include "utils/rel.h"

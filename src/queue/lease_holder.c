@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "queue/job.h"
+#include "spi/statement.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -107,35 +108,11 @@ hash_mappings(Oid serverid, Oid requester)
 	return hash;
 }
 
-/*
- * Return a copy of the present row of a catalog, or NULL.  Caches may not
- * reflect the commit that woke the worker.
- */
-static HeapTuple
-row_now(Oid catalog, Oid index, AttrNumber column, Oid oid)
-{
-	Relation	relation = table_open(catalog, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	row;
-
-	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(oid));
-	scan = systable_beginscan(relation, index, true, NULL, 1, &key);
-	row = systable_getnext(scan);
-	if (HeapTupleIsValid(row))
-		row = heap_copytuple(row);
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return row;
-}
-
-/* Does the role exist, as a superuser? */
 static bool
 is_superuser(Oid role)
 {
-	HeapTuple	row = row_now(AuthIdRelationId, AuthIdOidIndexId,
-							  Anum_pg_authid_oid, role);
+	HeapTuple	row = oss_catalog_row(AuthIdRelationId, AuthIdOidIndexId,
+									  Anum_pg_authid_oid, role);
 
 	return HeapTupleIsValid(row) && ((Form_pg_authid) GETSTRUCT(row))->rolsuper;
 }
@@ -156,8 +133,9 @@ oss_labels_fingerprint(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	serverid = get_foreign_server_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
-	server = row_now(ForeignServerRelationId, ForeignServerOidIndexId,
-					 Anum_pg_foreign_server_oid, serverid);
+	/* caches may not reflect the commit that woke the worker */
+	server = oss_catalog_row(ForeignServerRelationId, ForeignServerOidIndexId,
+							 Anum_pg_foreign_server_oid, serverid);
 	if (!HeapTupleIsValid(server))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%u %u " UINT64_FORMAT " %d%d",

@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * priority.h
  *	  The privilege to use priorities above 0.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PRIORITY_H
 #define OSS_PRIORITY_H
-
-#include "postgres.h"
 
 /* May a role use priorities above 0? */
 extern bool oss_may_prioritize(Oid role);

@@ -6,7 +6,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "client/server.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -14,9 +13,9 @@
 #include "queue/job.h"
 #include "queue/priority.h"
 #include "queue/worker_slot.h"
+#include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_pause);
@@ -76,58 +75,37 @@ oss_labels_pause(PG_FUNCTION_ARGS)
 {
 	Datum		values[3];
 	char		nulls[3];
-	bool		all = PG_ARGISNULL(0);
-	Oid			serverid = InvalidOid;
+	const char *server = oss_name_argument(fcinfo, 0);
 
-	if (!all)
-		serverid = GetForeignServerByName(NameStr(*PG_GETARG_NAME(0)), false)->serverid;
-	oss_arg(values, nulls, 0,
-			all ? (Datum) 0 : CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))),
-			all);
-	oss_arg(values, nulls, 1,
-			CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), false);
-	oss_arg(values, nulls, 2, ObjectIdGetDatum(serverid), false);
+	oss_arg_string(values, nulls, 0, server);
+	oss_arg_string(values, nulls, 1, GetUserNameFromId(GetUserId(), false));
+	oss_arg(values, nulls, 2, ObjectIdGetDatum(server == NULL ? InvalidOid :
+											   get_foreign_server_oid(server, false)),
+			false);
 	(void) execute_admin(&insert_pause, values, nulls, SPI_OK_INSERT);
 	PG_RETURN_VOID();
-}
-
-/*
- * Make jobs due that rest after a throttle; without a server, also accept the
- * jobs of a copy.
- */
-static void
-release_jobs(const char *server)
-{
-	OssStatementState state;
-
-	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	(void) oss_job_end_rests(server);
-	if (server == NULL)
-		oss_database_accept_copy();
-	oss_statement_end(&state);
 }
 
 /* oss_labels.resume(server) */
 Datum
 oss_labels_resume(PG_FUNCTION_ARGS)
 {
-	Datum		value = (Datum) 0;
-	char		null = 'n';
-	Oid			serverid = InvalidOid;
+	const char *server = oss_name_argument(fcinfo, 0);
+	Oid			serverid = server ? get_foreign_server_oid(server, true) : InvalidOid;
+	OssStatementState state;
+	Datum		value;
+	char		null;
 
-	if (!PG_ARGISNULL(0))
-	{
-		const char *name = NameStr(*PG_GETARG_NAME(0));
-
-		value = CStringGetTextDatum(name);
-		null = ' ';
-		serverid = get_foreign_server_oid(name, true);
-	}
+	oss_arg_string(&value, &null, 0, server);
 	(void) execute_admin(&delete_pause, &value, &null, SPI_OK_DELETE);
-	release_jobs(PG_ARGISNULL(0) ? NULL : NameStr(*PG_GETARG_NAME(0)));
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	(void) oss_job_end_rests(server);
+	if (server == NULL)
+		oss_database_accept_copy();
+	oss_statement_end(&state);
 
 	/* pauses outlive their server */
-	if (null == 'n' || OidIsValid(serverid))
+	if (server == NULL || OidIsValid(serverid))
 		oss_resume_at_commit(serverid);
 	PG_RETURN_VOID();
 }
@@ -140,8 +118,7 @@ oss_labels_retry_failed(PG_FUNCTION_ARGS)
 	char		nulls[7];
 	uint64		rows;
 
-	oss_arg(values, nulls, 0, PG_ARGISNULL(0) ? (Datum) 0 :
-			CStringGetTextDatum(NameStr(*PG_GETARG_NAME(0))), PG_ARGISNULL(0));
+	oss_arg_string(values, nulls, 0, oss_name_argument(fcinfo, 0));
 	for (int i = 1; i < 4; i++)
 		oss_arg(values, nulls, i, PG_GETARG_DATUM(i), PG_ARGISNULL(i));
 	oss_arg(values, nulls, 4, ObjectIdGetDatum(GetUserId()), false);

@@ -10,10 +10,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "client/clock.h"
 #include "client/credential_cache.h"
 #include "client/http.h"
 #include "client/rate_limit.h"
+#include "client/rate_table.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "queue/worker_slot.h"
@@ -50,8 +50,7 @@ request_shared_memory(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(OssWorkerShmem)),
-									oss_rate_shared_size()));
-	RequestAddinShmemSpace(oss_clock_shared_size());
+									oss_rate_table_size()));
 	oss_credential_cache_shared_request();
 	RequestAddinShmemSpace(add_size(oss_spool_shared_size(), oss_flight_shared_size()));
 	RequestNamedLWLockTranche("oss_labels", 3);
@@ -79,8 +78,7 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&oss_worker_shmem->slots[i].spooled, 0);
 		}
 	}
-	oss_rate_shared_start();
-	oss_clock_shared_start();
+	oss_rate_table_start();
 	oss_credential_cache_shared_start();
 	oss_spool_shared_start(&GetNamedLWLockTranche("oss_labels")[1].lock);
 	oss_flight_shared_start(&GetNamedLWLockTranche("oss_labels")[2].lock);
@@ -453,32 +451,21 @@ oss_wake_pending(void)
 const char *
 oss_slot_state_name(OssSlotState state)
 {
-	switch (state)
-	{
-		case OSS_SLOT_UNKNOWN:
-			return "not looked at yet";
-		case OSS_SLOT_STARTING:
-			return "starting";
-		case OSS_SLOT_RUNNING:
-			return "running";
-		case OSS_SLOT_IDLE:
-			return "idle, started when needed";
-		case OSS_SLOT_ABSENT:
-			return "no extension";
-		case OSS_SLOT_DISABLED:
-			return "off (oss_labels.worker)";
-		case OSS_SLOT_MISMATCH:
-			return "library and extension differ in version";
-		case OSS_SLOT_FAILED:
-			return "failed, started again later";
-		case OSS_SLOT_NO_PROCESS:
-			return "waiting for max_worker_processes";
-		case OSS_SLOT_CAPPED:
-			return "waiting for oss_labels.max_workers";
-		case OSS_SLOT_COPY:
-			return "copy of another database, its jobs wait for oss_labels.resume()";
-	}
-	return "?";
+	static const char *const names[] = {
+		[OSS_SLOT_UNKNOWN] = "not looked at yet",
+		[OSS_SLOT_STARTING] = "starting",
+		[OSS_SLOT_RUNNING] = "running",
+		[OSS_SLOT_IDLE] = "idle, started when needed",
+		[OSS_SLOT_ABSENT] = "no extension",
+		[OSS_SLOT_DISABLED] = "off (oss_labels.worker)",
+		[OSS_SLOT_MISMATCH] = "library and extension differ in version",
+		[OSS_SLOT_FAILED] = "failed, started again later",
+		[OSS_SLOT_COPY] = "copy of another database, its jobs wait for oss_labels.resume()",
+		[OSS_SLOT_NO_PROCESS] = "waiting for max_worker_processes",
+		[OSS_SLOT_CAPPED] = "waiting for oss_labels.max_workers"
+	};
+
+	return names[state];
 }
 
 void

@@ -3,14 +3,12 @@
  *	  Communication between launcher, workers and backends: a slot per database
  *	  in shared memory, and wake-ups at commit.
  *
- * Top floor.  Without shared_preload_libraries there is no shared memory;
- * functions that do not require the lock then do nothing.
+ * Without shared_preload_libraries there is no shared memory; functions that
+ * do not require the lock then do nothing.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WORKER_SLOT_H
 #define OSS_WORKER_SLOT_H
-
-#include "postgres.h"
 
 #include "datatype/timestamp.h"
 #include "storage/latch.h"

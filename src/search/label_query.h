@@ -20,7 +20,6 @@
 #ifndef OSS_LABEL_QUERY_H
 #define OSS_LABEL_QUERY_H
 
-#include "postgres.h"
 
 #include "nodes/pg_list.h"
 

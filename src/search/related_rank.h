@@ -10,7 +10,6 @@
 #ifndef OSS_RELATED_RANK_H
 #define OSS_RELATED_RANK_H
 
-#include "postgres.h"
 
 /* A label of an image. */
 typedef struct RelatedPart

@@ -8,7 +8,6 @@
 #ifndef OSS_SEARCH_H
 #define OSS_SEARCH_H
 
-#include "postgres.h"
 
 #include "search/label_query.h"
 

@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * bulk_insert.h
  *	  Inserting many rows into a plain table without the executor.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_BULK_INSERT_H
 #define OSS_BULK_INSERT_H
-
-#include "postgres.h"
 
 #include "utils/rel.h"
 

@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * column_array.h
  *	  Columns of values that become array parameters of a statement.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_COLUMN_ARRAY_H
 #define OSS_COLUMN_ARRAY_H
-
-#include "postgres.h"
 
 /* A growing column of one type, in the memory context of oss_column_init(). */
 typedef struct OssColumn

@@ -2,14 +2,12 @@
  * read_rows.h
  *	  Reading many rows by SQL.
  *
- * Top floor.  Results may have a million rows, so the executor passes
- * them to a function instead of collecting them in a table of SPI.
+ * Results may have a million rows, so the executor passes them to a function
+ * instead of collecting them in a table of SPI.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_READ_ROWS_H
 #define OSS_READ_ROWS_H
-
-#include "postgres.h"
 
 #include "executor/tuptable.h"
 

@@ -10,7 +10,6 @@
 
 #include "client/utf8.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "spi/result_rows.h"
 #include "utils/builtins.h"
 
@@ -19,29 +18,11 @@ oss_result_begin(FunctionCallInfo fcinfo)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	OssResult	result;
-	MemoryContext old;
 
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
-		(rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-
-	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-
-	/* use the caller's descriptor: looking it up again costs 1 us per call */
-	if (rsinfo->expectedDesc != NULL)
-		result.desc = CreateTupleDescCopy(rsinfo->expectedDesc);
-	else if (get_call_result_type(fcinfo, NULL, &result.desc) != TYPEFUNC_COMPOSITE)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("return type must be a row type")));
-	result.store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
-										 false, work_mem);
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = result.store;
-	rsinfo->setDesc = result.desc;
-	MemoryContextSwitchTo(old);
+	/* the caller's descriptor: looking it up again costs 1 us per call */
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	result.store = rsinfo->setResult;
+	result.desc = rsinfo->setDesc;
 	return result;
 }
 

@@ -2,14 +2,10 @@
  * result_rows.h
  *	  Arguments and results of SQL functions: text in UTF-8, sets in
  *	  materialize mode.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RESULT_ROWS_H
 #define OSS_RESULT_ROWS_H
-
-#include "postgres.h"
 
 #include "fmgr.h"
 #include "utils/tuplestore.h"
@@ -22,9 +18,8 @@ typedef struct OssResult
 } OssResult;
 
 /*
- * Start the result of a function declared with RETURNS TABLE.  Replaces
- * InitMaterializedSRF(), whose name and flags changed within PostgreSQL 15.
- * Errors: 0A000 if the caller does not accept a set.
+ * Start the result of a function declared with RETURNS TABLE.  Errors: 0A000
+ * if the caller does not accept a set.
  */
 extern OssResult oss_result_begin(FunctionCallInfo fcinfo);
 

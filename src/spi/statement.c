@@ -15,6 +15,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
 #include "utils/builtins.h"
@@ -43,14 +44,6 @@ static const char *const statement_settings[][2] = {
 	{"jit", "off"},
 };
 
-static Oid
-job_table(void)
-{
-	Oid			schema = get_namespace_oid("oss_labels", true);
-
-	return OidIsValid(schema) ? get_relname_relid("job", schema) : InvalidOid;
-}
-
 Oid
 oss_table_owner(Oid relid)
 {
@@ -68,35 +61,46 @@ oss_table_owner(Oid relid)
 Oid
 oss_extension_owner(void)
 {
-	return oss_table_owner(job_table());
+	return oss_table_owner(get_relname_relid("job",
+											 get_namespace_oid("oss_labels", true)));
 }
 
-/* Return the version of the extension in this database, or NULL. */
+HeapTuple
+oss_catalog_row(Oid catalog, Oid index, AttrNumber column, Oid oid)
+{
+	Relation	relation = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(oid));
+	scan = systable_beginscan(relation, index, true, NULL, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		row = heap_copytuple(row);
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return row;
+}
+
 char *
 oss_extension_version(void)
 {
-	Relation	relation = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	char	   *version = NULL;
+	Oid			extension = get_extension_oid("oss_labels", true);
+	HeapTuple	row = oss_catalog_row(ExtensionRelationId, ExtensionOidIndexId,
+									  Anum_pg_extension_oid, extension);
+	Relation	relation;
+	bool		isnull;
+	Datum		value;
 
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("oss_labels"));
-	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
-										 RelationGetDescr(relation), &isnull);
-
-		version = TextDatumGetCString(value);
-	}
-	systable_endscan(scan);
+	if (!HeapTupleIsValid(row))
+		return NULL;
+	relation = table_open(ExtensionRelationId, AccessShareLock);
+	value = heap_getattr(row, Anum_pg_extension_extversion,
+						 RelationGetDescr(relation), &isnull);
 	table_close(relation, AccessShareLock);
-	return version;
+	return TextDatumGetCString(value);
 }
 
 static void

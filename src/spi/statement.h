@@ -2,7 +2,7 @@
  * statement.h
  *	  Running SQL statements.
  *
- * Top floor.  No other room prepares or executes SQL.  Statements run between
+ * No other room prepares or executes SQL.  Statements run between
  * oss_statement_begin() and oss_statement_end(), which connect to SPI, most of
  * them as the extension's owner with fixed settings.  Plans are kept for the
  * session.
@@ -11,9 +11,8 @@
 #ifndef OSS_STATEMENT_H
 #define OSS_STATEMENT_H
 
-#include "postgres.h"
-
 #include "executor/spi.h"
+#include "utils/builtins.h"
 
 /*
  * How a plan is made, and what it sees.  GENERIC: a generic plan, sees all
@@ -67,6 +66,9 @@ typedef struct OssStatementState
 /* Return the owner of a table, InvalidOid if it does not exist. */
 extern Oid	oss_table_owner(Oid relid);
 
+/* Return a copy of the present row of a catalog with this OID, or NULL. */
+extern HeapTuple oss_catalog_row(Oid catalog, Oid index, AttrNumber column, Oid oid);
+
 /* Return the extension's owner, InvalidOid if it is not installed. */
 extern Oid	oss_extension_owner(void);
 
@@ -114,8 +116,8 @@ extern void oss_procedure_begin(void);
 extern void oss_procedure_end(void);
 
 /*
- * Return a column (from 1) of a row (from 0) of the result; isnull may be
- * NULL.  The second returns a text column as a string in
+ * Return a column (from 1) of a row (from 0) of the result, 0 for null; isnull
+ * may be NULL.  The second returns a text column as a string in
  * CurrentMemoryContext, NULL for null.
  */
 extern Datum oss_result_column(uint64 row, int i, bool *isnull);
@@ -127,6 +129,14 @@ oss_arg(Datum *values, char *nulls, int i, Datum value, bool isnull)
 {
 	values[i] = isnull ? (Datum) 0 : value;
 	nulls[i] = isnull ? 'n' : ' ';
+}
+
+/* Set a parameter to a string as text, NULL as null. */
+static inline void
+oss_arg_string(Datum *values, char *nulls, int i, const char *string)
+{
+	oss_arg(values, nulls, i, string ? CStringGetTextDatum(string) : (Datum) 0,
+			string == NULL);
 }
 
 #endif							/* OSS_STATEMENT_H */

@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * subtransaction.h
  *	  Running code in a subtransaction, and classifying its error.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SUBTRANSACTION_H
 #define OSS_SUBTRANSACTION_H
-
-#include "postgres.h"
 
 /*
  * Run a function in a subtransaction, in CurrentMemoryContext.  Returns NULL,

@@ -10,7 +10,6 @@
 #ifndef OSS_COVERAGE_H
 #define OSS_COVERAGE_H
 
-#include "postgres.h"
 
 #include "datatype/timestamp.h"
 #include "protocol/image_labels.h"

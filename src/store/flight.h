@@ -10,7 +10,6 @@
 #ifndef OSS_FLIGHT_H
 #define OSS_FLIGHT_H
 
-#include "postgres.h"
 
 #include "store/spool.h"
 

@@ -8,7 +8,6 @@
 #ifndef OSS_IMAGE_ID_H
 #define OSS_IMAGE_ID_H
 
-#include "postgres.h"
 
 #include "client/image.h"
 #include "client/labels_response.h"

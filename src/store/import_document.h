@@ -9,7 +9,6 @@
 #ifndef OSS_IMPORT_DOCUMENT_H
 #define OSS_IMPORT_DOCUMENT_H
 
-#include "postgres.h"
 
 #include "utils/array.h"
 #include "utils/jsonb.h"

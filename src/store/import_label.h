@@ -9,7 +9,6 @@
 #ifndef OSS_IMPORT_LABEL_H
 #define OSS_IMPORT_LABEL_H
 
-#include "postgres.h"
 
 #include "compat.h"
 

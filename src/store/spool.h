@@ -11,7 +11,6 @@
 #ifndef OSS_SPOOL_H
 #define OSS_SPOOL_H
 
-#include "postgres.h"
 
 #include "client/image.h"
 #include "datatype/timestamp.h"

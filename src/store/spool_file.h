@@ -9,7 +9,6 @@
 #ifndef OSS_SPOOL_FILE_H
 #define OSS_SPOOL_FILE_H
 
-#include "postgres.h"
 
 #include "port/pg_crc32c.h"
 #include "storage/condition_variable.h"

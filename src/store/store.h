@@ -8,7 +8,6 @@
 #ifndef OSS_STORE_H
 #define OSS_STORE_H
 
-#include "postgres.h"
 
 #include "client/image.h"
 #include "client/labels_response.h"

@@ -11,7 +11,6 @@
 #ifndef OSS_TAG_STORED_H
 #define OSS_TAG_STORED_H
 
-#include "postgres.h"
 
 #include "call/detect.h"
 #include "client/request.h"

@@ -8,7 +8,6 @@
 #ifndef OSS_VOCABULARY_H
 #define OSS_VOCABULARY_H
 
-#include "postgres.h"
 
 #include "client/labels_response.h"
 

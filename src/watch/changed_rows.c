@@ -13,7 +13,7 @@
 
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "client/request.h"
+#include "client/server.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "executor/executor.h"

@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * changed_rows.h
  *	  Enqueuing and cancelling jobs for the rows of a statement.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_CHANGED_ROWS_H
 #define OSS_CHANGED_ROWS_H
-
-#include "postgres.h"
 
 #include "watch/trigger_columns.h"
 

@@ -21,7 +21,6 @@
 #include "commands/trigger.h"
 #include "compat.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "spi/subtransaction.h"
 #include "storage/lmgr.h"

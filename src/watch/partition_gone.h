@@ -1,14 +1,10 @@
 /*-------------------------------------------------------------------------
  * partition_gone.h
  *	  Cancelling jobs of partitions that are truncated or dropped.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PARTITION_GONE_H
 #define OSS_PARTITION_GONE_H
-
-#include "postgres.h"
 
 #include "nodes/nodes.h"
 

@@ -17,16 +17,15 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/string.h"
+#include "spi/statement.h"
 #include "store/coverage.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -276,32 +275,6 @@ read_arguments(OssWatch *watch, const Trigger *trigger,
 }
 
 /*
- * Return the parent of a trigger (InvalidOid if it is no clone), and the
- * trigger's relation.
- */
-static Oid
-parent_trigger(Oid trigger, Oid *relation)
-{
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			parent = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		*relation = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
-		parent = ((Form_pg_trigger) GETSTRUCT(tuple))->tgparentid;
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return parent;
-}
-
-/*
  * Return the table on which a trigger was created, which for a clone is an
  * ancestor.
  */
@@ -312,7 +285,16 @@ source_of_trigger(Relation relation, const Trigger *trigger)
 	Oid			next = trigger->tgisclone ? trigger->tgoid : InvalidOid;
 
 	while (OidIsValid(next))
-		next = parent_trigger(next, &source);
+	{
+		HeapTuple	row = oss_catalog_row(TriggerRelationId, TriggerOidIndexId,
+										  Anum_pg_trigger_oid, next);
+
+		if (!HeapTupleIsValid(row))
+			break;
+		source = ((Form_pg_trigger) GETSTRUCT(row))->tgrelid;
+		next = ((Form_pg_trigger) GETSTRUCT(row))->tgparentid;
+		heap_freetuple(row);
+	}
 	return source;
 }
 

@@ -2,14 +2,10 @@
  * trigger_columns.h
  *	  The arguments of an enqueuing trigger, and the present columns that they
  *	  name.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TRIGGER_COLUMNS_H
 #define OSS_TRIGGER_COLUMNS_H
-
-#include "postgres.h"
 
 #include "commands/trigger.h"
 #include "datatype/timestamp.h"

@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -21,7 +20,6 @@
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -38,6 +36,7 @@ typedef struct Check
 								 * one; NIL: any condition */
 	char	   *problem;		/* of a column, or NULL */
 	MemoryContext context;		/* of the problem and of lists */
+	OssPlan    *plan;			/* of list_step() */
 	List	   *relids;
 } Check;
 
@@ -180,20 +179,21 @@ check_table(Oid relid, List *names)
 	relation_close(check.relation, AccessShareLock);
 }
 
-/* Run a plan and add the rows of its result. */
+/* Subtransaction: run the plan and add the rows of its result. */
 static void
-run_plan(Check *check, OssPlan *plan, bool has_names)
+list_step(void *arg)
 {
+	Check	   *check = arg;
 	MemoryContext old = MemoryContextSwitchTo(check->context);
 	OssStatementState state;
 	uint64		n;
 
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	n = oss_statement_execute(plan, NULL, NULL, SPI_OK_SELECT);
+	n = oss_statement_execute(check->plan, NULL, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Oid			relid = DatumGetObjectId(oss_result_column(i, 1, NULL));
-		char	   *name = has_names ? oss_result_string(i, 2) : NULL;
+		char	   *name = check->plan == &list_dropped ? oss_result_string(i, 2) : NULL;
 
 		if (OidIsValid(relid))
 			check->relids = list_append_unique_oid(check->relids, relid);
@@ -204,26 +204,14 @@ run_plan(Check *check, OssPlan *plan, bool has_names)
 	MemoryContextSwitchTo(old);
 }
 
-/* Subtransaction: list watched tables. */
+/* List watched tables or dropped objects, ignoring an error. */
 static void
-watched_step(void *arg)
+list_objects(Check *check, OssPlan *plan)
 {
-	run_plan(arg, &list_watched, false);
-}
+	ErrorData  *error;
 
-/* Subtransaction: list dropped objects. */
-static void
-dropped_step(void *arg)
-{
-	run_plan(arg, &list_dropped, true);
-}
-
-/* Run a listing step, ignoring its error. */
-static void
-list_something(void (*step) (void *), Check *check)
-{
-	ErrorData  *error = oss_subtransaction(step, check);
-
+	check->plan = plan;
+	error = oss_subtransaction(list_step, check);
 	if (error == NULL)
 		return;
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
@@ -242,7 +230,7 @@ check_all(List *relids, List *names)
 		check_table(lfirst_oid(cell), NIL);
 	if (names == NIL)
 		return;
-	list_something(watched_step, &check);
+	list_objects(&check, &list_watched);
 	foreach(cell, list_difference_oid(check.relids, relids))
 		check_table(lfirst_oid(cell), names);
 }
@@ -259,6 +247,6 @@ oss_watch_check_dropped(void)
 {
 	Check		check = {.context = CurrentMemoryContext};
 
-	list_something(dropped_step, &check);
+	list_objects(&check, &list_dropped);
 	check_all(check.relids, check.names);
 }

@@ -2,14 +2,12 @@
  * watch_check.h
  *	  Warnings about watches that DDL has broken.
  *
- * Top floor.  These functions raise no error except a cancel, wait for no lock,
- * and run no user's code.
+ * These functions raise no error except a cancel, wait for no lock, and run no
+ * user's code.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WATCH_CHECK_H
 #define OSS_WATCH_CHECK_H
-
-#include "postgres.h"
 
 #include "nodes/pg_list.h"
 

@@ -16,7 +16,6 @@
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"

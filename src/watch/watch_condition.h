@@ -2,13 +2,11 @@
  * watch_condition.h
  *	  Evaluating the condition of a watched table.
  *
- * Top floor.  A condition is a user's code: it runs as the role that changes
- * the table, in a subtransaction, and its errors are caught.
+ * A condition is a user's code: it runs as the role that changes the table, in
+ * a subtransaction, and its errors are caught.
  */
 #ifndef OSS_WATCH_CONDITION_H
 #define OSS_WATCH_CONDITION_H
-
-#include "postgres.h"
 
 #include "watch/trigger_columns.h"
 

@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "queue/worker_slot.h"
 #include "spi/statement.h"
@@ -96,12 +97,8 @@ follow_server(const char *old, const char *new)
 static bool
 enables_triggers(const AlterTableStmt *statement)
 {
-	ListCell   *cell;
-
-	foreach(cell, statement->cmds)
+	foreach_ptr(const AlterTableCmd, command, statement->cmds)
 	{
-		const AlterTableCmd *command = lfirst(cell);
-
 		if (command->subtype == AT_EnableTrig ||
 			command->subtype == AT_EnableTrigAll ||
 			command->subtype == AT_EnableTrigUser)
@@ -180,10 +177,8 @@ follow_table(const AlterTableStmt *statement)
 		foreach(cell, find_all_inheritors(relid, NoLock, NULL))
 			mend_triggers(lfirst_oid(cell));
 	}
-	foreach(cell, statement->cmds)
+	foreach_ptr(AlterTableCmd, command, statement->cmds)
 	{
-		AlterTableCmd *command = lfirst(cell);
-
 		if (command->subtype == AT_AlterColumnType)
 			retyped = lappend(retyped, command->name);
 	}
@@ -191,12 +186,14 @@ follow_table(const AlterTableStmt *statement)
 		oss_watch_check(relid, retyped);
 }
 
-/* Return the last part of a qualified name. */
+/* Return the unqualified name of a relation, or of another object. */
 static List *
-last_name(Node *object)
+last_name(const RangeVar *relation, Node *object)
 {
 	List	   *names = NIL;
 
+	if (relation)
+		return list_make1(relation->relname);
 	if (object && IsA(object, ObjectWithArgs))
 		names = ((ObjectWithArgs *) object)->objname;
 	else if (object && IsA(object, List))
@@ -221,18 +218,7 @@ follow_rename(const RenameStmt *statement)
 	else if (statement->renameType == OBJECT_SCHEMA)
 		oss_watch_check(InvalidOid, list_make1(statement->subname));
 	else
-		oss_watch_check(InvalidOid, statement->relation ?
-						list_make1(statement->relation->relname) :
-						last_name(statement->object));
-}
-
-/* Check watches after SET SCHEMA. */
-static void
-follow_schema(const AlterObjectSchemaStmt *statement)
-{
-	oss_watch_check(InvalidOid, statement->relation ?
-					list_make1(statement->relation->relname) :
-					last_name(statement->object));
+		oss_watch_check(InvalidOid, last_name(statement->relation, statement->object));
 }
 
 /* oss_labels.follow_ddl() */
@@ -253,7 +239,9 @@ oss_labels_follow_ddl(PG_FUNCTION_ARGS)
 	else if (statement && IsA(statement, RenameStmt))
 		follow_rename((RenameStmt *) statement);
 	else if (statement && IsA(statement, AlterObjectSchemaStmt))
-		follow_schema((AlterObjectSchemaStmt *) statement);
+		oss_watch_check(InvalidOid,
+						last_name(((AlterObjectSchemaStmt *) statement)->relation,
+								  ((AlterObjectSchemaStmt *) statement)->object));
 	else if (statement && IsA(statement, AlterTableStmt))
 		follow_table((AlterTableStmt *) statement);
 	return PointerGetDatum(NULL);

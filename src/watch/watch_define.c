@@ -10,12 +10,12 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "client/request.h"
-#include "client/utf8.h"
 #include "compat.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -105,30 +105,6 @@ check_relation(Oid relid, const char *key_column, const char *bucket_column)
 	table_close(relation, AccessShareLock);
 }
 
-static void
-check_condition(Oid relid, const char *condition)
-{
-	Relation	relation = table_open(relid, AccessShareLock);
-
-	oss_condition_check(relation, oss_watched_now(relid), condition);
-	table_close(relation, AccessShareLock);
-}
-
-/* Check bucket and threshold.  Errors: 22023. */
-static void
-check_constants(const char *bucket, bool has_thr, double thr)
-{
-	/* legal names stand for those of rows */
-	OssImage	image = {
-		.bucket = bucket ? oss_utf8(bucket) : "bucket",
-		.key = "key",
-		.has_thr = has_thr,
-		.thr = thr
-	};
-
-	oss_image_check(&image);
-}
-
 static Datum
 text_array(const char **strings, int n)
 {
@@ -198,7 +174,8 @@ make_result(FunctionCallInfo fcinfo, const char *server, const char *number)
 Datum
 oss_labels_check_watch(PG_FUNCTION_ARGS)
 {
-	const char *name = NULL;
+	/* legal names stand for those of rows */
+	OssImage	image = {.bucket = "bucket",.key = "key"};
 	const ForeignServer *server;
 	Oid			relid;
 
@@ -207,15 +184,21 @@ oss_labels_check_watch(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("relation and key_column must not be null")));
 	relid = PG_GETARG_OID(0);
-	check_relation(relid, NameStr(*PG_GETARG_NAME(1)),
-				   PG_ARGISNULL(2) ? NULL : NameStr(*PG_GETARG_NAME(2)));
-	check_constants(PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
-					!PG_ARGISNULL(4), PG_ARGISNULL(4) ? 0 : PG_GETARG_FLOAT8(4));
-	if (!PG_ARGISNULL(5))
-		name = NameStr(*PG_GETARG_NAME(5));
-	server = GetForeignServer(oss_server_oid(name, GetUserId()));
+	check_relation(relid, oss_name_argument(fcinfo, 1), oss_name_argument(fcinfo, 2));
+	if (!PG_ARGISNULL(3))
+		image.bucket = oss_utf8_argument(fcinfo, 3);
+	image.has_thr = !PG_ARGISNULL(4);
+	image.thr = PG_ARGISNULL(4) ? 0 : PG_GETARG_FLOAT8(4);
+	oss_image_check(&image);
+	server = GetForeignServer(oss_server_oid(oss_name_argument(fcinfo, 5), GetUserId()));
 	if (!PG_ARGISNULL(6))
-		check_condition(relid, text_to_cstring(PG_GETARG_TEXT_PP(6)));
+	{
+		Relation	relation = table_open(relid, AccessShareLock);
+
+		oss_condition_check(relation, oss_watched_now(relid),
+							text_to_cstring(PG_GETARG_TEXT_PP(6)));
+		table_close(relation, AccessShareLock);
+	}
 	PG_RETURN_DATUM(make_result(fcinfo, server->servername,
 								remember_watch(relid, server)));
 }

@@ -1,13 +1,9 @@
 /*-------------------------------------------------------------------------
  * watched_columns.h
  *	  The table oss_labels.watched: columns of watched tables.
- *
- * Top floor.
  */
 #ifndef OSS_WATCHED_COLUMNS_H
 #define OSS_WATCHED_COLUMNS_H
-
-#include "postgres.h"
 
 #include "access/attnum.h"
 

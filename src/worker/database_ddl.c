@@ -27,7 +27,6 @@
 #include "queue/worker_slot.h"
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "watch/partition_gone.h"
@@ -39,48 +38,33 @@
 static ProcessUtility_hook_type previous_utility;
 static object_access_hook_type previous_access;
 
-/* Return the template of CREATE DATABASE. */
-static const char *
-template_of(const CreatedbStmt *statement)
+/* Return an option of a statement, or NULL. */
+static DefElem *
+find_ddl_option(List *options, const char *name)
 {
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
+	foreach_ptr(DefElem, option, options)
 	{
-		DefElem    *option = lfirst(cell);
-
-		if (strcmp(option->defname, "template") == 0 && option->arg)
-			return defGetString(option);
+		if (strcmp(option->defname, name) == 0)
+			return option;
 	}
-	return "template1";
-}
-
-/* Does ALTER DATABASE move the database to another tablespace? */
-static bool
-moves_database(const AlterDatabaseStmt *statement)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
-	{
-		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
-			return true;
-	}
-	return false;
+	return NULL;
 }
 
 /* Return the database that must have no sessions for a command, or NULL. */
 static const char *
 wanted_database(Node *statement)
 {
+	DefElem    *template;
+
 	switch (nodeTag(statement))
 	{
 		case T_DropdbStmt:
 			return ((DropdbStmt *) statement)->dbname;
 		case T_CreatedbStmt:
-			return template_of((CreatedbStmt *) statement);
+			template = find_ddl_option(((CreatedbStmt *) statement)->options, "template");
+			return template && template->arg ? defGetString(template) : "template1";
 		case T_AlterDatabaseStmt:
-			return moves_database((AlterDatabaseStmt *) statement) ?
+			return find_ddl_option(((AlterDatabaseStmt *) statement)->options, "tablespace") ?
 				((AlterDatabaseStmt *) statement)->dbname : NULL;
 		case T_RenameStmt:
 			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
@@ -154,12 +138,7 @@ wait_for_stop(Oid dbid)
 	int64		end = oss_clock_us() + STOP_MS * INT64CONST(1000);
 
 	while (!stop_worker(dbid) && oss_clock_us() < end)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 20, oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+		oss_queue_wait(20);
 }
 
 /*
@@ -173,20 +152,6 @@ resume_server(const char *name)
 
 	if (OidIsValid(serverid))
 		oss_resume_at_commit(serverid);
-}
-
-/* Does ALTER ROLE set or remove SUPERUSER? */
-static bool
-sets_superuser(const AlterRoleStmt *statement)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
-	{
-		if (strcmp(((DefElem *) lfirst(cell))->defname, "superuser") == 0)
-			return true;
-	}
-	return false;
 }
 
 /* Handle a command that may remove the cause of a pause or hold. */
@@ -213,12 +178,12 @@ note_repair(Node *statement)
 				resume_server(strVal(((AlterOwnerStmt *) statement)->object));
 			break;
 		case T_AlterRoleStmt:
-			if (!sets_superuser((AlterRoleStmt *) statement))
-				break;
-			/* FALLTHROUGH */
 		case T_CreateForeignServerStmt:
 		case T_ReassignOwnedStmt:
 		case T_DropOwnedStmt:
+			if (IsA(statement, AlterRoleStmt) &&
+				!find_ddl_option(((AlterRoleStmt *) statement)->options, "superuser"))
+				break;
 			if (OidIsValid(get_extension_oid("oss_labels", true)))
 				oss_wake_at_commit();
 			break;

@@ -641,12 +641,7 @@ oss_labels_launcher_main(Datum arg)
 	attach_launcher();
 	for (;;)
 	{
-		long		ms = serve_databases();
-
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 ms, oss_queue_wait_event());
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		oss_queue_wait(serve_databases());
 
 		/* the postmaster restarts a process that exits with 1 */
 		if (ShutdownRequestPending)

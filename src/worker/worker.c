@@ -18,12 +18,10 @@
 #include "catalog/namespace.h"
 #include "client/http.h"
 #include "commands/dbcommands.h"
-#include "commands/extension.h"
 #include "compat.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/spooled.h"
 #include "dispatch/turn.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -33,10 +31,8 @@
 #include "spi/statement.h"
 #include "spi/wait_event.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "store/spool.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -364,22 +360,12 @@ network_ms(OssDispatcher *dispatcher)
 	long		ms = oss_dispatch_tables_due(dispatcher);
 
 	if (ms == 0 && worker.turn_at != 0)
-		ms = Max((worker.turn_at - oss_clock_us() + 999) / 1000, 0);
+		ms = TimestampDifferenceMilliseconds(oss_clock_us(), worker.turn_at);
 	if (ms < 0 || ms > BUSY_WAIT_MS)
 		ms = oss_dispatch_busy(dispatcher) ? BUSY_WAIT_MS :
 			Min(ms < 0 ? IDLE_WAIT_MS : ms,
 				Max(oss_worker_idle_timeout * 1000 / 2, 100));
-	return flush_ms < 0 ? ms : Min(ms, flush_ms);
-}
-
-/* Wait before the next try to lock the tables. */
-static void
-wait_for_locks(void)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 LOCKED_TRY_MS, oss_queue_wait_event());
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	return oss_shorter_wait(ms, flush_ms);
 }
 
 /*
@@ -401,7 +387,7 @@ settle_or_leave(OssDispatcher *dispatcher, int64 end)
 		{
 			if (ShutdownRequestPending && oss_clock_us() >= end)
 				return;
-			wait_for_locks();
+			oss_queue_wait(LOCKED_TRY_MS);
 		}
 		else if (dispatcher->hand.nfinished + dispatcher->hand.nblocked >= before)
 			tries--;
@@ -647,7 +633,7 @@ start_worker_process(Oid dbid)
 	while ((presence = with_tables(take_over, NULL)) != PRESENT)
 	{
 		check_presence(presence);
-		wait_for_locks();
+		oss_queue_wait(LOCKED_TRY_MS);
 		if (ShutdownRequestPending)
 			leave_slot(OSS_SLOT_IDLE, 0);
 	}

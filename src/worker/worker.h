@@ -6,8 +6,6 @@
 #ifndef OSS_WORKER_H
 #define OSS_WORKER_H
 
-#include "postgres.h"
-
 /*
  * How often a worker is started in a database without work, to find jobs that
  * were committed without a wake-up, as by INSERT into job.

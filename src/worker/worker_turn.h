@@ -8,7 +8,6 @@
 #ifndef OSS_WORKER_TURN_H
 #define OSS_WORKER_TURN_H
 
-#include "postgres.h"
 
 /* Begin a transaction; commit it, to be flushed within some ms. */
 extern void oss_worker_begin(void);

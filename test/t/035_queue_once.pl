@@ -78,7 +78,8 @@ ok($test->wait_empty, 'a hundred thousand jobs for one object');
 is($oss->count_key('tenlabels', 'many'), 1, 'many duplicates: one request');
 cmp_ok($before, '>', 0, 'many duplicates: the memory was read');
 note 'many duplicates: grew by ' . ($most - $before) . ' kB';
-cmp_ok($most - $before, '<', 40 * 1024, 'many duplicates: the worker looks at few of them at a time');
+cmp_ok($most - $before, '<', 40 * 1024, 'many duplicates: the worker looks at few of them at a time')
+  if OssServer::sizes_tell;
 
 # ---- what was enqueued after the request went out is asked for anew ----
 

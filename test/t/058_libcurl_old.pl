@@ -12,6 +12,9 @@ use Test::More;
 use lib 'test/perl';
 use OssTest;
 
+# the objects of these need libraries that the make below does not link
+plan skip_all => 'instrumented objects' if ($ENV{OSS_TEST_FLAVOUR} // '') =~ /^(sanitize|coverage)$/;
+
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # this runs below make installcheck, with variables for it alone
