@@ -328,12 +328,23 @@ COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request for these labe
 COMMENT ON COLUMN oss_labels.label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.label.source IS 'image.source: oss, or where the labels were imported from';
 
+/* What was asked for before, and is not stored yet, is not to be stored. */
+CREATE TABLE oss_labels.forgotten (
+	image_id bigint PRIMARY KEY,
+	forgotten_at timestamptz NOT NULL
+);
+COMMENT ON TABLE oss_labels.forgotten IS
+	'Notes of forget(): older answers that come later are not stored; the worker deletes notes after a week';
+COMMENT ON COLUMN oss_labels.forgotten.image_id IS 'the forgotten image''s id';
+COMMENT ON COLUMN oss_labels.forgotten.forgotten_at IS 'when forget() was called last';
+
 REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.vocabulary,
-	oss_labels.label FROM PUBLIC;
+	oss_labels.label, oss_labels.forgotten FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.vocabulary', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.image', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.image_label', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.forgotten', '');
 
 -- ---------------------------------------------------------------------
 -- 5. The queue
@@ -1244,15 +1255,8 @@ COMMENT ON FUNCTION oss_labels.labels_of(text, text, double precision, text) IS
 
 CREATE FUNCTION oss_labels.forget(bucket text, key text, version_id text DEFAULT NULL)
 RETURNS boolean
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-	WITH gone AS (
-		DELETE FROM oss_labels.image i
-		WHERE i.image_id = oss_labels.image_id($1, $2, $3) AND i.bucket = $1 AND i.key = $2
-		RETURNING 1)
-	SELECT EXISTS (SELECT FROM gone)
-$$;
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_forget';
 COMMENT ON FUNCTION oss_labels.forget(text, text, text) IS
 	'Delete the stored labels, response and corrections of an image; returns whether there were any';
 

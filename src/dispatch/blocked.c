@@ -12,6 +12,8 @@
 #include "dispatch/blocked.h"
 #include "dispatch/finished.h"
 #include "spi/subtransaction.h"
+#include "store/forgotten.h"
+#include "utils/timestamp.h"
 
 /* First and longest wait before a blocked answer is tried again. */
 #define BLOCK_FIRST_US 100000
@@ -172,4 +174,33 @@ oss_dispatch_note_blocked(OssDispatcher *dispatcher)
 	error = oss_subtransaction(report_blocked, dispatcher);
 	if (error && oss_error_is_interrupt(error))
 		ReThrowError(error);
+}
+
+int
+oss_dispatch_drop_forgotten(OssDispatcher *dispatcher, OssJob **jobs, OssStoreRow *rows,
+							int n)
+{
+	Relation	notes = oss_forgotten_open();
+	int			kept = 0;
+
+	if (notes == NULL)
+		return n;
+	for (int i = 0; i < n; i++)
+	{
+		OssForgotten state = OSS_NOT_FORGOTTEN;
+
+		if (oss_job_is_to_store(jobs[i]))
+			state = oss_forgotten_look(notes, &rows[i].image, rows[i].tagged_at);
+		if (state == OSS_BEING_FORGOTTEN)
+		{
+			oss_dispatch_block(dispatcher, jobs[i]);
+			continue;
+		}
+		if (state == OSS_FORGOTTEN)
+			jobs[i]->stored = true;
+		jobs[kept] = jobs[i];
+		rows[kept++] = rows[i];
+	}
+	oss_forgotten_close(notes);
+	return kept;
 }

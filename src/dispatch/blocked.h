@@ -8,6 +8,7 @@
 #define OSS_BLOCKED_H
 
 #include "dispatch/dispatcher.h"
+#include "store/store.h"
 
 /*
  * Hand over a job that cannot be settled to other processes, due after ms.  Its
@@ -20,6 +21,14 @@ extern void oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, doubl
 
 /* Move a job to the blocked ones, to be settled later. */
 extern void oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job);
+
+/*
+ * Of finished jobs, and the rows to store for them, remove those whose image
+ * another transaction is about to forget: they are blocked.  What was forgotten
+ * after it was asked for counts as stored.  Returns the number that is left.
+ */
+extern int	oss_dispatch_drop_forgotten(OssDispatcher *dispatcher, OssJob **jobs,
+										OssStoreRow *rows, int n);
 
 /* Move blocked jobs whose wait is over back to the finished ones. */
 extern void oss_dispatch_retry_blocked(OssDispatcher *dispatcher, int64 now);

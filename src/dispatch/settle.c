@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "spi/subtransaction.h"
+#include "store/forgotten.h"
 #include "store/store.h"
 #include "utils/timestamp.h"
 
@@ -71,13 +72,6 @@ typedef struct Batch
 	ErrorData  *stop;			/* to be raised when all jobs are in a list */
 	OssRefusals *refusals;
 } Batch;
-
-/* Does a job have an answer that must still be stored? */
-static bool
-is_to_store(const OssJob *job)
-{
-	return job->verdict == OSS_VERDICT_ANSWERED && !job->stored;
-}
 
 /* Make the row to store for a job; false if its answer is unusable. */
 static bool
@@ -169,7 +163,7 @@ collect_job(Batch *batch, BatchImages *images_seen, OssJob *job, int *nstored)
 {
 	OssDispatcher *dispatcher = batch->dispatcher;
 
-	if (is_to_store(job))
+	if (oss_job_is_to_store(job))
 	{
 		if (*nstored >= MOST_STORED || !note_image(images_seen, batch, job))
 			return false;
@@ -249,7 +243,7 @@ sort_batch(const Batch *batch, Sorted *sorted)
 	{
 		OssJob	   *job = batch->jobs[i];
 
-		if (is_to_store(job))
+		if (oss_job_is_to_store(job))
 			sorted->rows[sorted->nrows++] = batch->rows[i];
 		if (job->spooled && job->verdict == OSS_VERDICT_FAILED)
 			sorted->unstored[sorted->nunstored++] = job;
@@ -300,6 +294,7 @@ write_batch(void *arg)
 	/* do not let requests wait: handle the answers that have come */
 	oss_dispatch_poll(dispatcher);
 	(void) oss_store_write(sorted.rows, sorted.nrows);
+	oss_forgotten_check(sorted.rows, sorted.nrows);
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
 	oss_dispatch_fail_spooled(sorted.unstored, sorted.nunstored);
 	oss_job_put_back(sorted.later, sorted.nlater, dispatcher->token);
@@ -365,7 +360,7 @@ note_settled(Batch *batch)
 	{
 		OssJob	   *job = batch->jobs[i];
 
-		if (is_to_store(job))
+		if (oss_job_is_to_store(job))
 			dispatcher->tagged++;
 		job->storing = !job->stored;
 		job->stored = true;
@@ -467,7 +462,7 @@ refuse_batch(Batch *batch)
 {
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (is_to_store(batch->jobs[i]))
+		if (oss_job_is_to_store(batch->jobs[i]))
 			oss_dispatch_keep_refused(batch->dispatcher, batch->jobs[i]);
 		else
 			put_back(batch->dispatcher, batch->jobs[i]);
@@ -483,7 +478,7 @@ take_single_error(Batch *batch, ErrorData *error)
 	bool		telling = oss_error_is_data(error) ||
 	(!oss_error_is_wait(error) && may_blame_job(batch, error));
 
-	if (telling && is_to_store(job) && !oss_store_is_collision(error) &&
+	if (telling && oss_job_is_to_store(job) && !oss_store_is_collision(error) &&
 		oss_dispatch_store_refuses(dispatcher, batch->refusals, job, &batch->stop))
 		oss_dispatch_keep_refused(dispatcher, job);
 	else if (batch->stop)
@@ -589,7 +584,7 @@ block_locked(Batch *batch)
 
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (is_to_store(batch->jobs[i]))
+		if (oss_job_is_to_store(batch->jobs[i]))
 			images[nimages++] = batch->rows[i].image;
 	}
 	error = oss_store_probe(images, nimages, blocked);
@@ -600,7 +595,7 @@ block_locked(Batch *batch)
 	}
 	for (int i = 0; i < batch->n; i++)
 	{
-		if (is_to_store(batch->jobs[i]) && blocked[row++])
+		if (oss_job_is_to_store(batch->jobs[i]) && blocked[row++])
 		{
 			oss_dispatch_block(batch->dispatcher, batch->jobs[i]);
 			continue;
@@ -661,7 +656,7 @@ hand_over_all(OssDispatcher *dispatcher)
 	{
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
-		if (!is_to_store(job) && !job->spooled)
+		if (!oss_job_is_to_store(job) && !job->spooled)
 			continue;
 		dlist_delete(&job->node);
 		dispatcher->hand.nfinished--;
@@ -689,6 +684,7 @@ oss_dispatch_settle(OssDispatcher *dispatcher)
 		return;
 	}
 	collect_finished(dispatcher, &batch);
+	batch.n = oss_dispatch_drop_forgotten(dispatcher, batch.jobs, batch.rows, batch.n);
 	if (dispatcher->settle.probe_until > now)
 		block_locked(&batch);
 	settle_apart(&batch);

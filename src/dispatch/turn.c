@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "spi/statement.h"
 #include "storage/lmgr.h"
+#include "store/forgotten.h"
 #include "store/spool.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -210,7 +211,7 @@ check_clock(OssDispatcher *dispatcher)
 
 /*
  * Do the upkeep that is due: end pauses, mend times, free leases, delete old
- * failed jobs.
+ * failed jobs and notes of forget().
  */
 static void
 tidy_tables(OssDispatcher *dispatcher)
@@ -233,6 +234,7 @@ tidy_tables(OssDispatcher *dispatcher)
 			dispatcher->claim.woken = true;
 		if (mended >= OSS_MOST_MENDED)
 			dispatcher->upkeep.mend_at = dispatcher->upkeep.tidy_at = now;
+		(void) oss_forgotten_expire(10000);
 	}
 
 	/* there may be some after a dump was restored into the running database */
@@ -252,7 +254,7 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "pause",
-	"image", "image_label", "vocabulary"};
+	"image", "image_label", "vocabulary", "forgotten"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 

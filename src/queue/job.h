@@ -149,6 +149,13 @@ typedef struct OssJob
 	OssReason	reason;
 } OssJob;
 
+/* Does a job have an answer that must still be stored? */
+static inline bool
+oss_job_is_to_store(const OssJob *job)
+{
+	return job->verdict == OSS_VERDICT_ANSWERED && !job->stored;
+}
+
 /* A lane with jobs, and the rank of its first job. */
 typedef struct OssLaneHead
 {

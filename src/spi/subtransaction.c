@@ -89,7 +89,8 @@ bool
 oss_error_is_wait(const ErrorData *error)
 {
 	return (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE &&
-			is_raised_by(error, "ProcessInterrupts")) ||
+			(is_raised_by(error, "ProcessInterrupts") ||
+			 is_raised_by(error, "oss_forgotten_check"))) ||
 		(error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED &&
 		 is_raised_by(error, "DeadLockReport"));
 }

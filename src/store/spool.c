@@ -254,6 +254,17 @@ warn(int error)
 				 errdetail("Answers are stored in the transaction of the caller, and lost if it is rolled back.")));
 }
 
+/* Say that an answer could not be appended, which could not be said then. */
+static void
+warn_of_writing(void)
+{
+	int			error = write_error;
+
+	write_error = 0;
+	if (error != 0)
+		warn(error);
+}
+
 /* Make ready to append. */
 bool
 oss_spool_prepare(void)
@@ -267,9 +278,7 @@ oss_spool_prepare(void)
 		warn(errno);
 		return false;
 	}
-	if (write_error != 0)
-		warn(write_error);
-	write_error = 0;
+	warn_of_writing();
 	return true;
 }
 
@@ -423,6 +432,7 @@ oss_spool_await(void)
 {
 	int64		end;
 
+	warn_of_writing();
 	if (!unawaited || mine < 0)
 		return;
 	unawaited = false;

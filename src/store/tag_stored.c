@@ -19,6 +19,7 @@
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
+#include "store/forgotten.h"
 #include "store/store.h"
 #include "store/tag_stored.h"
 #include "tcop/utility.h"
@@ -280,7 +281,7 @@ typedef struct Rows
 	int			n;
 } Rows;
 
-/* Write rows but those that others have locked. */
+/* Write rows but those that others have locked or forgotten. */
 static void
 write_unlocked(void *arg)
 {
@@ -289,6 +290,7 @@ write_unlocked(void *arg)
 	bool	   *blocked = palloc(sizeof(bool) * rows->n);
 	OssStatementState state;
 	ErrorData  *error;
+	Relation	notes;
 	int			n = 0;
 
 	for (int i = 0; i < rows->n; i++)
@@ -299,13 +301,21 @@ write_unlocked(void *arg)
 	error = oss_store_probe(images, rows->n, blocked);
 	if (error != NULL)
 		ReThrowError(error);
+	notes = oss_forgotten_open();
 	for (int i = 0; i < rows->n; i++)
 	{
-		if (!blocked[i])
-			rows->rows[n++] = rows->rows[i];
+		const OssStoreRow *row = &rows->rows[i];
+
+		if (!blocked[i] &&
+			(notes == NULL ||
+			 oss_forgotten_look(notes, &row->image, row->tagged_at) == OSS_NOT_FORGOTTEN))
+			rows->rows[n++] = *row;
 	}
+	if (notes != NULL)
+		oss_forgotten_close(notes);
 	if (n > 0)
 		write_rows(rows->rows, n);
+	oss_forgotten_check(rows->rows, n);
 	oss_statement_end(&state);
 }
 
@@ -442,6 +452,20 @@ oss_stored_board(const OssWish *wish, const OssServer *server)
 	return oss_flight_board(&name, since_of(wish), false);
 }
 
+/* Was an image forgotten after a request for it began? */
+static bool
+is_forgotten(const OssSpoolRecord *record)
+{
+	Relation	notes = oss_forgotten_open();
+	bool		forgotten;
+
+	if (notes == NULL)
+		return false;
+	forgotten = oss_forgotten_look(notes, &record->image, record->asked_at) == OSS_FORGOTTEN;
+	oss_forgotten_close(notes);
+	return forgotten;
+}
+
 /* Return the rows of an answer that somebody else was given, or NULL. */
 DetectRows *
 oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
@@ -454,7 +478,7 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 
 	if (oss_flight_state(flight, &place) != OSS_FLIGHT_ANSWERED ||
 		!oss_spool_fetch(&place, &record) || record.requester != GetUserId() ||
-		!oss_image_covers(&record.image, &wish->image))
+		!oss_image_covers(&record.image, &wish->image) || is_forgotten(&record))
 		return NULL;
 	document = oss_response_read(record.body, record.body_len, &failure);
 	if (document == NULL)

@@ -189,5 +189,18 @@ is($test->sql("SELECT count(*) FROM oss_labels.failed_job"), 0, 'and nothing fai
 $asking->quit;
 $test->reset;
 
+# ---- one deadline for all that a statement waits for ----
+
+$oss->control('/fault?kind=delay&delay=60000&times=4&prefix=slow');
+$test->sql("SELECT oss_labels.enqueue('tenlabels', 'slow' || i, 0) FROM generate_series(1, 4) i");
+wait_asked(4, 'the worker asks for four, and waits');
+$start = time;
+$asking = session("SELECT count(*) FROM (SELECT 'slow' || i FROM generate_series(1, 4) i
+	UNION ALL SELECT 'quick' || i FROM generate_series(1, 4) i) v (k), LATERAL oss_labels.tag('tenlabels', k, 0) l;");
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key ~ '^(slow|quick)'", 8), 'a page with these four ends');
+cmp_ok(time - $start, '<', 20, 'after ten seconds, not ten for each');
+is($test->count, 12, 'once more');
+$asking->quit;
+
 $node->stop;
 done_testing();

@@ -1,0 +1,203 @@
+/*-------------------------------------------------------------------------
+ * forgotten.c
+ *	  forget(), and keeping out of the store what was asked for before it.
+ *
+ * An answer may be stored long after its request began: it waits in the spool,
+ * in a job, or for a lock.  So forget() leaves a note with the time, and who
+ * stores an answer looks for a note that is younger than the request.
+ *
+ * Both write before they look, and see what others have not committed: so one
+ * sees the other, whatever the order.  forget() then waits for who stores, which
+ * takes some milliseconds; who stores does not wait, but tries again.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "client/utf8.h"
+#include "fmgr.h"
+#include "spi/statement.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "store/forgotten.h"
+#include "store/image_id.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_forget);
+
+static OssPlan leave_note = {
+	"INSERT INTO oss_labels.forgotten (image_id, forgotten_at) "
+	"VALUES ($1, pg_catalog.clock_timestamp()) "
+	"ON CONFLICT (image_id) DO UPDATE SET forgotten_at = excluded.forgotten_at",
+	1, {INT8OID}
+};
+
+static OssPlan delete_image = {
+	"DELETE FROM oss_labels.image WHERE image_id OPERATOR(pg_catalog.=) $1 "
+	"AND bucket OPERATOR(pg_catalog.=) $2 AND key OPERATOR(pg_catalog.=) $3",
+	3, {INT8OID, TEXTOID, TEXTOID}
+};
+
+/* No answer waits so long, but for what was put aside by hand. */
+static OssPlan expire_notes = {
+	"DELETE FROM oss_labels.forgotten WHERE ctid = ANY (ARRAY("
+	"SELECT ctid FROM oss_labels.forgotten "
+	"WHERE forgotten_at < clock_timestamp() - interval '7 days' LIMIT $1))",
+	1, {INT4OID}
+};
+
+/* Open a scan for an image's id that shows what others have not committed. */
+static SysScanDesc
+begin_dirty_scan(Relation relation, const char *column, const char *index,
+				 int64 image_id, SnapshotData *dirty)
+{
+	Oid			schema = get_namespace_oid("oss_labels", false);
+	Oid			indexid = get_relname_relid(index, schema);
+	ScanKeyData key;
+
+	InitDirtySnapshot(*dirty);
+	ScanKeyInit(&key, get_attnum(RelationGetRelid(relation), column),
+				BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(image_id));
+	return systable_beginscan(relation, indexid, OidIsValid(indexid), dirty, 1, &key);
+}
+
+Relation
+oss_forgotten_open(void)
+{
+	Oid			schema = get_namespace_oid("oss_labels", false);
+	Relation	notes = table_open(get_relname_relid("forgotten", schema), AccessShareLock);
+
+	if (RelationGetNumberOfBlocks(notes) > 0)
+		return notes;
+	table_close(notes, AccessShareLock);
+	return NULL;
+}
+
+void
+oss_forgotten_close(Relation notes)
+{
+	table_close(notes, AccessShareLock);
+}
+
+OssForgotten
+oss_forgotten_look(Relation notes, const OssImage *image, TimestampTz asked_at)
+{
+	AttrNumber	column = get_attnum(RelationGetRelid(notes), "forgotten_at");
+	OssForgotten state = OSS_NOT_FORGOTTEN;
+	SnapshotData dirty;
+	SysScanDesc scan = begin_dirty_scan(notes, "image_id", "forgotten_pkey",
+										oss_image_id(image), &dirty);
+	HeapTuple	tuple;
+
+	while (state != OSS_FORGOTTEN && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		at = heap_getattr(tuple, column, RelationGetDescr(notes), &isnull);
+
+		/* not one of the time before the clock was set back */
+		if (!isnull && DatumGetTimestampTz(at) >= asked_at &&
+			DatumGetTimestampTz(at) <= GetCurrentTimestamp())
+			state = TransactionIdIsValid(dirty.xmin) ? OSS_BEING_FORGOTTEN : OSS_FORGOTTEN;
+	}
+	systable_endscan(scan);
+	return state;
+}
+
+void
+oss_forgotten_check(const OssStoreRow *rows, int n)
+{
+	Relation	notes = oss_forgotten_open();
+
+	if (notes == NULL)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		if (oss_forgotten_look(notes, &rows[i].image, rows[i].tagged_at) != OSS_NOT_FORGOTTEN)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("another transaction is forgetting the labels of \"%s\"",
+							rows[i].image.key)));
+	}
+	oss_forgotten_close(notes);
+}
+
+uint64
+oss_forgotten_expire(int n)
+{
+	Datum		value = Int32GetDatum(n);
+
+	return oss_statement_execute(&expire_notes, &value, NULL, SPI_OK_DELETE);
+}
+
+/* Wait for those that are inserting an image. */
+static void
+wait_for_storing(int64 image_id)
+{
+	Oid			schema = get_namespace_oid("oss_labels", false);
+	Relation	image = table_open(get_relname_relid("image", schema), AccessShareLock);
+	TransactionId other;
+
+	do
+	{
+		SnapshotData dirty;
+		SysScanDesc scan = begin_dirty_scan(image, "image_id", "image_pkey", image_id, &dirty);
+
+		other = InvalidTransactionId;
+		while (!TransactionIdIsValid(other) && HeapTupleIsValid(systable_getnext(scan)))
+			other = dirty.xmin;
+		systable_endscan(scan);
+		if (TransactionIdIsValid(other))
+			XactLockTableWait(other, NULL, NULL, XLTW_None);
+	} while (TransactionIdIsValid(other));
+	table_close(image, NoLock);
+}
+
+/*
+ * forget(bucket, key, version_id).  Also deletes what was committed since the
+ * transaction's snapshot was taken.
+ */
+Datum
+oss_labels_forget(PG_FUNCTION_ARGS)
+{
+	OssStatementState state;
+	const char *parts[3];
+	OssImage	image;
+	Datum		values[3];
+	bool		deleted;
+
+	for (int i = 0; i < 3; i++)
+	{
+		const char *utf8;
+
+		parts[i] = PG_ARGISNULL(i) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(i));
+
+		/* no image has such a name */
+		if ((i < 2 && parts[i] == NULL) || !oss_utf8_try(parts[i], &utf8))
+			PG_RETURN_BOOL(false);
+	}
+	image = (OssImage)
+	{
+		.bucket = parts[0],.key = parts[1],.version_id = parts[2]
+	};
+	values[0] = Int64GetDatum(oss_image_id(&image));
+	values[1] = PG_GETARG_DATUM(0);
+	values[2] = PG_GETARG_DATUM(1);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	oss_statement_execute(&leave_note, values, NULL, SPI_OK_INSERT);
+	CommandCounterIncrement();
+	wait_for_storing(DatumGetInt64(values[0]));
+	deleted = oss_statement_execute_in(GetLatestSnapshot(), &delete_image, values, NULL,
+									   SPI_OK_DELETE) > 0;
+	oss_statement_end(&state);
+	PG_RETURN_BOOL(deleted);
+}

@@ -1,0 +1,110 @@
+# Imported labels beside others: in transactions, from several sessions, and as
+# what tag() finds.  No import asks the service for anything.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use lib 'test/perl';
+use QueueTest;
+
+my $test = QueueTest->new(name => 'import', conf => "deadlock_timeout = 200ms\n");
+my $node = $test->{node};
+
+# SQL that imports n images of a prefix in one statement.
+sub import_set
+{
+	my ($prefix, $n, $order) = @_;
+	return "SELECT oss_labels.import_label_set('tenlabels', '$prefix' || i, ARRAY['Dog', 'Label ' || i % 100],"
+	  . " ARRAY[0.9, 0.5], ARRAY['Animal', NULL], 'shop' ORDER BY i " . ($order // '') . ") FROM generate_series(1, $n) i;\n";
+}
+
+# How many images of a prefix are stored, with all their labels.
+sub stored
+{
+	my ($prefix) = @_;
+	return $test->sql("SELECT count(*) FROM oss_labels.image i WHERE key LIKE '$prefix%' AND source = 'shop' AND label_count = 2"
+		  . " AND 2 = (SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id)");
+}
+
+# A session that has begun something and goes on.
+sub session
+{
+	my ($sql) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	$session->query_until(qr/begun/, "$sql\n\\echo begun\n");
+	return $session;
+}
+
+# ---- what is imported is not asked for ----
+
+is($test->sql(import_set('own', 50)), 50, 'fifty images are imported');
+is($test->sql("SELECT count(*), count(DISTINCT label_name) FROM generate_series(1, 50) i,
+	LATERAL oss_labels.tag('tenlabels', 'own' || i) l WHERE label_name = 'Dog'"), '50|1', 'tag() finds them');
+is($test->sql("SELECT count(*) FROM oss_labels.search('parent:Animal')"), 50, 'and so does search()');
+is($test->count, 0, 'which costs nothing');
+
+# ---- the caller's transaction ----
+
+$test->sql('BEGIN;' . import_set('undone', 1500) . 'ROLLBACK;');
+is(stored('undone'), 0, 'what is rolled back is not there');
+$test->sql('BEGIN; SAVEPOINT s;' . import_set('undone', 1500) . 'ROLLBACK TO s; ' . import_set('kept', 20) . 'COMMIT;');
+is(stored('undone'), 0, 'nor what a savepoint undoes');
+is(stored('kept'), 20, 'and the rest is');
+my ($status, $out, $err) = $node->psql('postgres', "SELECT oss_labels.import_label_set('tenlabels', 'half' || i,
+	'{Dog}', ARRAY[1.0 / (2500 - i)], NULL, 'shop') FROM generate_series(1, 2500) i");
+like($err, qr/division by zero/, 'a query that fails after two thousand images');
+is(stored('half'), 0, 'has stored none of them');
+is($test->sql(import_set('half', 10)), 10, 'and can be tried again');
+is($test->sql("DO \$\$ BEGIN PERFORM oss_labels.import_label_rows('tenlabels', 'block' || i, '{Dog,Cat}', source => 'shop')
+	FROM generate_series(1, 3) i; RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END \$\$;
+	SELECT count(*) FROM oss_labels.image WHERE key LIKE 'block%'"), 0, 'nor does a block that fails');
+
+# ---- two sessions ----
+
+my $first = session('BEGIN;' . import_set('both', 300));
+my $second = $node->background_psql('postgres', on_error_stop => 0);
+$second->query_until(qr/asked/, "\\echo asked\n" . import_set('both', 300, 'DESC'));
+ok($test->wait_sql("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), 'two import the same images');
+is($test->sql(import_set('other', 300)), 300, 'others are not in their way, with the same labels');
+$first->query_safe('COMMIT');
+is($second->query_safe('SELECT 1'), "300\n1", 'the second has them when the first has committed');
+is(stored('both'), 300, 'each once');
+$_->quit for $first, $second;
+
+my $script = $node->basedir . '/import.sql';
+append_to_file($script, "\\set n random(0, 1)\n\\if :n\n" . import_set('pgbench', 200) . "\\else\n"
+	  . import_set('pgbench', 200, 'DESC') . "\\endif\n");
+$node->command_ok([ 'pgbench', '-n', '-c', 6, '-j', 2, '-t', 5, '-f', $script, 'postgres' ],
+	'sessions that import the same images in opposite orders do not deadlock');
+is(stored('pgbench'), 200, 'and leave each once');
+
+# ---- isolation ----
+
+my $old = session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.image;");
+$test->sql("SELECT oss_labels.import_label_rows('tenlabels', 'own1', '{New}', '{1}', source => 'later')");
+$old->query_until(qr/code 40001/, import_set('own', 1) . "\\echo code :SQLSTATE\n");
+$old->{stderr} = '';
+$old->query_safe('ROLLBACK');
+is($test->sql("SELECT source FROM oss_labels.image WHERE key = 'own1'"), 'later', 'a snapshot that is too old is refused, not used');
+$old->quit;
+
+# ---- a session that is cancelled, or whose client goes ----
+
+my $long = $node->background_psql('postgres', on_error_stop => 0);
+$long->query_until(qr/asked/, "\\echo asked\n" . import_set('long', 200_000));
+ok($test->wait_sql("SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+	WHERE c.relname = 'image_label' AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()", 1), 'a long import is under way');
+my $start = time;
+$test->sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%long%' AND pid <> pg_backend_pid()");
+$long->query_until(qr/code 57014/, "\\echo code :SQLSTATE\n");
+cmp_ok(time - $start, '<', 5, 'and is cancelled at once');
+$long->{stderr} = '';
+$long->quit;
+is(stored('long'), 0, 'without a trace');
+
+is($test->count, 0, 'none of it asked the service for anything');
+done_testing();
