@@ -204,7 +204,7 @@ COMMENT ON CONSTRAINT image_id_is_of_name ON oss_labels.image IS 'the id is that
 CREATE TABLE oss_labels.vocabulary
 (
 	label_id bigint PRIMARY KEY,
-	min_confidence float8 NOT NULL DEFAULT 0,
+	min_confidence float8,
 	label_level integer,
 	shown boolean NOT NULL DEFAULT true,
 	merged boolean NOT NULL DEFAULT false,
@@ -225,7 +225,7 @@ CREATE INDEX vocabulary_merged_idx ON oss_labels.vocabulary (merged, label_id);
 COMMENT ON TABLE oss_labels.vocabulary IS
 	'Every label that was ever stored, with what it is read as after aliases and house rules';
 COMMENT ON COLUMN oss_labels.vocabulary.label_id IS 'label_id(label_name, parent_label_name, label_level, language)';
-COMMENT ON COLUMN oss_labels.vocabulary.min_confidence IS '0 to 1: a machine''s label below this does not count';
+COMMENT ON COLUMN oss_labels.vocabulary.min_confidence IS '0 to 1: a machine''s label below this does not count; null: below oss_labels.read_threshold';
 COMMENT ON COLUMN oss_labels.vocabulary.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: a person named it';
 COMMENT ON COLUMN oss_labels.vocabulary.shown IS 'it has a name, and no rule hides it';
 COMMENT ON COLUMN oss_labels.vocabulary.merged IS 'others are read as the same label below the same parent: twins';
@@ -300,6 +300,14 @@ CREATE TRIGGER image_truncate AFTER TRUNCATE ON oss_labels.image
 COMMENT ON TRIGGER image_delete ON oss_labels.image IS 'deletes the labels of deleted images';
 COMMENT ON TRIGGER image_truncate ON oss_labels.image IS 'truncates image_label with image';
 
+CREATE FUNCTION oss_labels.read_threshold()
+RETURNS double precision
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_read_threshold';
+REVOKE ALL ON FUNCTION oss_labels.read_threshold() FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.read_threshold() IS
+	'The setting oss_labels.read_threshold: the least confidence of stored labels that are read, where no rule or argument says it; free';
+
 /*
  * An outer join, which the planner leaves out where no column of vocabulary is
  * asked for.
@@ -312,9 +320,10 @@ CREATE VIEW oss_labels.label WITH (security_invoker = true) AS
 	FROM oss_labels.image i
 	JOIN oss_labels.image_label l ON l.image_id = i.image_id
 	LEFT JOIN oss_labels.vocabulary v ON v.label_id = l.label_id
-	WHERE i.version_id IS NULL;
+	WHERE i.version_id IS NULL
+		AND (l.label_confidence >= oss_labels.read_threshold() OR l.label_confidence IS NULL);
 
-COMMENT ON VIEW oss_labels.label IS 'Stored labels of current versions, with bucket and key of their image; free';
+COMMENT ON VIEW oss_labels.label IS 'Stored labels of current versions from oss_labels.read_threshold on, with bucket and key of their image; free';
 COMMENT ON COLUMN oss_labels.label.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.label.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.label.version_id IS 'always null: labels of the current version';
@@ -1450,7 +1459,7 @@ BEGIN ATOMIC
 	FROM (SELECT v.label_id, coalesce(a.label_name, v.label_name) AS effective_name,
 			CASE WHEN pr.hidden IS NOT TRUE THEN
 				coalesce(pa.label_name, v.parent_label_name) END AS effective_parent,
-			coalesce(r.min_confidence, 0) AS min_confidence,
+			r.min_confidence,
 			v.label_name IS NOT NULL AND r.hidden IS NOT TRUE AS shown
 		FROM oss_labels.vocabulary v
 		LEFT JOIN oss_labels.label_alias a ON a.alias_name = v.label_name
@@ -1621,7 +1630,7 @@ COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, te
 
 CREATE VIEW oss_labels.effective_name WITH (security_invoker = true) AS
 	SELECT v.label_name AS raw_label_name, v.effective_name AS label_name,
-		pg_catalog.max(v.min_confidence) AS min_confidence,
+		coalesce(pg_catalog.max(v.min_confidence), oss_labels.read_threshold()) AS min_confidence,
 		pg_catalog.bool_or(v.merged) AS merged
 	FROM oss_labels.vocabulary v
 	WHERE v.shown
@@ -1644,11 +1653,13 @@ COMMENT ON COLUMN oss_labels.effective_name.merged IS 'other names are read as t
  * correction, and for a more confident twin.  Twins are looked for among the
  * rows of the few labels that have any.
  */
-CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
+CREATE VIEW oss_labels.readable_image_label WITH (security_invoker = true) AS
 	SELECT l.image_id, v.effective_name AS label_name,
 		v.effective_parent AS parent_label_name,
 		v.label_level, l.label_confidence, l.centric_score, v.language,
-		l.added IS NOT NULL AS corrected, v.label_name AS raw_label_name
+		l.added IS NOT NULL AS corrected, v.label_name AS raw_label_name,
+		coalesce(l.label_confidence >= oss_labels.read_threshold(), true)
+			OR v.min_confidence IS NOT NULL OR l.added IS TRUE AS counts
 	FROM (
 		SELECT image_id, label_id, label_confidence, centric_score,
 			NULL::boolean AS added, NULL::timestamptz AS corrected_at
@@ -1658,7 +1669,8 @@ CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
 		FROM oss_labels.label_correction) l
 	JOIN oss_labels.vocabulary v ON v.label_id = l.label_id
 	WHERE v.shown AND l.added IS NOT FALSE
-		AND (v.min_confidence = 0 OR l.added OR l.label_confidence >= v.min_confidence)
+		AND (v.min_confidence IS NULL OR v.min_confidence = 0 OR l.added
+			OR l.label_confidence >= v.min_confidence)
 		AND NOT EXISTS (
 			SELECT FROM (
 				SELECT image_id, label_id, name_id, label_confidence, corrected_at
@@ -1677,6 +1689,23 @@ CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
 						AND (l.added IS NULL
 							OR (o.corrected_at, o.label_id) > (l.corrected_at, l.label_id))
 					END);
+COMMENT ON VIEW oss_labels.readable_image_label IS 'Internal: effective_image_label, and the labels that count only where a confidence is asked for';
+COMMENT ON COLUMN oss_labels.readable_image_label.image_id IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.label_name IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.parent_label_name IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.label_level IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.label_confidence IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.centric_score IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.language IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.corrected IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.raw_label_name IS 'as in effective_image_label';
+COMMENT ON COLUMN oss_labels.readable_image_label.counts IS 'whether it is in effective_image_label: a rule or a person says so, or it has the confidence that oss_labels.read_threshold asks for, or none';
+
+CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
+	SELECT r.image_id, r.label_name, r.parent_label_name, r.label_level,
+		r.label_confidence, r.centric_score, r.language, r.corrected, r.raw_label_name
+	FROM oss_labels.readable_image_label r
+	WHERE r.counts;
 COMMENT ON VIEW oss_labels.effective_image_label IS 'The rows of effective_label with image_id instead of bucket and key, and with raw_label_name; free';
 COMMENT ON COLUMN oss_labels.effective_image_label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.effective_image_label.label_name IS 'the label, after aliases';
@@ -1985,6 +2014,8 @@ BEGIN
 		RETURN QUERY
 			SELECT v.effective_name, ln(1 + images / sum(c.n)::float8)
 			FROM (SELECT l.label_id, count(*) AS n FROM oss_labels.image_label l
+				WHERE l.label_confidence >= oss_labels.read_threshold()
+					OR l.label_confidence IS NULL
 				GROUP BY l.label_id
 				UNION ALL
 				SELECT l.label_id, count(*) FROM oss_labels.label_correction l
@@ -2135,10 +2166,12 @@ BEGIN
 	EXECUTE format('GRANT SELECT ON oss_labels.image, oss_labels.image_label, '
 		'oss_labels.label, oss_labels.vocabulary, oss_labels.label_rule, '
 		'oss_labels.label_alias, oss_labels.label_correction, '
-		'oss_labels.effective_name, oss_labels.effective_image_label, '
+		'oss_labels.effective_name, oss_labels.readable_image_label, '
+		'oss_labels.effective_image_label, '
 		'oss_labels.effective_label, oss_labels.label_rollup, oss_labels.album, '
 		'oss_labels.album_pin, oss_labels.album_member TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.image_id, oss_labels.label_id, '
+		'oss_labels.read_threshold, '
 		'oss_labels.labels_of, '
 		'oss_labels.search, oss_labels.search_ids, oss_labels.image_matches, '
 		'oss_labels.matches, oss_labels.label_query_and, '
@@ -2186,8 +2219,8 @@ COMMENT ON PROCEDURE oss_labels.revoke_priority(regrole) IS
 REVOKE ALL ON ALL ROUTINES IN SCHEMA oss_labels FROM PUBLIC;
 REVOKE ALL ON oss_labels.label_rule,
 	oss_labels.label_alias, oss_labels.label_correction,
-	oss_labels.effective_name, oss_labels.effective_image_label,
-	oss_labels.effective_label, oss_labels.label_rollup,
+	oss_labels.effective_name, oss_labels.readable_image_label,
+	oss_labels.effective_image_label, oss_labels.effective_label, oss_labels.label_rollup,
 	oss_labels.album, oss_labels.album_pin, oss_labels.album_member FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "pipeline/pipeline.h"
 #include "queue/worker_slot.h"
+#include "store/coverage.h"
 #include "store/statement_end.h"
 #include "store/tag_stored.h"
 #include "utils/guc.h"
@@ -52,6 +53,11 @@ define_store_settings(void)
 							 "Stores the answers of detect(), try_detect() and detect_json(), too.",
 							 "Only where the library is preloaded: the worker stores them as those of tag().",
 							 &oss_keep_detected, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("oss_labels.read_threshold",
+							 "Least confidence of stored labels that are read, where neither a rule nor an argument says it.",
+							 "All labels are stored; this costs no request.",
+							 &oss_read_threshold, OSS_LABELS_THR_DEFAULT, 0, 1,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 }
 

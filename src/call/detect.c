@@ -111,28 +111,22 @@ oss_detect_failure_rows(const OssFailure *failure, bool is_try)
 }
 
 DetectRows *
-oss_detect_rows(const OssRequest *request, bool is_try)
+oss_detect_rows(const OssRequest *request, bool is_try, double least)
 {
 	const OssFailure *failure;
 	const char *request_id = oss_request_id(request);
 	Jsonb	   *answer = oss_response_parse(request, &failure);
-	OssLabel   *labels;
 	DetectRows *rows;
-	int			n;
 
 	if (answer == NULL)
 		return oss_detect_failure_rows(failure, is_try);
-	n = oss_response_labels(answer, true, &labels);
-	rows = make_rows(n, is_try);
-	for (int i = 0; i < n; i++)
+	rows = oss_detect_document_rows(answer, least, is_try);
+	for (int i = 0; is_try && i < rows->nrows; i++)
 	{
-		Datum	   *values = rows->values + i * rows->ncolumns;
-		bool	   *nulls = rows->nulls + i * rows->ncolumns;
+		int			first = i * rows->ncolumns + DETECT_COLUMNS;
 
-		put_label(values, nulls, &labels[i]);
-		if (is_try)
-			put_outcome(values + DETECT_COLUMNS, nulls + DETECT_COLUMNS, 200,
-						NULL, NULL, request_id[0] ? request_id : NULL);
+		put_outcome(rows->values + first, rows->nulls + first, 200,
+					NULL, NULL, request_id[0] ? request_id : NULL);
 	}
 	return rows;
 }
@@ -149,7 +143,7 @@ oss_detect_document_rows(const Jsonb *answer, double least, bool is_try)
 	{
 		int			first = rows->nrows * rows->ncolumns;
 
-		if (labels[i].has_confidence && labels[i].confidence < least)
+		if (least > 0 && labels[i].has_confidence && labels[i].confidence < least)
 			continue;
 		put_label(rows->values + first, rows->nulls + first, &labels[i]);
 		if (is_try)
@@ -211,7 +205,7 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	if (failure == NULL && oss_detect_keep)
 		oss_detect_keep(args, nulls, &spec);
 	rows = failure != NULL ? oss_detect_failure_rows(failure, is_try) :
-		oss_detect_rows(oss_detect_run(&spec, &group), is_try);
+		oss_detect_rows(oss_detect_run(&spec, &group), is_try, 0);
 	oss_detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);

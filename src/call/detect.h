@@ -26,6 +26,7 @@ enum DetectArgument
 
 /* Result columns: the seven of detect(), then the four of try_detect(). */
 #define DETECT_COLUMNS		7
+#define DETECT_CONFIDENCE	3
 #define TRY_DETECT_COLUMNS	11
 
 /* Rows of one image: nrows times ncolumns values and nulls, row by row. */
@@ -60,19 +61,17 @@ extern bool oss_detect_spec(const Datum *args, const bool *nulls,
 extern OssRequest *oss_detect_run(const OssLabelsSpec *spec, OssGroup **group);
 
 /*
- * Make the rows of a finished request, in CurrentMemoryContext.  A failure is
- * raised, except with is_try, if it is not one of the set-up: then it is a
- * row.
+ * Make the rows of a finished request, in CurrentMemoryContext: those of labels
+ * whose confidence is at least "least" or missing.  A failure is raised, except
+ * with is_try, if it is not one of the set-up: then it is a row.
  */
-extern DetectRows *oss_detect_rows(const OssRequest *request, bool is_try);
+extern DetectRows *oss_detect_rows(const OssRequest *request, bool is_try,
+								   double least);
 
 /* The same for a failure without a request. */
 extern DetectRows *oss_detect_failure_rows(const OssFailure *failure, bool is_try);
 
-/*
- * Make the rows of a stored answer, with the columns of detect(): labels
- * whose confidence is at least "least" or missing.
- */
+/* Make the rows of a stored answer likewise. */
 extern DetectRows *oss_detect_document_rows(const Jsonb *answer, double least,
 											bool is_try);
 

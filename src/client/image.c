@@ -32,6 +32,15 @@ oss_image_covers(const OssImage *answer, const OssImage *wanted)
 		applied_thr(answer) <= applied_thr(wanted);
 }
 
+void
+oss_image_lower_thr(OssImage *image, double thr)
+{
+	if (thr >= applied_thr(image))
+		return;
+	image->has_thr = true;
+	image->thr = thr;
+}
+
 uint32
 oss_image_hash(const OssImage *image)
 {

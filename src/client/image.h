@@ -28,6 +28,9 @@ extern bool oss_image_same(const OssImage *a, const OssImage *b);
  */
 extern bool oss_image_covers(const OssImage *answer, const OssImage *wanted);
 
+/* Have an image asked for with a threshold of at most thr. */
+extern void oss_image_lower_thr(OssImage *image, double thr);
+
 /* Return the same hash for all images that are the same. */
 extern uint32 oss_image_hash(const OssImage *image);
 

@@ -47,6 +47,7 @@ typedef struct OssServer
 	int			max_concurrency;	/* requests in flight, per process */
 	double		max_requests_per_second;	/* 0: no limit */
 	bool		requester_pays;
+	double		stored_threshold;	/* asked for what is stored, at most */
 	int64		read_at;		/* oss_clock_us() before reading the catalogs,
 								 * 0 if a rollback may undo them */
 	int64		current_at;		/* the same for the last check that found them

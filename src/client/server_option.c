@@ -16,6 +16,7 @@
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "protocol/image_labels.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
@@ -194,6 +195,16 @@ read_requester_pays(OssServer *server, const char *name, const char *value)
 		refuse_option(name, value, "Valid are true and false.");
 }
 
+static void
+read_stored_threshold(OssServer *server, const char *name, const char *value)
+{
+	char	   *end;
+
+	server->stored_threshold = strtod(value, &end);
+	if (end == value || *end != '\0' || !oss_thr_valid(server->stored_threshold))
+		refuse_option(name, value, "Valid is a number from 0 to 1.");
+}
+
 /* An option: its reader, or the field and the maximum of a whole number. */
 typedef struct ServerOption
 {
@@ -215,6 +226,7 @@ static const ServerOption server_options[] = {
 	{"max_concurrency", NULL, offsetof(OssServer, max_concurrency), 1000},
 	{"max_requests_per_second", read_max_rate},
 	{"requester_pays", read_requester_pays},
+	{"stored_threshold", read_stored_threshold},
 };
 
 /* Return a server's option, NULL for an unknown name. */

@@ -172,7 +172,12 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 	else if ((error = oss_dispatch_resolve(job)) != NULL)
 		take_error(job, error);
 	else
+	{
+		/* the price is the same */
+		oss_image_lower_thr(&job->image, job->target->stored_threshold);
+		oss_image_lower_thr(&job->utf8, job->target->stored_threshold);
 		keep_limits(dispatcher, job);
+	}
 }
 
 /* One claim, the argument of the functions that run in a subtransaction. */

@@ -17,6 +17,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "pipeline/request_table.h"
+#include "utils/float.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -524,36 +525,60 @@ static void
 form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
 {
 	labels->tuples = palloc(sizeof(MinimalTuple) * Max(rows->nrows, 1));
+	labels->confidences = palloc(sizeof(double) * Max(rows->nrows, 1));
 	labels->n = rows->nrows;
 	for (int i = 0; i < rows->nrows; i++)
-		labels->tuples[i] = oss_form_minimal_tuple(desc,
-												   rows->values + i * rows->ncolumns,
-												   rows->nulls + i * rows->ncolumns);
+	{
+		int			first = i * rows->ncolumns;
+
+		labels->tuples[i] = oss_form_minimal_tuple(desc, rows->values + first,
+												   rows->nulls + first);
+		labels->confidences[i] = rows->nulls[first + DETECT_CONFIDENCE] ?
+			get_float8_nan() : DatumGetFloat8(rows->values[first + DETECT_CONFIDENCE]);
+	}
+}
+
+/* Return the labels with a confidence of at least least, or without one. */
+static const PipelineLabels *
+confident_labels(const PipelineLabels *labels, double least)
+{
+	PipelineLabels *some;
+
+	if (!(least > 0))
+		return labels;
+	some = palloc0(sizeof(PipelineLabels));
+	some->tuples = palloc(sizeof(MinimalTuple) * Max(labels->n, 1));
+	for (int i = 0; i < labels->n; i++)
+	{
+		if (!(labels->confidences[i] < least))
+			some->tuples[some->n++] = labels->tuples[i];
+	}
+	return some;
 }
 
 const PipelineLabels *
-oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc)
+oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 {
 	MemoryContext work;
 	MemoryContext old;
 	DetectRows *rows;
 
 	if (answer->request == NULL)
-		return &answer->labels;
+		return confident_labels(&answer->labels, least);
 	Assert(answer->references > 0 && oss_pipeline_done(answer));
 	if (answer->query->unstored)
 		store_again(answer->query);
 	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which));
+	rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which), 0);
 	MemoryContextSwitchTo(answer->context);
 	form_tuples(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(work);
 	oss_request_free(answer->request);
 	answer->request = NULL;
-	return &answer->labels;
+	return confident_labels(&answer->labels, least);
 }
 
 PipelineLabels *

@@ -42,6 +42,7 @@ typedef struct PipelineLabels
 {
 	int			n;
 	MinimalTuple *tuples;
+	double	   *confidences;	/* NaN: missing */
 } PipelineLabels;
 
 /*
@@ -98,11 +99,13 @@ extern void oss_pipeline_wait(const PipelineAnswer *answer);
 extern void oss_pipeline_wait_turn(PipelineMember *member);
 
 /*
- * Return the rows of an answer that is done, valid while it is referenced;
- * desc describes the function's result.  Errors: those of oss_detect_rows().
+ * Return the rows of an answer that is done, valid while it is referenced, of the
+ * labels whose confidence is at least "least" or missing; in CurrentMemoryContext
+ * unless these are all.  desc describes the function's result.  Errors: those of
+ * oss_detect_rows().
  */
 extern const PipelineLabels *oss_pipeline_labels(PipelineAnswer *answer,
-												 TupleDesc desc);
+												 TupleDesc desc, double least);
 
 /*
  * Drop a reference; delivered: all its rows were returned.  Without

@@ -122,6 +122,8 @@ compute_spec(PipelineWindow *window, Question *question)
 	/* storing an answer before the request starts may run triggers */
 	if (outcome == OUTCOME_SPEC && question->spec.server != NULL)
 		oss_server_pin_in_context(question->spec.server);
+	if (outcome == OUTCOME_SPEC && is_tag && question->keep)
+		oss_stored_ask_for_all(&question->wish, &question->spec);
 	MemoryContextSwitchTo(old);
 	return outcome;
 }
@@ -184,6 +186,8 @@ static bool
 is_to_be_asked(PipelineWindow *window, PipelineImage *image,
 			   const Question *question, Outcome outcome)
 {
+	image->least = oss_function_is_tag(window->which) && question->keep ?
+		question->wish.least : 0;
 	if (outcome == OUTCOME_STORED)
 		set_stored(window, image, question);
 	else if (outcome == OUTCOME_NOTHING)
@@ -569,7 +573,11 @@ oss_pipeline_window_first(PipelineWindow *window)
 			break;
 		else if (oss_pipeline_done(image->answer))
 		{
-			image->labels = oss_pipeline_labels(image->answer, window->label_desc);
+			MemoryContext old = MemoryContextSwitchTo(window->turn_context);
+
+			image->labels = oss_pipeline_labels(image->answer, window->label_desc,
+												image->least);
+			MemoryContextSwitchTo(old);
 			break;
 		}
 		else

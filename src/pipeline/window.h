@@ -32,6 +32,7 @@ typedef struct PipelineImage
 	ImageState	state;
 	MinimalTuple outer;
 	PipelineAnswer *answer;		/* with a reference, or NULL */
+	double		least;			/* confidence of the labels that are wanted */
 	const PipelineLabels *labels;
 	MemoryContext stored;		/* of flight, and of labels that tag() found,
 								 * or NULL */

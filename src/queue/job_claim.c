@@ -234,11 +234,8 @@ take_stored(OssJob *job, Datum stored, bool isnull)
 	double		thr = isnull ? 1 : DatumGetFloat8(stored);
 
 	job->covered = thr < 0;
-	if (isnull || job->covered ||
-		thr >= (job->image.has_thr ? job->image.thr : OSS_LABELS_THR_DEFAULT))
-		return;
-	job->image.has_thr = true;
-	job->image.thr = thr;
+	if (!job->covered)
+		oss_image_lower_thr(&job->image, thr);
 }
 
 static OssJob *

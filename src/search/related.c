@@ -22,6 +22,7 @@
 #include "spi/read_rows.h"
 #include "spi/result_rows.h"
 #include "spi/statement.h"
+#include "store/coverage.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -100,7 +101,7 @@ typedef struct LabelNumber
 {
 	int64		label_id;
 	int			label;			/* KnownLabel.number */
-	double		min_confidence;
+	double		min_confidence; /* negative: no rule says it */
 	char		status;
 } LabelNumber;
 
@@ -206,7 +207,8 @@ take_rarity(TupleTableSlot *slot, void *arg)
 	}
 	number = numbers_insert(ranking->numbers, DatumGetInt64(slot->tts_values[2]), &found);
 	number->label = label->number;
-	number->min_confidence = DatumGetFloat8(slot->tts_values[3]);
+	number->min_confidence = slot->tts_isnull[3] ? -1 :
+		DatumGetFloat8(slot->tts_values[3]);
 }
 
 /* Return the elements of an array argument; none for NULL. */
@@ -548,6 +550,7 @@ take_part(TupleTableSlot *slot, void *arg)
 	CorrectedPart wanted;
 
 	if (number == NULL ||
+		(number->min_confidence < 0 && number_of(slot, 2) < oss_read_threshold) ||
 		(number->min_confidence > 0 && !(number_of(slot, 2) >= number->min_confidence)))
 		return;
 	wanted.image_id = DatumGetInt64(slot->tts_values[0]);

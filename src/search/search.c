@@ -266,7 +266,7 @@ term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
 		const char *name = term->parent ? label->parent : label->name;
 
 		if (name == NULL || strcmp(name, term->name) != 0 ||
-			(term->has_min && !(label->confidence >= term->min)))
+			!(term->has_min ? label->confidence >= term->min : label->counts))
 			continue;
 		found = true;
 		*score = oss_score_or(*score, label->confidence);

@@ -17,6 +17,7 @@
 #include "spi/column_array.h"
 #include "spi/read_rows.h"
 #include "spi/statement.h"
+#include "store/coverage.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -61,7 +62,8 @@ typedef struct TermLabel
 {
 	int64		id;				/* label_id, or name_id */
 	int			name;
-	double		min;
+	double		min;			/* by the term, its rule or the setting */
+	bool		lenient;		/* rows without a confidence count, too */
 } TermLabel;
 
 /* Growing, then sorted by id. */
@@ -137,7 +139,7 @@ compare_corrections(const Correction *a, const Correction *b)
 #include "lib/sort_template.h"
 
 static void
-add_label(TermLabels *labels, int64 id, int name, double min)
+add_label(TermLabels *labels, int64 id, int name, double min, bool lenient)
 {
 	if (labels->n == labels->room)
 	{
@@ -148,7 +150,7 @@ add_label(TermLabels *labels, int64 id, int name, double min)
 	}
 	labels->labels[labels->n++] = (TermLabel)
 	{
-		id, name, min
+		id, name, min, lenient
 	};
 }
 
@@ -172,17 +174,25 @@ static void
 add_labels(TermReading *reading, uint64 row)
 {
 	int64		label_id = DatumGetInt64(oss_result_column(row, 1, NULL));
-	double		min = DatumGetFloat8(oss_result_column(row, 2, NULL));
+	bool		no_rule;
+	Datum		rule = oss_result_column(row, 2, &no_rule);
+	const LabelQueryNode *term = reading->term;
+	double		min = no_rule ? 0 : DatumGetFloat8(rule);
+	bool		lenient = no_rule && !term->has_min;
 	Datum		names = oss_result_column(row, 3, NULL);
 	int			name = (int) DatumGetInt64(oss_result_column(row, 4, NULL));
 	Datum	   *ids;
 	int			n;
 
-	add_label(&reading->labels, label_id, name, min);
+	if (term->has_min)
+		min = Max(min, term->min);
+	else if (no_rule)
+		min = oss_read_threshold;
+	add_label(&reading->labels, label_id, name, min, lenient && min > 0);
 	deconstruct_array(DatumGetArrayTypeP(names), INT8OID, sizeof(int64),
 					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, NULL, &n);
 	for (int i = 0; i < n; i++)
-		add_label(&reading->names, DatumGetInt64(ids[i]), name, 0);
+		add_label(&reading->names, DatumGetInt64(ids[i]), name, 0, false);
 }
 
 /* Find a term's labels; returns false if it has none. */
@@ -350,8 +360,7 @@ make_rows_query(const TermReading *reading, const char *columns, double min,
 	add_ids(arguments, &reading->labels, min);
 	if (min == 0 && !term->has_min)
 		return psprintf("SELECT %s " READ_ROWS, columns);
-	oss_add_argument(arguments, FLOAT8OID,
-					 Float8GetDatum(Max(min, term->has_min ? term->min : 0)));
+	oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(min));
 	return psprintf("SELECT %s " READ_ROWS AT_LEAST, columns);
 }
 
@@ -363,7 +372,6 @@ make_rows_query(const TermReading *reading, const char *columns, double min,
 static bool
 read_best(TermReading *reading, int64 most)
 {
-	const LabelQueryNode *term = reading->term;
 	const TermLabel *only = reading->labels.labels;
 	OssArguments arguments = {0};
 	int64		limit = Min(most, MOST_BEST) + reading->ncorrections;
@@ -371,8 +379,7 @@ read_best(TermReading *reading, int64 most)
 	if (reading->labels.n != 1 || most > MOST_BEST)
 		return false;
 	oss_add_argument(&arguments, INT8OID, Int64GetDatum(only->id));
-	oss_add_argument(&arguments, FLOAT8OID,
-					 Float8GetDatum(Max(only->min, term->has_min ? term->min : 0)));
+	oss_add_argument(&arguments, FLOAT8OID, Float8GetDatum(only->min));
 	oss_read(psprintf(READ_BEST INT64_FORMAT, limit), &arguments, take_row, reading);
 	if (reading->nrows == limit)
 		return true;
@@ -380,10 +387,33 @@ read_best(TermReading *reading, int64 most)
 	return false;
 }
 
+/* Read the rows without a confidence of labels with a least one by the setting. */
+static void
+read_unrated(TermReading *reading)
+{
+	TermLabels	lenient = {0};
+	OssArguments arguments = {0};
+
+	for (int i = 0; i < reading->labels.n; i++)
+	{
+		const TermLabel *label = &reading->labels.labels[i];
+
+		if (label->lenient)
+			add_label(&lenient, label->id, label->name, 0, false);
+	}
+	if (lenient.n == 0)
+		return;
+	add_ids(&arguments, &lenient, -1);
+	oss_read("SELECT image_id, label_confidence, label_id " READ_ROWS
+			 " AND label_confidence IS NULL", &arguments, take_row, reading);
+	pfree(lenient.labels);
+}
+
 /* Read all rows of a term's labels. */
 static void
 read_rows(TermReading *reading)
 {
+	read_unrated(reading);
 	for (double min = next_min(reading, -1); min >= 0; min = next_min(reading, min))
 	{
 		OssArguments arguments = {0};
@@ -593,8 +623,8 @@ oss_resolve_for_image(List *queries, const ReadImage *image)
  */
 #define READ_IMAGES(condition) \
 	"SELECT i.image_id, l.label_name, l.parent_label_name, " \
-	"l.label_confidence FROM oss_labels.image i " \
-	"LEFT JOIN (SELECT * FROM oss_labels.effective_image_label e " \
+	"l.label_confidence, l.counts FROM oss_labels.image i " \
+	"LEFT JOIN (SELECT * FROM oss_labels.readable_image_label e " \
 	"WHERE e.image_id OPERATOR(pg_catalog.=) " condition " OFFSET 0) l " \
 	"ON l.image_id OPERATOR(pg_catalog.=) i.image_id " \
 	"WHERE i.image_id OPERATOR(pg_catalog.=) " condition " ORDER BY i.image_id"
@@ -609,6 +639,7 @@ make_label(uint64 row)
 	label->name = oss_result_string(row, 2);
 	label->parent = oss_result_string(row, 3);
 	label->confidence = isnull ? get_float8_nan() : DatumGetFloat8(confidence);
+	label->counts = DatumGetBool(oss_result_column(row, 5, &isnull));
 	return label;
 }
 

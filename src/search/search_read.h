@@ -18,6 +18,7 @@ typedef struct ReadLabel
 	char	   *name;			/* NULL: the image has no label */
 	char	   *parent;			/* or NULL */
 	double		confidence;
+	bool		counts;			/* where no confidence is asked for */
 } ReadLabel;
 
 /* The labels of one image. */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * coverage.c
- *	  How old an answer may be.
+ *	  How old an answer may be, and which of its labels are read.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -9,6 +9,17 @@
 #include "store/coverage.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_read_threshold);
+
+double		oss_read_threshold = OSS_LABELS_THR_DEFAULT;
+
+/* read_threshold() */
+Datum
+oss_labels_read_threshold(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(oss_read_threshold);
+}
 
 /*
  * Return since when an answer must have been asked for that is at most max_age

@@ -39,6 +39,9 @@
 	old ".tagged_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) AND " \
 	OSS_SQL_HOLDS(new ".thr", old ".thr")
 
+/* The setting oss_labels.read_threshold. */
+extern double oss_read_threshold;
+
 extern TimestampTz oss_fresh_since(const Interval *max_age);
 
 #endif							/* OSS_COVERAGE_H */

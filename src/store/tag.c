@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
 #include "spi/statement.h"
+#include "store/coverage.h"
 #include "store/tag_stored.h"
 #include "utils/timestamp.h"
 
@@ -36,7 +37,7 @@ ask_service(OssLabelsSpec *spec, const OssWish *wish, OssFlight *flight, bool is
 	arrival.request = oss_detect_run(spec, &group);
 	if (keep == NULL || !keep->handed)
 		oss_stored_keep(&arrival, 1);
-	rows = oss_detect_rows(arrival.request, is_try);
+	rows = oss_detect_rows(arrival.request, is_try, wish->least);
 	oss_group_free(group);
 	return rows;
 }
@@ -96,6 +97,7 @@ return_tagged(FunctionCallInfo fcinfo, bool is_try)
 	{
 		(void) oss_detect_spec(args, nulls, &spec);
 		oss_server_pin_in_context(spec.server);
+		oss_stored_ask_for_all(&wish, &spec);
 		rows = share_or_ask(&spec, &wish, is_try);
 	}
 	oss_detect_add_rows(&result, rows);
@@ -150,7 +152,7 @@ Datum
 oss_labels_labels_of(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
-	double		least = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2);
+	double		least = PG_ARGISNULL(2) ? oss_read_threshold : PG_GETARG_FLOAT8(2);
 	Jsonb	   *answer;
 
 	if (!oss_thr_valid(least))

@@ -50,9 +50,7 @@
 
 /* An answer that covers the wish. */
 static OssPlan find_stored = {
-	"SELECT response, "
-	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), "
-	"coalesce($4, $5) FROM oss_labels.image WHERE " THIS_IMAGE
+	"SELECT response FROM oss_labels.image WHERE " THIS_IMAGE
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
 	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
 	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
@@ -62,15 +60,19 @@ static OssPlan find_stored = {
 
 /* The same for a caller who reads with his own rights and search path. */
 static OssPlan find_visible = {
-	"SELECT response, "
-	"coalesce(thr, $5) OPERATOR(pg_catalog.<) coalesce($4, $5), "
-	"coalesce($4, $5) FROM oss_labels.image "
+	"SELECT response FROM oss_labels.image "
 	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
 	"AND (version_id OPERATOR(pg_catalog.=) $3 OR (version_id IS NULL AND $3 IS NULL)) "
 	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
 	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
 	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
 	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))",
+	WISH_PARAMETERS
+};
+
+/* What was asked for. */
+static OssPlan find_thr = {
+	"SELECT coalesce(thr, $5) FROM oss_labels.image WHERE " THIS_IMAGE,
 	WISH_PARAMETERS
 };
 
@@ -88,6 +90,7 @@ oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag, OssWish *wish
 	memset(wish, 0, sizeof(*wish));
 	if (!oss_detect_image(args, nulls, &wish->image))
 		return false;
+	wish->least = wish->image.has_thr ? wish->image.thr : OSS_LABELS_THR_DEFAULT;
 	if (!nulls[DETECT_SERVER])
 		wish->server = pstrdup(NameStr(*DatumGetName(args[DETECT_SERVER])));
 	if (is_tag && !nulls[TAG_MAX_AGE])
@@ -195,14 +198,8 @@ find_rows(OssStatementUse use, OssPlan *plan, const OssWish *wish, bool is_try)
 
 	oss_statement_begin(&state, use);
 	if (look_up(plan, wish))
-	{
-		Datum		response = oss_result_column(0, 1, NULL);
-		bool		filter = DatumGetBool(oss_result_column(0, 2, NULL));
-		double		least = DatumGetFloat8(oss_result_column(0, 3, NULL));
-
-		rows = oss_detect_document_rows(DatumGetJsonbPCopy(response),
-										filter ? least : 0, is_try);
-	}
+		rows = oss_detect_document_rows(DatumGetJsonbPCopy(oss_result_column(0, 1, NULL)),
+										wish->least, is_try);
 	oss_statement_end(&state);
 	return rows;
 }
@@ -250,6 +247,24 @@ oss_stored_find(const OssWish *wish, bool is_try)
 	}
 	PreventCommandIfReadOnly("tag()");
 	return NULL;
+}
+
+void
+oss_stored_ask_for_all(OssWish *wish, OssLabelsSpec *spec)
+{
+	oss_image_lower_thr(&wish->image, spec->server->stored_threshold);
+	if (!wish->image.has_thr || wish->image.thr > 0)
+	{
+		OssStatementState state;
+
+		oss_statement_begin(&state, OSS_STATEMENT_STORE);
+		if (look_up(&find_thr, wish))
+			oss_image_lower_thr(&wish->image,
+								DatumGetFloat8(oss_result_column(0, 1, NULL)));
+		oss_statement_end(&state);
+	}
+	spec->image.has_thr = wish->image.has_thr;
+	spec->image.thr = wish->image.thr;
 }
 
 /* Write rows, several of which may be of the same image. */
@@ -474,7 +489,6 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 	OssSpoolRecord record;
 	const OssFailure *failure;
 	Jsonb	   *document;
-	double		least = 0;
 
 	if (oss_flight_state(flight, &place) != OSS_FLIGHT_ANSWERED ||
 		!oss_spool_fetch(&place, &record) || record.requester != GetUserId() ||
@@ -483,7 +497,5 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 	document = oss_response_read(record.body, record.body_len, &failure);
 	if (document == NULL)
 		return NULL;
-	if (!oss_image_covers(&wish->image, &record.image))
-		least = wish->image.has_thr ? wish->image.thr : OSS_LABELS_THR_DEFAULT;
-	return oss_detect_document_rows(document, least, is_try);
+	return oss_detect_document_rows(document, wish->least, is_try);
 }

@@ -26,7 +26,8 @@
 /* What is wished for; strings are in the database's encoding. */
 typedef struct OssWish
 {
-	OssImage	image;
+	OssImage	image;			/* its threshold is the one to be asked for */
+	double		least;			/* confidence of the labels that are wanted */
 	Interval   *max_age;		/* NULL: any */
 	char	   *server;			/* NULL: the only one, or the setting's */
 } OssWish;
@@ -53,6 +54,12 @@ extern const OssFailure *oss_stored_check_wish(const OssWish *wish, bool is_try)
  * may neither read nor ask.
  */
 extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
+
+/*
+ * Have a wish of tag() that no stored answer covers, and its request, ask for all
+ * labels: at the server's stored_threshold, and for no less than is stored.
+ */
+extern void oss_stored_ask_for_all(OssWish *wish, OssLabelsSpec *spec);
 
 /* What hands an answer on: record is what the worker is given. */
 typedef struct OssKeep

@@ -271,7 +271,7 @@ read_meanings(const Unknown *unknown, int n)
 	static OssPlan read = {
 		"SELECT u.n, coalesce(a.label_name, u.name), "
 		"CASE WHEN pr.hidden IS NOT TRUE THEN coalesce(pa.label_name, u.parent) END, "
-		"coalesce(r.min_confidence, 0), u.name IS NOT NULL AND r.hidden IS NOT TRUE, "
+		"r.min_confidence, u.name IS NOT NULL AND r.hidden IS NOT TRUE, "
 		"CASE WHEN u.name IS NULL THEN '{}'::bigint[] ELSE "
 		"array_prepend(oss_labels.label_id(coalesce(a.label_name, u.name)), ARRAY("
 		"SELECT oss_labels.label_id(x.alias_name) FROM oss_labels.label_alias x "

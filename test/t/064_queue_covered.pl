@@ -59,7 +59,7 @@ like($test->sql_error("SELECT oss_labels.enqueue('tenlabels', 'k1', max_age => '
 
 # ---- an answer never gets poorer ----
 
-my $stored = "SELECT thr, label_count, (SELECT count(*) FROM oss_labels.label l WHERE l.image_id = i.image_id)"
+my $stored = "SELECT thr, label_count, (SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id)"
   . " FROM oss_labels.image i WHERE key = 'photos/beach.jpg'";
 
 requests("SELECT oss_labels.enqueue('examplebucket', 'photos/beach.jpg', thr => 0)", 1, 'a rich answer');
