@@ -18,7 +18,7 @@ CREATE TABLE click (user_id integer, post_id integer, weight float8 DEFAULT 1);
 
 \echo '=== An application that watches its table of posts: inserting is all it does ==='
 \set ECHO queries
-SELECT oss_labels.watch('post', 'key', bucket_column => 'bucket', thr => 0);
+SELECT oss_labels.watch('post', 'key', bucket_column => 'bucket');
 \set ECHO none
 \copy post (key) FROM PROGRAM 'test/demo/images "$OSS_DATA/image-demo"'
 UPDATE post SET user_id = 1 + post_id % 3;
