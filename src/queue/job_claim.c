@@ -88,13 +88,13 @@ static OssPlan look_at_jobs = {
  * is no failure.
  */
 #define ITS_FAILURE \
-	"(SELECT bool_or(f.permanent AND " \
+	"(SELECT bool_or(coalesce(f.permanent AND " \
 	OSS_SQL_FRESH("f.failed_at", "CASE WHEN j.source IS NULL THEN j.fresh_since" \
 				  " ELSE j.enqueued_at END") \
 	" AND NOT EXISTS (SELECT FROM oss_labels.image i WHERE " ITS_IMAGE("i") \
 	" AND i.tagged_at > f.failed_at)" \
 	" AND f.seen = oss_labels.fingerprint(oss_labels.server_of(j.origin," \
-	" j.server_id, j.server), j.requester))" \
+	" j.server_id, j.server), j.requester), false))" \
 	" FROM oss_labels.failed_job f WHERE " OSS_SAME_FAILURE("f", "j") ")"
 
 /*
