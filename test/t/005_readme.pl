@@ -189,7 +189,8 @@ my @public = lines(q{SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = '
 	AND obj_description(oid, 'pg_proc') !~ 'Internal' ORDER BY 1});
 my @relations = lines(q{SELECT relname FROM pg_class WHERE relnamespace = 'oss_labels'::regnamespace
 	AND relkind IN ('r', 'v') ORDER BY 1});
-my @shown = grep { $_ ne 'viewer' } @relations;
+my @shown = lines(q{SELECT relname FROM pg_class WHERE relnamespace = 'oss_labels'::regnamespace
+	AND relkind IN ('r', 'v') AND obj_description(oid, 'pg_class') !~ 'Internal' ORDER BY 1});
 cmp_ok(@public, '>', 30, 'there are functions for users');
 is(join(' ', sort(listed('README.md', 'name'))), join(' ', sort(@public, @shown)),
 	'README.md lists all functions, views and tables for users, each once, and nothing else');
