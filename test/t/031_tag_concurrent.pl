@@ -97,13 +97,13 @@ $old->query_until(qr/begun/,
 $node->safe_psql('postgres', "SELECT oss_labels.tag('examplebucket', 'example.jpg', 0.9)");
 $oss->control('/reset?what=counters');
 $old->query_until(qr/code 40001/, "\\set ON_ERROR_STOP off\n"
-	  . "SELECT oss_labels.tag('examplebucket', 'example.jpg', 0.1);\n\\echo code :SQLSTATE\n");
+	  . "SELECT oss_labels.tag('examplebucket', 'example.jpg', max_age => '0');\n\\echo code :SQLSTATE\n");
 is($oss->count('label_requests'), 0, 'who cannot store an answer does not ask for it');
 $old->{stderr} = '';
 is($old->query_safe("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ;
-	SELECT count(*) > 0 FROM oss_labels.tag('examplebucket', 'example.jpg', 0.3);
-	SELECT count(*) > 0 FROM oss_labels.tag('examplebucket', 'example.jpg', 0.1); COMMIT;"), "t\nt",
-	'and asks when tried again, also for more than it has stored itself');
+	SELECT count(*) > 0 FROM oss_labels.tag('examplebucket', 'example.jpg', max_age => '0');
+	SELECT count(*) > 0 FROM oss_labels.tag('examplebucket', 'example.jpg', max_age => '0'); COMMIT;"), "t\nt",
+	'and asks when tried again, also for newer ones than it has stored itself');
 is($oss->count('label_requests'), 2, 'once each');
 $old->quit;
 
@@ -127,7 +127,7 @@ $node->psql('postgres', "SET lock_timeout = 100; SELECT oss_labels.forget($image
 	extra_params => [ '-v', 'VERBOSITY=sqlstate' ], stderr => \$err);
 like($err, qr/55P03/, 'forget() waits for who corrects the image');
 is($node->safe_psql('postgres', "SET lock_timeout = 1000;
-	SELECT oss_labels.import_labels('{\"Labels\": []}', $image)"), 't', 'a re-tagging does not');
+	SELECT oss_labels.import_labels('{\"Labels\": []}', $image, 0)"), 't', 'a re-tagging does not');
 $person->query_until(qr/done/, "COMMIT;\n\\echo done\n");
 is($node->safe_psql('postgres', "SELECT oss_labels.forget($image)"), 't', 'and then deletes it');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM oss_labels.label_correction'), 0, 'with the correction');

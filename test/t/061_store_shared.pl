@@ -85,14 +85,15 @@ $test->reset;
 
 # ---- others' answers that cannot be stored now ----
 
-$test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0.5)");
+$test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked')");
+$test->sql("UPDATE oss_labels.image SET tagged_at = tagged_at - interval '1 day' WHERE key = 'locked'");
 my $locker = session("BEGIN;\nSELECT FROM oss_labels.image WHERE key = 'locked' FOR UPDATE;", qr/done/);
 $test->reset;
-$test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0)");
-is($test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0)"), 10, 'an answer that is not stored yet');
-is($test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0.2)"), 10, 'is shared, also with who wants less');
-is($test->sql("SELECT min(label_confidence) >= 0.7 FROM oss_labels.tag('tenlabels', 'locked')"), 't', 'with the threshold of who asks');
-is($test->sql("SELECT count(*) FROM oss_labels.try_tag('tenlabels', 'locked', 0) WHERE error_code IS NULL"), 10, 'and by try_tag()');
+$test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0, max_age => '1 hour')");
+is($test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0, max_age => '1 hour')"), 10, 'an answer that is not stored yet');
+is($test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'locked', 0.2, max_age => '1 hour')"), 10, 'is shared, also with who wants less');
+is($test->sql("SELECT min(label_confidence) >= 0.7 FROM oss_labels.tag('tenlabels', 'locked', max_age => '1 hour')"), 't', 'with the threshold of who asks');
+is($test->sql("SELECT count(*) FROM oss_labels.try_tag('tenlabels', 'locked', 0, max_age => '1 hour') WHERE error_code IS NULL"), 10, 'and by try_tag()');
 is($test->count, 1, 'for one request');
 $locker->quit;
 $test->reset;
