@@ -24,7 +24,7 @@ SELECT 'different' AS result FROM (
 	EXCEPT ALL
 	SELECT * FROM oss_labels.tag('examplebucket', 'example.jpg', thr => 0.85)) d;
 
--- a lower one is a second request, and replaces the row without a new image_id
+-- a lower one needs no second request: all labels are stored
 \! $OSS_CONTROL GET /reset
 SELECT image_id AS before FROM oss_labels.image \gset
 SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'example.jpg', thr => 0.1);
@@ -33,7 +33,7 @@ SELECT image_id = :before AS same, thr FROM oss_labels.image;
 SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'example.jpg', thr => 0.5);
 \! $OSS_CONTROL GET '/count?name=label_requests'
 
--- no threshold is the service's 0.7, stored or asked for
+-- no threshold is 0.7, and any other needs no request either
 \! $OSS_CONTROL GET /reset
 SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'photos/cat.png');
 SELECT count(*) > 0 AS some FROM oss_labels.tag('examplebucket', 'photos/cat.png', thr => 0.7);
