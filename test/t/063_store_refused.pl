@@ -72,7 +72,7 @@ $test->reset;
 $test->sql("$refuse{before}[0]; $refuse{column}[0]");
 $test->enqueue(100, 'resumed');
 ok($test->wait_sql($paused), 'resume: paused');
-$test->{node}->restart('fast');
+$test->{node}->restart;
 my $paid = $test->sql('SELECT count(answer) FROM oss_labels.job');
 is($test->count, $paid, 'restart: what was paid for is kept');
 is($test->sql($paused), 't', 'restart: the pause remains');
