@@ -24,7 +24,7 @@ COMMENT ON FOREIGN DATA WRAPPER oss_labels IS
 	'Alibaba Cloud OSS: a server is an endpoint, a user mapping the credentials; USAGE on this is the right to choose endpoints';
 
 -- ---------------------------------------------------------------------
--- 2. Calls that send one paid request
+-- 2. Calls that send one request
 -- ---------------------------------------------------------------------
 
 CREATE FUNCTION oss_labels.detect(
@@ -84,6 +84,50 @@ REVOKE ALL ON FUNCTION oss_labels.detect_json(text, text, double precision, text
 COMMENT ON FUNCTION oss_labels.detect_json(text, text, double precision, text, name) IS
 	'The complete response of the service for an image, fetched with one paid request';
 
+CREATE FUNCTION oss_labels.object_info(
+	bucket text,
+	key text,
+	version_id text DEFAULT NULL,
+	server name DEFAULT NULL)
+RETURNS TABLE (
+	etag text,
+	size bigint,
+	last_modified timestamptz,
+	content_type text,
+	storage_class text,
+	object_type text,
+	current_version_id text,
+	headers jsonb)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'oss_labels_object_info';
+REVOKE ALL ON FUNCTION oss_labels.object_info(text, text, text, name) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.object_info(text, text, text, name) IS
+	'What the service says of an object: ETag, size and other headers, one row, by one HEAD request, which has no price per label';
+
+CREATE FUNCTION oss_labels.try_object_info(
+	bucket text,
+	key text,
+	version_id text DEFAULT NULL,
+	server name DEFAULT NULL)
+RETURNS TABLE (
+	etag text,
+	size bigint,
+	last_modified timestamptz,
+	content_type text,
+	storage_class text,
+	object_type text,
+	current_version_id text,
+	headers jsonb,
+	http_status integer,
+	error_code text,
+	error_message text,
+	request_id text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'oss_labels_try_object_info';
+REVOKE ALL ON FUNCTION oss_labels.try_object_info(text, text, text, name) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.try_object_info(text, text, text, name) IS
+	'Like object_info(), but an error that belongs to the object is one row with error_code set';
+
 -- ---------------------------------------------------------------------
 -- 3. The pipeline: many images in one query
 -- ---------------------------------------------------------------------
@@ -94,11 +138,15 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_detect_support';
 REVOKE ALL ON FUNCTION oss_labels.detect_support(internal) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.detect_support(internal) IS
-	'Internal: planner support for detect(), try_detect(), tag() and try_tag(): rows, costs, and the pipeline';
+	'Internal: planner support for detect(), tag(), object_info() and their try_ forms: rows, costs, and the pipeline';
 
 ALTER FUNCTION oss_labels.detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
 ALTER FUNCTION oss_labels.try_detect(text, text, double precision, text, name)
+	SUPPORT oss_labels.detect_support;
+ALTER FUNCTION oss_labels.object_info(text, text, text, name)
+	SUPPORT oss_labels.detect_support;
+ALTER FUNCTION oss_labels.try_object_info(text, text, text, name)
 	SUPPORT oss_labels.detect_support;
 
 -- ---------------------------------------------------------------------
@@ -160,6 +208,9 @@ CREATE TABLE oss_labels.image
 	request_id text,
 	source text NOT NULL DEFAULT 'oss',
 	response jsonb NOT NULL,
+	etag text,
+	object_size bigint,
+	last_modified timestamptz,
 	CONSTRAINT image_id_is_of_name CHECK (image_id = oss_labels.image_id(bucket, key, version_id))
 );
 CREATE INDEX image_key_idx ON oss_labels.image (bucket, key text_pattern_ops);
@@ -186,6 +237,9 @@ COMMENT ON COLUMN oss_labels.image.version_id IS 'version that was asked for; nu
 COMMENT ON COLUMN oss_labels.image.request_id IS 'x-oss-request-id of the response, for the service''s support';
 COMMENT ON COLUMN oss_labels.image.source IS 'where the labels are from; oss: the service answered a request of ours, or its answer was imported';
 COMMENT ON COLUMN oss_labels.image.response IS 'the complete response of the service, including unknown fields';
+COMMENT ON COLUMN oss_labels.image.etag IS 'ETag of the content that has these labels, in upper case without quotes: as the caller, the job or the answer named it; null: unknown';
+COMMENT ON COLUMN oss_labels.image.object_size IS 'size of that content in bytes, as object_info() told before in the session; null: unknown';
+COMMENT ON COLUMN oss_labels.image.last_modified IS 'when that content was written, as the answer or object_info() says; null: unknown';
 COMMENT ON INDEX oss_labels.image_key_idx IS 'joins with keys of the database''s collation, and keys of a bucket that begin with a text';
 COMMENT ON INDEX oss_labels.image_key_c_idx IS 'joins with keys of collation "C", and keys that begin with a text: key LIKE ''trip/%''';
 COMMENT ON INDEX oss_labels.image_tagged_at_idx IS 'images tagged before a time';
@@ -451,6 +505,7 @@ CREATE TABLE oss_labels.job
 	bucket text NOT NULL,
 	key text NOT NULL,
 	version_id text,
+	etag text,
 	reason text,
 	answer jsonb,
 	asked_at timestamptz,
@@ -488,6 +543,7 @@ COMMENT ON COLUMN oss_labels.job.server_id IS 'OID of the server, which counts i
 COMMENT ON COLUMN oss_labels.job.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.job.key IS 'key of the object';
 COMMENT ON COLUMN oss_labels.job.version_id IS 'version to ask for; null: the current one';
+COMMENT ON COLUMN oss_labels.job.etag IS 'ETag of the content to ask for: labels stored for it serve the job; null: unknown';
 COMMENT ON COLUMN oss_labels.job.reason IS 'error of the last attempt';
 COMMENT ON COLUMN oss_labels.job.answer IS 'response that its process could not store; the next claim stores it without a request';
 COMMENT ON COLUMN oss_labels.job.asked_at IS 'when that response was requested';
@@ -516,6 +572,7 @@ CREATE TABLE oss_labels.failed_job
 	bucket text NOT NULL,
 	key text NOT NULL,
 	version_id text,
+	etag text,
 	"sqlstate" text NOT NULL,
 	code text,
 	message text NOT NULL,
@@ -551,6 +608,7 @@ COMMENT ON COLUMN oss_labels.failed_job.server_id IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.bucket IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.key IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.version_id IS 'as it was in job';
+COMMENT ON COLUMN oss_labels.failed_job.etag IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job."sqlstate" IS 'SQLSTATE, as detect() raises it';
 COMMENT ON COLUMN oss_labels.failed_job.code IS 'error code of the service, or one of the extension such as AnswerTimeout or ProcessDied';
 COMMENT ON COLUMN oss_labels.failed_job.message IS 'message, as of detect()';
@@ -750,12 +808,12 @@ COMMENT ON FUNCTION oss_labels.may_prioritize() IS 'EXECUTE on this is the right
 CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 		thr float8 DEFAULT NULL, version_id text DEFAULT NULL,
 		server name DEFAULT NULL, priority integer DEFAULT 0,
-		max_age interval DEFAULT NULL)
+		max_age interval DEFAULT NULL, etag text DEFAULT NULL)
 	RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
 	AS 'MODULE_PATHNAME', 'oss_labels_enqueue';
 
-COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer, interval) IS
+COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer, interval, text) IS
 	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. What is stored, and not older than max_age, is not asked for again';
 
 CREATE FUNCTION oss_labels.enqueue_trigger()
@@ -831,14 +889,33 @@ GRANT SELECT ON oss_labels.watched TO pg_monitor;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.watched', '');
 
+CREATE TABLE oss_labels.deleted_row
+(
+	job_id bigint PRIMARY KEY,
+	enqueued_at timestamptz NOT NULL,
+	bucket text NOT NULL,
+	key text NOT NULL
+);
+
+COMMENT ON TABLE oss_labels.deleted_row IS 'Images of rows that were deleted from tables watched with forget_deleted; the worker forgets them';
+COMMENT ON COLUMN oss_labels.deleted_row.job_id IS 'a number of the sequence of jobs';
+COMMENT ON COLUMN oss_labels.deleted_row.enqueued_at IS 'when the row was deleted';
+COMMENT ON COLUMN oss_labels.deleted_row.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.deleted_row.key IS 'key of the object';
+
+REVOKE ALL ON oss_labels.deleted_row FROM PUBLIC;
+GRANT SELECT ON oss_labels.deleted_row TO pg_monitor;
+
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.deleted_row', '');
+
 CREATE FUNCTION oss_labels.check_watch(relation regclass, key_column name,
 		bucket_column name, bucket text, thr float8, INOUT server name,
-		condition text, OUT watch text)
+		condition text, etag_column name, forget_deleted boolean, OUT watch text)
 	RETURNS record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'oss_labels_check_watch';
 
-COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text) IS
+COMMENT ON FUNCTION oss_labels.check_watch(regclass, name, name, text, float8, name, text, name, boolean) IS
 	'Internal: checks the arguments of watch() and inserts into watched; callers of watch() need EXECUTE';
 
 CREATE FUNCTION oss_labels.forget_watch(relation regclass)
@@ -852,7 +929,8 @@ CREATE FUNCTION oss_labels.watch(relation regclass, key_column name,
 		bucket_column name DEFAULT NULL, bucket text DEFAULT NULL,
 		thr float8 DEFAULT NULL, server name DEFAULT NULL,
 		priority integer DEFAULT 0, condition text DEFAULT NULL,
-		max_age interval DEFAULT NULL)
+		max_age interval DEFAULT NULL, etag_column name DEFAULT NULL,
+		forget_deleted boolean DEFAULT false)
 	RETURNS void
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
@@ -877,7 +955,8 @@ BEGIN
 	PERFORM clock_timestamp() - max_age;	-- it is no date before the first one
 	PERFORM oss_labels.unwatch(relation);
 	checked := oss_labels.check_watch(relation, key_column, bucket_column,
-									  bucket, thr, server, condition);
+									  bucket, thr, server, condition, etag_column,
+									  forget_deleted);
 
 	IF priority > 0 AND NOT has_function_privilege('oss_labels.may_prioritize()', 'EXECUTE') THEN
 		RAISE EXCEPTION 'permission denied for priority %', priority
@@ -893,7 +972,9 @@ BEGIN
 		|| ARRAY['server', checked.server, 'watch', checked.watch]::text[]
 		|| CASE WHEN priority <> 0 THEN ARRAY['priority', priority::text] END
 		|| CASE WHEN condition IS NOT NULL THEN ARRAY['condition', condition] END
-		|| CASE WHEN max_age IS NOT NULL THEN ARRAY['max_age', max_age::text] END);
+		|| CASE WHEN max_age IS NOT NULL THEN ARRAY['max_age', max_age::text] END
+		|| CASE WHEN etag_column IS NOT NULL THEN ARRAY['etag_column', etag_column]::text[] END
+		|| CASE WHEN forget_deleted THEN ARRAY['forget_deleted', 'true'] END);
 
 	EXECUTE format('CREATE TRIGGER oss_labels_insert AFTER INSERT ON %s '
 		'REFERENCING NEW TABLE AS oss_labels_new '
@@ -925,7 +1006,7 @@ BEGIN
 		relation, checked.watch);
 END $$;
 
-COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text, interval) IS
+COMMENT ON FUNCTION oss_labels.watch(regclass, name, name, text, float8, name, integer, text, interval, name, boolean) IS
 	'Tag the images of a table''s rows, by triggers that enqueue inserted and changed rows and cancel deleted ones';
 
 CREATE FUNCTION oss_labels.unwatch(relation regclass)
@@ -1204,7 +1285,8 @@ CREATE FUNCTION oss_labels.tag(
 	thr double precision DEFAULT NULL,
 	version_id text DEFAULT NULL,
 	server name DEFAULT NULL,
-	max_age interval DEFAULT NULL)
+	max_age interval DEFAULT NULL,
+	etag text DEFAULT NULL)
 RETURNS TABLE (
 	label_name text,
 	parent_label_name text,
@@ -1216,7 +1298,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 SUPPORT oss_labels.detect_support
 AS 'MODULE_PATHNAME', 'oss_labels_tag';
-COMMENT ON FUNCTION oss_labels.tag(text, text, double precision, text, name, interval) IS
+COMMENT ON FUNCTION oss_labels.tag(text, text, double precision, text, name, interval, text) IS
 	'Labels of an image: the stored ones if they cover the call, else detected with one paid request and stored';
 
 CREATE FUNCTION oss_labels.try_tag(
@@ -1225,7 +1307,8 @@ CREATE FUNCTION oss_labels.try_tag(
 	thr double precision DEFAULT NULL,
 	version_id text DEFAULT NULL,
 	server name DEFAULT NULL,
-	max_age interval DEFAULT NULL)
+	max_age interval DEFAULT NULL,
+	etag text DEFAULT NULL)
 RETURNS TABLE (
 	label_name text,
 	parent_label_name text,
@@ -1241,7 +1324,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10
 SUPPORT oss_labels.detect_support
 AS 'MODULE_PATHNAME', 'oss_labels_try_tag';
-COMMENT ON FUNCTION oss_labels.try_tag(text, text, double precision, text, name, interval) IS
+COMMENT ON FUNCTION oss_labels.try_tag(text, text, double precision, text, name, interval, text) IS
 	'Like tag(), but an error that belongs to the image is one row with NULL labels and error_code set';
 
 CREATE FUNCTION oss_labels.labels_of(
@@ -2191,7 +2274,8 @@ AS $$
 BEGIN
 	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
 	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.detect, '
-		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, oss_labels.try_tag TO %s', role);
+		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, oss_labels.try_tag, '
+		'oss_labels.object_info, oss_labels.try_object_info TO %s', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
 	'Grant a role the functions that send paid requests; it also needs USAGE on a server and a user mapping';

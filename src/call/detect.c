@@ -50,12 +50,12 @@ oss_detect_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 }
 
 static DetectRows *
-make_rows(int nrows, bool is_try)
+make_rows(int nrows, int columns, bool is_try)
 {
 	DetectRows *rows = palloc(sizeof(DetectRows));
 
 	rows->nrows = nrows;
-	rows->ncolumns = is_try ? TRY_DETECT_COLUMNS : DETECT_COLUMNS;
+	rows->ncolumns = columns + (is_try ? OUTCOME_COLUMNS : 0);
 	rows->values = palloc0(sizeof(Datum) * Max(nrows, 1) * rows->ncolumns);
 	rows->nulls = palloc0(sizeof(bool) * Max(nrows, 1) * rows->ncolumns);
 	return rows;
@@ -91,43 +91,63 @@ put_outcome(Datum *values, bool *nulls, int status, const char *code,
 	values[3] = oss_text_or_null(request_id, &nulls[3]);
 }
 
+/* The same of a success, in all rows, behind so many columns. */
+static void
+put_success(DetectRows *rows, int columns, const char *request_id)
+{
+	for (int i = 0; i < rows->nrows; i++)
+		put_outcome(rows->values + i * rows->ncolumns + columns,
+					rows->nulls + i * rows->ncolumns + columns, 200, NULL, NULL,
+					request_id[0] ? request_id : NULL);
+}
+
 DetectRows *
-oss_detect_failure_rows(const OssFailure *failure, bool is_try)
+oss_success_rows(int nrows, int columns, bool is_try, const char *request_id)
+{
+	DetectRows *rows = make_rows(nrows, columns, is_try);
+
+	if (is_try)
+		put_success(rows, columns, request_id);
+	return rows;
+}
+
+DetectRows *
+oss_failure_rows(const OssFailure *failure, int columns, bool is_try)
 {
 	DetectRows *rows;
 	char	   *message;
 
 	if (!is_try || oss_scope_is_setup(failure->scope))
 		oss_failure_throw(failure);
-	rows = make_rows(1, true);
-	memset(rows->nulls, true, DETECT_COLUMNS);
+	rows = make_rows(1, columns, true);
+	memset(rows->nulls, true, columns);
 	message = failure->detail != NULL && failure->detail[0] != '\0' ?
 		psprintf("%s\n%s", failure->message, failure->detail) :
 		pstrdup(failure->message);
-	put_outcome(rows->values + DETECT_COLUMNS, rows->nulls + DETECT_COLUMNS,
+	put_outcome(rows->values + columns, rows->nulls + columns,
 				failure->http_status, failure->code, message,
 				failure->request_id);
 	return rows;
 }
 
 DetectRows *
+oss_detect_failure_rows(const OssFailure *failure, bool is_try)
+{
+	return oss_failure_rows(failure, DETECT_COLUMNS, is_try);
+}
+
+DetectRows *
 oss_detect_rows(const OssRequest *request, bool is_try, double least)
 {
 	const OssFailure *failure;
-	const char *request_id = oss_request_id(request);
 	Jsonb	   *answer = oss_response_parse(request, &failure);
 	DetectRows *rows;
 
 	if (answer == NULL)
 		return oss_detect_failure_rows(failure, is_try);
 	rows = oss_detect_document_rows(answer, least, is_try);
-	for (int i = 0; is_try && i < rows->nrows; i++)
-	{
-		int			first = i * rows->ncolumns + DETECT_COLUMNS;
-
-		put_outcome(rows->values + first, rows->nulls + first, 200,
-					NULL, NULL, request_id[0] ? request_id : NULL);
-	}
+	if (is_try)
+		put_success(rows, DETECT_COLUMNS, oss_request_id(request));
 	return rows;
 }
 
@@ -136,7 +156,7 @@ oss_detect_document_rows(const Jsonb *answer, double least, bool is_try)
 {
 	OssLabel   *labels;
 	int			n = oss_response_labels(answer, true, &labels);
-	DetectRows *rows = make_rows(n, is_try);
+	DetectRows *rows = make_rows(n, DETECT_COLUMNS, is_try);
 
 	rows->nrows = 0;
 	for (int i = 0; i < n; i++)
@@ -147,8 +167,7 @@ oss_detect_document_rows(const Jsonb *answer, double least, bool is_try)
 			continue;
 		put_label(rows->values + first, rows->nulls + first, &labels[i]);
 		if (is_try)
-			memset(rows->nulls + first + DETECT_COLUMNS, true,
-				   TRY_DETECT_COLUMNS - DETECT_COLUMNS);
+			memset(rows->nulls + first + DETECT_COLUMNS, true, OUTCOME_COLUMNS);
 		rows->nrows++;
 	}
 	return rows;

@@ -24,10 +24,10 @@ enum DetectArgument
 	DETECT_ARGUMENTS
 };
 
-/* Result columns: the seven of detect(), then the four of try_detect(). */
+/* Result columns: the seven of detect(), then the four that a try_ function adds. */
 #define DETECT_COLUMNS		7
 #define DETECT_CONFIDENCE	3
-#define TRY_DETECT_COLUMNS	11
+#define OUTCOME_COLUMNS		4
 
 /* Rows of one image: nrows times ncolumns values and nulls, row by row. */
 typedef struct DetectRows
@@ -67,6 +67,15 @@ extern OssRequest *oss_detect_run(const OssLabelsSpec *spec, OssGroup **group);
  */
 extern DetectRows *oss_detect_rows(const OssRequest *request, bool is_try,
 								   double least);
+
+/*
+ * Make rows of so many columns with the outcome of a success, or the row of a
+ * failure.
+ */
+extern DetectRows *oss_success_rows(int nrows, int columns, bool is_try,
+									const char *request_id);
+extern DetectRows *oss_failure_rows(const OssFailure *failure, int columns,
+									bool is_try);
 
 /* The same for a failure without a request. */
 extern DetectRows *oss_detect_failure_rows(const OssFailure *failure, bool is_try);

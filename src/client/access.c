@@ -45,6 +45,7 @@ struct OssAccess
 {
 	char		bucket[OSS_BUCKET_MAX + 1];
 	OssServer  *server;
+	HTAB	   *buckets;		/* that it is in */
 	int			users;
 	int			in_flight;
 	int64		began_at;		/* first start without labels, 0: none */
@@ -158,21 +159,23 @@ make_access_table(MemoryContext context)
 }
 
 OssAccess *
-oss_access_join(OssServer *server, const char *bucket)
+oss_access_join(OssServer *server, const char *bucket, bool head)
 {
+	HTAB	  **buckets = &server->buckets[head];
 	OssAccess  *access;
 	bool		found;
 
-	if (server->buckets == NULL)
-		server->buckets = make_access_table(server->context);
-	if (hash_get_num_entries(server->buckets) > MANY_BUCKETS)
-		forget_idle(server->buckets);
-	access = hash_search(server->buckets, bucket, HASH_ENTER, &found);
+	if (*buckets == NULL)
+		*buckets = make_access_table(server->context);
+	if (hash_get_num_entries(*buckets) > MANY_BUCKETS)
+		forget_idle(*buckets);
+	access = hash_search(*buckets, bucket, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset((char *) access + offsetof(OssAccess, server), 0,
 			   sizeof(OssAccess) - offsetof(OssAccess, server));
 		access->server = server;
+		access->buckets = *buckets;
 	}
 	access->users++;
 	return access;
@@ -264,7 +267,7 @@ another_is_proven(const OssAccess *access)
 	int64		now = oss_http_now();
 	bool		proven = false;
 
-	hash_seq_init(&seq, access->server->buckets);
+	hash_seq_init(&seq, access->buckets);
 	while ((other = hash_seq_search(&seq)) != NULL)
 		proven |= other != access && is_proven(other, now);
 	return proven;

@@ -56,6 +56,7 @@ struct HttpTransfer
 	size_t		body_cap;
 	size_t		max_body;
 	size_t		header_bytes;
+	bool		want_headers;
 	HttpReach	reach;
 	bool		loopback_only;
 	bool		refused_address;
@@ -87,6 +88,36 @@ static bool left_alone = false;
 /* When an idle connection turned out to be dead, as others may be. */
 static int64 dead_us = 0;
 
+/* Append to the body.  Returns false when it is too large or memory is out. */
+static bool
+append_body(HttpTransfer *t, const char *bytes, size_t n)
+{
+	size_t		len = t->answer.body_len;
+
+	if (n > t->max_body || len > t->max_body - n)
+	{
+		t->too_large = true;
+		return false;
+	}
+	if (len + n + 1 > t->body_cap)
+	{
+		size_t		cap = Max(len + n + 1, Max(2 * t->body_cap, 2048));
+		char	   *grown = realloc(t->body, cap);
+
+		if (grown == NULL)
+		{
+			t->no_memory = true;
+			return false;
+		}
+		t->body = grown;
+		t->body_cap = cap;
+	}
+	memcpy(t->body + len, bytes, n);
+	t->answer.body_len = len + n;
+	t->body[len + n] = '\0';
+	return true;
+}
+
 /* curl's callback for a header line. */
 static size_t
 on_header(char *line, size_t size, size_t n, void *arg)
@@ -101,7 +132,16 @@ on_header(char *line, size_t size, size_t n, void *arg)
 		return 0;
 	}
 	oss_http_keep_header(&t->answer, line, n);
-	return n;
+	if (!t->want_headers)
+		return n;
+
+	/* the lines of an interim answer do not count */
+	if (n >= 5 && strncmp(line, "HTTP/", 5) == 0)
+	{
+		t->answer.body_len = 0;
+		return n;
+	}
+	return append_body(t, line, n) ? n : 0;
 }
 
 /* curl's callback for a part of the body. */
@@ -109,32 +149,10 @@ static size_t
 on_body(char *bytes, size_t size, size_t n, void *arg)
 {
 	HttpTransfer *t = arg;
-	size_t		len = t->answer.body_len;
 
 	n *= size;
 	t->answer.in_body = true;
-	if (n > t->max_body || len > t->max_body - n)
-	{
-		t->too_large = true;
-		return 0;
-	}
-	if (len + n + 1 > t->body_cap)
-	{
-		size_t		cap = Max(len + n + 1, Max(2 * t->body_cap, 2048));
-		char	   *grown = realloc(t->body, cap);
-
-		if (grown == NULL)
-		{
-			t->no_memory = true;
-			return 0;
-		}
-		t->body = grown;
-		t->body_cap = cap;
-	}
-	memcpy(t->body + len, bytes, n);
-	t->answer.body_len = len + n;
-	t->body[len + n] = '\0';
-	return n;
+	return append_body(t, bytes, n) ? n : 0;
 }
 
 /* May this transfer connect to the address? */
@@ -292,7 +310,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
 	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
-	a->bytes_received = a->body_len + t->header_bytes;
+	a->bytes_received = t->header_bytes + (t->want_headers ? 0 : a->body_len);
 
 	/* the peer did not acknowledge */
 	if (a->end == HTTP_BROKEN && error == ETIMEDOUT)
@@ -504,6 +522,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->done = done;
 	t->arg = arg;
 	t->max_body = spec->max_body;
+	t->want_headers = spec->want_headers;
 	t->reach = spec->reach;
 	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
 		pg_strncasecmp(spec->url, "https:", 6) != 0;

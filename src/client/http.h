@@ -58,6 +58,7 @@ typedef struct HttpSpec
 	bool		fresh;			/* use a new connection */
 	bool		queued;			/* its timeout runs while the loop is idle,
 								 * see oss_http_now() */
+	bool		want_headers;	/* the answer's body is its lines of headers */
 } HttpSpec;
 
 /*
@@ -73,6 +74,8 @@ typedef struct HttpAnswer
 	const char *body;			/* followed by a NUL */
 	size_t		body_len;
 	char		content_type[128];
+	char		etag[192];
+	char		last_modified[48];
 	char		request_id[64]; /* x-oss-request-id */
 	char		ec[32];			/* x-oss-ec */
 	char		date[48];

@@ -35,6 +35,8 @@ oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len)
 		size_t		size;
 	}			kept[] = {
 		{"content-type", answer->content_type, sizeof(answer->content_type)},
+		{"etag", answer->etag, sizeof(answer->etag)},
+		{"last-modified", answer->last_modified, sizeof(answer->last_modified)},
 		{"x-oss-request-id", answer->request_id, sizeof(answer->request_id)},
 		{"x-oss-ec", answer->ec, sizeof(answer->ec)},
 		{"date", answer->date, sizeof(answer->date)},

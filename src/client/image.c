@@ -5,11 +5,67 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "client/image.h"
 #include "client/request.h"
 #include "client/utf8.h"
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "protocol/image_labels.h"
+#include "utils/memutils.h"
+
+/* Is a byte none of an ETag's own at its beginning or end? */
+static bool
+surrounds_etag(char c)
+{
+	return c == '"' || isspace((unsigned char) c);
+}
+
+bool
+oss_etag_read(char out[OSS_ETAG_MAX + 1], const char *etag, size_t len)
+{
+	out[0] = '\0';
+	while (len > 0 && surrounds_etag(etag[len - 1]))
+		len--;
+	while (len > 0 && surrounds_etag(*etag))
+	{
+		etag++;
+		len--;
+	}
+	if (len > 2 && strncmp(etag, "W/\"", 3) == 0)
+	{
+		etag += 3;
+		len -= 3;
+	}
+	if (len == 0 || len > OSS_ETAG_MAX || memchr(etag, '\0', len) != NULL)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		out[i] = pg_ascii_toupper((unsigned char) etag[i]);
+	out[len] = '\0';
+	return true;
+}
+
+const char *
+oss_etag_argument(const char *etag)
+{
+	char		out[OSS_ETAG_MAX + 1];
+
+	if (etag == NULL || etag[0] == '\0')
+		return NULL;
+	if (strlen(etag) > OSS_ETAG_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("etag is too long"),
+				 errdetail("An ETag has at most %d characters.", OSS_ETAG_MAX)));
+	return oss_etag_read(out, etag, strlen(etag)) ? pstrdup(out) : NULL;
+}
+
+bool
+oss_etag_covers(const char *etag, const char *wanted)
+{
+	return wanted == NULL || (etag != NULL && strcmp(etag, wanted) == 0);
+}
 
 bool
 oss_image_same(const OssImage *a, const OssImage *b)
@@ -62,6 +118,8 @@ oss_image_copy(const OssImage *image)
 	copy.key = pstrdup(image->key);
 	if (image->version_id != NULL)
 		copy.version_id = pstrdup(image->version_id);
+	if (image->etag != NULL)
+		copy.etag = pstrdup(image->etag);
 	return copy;
 }
 
@@ -74,6 +132,64 @@ oss_image_utf8(const OssImage *image)
 	utf8.key = oss_utf8(image->key);
 	utf8.version_id = oss_utf8(image->version_id);
 	return utf8;
+}
+
+/*
+ * Return what is requested, for messages.  An illegal name may have any
+ * length, so names are truncated to the length of the longest legal ones.
+ */
+char *
+oss_object_what(const char *bucket, const char *key, bool head)
+{
+	size_t		bucket_len = strlen(bucket);
+	size_t		key_len = strlen(key);
+	int			bucket_shown = pg_encoding_mbcliplen(PG_UTF8, bucket,
+													 Min(bucket_len, MaxAllocSize),
+													 OSS_BUCKET_MAX);
+	int			key_shown = pg_encoding_mbcliplen(PG_UTF8, key,
+												  Min(key_len, MaxAllocSize),
+												  OSS_KEY_MAX);
+
+	return psprintf("%s of \"oss://%.*s%s/%.*s%s\"",
+					head ? "the headers" : "labels", bucket_shown, bucket, bucket_shown < bucket_len ? "..." : "",
+					key_shown, key, key_shown < key_len ? "..." : "");
+}
+
+/* Check an image that is asked for its labels, or by HEAD. */
+static const OssFailure *
+image_failure(const OssImage *image, bool head)
+{
+	const char *code = NULL;
+	const char *problem = NULL;
+
+	if ((problem = oss_bucket_problem(image->bucket)) != NULL)
+		code = "InvalidBucketName";
+	else if ((problem = oss_key_problem(image->key, strlen(image->key))) != NULL)
+		code = "InvalidObjectName";
+	else if (image->version_id != NULL &&
+			 (problem = oss_version_id_problem(image->version_id)) != NULL)
+		code = "InvalidVersionId";
+	else if (image->has_thr && !oss_thr_valid(image->thr))
+	{
+		code = "InvalidThreshold";
+		problem = psprintf("the threshold is %g", image->thr);
+	}
+	if (code == NULL)
+		return NULL;
+	return oss_failure_make(code, oss_sentence(problem),
+							oss_object_what(image->bucket, image->key, head));
+}
+
+const OssFailure *
+oss_image_failure(const OssImage *image)
+{
+	return image_failure(image, false);
+}
+
+const OssFailure *
+oss_spec_failure(const OssLabelsSpec *spec)
+{
+	return image_failure(&spec->image, spec->head);
 }
 
 void

@@ -6,6 +6,9 @@
 #ifndef OSS_IMAGE_H
 #define OSS_IMAGE_H
 
+/* Longest ETag; the service's have 32 to 40 characters. */
+#define OSS_ETAG_MAX	128
+
 /*
  * Strings are in UTF-8 or in the database's encoding, as stated where it is
  * used.
@@ -15,11 +18,32 @@ typedef struct OssImage
 	const char *bucket;
 	const char *key;
 	const char *version_id;		/* NULL: current version */
+	const char *etag;			/* of its content, by oss_etag_read(); NULL:
+								 * unknown, or any */
 	bool		has_thr;
 	double		thr;			/* 0 if not has_thr */
 } OssImage;
 
-/* Are these the same version of the same object?  Thresholds may differ. */
+/*
+ * Write an ETag as it is compared and stored: without quotes, blanks and the mark
+ * of a weak one, in upper case.  Returns false, with an empty string, for one that
+ * is empty or too long.  Never throws nor allocates.
+ */
+extern bool oss_etag_read(char out[OSS_ETAG_MAX + 1], const char *etag, size_t len);
+
+/*
+ * Return an argument in this form, palloc'd; NULL for NULL and an empty one.
+ * Errors: 22023 for one that is too long.
+ */
+extern const char *oss_etag_argument(const char *etag);
+
+/* Is this known to be the content that is wanted, if any is? */
+extern bool oss_etag_covers(const char *etag, const char *wanted);
+
+/*
+ * Are these the same version of the same object?  Thresholds and ETags may
+ * differ.
+ */
 extern bool oss_image_same(const OssImage *a, const OssImage *b);
 
 /*

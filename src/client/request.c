@@ -13,7 +13,6 @@
 #include "client/rate_limit.h"
 #include "client/request_state.h"
 #include "client/signed_request.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -91,27 +90,6 @@ on_request_reset(void *arg)
 	oss_server_unpin(request->server);
 }
 
-/*
- * Return what is requested, for messages.  An illegal name may have any
- * length, so names are truncated to the length of the longest legal ones.
- */
-static char *
-what_of(const char *bucket, const char *key)
-{
-	size_t		bucket_len = strlen(bucket);
-	size_t		key_len = strlen(key);
-	int			bucket_shown = pg_encoding_mbcliplen(PG_UTF8, bucket,
-													 Min(bucket_len, MaxAllocSize),
-													 OSS_BUCKET_MAX);
-	int			key_shown = pg_encoding_mbcliplen(PG_UTF8, key,
-												  Min(key_len, MaxAllocSize),
-												  OSS_KEY_MAX);
-
-	return psprintf("labels of \"oss://%.*s%s/%.*s%s\"",
-					bucket_shown, bucket, bucket_shown < bucket_len ? "..." : "",
-					key_shown, key, key_shown < key_len ? "..." : "");
-}
-
 OssGroup *
 oss_group_create(MemoryContext parent)
 {
@@ -136,30 +114,6 @@ oss_group_counters(const OssGroup *group)
 	return &group->counters;
 }
 
-const OssFailure *
-oss_image_failure(const OssImage *image)
-{
-	const char *code = NULL;
-	const char *problem = NULL;
-
-	if ((problem = oss_bucket_problem(image->bucket)) != NULL)
-		code = "InvalidBucketName";
-	else if ((problem = oss_key_problem(image->key, strlen(image->key))) != NULL)
-		code = "InvalidObjectName";
-	else if (image->version_id != NULL &&
-			 (problem = oss_version_id_problem(image->version_id)) != NULL)
-		code = "InvalidVersionId";
-	else if (image->has_thr && !oss_thr_valid(image->thr))
-	{
-		code = "InvalidThreshold";
-		problem = psprintf("the threshold is %g", image->thr);
-	}
-	if (code == NULL)
-		return NULL;
-	return oss_failure_make(code, oss_sentence(problem),
-							what_of(image->bucket, image->key));
-}
-
 StaticAssertDecl(sizeof(OssRequest) - offsetof(OssRequest, xml) <
 				 sizeof(OssErrorXml) + MAXIMUM_ALIGNOF,
 				 "xml, which make_request() leaves unset, is last");
@@ -181,7 +135,9 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->key = MemoryContextStrdup(context, spec->image.key);
 	if (spec->image.version_id != NULL)
 		request->version_id = MemoryContextStrdup(context, spec->image.version_id);
-	oss_labels_process(request->process, spec->image.has_thr, spec->image.thr);
+	request->head = spec->head;
+	if (!spec->head)
+		oss_labels_process(request->process, spec->image.has_thr, spec->image.thr);
 	request->queued = spec->queued;
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
@@ -189,7 +145,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->arrived = spec->arrived;
 	request->arrived_arg = spec->arrived_arg;
 
-	request->access = oss_access_join(spec->server, spec->image.bucket);
+	request->access = oss_access_join(spec->server, spec->image.bucket, spec->head);
 
 	/* nothing can throw from here on */
 	request->server = spec->server;
@@ -206,10 +162,10 @@ static void
 send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 {
 	OssTarget	target = {
-		.method = "GET",
+		.method = request->head ? "HEAD" : "GET",
 		.bucket = request->bucket,
 		.key = request->key,
-		.process = request->process,
+		.process = request->head ? NULL : request->process,
 		.version_id = request->version_id
 	};
 	HttpSpec	spec;
@@ -218,6 +174,7 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 	spec.timeout_ms = (int) Max(1, (request->deadline - now) / 1000);
 	spec.max_body = (size_t) oss_max_response_kb * 1024;
 	spec.queued = request->queued;
+	spec.want_headers = request->head;
 
 	/* after a broken connection, other idle ones may be broken too */
 	spec.fresh = request->transfer != NULL &&
@@ -298,7 +255,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		error = CopyErrorData();
 		FlushErrorState();
 		fail_request(request, oss_failure_make("OutOfMemory", error->message,
-											   what_of(request->bucket, request->key)));
+											   oss_request_what(request)));
 	}
 	PG_END_TRY();
 }
@@ -375,7 +332,7 @@ limit_detail(const OssRequest *request)
 static void
 give_up(OssRequest *request)
 {
-	const char *what = what_of(request->bucket, request->key);
+	const char *what = oss_request_what(request);
 
 	if (request->attempts > 0)
 	{
@@ -508,12 +465,12 @@ oss_group_await(OssGroup *group)
 	}
 }
 
-/* Handle a response with status 200. */
+/* Handle a response with status 200: labels, or the headers of an object. */
 static void
 take_document(OssRequest *request, const HttpAnswer *answer)
 {
 	request->rule = NULL;
-	if (oss_failure_may_be_labels(answer))
+	if (request->head || oss_failure_may_be_labels(answer))
 		oss_access_labels(request->access, request->key);
 	else
 	{
@@ -643,10 +600,10 @@ oss_request_failure(const OssRequest *request)
 	old = MemoryContextSwitchTo(r->context);
 	if (r->refused)
 		failure = oss_access_refusal(r->access, r->rule,
-									 what_of(r->bucket, r->key));
+									 oss_request_what(r));
 	else
 		failure = oss_failure_describe(r->rule, oss_http_answer(r->transfer),
-									   &r->xml, what_of(r->bucket, r->key));
+									   &r->xml, oss_request_what(r));
 	failure->scope = r->scope;
 	failure->denial = r->rule->scope == OSS_SCOPE_DENIAL;
 	failure->unsent = r->refused;
@@ -663,7 +620,7 @@ oss_request_failure(const OssRequest *request)
 const char *
 oss_request_what(const OssRequest *request)
 {
-	return what_of(request->bucket, request->key);
+	return oss_object_what(request->bucket, request->key, request->head);
 }
 
 const char *

@@ -29,6 +29,7 @@
 #include "client/failure.h"
 #include "client/image.h"
 #include "client/server.h"
+#include "datatype/timestamp.h"
 
 typedef struct OssGroup OssGroup;
 typedef struct OssRequest OssRequest;
@@ -43,6 +44,8 @@ typedef struct OssLabelsSpec
 								 * process works on tables */
 	bool		suspect;		/* throttles are due to the object and must
 								 * not lower the bucket's rate */
+	bool		head;			/* ask for its headers alone, which are the
+								 * body then: thr does not count */
 
 	/* called when it has ended, whoever drives the network; must not throw */
 	void		(*arrived) (const OssRequest *request, void *arg);
@@ -100,6 +103,9 @@ extern void oss_group_await(OssGroup *group);
  */
 extern const OssFailure *oss_image_failure(const OssImage *image);
 
+/* in image.c: the same for what is to be requested */
+extern const OssFailure *oss_spec_failure(const OssLabelsSpec *spec);
+
 /* in image.c: raise that failure, if any */
 extern void oss_image_check(const OssImage *image);
 
@@ -140,11 +146,24 @@ extern const OssFailure *oss_request_failure(const OssRequest *request);
  */
 extern const char *oss_request_what(const OssRequest *request);
 
+/* in image.c: the same for the names of an object */
+extern char *oss_object_what(const char *bucket, const char *key, bool head);
+
 /* Return the body of the response, unchecked, and its length. */
 extern const char *oss_request_body(const OssRequest *request, size_t *len);
 
 /* Return x-oss-request-id of the response, "" without one. */
 extern const char *oss_request_id(const OssRequest *request);
+
+/* in request_retry.c: return the image that it is for, in UTF-8, without thr. */
+extern OssImage oss_request_image(const OssRequest *request);
+
+/*
+ * in request_retry.c: write what the headers of the response say of the object's
+ * content, an empty ETag and 0 if nothing.  Never throws nor allocates.
+ */
+extern void oss_request_identity(const OssRequest *request,
+								 char etag[OSS_ETAG_MAX + 1], TimestampTz *last_modified);
 
 /* in request_retry.c: return the number of attempts sent. */
 extern int	oss_request_attempts(const OssRequest *request);

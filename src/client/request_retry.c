@@ -13,6 +13,7 @@
 #include "client/request_state.h"
 #include "client/signed_request.h"
 #include "common/pg_prng.h"
+#include "utils/timestamp.h"
 
 /* Full jitter over min(base * 2^n, cap), as the SDKs do (protocol/README.md 4.2). */
 #define BACKOFF_BASE_MS		200.0
@@ -173,4 +174,28 @@ int
 oss_request_attempts(const OssRequest *request)
 {
 	return request->attempts;
+}
+
+OssImage
+oss_request_image(const OssRequest *request)
+{
+	return (OssImage)
+	{
+		.bucket = request->bucket,
+			.key = request->key,
+			.version_id = request->version_id
+	};
+}
+
+void
+oss_request_identity(const OssRequest *request, char etag[OSS_ETAG_MAX + 1],
+					 TimestampTz *last_modified)
+{
+	const HttpAnswer *answer = request->transfer ? oss_http_answer(request->transfer) : NULL;
+	time_t		modified = answer ? oss_http_parse_date(answer->last_modified) : -1;
+
+	*last_modified = modified == (time_t) -1 ? 0 : time_t_to_timestamptz(modified);
+	etag[0] = '\0';
+	if (answer)
+		(void) oss_etag_read(etag, answer->etag, strlen(answer->etag));
 }

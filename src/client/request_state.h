@@ -51,6 +51,7 @@ struct OssRequest
 	char	   *bucket;
 	char	   *key;
 	char	   *version_id;
+	bool		head;			/* by HEAD, instead of process */
 	char		process[OSS_LABELS_PROCESS_MAX];
 	int			attempts;		/* sent */
 	int			charged;		/* of these, counted against max_attempts */

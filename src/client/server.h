@@ -62,7 +62,8 @@ typedef struct OssServer
 								 * started after the end of the one before */
 	int64		unreachable_at; /* oss_http_now() at the end of the last one */
 	OssSigningKey signing_key;
-	struct HTAB *buckets;		/* of access.c, in context, or NULL */
+	struct HTAB *buckets[2];	/* of access.c, in context, or NULL: for
+								 * labels, and for HEAD */
 	char		owing[OSS_BUCKET_MAX + 1];	/* the last bucket with a failure
 											 * of scope ACCOUNT, or empty */
 } OssServer;

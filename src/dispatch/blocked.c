@@ -59,6 +59,7 @@ keep_blocked_answer(OssJob *job)
 	old = MemoryContextSwitchTo(job->context);
 	job->answer = oss_response_parse(job->request, &failure);
 	job->asked_id = pstrdup(oss_request_id(job->request));
+	oss_dispatch_identify(job);
 	MemoryContextSwitchTo(old);
 	if (job->answer == NULL)
 		oss_job_set_failure(job, failure);

@@ -265,7 +265,8 @@ is_asked_for(OssDispatcher *dispatcher, OssJob *job)
 	};
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 	OssFlight  *flight = oss_flight_board(&name, job->image.version_id ?
-										  DT_NOBEGIN : job->enqueued_at, true);
+										  DT_NOBEGIN : job->fresh_since,
+										  job->enqueued_at, true);
 	OssFlightState state = OSS_FLIGHT_OURS;
 	TimestampTz at;
 

@@ -66,6 +66,32 @@ oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 	to_finished(dispatcher, job, verdict);
 }
 
+/*
+ * The newest of the jobs that an answer serves knows most of the object.  The ETag
+ * of the answer itself counts where no job has one: whoever wants an ETag again must
+ * not pay again, whatever the service's is about.
+ */
+void
+oss_dispatch_identify(OssJob *job)
+{
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+	int64		newest = job->image.etag == NULL ? 0 : job->place.id;
+	char		etag[OSS_ETAG_MAX + 1] = "";
+
+	for (const OssJob *j = job->followers; j; j = j->next)
+	{
+		if (j->image.etag == NULL || j->place.id <= newest)
+			continue;
+		newest = j->place.id;
+		job->image.etag = pstrdup(j->image.etag);
+	}
+	if (job->request)
+		oss_request_identity(job->request, etag, &job->facts.last_modified);
+	if (job->image.etag == NULL && etag[0] != '\0')
+		job->image.etag = pstrdup(etag);
+	MemoryContextSwitchTo(old);
+}
+
 void
 oss_dispatch_finish_later(OssDispatcher *dispatcher, OssJob *job, double ms, bool refund)
 {

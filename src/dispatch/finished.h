@@ -14,6 +14,9 @@
  */
 extern void oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict);
 
+/* Set the ETag and time of the object that a job's answer is of, to be stored. */
+extern void oss_dispatch_identify(OssJob *job);
+
 /*
  * Put a job back into the queue, due after ms.  With refund its attempt does
  * not count.

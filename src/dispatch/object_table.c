@@ -26,9 +26,11 @@ answer_serves_job(const OssJob *leader, const OssJob *job)
 	if (!same_object(leader, job))
 		return false;
 
-	/* a version never changes, the current object may have */
+	/* a version never changes, the current object may have, but for its ETag */
 	if (leader->started_at != 0 && job->image.version_id == NULL &&
-		leader->started_at < job->fresh_since)
+		leader->started_at < job->enqueued_at &&
+		(leader->started_at < job->fresh_since ||
+		 !oss_etag_covers(leader->image.etag, job->image.etag)))
 		return false;
 	return oss_image_covers(&leader->image, &job->image);
 }

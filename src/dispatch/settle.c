@@ -80,18 +80,17 @@ make_store_row(OssJob *job, OssStoreRow *row)
 	const OssFailure *failure;
 
 	memset(row, 0, sizeof(*row));
-	if (job->answer)
-		row->response = job->answer;
-	else if (job->spooled)
-		row->response = oss_response_read(job->body, job->body_len, &failure);
-	else
-		row->response = oss_response_parse(job->request, &failure);
+	row->response = job->answer ? job->answer :
+		job->spooled ? oss_response_read(job->body, job->body_len, &failure) :
+		oss_response_parse(job->request, &failure);
 	if (row->response == NULL)
 	{
 		oss_job_set_failure(job, failure);
 		return false;
 	}
+	oss_dispatch_identify(job);
 	row->image = job->image;
+	row->facts = job->facts;
 	row->tagged_at = job->started_at;
 	row->request_id = job->request ? oss_request_id(job->request) : job->asked_id;
 	return true;

@@ -68,6 +68,7 @@ take_record(void *arg, const OssSpoolRecord *record, int file)
 	job->spooled = true;
 	job->file = file;
 	job->server_name = pstrdup(record->server);
+	job->facts = record->facts;
 	job->asked_id = pstrdup(record->request_id);
 	job->body = pnstrdup(record->body, record->body_len);
 	job->body_len = record->body_len;

@@ -9,6 +9,7 @@
 #include "client/http.h"
 #include "dispatch/claim.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/forget_deleted.h"
 #include "dispatch/hand_out.h"
 #include "dispatch/lane.h"
 #include "dispatch/lane_table.h"
@@ -27,6 +28,9 @@
 #include "utils/timestamp.h"
 
 #define TIDY_US INT64CONST(5000000)
+
+/* Images of deleted rows that one turn forgets, at most. */
+#define MOST_FORGOTTEN 100
 #define RELEASE_US INT64CONST(30000000)
 
 /* The clock was set if its offset to the monotonic one has changed by this. */
@@ -254,7 +258,7 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "pause",
-	"image", "image_label", "vocabulary", "forgotten"};
+	"image", "image_label", "vocabulary", "forgotten", "deleted_row"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
@@ -275,6 +279,7 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 	int64		start = oss_clock_us();
 	MemoryContext old = MemoryContextSwitchTo(dispatcher->turn_context);
 	bool		look = dispatcher->claim.woken || start >= dispatcher->claim.scan_at;
+	bool		more;
 	OssStatementState state;
 
 	check_dispatcher(dispatcher);
@@ -292,7 +297,9 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 		oss_dispatch_check_ready(dispatcher);
 		oss_dispatch_give_back_excess(dispatcher);
 		renew_leases(dispatcher);
+		more = look && oss_forget_deleted(MOST_FORGOTTEN);
 		oss_dispatch_claim(dispatcher);
+		dispatcher->claim.woken |= more;
 	}
 	oss_statement_end(&state);
 	MemoryContextSwitchTo(old);

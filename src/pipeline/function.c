@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "call/object_info.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
@@ -39,7 +40,9 @@ static const char *const symbols[] = {
 	[OSS_DETECT] = "oss_labels_detect",
 	[OSS_TRY_DETECT] = "oss_labels_try_detect",
 	[OSS_TAG] = "oss_labels_tag",
-	[OSS_TRY_TAG] = "oss_labels_try_tag"
+	[OSS_TRY_TAG] = "oss_labels_try_tag",
+	[OSS_OBJECT_INFO] = "oss_labels_object_info",
+	[OSS_TRY_OBJECT_INFO] = "oss_labels_try_object_info"
 };
 
 static KnownFunction known_functions[lengthof(symbols)];
@@ -85,6 +88,14 @@ find_symbol(HeapTuple proc)
 	return -1;
 }
 
+int
+oss_function_arguments(OssFunction which)
+{
+	if (oss_function_is_head(which))
+		return INFO_ARGUMENTS;
+	return oss_function_is_tag(which) ? TAG_ARGUMENTS : DETECT_ARGUMENTS;
+}
+
 /*
  * Has a function the properties given by the extension's script?  One that
  * runs as another role or with other settings needs the function manager, so
@@ -98,7 +109,7 @@ is_as_defined(HeapTuple proc, OssFunction which)
 
 	(void) SysCacheGetAttr(PROCOID, proc, Anum_pg_proc_proconfig, &no_settings);
 	return no_settings && form->proretset && !form->prosecdef &&
-		form->pronargs == (oss_function_is_tag(which) ? TAG_ARGUMENTS : DETECT_ARGUMENTS);
+		form->pronargs == oss_function_arguments(which);
 }
 
 static bool
@@ -145,7 +156,7 @@ oss_pipeline_function(Oid funcid, OssFunction *which)
 }
 
 /*
- * Planner support function of detect, try_detect and tag.
+ * Planner support function of detect, tag, object_info and their try_ forms.
  *
  * Its main purpose is that the planner calls it before it plans any join: the
  * call loads the library and thereby the hooks, so that the first query of a
@@ -158,7 +169,11 @@ oss_labels_detect_support(PG_FUNCTION_ARGS)
 
 	if (IsA(request, SupportRequestRows))
 	{
-		((SupportRequestRows *) request)->rows = TYPICAL_LABELS;
+		SupportRequestRows *rows = (SupportRequestRows *) request;
+		OssFunction which;
+
+		rows->rows = oss_pipeline_function(rows->funcid, &which) &&
+			oss_function_is_head(which) ? 1 : TYPICAL_LABELS;
 		PG_RETURN_POINTER(request);
 	}
 	if (IsA(request, SupportRequestCost))

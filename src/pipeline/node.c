@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "call/object_info.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_proc.h"
 #include "compat.h"
@@ -108,10 +109,12 @@ may_fail(Node *node, void *context)
  * be convertible to UTF-8.
  */
 static bool
-is_safe(List *args, List *before)
+is_safe(OssFunction which, List *args, List *before)
 {
+	int			server = oss_function_is_head(which) ? INFO_SERVER : DETECT_SERVER;
+
 	return before == NIL && !may_fail((Node *) args, NULL) &&
-		!contain_var_clause(list_nth(args, DETECT_SERVER)) &&
+		!contain_var_clause(list_nth(args, server)) &&
 		GetDatabaseEncoding() == PG_UTF8;
 }
 
@@ -167,7 +170,7 @@ begin_window(PipelineState *state, EState *estate, int eflags)
 	window->econtext = CreateExprContext(estate);
 	begin_expressions(state, call->args, before);
 	/* tag() looks up the store, which may fail */
-	window->safe = !oss_function_is_tag(window->which) && is_safe(call->args, before);
+	window->safe = !oss_function_is_tag(window->which) && is_safe(window->which, call->args, before);
 	window->outer_join = state->jointype == JOIN_LEFT ||
 		state->jointype == JOIN_ANTI;
 	if (get_expr_result_type((Node *) call, NULL,

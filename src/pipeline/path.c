@@ -126,10 +126,10 @@ variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
  * deferred.
  */
 static bool
-arguments_fit(FuncExpr *call, RelOptInfo *innerrel, Path *outer_path,
-			  Relids required_outer)
+arguments_fit(OssFunction which, FuncExpr *call, RelOptInfo *innerrel,
+			  Path *outer_path, Relids required_outer)
 {
-	return list_length(call->args) >= DETECT_ARGUMENTS &&
+	return list_length(call->args) == oss_function_arguments(which) &&
 		!contain_volatile_functions((Node *) call->args) &&
 		!contain_subplans((Node *) call->args) &&
 		variables_at_hand(call->args, innerrel, outer_path, required_outer);
@@ -273,7 +273,7 @@ make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 	CustomPath *cpath = makeNode(CustomPath);
 
 	if (!sensible ||
-		!arguments_fit(call, call_path->parent, outer_path, required_outer))
+		!arguments_fit(which, call, call_path->parent, outer_path, required_outer))
 		return NULL;
 	cpath->path.pathtype = T_CustomScan;
 	cpath->path.parent = joinrel;

@@ -6,7 +6,7 @@
  * Top floor.  src/README.md, "The life of a request".
  *
  * The planner's side (path.c) uses the node for a join whose inner side is a
- * call of detect, try_detect, tag or try_tag.  The executor's side (node.c)
+ * call of detect, tag, object_info or their try_ forms.  The executor's side (node.c)
  * joins the rows of its window (window.c), whose requests are shared within a
  * query (request_table.c).
  *-------------------------------------------------------------------------
@@ -33,7 +33,9 @@ typedef enum OssFunction
 	OSS_DETECT,
 	OSS_TRY_DETECT,
 	OSS_TAG,
-	OSS_TRY_TAG
+	OSS_TRY_TAG,
+	OSS_OBJECT_INFO,
+	OSS_TRY_OBJECT_INFO
 } OssFunction;
 
 /* Does it give what is stored? */
@@ -47,12 +49,23 @@ oss_function_is_tag(OssFunction which)
 static inline bool
 oss_function_is_try(OssFunction which)
 {
-	return which == OSS_TRY_DETECT || which == OSS_TRY_TAG;
+	return which == OSS_TRY_DETECT || which == OSS_TRY_TAG ||
+		which == OSS_TRY_OBJECT_INFO;
 }
 
+/* Does it send a HEAD? */
+static inline bool
+oss_function_is_head(OssFunction which)
+{
+	return which == OSS_OBJECT_INFO || which == OSS_TRY_OBJECT_INFO;
+}
+
+/* Return the number of its arguments. */
+extern int	oss_function_arguments(OssFunction which);
+
 /*
- * Is this the extension's detect, try_detect, tag or try_tag, with the
- * properties given by its script?  If so, sets *which.  Functions without one
+ * Is this one of these functions of the extension, with the properties given
+ * by its script?  If so, sets *which.  Functions without one
  * of their C symbols cost one lookup in the system cache.
  */
 extern bool oss_pipeline_function(Oid funcid, OssFunction *which);

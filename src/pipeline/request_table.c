@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "call/object_info.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "lib/ilist.h"
@@ -533,6 +534,8 @@ form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
 
 		labels->tuples[i] = oss_form_minimal_tuple(desc, rows->values + first,
 												   rows->nulls + first);
+
+		/* object_info() has another column there, which nobody compares */
 		labels->confidences[i] = rows->nulls[first + DETECT_CONFIDENCE] ?
 			get_float8_nan() : DatumGetFloat8(rows->values[first + DETECT_CONFIDENCE]);
 	}
@@ -571,7 +574,10 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which), 0);
+	if (oss_function_is_head(answer->which))
+		rows = oss_object_rows(answer->request, oss_function_is_try(answer->which));
+	else
+		rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which), 0);
 	MemoryContextSwitchTo(answer->context);
 	form_tuples(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);
@@ -596,7 +602,8 @@ oss_pipeline_failure_labels(const OssFailure *failure, OssFunction which,
 {
 	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
 
-	form_tuples(labels, oss_detect_failure_rows(failure, oss_function_is_try(which)),
+	form_tuples(labels, (oss_function_is_head(which) ? oss_object_failure_rows :
+						 oss_detect_failure_rows) (failure, oss_function_is_try(which)),
 				desc);
 	return labels;
 }

@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "call/object_info.h"
 #include "client/http.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -99,7 +100,7 @@ compute_spec(PipelineWindow *window, Question *question)
 {
 	ExprContext *econtext = window->econtext;
 	bool		is_tag = oss_function_is_tag(window->which);
-	int			n = is_tag ? TAG_ARGUMENTS : DETECT_ARGUMENTS;
+	bool		is_head = oss_function_is_head(window->which);
 	Datum		args[TAG_ARGUMENTS];
 	bool		nulls[TAG_ARGUMENTS];
 	MemoryContext old;
@@ -108,16 +109,16 @@ compute_spec(PipelineWindow *window, Question *question)
 	if (window->before != NULL && !ExecQual(window->before, econtext))
 		return OUTCOME_NOTHING;
 	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < oss_function_arguments(window->which); i++)
 		args[i] = ExecEvalExpr(window->args[i], econtext, &nulls[i]);
 	question->stored = NULL;
-	question->keep = !is_tag && oss_keep_detected && oss_spool_prepare() &&
+	question->keep = !is_tag && !is_head && oss_keep_detected && oss_spool_prepare() &&
 		oss_stored_wish(args, nulls, false, &question->wish);
 	if (is_tag && find_stored(args, nulls, oss_function_is_try(window->which), question))
 		outcome = OUTCOME_STORED;
 	else
-		outcome = oss_detect_spec(args, nulls, &question->spec) ? OUTCOME_SPEC :
-			OUTCOME_NOTHING;
+		outcome = (is_head ? oss_object_spec : oss_detect_spec)
+			(args, nulls, &question->spec) ? OUTCOME_SPEC : OUTCOME_NOTHING;
 
 	/* storing an answer before the request starts may run triggers */
 	if (outcome == OUTCOME_SPEC && question->spec.server != NULL)
@@ -283,7 +284,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 		return;
 
 	old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-	refused = oss_image_failure(&question.spec.image) != NULL;
+	refused = oss_spec_failure(&question.spec) != NULL;
 	MemoryContextSwitchTo(old);
 	image->state = refused ? IMAGE_REFUSED : IMAGE_UNASKED;
 	if (refused)
@@ -372,7 +373,7 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 			return;
 	}
 	old = MemoryContextSwitchTo(window->turn_context);
-	failure = oss_image_failure(&question.spec.image);
+	failure = oss_spec_failure(&question.spec);
 	if (failure != NULL)
 		image->labels = oss_pipeline_failure_labels(failure, window->which,
 													window->label_desc);

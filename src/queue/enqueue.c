@@ -23,10 +23,10 @@ PG_FUNCTION_INFO_V1(oss_labels_enqueue);
 static OssPlan insert_job = {
 	"INSERT INTO oss_labels.job "
 	"(requester, server, bucket, key, thr, version_id, priority,"
-	" requester_name, origin, server_id, fresh_since) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING job_id",
-	11, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
-	TEXTOID, INT8OID, OIDOID, TIMESTAMPTZOID}
+	" requester_name, origin, server_id, fresh_since, etag) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING job_id",
+	12, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID, OIDOID, TIMESTAMPTZOID, TEXTOID}
 };
 
 /* Check the arguments.  Errors: 22023. */
@@ -44,13 +44,24 @@ check_arguments(FunctionCallInfo fcinfo)
 	oss_image_check(&image);
 }
 
+/* Return argument i, an ETag, as it is stored.  Errors: 22023. */
+static Datum
+etag_argument(FunctionCallInfo fcinfo, int i, bool *isnull)
+{
+	return oss_text_or_null(PG_ARGISNULL(i) ? NULL :
+							oss_etag_argument(TextDatumGetCString(PG_GETARG_DATUM(i))),
+							isnull);
+}
+
 /* Insert a job.  Returns its number. */
 static int64
 insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 {
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
-	Datum		values[11];
-	char		nulls[11];
+	Datum		values[12];
+	char		nulls[12];
+	bool		no_etag;
+	Datum		etag = etag_argument(fcinfo, 7, &no_etag);
 	int64		job_id;
 	OssStatementState state;
 
@@ -67,6 +78,7 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	oss_arg(values, nulls, 10, PG_ARGISNULL(6) ? (Datum) 0 :
 			TimestampTzGetDatum(oss_fresh_since(PG_GETARG_INTERVAL_P(6))),
 			PG_ARGISNULL(6));
+	oss_arg(values, nulls, 11, etag, no_etag);
 
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	oss_statement_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
@@ -75,7 +87,7 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	return job_id;
 }
 
-/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority, max_age) */
+/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority, max_age, etag) */
 Datum
 oss_labels_enqueue(PG_FUNCTION_ARGS)
 {

@@ -73,12 +73,12 @@ static OssPlan fail_jobs = {
 	OSS_SAME_FAILURE("e", "last") " FOR UPDATE OF e SKIP LOCKED)) RETURNING *),"
 	" failed AS (INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr,"
 	" priority, attempts, http_status, requester, source, origin,"
-	" requester_name, source_name, server, server_id, bucket, key, version_id,"
+	" requester_name, source_name, server, server_id, bucket, key, version_id, etag,"
 	" \"sqlstate\", code, message, detail, hint, request_id, fresh_since, permanent, seen) "
 	"SELECT job_id, enqueued_at, thr, priority, attempts + coalesce((SELECT"
 	" sum(e.attempts) FROM earlier e WHERE " OSS_SAME_FAILURE("e", "last") "), 0),"
 	" http_status, requester, source, origin, requester_name, source_name, server,"
-	" server_id, bucket, key, version_id, sqlstate, code, message, detail, hint,"
+	" server_id, bucket, key, version_id, etag, sqlstate, code, message, detail, hint,"
 	" request_id, fresh_since, permanent, CASE WHEN permanent THEN"
 	" oss_labels.fingerprint(oss_labels.server_of(origin, server_id, server),"
 	" requester) END FROM last "
@@ -100,14 +100,16 @@ static OssPlan put_back_jobs = {
 	"UPDATE oss_labels.job j SET lease = NULL, leased_until = NULL,"
 	" due = b.due, attempts = j.attempts - b.refund,"
 	" throttles = b.throttles, reason = coalesce(b.reason, j.reason),"
-	" answer = b.answer, asked_at = b.asked_at, asked_id = b.asked_id "
-	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)"
-	" u(id, due, refund, throttles, reason, answer, asked_at, asked_id)"
+	" answer = b.answer, asked_at = b.asked_at, asked_id = b.asked_id,"
+	" etag = coalesce(b.etag, j.etag) "
+	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)"
+	" u(id, due, refund, throttles, reason, answer, asked_at, asked_id, etag)"
 	" JOIN oss_labels.job p ON p.job_id = u.id"
 	" WHERE p.lease = $1 FOR UPDATE OF p SKIP LOCKED) b "
 	"WHERE j.ctid = b.tid RETURNING j.job_id",
-	9, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
-	INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}
+	10, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+		INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID}
 };
 
 /*
@@ -500,8 +502,8 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 void
 oss_job_put_back(OssJob **jobs, int n, int64 token)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID,
-	INT4OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID};
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID,
+	TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	OssColumn	columns[JOB_COLUMNS];
 
 	if (n == 0)
@@ -520,6 +522,7 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 		oss_column_add(&columns[6], TimestampTzGetDatum(jobs[i]->started_at),
 					   jobs[i]->answer == NULL);
 		oss_column_add_string(&columns[7], jobs[i]->asked_id);
+		oss_column_add_string(&columns[8], jobs[i]->image.etag);
 	}
 	execute_columns(&put_back_jobs, SPI_OK_UPDATE_RETURNING, columns, lengthof(types), jobs, n, token);
 }

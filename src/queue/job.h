@@ -10,6 +10,7 @@
 #define OSS_JOB_H
 
 #include "client/labels_response.h"
+#include "client/object_facts.h"
 #include "client/request.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
@@ -113,6 +114,7 @@ typedef struct OssJob
 	Jsonb	   *answer;			/* left in the table by another process, or to
 								 * be left there; or NULL */
 	char	   *asked_id;		/* request id of answer */
+	OssObjectFacts facts;		/* about the object answered for */
 
 	bool		spooled;		/* a session's answer, which has no row */
 	int			file;			/* of the spool, these four */

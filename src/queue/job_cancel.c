@@ -40,6 +40,7 @@ struct OssJobCancel
 	AttrNumber	source_column;
 	AttrNumber	origin;
 	AttrNumber	source_name;
+	AttrNumber	etag;
 	Oid			objects;		/* index by key and bucket, or InvalidOid */
 	Oid			known;			/* last other source that was checked */
 	bool		known_related;
@@ -88,6 +89,7 @@ oss_job_cancel_begin(Oid source)
 	cancel->source_column = get_attnum(relid, "source");
 	cancel->origin = get_attnum(relid, "origin");
 	cancel->source_name = get_attnum(relid, "source_name");
+	cancel->etag = get_attnum(relid, "etag");
 	cancel->objects = index_on(job, "job_object_idx", cancel->key,
 							   cancel->bucket);
 	return cancel;
@@ -150,8 +152,21 @@ delete_job(OssJobCancel *cancel, ItemPointer tid)
 	return true;
 }
 
+/* Is a job for the ETag of a deleted row, or does one of them have none? */
+static bool
+etag_matches(const OssJobCancel *cancel, HeapTuple tuple, Datum etag)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (etag == 0)
+		return true;
+	value = heap_getattr(tuple, cancel->etag, RelationGetDescr(cancel->job), &isnull);
+	return isnull || strcmp(TextDatumGetCString(value), TextDatumGetCString(etag)) == 0;
+}
+
 void
-oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key)
+oss_job_cancel(OssJobCancel *cancel, const OssJobObject *object)
 {
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -160,15 +175,16 @@ oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key)
 	if (!OidIsValid(cancel->objects))
 		return;
 	ScanKeyEntryInitialize(&keys[0], 0, cancel->key, BTEqualStrategyNumber,
-						   InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ, key);
+						   InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ, object->key);
 	ScanKeyEntryInitialize(&keys[1], 0, cancel->bucket, BTEqualStrategyNumber,
-						   InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ, bucket);
+						   InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ, object->bucket);
 	scan = systable_beginscan(cancel->job, cancel->objects, true, SnapshotSelf,
 							  2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (is_related(cancel, source_of_job(cancel, tuple)) &&
+			etag_matches(cancel, tuple, object->etag) &&
 			delete_job(cancel, &tuple->t_self))
 			break;
 	}

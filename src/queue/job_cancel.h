@@ -9,6 +9,8 @@
 #ifndef OSS_JOB_CANCEL_H
 #define OSS_JOB_CANCEL_H
 
+#include "queue/job_insert.h"
+
 typedef struct OssJobCancel OssJobCancel;
 
 /*
@@ -17,11 +19,8 @@ typedef struct OssJobCancel OssJobCancel;
  */
 extern OssJobCancel *oss_job_cancel_begin(Oid source);
 
-/*
- * Delete one job for an object.  bucket and key are text, neither compressed
- * nor out of line.
- */
-extern void oss_job_cancel(OssJobCancel *cancel, Datum bucket, Datum key);
+/* Delete one job for an object, with the same ETag if both have one. */
+extern void oss_job_cancel(OssJobCancel *cancel, const OssJobObject *object);
 
 /* Delete all jobs whose source is the table itself. */
 extern void oss_job_cancel_all(OssJobCancel *cancel);

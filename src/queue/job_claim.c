@@ -83,7 +83,8 @@ static OssPlan look_at_jobs = {
 /*
  * Of the failures of a job's image, is one what a request would end with again?
  * Not if the job asks for a younger one, and not for a row of a watched table that
- * was written since: who writes it may have brought the object.  Nor if the
+ * was written since: who writes it may have brought the object.  Nor if it is for
+ * another content, by its ETag, than the one that failed.  Nor if the
  * object was tagged, or the server or the mapping has changed since.  Null: there
  * is no failure.
  */
@@ -93,6 +94,7 @@ static OssPlan look_at_jobs = {
 				  " ELSE j.enqueued_at END") \
 	" AND NOT EXISTS (SELECT FROM oss_labels.image i WHERE " ITS_IMAGE("i") \
 	" AND i.tagged_at > f.failed_at)" \
+	" AND (j.etag IS NULL OR f.etag = j.etag)" \
 	" AND f.seen = oss_labels.fingerprint(oss_labels.server_of(j.origin," \
 	" j.server_id, j.server), j.requester), false))" \
 	" FROM oss_labels.failed_job f WHERE " OSS_SAME_FAILURE("f", "j") ")"
@@ -115,9 +117,11 @@ static OssPlan claim_jobs = {
 	" oss_labels.table_gone(j.origin, j.source, j.source_name),"
 	" j.key, j.version_id, ~j.priority, j.throttles,"
 	" (SELECT CASE WHEN " OSS_SQL_FRESH("i.tagged_at", "j.fresh_since")
-	" AND " OSS_SQL_HOLDS("i.thr", "j.thr") " THEN -1 ELSE " OSS_SQL_THR("i.thr")
+	" AND " OSS_SQL_HOLDS("i.thr", "j.thr")
+	" AND (j.etag IS NULL OR i.etag = j.etag"
+	" OR i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()) THEN -1 ELSE " OSS_SQL_THR("i.thr")
 	" END FROM oss_labels.image i WHERE " ITS_IMAGE("i") "),"
-	" j.answer, j.asked_at, j.asked_id, j.fresh_since, " ITS_FAILURE,
+	" j.answer, j.asked_at, j.asked_id, j.fresh_since, " ITS_FAILURE ", j.etag",
 	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
@@ -263,6 +267,7 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	job->image.bucket = pstrdup(lane->bucket);
 	job->image.key = oss_result_string(row, 8);
 	job->image.version_id = oss_result_string(row, 9);
+	job->image.etag = oss_result_string(row, 18);
 	job->place.rank = DatumGetInt32(oss_result_column(row, 10, NULL));
 	job->throttles = DatumGetInt32(oss_result_column(row, 11, NULL));
 	stored = oss_result_column(row, 12, &isnull);

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "client/image.h"
 #include "commands/sequence.h"
 #include "compat.h"
 #include "foreign/foreign.h"
@@ -58,6 +59,7 @@ typedef struct Target
 	int			job_id;			/* column indexes, or -1 */
 	int			bucket;
 	int			key;
+	int			etag;
 } Target;
 
 struct OssJobInsert
@@ -66,7 +68,8 @@ struct OssJobInsert
 	const OssJobCommon *common;
 	Oid			sequence;
 	Target		job;
-	Target		failed;			/* opened on first use */
+	Target		failed;			/* opened on first use, these two */
+	Target		deleted;
 	uint64		inserted;
 };
 
@@ -210,6 +213,7 @@ fill_pattern(Target *target, const OssJobCommon *common)
 	target->job_id = column_index(relation, "job_id");
 	target->bucket = column_index(relation, "bucket");
 	target->key = column_index(relation, "key");
+	target->etag = column_index(relation, "etag");
 	for (int i = 0; i < desc->natts; i++)
 	{
 		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
@@ -257,11 +261,11 @@ oss_job_insert_begin(const OssJobCommon *common, const char **why)
 	return insert;
 }
 
-/* Write the pending rows of both tables. */
+/* Write the pending rows of all tables. */
 static void
 flush_jobs(OssJobInsert *insert)
 {
-	Target	   *targets[] = {&insert->job, &insert->failed};
+	Target	   *targets[] = {&insert->job, &insert->failed, &insert->deleted};
 	MemoryContext old = MemoryContextSwitchTo(insert->context);
 
 	for (int i = 0; i < lengthof(targets); i++)
@@ -289,7 +293,7 @@ clip_text(Datum value, int max)
 
 /* Append a pending row, in insert->context. */
 static OssBulkRow *
-add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
+add_row(OssJobInsert *insert, Target *target, const OssJobObject *object)
 {
 	int			natts = RelationGetDescr(target->relation)->natts;
 	OssBulkRow *row;
@@ -310,18 +314,23 @@ add_row(OssJobInsert *insert, Target *target, Datum bucket, Datum key)
 	row->values[target->job_id] =
 		Int64GetDatum(nextval_internal(insert->sequence, false));
 	row->nulls[target->job_id] = false;
-	row->values[target->bucket] = clip_text(bucket, MAX_BUCKET);
+	row->values[target->bucket] = clip_text(object->bucket, MAX_BUCKET);
 	row->nulls[target->bucket] = false;
-	row->values[target->key] = clip_text(key, MAX_KEY);
+	row->values[target->key] = clip_text(object->key, MAX_KEY);
 	row->nulls[target->key] = false;
+	if (target->etag >= 0 && object->etag != 0)
+	{
+		row->values[target->etag] = clip_text(object->etag, OSS_ETAG_MAX);
+		row->nulls[target->etag] = false;
+	}
 	return row;
 }
 
 /* Insert a row with a name too long into failed_job. */
 static void
-insert_too_long(OssJobInsert *insert, Datum bucket, Datum key)
+insert_too_long(OssJobInsert *insert, const OssJobObject *object)
 {
-	bool		key_fits = VARSIZE_ANY_EXHDR(DatumGetPointer(key)) <= MAX_KEY;
+	bool		key_fits = VARSIZE_ANY_EXHDR(DatumGetPointer(object->key)) <= MAX_KEY;
 	OssRefusal	refusal = {
 		.sqlerrcode = ERRCODE_INVALID_PARAMETER_VALUE,
 		.code = key_fits ? "InvalidBucketName" : "InvalidObjectName",
@@ -331,22 +340,22 @@ insert_too_long(OssJobInsert *insert, Datum bucket, Datum key)
 		"Keys have at most 1023 bytes; only the beginning of this one is kept."
 	};
 
-	oss_job_insert_failed(insert, bucket, key, &refusal);
+	oss_job_insert_failed(insert, object, &refusal);
 }
 
 void
-oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key)
+oss_job_insert(OssJobInsert *insert, const OssJobObject *object)
 {
 	MemoryContext old;
 
-	if (VARSIZE_ANY_EXHDR(DatumGetPointer(key)) > MAX_KEY ||
-		VARSIZE_ANY_EXHDR(DatumGetPointer(bucket)) > MAX_BUCKET)
+	if (VARSIZE_ANY_EXHDR(DatumGetPointer(object->key)) > MAX_KEY ||
+		VARSIZE_ANY_EXHDR(DatumGetPointer(object->bucket)) > MAX_BUCKET)
 	{
-		insert_too_long(insert, bucket, key);
+		insert_too_long(insert, object);
 		return;
 	}
 	old = MemoryContextSwitchTo(insert->context);
-	(void) add_row(insert, &insert->job, bucket, key);
+	(void) add_row(insert, &insert->job, object);
 	MemoryContextSwitchTo(old);
 	insert->inserted++;
 	if (insert->job.n == ROWS)
@@ -354,7 +363,7 @@ oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key)
 }
 
 void
-oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
+oss_job_insert_failed(OssJobInsert *insert, const OssJobObject *object,
 					  const OssRefusal *refusal)
 {
 	Target	   *target = &insert->failed;
@@ -374,10 +383,30 @@ oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
 			text_value("hint", refusal->hint)
 		};
 
-		set_values(target->relation, add_row(insert, target, bucket, key),
+		set_values(target->relation, add_row(insert, target, object),
 				   values, lengthof(values));
 	}
 	MemoryContextSwitchTo(old);
+	if (target->n == ROWS)
+		flush_jobs(insert);
+}
+
+void
+oss_job_insert_deleted(OssJobInsert *insert, const OssJobObject *object)
+{
+	Target	   *target = &insert->deleted;
+	MemoryContext old;
+	const char *why;
+
+	if (VARSIZE_ANY_EXHDR(DatumGetPointer(object->key)) > MAX_KEY ||
+		VARSIZE_ANY_EXHDR(DatumGetPointer(object->bucket)) > MAX_BUCKET ||
+		(target->relation == NULL &&
+		 !open_target(insert, target, "deleted_row", &why)))
+		return;
+	old = MemoryContextSwitchTo(insert->context);
+	(void) add_row(insert, target, object);
+	MemoryContextSwitchTo(old);
+	insert->inserted++;
 	if (target->n == ROWS)
 		flush_jobs(insert);
 }
@@ -392,6 +421,8 @@ oss_job_insert_end(OssJobInsert *insert)
 	relation_close(insert->job.relation, NoLock);
 	if (insert->failed.relation)
 		relation_close(insert->failed.relation, NoLock);
+	if (insert->deleted.relation)
+		relation_close(insert->deleted.relation, NoLock);
 	MemoryContextDelete(insert->context);
 	pfree(insert);
 	return inserted;

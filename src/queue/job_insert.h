@@ -52,19 +52,31 @@ extern OssJobInsert *oss_job_insert_begin(const OssJobCommon *common,
 										  const char **why);
 
 /*
- * Insert a job.  bucket and key are text, neither compressed nor out of line,
- * and are copied.  A job with a name too long for the indexes goes to
- * failed_job.
+ * What a job is for: text, neither compressed nor out of line, which is copied.
+ * etag is as in job, 0 for null.
  */
-extern void oss_job_insert(OssJobInsert *insert, Datum bucket, Datum key);
+typedef struct OssJobObject
+{
+	Datum		bucket;
+	Datum		key;
+	Datum		etag;
+} OssJobObject;
+
+/*
+ * Insert a job.  One with a name too long for the indexes goes to failed_job.
+ */
+extern void oss_job_insert(OssJobInsert *insert, const OssJobObject *object);
 
 /* Insert a row into failed_job. */
-extern void oss_job_insert_failed(OssJobInsert *insert, Datum bucket, Datum key,
+extern void oss_job_insert_failed(OssJobInsert *insert, const OssJobObject *object,
 								  const OssRefusal *refusal);
+
+/* Insert a row into deleted_row, for the worker to forget the image. */
+extern void oss_job_insert_deleted(OssJobInsert *insert, const OssJobObject *object);
 
 /*
  * Write pending rows and free insert.  Returns the number of rows inserted
- * into job.
+ * into job and deleted_row.
  */
 extern uint64 oss_job_insert_end(OssJobInsert *insert);
 

@@ -32,12 +32,14 @@
 
 /*
  * May the answer "new" replace "old", a row of image?  Not if it has been asked
- * for earlier, or lacks labels that the other has.
+ * for earlier, or lacks labels that the other has, unless it is of another
+ * content.
  */
 #define OSS_SQL_REPLACES(new, old) \
 	"(" old ".tagged_at OPERATOR(pg_catalog.<=) " new ".tagged_at OR " \
 	old ".tagged_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) AND " \
-	OSS_SQL_HOLDS(new ".thr", old ".thr")
+	"(" OSS_SQL_HOLDS(new ".thr", old ".thr") \
+	" OR " new ".etag OPERATOR(pg_catalog.<>) coalesce(" old ".etag, ''))"
 
 /* The setting oss_labels.read_threshold. */
 extern double oss_read_threshold;

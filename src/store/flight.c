@@ -36,6 +36,7 @@ typedef struct FlightSeat
 	int			pid;			/* who asks */
 	bool		lasting;		/* beyond the statement */
 	double		thr;
+	uint64		etag;			/* a hash, 0: unknown */
 	TimestampTz asked_at;
 	TimestampTz answered_at;	/* 0: not yet */
 	OssSpoolPlace place;
@@ -164,16 +165,29 @@ hash_name(const OssFlightName *name, uint64 *hash)
 	pfree(bytes.data);
 }
 
+/* Return the hash of an image's ETag, 0 without one. */
+static uint64
+hash_etag(const char *etag)
+{
+	if (etag == NULL)
+		return 0;
+	return hash_bytes_extended((const unsigned char *) etag, strlen(etag), 0) | 1;
+}
+
 /* Find the flight of somebody else that will do. */
 static FlightSeat *
-find_seat(FlightSeat *set, const uint64 *hash, double thr, TimestampTz since)
+find_seat(FlightSeat *set, const uint64 *hash, const FlightSeat *wanted,
+		  TimestampTz since, TimestampTz fresh)
 {
 	for (int i = 0; i < WAYS; i++)
 	{
 		FlightSeat *seat = &set[i];
 
 		if (seat->serial != 0 && seat->name[0] == hash[0] && seat->name[1] == hash[1] &&
-			seat->thr <= thr && seat->asked_at >= since &&
+			seat->thr <= wanted->thr &&
+			(seat->asked_at >= fresh ||
+			 (seat->asked_at >= since &&
+			  (wanted->etag == 0 || seat->etag == wanted->etag))) &&
 			(seat->pid != MyProcPid || seat->answered_at != 0))
 			return seat;
 	}
@@ -208,10 +222,12 @@ on_reset(void *arg)
 
 /* Board the flight of an image. */
 OssFlight *
-oss_flight_board(const OssFlightName *name, TimestampTz since, bool lasting)
+oss_flight_board(const OssFlightName *name, TimestampTz since, TimestampTz fresh,
+				 bool lasting)
 {
 	static bool registered = false;
 	OssFlight  *flight;
+	FlightSeat	wanted = {0};
 	FlightSeat *set;
 	FlightSeat *seat;
 	uint64		hash[2];
@@ -223,18 +239,19 @@ oss_flight_board(const OssFlightName *name, TimestampTz since, bool lasting)
 	registered = true;
 	flight = palloc0(sizeof(OssFlight));
 	hash_name(name, hash);
+	wanted.thr = asked_thr(&name->image);
+	wanted.etag = hash_etag(name->image.etag);
+	wanted.pid = MyProcPid;
+	wanted.lasting = lasting;
 	set = flights->seats[hash[0] % SETS];
 	LWLockAcquire(flights_lock, LW_EXCLUSIVE);
-	seat = find_seat(set, hash, asked_thr(&name->image), since);
+	seat = find_seat(set, hash, &wanted, since, fresh);
 	if (seat == NULL && (seat = find_room(set)) != NULL)
 	{
 		flight->ours = true;
-		memset(seat, 0, sizeof(*seat));
+		*seat = wanted;
 		memcpy(seat->name, hash, sizeof(hash));
 		seat->serial = ++flights->serial;
-		seat->pid = MyProcPid;
-		seat->lasting = lasting;
-		seat->thr = asked_thr(&name->image);
 		seat->asked_at = GetCurrentTimestamp();
 	}
 	if (seat)

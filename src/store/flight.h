@@ -39,13 +39,14 @@ extern Size oss_flight_shared_size(void);
 extern void oss_flight_shared_start(LWLock *lock);
 
 /*
- * Board the flight of an image: somebody's that began at since or later and whose
- * answer will do, or one of our own.  It ends with CurrentMemoryContext, and with
- * the statement unless it is lasting.  Returns NULL where flights are not known,
- * or too many are under way: ask.
+ * Board the flight of an image: somebody's whose answer will do, or one of our own.
+ * Theirs must have begun at fresh or later; or at since or later and, if the image
+ * has an ETag, for the same one.  Ours ends with CurrentMemoryContext, and with the
+ * statement unless it is lasting.  Returns NULL where flights are not known, or too
+ * many are under way: ask.
  */
 extern OssFlight *oss_flight_board(const OssFlightName *name, TimestampTz since,
-								   bool lasting);
+								   TimestampTz fresh, bool lasting);
 
 /* How is it?  place is set when it is answered. */
 extern OssFlightState oss_flight_state(const OssFlight *flight, OssSpoolPlace *place);

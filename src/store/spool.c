@@ -301,11 +301,13 @@ static void
 put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, int n)
 {
 	const char *version = record->image.version_id ? record->image.version_id : "";
+	const char *etag = record->image.etag ? record->image.etag : "";
 
 	memset(head, 0, sizeof(*head));
 	head->magic = SPOOL_MAGIC;
 	head->requester = record->requester;
 	head->asked_at = record->asked_at;
+	head->facts = record->facts;
 	head->thr = record->image.thr;
 	head->has_thr = record->image.has_thr;
 	head->has_version = record->image.version_id != NULL;
@@ -315,6 +317,7 @@ put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, 
 	put_string(head, pieces, SPOOL_BUCKET, record->image.bucket, strlen(record->image.bucket));
 	put_string(head, pieces, SPOOL_KEY, record->image.key, strlen(record->image.key));
 	put_string(head, pieces, SPOOL_VERSION, version, strlen(version));
+	put_string(head, pieces, SPOOL_ETAG, etag, strlen(etag));
 	put_string(head, pieces, SPOOL_REQUEST_ID, record->request_id,
 			   strlen(record->request_id));
 	put_string(head, pieces, SPOOL_BODY, record->body, record->body_len);

@@ -13,6 +13,7 @@
 
 
 #include "client/image.h"
+#include "client/object_facts.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "storage/lwlock.h"
@@ -23,7 +24,8 @@ typedef struct OssSpoolRecord
 	Oid			requester;
 	TimestampTz asked_at;
 	const char *server;
-	OssImage	image;
+	OssImage	image;			/* with its ETag, if it is known */
+	OssObjectFacts facts;
 	const char *request_id;
 	const char *body;			/* as it came, and ends with a NUL when read */
 	size_t		body_len;

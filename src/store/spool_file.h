@@ -55,6 +55,7 @@ enum SpoolString
 	SPOOL_BUCKET,
 	SPOOL_KEY,
 	SPOOL_VERSION,
+	SPOOL_ETAG,
 	SPOOL_REQUEST_ID,
 	SPOOL_BODY,
 	SPOOL_STRINGS
@@ -70,6 +71,7 @@ typedef struct SpoolHead
 	pg_crc32c	crc;
 	Oid			requester;
 	TimestampTz asked_at;
+	OssObjectFacts facts;
 	double		thr;
 	uint32		has_thr;
 	uint32		has_version;

@@ -164,12 +164,14 @@ parse_record(const char *bytes, Size len, OssSpoolRecord *record)
 		return -1;
 	record->requester = head.requester;
 	record->asked_at = head.asked_at;
+	record->facts = head.facts;
 	record->image.has_thr = head.has_thr != 0;
 	record->image.thr = head.thr;
 	record->server = strings[SPOOL_SERVER];
 	record->image.bucket = strings[SPOOL_BUCKET];
 	record->image.key = strings[SPOOL_KEY];
 	record->image.version_id = head.has_version ? strings[SPOOL_VERSION] : NULL;
+	record->image.etag = head.sizes[SPOOL_ETAG] > 1 ? strings[SPOOL_ETAG] : NULL;
 	record->request_id = strings[SPOOL_REQUEST_ID];
 	record->body = strings[SPOOL_BODY];
 	record->body_len = head.sizes[SPOOL_BODY] - 1;

@@ -27,21 +27,27 @@ PG_FUNCTION_INFO_V1(oss_labels_compress_answer);
 /* An image is found by its id.  Another one that has the same id is not replaced. */
 static OssPlan write_images = {
 	"INSERT INTO oss_labels.image AS i (image_id, bucket, key, version_id, thr, "
-	"tagged_at, request_id, source, label_count, response) "
+	"tagged_at, request_id, source, label_count, response, etag, last_modified, "
+	"object_size) "
 	"SELECT u.image_id, u.bucket, u.key, u.version_id, u.thr, u.tagged_at, "
-	"u.request_id, u.source, u.label_count, oss_labels.compress_answer(u.response) "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) u (image_id, bucket, key, "
-	"version_id, thr, tagged_at, request_id, source, label_count, response) "
+	"u.request_id, u.source, u.label_count, oss_labels.compress_answer(u.response), "
+	"u.etag, u.last_modified, u.object_size "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) u (image_id, "
+	"bucket, key, version_id, thr, tagged_at, request_id, source, label_count, "
+	"response, etag, last_modified, object_size) "
 	"ON CONFLICT (image_id) DO UPDATE SET thr = excluded.thr, "
 	"tagged_at = excluded.tagged_at, request_id = excluded.request_id, "
 	"source = excluded.source, "
-	"label_count = excluded.label_count, response = excluded.response "
+	"label_count = excluded.label_count, response = excluded.response, "
+	"etag = excluded.etag, last_modified = excluded.last_modified, "
+	"object_size = excluded.object_size "
 	"WHERE i.bucket = excluded.bucket AND i.key = excluded.key "
 	"AND i.version_id IS NOT DISTINCT FROM excluded.version_id "
 	"AND " OSS_SQL_REPLACES("excluded", "i") " "
 	"RETURNING image_id, xmax <> 0",
-	10, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
-	TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID}
+	13, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8ARRAYOID,
+		TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, JSONBARRAYOID,
+	TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID}
 };
 
 /* Images of other names that have one of these ids. */
@@ -68,7 +74,7 @@ static OssPlan clear_labels = {
 
 /* Element types of the parameters. */
 static const Oid image_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID};
+TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
 static const Oid label_types[] = {INT8OID, INT8OID, FLOAT8OID, FLOAT8OID};
 
 /* Columns of image_label. */
@@ -133,6 +139,10 @@ store_images(const Answer *answers, int n)
 		oss_column_add_string(&columns[7], row->source ? row->source : OSS_SOURCE_SERVICE);
 		oss_column_add(&columns[8], Int32GetDatum(answers[i].labels.n), false);
 		oss_column_add(&columns[9], JsonbPGetDatum(row->response), false);
+		oss_column_add_string(&columns[10], row->image.etag);
+		oss_column_add(&columns[11], TimestampTzGetDatum(row->facts.last_modified),
+					   row->facts.last_modified == 0);
+		oss_column_add(&columns[12], Int64GetDatum(row->facts.size), row->facts.size == 0);
 	}
 	return execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
 }

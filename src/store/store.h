@@ -11,12 +11,14 @@
 
 #include "client/image.h"
 #include "client/labels_response.h"
+#include "client/object_facts.h"
 #include "datatype/timestamp.h"
 
 /* An answer to store; strings are in the database's encoding. */
 typedef struct OssStoreRow
 {
-	OssImage	image;
+	OssImage	image;			/* with its ETag, if it is known */
+	OssObjectFacts facts;
 	TimestampTz tagged_at;		/* when it was requested */
 	const char *request_id;
 	const char *source;			/* NULL: the service */

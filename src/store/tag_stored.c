@@ -38,9 +38,9 @@
  */
 #define LOCK_TIMEOUT	"20ms"
 
-/* $1 to $6; $5: what the service takes for no threshold. */
+/* $1 to $7; $5: what the service takes for no threshold; $7: an ETag. */
 #define WISH_PARAMETERS \
-	6, {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INTERVALOID}
+	7, {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INTERVALOID, TEXTOID}
 
 /* The row of the image; another image might have the same id. */
 #define THIS_IMAGE \
@@ -48,13 +48,16 @@
 	"AND bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 " \
 	"AND version_id IS NOT DISTINCT FROM $3 "
 
-/* An answer that covers the wish. */
+/* Its answer covers the wish. */
+#define COVERS \
+	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) " \
+	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) " \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) " \
+	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp())) " \
+	"AND ($7 IS NULL OR etag OPERATOR(pg_catalog.=) $7)"
+
 static OssPlan find_stored = {
-	"SELECT response FROM oss_labels.image WHERE " THIS_IMAGE
-	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
-	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
-	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))",
+	"SELECT response FROM oss_labels.image WHERE " THIS_IMAGE COVERS,
 	WISH_PARAMETERS
 };
 
@@ -63,10 +66,7 @@ static OssPlan find_visible = {
 	"SELECT response FROM oss_labels.image "
 	"WHERE bucket OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
 	"AND (version_id OPERATOR(pg_catalog.=) $3 OR (version_id IS NULL AND $3 IS NULL)) "
-	"AND coalesce(thr, $5) OPERATOR(pg_catalog.<=) coalesce($4, $5) "
-	"AND ($6 IS NULL OR (tagged_at OPERATOR(pg_catalog.>=) "
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $6) "
-	"AND tagged_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()))",
+	COVERS,
 	WISH_PARAMETERS
 };
 
@@ -98,6 +98,8 @@ oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag, OssWish *wish
 		wish->max_age = palloc(sizeof(Interval));
 		*wish->max_age = *DatumGetIntervalP(args[TAG_MAX_AGE]);
 	}
+	if (is_tag && !nulls[TAG_ETAG])
+		wish->image.etag = oss_etag_argument(TextDatumGetCString(args[TAG_ETAG]));
 	return true;
 }
 
@@ -142,14 +144,17 @@ image_args(const OssImage *image, Datum *values, char *nulls)
 static bool
 look_up_in(Snapshot snapshot, OssPlan *plan, const OssWish *wish)
 {
-	Datum		values[6];
-	char		nulls[6];
+	Datum		values[7];
+	char		nulls[7];
+	bool		no_etag;
+	Datum		etag = oss_text_or_null(wish->image.etag, &no_etag);
 
 	image_args(&wish->image, values, nulls);
 	oss_arg(values, nulls, 3, Float8GetDatum(wish->image.thr), !wish->image.has_thr);
 	oss_arg(values, nulls, 4, Float8GetDatum(OSS_LABELS_THR_DEFAULT), false);
 	oss_arg(values, nulls, 5, IntervalPGetDatum(wish->max_age),
 			wish->max_age == NULL);
+	oss_arg(values, nulls, 6, etag, no_etag);
 	return oss_statement_execute_in(snapshot, plan, values, nulls, SPI_OK_SELECT) > 0;
 }
 
@@ -354,6 +359,22 @@ keep_rows(OssStoreRow *rows, int n)
 	FreeErrorData(error);
 }
 
+/*
+ * Set an image's ETag and time from the headers of its answer.  The ETag that was
+ * wanted stays: whoever wants it again must not pay again, whatever the service's
+ * is about.  What a HEAD has told of the same content completes it.  Never throws
+ * nor allocates.
+ */
+static void
+identify(const OssRequest *request, OssImage *image, char etag[OSS_ETAG_MAX + 1],
+		 OssObjectFacts *facts)
+{
+	oss_request_identity(request, etag, &facts->last_modified);
+	if (image->etag == NULL && etag[0] != '\0')
+		image->etag = etag;
+	oss_object_recall(image, facts);
+}
+
 void
 oss_stored_keep(const OssArrival *arrivals, int n)
 {
@@ -371,6 +392,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 	for (int i = 0; i < n; i++)
 	{
 		const OssFailure *failure;
+		char	   *etag = palloc(OSS_ETAG_MAX + 1);
 		OssStoreRow row = {
 			.image = arrivals[i].wish->image,
 			.tagged_at = arrivals[i].asked_at,
@@ -378,6 +400,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 			.response = oss_response_parse(arrivals[i].request, &failure)
 		};
 
+		identify(arrivals[i].request, &row.image, etag, &row.facts);
 		if (row.response != NULL)
 			rows[count++] = row;
 	}
@@ -392,6 +415,8 @@ static void
 take_arrival(const OssRequest *request, void *arg)
 {
 	OssKeep    *keep = arg;
+	OssSpoolRecord record = keep->record;
+	char		etag[OSS_ETAG_MAX + 1];
 	OssSpoolPlace place;
 
 	if (oss_request_failed(request))
@@ -400,9 +425,10 @@ take_arrival(const OssRequest *request, void *arg)
 			oss_flight_end(keep->flight);
 		return;
 	}
-	keep->record.request_id = oss_request_id(request);
-	keep->record.body = oss_request_body(request, &keep->record.body_len);
-	keep->handed = oss_spool_append(&keep->record, &place);
+	identify(request, &record.image, etag, &record.facts);
+	record.request_id = oss_request_id(request);
+	record.body = oss_request_body(request, &record.body_len);
+	keep->handed = oss_spool_append(&record, &place);
 	if (keep->flight == NULL)
 		return;
 	if (keep->handed)
@@ -464,7 +490,7 @@ oss_stored_board(const OssWish *wish, const OssServer *server)
 		.image = wish->image
 	};
 
-	return oss_flight_board(&name, since_of(wish), false);
+	return oss_flight_board(&name, since_of(wish), DT_NOEND, false);
 }
 
 /* Was an image forgotten after a request for it began? */
@@ -492,7 +518,8 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 
 	if (oss_flight_state(flight, &place) != OSS_FLIGHT_ANSWERED ||
 		!oss_spool_fetch(&place, &record) || record.requester != GetUserId() ||
-		!oss_image_covers(&record.image, &wish->image) || is_forgotten(&record))
+		!oss_image_covers(&record.image, &wish->image) ||
+		!oss_etag_covers(record.image.etag, wish->image.etag) || is_forgotten(&record))
 		return NULL;
 	document = oss_response_read(record.body, record.body_len, &failure);
 	if (document == NULL)

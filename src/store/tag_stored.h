@@ -19,14 +19,19 @@
 #include "store/spool.h"
 #include "utils/jsonb.h"
 
-/* The arguments of tag(): those of detect(), then max_age. */
-#define TAG_MAX_AGE		DETECT_ARGUMENTS
-#define TAG_ARGUMENTS	(DETECT_ARGUMENTS + 1)
+/* The arguments of tag(): those of detect(), then these. */
+enum TagArgument
+{
+	TAG_MAX_AGE = DETECT_ARGUMENTS,
+	TAG_ETAG,
+	TAG_ARGUMENTS
+};
 
 /* What is wished for; strings are in the database's encoding. */
 typedef struct OssWish
 {
-	OssImage	image;			/* its threshold is the one to be asked for */
+	OssImage	image;			/* with the threshold to be asked for, and the
+								 * ETag that is wanted, if any is */
 	double		least;			/* confidence of the labels that are wanted */
 	Interval   *max_age;		/* NULL: any */
 	char	   *server;			/* NULL: the only one, or the setting's */
@@ -34,7 +39,7 @@ typedef struct OssWish
 
 /*
  * Read the arguments of tag() or detect(), in CurrentMemoryContext.  Returns
- * false when bucket or key is NULL.
+ * false when bucket or key is NULL.  Errors: 22023 for an ETag that is too long.
  */
 extern bool oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag,
 							OssWish *wish);

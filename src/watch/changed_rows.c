@@ -13,6 +13,7 @@
 
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
+#include "client/image.h"
 #include "client/server.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -46,8 +47,7 @@
 typedef struct Pair
 {
 	uint32		hash;
-	Datum		bucket;			/* text, neither compressed nor out of line */
-	Datum		key;
+	OssJobObject object;
 } Pair;
 
 /* A multiset of pairs. */
@@ -167,28 +167,43 @@ next_row(Side *side)
 	return side->slot != NULL;
 }
 
+/* Return a row's ETag as in job, 0 for none. */
+static Datum
+read_etag(TupleTableSlot *slot, AttrNumber column)
+{
+	char		etag[OSS_ETAG_MAX + 1];
+	Datum		value;
+
+	if (column == 0 || !read_text(slot, column, &value) ||
+		!oss_etag_read(etag, VARDATA_ANY(DatumGetPointer(value)),
+					   VARSIZE_ANY_EXHDR(DatumGetPointer(value))))
+		return (Datum) 0;
+	return CStringGetTextDatum(etag);
+}
+
 /* Set the pair of the present row, in the window's memory. */
 static void
 read_pair(const Work *work, Side *side)
 {
 	const OssWatch *watch = work->watch;
 	MemoryContext old = MemoryContextSwitchTo(work->window);
-	Pair	   *pair = &side->pair;
+	OssJobObject *object = &side->pair.object;
 
 	if (watch->bucket)
-		pair->bucket = CStringGetTextDatum(watch->bucket);
+		object->bucket = CStringGetTextDatum(watch->bucket);
 	side->present = (watch->bucket != NULL ||
-					 read_text(side->slot, watch->bucket_column, &pair->bucket)) &&
-		read_text(side->slot, watch->key_column, &pair->key);
+					 read_text(side->slot, watch->bucket_column, &object->bucket)) &&
+		read_text(side->slot, watch->key_column, &object->key);
 
 	/* copy, since the next row overwrites the slot */
 	if (side->present)
 	{
 		if (watch->bucket == NULL)
-			pair->bucket = datumCopy(pair->bucket, false, -1);
-		pair->key = datumCopy(pair->key, false, -1);
-		pair->hash = hash_bytes((unsigned char *) VARDATA_ANY(DatumGetPointer(pair->key)),
-								VARSIZE_ANY_EXHDR(DatumGetPointer(pair->key)));
+			object->bucket = datumCopy(object->bucket, false, -1);
+		object->key = datumCopy(object->key, false, -1);
+		object->etag = read_etag(side->slot, watch->etag_column);
+		side->pair.hash = hash_bytes((unsigned char *) VARDATA_ANY(DatumGetPointer(object->key)),
+									 VARSIZE_ANY_EXHDR(DatumGetPointer(object->key)));
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -227,8 +242,12 @@ compare_pairs(const void *x, const void *y)
 
 	if (a->hash != b->hash)
 		return a->hash < b->hash ? -1 : 1;
-	result = compare_text(a->key, b->key);
-	return result != 0 ? result : compare_text(a->bucket, b->bucket);
+	result = compare_text(a->object.key, b->object.key);
+	if (result == 0)
+		result = compare_text(a->object.bucket, b->object.bucket);
+	if (result != 0 || a->object.etag == 0 || b->object.etag == 0)
+		return result != 0 ? result : (a->object.etag != 0) - (b->object.etag != 0);
+	return compare_text(a->object.etag, b->object.etag);
 }
 
 /* Subtransaction: set the server that NULL stands for. */
@@ -270,7 +289,7 @@ static void
 enqueue_rows(Work *work, const Pair *pair)
 {
 	if (can_insert(work))
-		oss_job_insert(work->insert, pair->bucket, pair->key);
+		oss_job_insert(work->insert, &pair->object);
 }
 
 /* Insert a row whose condition failed into failed_job. */
@@ -288,7 +307,7 @@ refuse_row(Work *work, const Pair *pair)
 
 	work->refused++;
 	if (can_insert(work))
-		oss_job_insert_failed(work->insert, pair->bucket, pair->key, &refusal);
+		oss_job_insert_failed(work->insert, &pair->object, &refusal);
 }
 
 static void
@@ -297,7 +316,9 @@ cancel_rows(Work *work, const Pair *pair)
 	if (work->cancel == NULL)
 		work->cancel = oss_job_cancel_begin(work->watch->source);
 	if (work->cancel)
-		oss_job_cancel(work->cancel, pair->bucket, pair->key);
+		oss_job_cancel(work->cancel, &pair->object);
+	if (work->watch->forget_deleted && can_insert(work))
+		oss_job_insert_deleted(work->insert, &pair->object);
 }
 
 /* Process the pairs that are in only one of the multisets. */
@@ -359,11 +380,15 @@ static bool
 row_is_same(const Work *work, const Bitmapset *read)
 {
 	int			column = -1;
+	const OssWatch *watch = work->watch;
+	const AttrNumber columns[] = {watch->key_column, watch->bucket_column,
+	watch->etag_column};
 
-	if (!column_is_same(&work->old, &work->new, work->watch->key_column) ||
-		(work->watch->bucket_column != 0 &&
-		 !column_is_same(&work->old, &work->new, work->watch->bucket_column)))
-		return false;
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (columns[i] != 0 && !column_is_same(&work->old, &work->new, columns[i]))
+			return false;
+	}
 	while ((column = bms_next_member(read, column)) >= 0)
 	{
 		if (!column_is_same(&work->old, &work->new, column))
@@ -497,6 +522,8 @@ update_misses(const Work *work)
 	decides = bms_add_member(decides, watch->key_column);
 	if (watch->bucket_column != 0)
 		decides = bms_add_member(decides, watch->bucket_column);
+	if (watch->etag_column != 0)
+		decides = bms_add_member(decides, watch->etag_column);
 	while ((column = bms_next_member(decides, column)) >= 0)
 	{
 		if (bms_is_member(column - FirstLowInvalidHeapAttributeNumber,

@@ -208,7 +208,7 @@ bad_argument(const Trigger *trigger, const char *name, const char *value)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("trigger \"%s\" has a bad argument: '%s', '%s'",
 					trigger->tgname, name, value),
-			 errhint("Arguments are pairs of name and value: key_column, bucket_column or bucket, thr, server, priority, condition, max_age.")));
+			 errhint("Arguments are pairs of name and value: key_column, bucket_column or bucket, thr, server, priority, condition, max_age, etag_column, forget_deleted.")));
 }
 
 /* Store one name and value of a trigger's arguments. */
@@ -219,7 +219,7 @@ take_argument(OssWatch *watch, const Trigger *trigger,
 	char	   *end;
 
 	if (strcmp(name, "key_column") == 0 || strcmp(name, "bucket_column") == 0 ||
-		strcmp(name, "watch") == 0)
+		strcmp(name, "etag_column") == 0 || strcmp(name, "watch") == 0)
 		return;
 	if (strcmp(name, "bucket") == 0)
 		watch->bucket = value;
@@ -227,6 +227,11 @@ take_argument(OssWatch *watch, const Trigger *trigger,
 		watch->server = value;
 	else if (strcmp(name, "condition") == 0)
 		watch->condition = value;
+	else if (strcmp(name, "forget_deleted") == 0)
+	{
+		if (!parse_bool(value, &watch->forget_deleted))
+			bad_argument(trigger, name, value);
+	}
 	else if (strcmp(name, "priority") == 0)
 	{
 		errno = 0;
@@ -411,6 +416,7 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 	const Trigger *trigger = call->tg_trigger;
 	TriggerArguments arguments;
 	const char *bucket_column;
+	const char *etag_column;
 	Oid			id = watch->trigger;
 	MemoryContext old;
 
@@ -432,6 +438,9 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 	bucket_column = find_argument(&arguments, "bucket_column");
 	if (bucket_column)
 		watch->bucket_column = find_watched_column(watch, relation, bucket_column);
+	etag_column = find_argument(&arguments, "etag_column");
+	if (etag_column)
+		watch->etag_column = find_watched_column(watch, relation, etag_column);
 	if (RelationUsesLocalBuffers(relation))
 		watch->problem = "it is a temporary table";
 	MemoryContextSwitchTo(old);

@@ -39,8 +39,10 @@ typedef struct OssWatch
 	double		thr;
 	Interval   *max_age;		/* or NULL: any */
 	int32		priority;
+	bool		forget_deleted; /* forget images of deleted rows */
 	AttrNumber	key_column;
 	AttrNumber	bucket_column;	/* 0 if bucket is set */
+	AttrNumber	etag_column;	/* or 0: none */
 
 	/* set by oss_condition_prepare() */
 	SPIPlanPtr	find_new;

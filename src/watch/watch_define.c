@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "watch/still_used.h"
 #include "watch/trigger_columns.h"
 #include "watch/watch_condition.h"
 
@@ -68,7 +69,7 @@ check_kind(Relation relation)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name);
 }
 
-/* Check a column for bucket or key.  Errors: 42703, 42804, 0A000. */
+/* Check a column for bucket, key or ETag.  Errors: 42703, 42804, 0A000. */
 static void
 check_column(Relation relation, const char *name)
 {
@@ -85,12 +86,32 @@ check_column(Relation relation, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s", problem),
-				 errhint("Buckets and keys are taken from columns of type text or varchar; a STORED generated column can make one.")));
+				 errhint("Buckets, keys and ETags are taken from columns of type text or varchar; a STORED generated column can make one.")));
+}
+
+/*
+ * Check that rows can be found by their key.  Errors: 55000.
+ */
+static void
+check_index(Relation relation, const char *key_column, const char *bucket_column)
+{
+	Oid			relid = RelationGetRelid(relation);
+
+	if (!OidIsValid(oss_watch_index(relation, get_attnum(relid, key_column),
+									bucket_column ? get_attnum(relid, bucket_column) : 0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("forget_deleted needs an index on column \"%s\" of \"%s\"",
+						key_column, RelationGetRelationName(relation)),
+				 errdetail("It tells whether another row has the same image."),
+				 errhint("CREATE INDEX ON %s (%s)", RelationGetRelationName(relation),
+						 quote_identifier(key_column))));
 }
 
 /* Check a relation for watch(), and the privilege to watch it. */
 static void
-check_relation(Oid relid, const char *key_column, const char *bucket_column)
+check_relation(Oid relid, const char *key_column, const char *bucket_column,
+			   const char *etag_column, bool forget_deleted)
 {
 	Relation	relation = try_table_open(relid, AccessShareLock);
 
@@ -102,6 +123,10 @@ check_relation(Oid relid, const char *key_column, const char *bucket_column)
 	check_column(relation, key_column);
 	if (bucket_column)
 		check_column(relation, bucket_column);
+	if (etag_column)
+		check_column(relation, etag_column);
+	if (forget_deleted)
+		check_index(relation, key_column, bucket_column);
 	table_close(relation, AccessShareLock);
 }
 
@@ -169,7 +194,7 @@ make_result(FunctionCallInfo fcinfo, const char *server, const char *number)
 
 /*
  * oss_labels.check_watch(relation, key_column, bucket_column, bucket, thr,
- * server, condition)
+ * server, condition, etag_column, forget_deleted)
  */
 Datum
 oss_labels_check_watch(PG_FUNCTION_ARGS)
@@ -184,7 +209,8 @@ oss_labels_check_watch(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("relation and key_column must not be null")));
 	relid = PG_GETARG_OID(0);
-	check_relation(relid, oss_name_argument(fcinfo, 1), oss_name_argument(fcinfo, 2));
+	check_relation(relid, oss_name_argument(fcinfo, 1), oss_name_argument(fcinfo, 2),
+				   oss_name_argument(fcinfo, 7), !PG_ARGISNULL(8) && PG_GETARG_BOOL(8));
 	if (!PG_ARGISNULL(3))
 		image.bucket = oss_utf8_argument(fcinfo, 3);
 	image.has_thr = !PG_ARGISNULL(4);

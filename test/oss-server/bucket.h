@@ -34,6 +34,7 @@ typedef struct bucket_settings
 	bool		archive;		/* all objects archived, not restored */
 	bool		path_forbidden; /* path style refused, as on public OSS */
 	int			labels;			/* exactly so many labels; 0 = as derived */
+	bool		labels_etag;	/* labels answers tell the object's ETag */
 	bool		public_forbidden;	/* at OSS's own public endpoints */
 	char		refuse[MAX_CODE];	/* "" = no; else every request's error */
 	throttle	limit;
@@ -57,6 +58,8 @@ typedef struct object_state
 	size_t		content_len;
 	bool		archive;
 	bool		delete_marker;
+	char		etag[512];		/* as it is sent, "" = by content */
+	char		storage_class[32];	/* "" = Standard */
 	throttle	limit;
 	struct object_state *next;
 } object_state;

@@ -155,6 +155,7 @@ do_bucket(call *c)
 	s.path_forbidden = param_int(c, "path_forbidden", 0) != 0;
 	s.public_forbidden = param_int(c, "public_forbidden", 0) != 0;
 	s.labels = (int) param_int(c, "labels", 0);
+	s.labels_etag = param_int(c, "labels_etag", 0) != 0;
 	bucket_set(&s);
 	buffer_puts(&c->out, "ok\n");
 }
@@ -393,6 +394,8 @@ do_object(call *c)
 
 	if (!copy_param(c, "bucket", s.bucket, sizeof(s.bucket)) ||
 		!copy_param(c, "version", s.version, sizeof(s.version)) ||
+		!copy_param(c, "etag", s.etag, sizeof(s.etag)) ||
+		!copy_param(c, "class", s.storage_class, sizeof(s.storage_class)) ||
 		key.len == 0 || !read_throttle(c, &s.limit))
 	{
 		bad(c, "bucket or key missing, or a bad value");

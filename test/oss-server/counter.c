@@ -56,6 +56,7 @@ typedef struct totals
 	uint64_t	connections_refused;
 	uint64_t	tls_resumed;
 	uint64_t	requests_put;
+	uint64_t	requests_head;
 	uint64_t	keys_distinct;
 	uint64_t	keys_repeated;
 	uint64_t	key_most;
@@ -83,7 +84,7 @@ static const struct
 	PLAIN(connections_http), PLAIN(connections_https),
 	PLAIN(connections_open), PLAIN(connections_most_open),
 	PLAIN(connections_refused), PLAIN(tls_resumed),
-	{"label_max_per_second", &labels.most}, PLAIN(requests_put),
+	{"label_max_per_second", &labels.most}, PLAIN(requests_put), PLAIN(requests_head),
 	PLAIN(keys_distinct), PLAIN(keys_repeated), PLAIN(key_most),
 #undef PLAIN
 };
@@ -250,6 +251,8 @@ counter_begin(const request *r)
 		t.most_in_flight = t.in_flight;
 	if (strcmp(r->method, "PUT") == 0)
 		t.requests_put++;
+	if (strcmp(r->method, "HEAD") == 0)
+		t.requests_head++;
 	if (r->bucket[0] != '\0')
 		bump("bucket_", r->bucket);
 	if (r->is_label)

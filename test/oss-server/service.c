@@ -367,30 +367,6 @@ refuse_image(request *r, image_verdict verdict)
 		answer_error(r, 0, "ImageDamage", NULL, NULL, NULL);
 }
 
-/* Answer image/labels. */
-static void
-answer_labels(request *r, const bucket_settings *s, const object *o,
-			  double thr)
-{
-	buffer		message = {0};
-	image_verdict verdict;
-
-	if (s->not_attached)
-	{
-		buffer_puts(&message, "ResourceNotFound, The specified resource "
-					"Attachment is not found. ");
-		random_uuid(&message);
-		answer_error(r, 400, "Imm Client", NULL, message.data, NULL);
-		buffer_free(&message);
-		return;
-	}
-	verdict = labels_answer(o, r->key, thr, s->labels, &r->answer.body);
-	if (verdict != IMAGE_OK)
-		refuse_image(r, verdict);
-	else
-		r->answer.content_type = "application/json";
-}
-
 /* Return the Content-Type of a key by its ending. */
 static const char *
 content_type_of(text key)
@@ -428,13 +404,92 @@ file_etag(int fd, buffer *out)
 	buffer_puts(out, "\"");
 }
 
+/* Say which content an object has; *etag becomes its ETag. */
+static void
+answer_identity(request *r, const object *o, int fd, buffer *etag, char *class)
+{
+	object_state state = {0};
+	text		version = {"", 0};
+	char		date[40];
+
+	pair_list_get(&r->query, "versionId", &version);
+	object_state_get(r->bucket, r->key, version, &state);
+	if (state.etag[0])
+		buffer_puts(etag, state.etag);
+	else
+		file_etag(fd, etag);
+	strcpy(class, state.storage_class[0] ? state.storage_class : "Standard");
+	free(state.content);
+	answer_header(r, "ETag", etag->data);
+	format_http_date(o->st.st_mtim.tv_sec, date, sizeof(date));
+	answer_header(r, "Last-Modified", date);
+}
+
+/* Answer image/labels. */
+static void
+answer_labels(request *r, const bucket_settings *s, const object *o,
+			  double thr)
+{
+	buffer		message = {0};
+	buffer		etag = {0};
+	char		class[32];
+	image_verdict verdict;
+	int			fd;
+
+	if (s->not_attached)
+	{
+		buffer_puts(&message, "ResourceNotFound, The specified resource "
+					"Attachment is not found. ");
+		random_uuid(&message);
+		answer_error(r, 400, "Imm Client", NULL, message.data, NULL);
+		buffer_free(&message);
+		return;
+	}
+	verdict = labels_answer(o, r->key, thr, s->labels, &r->answer.body);
+	if (verdict != IMAGE_OK)
+	{
+		refuse_image(r, verdict);
+		return;
+	}
+	r->answer.content_type = "application/json";
+	if (s->labels_etag && (fd = open(o->path, O_RDONLY | O_CLOEXEC)) >= 0)
+	{
+		answer_identity(r, o, fd, &etag, class);
+		buffer_free(&etag);
+		close(fd);
+	}
+}
+
+/* Compute the CRC-64 (ECMA-182) of a file, as decimal digits. */
+static void
+file_crc64(int fd, char *out, size_t size)
+{
+	uint64_t	crc = ~(uint64_t) 0;
+	unsigned char bytes[65536];
+	ssize_t		n;
+	off_t		at = 0;
+
+	while ((n = pread(fd, bytes, sizeof(bytes), at)) > 0)
+	{
+		for (ssize_t i = 0; i < n; i++)
+		{
+			crc ^= bytes[i];
+			for (int bit = 0; bit < 8; bit++)
+				crc = crc >> 1 ^ (crc & 1 ? UINT64_C(0xC96C5795D7870F42) : 0);
+		}
+		at += n;
+	}
+	snprintf(out, size, "%llu", (unsigned long long) ~crc);
+}
+
 /* Answer with the object's bytes. */
 static void
 answer_bytes(request *r, const object *o)
 {
 	answer	   *a = &r->answer;
 	buffer		etag = {0};
-	char		date[40];
+	char		class[32];
+	char		crc[24];
 
 	a->fd = open(o->path, O_RDONLY | O_CLOEXEC);
 	if (a->fd < 0)
@@ -444,12 +499,11 @@ answer_bytes(request *r, const object *o)
 	}
 	a->size = o->st.st_size;
 	a->content_type = content_type_of(r->key);
-	file_etag(a->fd, &etag);
-	answer_header(r, "ETag", etag.data);
-	format_http_date(o->st.st_mtim.tv_sec, date, sizeof(date));
-	answer_header(r, "Last-Modified", date);
+	answer_identity(r, o, a->fd, &etag, class);
 	answer_header(r, "x-oss-object-type", "Normal");
-	answer_header(r, "x-oss-storage-class", "Standard");
+	answer_header(r, "x-oss-storage-class", class);
+	file_crc64(a->fd, crc, sizeof(crc));
+	answer_header(r, "x-oss-hash-crc64ecma", crc);
 	if (text_same(request_header(r, "if-none-match"),
 				  text_from(etag.data, etag.len)))
 	{

@@ -25,7 +25,7 @@ SELECT oss_labels.watch('pg_stat_activity', 'query', bucket => 'tenlabels');
 SELECT oss_labels.watch(1, 'key', bucket => 'tenlabels');
 \echo :LAST_ERROR_SQLSTATE
 SELECT oss_labels.watch(NULL, 'key', bucket => 'tenlabels');
-SELECT oss_labels.check_watch('watched', NULL, NULL, 'tenlabels', NULL, NULL, NULL);
+SELECT oss_labels.check_watch('watched', NULL, NULL, 'tenlabels', NULL, NULL, NULL, NULL, NULL);
 
 SELECT oss_labels.watch('watched', key_column => 'key', bucket => 'tenlabels');
 

@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ * object_facts.c
+ *	  What this process was told of objects by HEAD requests.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/object_facts.h"
+#include "common/hashfn.h"
+
+/* Two queries may read so many images ahead. */
+#define PLACES 1024
+
+typedef struct Noted
+{
+	uint64		image;			/* a hash of image and ETag, 0: none */
+	OssObjectFacts facts;
+} Noted;
+
+static Noted noted[PLACES];
+
+/* Hash an image with its ETag. */
+static uint64
+hash_content(const OssImage *image)
+{
+	const char *strings[] = {image->bucket, image->key, image->version_id, image->etag};
+	uint64		hash = 1;
+
+	for (int i = 0; i < lengthof(strings); i++)
+	{
+		if (strings[i] != NULL)
+			hash = hash_bytes_extended((const unsigned char *) strings[i],
+									   strlen(strings[i]) + 1, hash);
+		hash = hash_combine64(hash, i);
+	}
+	return hash | 1;
+}
+
+void
+oss_object_note(const OssImage *image, const OssObjectFacts *facts)
+{
+	uint64		hash;
+
+	if (image->etag == NULL)
+		return;
+	hash = hash_content(image);
+	noted[hash / 2 % PLACES] = (Noted)
+	{
+		hash, *facts
+	};
+}
+
+void
+oss_object_recall(const OssImage *image, OssObjectFacts *facts)
+{
+	const Noted *place;
+	uint64		hash;
+
+	if (image->etag == NULL)
+		return;
+	hash = hash_content(image);
+	place = &noted[hash / 2 % PLACES];
+	if (place->image != hash)
+		return;
+	if (facts->size == 0)
+		facts->size = place->facts.size;
+	if (facts->last_modified == 0)
+		facts->last_modified = place->facts.last_modified;
+}
