@@ -112,17 +112,6 @@ $old->query_until(qr/forgot t/, "SELECT oss_labels.forget('tenlabels', 'repeatab
 is($test->sql(labels('repeatable')), '', 'an old snapshot forgets what came since');
 $old->quit;
 
-# who stores is between its last look at notes and its commit, as claiming a job in
-# the same turn takes long
-$test->sql(q{CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END $$;
-	CREATE TRIGGER slow BEFORE UPDATE ON oss_labels.job FOR EACH ROW EXECUTE FUNCTION slow()});
-unstored(sub { $test->sql("SELECT oss_labels.enqueue('tenlabels', 'claimed', 0);" . tag('slow')) });
-ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1), 'a turn takes long');
-is($test->sql("SELECT oss_labels.forget('tenlabels', 'slow')"), 't', 'forget() waits for who stores the image just now');
-settled('slow');
-is($test->sql(labels('slow')), '', 'and deletes it');
-ok($test->wait_empty, 'the job ends, too');
-$test->sql('DROP FUNCTION slow() CASCADE');
 $test->reset;
 
 # ---- younger answers ----
@@ -243,5 +232,20 @@ $alone->{node}->restart;
 ok($alone->wait_sql("SELECT count(*) FROM pg_ls_dir('oss_labels') f WHERE f LIKE '$oid-%'", 0),
 	'and goes with it');
 is($alone->count, 2, 'each was asked for once');
+
+# ---- forget() while its image is being stored ----
+
+# who stores is between its last look at notes and its commit, as claiming a job
+# takes long
+$alone->sql(q{CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END $$;
+	CREATE TRIGGER slow BEFORE UPDATE ON oss_labels.job FOR EACH ROW EXECUTE FUNCTION slow()});
+$alone->sql(tag('slow') . "SELECT oss_labels.enqueue('tenlabels', 'claimed', 0)");
+my $storing = $alone->{node}->background_psql('postgres', on_error_stop => 0);
+$storing->query_until(qr/begun/, "\\echo begun\nCALL oss_labels.process_queue();\n");
+ok($alone->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1), 'a turn takes long');
+is($alone->sql("SELECT oss_labels.forget('tenlabels', 'slow')"), 't', 'forget() waits for who stores the image just now');
+ok($alone->wait_empty, 'the turn ends');
+is($alone->sql(labels('slow')), '', 'and forget() has deleted what it stored');
+$storing->quit;
 $alone->{node}->stop;
 done_testing();
