@@ -46,6 +46,9 @@
 #define NIL ((List *) NULL)
 #define foreach(cell, list) \
 	for (cell = list_head(list); cell != NULL; cell = lnext(list, cell))
+#define foreach_ptr(type, var, list) \
+	for (type *var = first_of(list); var != NULL; var = next_of(list))
+#define foreach_node(type, var, list) foreach_ptr(type, var, list)
 #define foreach_current_index(cell) (cell != NULL)
 #define dlist_foreach(iter, list) \
 	for (iter = dlist_begin(list); iter.cur != NULL; iter = dlist_step(iter))
