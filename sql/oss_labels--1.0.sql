@@ -631,8 +631,8 @@ END $$;
 
 COMMENT ON FUNCTION oss_labels.own_database() IS 'Internal: OID of the database in which the extension was created; in a copy of it, jobs wait for resume()';
 
-/* Its name comes before job's, for pg_restore to have it first. */
-CREATE TABLE oss_labels.pause
+/* pg_dump writes tables by their names: a pause is restored before any job that it keeps. */
+CREATE TABLE oss_labels.active_pause
 (
 	server text,
 	server_id oid NOT NULL DEFAULT 0,
@@ -652,23 +652,23 @@ CREATE TABLE oss_labels.pause
 );
 
 /* As image_label, for a publication FOR ALL TABLES. */
-ALTER TABLE oss_labels.pause REPLICA IDENTITY FULL;
+ALTER TABLE oss_labels.active_pause REPLICA IDENTITY FULL;
 
-COMMENT ON TABLE oss_labels.pause IS 'Pauses, by pause() or by the worker because of an error in the set-up; resume() ends them';
-COMMENT ON COLUMN oss_labels.pause.server IS 'name of the foreign server; null: the whole database';
-COMMENT ON COLUMN oss_labels.pause.server_id IS 'as in job';
-COMMENT ON COLUMN oss_labels.pause.requester IS 'OID of the role whose jobs are paused; null: all';
-COMMENT ON COLUMN oss_labels.pause.requester_name IS 'name of the role at that time';
-COMMENT ON COLUMN oss_labels.pause.origin IS 'as in job';
-COMMENT ON COLUMN oss_labels.pause.bucket IS 'only this bucket; null: all';
-COMMENT ON COLUMN oss_labels.pause.directory IS 'only keys with this prefix; a single slash: only keys without a slash; null: all';
-COMMENT ON COLUMN oss_labels.pause.automatic IS 'true: by the worker; ends when the server or its user mapping is altered';
-COMMENT ON COLUMN oss_labels.pause.since IS 'when it began';
-COMMENT ON COLUMN oss_labels.pause.lasts IS 'maximal duration of an automatic pause';
-COMMENT ON COLUMN oss_labels.pause."sqlstate" IS 'SQLSTATE of the error of an automatic pause';
-COMMENT ON COLUMN oss_labels.pause.reason IS 'reason, as shown by the view queue';
-COMMENT ON COLUMN oss_labels.pause.storing IS 'answers could not be stored; it ends when one can: tried every two minutes, without a request';
-COMMENT ON COLUMN oss_labels.pause.seen IS 'fingerprint of server and user mapping at that time';
+COMMENT ON TABLE oss_labels.active_pause IS 'Pauses, by pause() or by the worker because of an error in the set-up; resume() ends them';
+COMMENT ON COLUMN oss_labels.active_pause.server IS 'name of the foreign server; null: the whole database';
+COMMENT ON COLUMN oss_labels.active_pause.server_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.active_pause.requester IS 'OID of the role whose jobs are paused; null: all';
+COMMENT ON COLUMN oss_labels.active_pause.requester_name IS 'name of the role at that time';
+COMMENT ON COLUMN oss_labels.active_pause.origin IS 'as in job';
+COMMENT ON COLUMN oss_labels.active_pause.bucket IS 'only this bucket; null: all';
+COMMENT ON COLUMN oss_labels.active_pause.directory IS 'only keys with this prefix; a single slash: only keys without a slash; null: all';
+COMMENT ON COLUMN oss_labels.active_pause.automatic IS 'true: by the worker; ends when the server or its user mapping is altered';
+COMMENT ON COLUMN oss_labels.active_pause.since IS 'when it began';
+COMMENT ON COLUMN oss_labels.active_pause.lasts IS 'maximal duration of an automatic pause';
+COMMENT ON COLUMN oss_labels.active_pause."sqlstate" IS 'SQLSTATE of the error of an automatic pause';
+COMMENT ON COLUMN oss_labels.active_pause.reason IS 'reason, as shown by the view queue';
+COMMENT ON COLUMN oss_labels.active_pause.storing IS 'answers could not be stored; it ends when one can: tried every two minutes, without a request';
+COMMENT ON COLUMN oss_labels.active_pause.seen IS 'fingerprint of server and user mapping at that time';
 
 /*
  * The tables have no row security, which would keep pg_dump from reading them
@@ -678,8 +678,8 @@ COMMENT ON COLUMN oss_labels.pause.seen IS 'fingerprint of server and user mappi
  * caller's, so they find out whose a row is as role_of() does, but with
  * functions of pg_catalog.
  */
-REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.pause FROM PUBLIC;
-GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.pause TO pg_monitor;
+REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.active_pause FROM PUBLIC;
+GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.active_pause TO pg_monitor;
 
 CREATE VIEW oss_labels.viewer AS
 	SELECT pg_catalog.hashint8extended(c.system_identifier, 0) & -4294967296 AS cluster,
@@ -734,7 +734,7 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 			THEN pg_catalog.pg_get_userbyid(h.requester)::text
 			ELSE h.requester_name END AS requester,
 		h.bucket, h.automatic, h.since, h."sqlstate", h.reason, h.directory
-	FROM oss_labels.pause h CROSS JOIN oss_labels.viewer v
+	FROM oss_labels.active_pause h CROSS JOIN oss_labels.viewer v
 	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = h.server_id AND h.origin = v.origin
 	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
 			CASE WHEN h.origin & -4294967296 = v.cluster THEN h.requester
@@ -796,7 +796,7 @@ GRANT SELECT ON oss_labels.own_job, oss_labels.own_failed_job, oss_labels.own_pa
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.job_job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.failed_job', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.pause', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.active_pause', '');
 
 CREATE FUNCTION oss_labels.may_prioritize()
 	RETURNS boolean

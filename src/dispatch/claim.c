@@ -182,7 +182,7 @@ take_claim_turn(const OssDispatcher *dispatcher, bool *alone)
 {
 	*alone = dispatcher->keeps_answers && !oss_foreground_any();
 	return *alone ||
-		ConditionalLockRelationOid(get_relname_relid("pause",
+		ConditionalLockRelationOid(get_relname_relid("active_pause",
 													 get_namespace_oid("oss_labels", false)),
 								   ShareUpdateExclusiveLock);
 }

@@ -257,7 +257,7 @@ const char *
 oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
-	static const char *const tables[] = {"job", "failed_job", "pause",
+	static const char *const tables[] = {"job", "failed_job", "active_pause",
 	"image", "image_label", "vocabulary", "forgotten", "deleted_row"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);

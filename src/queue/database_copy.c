@@ -34,7 +34,7 @@ static OssPlan accept_jobs = {
 };
 
 static OssPlan pause_copy = {
-	"INSERT INTO oss_labels.pause (server, automatic, \"sqlstate\", reason, seen) "
+	"INSERT INTO oss_labels.active_pause (server, automatic, \"sqlstate\", reason, seen) "
 	"VALUES (NULL, false, '55000', 'these jobs came with the database when it"
 	" was copied; SELECT oss_labels.resume() accepts them', 'copy') "
 	"ON CONFLICT DO NOTHING",
@@ -42,7 +42,7 @@ static OssPlan pause_copy = {
 };
 
 static OssPlan is_paused = {
-	"SELECT FROM oss_labels.pause WHERE server IS NULL AND seen = 'copy' LIMIT 1",
+	"SELECT FROM oss_labels.active_pause WHERE server IS NULL AND seen = 'copy' LIMIT 1",
 	0, {0}
 };
 

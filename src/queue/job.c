@@ -205,12 +205,12 @@ static OssPlan list_pauses = {
 	" directory"
 	" FROM (SELECT *,"
 	" oss_labels.role_of(origin, requester, requester_name) AS role"
-	" FROM oss_labels.pause) p WHERE requester IS NULL OR role IS NOT NULL",
+	" FROM oss_labels.active_pause) p WHERE requester IS NULL OR role IS NOT NULL",
 	0, {0}
 };
 
 static OssPlan add_pause = {
-	"INSERT INTO oss_labels.pause"
+	"INSERT INTO oss_labels.active_pause"
 	" (server, requester, requester_name, origin, bucket, automatic,"
 	" \"sqlstate\", reason, seen, server_id, lasts, directory, storing) "
 	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8,"
@@ -222,8 +222,8 @@ static OssPlan add_pause = {
 
 /* Skips locked rows. */
 static OssPlan expire_pauses = {
-	"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
-	"SELECT p.ctid FROM oss_labels.pause p WHERE p.automatic AND NOT p.storing AND ("
+	"DELETE FROM oss_labels.active_pause WHERE ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.active_pause p WHERE p.automatic AND NOT p.storing AND ("
 	"p.since NOT BETWEEN clock_timestamp() - p.lasts"
 	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
 	" oss_labels.fingerprint(oss_labels.server_of(p.origin, p.server_id, p.server),"
@@ -233,17 +233,17 @@ static OssPlan expire_pauses = {
 };
 
 static OssPlan prolong_pauses = {
-	"UPDATE oss_labels.pause SET lasts = clock_timestamp() - since + next"
+	"UPDATE oss_labels.active_pause SET lasts = clock_timestamp() - since + next"
 	" FROM (SELECT p.ctid AS tid, make_interval(secs => $1) AS next"
-	" FROM oss_labels.pause p WHERE p.storing"
+	" FROM oss_labels.active_pause p WHERE p.storing"
 	" AND p.since NOT BETWEEN clock_timestamp() - p.lasts AND clock_timestamp()"
 	" FOR UPDATE OF p SKIP LOCKED) p WHERE ctid = tid RETURNING bucket",
 	1, {INT4OID}
 };
 
 static OssPlan end_pauses = {
-	"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
-	"SELECT p.ctid FROM oss_labels.pause p"
+	"DELETE FROM oss_labels.active_pause WHERE ctid = ANY (ARRAY("
+	"SELECT p.ctid FROM oss_labels.active_pause p"
 	" WHERE p.storing AND p.bucket IS NOT DISTINCT FROM $1 FOR UPDATE SKIP LOCKED))",
 	1, {TEXTOID}
 };

@@ -24,14 +24,14 @@ PG_FUNCTION_INFO_V1(oss_labels_retry_failed);
 PG_FUNCTION_INFO_V1(oss_labels_announce);
 
 static OssPlan insert_pause = {
-	"INSERT INTO oss_labels.pause (server, automatic, reason, server_id) "
+	"INSERT INTO oss_labels.active_pause (server, automatic, reason, server_id) "
 	"VALUES ($1, false, pg_catalog.format('paused by %s', $2), $3) "
 	"ON CONFLICT DO NOTHING",
 	3, {TEXTOID, TEXTOID, OIDOID}
 };
 
 static OssPlan delete_pause = {
-	"DELETE FROM oss_labels.pause"
+	"DELETE FROM oss_labels.active_pause"
 	" WHERE oss_labels.server_of(origin, server_id, server) IS NOT DISTINCT FROM $1",
 	1, {TEXTOID}
 };

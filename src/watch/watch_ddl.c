@@ -53,13 +53,13 @@ PG_FUNCTION_INFO_V1(oss_labels_follow_ddl);
 
 static OssPlan rename_server[] = {
 	/* a pause of a dropped server must not become the new one's */
-	{"DELETE FROM oss_labels.pause WHERE ctid = ANY (ARRAY("
-		"SELECT h.ctid FROM oss_labels.pause h WHERE h.server = $2"
+	{"DELETE FROM oss_labels.active_pause WHERE ctid = ANY (ARRAY("
+		"SELECT h.ctid FROM oss_labels.active_pause h WHERE h.server = $2"
 		" AND $1 IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s"
 		" WHERE s.oid = h.server_id AND h.origin = oss_labels.origin())"
 		" FOR UPDATE OF h SKIP LOCKED))",
 	2, {TEXTOID, TEXTOID}},
-	RENAME("pause"),
+	RENAME("active_pause"),
 	RENAME("watched"),
 	RENAME("failed_job"),
 	RENAME("job")

@@ -138,7 +138,7 @@ sub role
 	$self->{oss}->set(credential => id => $role, secret => "secret-of-$role");
 	return $self->sql("CREATE ROLE $role; CALL oss_labels.grant_paying('$role');"
 		  . " GRANT EXECUTE ON FUNCTION oss_labels.enqueue, oss_labels.rate_status TO $role;"
-		  . " GRANT SELECT ON oss_labels.queue, oss_labels.job, oss_labels.failed_job, oss_labels.pause TO $role;"
+		  . " GRANT SELECT ON oss_labels.queue, oss_labels.job, oss_labels.failed_job, oss_labels.active_pause TO $role;"
 		  . join '', map { "GRANT USAGE ON FOREIGN SERVER $_ TO $role;"
 			  . " CREATE USER MAPPING FOR $role SERVER $_"
 			  . " OPTIONS (access_key_id '$role', access_key_secret 'secret-of-$role');" } @servers);

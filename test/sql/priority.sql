@@ -69,7 +69,7 @@ RESET ROLE;
 SELECT key, priority FROM oss_labels.job ORDER BY key;
 SELECT oss_labels.enqueue('tenlabels', 'the owner', priority => 9) > 0 AS queued;
 
-TRUNCATE oss_labels.job, oss_labels.pause;
+TRUNCATE oss_labels.job, oss_labels.active_pause;
 DROP TABLE prio_own, prio_hand, prio_table;
 DROP SERVER prio_oss;
 DROP OWNED BY prio_user, prio_member, prio_group, prio_owner;

@@ -189,7 +189,7 @@ RESET ROLE;
 -- role alone, no right fails its job
 SELECT oss_labels.resume();
 CALL oss_labels.wait_for_queue('60 s');
-SELECT requester_name, server, bucket, automatic, "sqlstate", reason FROM oss_labels.pause;
+SELECT requester_name, server, bucket, automatic, "sqlstate", reason FROM oss_labels.active_pause;
 SELECT key FROM oss_labels.job;
 REVOKE USAGE ON FOREIGN SERVER oss FROM queue_user;
 SELECT oss_labels.resume('oss');
@@ -220,5 +220,5 @@ SELECT key, "sqlstate", code FROM oss_labels.failed_job WHERE key = 'orphan';
 SELECT key FROM oss_labels.image WHERE key ~ 'orphan';
 SELECT count(*) FROM oss_labels.job;
 
-TRUNCATE oss_labels.failed_job, oss_labels.pause, oss_labels.image;
+TRUNCATE oss_labels.failed_job, oss_labels.active_pause, oss_labels.image;
 SELECT count(*) FROM oss_labels.image_label;

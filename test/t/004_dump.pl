@@ -65,6 +65,12 @@ $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('targe
 is(kept('target'), $before, 'restored as it was');
 is($node->safe_psql('target', $read), $reads, 'and read as before');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$file.data", '--data-only', $node->connstr('source') ], 'dump of the data');
+
+# A worker may run while a dump is restored: what a pause keeps must not be there
+# before it.
+my @restored = run_command([ 'pg_restore', '--list', $file ]);
+my @queue = $restored[0] =~ /TABLE DATA oss_labels (active_pause|job) /g;
+is("@queue", 'active_pause job', 'pauses are restored before jobs');
 $node->safe_psql('postgres', 'CREATE DATABASE silent');
 $node->safe_psql('silent', 'CREATE EXTENSION oss_labels; CREATE TABLE photo (id integer, key text)');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '--data-only', '--disable-triggers',

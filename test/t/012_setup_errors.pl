@@ -35,7 +35,7 @@ sub begin
 	$test->reset;
 	$oss->control("/bucket?name=$_&$image" . ($state{$_} // '')) for qw(bucket-a bucket-b);
 	$oss->control('/credential?id=aliceid&secret=alicesecret' . ($state{alice} // ''));
-	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.pause; DELETE FROM oss_labels.image;'
+	$test->sql('TRUNCATE work, oss_labels.job, oss_labels.failed_job, oss_labels.active_pause; DELETE FROM oss_labels.image;'
 		  . ' ALTER SERVER oss OPTIONS (' . ($begun++ ? 'SET' : 'ADD') . " timeout_ms '${\ (60000 + $begun) }')");
 	return;
 }
@@ -71,7 +71,7 @@ sub enqueue_all
 }
 
 sub asked { return 0 + ($oss->control('/tally?' . join '&', @_) =~ /^label_requests (\d+)/m)[0] }
-sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.pause") }
+sub pauses { return $test->sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.active_pause") }
 sub tagged { return $test->sql("SELECT count(*) FROM oss_labels.image WHERE bucket = '$_[0]'") }
 sub failed { return $test->sql('SELECT count(*) FROM oss_labels.failed_job') }
 
@@ -210,14 +210,14 @@ sub worker_pauses
 	begin(%$state);
 	add($_, 200) for @buckets;
 	enqueue_all('alice');
-	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.pause", $expected), "$name: pauses $expected");
+	ok($test->wait_sql("SELECT string_agg(concat_ws(' ', requester_name, bucket), ', ' ORDER BY bucket) FROM oss_labels.active_pause", $expected), "$name: pauses $expected");
 	$oss->wait_count(in_flight => 0);
 	return cmp_ok($test->count, '<=', $budget, "$name: few requests");
 }
 worker_pauses('public endpoint', 'bucket-a', { 'bucket-a' => '&refuse=PublicEndpointForbidden' }, $few, 'bucket-a');
 is(failed(), 0, 'public endpoint: no job failed');
 worker_pauses('blanket denial', 'alice bucket-a', { alice => '&deny_get=1' }, $few, 'bucket-a');
-like($test->sql('SELECT reason FROM oss_labels.pause'), qr/access denied/, 'blanket denial: the pause says why');
+like($test->sql('SELECT reason FROM oss_labels.active_pause'), qr/access denied/, 'blanket denial: the pause says why');
 cmp_ok(failed(), '<', 20, 'blanket denial: few jobs failed');
 is($test->sql("SELECT count(*) FROM oss_labels.job"), 200 - failed(), 'blanket denial: the others wait');
 add('bucket-b', 50);
@@ -246,9 +246,9 @@ is(failed(), 0, 'a bucket whose owner owes: no job failed');
 begin(alice => '&refuse=InDebt');
 add($_, 100) for qw(bucket-a bucket-b);
 enqueue_all('alice');
-ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.pause WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
+ok($test->wait_sql("SELECT count(*) > 0 FROM oss_labels.active_pause WHERE requester = 'alice'::regrole"), 'an account that owes: paused')
   or diag(pauses());
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.job j WHERE NOT EXISTS (SELECT FROM oss_labels.pause p"
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.job j WHERE NOT EXISTS (SELECT FROM oss_labels.active_pause p"
 	. " WHERE p.requester = j.requester AND (p.bucket IS NULL OR p.bucket = j.bucket))", '0'), 'an account that owes: in both buckets');
 $oss->wait_count(in_flight => 0);
 cmp_ok($test->count, '<=', 2 * $few, 'an account that owes: few requests');
@@ -279,8 +279,8 @@ is(pauses(), '', 'a policy for a prefix: nothing is paused');
 
 # ---- a prefix that is denied, at the head of the queue ----
 
-sub directories { return $test->sql("SELECT string_agg(coalesce(directory, 'all'), ' ' ORDER BY directory) FROM oss_labels.pause") }
-sub expire { return $test->sql("UPDATE oss_labels.pause SET since = since - interval '1 h'") }
+sub directories { return $test->sql("SELECT string_agg(coalesce(directory, 'all'), ' ' ORDER BY directory) FROM oss_labels.active_pause") }
+sub expire { return $test->sql("UPDATE oss_labels.active_pause SET since = since - interval '1 h'") }
 
 for my $case (
 	[ 'a directory', "'closed/' || g", 'closed/', 0 ],
@@ -313,9 +313,9 @@ add('bucket-a', 50, 'open/');
 enqueue_all('alice');
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a'", '50'), 'a denied directory: the others are tagged');
 my ($asked, $failures) = ($test->count, failed());
-my $since = $test->sql('SELECT since FROM oss_labels.pause');
+my $since = $test->sql('SELECT since FROM oss_labels.active_pause');
 expire();
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.pause WHERE since > '$since'", '1'), 'a denied directory: paused again after the pause');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.active_pause WHERE since > '$since'", '1'), 'a denied directory: paused again after the pause');
 $oss->wait_count(in_flight => 0);
 is($test->count - $asked, 1, 'a denied directory: which costs one request');
 is(failed(), $failures, 'a denied directory: and no job');
@@ -334,13 +334,13 @@ $oss->control('/credential?id=aliceid&secret=alicesecret&allow=nothing/');
 $test->sql('TRUNCATE work');
 add('bucket-a', 300, 'open/x');
 enqueue_all('alice');
-ok($test->wait_sql('SELECT lasts FROM oss_labels.pause', '00:00:30'), 'rights gone for a moment: a pause of half a minute')
+ok($test->wait_sql('SELECT lasts FROM oss_labels.active_pause', '00:00:30'), 'rights gone for a moment: a pause of half a minute')
   or diag(pauses());
 $oss->wait_count(in_flight => 0);
 ($asked, $failures) = ($test->count, failed());
 cmp_ok($failures, '<', 20, 'rights gone for a moment: few jobs failed');
 expire();
-ok($test->wait_sql('SELECT lasts FROM oss_labels.pause', '00:01:00'), 'rights still gone: one of a minute');
+ok($test->wait_sql('SELECT lasts FROM oss_labels.active_pause', '00:01:00'), 'rights still gone: one of a minute');
 $oss->wait_count(in_flight => 0);
 is($test->count - $asked, 1, 'rights still gone: one request');
 $oss->control('/credential?id=aliceid&secret=alicesecret');
@@ -354,7 +354,7 @@ add($_, 200) for qw(bucket-a bucket-b);
 $oss->fault(bucket => 'bucket-a', code => 'NotInvented', status => 400);
 enqueue_all('alice');
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-b'", '200'), 'an unknown error: the other bucket goes on');
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.pause WHERE bucket = 'bucket-a' AND reason LIKE '%NotInvented%'", '1'),
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.active_pause WHERE bucket = 'bucket-a' AND reason LIKE '%NotInvented%'", '1'),
 	'an unknown error: the bucket is paused, and the reason has its code');
 cmp_ok(asked('bucket=bucket-a'), '<=', $few, 'an unknown error: few requests');
 

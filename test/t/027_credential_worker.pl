@@ -58,14 +58,14 @@ $test->psql_ok("CREATE ROLE r$_; CREATE USER MAPPING FOR r$_ SERVER oss"
 ok( $node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.image', '1250'),
 	'in the outage, beside changes of roles and of the server');
 is($server->count('key'), $asked, 'in the outage: the source is not asked');
-is($test->psql_ok('SELECT count(*) FROM oss_labels.pause'), 0, 'in the outage: nothing is paused');
+is($test->psql_ok('SELECT count(*) FROM oss_labels.active_pause'), 0, 'in the outage: nothing is paused');
 is($test->psql_ok($test->detect_sql), 't', 'in the outage: a new session has the key of the worker');
 
 # The source is down when the worker needs its first key, as after the machine's
 # start: soon after it is back the worker goes on by itself.
 $server->answer($_, status => 500) for qw(token roles key);
 $test->psql_ok($test->create_mapping(credential_source => 'ecs_ram_role', role_name => 'TestRole') . sprintf $enqueue, 'first');
-ok($node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.pause', '1'), 'no first key: paused');
+ok($node->poll_query_until('postgres', 'SELECT count(*) FROM oss_labels.active_pause', '1'), 'no first key: paused');
 $asked = $test->oss_count('label_requests');
 $server->answer($_) for qw(token roles key);
 my $back = time;

@@ -195,7 +195,7 @@ $test->sql("SELECT oss_labels.watch('queue', 'key', bucket => 'tenlabels'), oss_
 $test->reset;
 $test->sql("INSERT INTO queue SELECT 'q' || i FROM generate_series(1, 50) i");
 $test->sql('ALTER SERVER oss RENAME TO renamed');
-is($test->sql("SELECT DISTINCT server FROM oss_labels.pause WHERE server IS NOT NULL"), 'renamed', 'a pause follows its server');
+is($test->sql("SELECT DISTINCT server FROM oss_labels.active_pause WHERE server IS NOT NULL"), 'renamed', 'a pause follows its server');
 $test->sql("INSERT INTO queue SELECT 'r' || i FROM generate_series(1, 50) i");
 $test->sql("SELECT oss_labels.resume('renamed'), oss_labels.resume()");
 ok($test->wait_empty, 'what was queued before and after is done');

@@ -141,7 +141,7 @@ $test->sql("INSERT INTO oss_labels.job (requester, server, bucket, key, due)"
 	  . " SELECT 'other'::regrole, 'oss', 'tenlabels', 'later' || g, clock_timestamp() + interval '1 hour' FROM generate_series(1, 100000) g;"
 	  . " INSERT INTO oss_labels.job (requester, server, bucket, key, priority, due)"
 	  . " SELECT current_user::regrole, 'oss', 'tenlabels', 'later' || g, 5, clock_timestamp() + interval '1 hour' FROM generate_series(1, 100000) g;"
-	  . " INSERT INTO oss_labels.pause (server, bucket, automatic, reason) VALUES ('oss', 'examplebucket', false, 'a test');"
+	  . " INSERT INTO oss_labels.active_pause (server, bucket, automatic, reason) VALUES ('oss', 'examplebucket', false, 'a test');"
 	  . " INSERT INTO oss_labels.job (requester, server, bucket, key)"
 	  . " SELECT current_user::regrole, 'oss', 'examplebucket', 'paused' || g FROM generate_series(1, 100000) g");
 my $reads = "SELECT pg_stat_get_tuples_returned('oss_labels.job_claim_idx'::regclass)";

@@ -39,14 +39,14 @@ sub release
 
 # ---- a job whose row is locked, in a turn that fails afterwards ----
 
-$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason, lasts) VALUES ('other', true, now(), 'a test', '30 min')");
+$test->sql("INSERT INTO oss_labels.active_pause (server, automatic, since, reason, lasts) VALUES ('other', true, now(), 'a test', '30 min')");
 $oss->fault(kind => 'delay', delay => 3000);
 $test->enqueue(1, 'aborted');
 ok($oss->wait_count(label_in_flight => 1), 'a turn that fails: in flight');
 $test->sql('CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql'
 	  . q{ AS $$ BEGIN RAISE EXCEPTION 'this turn shall fail'; END $$;}
-	  . ' CREATE TRIGGER refuse BEFORE DELETE ON oss_labels.pause FOR EACH ROW EXECUTE FUNCTION refuse();'
-	  . " UPDATE oss_labels.pause SET since = now() - interval '1 hour'; SELECT oss_labels.announce()");
+	  . ' CREATE TRIGGER refuse BEFORE DELETE ON oss_labels.active_pause FOR EACH ROW EXECUTE FUNCTION refuse();'
+	  . " UPDATE oss_labels.active_pause SET since = now() - interval '1 hour'; SELECT oss_labels.announce()");
 my $lock = lock_rows('oss_labels.job');
 ok($oss->wait_count(label_answers => 1), 'a turn that fails: answered');
 $test->log;
@@ -58,7 +58,7 @@ until ($failed >= 2 || time > $until)
 	$failed += () = $test->log =~ /ERROR: .*this turn shall fail/g;
 }
 cmp_ok($failed, '>=', 2, 'a turn that fails: did, and again');
-$test->sql('DROP TRIGGER refuse ON oss_labels.pause');
+$test->sql('DROP TRIGGER refuse ON oss_labels.active_pause');
 release($lock);
 ok($test->wait_empty, 'a turn that fails: the job is done');
 is($test->stored, '1|0', 'a turn that fails: its labels are stored');
@@ -88,10 +88,10 @@ is($test->count, 5, 'a cancelled turn: paid for once');
 # ---- a pause that has had its time ----
 
 $test->reset;
-$test->sql("INSERT INTO oss_labels.pause (server, automatic, since, reason, lasts)"
+$test->sql("INSERT INTO oss_labels.active_pause (server, automatic, since, reason, lasts)"
 	  . " VALUES ('another', true, now(), 'a test', '3 s')");
-$lock = lock_rows("oss_labels.pause WHERE server = 'another'");
-ok($test->wait_sql("SELECT since + lasts < clock_timestamp() FROM oss_labels.pause WHERE server = 'another'"),
+$lock = lock_rows("oss_labels.active_pause WHERE server = 'another'");
+ok($test->wait_sql("SELECT since + lasts < clock_timestamp() FROM oss_labels.active_pause WHERE server = 'another'"),
 	'a pause that is locked has had its time');
 $test->log;
 $test->enqueue(3, 'beside');

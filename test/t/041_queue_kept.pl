@@ -233,7 +233,7 @@ is($test->count, 31, 'a worker that ends: each was paid for once');
 
 # The same when somebody has locked a table, such as CREATE INDEX.  The answers go
 # into the jobs' rows, which needs no other table.
-for my $lock ('image IN SHARE MODE', 'image_label', 'vocabulary', 'failed_job', 'pause')
+for my $lock ('image IN SHARE MODE', 'image_label', 'vocabulary', 'failed_job', 'active_pause')
 {
 	(my $prefix = $lock) =~ s/ .*//;
 	$test->reset;

@@ -160,7 +160,7 @@ for my $round (1 .. 60)
 {
 	$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'wrong')");
 	enqueue(1, "again$round", 'oss');
-	$test->wait_sql('SELECT count(*) FROM oss_labels.pause', 1, seconds => 10) or last;
+	$test->wait_sql('SELECT count(*) FROM oss_labels.active_pause', 1, seconds => 10) or last;
 	$test->sql("ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
 	next if $test->wait_empty(seconds => 10);
 	$held_up++;
@@ -181,7 +181,7 @@ $oss->fault(code => 'InvalidAccessKeyId', delay => 500, key => 'mine');
 $oss->fault(code => 'InvalidAccessKeyId', delay => 1000, prefix => 'theirs');
 $test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', 'mine', server => 'oss', priority => 1); SET ROLE second;"
 	  . " SELECT count(oss_labels.enqueue('tenlabels', 'theirs' || g, server => 'oss')) FROM generate_series(1, 20) g; COMMIT");
-ok($test->wait_sql("SELECT count(DISTINCT requester) FROM oss_labels.pause", '2'), 'two roles are refused: both are paused');
+ok($test->wait_sql("SELECT count(DISTINCT requester) FROM oss_labels.active_pause", '2'), 'two roles are refused: both are paused');
 ok($oss->wait_count(in_flight => 0), 'two roles are refused: nothing is in flight');
 is($test->count, 2, 'two roles are refused: one request each');
 $oss->control('/unfault');
@@ -191,7 +191,7 @@ ok($test->wait_empty, 'two roles are refused: an altered server goes on');
 $test->reset;
 $oss->fault(code => 'InvalidAccessKeyId', times => 1);
 enqueue(1, 'resumed', 'oss');
-ok($test->wait_sql('SELECT count(*) FROM oss_labels.pause', '1'), 'paused again');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.active_pause', '1'), 'paused again');
 sleep 0.5;
 is($test->count, 1, 'paused: nothing is asked');
 $test->sql("SELECT oss_labels.resume('oss')");

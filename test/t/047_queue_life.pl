@@ -74,7 +74,7 @@ $node->command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d',
 my $contents = "SELECT string_agg(t, ' ' ORDER BY t) FROM ("
   . "SELECT 'job ' || key || ' ' || priority || ' ' || requester_name || ' ' || coalesce(source_name, '-') AS t FROM oss_labels.job"
   . " UNION ALL SELECT 'failed ' || key FROM oss_labels.failed_job"
-  . " UNION ALL SELECT 'paused ' || reason FROM oss_labels.pause"
+  . " UNION ALL SELECT 'paused ' || reason FROM oss_labels.active_pause"
   . " UNION ALL SELECT 'label ' || key || ' ' || count(*) FROM oss_labels.label GROUP BY key) x";
 is($test->sql($contents, 'restored'), $test->sql($contents), 'restored: the same contents');
 like($test->sql($contents, 'restored'), qr/job kept 0 \S+ public.photo .*label stored 10/, 'restored: and some');

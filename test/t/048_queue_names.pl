@@ -51,13 +51,13 @@ $test->sql(q{
 	RESET ROLE;
 	INSERT INTO oss_labels.failed_job (job_id, enqueued_at, priority, attempts, requester, requester_name, server, bucket, key, "sqlstate", message)
 		VALUES (1000, now(), 0, 5, 'alice'::regrole, 'alice', 'oss', 'tenlabels', 'alice3', '58000', 'x');
-	INSERT INTO oss_labels.pause (server, requester, requester_name, automatic, reason)
+	INSERT INTO oss_labels.active_pause (server, requester, requester_name, automatic, reason)
 		VALUES ('oss', 'alice'::regrole, 'alice', true, 'hers')});
 
 # ---- dumps ----
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
-my $kept = "SELECT (SELECT count(*) FROM oss_labels.job), (SELECT count(*) FROM oss_labels.failed_job), (SELECT count(*) FROM oss_labels.pause)";
+my $kept = "SELECT (SELECT count(*) FROM oss_labels.job), (SELECT count(*) FROM oss_labels.failed_job), (SELECT count(*) FROM oss_labels.active_pause)";
 my $before = $test->sql($kept);
 is($before, '8|1|2', 'there is a queue');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/full", $node->connstr('postgres') ], 'dump');
@@ -81,7 +81,7 @@ restore($node, 'part', 'a table is missing', "$dir/part");
 restore($other, 'whole', 'roles are missing', "$dir/full");
 restore($other, 'nobodys', 'without owners, by two', '--no-owner', '-j', '2', "$dir/dir");
 restore($other, 'less', 'roles and a table are missing', '--no-owner', "$dir/part");
-restore($other, 'tables', 'tables of the queue alone', '--data-only', '-t', 'job', '-t', 'failed_job', '-t', 'pause', "$dir/full");
+restore($other, 'tables', 'tables of the queue alone', '--data-only', '-t', 'job', '-t', 'failed_job', '-t', 'active_pause', "$dir/full");
 
 # ---- another cluster: names decide, and nobody's job runs as somebody else's ----
 

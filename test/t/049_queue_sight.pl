@@ -41,7 +41,7 @@ sub sight
 # ---- one role's pause is nobody else's ----
 
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
-ok($test->wait_sql('SELECT count(*) FROM oss_labels.pause', '1'), 'the wrong key of a pauses');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.active_pause', '1'), 'the wrong key of a pauses');
 as('a', "SELECT oss_labels.enqueue('unattached', 'secret in another bucket')");
 $test->{oss}->fault(kind => 'hang', key => 'work of b');
 as('b', "SELECT oss_labels.enqueue('tenlabels', 'work of b')");
@@ -58,7 +58,7 @@ ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'work of b
 # ---- a pause that concerns everybody says why without an object ----
 
 $test->sql("ALTER USER MAPPING FOR a SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.pause WHERE bucket = 'unattached'", '1'), 'a bucket without IMM is paused');
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.active_pause WHERE bucket = 'unattached'", '1'), 'a bucket without IMM is paused');
 is(as('b', 'SELECT count(*) FROM oss_labels.own_pause'), '0', 'b has nothing there and sees no pause');
 as('b', "SELECT oss_labels.enqueue('unattached', 'theirs')");
 like(sight('b'), qr/pause.*unattached.*IMM/, 'b has a job there and sees why it waits');
@@ -68,7 +68,7 @@ unlike(sight('b'), qr/secret/, 'without the object of a');
 
 $test->sql("INSERT INTO oss_labels.failed_job (job_id, enqueued_at, priority, attempts, requester, requester_name, server, bucket, key, \"sqlstate\", message, detail)"
 	  . " VALUES (1000, now(), 0, 5, 'a'::regrole, 'a', 'oss', 'tenlabels', 'secret failure', '58000', 'secret x', 'secret y');"
-	  . " INSERT INTO oss_labels.pause (server, requester, requester_name, bucket, automatic, reason)"
+	  . " INSERT INTO oss_labels.active_pause (server, requester, requester_name, bucket, automatic, reason)"
 	  . " VALUES ('oss', 'a'::regrole, 'a', 'tenlabels', true, 'secret reason')");
 as('b', 'CREATE FUNCTION public.leak(anyelement) RETURNS boolean COST 0.0000001 LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING $_$%$_$, $1; RETURN true; END $$');
 for my $view (qw(queue own_job own_failed_job own_pause))
@@ -89,7 +89,7 @@ is(as('b', 'SELECT count(*) FROM oss_labels.worker WHERE last_error IS NOT NULL'
 
 # process_queue() runs everybody's jobs, and tells b nothing of a's
 $test->sql("ALTER SYSTEM SET oss_labels.worker = off; SELECT pg_reload_conf()");
-$test->sql('TRUNCATE oss_labels.pause, oss_labels.failed_job, oss_labels.job');
+$test->sql('TRUNCATE oss_labels.active_pause, oss_labels.failed_job, oss_labels.job');
 $test->sql("ALTER USER MAPPING FOR a SERVER oss OPTIONS (SET access_key_secret 'wrong')");
 ok($test->wait_sql("SHOW oss_labels.worker", 'off'), 'no worker');
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
@@ -97,7 +97,7 @@ my ($status, $out, $err) = $node->psql('postgres', 'SET ROLE b; CALL oss_labels.
 is($status, 0, 'b processes the queue');
 like($err, qr/pauses server "oss": another role's jobs/, 'is told that something is paused');
 unlike($err, qr/secret|tenlabels|Code/, 'but not what');
-is($test->sql('SELECT count(*) FROM oss_labels.pause'), '1', 'it is');
+is($test->sql('SELECT count(*) FROM oss_labels.active_pause'), '1', 'it is');
 
 # ---- dumps by members of pg_read_all_data ----
 

@@ -41,16 +41,16 @@ as('dba', 'CALL oss_labels.process_queue()');
 $test->sql("ALTER USER MAPPING FOR app SERVER oss OPTIONS (SET access_key_secret 'wrong')");
 as('app', "SELECT oss_labels.enqueue('tenlabels', 'later')");
 as('dba', 'CALL oss_labels.process_queue()');
-is($test->sql('SELECT count(*) FROM oss_labels.pause'), '1', 'a wrong key pauses');
+is($test->sql('SELECT count(*) FROM oss_labels.active_pause'), '1', 'a wrong key pauses');
 as('dba', 'CALL oss_labels.process_queue()');
-is($test->sql('SELECT count(*) FROM oss_labels.pause'), '1', 'and it stays');
+is($test->sql('SELECT count(*) FROM oss_labels.active_pause'), '1', 'and it stays');
 $test->sql("CREATE ROLE bystander; CREATE USER MAPPING FOR bystander SERVER oss OPTIONS (access_key_id 'a', access_key_secret 'b')");
 as('dba', 'CALL oss_labels.process_queue()');
-is($test->sql('SELECT count(*) FROM oss_labels.pause'), '1', 'whatever becomes of other roles\' mappings');
+is($test->sql('SELECT count(*) FROM oss_labels.active_pause'), '1', 'whatever becomes of other roles\' mappings');
 $test->sql("ALTER USER MAPPING FOR app SERVER oss OPTIONS (SET access_key_secret 'testsecret')");
 as('dba', 'CALL oss_labels.process_queue()');
 is($test->sql("SELECT count(*) FROM oss_labels.image WHERE key = 'later'"), '1', 'until the mapping is altered');
-is($test->sql('SELECT * FROM oss_labels.pause'), '', 'the pause is over');
+is($test->sql('SELECT * FROM oss_labels.active_pause'), '', 'the pause is over');
 
 # ---- leases: those of the living are left alone, those of the dead are freed ----
 
@@ -73,19 +73,19 @@ unlike($test->log, qr/permission denied/, 'no error in the log');
 # ---- which ends at once with what it was for
 
 my $n = 0;
-my $paused = q{SELECT count(*) FROM oss_labels.pause WHERE server = 'own' AND requester = 'app'::regrole};
+my $paused = q{SELECT count(*) FROM oss_labels.active_pause WHERE server = 'own' AND requester = 'app'::regrole};
 
 # Whatever breaks it: all jobs wait, none is asked for nor fails; mended, they go.
 sub pauses
 {
 	my ($name, $break, $mend, $reason) = @_;
 	$test->reset;
-	$test->sql('TRUNCATE oss_labels.job, oss_labels.failed_job, oss_labels.pause');
+	$test->sql('TRUNCATE oss_labels.job, oss_labels.failed_job, oss_labels.active_pause');
 	$test->sql($break);
 	$n++;
 	as('app', "SELECT count(oss_labels.enqueue('tenlabels', 'own$n-' || i, server => 'own')) FROM generate_series(1, 100) i");
 	ok($test->wait_sql($paused, '1'), "$name: the server is paused for that role");
-	like($test->sql("SELECT reason FROM oss_labels.pause WHERE server = 'own'"), $reason, "$name: the pause says why");
+	like($test->sql("SELECT reason FROM oss_labels.active_pause WHERE server = 'own'"), $reason, "$name: the pause says why");
 	is($test->sql('SELECT count(*) FROM oss_labels.job') . ' ' . $test->sql('SELECT count(*) FROM oss_labels.failed_job'), '100 0', "$name: no job fails");
 	my $asked = $test->count;
 	cmp_ok($asked, '<=', 64, "$name: few requests");

@@ -78,7 +78,7 @@ is(process(), 0, 'what was put off for an hour waits');
 
 # ---- pauses from the future ----
 
-$test->sql("UPDATE oss_labels.job SET due = clock_timestamp(); INSERT INTO oss_labels.pause (server, automatic, since, reason, seen)"
+$test->sql("UPDATE oss_labels.job SET due = clock_timestamp(); INSERT INTO oss_labels.active_pause (server, automatic, since, reason, seen)"
 	  . " VALUES ('oss', true, clock_timestamp() + interval '1 day', 'x', oss_labels.fingerprint('oss', NULL))");
 is(process(), 1, 'an automatic pause from the future ends');
 $test->{node}->stop;

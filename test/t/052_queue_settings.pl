@@ -187,7 +187,7 @@ for my $level ('repeatable read', 'serializable')
 		$test->enqueue(1500, $name);
 		$test->sql("ALTER DATABASE postgres SET default_transaction_isolation = '$level'") if $where eq 'database';
 		$test->sql("ALTER ROLE \"$role\" SET default_transaction_isolation = '$level'") if $where eq 'role';
-		$test->sql('DELETE FROM oss_labels.pause; SELECT oss_labels.announce()');
+		$test->sql('DELETE FROM oss_labels.active_pause; SELECT oss_labels.announce()');
 		my $set = $where eq 'session' ? "SET default_transaction_isolation = '$level'; " : '';
 		my @err = ('', '');
 		my @call = map {

@@ -46,7 +46,7 @@ drained('made', map { "d$_" } @with);
 my $before = $test->count;
 $test->sql('SELECT oss_labels.pause()', "d$_") for @with;
 $test->enqueue(1, 'asleep', "d$_") for @with;
-$test->sql('DELETE FROM oss_labels.pause', "d$_") for @with;
+$test->sql('DELETE FROM oss_labels.active_pause', "d$_") for @with;
 $node->restart;
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.job', '0', database => "d$_", seconds => 120), "restarted: d$_")
   for @with;

@@ -130,7 +130,7 @@ BEGIN
 			enqueued := least(enqueued + most / 2, total);
 			COMMIT;
 		END IF;
-		PERFORM oss_labels.resume(server) FROM oss_labels.pause;
+		PERFORM oss_labels.resume(server) FROM oss_labels.active_pause;
 		COMMIT;
 		IF enqueued >= next_sample THEN
 			next_sample := enqueued + part;

@@ -15,7 +15,7 @@ use QueueTest;
 my $test = QueueTest->new(conf => "oss_labels.worker_idle_timeout = 1\nlog_min_messages = debug1\n");
 my $oss = $test->{oss};
 my $paused = "SELECT DISTINCT paused IS NOT NULL FROM oss_labels.queue WHERE bucket = 'tenlabels'";
-my $due = "UPDATE oss_labels.pause SET since = since - interval '1 hour'";
+my $due = "UPDATE oss_labels.active_pause SET since = since - interval '1 hour'";
 
 $test->sql("ALTER SERVER oss OPTIONS (ADD max_concurrency '16');"
 	  . ' CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN'
@@ -55,7 +55,7 @@ for my $name (qw(label after deferred column check))
 	# tried again, while nothing can be stored
 	$test->log;
 	$test->sql("$due; SELECT oss_labels.announce()");
-	ok($test->wait_sql('SELECT since + lasts > now() FROM oss_labels.pause'), "$name: tried again");
+	ok($test->wait_sql('SELECT since + lasts > now() FROM oss_labels.active_pause'), "$name: tried again");
 	is($test->count . $test->sql($paused), "${paid}t", "$name: that costs nothing, and the pause goes on");
 	$test->sql($refuse{$name}[1]);
 	$test->sql("$due; SELECT oss_labels.announce()");
@@ -63,7 +63,7 @@ for my $name (qw(label after deferred column check))
 	$images += 400;
 	is($test->stored, "$images|0", "$name: all are stored");
 	is($test->count, 400, "$name: each was paid for once");
-	is($test->sql('SELECT count(*) FROM oss_labels.failed_job, oss_labels.pause'), '0', "$name: nothing failed, nothing is paused");
+	is($test->sql('SELECT count(*) FROM oss_labels.failed_job, oss_labels.active_pause'), '0', "$name: nothing failed, nothing is paused");
 }
 
 # ---- a restart, and resume(): too early, then in time ----
@@ -96,11 +96,11 @@ $test->sql("CREATE TRIGGER refuse BEFORE INSERT ON oss_labels.image FOR EACH ROW
 	  . " WHEN (NEW.bucket = 'refusedbucket' OR NEW.key = 'own fault') EXECUTE FUNCTION refuse('P0001')");
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'own fault')");
 ok($test->wait_sql('SELECT key, code FROM oss_labels.failed_job', 'own fault|NotStored'), 'one image: fails alone');
-is($test->sql('SELECT count(*) FROM oss_labels.pause'), '0', 'one image: nothing is paused');
+is($test->sql('SELECT count(*) FROM oss_labels.active_pause'), '0', 'one image: nothing is paused');
 $test->sql("TRUNCATE oss_labels.failed_job; SELECT count(oss_labels.enqueue('refusedbucket', 'r' || g)) FROM generate_series(1, 400) g");
 $test->enqueue(300, 'beside');
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.job WHERE bucket = 'tenlabels'", '0'), 'one bucket: the other one is done');
-ok($test->wait_sql("SELECT bucket FROM oss_labels.pause", 'refusedbucket'), 'one bucket: only that is paused');
+ok($test->wait_sql("SELECT bucket FROM oss_labels.active_pause", 'refusedbucket'), 'one bucket: only that is paused');
 ok($test->wait_sql('SELECT count(*) FROM oss_labels.job WHERE lease IS NOT NULL', '0'), 'one bucket: nothing is in hand');
 cmp_ok($test->count, '<', 600, 'one bucket: not all were paid for');
 is($test->sql('SELECT count(answer) FROM oss_labels.job'), $test->count - 301, 'one bucket: its answers are kept');
