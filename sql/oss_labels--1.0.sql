@@ -529,7 +529,7 @@ COMMENT ON COLUMN oss_labels.job.due IS 'earliest time of the next attempt';
 COMMENT ON COLUMN oss_labels.job.fresh_since IS 'an answer that was asked for since then serves it, by max_age; null: any that is stored';
 COMMENT ON COLUMN oss_labels.job.leased_until IS 'end of the lease of a worker; null: not leased';
 COMMENT ON COLUMN oss_labels.job.lease IS 'identifies the process that holds the lease, by pid and start time';
-COMMENT ON COLUMN oss_labels.job.thr IS 'confidence threshold to request, 0 to 1; null: the service''s default';
+COMMENT ON COLUMN oss_labels.job.thr IS 'labels from this confidence on are wanted, 0 to 1; null: from 0.7 on';
 COMMENT ON COLUMN oss_labels.job.priority IS 'higher priorities come first';
 COMMENT ON COLUMN oss_labels.job.attempts IS 'number of attempts, without throttled ones';
 COMMENT ON COLUMN oss_labels.job.throttles IS 'number of throttled attempts in a row';
@@ -1416,7 +1416,7 @@ CREATE TABLE oss_labels.label_rule
 );
 COMMENT ON TABLE oss_labels.label_rule IS 'House rules for labels, applied by effective_label, search() and other readers; stored labels do not change';
 COMMENT ON COLUMN oss_labels.label_rule.label_name IS 'the label, after aliases';
-COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS 'labels of the service below this confidence are ignored; null: none';
+COMMENT ON COLUMN oss_labels.label_rule.min_confidence IS '0 to 1: labels of the service below this confidence are not read; null: below oss_labels.read_threshold';
 COMMENT ON COLUMN oss_labels.label_rule.hidden IS 'never shown';
 COMMENT ON COLUMN oss_labels.label_rule.note IS 'reason, free text';
 
@@ -1722,7 +1722,7 @@ COMMENT ON VIEW oss_labels.effective_name IS
 	'The label that each stored name is read as, after aliases and rules; without hidden ones';
 COMMENT ON COLUMN oss_labels.effective_name.raw_label_name IS 'the name as stored';
 COMMENT ON COLUMN oss_labels.effective_name.label_name IS 'the name that replaces it, or the same';
-COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS 'labels of the service below this confidence are ignored, 0 to 1';
+COMMENT ON COLUMN oss_labels.effective_name.min_confidence IS 'as in label_rule';
 COMMENT ON COLUMN oss_labels.effective_name.merged IS 'other names are read as the same label';
 
 /*

@@ -341,7 +341,7 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 						DatumGetFloat8(weights[i])))
 			unknown = lappend(unknown, term);
 	}
-	oss_say_unknown(unknown);
+	oss_report_unknown(unknown);
 	scale_wish(ranking);
 }
 

@@ -374,7 +374,7 @@ oss_search_images(LabelQueryNode *query, int64 most)
 	const LabelQueryNode *few;
 	ImageSet	candidates;
 
-	oss_say_unknown(oss_query_terms(query));
+	oss_report_unknown(oss_query_terms(query));
 	oss_resolve_query(query);
 	if (query->kind == LABEL_QUERY_TERM)
 		return oss_read_term(query, most);
@@ -412,7 +412,7 @@ oss_search_one(LabelQueryNode *query, int64 image_id)
 	const ReadImage *image = read_image(image_id);
 	double		score;
 
-	oss_say_unknown(oss_query_terms(query));
+	oss_report_unknown(oss_query_terms(query));
 	if (image == NULL)
 		return false;
 	oss_resolve_for_image(list_make1(query), image);

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * unknown_name.c
- *	  Saying that a query names a label that nothing has.
+ *	  NOTICEs for names in a query that no label has.
  *
- * vocabulary is read with the caller's rights: what row security hides from him
- * is neither known nor similar.
+ * vocabulary is read with the caller's rights: a name that row security hides from
+ * the caller counts as unknown, and is not proposed.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,25 +20,29 @@
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
-/* Names that are said in one statement. */
+/* Names that one statement reports at most. */
 #define MOST_SAID		5
 
-/* Differences to a name that may have been meant. */
+/* Characters in which a proposed name differs at most. */
 #define MOST_DISTANCE	3
 
-/* Bytes of a name that others are compared with. */
+/* Longer names, in bytes, are not compared. */
 #define LONGEST_NAME	255
 
-/* Which of the names $1 are unknown, by columns of vocabulary. */
-#define FIND_UNKNOWN(effective, raw) \
-	"SELECT u.n FROM unnest($1) WITH ORDINALITY u (name, n) " \
+/*
+ * Which of the names $1 are unknown, by columns of vocabulary, and whether they
+ * are known as the other kind: as parents, or as labels.
+ */
+#define FIND_UNKNOWN(effective, raw, other) \
+	"SELECT u.n, EXISTS (SELECT FROM oss_labels.vocabulary v WHERE v." other " = u.name) " \
+	"FROM unnest($1) WITH ORDINALITY u (name, n) " \
 	"WHERE NOT EXISTS (SELECT FROM oss_labels.vocabulary v WHERE v." effective " = u.name) " \
 	"AND NOT EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.alias_name = u.name) " \
 	"AND NOT EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.label_name = u.name) " \
 	"AND NOT EXISTS (SELECT FROM oss_labels.vocabulary v WHERE v." raw " = u.name) " \
 	"ORDER BY u.n"
 
-/* All names that labels and parents have, and are read as. */
+/* All names of labels and of parents, as stored and after aliases. */
 #define READ_NAMES \
 	"SELECT v.effective_name, nullif(v.label_name, v.effective_name) " \
 	"FROM oss_labels.vocabulary v WHERE v.shown " \
@@ -47,7 +51,7 @@
 	"SELECT v.effective_parent, nullif(v.parent_label_name, v.effective_parent) " \
 	"FROM oss_labels.vocabulary v WHERE v.effective_parent IS NOT NULL"
 
-/* A name to compare: in lower-case ASCII, and which bytes are in it. */
+/* A name prepared for comparison: ASCII letters in lower case, and the set of its bytes. */
 typedef struct Comparable
 {
 	char		folded[LONGEST_NAME];
@@ -63,6 +67,8 @@ typedef struct Unknown
 	Comparable	name;
 	char		best[LONGEST_NAME + 1];
 	int			best_distance;	/* at most; best is empty if there is none */
+	bool		is_other;		/* a parent in place of a label, or the
+								 * reverse */
 } Unknown;
 
 /* The unknown names of a query, of labels or of parents. */
@@ -72,7 +78,7 @@ typedef struct UnknownNames
 	Unknown		names[MOST_SAID];
 } UnknownNames;
 
-/* What was said in the statement that began then, and its last query. */
+/* The start of the present statement, what it has reported, and its last query. */
 static TimestampTz statement = 0;
 static uint32 said[MOST_SAID];
 static int	nsaid = 0;
@@ -96,7 +102,7 @@ make_comparable(Comparable *comparable, const char *name, int length)
 	comparable->characters = pg_mbstrlen_with_len(name, comparable->length);
 }
 
-/* Return what tells a term from others. */
+/* Return a hash of a term. */
 static uint32
 hash_of(const LabelQueryNode *term)
 {
@@ -105,9 +111,12 @@ hash_of(const LabelQueryNode *term)
 	return term->parent ? ~hash : hash;
 }
 
-/* Note that a term is said in this statement.  Returns false if it was, or too many. */
+/*
+ * Note that this statement reports a term.  Returns false if it has done so before,
+ * or has reported as many as it may.
+ */
 static bool
-is_to_be_said(const LabelQueryNode *term)
+is_to_be_reported(const LabelQueryNode *term)
 {
 	uint32		hash = hash_of(term);
 
@@ -123,8 +132,8 @@ is_to_be_said(const LabelQueryNode *term)
 }
 
 /*
- * Has the same been asked for just now?  A query is evaluated for many images in
- * one statement.
+ * Was the last query of this statement the same?  A statement may evaluate a query
+ * once per image.
  */
 static bool
 is_repeated(const List *terms)
@@ -146,8 +155,8 @@ is_repeated(const List *terms)
 }
 
 /*
- * Does a name have bytes that another one has not, and that as few differences
- * cannot explain?  Each takes a character.
+ * Does a name have more bytes that the other one lacks than this number of changed
+ * characters can explain?
  */
 static bool
 is_too_different(const Comparable *a, const Comparable *b, int most)
@@ -190,7 +199,7 @@ compare_name(UnknownNames *unknown_names, const text * value)
 	}
 }
 
-/* Take a row of vocabulary. */
+/* Compare the names in a row of vocabulary. */
 static void
 take_names(TupleTableSlot *slot, void *unknown_names)
 {
@@ -201,27 +210,45 @@ take_names(TupleTableSlot *slot, void *unknown_names)
 	}
 }
 
-/* Say what is unknown. */
-static void
-say_unknown(const Unknown *unknown)
+/* Give the most similar name as a hint, if there is one. */
+static int
+hint_of_similar(const Unknown *unknown)
 {
-	ereport(NOTICE,
-			(unknown->term->parent ?
-			 errmsg("no label has a parent named \"%s\"", unknown->term->name) :
-			 errmsg("no label is named \"%s\"", unknown->term->name),
-			 unknown->best[0] != '\0' ?
-			 errhint("The most similar name is \"%s\".", unknown->best) : 0));
+	return unknown->best[0] == '\0' ? 0 :
+		errhint("The most similar name is \"%s\".", unknown->best);
 }
 
-/* Find the names that are to be said. */
+/* Report an unknown name. */
+static void
+report_unknown(const Unknown *unknown)
+{
+	const char *name = unknown->term->name;
+
+	if (unknown->term->parent)
+		ereport(NOTICE,
+				(errmsg("no label has a parent named \"%s\"", name),
+				 unknown->is_other ?
+				 errhint("It is a label itself: write it without \"parent:\".") :
+				 hint_of_similar(unknown)));
+	else
+		ereport(NOTICE,
+				(errmsg("no label is named \"%s\"", name),
+				 unknown->is_other ?
+				 errhint("It is the parent of labels, which a search finds by parent:\"%s\".", name) :
+				 hint_of_similar(unknown)));
+}
+
+/* Find the unknown names that are to be reported. */
 static void
 find_unknown(UnknownNames *unknown_names, const List *terms, bool parents)
 {
 	static OssPlan find_labels = {
-		FIND_UNKNOWN("effective_name", "label_name"), 1, {TEXTARRAYOID}, OSS_PLAN_READ
+		FIND_UNKNOWN("effective_name", "label_name", "effective_parent"), 1,
+		{TEXTARRAYOID}, OSS_PLAN_READ
 	};
 	static OssPlan find_parents = {
-		FIND_UNKNOWN("effective_parent", "parent_label_name"), 1, {TEXTARRAYOID}, OSS_PLAN_READ
+		FIND_UNKNOWN("effective_parent", "parent_label_name", "effective_name"), 1,
+		{TEXTARRAYOID}, OSS_PLAN_READ
 	};
 	OssColumn	names;
 	Datum		value;
@@ -239,9 +266,10 @@ find_unknown(UnknownNames *unknown_names, const List *terms, bool parents)
 		LabelQueryNode *term = list_nth(terms, DatumGetInt64(oss_result_column(i, 1, NULL)) - 1);
 		Unknown    *unknown = &unknown_names->names[unknown_names->n];
 
-		if (!is_to_be_said(term))
+		if (!is_to_be_reported(term))
 			continue;
 		unknown->term = term;
+		unknown->is_other = DatumGetBool(oss_result_column(i, 2, NULL));
 		unknown->best[0] = '\0';
 		make_comparable(&unknown->name, term->name, strlen(term->name));
 		unknown->best_distance = Min(MOST_DISTANCE, (unknown->name.characters + 1) / 2);
@@ -249,7 +277,7 @@ find_unknown(UnknownNames *unknown_names, const List *terms, bool parents)
 	}
 }
 
-/* Say which of the terms are unknown that name labels, or parents. */
+/* Report the unknown names among the terms for labels, or among those for parents. */
 static void
 check_terms(const List *terms, bool parents)
 {
@@ -269,12 +297,12 @@ check_terms(const List *terms, bool parents)
 	if (unknown_names->n > 0)
 		oss_read(parents ? READ_PARENTS : READ_NAMES, &none, take_names, unknown_names);
 	for (int i = 0; i < unknown_names->n; i++)
-		say_unknown(&unknown_names->names[i]);
+		report_unknown(&unknown_names->names[i]);
 	pfree(unknown_names);
 }
 
 void
-oss_say_unknown(const List *terms)
+oss_report_unknown(const List *terms)
 {
 	if (!message_level_is_interesting(NOTICE) || terms == NIL || is_repeated(terms))
 		return;

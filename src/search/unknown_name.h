@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * unknown_name.h
- *	  Saying that a query names a label that nothing has.
+ *	  NOTICEs for names in a query that no label has.
  *
  * Top floor.  SPI must be connected.
  *-------------------------------------------------------------------------
@@ -11,10 +11,10 @@
 #include "search/label_query.h"
 
 /*
- * Say by NOTICE which terms, of LabelQueryNode, name what the caller knows no
- * label by, with the most similar name that he knows.  Each is said once a
- * statement.  Names may be aliases.
+ * Report by NOTICE the terms, a list of LabelQueryNode, whose names no label has
+ * that the caller may read, with the most similar name.  A name may be an alias.
+ * Each is reported once in a statement.
  */
-extern void oss_say_unknown(const List *terms);
+extern void oss_report_unknown(const List *terms);
 
 #endif							/* OSS_UNKNOWN_NAME_H */

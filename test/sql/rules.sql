@@ -197,6 +197,7 @@ SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Dog", "ParentLabelNa
 	{"LabelName": "猫"}, {"LabelName": "Night View"}, {"LabelName": "Weapon"}]}', 'rules', k) FROM unnest('{u,v}'::text[]) k;
 INSERT INTO oss_labels.label_alias VALUES ('Hound', 'Dog'), ('Nix', 'Nux');
 INSERT INTO oss_labels.label_rule (label_name, hidden) VALUES ('Weapon', true);
+SELECT count(*) FROM oss_labels.search('Animal');
 SELECT count(*) FROM oss_labels.search('Dgo') a, oss_labels.search('Dgo') b;
 SELECT count(*) FROM oss_labels.search('-猫 | "night view" | 狗 | parent:Animl | Hond');
 SELECT count(*) FROM oss_labels.search('Dog | Hound | Nix | Nux | Weapon | parent:Animal');
