@@ -134,7 +134,7 @@ $test->bucket('large', labels => 400);
 my $large = "FROM generate_series(%d, %d) i, LATERAL oss_labels.tag('large', 'big' || i, 0) l";
 SKIP:
 {
-	skip 'no prlimit', 5 if system('command -v prlimit > /dev/null') != 0;
+	skip 'no prlimit', 6 if system('command -v prlimit > /dev/null') != 0;
 	my ($err, $first) = ('', 0);
 	unstored(sub {
 		my $session = session('SELECT pg_backend_pid() AS pid \gset
@@ -144,13 +144,15 @@ SKIP:
 		$session->query_safe(sprintf("SELECT count(*) $large", 1, 1));
 		my ($file) = sort { -s $b <=> -s $a } glob $node->data_dir . '/oss_labels/*-*';
 		my $answers = 16 * 1024 * 1024 / -s $file;
-		system('prlimit', "--pid=$pid", '--fsize=16777216') == 0 or die 'prlimit';
+		system('prlimit', "--pid=$pid", '--fsize=16777216:unlimited') == 0 or die 'prlimit';
 		my $given = $session->query(sprintf("SELECT count(DISTINCT i) $large", 2, $answers + 10));
 		$err = $session->{stderr};
 		is($given, int($answers) + 9, 'answers that do not fit on the disk are given out');
-		cmp_ok(-s $file, '<', 16777217, 'the file ends with what was written whole');
+		cmp_ok(-s $file, '<', 16777216, 'the file ends with what was written whole');
+		system('prlimit', "--pid=$pid", '--fsize=unlimited:unlimited');
+		$first = int($answers) + 15;
+		is(scalar $session->query(sprintf("SELECT count(DISTINCT i) $large", $first - 4, $first)), 5, 'and goes on when there is room');
 		$session->quit;
-		$first = int($answers) + 10;
 	});
 	like($err, qr/WARNING:.*could not write a file/, 'with a WARNING');
 	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'large'", $first),
