@@ -120,13 +120,14 @@ sub wait_empty
 	return $self->wait_sql('SELECT count(*) FROM oss_labels.job', '0', %option);
 }
 
-# Put keys into the queue; bucket tenlabels has every key with ten labels.
+# Put keys into the queue, for new answers; bucket tenlabels has every key with ten
+# labels.
 sub enqueue
 {
 	my ($self, $n, $prefix, $database) = @_;
 	$prefix //= 'k';
 	return $self->sql("SELECT count(oss_labels.enqueue('tenlabels',"
-		  . " '$prefix' || g, server => 'oss')) FROM generate_series(1, $n) g", $database);
+		  . " '$prefix' || g, server => 'oss', max_age => '0')) FROM generate_series(1, $n) g", $database);
 }
 
 # Make a role that may enqueue, with an AccessKey of its own on these servers,

@@ -102,7 +102,7 @@ foreach my $lock (@locks)
 	my $before = $test->count;
 	my $hold = hold($sql);
 
-	$test->sql("SELECT count(oss_labels.enqueue('tenlabels', '$kind' || g, thr => 0)) FROM generate_series($from, $to) g");
+	$test->sql("SELECT count(oss_labels.enqueue('tenlabels', '$kind' || g, thr => 0, max_age => '0')) FROM generate_series($from, $to) g");
 	drain($prefix, $each, $n);
 	is($test->sql(stored_of($prefix)), $each, "$name: they are stored");
 	if ($name eq 'eight')

@@ -73,7 +73,7 @@ for my $name (sort keys %lock)
 	{
 		$test->reset;
 		$oss->fault(kind => 'delay', delay => 400);
-		$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'old' || g)) FROM generate_series(1, 31) g, generate_series(1, 2)");
+		$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'old' || g, max_age => '0')) FROM generate_series(1, 31) g, generate_series(1, 2)");
 		my $run = begin('CALL oss_labels.process_queue()');
 		ok($oss->wait_count(label_in_flight => 31), "$name, $how: in flight");
 		my $hold = hold($lock{$name});
@@ -113,7 +113,7 @@ for my $name (sort keys %lock)
 
 $test->reset;
 my $hold = hold("SELECT image_id FROM oss_labels.image WHERE key LIKE 'old%' FOR UPDATE");
-$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'old' || g)) FROM generate_series(1, 31) g");
+$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'old' || g, max_age => '0')) FROM generate_series(1, 31) g");
 for (1 .. 3)
 {
 	like($test->sql_error("SET statement_timeout = '700ms'; CALL oss_labels.process_queue()"), qr/57014/, 'a time-out: it ends');
@@ -221,7 +221,7 @@ $test->sql("ALTER SYSTEM RESET oss_labels.worker; SELECT 1");
 $node->append_conf('postgresql.conf', "oss_labels.worker = on\n");
 $node->reload;
 $hold = hold("SELECT image_id FROM oss_labels.image WHERE key LIKE 'old%' FOR UPDATE");
-$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'old' || g)) FROM generate_series(1, 31) g, generate_series(1, 2)");
+$test->sql("SELECT count(oss_labels.enqueue('tenlabels', 'old' || g, max_age => '0')) FROM generate_series(1, 31) g, generate_series(1, 2)");
 ok($oss->wait_count(label_answers => 31), 'a worker that ends: answered');
 $test->sql('SELECT pg_terminate_backend(' . $test->worker_pid . ', 20000)');
 ok($test->wait_sql("SELECT count(*) >= 31 FROM oss_labels.job WHERE answer IS NOT NULL OR lease IS NOT NULL"), 'a worker that ends: left');

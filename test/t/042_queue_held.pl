@@ -47,7 +47,7 @@ sub bulk
 sub trickle
 {
 	my ($prefix) = @_;
-	$test->sql("DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM oss_labels.enqueue('tenlabels', '$prefix' || i);"
+	$test->sql("DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM oss_labels.enqueue('tenlabels', '$prefix' || i, max_age => '0');"
 		  . ' COMMIT; PERFORM pg_sleep(0.005); END LOOP; END $$');
 	$test->wait_empty or die "$prefix: not drained";
 	return;

@@ -92,7 +92,7 @@ $test->sql("ALTER SYSTEM SET oss_labels.worker = off; SELECT pg_reload_conf()");
 $test->sql('TRUNCATE oss_labels.active_pause, oss_labels.failed_job, oss_labels.job');
 $test->sql("ALTER USER MAPPING FOR a SERVER oss OPTIONS (SET access_key_secret 'wrong')");
 ok($test->wait_sql("SHOW oss_labels.worker", 'off'), 'no worker');
-as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a')");
+as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a', max_age => '0')");
 my ($status, $out, $err) = $node->psql('postgres', 'SET ROLE b; CALL oss_labels.process_queue()');
 is($status, 0, 'b processes the queue');
 like($err, qr/pauses server "oss": another role's jobs/, 'is told that something is paused');
