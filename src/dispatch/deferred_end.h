@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * deferred_end.h
- *	  Dispatching in a session: deferring SIGTERM while answers are in hand.
+ *	  Dispatching in a session: deferring SIGTERM while answers are in hand, and
+ *	  noticing a cancel that a lock time-out hides.
  *
  * SIGTERM ends a session at the next interrupt, and the answers that it has not
  * stored are lost, though paid for.  process_queue() defers the signal while it
@@ -25,5 +26,11 @@ extern void oss_end_allow(void);
 
 /* Has a deferred signal come? */
 extern bool oss_end_came(void);
+
+/*
+ * Raise a cancel, or the statement's time-out, that came together with one of our lock
+ * time-outs: PostgreSQL then reports that alone, and we try again.
+ */
+extern void oss_end_check_cancel(void);
 
 #endif							/* OSS_DEFERRED_END_H */

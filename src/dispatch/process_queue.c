@@ -207,6 +207,7 @@ dispatch_all(OssDispatcher *dispatcher)
 		int64		now = oss_clock_us();
 		long		due;
 
+		oss_end_check_cancel();
 		(void) oss_dispatch_take_spooled(dispatcher, false);
 		due = oss_dispatch_tables_due(dispatcher);
 

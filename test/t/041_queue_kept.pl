@@ -66,7 +66,7 @@ $test->sql('CALL oss_labels.process_queue()');
 my %lock = (
 	'images' => "SELECT image_id FROM oss_labels.image WHERE key LIKE 'old%' FOR UPDATE",
 	'jobs' => "SELECT job_id FROM oss_labels.job FOR UPDATE",
-	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label vocabulary pause failed_job));
+	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label vocabulary active_pause failed_job));
 for my $name (sort keys %lock)
 {
 	for my $how ('cancelled', 'terminated', 'let go')
@@ -108,6 +108,32 @@ for my $name (sort keys %lock)
 		is($test->stored, '31|0', "$name, $how: all labels are stored");
 	}
 }
+
+# ---- a cancel that comes together with a lock time-out of process_queue() itself ----
+
+# Stop the process while it waits for a lock, so that both signals are pending when it
+# goes on: PostgreSQL then reports the lock time-out alone.
+sub stop_in_wait
+{
+	my ($signal, $seconds) = @_;
+
+	$test->sql("DO \$\$ DECLARE it int; BEGIN LOOP"
+		  . " SELECT l.pid INTO it FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+		  . " WHERE NOT l.granted AND a.query LIKE 'CALL oss_labels.process_queue%';"
+		  . " EXIT WHEN FOUND OR clock_timestamp() > statement_timestamp() + interval '60 s'; END LOOP;"
+		  . " EXECUTE format(\$c\$COPY (SELECT) TO PROGRAM 'kill -STOP %1\$s; $signal sleep $seconds; kill -CONT %1\$s'\$c\$, it); END \$\$");
+}
+$test->reset;
+my $locked = hold($lock{images});
+for my $how ('cancel', 'time-out')
+{
+	$test->sql("SELECT oss_labels.enqueue('tenlabels', 'old1', max_age => '0')");
+	my $run = begin([ $how eq 'cancel' ? 'SELECT 1' : "SET statement_timeout = '3 s'", 'CALL oss_labels.process_queue()' ]);
+	stop_in_wait($how eq 'cancel' ? ('kill -INT %1$s;', 0.1) : ('', 4));
+	like(finish($run), qr/canceling statement due to/, "a $how together with a lock time-out ends it");
+}
+release($locked);
+$test->sql('CALL oss_labels.process_queue()');
 
 # ---- a time-out instead of a cancel, and an image whose row is locked for longer ----
 
