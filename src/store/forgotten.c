@@ -26,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "store/forgotten.h"
 #include "store/image_id.h"
+#include "store/rights.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -189,6 +190,8 @@ oss_labels_forget(PG_FUNCTION_ARGS)
 	{
 		.bucket = parts[0],.key = parts[1],.version_id = parts[2]
 	};
+	if (!oss_rights_check_write(&image))
+		PG_RETURN_BOOL(false);
 	values[0] = Int64GetDatum(oss_image_id(&image));
 	values[1] = PG_GETARG_DATUM(0);
 	values[2] = PG_GETARG_DATUM(1);
