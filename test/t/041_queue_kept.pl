@@ -66,7 +66,7 @@ $test->sql('CALL oss_labels.process_queue()');
 my %lock = (
 	'images' => "SELECT image_id FROM oss_labels.image WHERE key LIKE 'old%' FOR UPDATE",
 	'jobs' => "SELECT job_id FROM oss_labels.job FOR UPDATE",
-	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label vocabulary pause failed_job));
+	map { $_ => "LOCK TABLE oss_labels.$_ IN ACCESS EXCLUSIVE MODE" } qw(image image_label vocabulary active_pause failed_job));
 for my $name (sort keys %lock)
 {
 	for my $how ('cancelled', 'terminated', 'let go')
