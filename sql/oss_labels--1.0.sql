@@ -2659,7 +2659,18 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF bucket IS NULL AND prefix IS NOT NULL THEN
-		RAISE EXCEPTION 'a prefix needs a bucket' USING ERRCODE = 'invalid_parameter_value';
+		RAISE EXCEPTION 'a prefix needs a bucket' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give the bucket whose keys have the prefix.';
+	END IF;
+	IF bucket !~ '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$' THEN
+		RAISE EXCEPTION 'no bucket can have the name "%"', bucket
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens. Give the beginning of keys as prefix.';
+	END IF;
+	IF prefix ~ '^[/\\]' THEN
+		RAISE EXCEPTION 'no key has the prefix "%"', prefix
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Leave out the slash or backslash at the beginning.';
 	END IF;
 	IF bucket IS NULL THEN
 		EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_read_all TO %s', role);
