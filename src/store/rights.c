@@ -8,11 +8,15 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "store/rights.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -106,6 +110,19 @@ oss_rights_check_write(const OssImage *image)
 						image->key),
 				 errhint("The extension's owner grants it: CALL oss_labels.grant_writing('role', 'bucket').")));
 	return sees(image);
+}
+
+bool
+oss_rights_writes_all(void)
+{
+	List	   *name;
+	Oid			marker;
+
+	if (!is_limited())
+		return true;
+	name = list_make2(makeString("oss_labels"), makeString("may_write_all"));
+	marker = LookupFuncName(name, 0, NULL, true);
+	return OidIsValid(marker) && oss_function_aclcheck(marker, GetUserId()) == ACLCHECK_OK;
 }
 
 void

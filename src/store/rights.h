@@ -20,6 +20,9 @@ extern bool oss_rights_reads_all(void);
  */
 extern bool oss_rights_check_write(const OssImage *image);
 
+/* May the caller write all images?  Never throws for want of a right. */
+extern bool oss_rights_writes_all(void);
+
 /*
  * Has the caller written what he sees?  Errors: 42501, which undoes it.
  */

@@ -42,6 +42,14 @@ ok($test->wait_empty, 'an image again');
 is(as('"Tenant A"', "SELECT oss_labels.correct('tenlabels', 'a/1', 'Toy', true); SELECT oss_labels.forget('tenlabels', 'a/3')"), "\nt", 'the tenant writes');
 is($test->sql("SELECT count(*) FROM oss_labels.image_label WHERE image_id = oss_labels.image_id('tenlabels', 'a/3')"), '0', 'labels go with their image');
 
+# a table of its own does not forget others' images
+$test->sql('GRANT EXECUTE ON FUNCTION oss_labels.watch, oss_labels.unwatch, oss_labels.check_watch, oss_labels.forget_watch, oss_labels.enqueue_trigger TO tenant_b;'
+	  . ' CREATE SCHEMA b AUTHORIZATION tenant_b');
+is(as('tenant_b', "CREATE TABLE b.pic (key text); CREATE INDEX ON b.pic (key); INSERT INTO b.pic VALUES ('a/1');"
+	  . " SELECT oss_labels.watch('b.pic', 'key', bucket => 'tenlabels', forget_deleted => true); BEGIN; DELETE FROM b.pic;"
+	  . ' RESET ROLE; SELECT count(*) FROM oss_labels.deleted_row; COMMIT'), "\n0", 'watch() forgets nothing for who may not write everything');
+is(as('"Tenant A"', "SELECT count(*) FROM oss_labels.image WHERE key = 'a/1'"), '1', 'the image stays');
+
 # ---- beside an open transaction ----
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);
