@@ -196,6 +196,34 @@ REVOKE ALL ON FUNCTION oss_labels.compress_answer(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.compress_answer(jsonb) IS
 	'Internal: the same value, compressed: PostgreSQL does so by itself only where a row is longer than 2 kB';
 
+CREATE TYPE oss_labels.role_name;
+
+CREATE FUNCTION oss_labels.role_name_in(cstring)
+RETURNS oss_labels.role_name
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_role_name_in';
+COMMENT ON FUNCTION oss_labels.role_name_in(cstring) IS 'Internal: input function of role_name';
+
+CREATE FUNCTION oss_labels.role_name_out(oss_labels.role_name)
+RETURNS cstring
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_role_name_out';
+COMMENT ON FUNCTION oss_labels.role_name_out(oss_labels.role_name) IS 'Internal: output function of role_name';
+
+CREATE TYPE oss_labels.role_name
+(
+	INPUT = oss_labels.role_name_in,
+	OUTPUT = oss_labels.role_name_out,
+	ALIGNMENT = int4,
+	STORAGE = extended
+);
+COMMENT ON TYPE oss_labels.role_name IS
+	'Internal: a role, which follows renames, and is restored by name in another cluster';
+
+/* Equal bytes are the same role: for unique indexes. */
+CREATE CAST (oss_labels.role_name AS bytea) WITHOUT FUNCTION;
+COMMENT ON CAST (oss_labels.role_name AS bytea) IS 'Internal: for unique indexes';
+
 CREATE TABLE oss_labels.image
 (
 	image_id bigint PRIMARY KEY,
@@ -1503,6 +1531,7 @@ CREATE TABLE oss_labels.label_correction
 	corrected_by text NOT NULL DEFAULT CURRENT_USER,
 	corrected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	note text,
+	role oss_labels.role_name NOT NULL DEFAULT CURRENT_USER::text::oss_labels.role_name,
 	label_id bigint GENERATED ALWAYS AS (oss_labels.label_id(label_name, parent_label_name)) STORED,
 	name_id bigint GENERATED ALWAYS AS (oss_labels.label_id(label_name)) STORED,
 	PRIMARY KEY (image_id, label_name)
@@ -1516,7 +1545,8 @@ COMMENT ON COLUMN oss_labels.label_correction.label_name IS 'the label';
 COMMENT ON COLUMN oss_labels.label_correction.parent_label_name IS 'parent of an added label; null: none';
 COMMENT ON COLUMN oss_labels.label_correction.label_confidence IS 'confidence of an added label, 0 to 1';
 COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: added; false: removed';
-COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who corrected it';
+COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who corrected it, as the application says';
+COMMENT ON COLUMN oss_labels.label_correction.role IS 'the role that did; nobody can name another''s';
 COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'time of the last correction';
 COMMENT ON COLUMN oss_labels.label_correction.note IS 'reason, free text';
 CREATE INDEX label_correction_name_id_idx ON oss_labels.label_correction (name_id);
@@ -1657,17 +1687,18 @@ COMMENT ON TRIGGER vocabulary_settle ON oss_labels.vocabulary IS 'keeps vocabula
 COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'inserts new labels into vocabulary';
 COMMENT ON TRIGGER image_learn ON oss_labels.image IS 'notes in vocabulary what replication brings';
 
-CREATE FUNCTION oss_labels.correct(
+CREATE FUNCTION oss_labels.write_correction(
+	role text,
 	bucket text,
 	key text,
 	label_name text,
 	present boolean,
-	parent_label_name text DEFAULT NULL,
-	version_id text DEFAULT NULL,
-	corrected_by text DEFAULT NULL,
-	note text DEFAULT NULL)
+	parent_label_name text,
+	version_id text,
+	corrected_by text,
+	note text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -1699,15 +1730,30 @@ BEGIN
 		RETURN;
 	END IF;
 	INSERT INTO oss_labels.label_correction AS c
-		(image_id, label_name, parent_label_name, added, corrected_by, note)
+		(image_id, label_name, parent_label_name, added, corrected_by, note, role)
 	VALUES (image, label_name, parent_label_name, present,
-		coalesce(corrected_by, session_user), note)
+		coalesce(corrected_by, session_user), note, role::oss_labels.role_name)
 	ON CONFLICT ON CONSTRAINT label_correction_pkey DO UPDATE SET
 		parent_label_name = excluded.parent_label_name, added = excluded.added,
 		label_confidence = excluded.label_confidence,
-		corrected_by = excluded.corrected_by, note = excluded.note,
+		corrected_by = excluded.corrected_by, note = excluded.note, role = excluded.role,
 		corrected_at = excluded.corrected_at;
 END $$;
+COMMENT ON FUNCTION oss_labels.write_correction(text, text, text, text, boolean, text, text, text, text) IS
+	'Internal: what correct() does as the extension''s owner, for a role';
+
+CREATE FUNCTION oss_labels.correct(
+	bucket text,
+	key text,
+	label_name text,
+	present boolean,
+	parent_label_name text DEFAULT NULL,
+	version_id text DEFAULT NULL,
+	corrected_by text DEFAULT NULL,
+	note text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_correct';
 COMMENT ON FUNCTION oss_labels.correct(text, text, text, boolean, text, text, text, text) IS
 	'Add a label to a stored image (true) or remove it (false), whatever the service returns; null reverts the correction';
 
@@ -1909,7 +1955,8 @@ COMMENT ON OPERATOR pg_catalog.!! (NONE, oss_labels.label_query) IS 'not the que
  * Queries are text here: a label_query is cast to it, and so are parameters
  * without a type and of the types text and varchar.
  */
-CREATE FUNCTION oss_labels.search(query text, max_rows bigint DEFAULT NULL)
+CREATE FUNCTION oss_labels.search(query text, max_rows bigint DEFAULT NULL,
+	bucket text DEFAULT NULL, prefix text DEFAULT NULL)
 RETURNS TABLE (
 	bucket text,
 	key text,
@@ -1920,8 +1967,8 @@ LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'oss_labels_search';
-COMMENT ON FUNCTION oss_labels.search(text, bigint) IS
-	'Stored images whose labels match a query, after the house rules; best first; free';
+COMMENT ON FUNCTION oss_labels.search(text, bigint, text, text) IS
+	'Stored images whose labels match a query, after the house rules, of a bucket and with a prefix; best first; free';
 
 CREATE FUNCTION oss_labels.search_ids(query text)
 RETURNS bigint[]
@@ -1980,12 +2027,15 @@ CREATE TABLE oss_labels.album
 	owner text NOT NULL DEFAULT CURRENT_USER,
 	rule oss_labels.label_query,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	UNIQUE (owner, name)
+	role oss_labels.role_name NOT NULL DEFAULT CURRENT_USER::text::oss_labels.role_name
 );
+CREATE UNIQUE INDEX album_name_idx ON oss_labels.album ((role::bytea), owner, name);
+COMMENT ON INDEX oss_labels.album_name_idx IS 'names are unique for each owner within a role';
 COMMENT ON TABLE oss_labels.album IS 'Smart albums; rule and album_pin decide which images are in album_member';
 COMMENT ON COLUMN oss_labels.album.album_id IS 'identifies the album in album_pin';
-COMMENT ON COLUMN oss_labels.album.name IS 'name, unique per owner';
-COMMENT ON COLUMN oss_labels.album.owner IS 'owner: a role, or a user of the application';
+COMMENT ON COLUMN oss_labels.album.name IS 'name, unique per role and owner';
+COMMENT ON COLUMN oss_labels.album.owner IS 'owner: a role, or a user of the application, as it says';
+COMMENT ON COLUMN oss_labels.album.role IS 'the role that it belongs to; nobody can name another''s';
 COMMENT ON COLUMN oss_labels.album.rule IS 'query for its images; null: only pinned ones';
 COMMENT ON COLUMN oss_labels.album.created_at IS 'when it was created';
 COMMENT ON SEQUENCE oss_labels.album_album_id_seq IS 'generates album_id';
@@ -1998,6 +2048,7 @@ CREATE TABLE oss_labels.album_pin
 	pinned boolean NOT NULL,
 	pinned_by text NOT NULL DEFAULT CURRENT_USER,
 	pinned_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	role oss_labels.role_name NOT NULL DEFAULT CURRENT_USER::text::oss_labels.role_name,
 	PRIMARY KEY (album_id, bucket, key)
 );
 CREATE INDEX album_pin_key_idx ON oss_labels.album_pin (bucket, key);
@@ -2007,7 +2058,8 @@ COMMENT ON COLUMN oss_labels.album_pin.album_id IS 'album.album_id';
 COMMENT ON COLUMN oss_labels.album_pin.bucket IS 'bucket of the image';
 COMMENT ON COLUMN oss_labels.album_pin.key IS 'key of the image';
 COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: pinned; false: excluded';
-COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided';
+COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided, as the application says';
+COMMENT ON COLUMN oss_labels.album_pin.role IS 'the role that did; nobody can name another''s';
 COMMENT ON COLUMN oss_labels.album_pin.pinned_at IS 'time of the last decision';
 
 CREATE VIEW oss_labels.album_member WITH (security_invoker = true) AS
@@ -2057,7 +2109,7 @@ AS $$
 	INSERT INTO oss_labels.album_pin (album_id, bucket, key, pinned, pinned_by)
 	SELECT $1, $2, $3, $4, coalesce($5, session_user) WHERE $4 IS NOT NULL
 	ON CONFLICT (album_id, bucket, key) DO UPDATE SET pinned = excluded.pinned,
-		pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at;
+		pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at, role = excluded.role;
 $$;
 COMMENT ON FUNCTION oss_labels.pin(bigint, text, text, boolean, text) IS
 	'Pin an image to an album (true), exclude it (false), or remove that decision (null)';
@@ -2073,9 +2125,9 @@ RETURN coalesce(label_confidence, 0.5) * (1 + coalesce(centric_score, 0.5)) / 2;
 COMMENT ON FUNCTION oss_labels.label_weight(double precision, double precision) IS
 	'Weight of a label in its image, 0 to 1: its confidence, halved if it is not prominent';
 
-CREATE FUNCTION oss_labels.label_rarity()
+CREATE FUNCTION oss_labels.rarity_of_all()
 RETURNS TABLE (label_name text, rarity double precision)
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 2000
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -2122,6 +2174,45 @@ BEGIN
 		WHERE v.shown
 		GROUP BY v.effective_name;
 END $$;
+COMMENT ON FUNCTION oss_labels.rarity_of_all() IS 'Internal: label_rarity() for who reads everything, by the statistics';
+
+CREATE FUNCTION oss_labels.rarity_of_own()
+RETURNS TABLE (label_name text, rarity double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	buckets text[] := ARRAY(SELECT split_part(s, '/', 1)
+		FROM unnest(oss_labels.reading_scope()) s WHERE s <> '');
+	sample bigint[];
+BEGIN
+	IF buckets = '{}' THEN
+		sample := ARRAY(SELECT i.image_id FROM oss_labels.image i LIMIT 10000);
+	ELSE
+		sample := ARRAY(SELECT i.image_id FROM oss_labels.image i
+			WHERE i.bucket = ANY (buckets) LIMIT 10000);
+	END IF;
+	RETURN QUERY
+		SELECT v.effective_name, ln(1 + cardinality(sample) / sum(c.n)::float8)
+		FROM (SELECT l.label_id, count(*) AS n FROM oss_labels.image_label l
+			WHERE l.image_id = ANY (sample)
+				AND (l.label_confidence >= oss_labels.read_threshold()
+					OR l.label_confidence IS NULL)
+			GROUP BY l.label_id
+			UNION ALL
+			SELECT l.label_id, count(*) FROM oss_labels.label_correction l
+			WHERE l.added AND l.image_id = ANY (sample) GROUP BY l.label_id) c
+		JOIN oss_labels.vocabulary v ON v.label_id = c.label_id
+		WHERE v.shown
+		GROUP BY v.effective_name;
+END $$;
+COMMENT ON FUNCTION oss_labels.rarity_of_own() IS 'Internal: label_rarity() for who reads some images, by 10 000 of them';
+
+CREATE FUNCTION oss_labels.label_rarity()
+RETURNS TABLE (label_name text, rarity double precision)
+LANGUAGE c STABLE PARALLEL SAFE ROWS 2000
+AS 'MODULE_PATHNAME', 'oss_labels_label_rarity';
 COMMENT ON FUNCTION oss_labels.label_rarity() IS
 	'Rarity of each label, after the house rules: ln(1 + images / images with the label); free';
 
@@ -2157,14 +2248,16 @@ CREATE FUNCTION oss_labels.rank_images(
 	except_id bigint,
 	max_rows integer,
 	max_likeness double precision,
-	candidates integer)
+	candidates integer,
+	bucket text,
+	prefix text)
 RETURNS TABLE (image_id bigint, score double precision)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 100000 ROWS 20
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET max_parallel_workers_per_gather = 0
 AS 'MODULE_PATHNAME', 'oss_labels_rank_images';
-COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer) IS
+COMMENT ON FUNCTION oss_labels.rank_images(text[], double precision[], bigint, integer, double precision, integer, text, text) IS
 	'Internal: images by the cosine between their labels and given ones, for related_images() and images_for()';
 
 CREATE FUNCTION oss_labels.related_images(
@@ -2172,7 +2265,9 @@ CREATE FUNCTION oss_labels.related_images(
 	key text,
 	max_rows integer DEFAULT 20,
 	version_id text DEFAULT NULL,
-	max_likeness double precision DEFAULT 0.95)
+	max_likeness double precision DEFAULT 0.95,
+	in_bucket text DEFAULT NULL,
+	prefix text DEFAULT NULL)
 RETURNS TABLE (bucket text, key text, version_id text, score double precision, image_id bigint)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
 SET jit = off
@@ -2189,17 +2284,20 @@ BEGIN ATOMIC
 				AND o.bucket = related_images.bucket AND o.key = related_images.key))
 		GROUP BY e.image_id) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
-		related_images.max_rows, related_images.max_likeness, 1000) r
+		related_images.max_rows, related_images.max_likeness, 1000,
+		related_images.in_bucket, related_images.prefix) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
 END;
-COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision) IS
+COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision, text, text) IS
 	'Stored images whose labels are most similar to those of a stored image, without near-duplicates; best first; free';
 
 CREATE FUNCTION oss_labels.images_for(
 	profile jsonb,
 	max_rows integer DEFAULT 20,
-	max_likeness double precision DEFAULT 0.95)
+	max_likeness double precision DEFAULT 0.95,
+	bucket text DEFAULT NULL,
+	prefix text DEFAULT NULL)
 RETURNS TABLE (bucket text, key text, version_id text, score double precision, image_id bigint)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
 SET jit = off
@@ -2209,11 +2307,12 @@ BEGIN ATOMIC
 			pg_catalog.array_agg(p.value::pg_catalog.float8 ORDER BY p.key) AS weights
 		FROM pg_catalog.jsonb_each_text(images_for.profile) p) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, NULL,
-		images_for.max_rows, images_for.max_likeness, 1000) r
+		images_for.max_rows, images_for.max_likeness, 1000,
+		images_for.bucket, images_for.prefix) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
 END;
-COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision) IS
+COMMENT ON FUNCTION oss_labels.images_for(jsonb, integer, double precision, text, text) IS
 	'Stored images that match a profile, from profile() or elsewhere; best first; free';
 
 CREATE FUNCTION oss_labels.image_sparsevec(bucket text, key text, version_id text DEFAULT NULL)
@@ -2238,47 +2337,423 @@ END;
 COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
 	'The labels of a stored image, after the house rules, in the text form of pgvector''s sparsevec; free';
 
--- Privileges
+-- ---------------------------------------------------------------------
+-- 9. Tenants: who reads and writes which buckets
+-- ---------------------------------------------------------------------
 
-CREATE PROCEDURE oss_labels.grant_reading(role regrole)
+/*
+ * What is stored is hidden by row security of image; the other tables follow
+ * it.  It is off until a role is limited to a bucket: pg_dump reads tables that
+ * have row security for superusers and the owner alone.  pg_dump does not
+ * restore it either, for these are tables of an extension: the trigger on
+ * bucket_grant does.
+ *
+ * A scope is an array of texts "bucket/prefix", of which '' is everything.
+ */
+
+CREATE TABLE oss_labels.bucket_grant
+(
+	role oss_labels.role_name NOT NULL,
+	bucket text NOT NULL CHECK (bucket <> '' AND bucket NOT LIKE '%/%'),
+	prefix text NOT NULL DEFAULT '',
+	writes boolean NOT NULL DEFAULT false
+);
+CREATE UNIQUE INDEX bucket_grant_idx ON oss_labels.bucket_grant ((role::bytea), bucket, prefix);
+ALTER TABLE oss_labels.bucket_grant REPLICA IDENTITY FULL;
+COMMENT ON TABLE oss_labels.bucket_grant IS 'The buckets that roles are limited to, by grant_reading() and grant_writing()';
+COMMENT ON COLUMN oss_labels.bucket_grant.role IS 'the role';
+COMMENT ON COLUMN oss_labels.bucket_grant.bucket IS 'the bucket that it reads';
+COMMENT ON COLUMN oss_labels.bucket_grant.prefix IS 'only keys with this prefix; empty: all';
+COMMENT ON COLUMN oss_labels.bucket_grant.writes IS 'it also writes: import_labels(), forget(), correct()';
+COMMENT ON INDEX oss_labels.bucket_grant_idx IS 'a grant once';
+
+CREATE VIEW oss_labels.own_bucket_grant WITH (security_barrier = true) AS
+	SELECT g.role::text AS role, g.bucket, g.prefix, g.writes
+	FROM oss_labels.bucket_grant g
+	WHERE pg_catalog.pg_has_role(pg_catalog.to_regrole(pg_catalog.quote_ident(g.role::text)), 'USAGE');
+COMMENT ON VIEW oss_labels.own_bucket_grant IS 'The grants of the caller''s roles';
+COMMENT ON COLUMN oss_labels.own_bucket_grant.role IS 'as in bucket_grant';
+COMMENT ON COLUMN oss_labels.own_bucket_grant.bucket IS 'as in bucket_grant';
+COMMENT ON COLUMN oss_labels.own_bucket_grant.prefix IS 'as in bucket_grant';
+COMMENT ON COLUMN oss_labels.own_bucket_grant.writes IS 'as in bucket_grant';
+
+CREATE FUNCTION oss_labels.may_read_all()
+	RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN true;
+COMMENT ON FUNCTION oss_labels.may_read_all() IS 'EXECUTE on this is the right to read all buckets; see grant_reading()';
+
+CREATE FUNCTION oss_labels.may_write_all()
+	RETURNS boolean
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN true;
+COMMENT ON FUNCTION oss_labels.may_write_all() IS 'EXECUTE on this is the right to write all buckets; see grant_writing()';
+
+/* Policies on image that somebody else has made take the place of may_read_all(). */
+CREATE FUNCTION oss_labels.has_policy(permissive boolean[], commands "char"[])
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT EXISTS (SELECT FROM pg_catalog.pg_policy p
+		WHERE p.polrelid = 'oss_labels.image'::pg_catalog.regclass
+			AND p.polname <> 'bucket_grant'
+			AND p.polpermissive = ANY (has_policy.permissive)
+			AND p.polcmd = ANY (has_policy.commands)
+			AND EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) r (role)
+				WHERE r.role = 0 OR pg_catalog.pg_has_role(r.role, 'USAGE')));
+END;
+COMMENT ON FUNCTION oss_labels.has_policy(boolean[], "char"[]) IS 'Internal: whether image has policies of somebody else''s for the caller';
+
+CREATE FUNCTION oss_labels.reading_scope()
+RETURNS text[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF has_function_privilege('oss_labels.may_read_all()', 'EXECUTE')
+		AND NOT oss_labels.has_policy('{true}', '{r,*}') THEN
+		RETURN '{""}';
+	END IF;
+	RETURN ARRAY(SELECT g.bucket || '/' || g.prefix FROM oss_labels.own_bucket_grant g);
+END $$;
+COMMENT ON FUNCTION oss_labels.reading_scope() IS 'Internal: which images the caller reads by grants';
+
+CREATE FUNCTION oss_labels.reads_all()
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN NOT row_security_active('oss_labels.image')
+		OR has_function_privilege('oss_labels.may_read_all()', 'EXECUTE')
+			AND NOT oss_labels.has_policy('{true,false}', '{r,*}');
+END $$;
+COMMENT ON FUNCTION oss_labels.reads_all() IS 'Internal: whether nothing of image is hidden from the caller';
+
+CREATE FUNCTION oss_labels.may_write(bucket text, key text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN CASE WHEN has_function_privilege('oss_labels.may_write_all()', 'EXECUTE')
+			OR EXISTS (SELECT FROM oss_labels.own_bucket_grant g
+				WHERE g.writes AND g.bucket = may_write.bucket
+					AND starts_with(may_write.key, g.prefix)) THEN true
+		WHEN NOT oss_labels.has_policy('{true}', '{*,a,w,d}') THEN false END;
+END $$;
+COMMENT ON FUNCTION oss_labels.may_write(text, text) IS 'Internal: whether the caller may write this image; null: if he sees it';
+
+/* Null: whether it is hidden from him. */
+CREATE FUNCTION oss_labels.may_keep(bucket text, key text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM oss_labels.own_bucket_grant g) THEN
+		RETURN bucket || '/' || key ^@ ANY (oss_labels.reading_scope());
+	END IF;
+	RETURN CASE WHEN NOT oss_labels.has_policy('{true,false}', '{r,*}') THEN true END;
+END $$;
+COMMENT ON FUNCTION oss_labels.may_keep(text, text) IS 'Internal: whether the answer that tag() has got for the caller may be stored; null: unless what is stored is hidden from him';
+
+/*
+ * Policies without row security: nothing is done yet.  Scalar sub-selects, for
+ * which the planner always looks rows up by the index: of EXISTS it may make a
+ * hash of all images, to read the labels of one.
+ */
+CREATE POLICY bucket_grant ON oss_labels.image FOR SELECT
+	USING ((SELECT oss_labels.reads_all())
+		OR (bucket || '/' || key) ^@ ANY ((SELECT oss_labels.reading_scope())::text[]));
+CREATE POLICY image ON oss_labels.image_label FOR SELECT
+	USING ((SELECT oss_labels.reads_all())
+		OR (SELECT true FROM oss_labels.image i WHERE i.image_id = image_label.image_id));
+CREATE POLICY image ON oss_labels.label_correction FOR SELECT
+	USING ((SELECT oss_labels.reads_all())
+		OR (SELECT true FROM oss_labels.image i WHERE i.image_id = label_correction.image_id));
+/* The service's labels are known to all; what people named is theirs. */
+CREATE POLICY image ON oss_labels.vocabulary FOR SELECT
+	USING ((SELECT oss_labels.reads_all()) OR label_level IS NOT NULL OR language IS NOT NULL
+		OR (SELECT true FROM oss_labels.label_correction c WHERE c.label_id = vocabulary.label_id LIMIT 1)
+		OR (SELECT true FROM oss_labels.image_label l WHERE l.label_id = vocabulary.label_id LIMIT 1));
+CREATE POLICY own ON oss_labels.album
+	USING (pg_catalog.pg_has_role(pg_catalog.to_regrole(pg_catalog.quote_ident(role::text)), 'USAGE'));
+CREATE POLICY reading ON oss_labels.album FOR SELECT USING ((SELECT oss_labels.reads_all()));
+CREATE POLICY own ON oss_labels.album_pin
+	USING (EXISTS (SELECT FROM oss_labels.album a WHERE a.album_id = album_pin.album_id
+		AND pg_catalog.pg_has_role(pg_catalog.to_regrole(pg_catalog.quote_ident(a.role::text)), 'USAGE')));
+CREATE POLICY reading ON oss_labels.album_pin FOR SELECT USING ((SELECT oss_labels.reads_all()));
+
+COMMENT ON POLICY bucket_grant ON oss_labels.image IS 'by grant_reading()';
+COMMENT ON POLICY image ON oss_labels.image_label IS 'as the image';
+COMMENT ON POLICY image ON oss_labels.label_correction IS 'as the image';
+COMMENT ON POLICY image ON oss_labels.vocabulary IS 'as the images, for labels that the service did not name';
+COMMENT ON POLICY own ON oss_labels.album IS 'of the caller''s roles';
+COMMENT ON POLICY reading ON oss_labels.album IS 'for who reads everything';
+COMMENT ON POLICY own ON oss_labels.album_pin IS 'as the album';
+COMMENT ON POLICY reading ON oss_labels.album_pin IS 'for who reads everything';
+
+CREATE PROCEDURE oss_labels.spread_row_security()
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	one record;
+BEGIN
+	FOR one IN SELECT c.oid::regclass AS name, i.relrowsecurity AS wanted
+		FROM pg_class i, pg_class c
+		WHERE i.oid = 'oss_labels.image'::regclass AND c.relrowsecurity <> i.relrowsecurity
+			AND c.oid = ANY ('{oss_labels.image_label, oss_labels.label_correction, oss_labels.vocabulary,
+				oss_labels.album, oss_labels.album_pin}'::regclass[])
+	LOOP
+		EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY', one.name,
+			CASE WHEN one.wanted THEN 'ENABLE' ELSE 'DISABLE' END);
+	END LOOP;
+END $$;
+COMMENT ON PROCEDURE oss_labels.spread_row_security() IS 'Internal: has row security of the other tables be as that of image';
+
+CREATE FUNCTION oss_labels.follow_row_security()
+RETURNS event_trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
-	EXECUTE format('GRANT SELECT ON oss_labels.image, oss_labels.image_label, '
-		'oss_labels.label, oss_labels.vocabulary, oss_labels.label_rule, '
-		'oss_labels.label_alias, oss_labels.label_correction, '
-		'oss_labels.effective_name, oss_labels.readable_image_label, '
-		'oss_labels.effective_image_label, '
-		'oss_labels.effective_label, oss_labels.label_rollup, oss_labels.album, '
-		'oss_labels.album_pin, oss_labels.album_member TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.image_id, oss_labels.label_id, '
-		'oss_labels.read_threshold, '
-		'oss_labels.labels_of, '
-		'oss_labels.search, oss_labels.search_ids, oss_labels.image_matches, '
-		'oss_labels.matches, oss_labels.label_query_and, '
-		'oss_labels.label_query_or, oss_labels.label_query_not, '
-		'oss_labels.albums_of, oss_labels.label_weight, oss_labels.label_rarity, '
-		'oss_labels.rank_images, oss_labels.related_images, '
-		'oss_labels.images_for, oss_labels.profile, oss_labels.image_sparsevec '
-		'TO %s', role);
+	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
+		WHERE d.classid = 'pg_class'::regclass AND d.objid = (SELECT c.oid FROM pg_class c
+			JOIN pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = 'oss_labels' AND c.relname = 'image')) THEN
+		CALL oss_labels.spread_row_security();
+	END IF;
 END $$;
-COMMENT ON PROCEDURE oss_labels.grant_reading(regrole) IS
-	'Grant a role the right to read stored labels and to use the functions that cost nothing';
+COMMENT ON FUNCTION oss_labels.follow_row_security() IS 'Internal: event trigger for ALTER TABLE image ENABLE or DISABLE ROW LEVEL SECURITY';
+
+CREATE EVENT TRIGGER oss_labels_follow_row_security ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION oss_labels.follow_row_security();
+ALTER EVENT TRIGGER oss_labels_follow_row_security ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER oss_labels_follow_row_security IS 'has row security of the other tables be as that of image';
+
+CREATE FUNCTION oss_labels.enforce_bucket_grants()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'oss_labels.image'::regclass) THEN
+		ALTER TABLE oss_labels.image ENABLE ROW LEVEL SECURITY;
+		CALL oss_labels.spread_row_security();
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION oss_labels.enforce_bucket_grants() IS 'Internal: trigger function that enables row security with the first grant of a bucket';
+CREATE TRIGGER bucket_grant_enforce AFTER INSERT ON oss_labels.bucket_grant
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.enforce_bucket_grants();
+ALTER TABLE oss_labels.bucket_grant ENABLE ALWAYS TRIGGER bucket_grant_enforce;
+COMMENT ON TRIGGER bucket_grant_enforce ON oss_labels.bucket_grant IS 'enables row security, also after a restore';
+
+/* Runs as who writes: a row says who he is. */
+CREATE FUNCTION oss_labels.check_role()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT coalesce(pg_has_role(to_regrole(quote_ident(NEW.role::text)), 'USAGE'), false)
+		AND NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+		RAISE EXCEPTION 'permission denied to write for role "%"', NEW.role
+			USING ERRCODE = 'insufficient_privilege',
+			HINT = 'Write as this role, or a member of it.';
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION oss_labels.check_role() IS 'Internal: trigger function that refuses rows in which another role speaks';
+CREATE TRIGGER album_check BEFORE INSERT OR UPDATE ON oss_labels.album
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
+CREATE TRIGGER album_pin_check BEFORE INSERT OR UPDATE ON oss_labels.album_pin
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
+CREATE TRIGGER label_correction_check BEFORE INSERT OR UPDATE ON oss_labels.label_correction
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
+COMMENT ON TRIGGER album_check ON oss_labels.album IS 'nobody speaks for another role';
+COMMENT ON TRIGGER album_pin_check ON oss_labels.album_pin IS 'nobody speaks for another role';
+COMMENT ON TRIGGER label_correction_check ON oss_labels.label_correction IS 'nobody speaks for another role';
+
+-- ---------------------------------------------------------------------
+-- 10. Privileges
+-- ---------------------------------------------------------------------
+
+/* What belongs to a grant, as GRANT and REVOKE write it. */
+CREATE FUNCTION oss_labels.granted_objects(family text)
+RETURNS SETOF text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT objects FROM (VALUES
+		('own', 'SELECT ON oss_labels.own_bucket_grant'),
+		('own', 'EXECUTE ON FUNCTION oss_labels.has_policy, oss_labels.reads_all, '
+			'oss_labels.reading_scope'),
+		('reading', 'SELECT ON oss_labels.image, oss_labels.image_label, '
+			'oss_labels.label, oss_labels.vocabulary, oss_labels.label_rule, '
+			'oss_labels.label_alias, oss_labels.label_correction, '
+			'oss_labels.effective_name, oss_labels.readable_image_label, '
+			'oss_labels.effective_image_label, '
+			'oss_labels.effective_label, oss_labels.label_rollup, oss_labels.album, '
+			'oss_labels.album_pin, oss_labels.album_member'),
+		('reading', 'EXECUTE ON FUNCTION oss_labels.image_id, oss_labels.label_id, '
+			'oss_labels.read_threshold, oss_labels.labels_of, '
+			'oss_labels.search, oss_labels.search_ids, oss_labels.image_matches, '
+			'oss_labels.matches, oss_labels.label_query_and, '
+			'oss_labels.label_query_or, oss_labels.label_query_not, '
+			'oss_labels.albums_of, oss_labels.label_weight, oss_labels.label_rarity, '
+			'oss_labels.rarity_of_own, oss_labels.rank_images, oss_labels.related_images, '
+			'oss_labels.images_for, oss_labels.profile, oss_labels.image_sparsevec'),
+		('writing', 'INSERT, UPDATE, DELETE ON oss_labels.album, oss_labels.album_pin'),
+		('writing', 'EXECUTE ON FUNCTION oss_labels.import_labels, '
+			'oss_labels.import_label_rows, oss_labels.import_label_set, oss_labels.forget, '
+			'oss_labels.correct, oss_labels.pin, oss_labels.may_write'),
+		('paying', 'EXECUTE ON FUNCTION oss_labels.detect, '
+			'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, '
+			'oss_labels.try_tag, oss_labels.object_info, oss_labels.try_object_info, '
+			'oss_labels.may_keep')
+		) g (family, objects) WHERE g.family = $1
+$$;
+COMMENT ON FUNCTION oss_labels.granted_objects(text) IS 'Internal: the rights that a family of grants has';
+
+CREATE PROCEDURE oss_labels.grant_family(family text, role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	objects text;
+BEGIN
+	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
+	FOR objects IN SELECT * FROM oss_labels.granted_objects('own')
+		UNION ALL SELECT * FROM oss_labels.granted_objects(family) LOOP
+		EXECUTE format('GRANT %s TO %s', objects, role);
+	END LOOP;
+END $$;
+COMMENT ON PROCEDURE oss_labels.grant_family(text, regrole) IS 'Internal: grants the rights of a family, and those that tell a role its own grants';
+
+CREATE PROCEDURE oss_labels.revoke_family(family text, role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	objects text;
+BEGIN
+	FOR objects IN SELECT * FROM oss_labels.granted_objects(family) LOOP
+		EXECUTE format('REVOKE %s FROM %s', objects, role);
+	END LOOP;
+END $$;
+COMMENT ON PROCEDURE oss_labels.revoke_family(text, regrole) IS 'Internal: revokes the rights of a family, but not what tells a role its own grants';
+
+CREATE FUNCTION oss_labels.role_value(role regrole)
+RETURNS oss_labels.role_name
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pg_get_userbyid($1)::text::oss_labels.role_name $$;
+COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as bucket_grant has it';
+
+CREATE PROCEDURE oss_labels.grant_reading(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF bucket IS NULL AND prefix IS NOT NULL THEN
+		RAISE EXCEPTION 'a prefix needs a bucket' USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Give the bucket whose keys have the prefix.';
+	END IF;
+	IF bucket !~ '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$' THEN
+		RAISE EXCEPTION 'no bucket can have the name "%"', bucket
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens. Give the beginning of keys as prefix.';
+	END IF;
+	IF prefix ~ '^[/\\]' THEN
+		RAISE EXCEPTION 'no key has the prefix "%"', prefix
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Leave out the slash or backslash at the beginning.';
+	END IF;
+	IF bucket IS NULL THEN
+		EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_read_all TO %s', role);
+	ELSE
+		INSERT INTO oss_labels.bucket_grant AS g (role, bucket, prefix)
+		VALUES (oss_labels.role_value($1), $2, coalesce($3, ''))
+		ON CONFLICT DO NOTHING;
+	END IF;
+	CALL oss_labels.grant_family('reading', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.grant_reading(regrole, text, text) IS
+	'Grant a role the functions that cost nothing, and the right to read stored labels: all, of a bucket, or of keys with a prefix';
+
+CREATE PROCEDURE oss_labels.revoke_reading(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM oss_labels.bucket_grant g
+	WHERE g.role::bytea = oss_labels.role_value($1)::bytea
+		AND ($2 IS NULL OR g.bucket = $2 AND ($3 IS NULL OR g.prefix = $3));
+	IF bucket IS NULL THEN
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION oss_labels.may_read_all FROM %s', role);
+		CALL oss_labels.revoke_family('reading', role);
+		CALL oss_labels.revoke_writing(role);
+	END IF;
+END $$;
+COMMENT ON PROCEDURE oss_labels.revoke_reading(regrole, text, text) IS
+	'Undo grant_reading() and grant_writing(): all of them, or those of a bucket or a prefix';
+
+CREATE PROCEDURE oss_labels.grant_writing(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	CALL oss_labels.grant_reading(role, bucket, prefix);
+	IF bucket IS NULL THEN
+		EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_write_all TO %s', role);
+	ELSE
+		UPDATE oss_labels.bucket_grant g SET writes = true
+		WHERE g.role::bytea = oss_labels.role_value($1)::bytea AND g.bucket = $2
+			AND g.prefix = coalesce($3, '');
+	END IF;
+	CALL oss_labels.grant_family('writing', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.grant_writing(regrole, text, text) IS
+	'Grant a role to read, and albums, pins, corrections, import_labels() and forget(): everywhere, in a bucket, or for keys with a prefix';
+
+CREATE PROCEDURE oss_labels.revoke_writing(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE oss_labels.bucket_grant g SET writes = false
+	WHERE g.role::bytea = oss_labels.role_value($1)::bytea
+		AND ($2 IS NULL OR g.bucket = $2 AND ($3 IS NULL OR g.prefix = $3));
+	IF bucket IS NULL THEN
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION oss_labels.may_write_all FROM %s', role);
+		CALL oss_labels.revoke_family('writing', role);
+	END IF;
+END $$;
+COMMENT ON PROCEDURE oss_labels.revoke_writing(regrole, text, text) IS
+	'Undo grant_writing(), but not the reading: all of it, or that of a bucket or a prefix';
 
 CREATE PROCEDURE oss_labels.grant_paying(role regrole)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	EXECUTE format('GRANT USAGE ON SCHEMA oss_labels TO %s', role);
-	EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.detect, '
-		'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, oss_labels.try_tag, '
-		'oss_labels.object_info, oss_labels.try_object_info TO %s', role);
+	CALL oss_labels.grant_family('paying', role);
 END $$;
 COMMENT ON PROCEDURE oss_labels.grant_paying(regrole) IS
 	'Grant a role the functions that send paid requests; it also needs USAGE on a server and a user mapping';
+
+CREATE PROCEDURE oss_labels.revoke_paying(role regrole)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	CALL oss_labels.revoke_family('paying', role);
+END $$;
+COMMENT ON PROCEDURE oss_labels.revoke_paying(regrole) IS
+	'Undo grant_paying(); queued jobs remain';
 
 CREATE PROCEDURE oss_labels.grant_priority(role regrole)
 LANGUAGE plpgsql
@@ -2305,7 +2780,10 @@ REVOKE ALL ON oss_labels.label_rule,
 	oss_labels.label_alias, oss_labels.label_correction,
 	oss_labels.effective_name, oss_labels.readable_image_label,
 	oss_labels.effective_image_label, oss_labels.effective_label, oss_labels.label_rollup,
-	oss_labels.album, oss_labels.album_pin, oss_labels.album_member FROM PUBLIC;
+	oss_labels.album, oss_labels.album_pin, oss_labels.album_member,
+	oss_labels.bucket_grant, oss_labels.own_bucket_grant FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION oss_labels.may_read_all, oss_labels.has_policy, oss_labels.reads_all,
+	oss_labels.reading_scope TO pg_read_all_data;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_alias', '');
@@ -2313,3 +2791,4 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_correction', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.album', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.album_album_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.album_pin', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.bucket_grant', '');

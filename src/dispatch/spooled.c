@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * spooled.c
- *	  Dispatching: answers that sessions have handed on.
+ *	  Dispatching: answers of sessions, from the spool.
  *
- * Each is a finished job with a lane of their own and without a row: settling
- * stores it, splits a batch that fails, and sets aside what others have locked.
+ * Each one is a finished job in a lane of their own, without a row in the table.
+ * Settling stores it, splits a batch that fails, and defers what others have locked.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,7 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-/* Of these, in hand at most. */
+/* Most answers of the spool in memory. */
 #define MOST_SPOOLED 8192
 
 static OssPlan add_failed = {
@@ -33,7 +33,7 @@ static OssPlan add_failed = {
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
-/* Make the lane that they have in common. */
+/* Create the lane of these answers. */
 static DispatchLane *
 make_lane(OssDispatcher *dispatcher)
 {
@@ -45,7 +45,7 @@ make_lane(OssDispatcher *dispatcher)
 	return lane;
 }
 
-/* Take one. */
+/* Make a record a finished job. */
 static void
 take_record(void *arg, const OssSpoolRecord *record, int file)
 {
@@ -76,7 +76,7 @@ take_record(void *arg, const OssSpoolRecord *record, int file)
 	oss_dispatch_finish(dispatcher, job, OSS_VERDICT_ANSWERED);
 }
 
-/* Take answers from the spool. */
+/* Take answers from the spool as finished jobs. */
 bool
 oss_dispatch_take_spooled(OssDispatcher *dispatcher, bool first)
 {
@@ -96,14 +96,14 @@ oss_dispatch_take_spooled(OssDispatcher *dispatcher, bool first)
 	return more;
 }
 
-/* Drop one that cannot be stored here. */
+/* Free an answer that cannot be stored now. */
 void
 oss_dispatch_drop_spooled(OssDispatcher *dispatcher, OssJob *job)
 {
 	oss_dispatch_free_job(job);
 }
 
-/* Note in failed_job those that cannot be stored at all. */
+/* Insert the answers that can never be stored into failed_job. */
 void
 oss_dispatch_fail_spooled(OssJob **jobs, int n)
 {
@@ -118,7 +118,10 @@ oss_dispatch_fail_spooled(OssJob **jobs, int n)
 		Datum		values[15];
 		char		nulls[15];
 
-		/* what is no labels document was an error of the caller */
+		/*
+		 * the session has raised the error of an answer that is no labels
+		 * document
+		 */
 		if (reason->code == NULL || (strcmp(reason->code, "NotStored") != 0 &&
 									 strcmp(reason->code, OSS_ID_COLLISION) != 0))
 			continue;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * spooled.h
- *	  Dispatching: answers that sessions have handed on, which are stored as
- *	  those of jobs are, but have no row in oss_labels.job.
+ *	  Dispatching: answers of sessions, from the spool.  They are stored like the
+ *	  answers of jobs, but have no row in oss_labels.job.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -12,15 +12,15 @@
 #include "dispatch/dispatcher.h"
 
 /*
- * Take answers from the spool as finished jobs.  first: also those of processes
- * that are gone.  Returns whether there may be more.
+ * Take answers from the spool as finished jobs.  first: also search for files of
+ * processes that have ended.  Returns whether there may be more.
  */
 extern bool oss_dispatch_take_spooled(OssDispatcher *dispatcher, bool first);
 
-/* Drop one that cannot be stored here: it stays in its file. */
+/* Free an answer that cannot be stored now; it stays in its file. */
 extern void oss_dispatch_drop_spooled(OssDispatcher *dispatcher, OssJob *job);
 
-/* Note in failed_job those that cannot be stored at all. */
+/* Insert the answers that can never be stored into failed_job. */
 extern void oss_dispatch_fail_spooled(OssJob **jobs, int n);
 
 #endif							/* OSS_SPOOLED_H */

@@ -18,7 +18,7 @@ PG_FUNCTION_INFO_V1(oss_labels_albums_of);
 
 /* All albums, with what was decided about the image. */
 static OssPlan read_albums = {
-	"SELECT a.album_id, a.name, a.owner, a.rule, a.created_at, p.pinned "
+	"SELECT a.album_id, a.name, a.owner, a.rule, a.created_at, a.role, p.pinned "
 	"FROM oss_labels.album a LEFT JOIN oss_labels.album_pin p "
 	"ON p.album_id OPERATOR(pg_catalog.=) a.album_id "
 	"AND p.bucket OPERATOR(pg_catalog.=) $1 AND p.key OPERATOR(pg_catalog.=) $2",
@@ -33,9 +33,9 @@ static OssPlan read_image_id = {
 };
 
 /* Columns of the result, which are those of album, and of read_albums. */
-#define ALBUM_COLUMNS	5
+#define ALBUM_COLUMNS	6
 #define ALBUM_RULE		4
-#define ALBUM_PINNED	6
+#define ALBUM_PINNED	7
 
 /* Run a statement for the image, whose bucket and key are not NULL. */
 static uint64

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "lib/binaryheap.h"
 #include "search/related_rank.h"
+#include "search/search_scope.h"
 #include "search/unknown_name.h"
 #include "spi/column_array.h"
 #include "spi/read_rows.h"
@@ -47,16 +48,16 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 	"SELECT alias_name, label_name FROM oss_labels.label_alias " \
 	"WHERE alias_name = ANY ($1)"
 
-/* The images with some labels. */
+/* The images with some labels; with two conditions for the scope. */
 #define READ_LISTS \
 	"SELECT w.n, p.image_id, p.label_confidence " \
 	"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY AS w (name, most, n) " \
 	"JOIN oss_labels.vocabulary v ON v.shown AND v.effective_name = w.name " \
 	"CROSS JOIN LATERAL ((SELECT x.image_id, x.label_confidence " \
-	"FROM oss_labels.image_label x WHERE x.label_id = v.label_id " \
+	"FROM oss_labels.image_label x WHERE x.label_id = v.label_id%s " \
 	"ORDER BY x.label_confidence DESC LIMIT w.most) UNION ALL " \
 	"(SELECT c.image_id, c.label_confidence " \
-	"FROM oss_labels.label_correction c WHERE c.label_id = v.label_id AND c.added " \
+	"FROM oss_labels.label_correction c WHERE c.label_id = v.label_id AND c.added%s " \
 	"ORDER BY c.label_confidence DESC LIMIT w.most)) p"
 
 /*
@@ -180,6 +181,7 @@ typedef struct Ranking
 	bool		has_except;
 	int64		except_id;
 	int			most;			/* candidates */
+	const char *scope;
 	struct candidates_hash *candidates;
 	CorrectedPart *corrected;	/* by image and label */
 	int			ncorrected;
@@ -413,7 +415,41 @@ find_candidates(Ranking *ranking, double images)
 	}
 	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&names));
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&most));
-	oss_read(READ_LISTS, &arguments, take_candidate, ranking);
+	oss_read(psprintf(READ_LISTS, oss_scope_condition(ranking->scope, "x", true),
+					  oss_scope_condition(ranking->scope, "c", false)),
+			 &arguments, take_candidate, ranking);
+}
+
+/* Add an image of the scope to the candidates. */
+static void
+take_scope(TupleTableSlot *slot, void *arg)
+{
+	Ranking    *ranking = arg;
+	int64		image_id = DatumGetInt64(slot->tts_values[0]);
+	bool		found;
+
+	if (!(ranking->has_except && image_id == ranking->except_id))
+		candidates_insert(ranking->candidates, image_id, &found)->promise = 0;
+}
+
+/*
+ * Take all images of the scope as candidates if they are no more than there
+ * may be.  Returns false if they are more.
+ */
+static bool
+take_few(Ranking *ranking)
+{
+	OssArguments arguments = {0};
+
+	if (ranking->scope == NULL)
+		return false;
+	oss_read(psprintf("SELECT i.image_id FROM oss_labels.image i WHERE %s LIMIT %d",
+					  ranking->scope, ranking->most + 1),
+			 &arguments, take_scope, ranking);
+	if (ranking->candidates->members <= ranking->most)
+		return true;
+	candidates_reset(ranking->candidates);
+	return false;
 }
 
 /* A version that was asked for by its id is no candidate. */
@@ -611,41 +647,16 @@ count_images(void)
 	return DatumGetFloat8(oss_result_column(0, 1, NULL));
 }
 
-/* Read and check max_rows; NULL means all candidates. */
-static int
-max_rows_argument(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(3))
-		return PG_INT32_MAX;
-	if (PG_GETARG_INT32(3) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_rows must not be negative")));
-	return PG_GETARG_INT32(3);
-}
-
-/* Read and check max_likeness; NULL means no limit. */
-static double
-max_likeness_argument(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(4))
-		return 2;
-	if (!(PG_GETARG_FLOAT8(4) >= 0 && PG_GETARG_FLOAT8(4) <= 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_likeness must be a number from 0 to 1")));
-	return PG_GETARG_FLOAT8(4);
-}
-
 /*
- * rank_images(names, weights, except_id, max_rows, max_likeness, candidates)
+ * rank_images(names, weights, except_id, max_rows, max_likeness, candidates,
+ * bucket, prefix)
  */
 Datum
 oss_labels_rank_images(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
-	int			max_rows = max_rows_argument(fcinfo);
-	double		max_likeness = max_likeness_argument(fcinfo);
+	int			max_rows = oss_related_max_rows(fcinfo, 3);
+	double		max_likeness = oss_related_max_likeness(fcinfo, 4);
 	Ranking		ranking = {0};
 	OssArguments no_arguments = {0};
 	OssStatementState state;
@@ -658,7 +669,9 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	begin_ranking(&ranking, fcinfo);
 	read_wish(fcinfo, &ranking);
-	find_candidates(&ranking, count_images());
+	ranking.scope = oss_search_scope(fcinfo, 6);
+	if (!take_few(&ranking))
+		find_candidates(&ranking, count_images());
 	oss_read("SELECT image_id FROM oss_labels.image WHERE version_id IS NOT NULL",
 			 &no_arguments, drop_candidate, ranking.candidates);
 	read_parts(&ranking);

@@ -156,3 +156,27 @@ oss_related_rank(RelatedImage *images, int n, int max_rows, double max_likeness)
 	}
 	return kept;
 }
+
+int
+oss_related_max_rows(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		return PG_INT32_MAX;
+	if (PG_GETARG_INT32(i) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_rows must not be negative")));
+	return PG_GETARG_INT32(i);
+}
+
+double
+oss_related_max_likeness(FunctionCallInfo fcinfo, int i)
+{
+	if (PG_ARGISNULL(i))
+		return 2;
+	if (!(PG_GETARG_FLOAT8(i) >= 0 && PG_GETARG_FLOAT8(i) <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_likeness must be a number from 0 to 1")));
+	return PG_GETARG_FLOAT8(i);
+}

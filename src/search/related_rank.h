@@ -10,6 +10,7 @@
 #ifndef OSS_RELATED_RANK_H
 #define OSS_RELATED_RANK_H
 
+#include "fmgr.h"
 
 /* A label of an image. */
 typedef struct RelatedPart
@@ -51,5 +52,11 @@ extern RelatedImage *oss_related_make_images(RelatedPart *parts, int64 n,
  */
 extern int	oss_related_rank(RelatedImage *images, int n, int max_rows,
 							 double max_likeness);
+
+/* Return the argument max_rows, the most there is for NULL.  Errors: 22023. */
+extern int	oss_related_max_rows(FunctionCallInfo fcinfo, int i);
+
+/* Return the argument max_likeness, 2 for NULL.  Errors: 22023. */
+extern double oss_related_max_likeness(FunctionCallInfo fcinfo, int i);
 
 #endif							/* OSS_RELATED_RANK_H */

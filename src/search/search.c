@@ -32,6 +32,7 @@ typedef struct SharedTerm
 typedef struct Search
 {
 	List	   *terms;			/* of SharedTerm */
+	const char *scope;
 } Search;
 
 /*
@@ -106,7 +107,7 @@ evaluate_term(Search *search, const LabelQueryNode *term)
 
 	Assert(shared != NULL && shared->uses > 0);
 	if (!shared->read)
-		shared->set = oss_read_term(term, -1);
+		shared->set = oss_read_term(term, -1, search->scope);
 	shared->read = true;
 	part.set = shared->set;
 	part.borrowed = --shared->uses > 0;
@@ -133,13 +134,13 @@ replace_set(Part *part, ImageSet set)
 
 /* Replace an absent set by its complement, without scores. */
 static void
-make_present(Part *part)
+make_present(const Search *search, Part *part)
 {
 	Part		all = {.absent = false};
 
 	if (!part->absent)
 		return;
-	all.set = oss_read_universe();
+	all.set = oss_read_universe(search->scope, PG_INT64_MAX);
 	replace_set(part, oss_image_set_minus(&all.set, &part->set));
 	free_part(&all);
 	part->absent = false;
@@ -181,9 +182,9 @@ and_part(Part *result, Part *part)
 
 /* Widen a result by another part of an "or". */
 static void
-or_part(Part *result, Part *part)
+or_part(const Search *search, Part *result, Part *part)
 {
-	make_present(part);
+	make_present(search, part);
 	replace_set(result, oss_image_set_or(&result->set, &part->set));
 	free_part(part);
 }
@@ -217,7 +218,7 @@ evaluate_arguments(Search *search, const LabelQueryNode *node)
 		else if (is_and)
 			and_part(&result, &part);
 		else
-			or_part(&result, &part);
+			or_part(search, &result, &part);
 	}
 	return result;
 }
@@ -240,14 +241,14 @@ evaluate_query(Search *search, const LabelQueryNode *node)
 
 /* Return the images that meet a query. */
 static ImageSet
-search_all(const LabelQueryNode *query)
+search_all(const LabelQueryNode *query, const char *scope)
 {
-	Search		search = {NIL};
+	Search		search = {NIL, scope};
 	Part		part;
 
 	count_uses(&search, query);
 	part = evaluate_query(&search, query);
-	make_present(&part);
+	make_present(&search, &part);
 	Assert(!part.borrowed);
 	return part.set;
 }
@@ -308,18 +309,18 @@ image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
  * other nodes.
  */
 static int64
-count_part(const LabelQueryNode *node, int64 limit)
+count_part(const LabelQueryNode *node, int64 limit, const char *scope)
 {
 	int64		sum = 0;
 	ListCell   *lc;
 
 	if (node->kind == LABEL_QUERY_TERM)
-		return oss_count_term(node, limit);
+		return oss_count_term(node, limit, scope);
 	if (node->kind != LABEL_QUERY_OR)
 		return -1;
 	foreach(lc, node->args)
 	{
-		int64		n = count_part(lfirst(lc), limit);
+		int64		n = count_part(lfirst(lc), limit, scope);
 
 		if (n < 0)
 			return -1;
@@ -330,7 +331,7 @@ count_part(const LabelQueryNode *node, int64 limit)
 
 /* Return an operand of a conjunction that matches few images, or NULL. */
 static const LabelQueryNode *
-find_few(const LabelQueryNode *query)
+find_few(const LabelQueryNode *query, const char *scope)
 {
 	ListCell   *lc;
 
@@ -338,7 +339,7 @@ find_few(const LabelQueryNode *query)
 		return NULL;
 	foreach(lc, query->args)
 	{
-		int64		n = count_part(lfirst(lc), FEW_IMAGES + 1);
+		int64		n = count_part(lfirst(lc), FEW_IMAGES + 1, scope);
 
 		if (n >= 0 && n <= FEW_IMAGES)
 			return lfirst(lc);
@@ -369,31 +370,38 @@ filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
 }
 
 ImageSet
-oss_search_images(LabelQueryNode *query, int64 most)
+oss_search_images(LabelQueryNode *query, int64 most, const char *scope)
 {
 	const LabelQueryNode *few;
 	ImageSet	candidates;
 
 	oss_report_unknown(oss_query_terms(query));
 	oss_resolve_query(query);
+	if (scope != NULL)
+	{
+		candidates = oss_read_universe(scope, FEW_IMAGES + 1);
+		if (candidates.n <= FEW_IMAGES)
+			return filter_by_query(query, &candidates);
+	}
 	if (query->kind == LABEL_QUERY_TERM)
-		return oss_read_term(query, most);
-	few = find_few(query);
+		return oss_read_term(query, most, scope);
+	few = find_few(query, scope);
 	if (few == NULL)
-		return search_all(query);
-	candidates = search_all(few);
+		return search_all(query, scope);
+	candidates = search_all(few, scope);
 	return filter_by_query(query, &candidates);
 }
 
 ImageSet
-oss_search_current(LabelQueryNode *query, int64 most)
+oss_search_current(LabelQueryNode *query, int64 most, const char *scope)
 {
 	ImageSet	versions = oss_read_versions();
 	ImageSet	found;
 
 	if (versions.n == 0)
-		return oss_search_images(query, most);
-	found = oss_search_images(query, most < 0 ? -1 : most + Min(versions.n, PG_INT64_MAX - most));
+		return oss_search_images(query, most, scope);
+	found = oss_search_images(query, most < 0 ? -1 : most + Min(versions.n, PG_INT64_MAX - most),
+							  scope);
 	return oss_image_set_minus(&found, &versions);
 }
 

@@ -31,13 +31,13 @@ typedef struct ImageSet
 /*
  * Return the images that match a query, in CurrentMemoryContext; unless most is
  * negative perhaps only those with the best scores, at least "most".  Aliases in the
- * query are replaced by the names of their labels.  SPI must be connected; reads
- * with the rights of the current role.
+ * query are replaced by the names of their labels; a scope (search_scope.h) cuts the
+ * rest off.  SPI must be connected; reads with the rights of the current role.
  */
-extern ImageSet oss_search_images(LabelQueryNode *query, int64 most);
+extern ImageSet oss_search_images(LabelQueryNode *query, int64 most, const char *scope);
 
 /* The same without what is stored by the id of a version. */
-extern ImageSet oss_search_current(LabelQueryNode *query, int64 most);
+extern ImageSet oss_search_current(LabelQueryNode *query, int64 most, const char *scope);
 
 /* Does an image match a query?  The same applies. */
 extern bool oss_search_one(LabelQueryNode *query, int64 image_id);

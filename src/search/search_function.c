@@ -19,6 +19,7 @@
 #include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
 #include "search/search.h"
+#include "search/search_scope.h"
 #include "spi/column_array.h"
 #include "spi/read_rows.h"
 #include "spi/result_rows.h"
@@ -110,7 +111,7 @@ return_hits(const OssResult *result, const ImageHit *hits, int64 n)
 	MemoryContextDelete(work);
 }
 
-/* search(query, max_rows) */
+/* search(query, max_rows, bucket, prefix) */
 Datum
 oss_labels_search(PG_FUNCTION_ARGS)
 {
@@ -127,7 +128,7 @@ oss_labels_search(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	set = oss_search_current(oss_label_query_get(PG_GETARG_VARLENA_P(0)),
-							 PG_ARGISNULL(1) ? -1 : n);
+							 PG_ARGISNULL(1) ? -1 : n, oss_search_scope(fcinfo, 2));
 	sort_by_score(set.hits, set.n);
 	return_hits(&result, set.hits, Min(n, set.n));
 	oss_statement_end(&state);
@@ -144,7 +145,7 @@ oss_labels_search_ids(PG_FUNCTION_ARGS)
 	Datum		array;
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)), -1);
+	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)), -1, NULL);
 	oss_column_init(&ids, INT8OID, set.n);
 	for (int64 i = 0; i < set.n; i++)
 		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);

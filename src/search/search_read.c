@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "search/search_read.h"
+#include "search/search_scope.h"
 #include "spi/column_array.h"
 #include "spi/read_rows.h"
 #include "spi/statement.h"
@@ -43,7 +44,8 @@
 /* The best rows of one label, in the order of the index. */
 #define READ_BEST \
 	"SELECT image_id, label_confidence, label_id FROM oss_labels.image_label " \
-	"WHERE label_id OPERATOR(pg_catalog.=) $1" AT_LEAST \
+	"WHERE label_id OPERATOR(pg_catalog.=) $1" AT_LEAST
+#define BEST_FIRST \
 	" ORDER BY label_confidence DESC, image_id LIMIT "
 
 #define READ_CORRECTIONS \
@@ -90,6 +92,7 @@ typedef struct Correction
 typedef struct TermReading
 {
 	const LabelQueryNode *term;
+	const char *scope;
 	TermLabels	labels;
 	TermLabels	names;
 	Correction *corrections;	/* by image and name, the last word only */
@@ -197,7 +200,7 @@ add_labels(TermReading *reading, uint64 row)
 
 /* Find a term's labels; returns false if it has none. */
 static bool
-read_labels(TermReading *reading, const LabelQueryNode *term)
+read_labels(TermReading *reading, const LabelQueryNode *term, const char *scope)
 {
 	static OssPlan read_name = {
 		READ_LABELS("effective_name"), 1, {TEXTOID}, OSS_PLAN_READ
@@ -210,6 +213,7 @@ read_labels(TermReading *reading, const LabelQueryNode *term)
 
 	memset(reading, 0, sizeof(*reading));
 	reading->term = term;
+	reading->scope = scope;
 	rows = oss_statement_execute(term->parent ? &read_parent : &read_name, &name,
 								 NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)
@@ -265,6 +269,14 @@ add_ids(OssArguments *arguments, const TermLabels *labels, double min)
 	oss_add_argument(arguments, INT8ARRAYOID, oss_column_array(&ids));
 }
 
+/* Write the query for what people said about a term's labels. */
+static const char *
+make_corrections_query(const TermReading *reading)
+{
+	return psprintf(READ_CORRECTIONS "%s",
+					oss_scope_condition(reading->scope, "label_correction", false));
+}
+
 /* Read what people said about a term's labels. */
 static void
 read_corrections(TermReading *reading)
@@ -275,7 +287,7 @@ read_corrections(TermReading *reading)
 	reading->corrections_room = 64;
 	reading->corrections = palloc(sizeof(Correction) * reading->corrections_room);
 	add_ids(&arguments, &reading->names, -1);
-	oss_read(READ_CORRECTIONS, &arguments, take_correction, reading);
+	oss_read(make_corrections_query(reading), &arguments, take_correction, reading);
 	sort_corrections(reading->corrections, reading->ncorrections);
 	for (int64 i = 0; i < reading->ncorrections; i++)
 	{
@@ -356,12 +368,13 @@ make_rows_query(const TermReading *reading, const char *columns, double min,
 				OssArguments *arguments)
 {
 	const LabelQueryNode *term = reading->term;
+	const char *cut = oss_scope_condition(reading->scope, "image_label", false);
 
 	add_ids(arguments, &reading->labels, min);
 	if (min == 0 && !term->has_min)
-		return psprintf("SELECT %s " READ_ROWS, columns);
+		return psprintf("SELECT %s " READ_ROWS "%s", columns, cut);
 	oss_add_argument(arguments, FLOAT8OID, Float8GetDatum(min));
-	return psprintf("SELECT %s " READ_ROWS AT_LEAST, columns);
+	return psprintf("SELECT %s " READ_ROWS AT_LEAST "%s", columns, cut);
 }
 
 /*
@@ -380,7 +393,9 @@ read_best(TermReading *reading, int64 most)
 		return false;
 	oss_add_argument(&arguments, INT8OID, Int64GetDatum(only->id));
 	oss_add_argument(&arguments, FLOAT8OID, Float8GetDatum(only->min));
-	oss_read(psprintf(READ_BEST INT64_FORMAT, limit), &arguments, take_row, reading);
+	oss_read(psprintf(READ_BEST "%s" BEST_FIRST INT64_FORMAT,
+					  oss_scope_condition(reading->scope, "image_label", true), limit),
+			 &arguments, take_row, reading);
 	if (reading->nrows == limit)
 		return true;
 	reading->found.n = 0;
@@ -404,8 +419,10 @@ read_unrated(TermReading *reading)
 	if (lenient.n == 0)
 		return;
 	add_ids(&arguments, &lenient, -1);
-	oss_read("SELECT image_id, label_confidence, label_id " READ_ROWS
-			 " AND label_confidence IS NULL", &arguments, take_row, reading);
+	oss_read(psprintf("SELECT image_id, label_confidence, label_id " READ_ROWS
+					  " AND label_confidence IS NULL%s",
+					  oss_scope_condition(reading->scope, "image_label", false)),
+			 &arguments, take_row, reading);
 	pfree(lenient.labels);
 }
 
@@ -425,13 +442,13 @@ read_rows(TermReading *reading)
 }
 
 ImageSet
-oss_read_term(const LabelQueryNode *term, int64 most)
+oss_read_term(const LabelQueryNode *term, int64 most, const char *scope)
 {
 	TermReading reading;
 	ImageSet	none = {0, NULL};
 	ImageSet	set;
 
-	if (!read_labels(&reading, term))
+	if (!read_labels(&reading, term, scope))
 		return none;
 	read_corrections(&reading);
 	oss_image_set_begin(&reading.found);
@@ -464,16 +481,16 @@ count_rows(const char *query, const OssArguments *arguments, int64 limit)
 }
 
 int64
-oss_count_term(const LabelQueryNode *term, int64 limit)
+oss_count_term(const LabelQueryNode *term, int64 limit, const char *scope)
 {
 	TermReading reading;
 	OssArguments arguments = {0};
 	int64		n;
 
-	if (!read_labels(&reading, term))
+	if (!read_labels(&reading, term, scope))
 		return 0;
 	add_ids(&arguments, &reading.names, -1);
-	n = count_rows(READ_CORRECTIONS, &arguments, limit);
+	n = count_rows(make_corrections_query(&reading), &arguments, limit);
 	for (double min = next_min(&reading, -1); min >= 0 && n < limit;
 		 min = next_min(&reading, min))
 	{
@@ -493,13 +510,15 @@ take_image(TupleTableSlot *slot, void *builder)
 }
 
 ImageSet
-oss_read_universe(void)
+oss_read_universe(const char *scope, int64 most)
 {
 	OssArguments arguments = {0};
 	ImageSetBuilder builder;
 
 	oss_image_set_begin(&builder);
-	oss_read("SELECT image_id FROM oss_labels.image", &arguments, take_image, &builder);
+	oss_read(psprintf("SELECT i.image_id FROM oss_labels.image i WHERE %s LIMIT " INT64_FORMAT,
+					  scope == NULL ? "true" : scope, most),
+			 &arguments, take_image, &builder);
 	return oss_image_set_finish(&builder);
 }
 

@@ -42,15 +42,18 @@ extern void oss_resolve_for_image(List *queries, const ReadImage *image);
 
 /*
  * Return the images that match a term; unless most is negative perhaps only
- * those with the best scores, at least "most" of them.
+ * those with the best scores, at least "most" of them; those in a scope (search_scope.h).
  */
-extern ImageSet oss_read_term(const LabelQueryNode *term, int64 most);
+extern ImageSet oss_read_term(const LabelQueryNode *term, int64 most, const char *scope);
 
-/* Return the number of a term's label rows and corrections, counted up to a limit. */
-extern int64 oss_count_term(const LabelQueryNode *term, int64 limit);
+/*
+ * Return the number of a term's label rows and corrections in a scope, counted up to
+ * a limit.
+ */
+extern int64 oss_count_term(const LabelQueryNode *term, int64 limit, const char *scope);
 
-/* Return all stored images, without scores. */
-extern ImageSet oss_read_universe(void);
+/* Return the stored images in a scope, up to "most", without scores. */
+extern ImageSet oss_read_universe(const char *scope, int64 most);
 
 /* Return the images that are stored by the id of a version, without scores. */
 extern ImageSet oss_read_versions(void);

@@ -51,7 +51,7 @@
 	"SELECT v.effective_parent, nullif(v.parent_label_name, v.effective_parent) " \
 	"FROM oss_labels.vocabulary v WHERE v.effective_parent IS NOT NULL"
 
-/* A name prepared for comparison: ASCII letters in lower case, and the set of its bytes. */
+/* A name to compare: ASCII letters in lower case, and the set of its bytes. */
 typedef struct Comparable
 {
 	char		folded[LONGEST_NAME];

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * coverage.c
- *	  How old an answer may be, and which of its labels are read.
+ *	  The age of answers, and the least confidence of labels that are read.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,9 +22,8 @@ oss_labels_read_threshold(PG_FUNCTION_ARGS)
 }
 
 /*
- * Return since when an answer must have been asked for that is at most max_age
- * old now.  Errors: 22023 for a negative max_age, 22008 for one beyond the
- * calendar.
+ * Return the time of the oldest request whose answer is not older than max_age.
+ * Errors: 22023 for a negative max_age, 22008 if that time is beyond the calendar.
  */
 TimestampTz
 oss_fresh_since(const Interval *max_age)

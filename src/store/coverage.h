@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * coverage.h
- *	  Whether a stored answer serves a request, and may be replaced by another.
+ *	  Rules: does a stored answer serve a request, and may another replace it?
  *
- * Top floor.  The rules of oss_image_covers() as SQL, for the statements that
- * read or write the table image.  Arguments are SQL expressions; operators are
- * qualified, as these statements may run with the caller's search path.
+ * Top floor.  The rules of oss_image_covers() in SQL, for statements on the table
+ * image.  Arguments are SQL expressions.  Operators are qualified, because these
+ * statements may run with the caller's search path.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_COVERAGE_H
@@ -18,7 +18,7 @@
 #define OSS_SQL_THR(thr) \
 	"coalesce(" thr ", " CppAsString2(OSS_LABELS_THR_DEFAULT) ")"
 
-/* Does an answer hold all labels that are wanted? */
+/* Does an answer have all labels that are wanted? */
 #define OSS_SQL_HOLDS(thr, wanted_thr) \
 	OSS_SQL_THR(thr) " OPERATOR(pg_catalog.<=) " OSS_SQL_THR(wanted_thr)
 

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * flight.c
- *	  Images that are being asked for.
+ *	  Requests in flight of all processes.
  *
- * A table in shared memory, of a fixed size: a flight has one of a few places,
- * by the hash of what it is.  Where these are all taken by requests under way
- * nobody is told of another one.  What is answered stays until its place is
- * needed: who comes before it is stored finds the answer by it.
+ * A hash table of fixed size in shared memory: the hash of a flight's name selects
+ * a set of a few seats.  If requests in flight have all seats of a set, a further
+ * one is not shared.  An answered flight keeps its seat until the seat is needed,
+ * so that other sessions find the answer before it is stored.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,15 +26,15 @@
 #define SETS 512
 #define WAYS 8
 
-/* How long the flights of others are waited for in one statement. */
+/* How long a statement waits for other processes' flights. */
 #define MOST_WAIT_US INT64CONST(10000000)
 
 typedef struct FlightSeat
 {
-	uint64		name[2];		/* a hash of what is asked for */
+	uint64		name[2];		/* a hash of the OssFlightName */
 	uint64		serial;			/* 0: free */
-	int			pid;			/* who asks */
-	bool		lasting;		/* beyond the statement */
+	int			pid;			/* the requesting process */
+	bool		lasting;		/* not ended with the statement */
 	double		thr;
 	uint64		etag;			/* a hash, 0: unknown */
 	TimestampTz asked_at;
@@ -58,13 +58,13 @@ struct OssFlight
 	bool		lasting;
 };
 
-/* Our flights of this statement that are neither answered nor ended. */
+/* Number of this statement's flights that are neither answered nor ended. */
 static int	nours = 0;
 
 static FlightShared *flights = NULL;
 static LWLock *flights_lock = NULL;
 
-/* Return how much shared memory is needed. */
+/* Return the size of shared memory. */
 Size
 oss_flight_shared_size(void)
 {
@@ -85,7 +85,7 @@ oss_flight_shared_start(LWLock *lock)
 	pg_atomic_init_u64(&flights->changes, 0);
 }
 
-/* Wake those that wait for a flight. */
+/* Count a change, and wake the processes that wait for one. */
 static void
 tell_change(void)
 {
@@ -93,14 +93,14 @@ tell_change(void)
 	oss_spool_broadcast();
 }
 
-/* Return a number that changes with the flights. */
+/* Return the number of changes. */
 uint64
 oss_flight_changes(void)
 {
 	return flights ? pg_atomic_read_u64(&flights->changes) : 0;
 }
 
-/* End flights of this process. */
+/* End the unanswered flights of this process, lasting ones only if "all". */
 static void
 end_ours(bool all)
 {
@@ -122,7 +122,7 @@ end_ours(bool all)
 		tell_change();
 }
 
-/* End those of a statement. */
+/* End those of the statement. */
 void
 oss_flight_end_statement(void)
 {
@@ -131,7 +131,7 @@ oss_flight_end_statement(void)
 	nours = 0;
 }
 
-/* End all as the process ends. */
+/* End all when the process ends. */
 static void
 on_exit_flights(int code, Datum arg)
 {
@@ -145,7 +145,7 @@ asked_thr(const OssImage *image)
 	return image->has_thr ? image->thr : OSS_LABELS_THR_DEFAULT;
 }
 
-/* Hash what is asked for. */
+/* Hash the name of a flight. */
 static void
 hash_name(const OssFlightName *name, uint64 *hash)
 {
@@ -174,7 +174,7 @@ hash_etag(const char *etag)
 	return hash_bytes_extended((const unsigned char *) etag, strlen(etag), 0) | 1;
 }
 
-/* Find the flight of somebody else that will do. */
+/* Find a flight whose answer serves the wanted one; NULL: none. */
 static FlightSeat *
 find_seat(FlightSeat *set, const uint64 *hash, const FlightSeat *wanted,
 		  TimestampTz since, TimestampTz fresh)
@@ -194,7 +194,7 @@ find_seat(FlightSeat *set, const uint64 *hash, const FlightSeat *wanted,
 	return NULL;
 }
 
-/* Find a free seat, or that of the oldest answer; NULL: none. */
+/* Find a free seat, else the seat of the oldest answer; NULL: none. */
 static FlightSeat *
 find_room(FlightSeat *set)
 {
@@ -213,7 +213,7 @@ find_room(FlightSeat *set)
 	return oldest;
 }
 
-/* End a flight with its memory. */
+/* End a flight when its memory is freed. */
 static void
 on_reset(void *arg)
 {
@@ -274,7 +274,7 @@ oss_flight_board(const OssFlightName *name, TimestampTz since, TimestampTz fresh
 	return flight;
 }
 
-/* Return how a flight is. */
+/* Return the state of a flight. */
 OssFlightState
 oss_flight_state(const OssFlight *flight, OssSpoolPlace *place)
 {
@@ -295,7 +295,7 @@ oss_flight_state(const OssFlight *flight, OssSpoolPlace *place)
 	return state;
 }
 
-/* Return when the answer was there. */
+/* Return when the answer arrived. */
 TimestampTz
 oss_flight_answered_at(const OssFlight *flight)
 {
@@ -308,7 +308,7 @@ oss_flight_answered_at(const OssFlight *flight)
 	return at;
 }
 
-/* Ours is answered. */
+/* Set the answer to our flight. */
 void
 oss_flight_answer(OssFlight *flight, const OssSpoolPlace *place)
 {

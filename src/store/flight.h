@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * flight.h
- *	  Images that are being asked for, by any process: who needs one waits for
- *	  the answer instead of asking, too.
+ *	  Requests in flight of all processes.  A session that needs an image which
+ *	  is being requested waits for that answer instead of sending a request.
  *
- * Top floor.  Only where the library is preloaded.  What is waited for is a
- * request, never a transaction, and whoever asks holds nothing while he does.
+ * Top floor.  Only where the library is preloaded.  A session waits for a request,
+ * never for a transaction, and a process holds no lock while it requests.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FLIGHT_H
@@ -14,8 +14,8 @@
 #include "store/spool.h"
 
 /*
- * What is asked for, and with whose rights: an answer is for those alone who
- * could have asked for it.  Strings in the database's encoding.
+ * The image, and the server and user of the request: only sessions with the same
+ * rights share an answer.  Strings in the database's encoding.
  */
 typedef struct OssFlightName
 {
@@ -26,54 +26,54 @@ typedef struct OssFlightName
 
 typedef enum OssFlightState
 {
-	OSS_FLIGHT_OURS,			/* we ask */
-	OSS_FLIGHT_ASKED,			/* somebody else does */
-	OSS_FLIGHT_ANSWERED,		/* he did, and the answer is in the spool */
-	OSS_FLIGHT_GONE				/* his came to nothing, or it is stored */
+	OSS_FLIGHT_OURS,			/* this process requests it */
+	OSS_FLIGHT_ASKED,			/* another process requests it */
+	OSS_FLIGHT_ANSWERED,		/* the answer to that is in the spool */
+	OSS_FLIGHT_GONE				/* that failed, or its answer is stored */
 } OssFlightState;
 
 typedef struct OssFlight OssFlight;
 
-/* Shared memory: how much, and attaching to it, with a lock to use. */
+/* Return the size of shared memory; attach to it, and use this lock. */
 extern Size oss_flight_shared_size(void);
 extern void oss_flight_shared_start(LWLock *lock);
 
 /*
- * Board the flight of an image: somebody's whose answer will do, or one of our own.
- * Theirs must have begun at fresh or later; or at since or later and, if the image
- * has an ETag, for the same one.  Ours ends with CurrentMemoryContext, and with the
- * statement unless it is lasting.  Returns NULL where flights are not known, or too
- * many are under way: ask.
+ * Board a flight of an image: another process's whose answer will serve, else a new
+ * one of ours.  The other's must have begun at "fresh" or later; or at "since" or
+ * later and, if the image has an ETag, for the same one.  Ours ends with
+ * CurrentMemoryContext, and with the statement unless it is lasting.  Returns NULL
+ * without shared memory, or if too many requests are in flight: send one anyway.
  */
 extern OssFlight *oss_flight_board(const OssFlightName *name, TimestampTz since,
 								   TimestampTz fresh, bool lasting);
 
-/* How is it?  place is set when it is answered. */
+/* Return the state of a flight.  Sets place if it is answered. */
 extern OssFlightState oss_flight_state(const OssFlight *flight, OssSpoolPlace *place);
 
-/* Changes whenever a flight has ended or is answered. */
+/* Return a number that changes when a flight is answered or ends. */
 extern uint64 oss_flight_changes(void);
 
-/* When was the answer there?  0: not yet. */
+/* Return when the answer arrived; 0: not yet. */
 extern TimestampTz oss_flight_answered_at(const OssFlight *flight);
 
-/* Ours is answered, and the answer appended.  Never throws nor allocates. */
+/* The answer to our flight is appended.  Neither throws nor allocates memory. */
 extern void oss_flight_answer(OssFlight *flight, const OssSpoolPlace *place);
 
 /*
- * Ours has come to nothing, or is stored; or the answer of somebody else's is
- * not to be had.  Others ask for themselves.
+ * End a flight: ours failed or its answer is stored, or the answer to another
+ * process's cannot be read.  Sessions that waited for it send their own request.
  */
 extern void oss_flight_end(OssFlight *flight);
 
 /*
- * Wait for a change of a flight that somebody else's request is, for ms at most,
- * while the network goes on.  Returns false when this statement has waited for
- * such as long as it may.
+ * Wait for a change of another process's flight, at most for ms.  Our transfers
+ * continue meanwhile.  Returns false if the statement has used up its time for such
+ * waits.
  */
 extern bool oss_flight_wait(const OssFlight *flight, long ms);
 
-/* End ours but lasting ones: nothing drives these requests from now on. */
+/* End our flights except for lasting ones: their requests do not continue. */
 extern void oss_flight_end_statement(void);
 
 #endif							/* OSS_FLIGHT_H */

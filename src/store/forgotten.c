@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  * forgotten.c
- *	  forget(), and keeping out of the store what was asked for before it.
+ *	  forget(), and answers that were requested before it.
  *
- * An answer may be stored long after its request began: it waits in the spool,
- * in a job, or for a lock.  So forget() leaves a note with the time, and who
- * stores an answer looks for a note that is younger than the request.
+ * An answer may be stored long after its request: it may be in the spool, in a job,
+ * or delayed by a lock.  forget() therefore writes a note with the time, and a
+ * process that stores an answer looks for a note younger than the request.
  *
- * Both write before they look, and see what others have not committed: so one
- * sees the other, whatever the order.  forget() then waits for who stores, which
- * takes some milliseconds; who stores does not wait, but tries again.
+ * Both write before they look, and both see uncommitted rows, so that at least one
+ * sees the other.  forget() then waits for the storing transaction, which takes some
+ * milliseconds.  The storing process does not wait, but tries again later.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "store/forgotten.h"
 #include "store/image_id.h"
+#include "store/rights.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -48,7 +49,7 @@ static OssPlan delete_image = {
 	3, {INT8OID, TEXTOID, TEXTOID}
 };
 
-/* No answer waits so long, but for what was put aside by hand. */
+/* No answer is stored so late, except for files that were moved by hand. */
 static OssPlan expire_notes = {
 	"DELETE FROM oss_labels.forgotten WHERE ctid = ANY (ARRAY("
 	"SELECT ctid FROM oss_labels.forgotten "
@@ -56,7 +57,7 @@ static OssPlan expire_notes = {
 	1, {INT4OID}
 };
 
-/* Open a scan for an image's id that shows what others have not committed. */
+/* Open a scan for an image's id that also returns uncommitted rows. */
 static SysScanDesc
 begin_dirty_scan(Relation relation, const char *column, const char *index,
 				 int64 image_id, SnapshotData *dirty)
@@ -104,7 +105,7 @@ oss_forgotten_look(Relation notes, const OssImage *image, TimestampTz asked_at)
 		bool		isnull;
 		Datum		at = heap_getattr(tuple, column, RelationGetDescr(notes), &isnull);
 
-		/* not one of the time before the clock was set back */
+		/* ignore notes from the future: the clock was set back */
 		if (!isnull && DatumGetTimestampTz(at) >= asked_at &&
 			DatumGetTimestampTz(at) <= GetCurrentTimestamp())
 			state = TransactionIdIsValid(dirty.xmin) ? OSS_BEING_FORGOTTEN : OSS_FORGOTTEN;
@@ -139,7 +140,7 @@ oss_forgotten_expire(int n)
 	return oss_statement_execute(&expire_notes, &value, NULL, SPI_OK_DELETE);
 }
 
-/* Wait for those that are inserting an image. */
+/* Wait until no transaction is inserting the image. */
 static void
 wait_for_storing(int64 image_id)
 {
@@ -189,6 +190,8 @@ oss_labels_forget(PG_FUNCTION_ARGS)
 	{
 		.bucket = parts[0],.key = parts[1],.version_id = parts[2]
 	};
+	if (!oss_rights_check_write(&image))
+		PG_RETURN_BOOL(false);
 	values[0] = Int64GetDatum(oss_image_id(&image));
 	values[1] = PG_GETARG_DATUM(0);
 	values[2] = PG_GETARG_DATUM(1);

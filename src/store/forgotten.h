@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * forgotten.h
- *	  Keeping out of the store what was asked for before it was forgotten.
+ *	  Answers that were requested before forget(), and must not be stored.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -12,17 +12,17 @@
 #include "store/store.h"
 #include "utils/relcache.h"
 
-/* Whether an image was forgotten after a request for it began. */
+/* Was an image forgotten after the request for it? */
 typedef enum OssForgotten
 {
 	OSS_NOT_FORGOTTEN,
 	OSS_FORGOTTEN,
-	OSS_BEING_FORGOTTEN			/* by another transaction that is open */
+	OSS_BEING_FORGOTTEN			/* by a transaction that is still open */
 } OssForgotten;
 
 /*
- * Open the notes that forget() leaves; NULL if there are none.  A look needs an
- * image and the time at which it was asked for.
+ * Open the table of notes that forget() writes; NULL if it is empty.  Look for a note
+ * of this image that is younger than its request.
  */
 extern Relation oss_forgotten_open(void);
 extern OssForgotten oss_forgotten_look(Relation notes, const OssImage *image,
@@ -30,12 +30,12 @@ extern OssForgotten oss_forgotten_look(Relation notes, const OssImage *image,
 extern void oss_forgotten_close(Relation notes);
 
 /*
- * Raise 55P03 if one of the answers that were just written is forgotten or being
- * forgotten: a look before had not seen that.  To be tried again.
+ * Raise 55P03 if one of the answers just written is forgotten or being forgotten,
+ * which a look before did not show.  The caller tries again.
  */
 extern void oss_forgotten_check(const OssStoreRow *rows, int n);
 
-/* Delete up to n notes that are too old to matter; returns their number. */
+/* Delete up to n notes that are too old to have an effect; returns their number. */
 extern uint64 oss_forgotten_expire(int n);
 
 #endif							/* OSS_FORGOTTEN_H */

@@ -19,6 +19,7 @@
 #include "spi/statement.h"
 #include "store/image_id.h"
 #include "store/import_document.h"
+#include "store/rights.h"
 #include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -97,6 +98,8 @@ flush_import(Import *import)
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	import->stored += oss_store_write(import->rows, import->n);
 	oss_statement_end(&state);
+	for (int i = 0; i < import->n; i++)
+		oss_rights_check_written(&import->rows[i].image);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(import->memory);
 	import->n = 0;
@@ -117,6 +120,7 @@ import_image(Import *import, const OssStoreRow *row)
 	bool		found = false;
 
 	oss_image_check(&utf8);
+	(void) oss_rights_check_write(&row->image);
 	if (import->seen != NULL)
 		(void) seen_insert(import->seen, oss_image_id(&row->image), &found);
 	if (found)

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  * spool.c
- *	  Answers that wait for the worker to store them: the side of who has them.
+ *	  Answers that the worker has not stored yet: the sessions that append them.
  *
- * A record is written by one system call and then counted in shared memory, so
- * that a reader sees whole records only.  After a crash the files alone are
- * there, and their checksums say where they end.
+ * A session writes a record by one system call and then counts it in shared
+ * memory, so that a reader sees complete records only.  After a crash there are
+ * only the files: the checksums show up to where they are complete.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,15 +26,15 @@
 #include "store/spool_file.h"
 #include "utils/timestamp.h"
 
-/* Files beside those of living sessions. */
+/* Entries for files of sessions that have ended. */
 #define SPARE_FILES 64
 
-/* A longer file is left to the worker, and another begun. */
+/* A session leaves a longer file to the worker, and begins a new one. */
 #define LONGEST_FILE (16 * 1024 * 1024)
 
 /*
- * How long a statement waits until its answers are stored; and when nothing has
- * been since the last one waited in vain.
+ * How long a statement waits until its answers are stored; the second one: if
+ * nothing has been stored since the last statement waited in vain.
  */
 #define AWAIT_MS 1000
 #define AWAIT_AGAIN_MS 100
@@ -43,32 +43,32 @@ SpoolShared *oss_spool = NULL;
 LWLock	   *oss_spool_lock = NULL;
 void		(*oss_spool_wake) (void) = NULL;
 
-/* This session's file: its place in the table, -1: none; its descriptor. */
+/* This session's file: its index in the table (-1: none), and its descriptor. */
 static int	mine = -1;
 static int	fd = -1;
 static int	number = 0;
 
-/* Why an answer could not be appended, 0: none so far. */
+/* errno of a failure to append that is not reported yet; 0: none. */
 static int	write_error = 0;
 
-/* Something was appended since it was last waited for. */
+/* Was anything appended since oss_spool_await() was last called? */
 static bool unawaited = false;
 
 /*
- * Records that were waited for in vain, and are not waited for again; and how many
- * had been stored then.
+ * How many records were not stored when a statement gave up waiting, so that no
+ * statement waits for them again; and how many were stored at that time.
  */
 static uint64 stuck = 0;
 static uint64 stored_then = 0;
 
-/* Return how many files there may be. */
+/* Return the number of entries in the table. */
 static int
 most_files(void)
 {
 	return MaxBackends + SPARE_FILES;
 }
 
-/* Return how much shared memory is needed. */
+/* Return the size of shared memory. */
 Size
 oss_spool_shared_size(void)
 {
@@ -76,14 +76,14 @@ oss_spool_shared_size(void)
 					mul_size(most_files(), sizeof(SpoolFile)));
 }
 
-/* Make the directory unless it is there; returns false with errno. */
+/* Create the directory unless it exists; returns false with errno set. */
 static bool
 make_directory(void)
 {
 	return mkdir(OSS_SPOOL_DIRECTORY, S_IRWXU) == 0 || errno == EEXIST;
 }
 
-/* Attach to shared memory, and make the directory. */
+/* Attach to shared memory, and create the directory. */
 void
 oss_spool_shared_start(LWLock *lock)
 {
@@ -110,7 +110,7 @@ oss_spool_path(char *path, Oid dbid, int64 start, int pid, int nth)
 			 dbid, (uint64) start, pid, nth);
 }
 
-/* Leave this session's file to the worker; if nothing is in it, it goes. */
+/* Leave this session's file to the worker, or remove it if it is empty. */
 static void
 leave_file(void)
 {
@@ -143,14 +143,14 @@ leave_file(void)
 		oss_spool_wake();
 }
 
-/* Leave it as the session ends. */
+/* Leave the file when the session ends. */
 static void
 on_exit_session(int code, Datum arg)
 {
 	leave_file();
 }
 
-/* Take a place in the table; returns -1 when there is none. */
+/* Take a free entry of the table; returns -1 if there is none. */
 static int
 take_place(void)
 {
@@ -174,7 +174,7 @@ take_place(void)
 	return place;
 }
 
-/* Give a place back whose file could not be made. */
+/* Free an entry whose file could not be created. */
 static void
 give_place_back(int place)
 {
@@ -183,7 +183,7 @@ give_place_back(int place)
 	LWLockRelease(oss_spool_lock);
 }
 
-/* Create a file; returns -1 with errno when that fails. */
+/* Create a file; returns -1 with errno set on failure. */
 static int
 open_file(const char *path)
 {
@@ -191,7 +191,7 @@ open_file(const char *path)
 							 S_IRUSR | S_IWUSR);
 }
 
-/* Make this session's file; returns false with errno, 0 when there is no place. */
+/* Create this session's file.  Returns false with errno set, to 0 if no entry is free. */
 static bool
 make_file(void)
 {
@@ -216,7 +216,7 @@ make_file(void)
 	}
 	fd = open_file(path);
 
-	/* somebody has removed the directory */
+	/* the directory was removed */
 	if (fd < 0 && errno == ENOENT && make_directory())
 		fd = open_file(path);
 	if (fd >= 0)
@@ -231,7 +231,10 @@ make_file(void)
 	return false;
 }
 
-/* Say, once a minute, that answers cannot be handed on; error 0: there is no place. */
+/*
+ * Warn, once a minute, that answers cannot be given to the worker.  error 0: no
+ * entry is free.
+ */
 static void
 warn(int error)
 {
@@ -254,7 +257,7 @@ warn(int error)
 				 errdetail("Answers are stored in the transaction of the caller, and lost if it is rolled back.")));
 }
 
-/* Say that an answer could not be appended, which could not be said then. */
+/* Report that an answer could not be appended; oss_spool_append() must not. */
 static void
 warn_of_writing(void)
 {
@@ -265,7 +268,7 @@ warn_of_writing(void)
 		warn(error);
 }
 
-/* Make ready to append. */
+/* Open the file before a request is sent. */
 bool
 oss_spool_prepare(void)
 {
@@ -282,7 +285,7 @@ oss_spool_prepare(void)
 	return true;
 }
 
-/* Fill in a string of a record. */
+/* Set a string of a record. */
 static void
 put_string(SpoolHead *head, struct iovec *pieces, enum SpoolString which,
 		   const char *string, size_t len)
@@ -296,7 +299,7 @@ put_string(SpoolHead *head, struct iovec *pieces, enum SpoolString which,
 	pieces[2 + 2 * which].iov_len = 1;
 }
 
-/* Fill in the pieces of a record, of which the head is the first. */
+/* Set the pieces of a record; the first one is the head. */
 static void
 put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, int n)
 {
@@ -331,7 +334,7 @@ put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, 
 	FIN_CRC32C(head->crc);
 }
 
-/* Begin to write: the reader must not empty the file now.  Returns where. */
+/* Keep the reader from emptying the file while we write; returns the position. */
 static uint64
 begin_writing(void)
 {
@@ -344,7 +347,7 @@ begin_writing(void)
 	return offset;
 }
 
-/* End it, with so many bytes more. */
+/* End that; the file has grown by length bytes. */
 static void
 end_writing(uint32 length)
 {
@@ -389,7 +392,7 @@ oss_spool_append(const OssSpoolRecord *record, OssSpoolPlace *place)
 	return true;
 }
 
-/* Is what this session has appended stored, but for what is stuck? */
+/* Are all answers of this session stored, except for stuck ones? */
 static bool
 is_stored(void)
 {
@@ -404,7 +407,7 @@ is_stored(void)
 	return stored;
 }
 
-/* Is nothing stored any more, as far as this session can tell? */
+/* Was nothing of this session stored since it gave up waiting? */
 static bool
 stands_still(void)
 {
@@ -416,7 +419,7 @@ stands_still(void)
 	return still;
 }
 
-/* Give up waiting. */
+/* Give up waiting for the records that are not stored now. */
 static void
 give_up(void)
 {
@@ -429,7 +432,7 @@ give_up(void)
 	elog(DEBUG1, "oss_labels: " UINT64_FORMAT " answers are not stored yet", stuck);
 }
 
-/* Wait until what this session has appended is stored. */
+/* Wait until all answers of this session are stored. */
 void
 oss_spool_await(void)
 {
@@ -457,7 +460,7 @@ oss_spool_await(void)
 	ConditionVariableCancelSleep();
 }
 
-/* Does anything in this database wait to be stored? */
+/* Does this database have answers that are not stored yet? */
 bool
 oss_spool_pending(void)
 {
@@ -476,7 +479,7 @@ oss_spool_pending(void)
 	return pending;
 }
 
-/* Wake whoever waits for a change. */
+/* Wake all processes that wait for a change. */
 void
 oss_spool_broadcast(void)
 {
@@ -484,21 +487,21 @@ oss_spool_broadcast(void)
 		ConditionVariableBroadcast(&oss_spool->changed);
 }
 
-/* Be woken by the next change. */
+/* Register to be woken by the next change. */
 void
 oss_spool_watch(void)
 {
 	ConditionVariablePrepareToSleep(&oss_spool->changed);
 }
 
-/* Sleep until something changed. */
+/* Sleep until a change. */
 void
 oss_spool_sleep(long ms)
 {
 	oss_network_wait(ms);
 }
 
-/* Be woken no more. */
+/* Unregister. */
 void
 oss_spool_unwatch(void)
 {

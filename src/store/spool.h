@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * spool.h
- *	  Answers that wait for the worker to store them: a file for each session,
- *	  and in shared memory how far it is written and stored.
+ *	  Answers that the worker has not stored yet: one file per session, and in
+ *	  shared memory how much of each file is written and stored.
  *
- * Top floor.  Only where the library is preloaded.  An answer is appended as
- * soon as it has come and belongs to no transaction: whatever becomes of the
- * caller, of his process or of the server, the worker stores it.
+ * Top floor.  Only where the library is preloaded.  A session appends an answer
+ * as soon as it arrives.  The answer belongs to no transaction: the worker stores
+ * it even if the statement, the session or the server fails.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SPOOL_H
@@ -27,96 +27,96 @@ typedef struct OssSpoolRecord
 	OssImage	image;			/* with its ETag, if it is known */
 	OssObjectFacts facts;
 	const char *request_id;
-	const char *body;			/* as it came, and ends with a NUL when read */
+	const char *body;			/* as received; ends with a NUL when read */
 	size_t		body_len;
 } OssSpoolRecord;
 
-/* Where a record is. */
+/* The position of a record. */
 typedef struct OssSpoolPlace
 {
-	int64		start;			/* these three name the file */
+	int64		start;			/* start, pid and number identify the file */
 	int			pid;
 	int			number;
 	uint64		offset;
 	uint32		length;
 } OssSpoolPlace;
 
-/* Shared memory: how much, and attaching to it, with a lock to use. */
+/* Return the size of shared memory; attach to it, and use this lock. */
 extern Size oss_spool_shared_size(void);
 extern void oss_spool_shared_start(LWLock *lock);
 
-/* Wakes the worker of this database, or has it started.  Set by the queue. */
+/* Wakes or starts the worker of this database.  Set by the queue. */
 extern void (*oss_spool_wake) (void);
 
 /*
- * Make ready to append, before a request is sent.  Returns false, with a
- * WARNING when there is trouble, where answers cannot be handed to the worker.
+ * Open this session's file before a request is sent.  Returns false if answers
+ * cannot be given to the worker, with a WARNING if the cause is an error.
  */
 extern bool oss_spool_prepare(void);
 
 /*
- * Append an answer and wake the worker; returns false when that cannot be done.
- * Never throws nor allocates.
+ * Append an answer and wake the worker.  Returns false if writing fails.  Neither
+ * throws nor allocates memory.
  */
 extern bool oss_spool_append(const OssSpoolRecord *record, OssSpoolPlace *place);
 
-/* Wait until what this session has appended is stored, for a second at most. */
+/* Wait, at most a second, until all answers of this session are stored. */
 extern void oss_spool_await(void);
 
-/* Does anything in this database wait to be stored? */
+/* Does this database have answers that are not stored yet? */
 extern bool oss_spool_pending(void);
 
-/* Wake whoever waits for a change: of the spool or of a flight. */
+/* Wake all processes that wait for a change of the spool or of a flight. */
 extern void oss_spool_broadcast(void);
 
 /*
- * Sleep until there was a change since oss_spool_watch(), or for ms: the
- * network goes on.
+ * oss_spool_sleep() waits for the next such change after oss_spool_watch(), at most
+ * for ms.  Transfers of this process continue meanwhile.
  */
 extern void oss_spool_watch(void);
 extern void oss_spool_sleep(long ms);
 extern void oss_spool_unwatch(void);
 
 /*
- * in spool_read.c: read a record of whichever session in CurrentMemoryContext;
- * false when it is not there any more.
+ * in spool_read.c: read a record of any session into CurrentMemoryContext.
+ * Returns false if it does not exist any more.
  */
 extern bool oss_spool_fetch(const OssSpoolPlace *place, OssSpoolRecord *record);
 
 /*
- * in spool_read.c: read what is new in this database, up to most records, and
- * have each taken, in CurrentMemoryContext; file is to be given back with it.
- * This process is then the one that reads these files.  first: look also for
- * the files of processes that are gone.  Returns whether there may be more.
+ * in spool_read.c: read up to "most" new records of this database, and call take()
+ * for each in CurrentMemoryContext.  take() keeps "file" for oss_spool_stored().
+ * From now on no other process reads these files.  first: also search for files of
+ * processes that have ended.  Returns whether more records may be there.
  */
 extern bool oss_spool_read(int most, bool first,
 						   void (*take) (void *arg, const OssSpoolRecord *record, int file),
 						   void *arg);
 
-/* in spool_read.c: has anybody who is gone left a file in this database? */
+/* in spool_read.c: does this database have a file that a process left? */
 extern bool oss_spool_waits(void);
 
 /*
- * in spool_read.c: a record of a file, with a body of so many bytes, was stored by a
- * commit that is not on disk yet.
+ * in spool_read.c: count a record as stored, by a commit that may not be on disk
+ * yet.  bytes is the length of its body.
  */
 extern void oss_spool_stored(int file, size_t bytes);
 
 /*
- * in spool_read.c: tell those that wait what was stored; with flushed, that it
- * is on disk, so that files may go.
+ * in spool_read.c: publish what was counted as stored, and wake those that wait for
+ * it.  flushed: all of it is on disk, so that files can be emptied.
  */
 extern void oss_spool_tell(bool flushed);
 
-/* in spool_read.c: read no more here, others may. */
+/* in spool_read.c: stop reading, so that another process may read. */
 extern void oss_spool_leave(void);
 
-/* in spool_read.c: throw away what waits in this database: nothing can store it. */
+/* in spool_read.c: delete the answers of this database, which cannot be stored. */
 extern void oss_spool_discard(void);
 
 /*
- * in spool_read.c: list the databases that have files, and remove those of one
- * that is gone.
+ * in spool_read.c: list the databases that have files; remove the files of a
+ * database that was dropped.
  */
 extern List *oss_spool_databases(void);
 extern void oss_spool_remove(Oid gone);

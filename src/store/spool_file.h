@@ -1,9 +1,8 @@
 /*-------------------------------------------------------------------------
  * spool_file.h
- *	  What writers and readers of the spool share: the table of its files and
- *	  the form of a record.
+ *	  The table of the spool's files in shared memory, and the format of a record.
  *
- * Top floor; for spool.c and spool_read.c alone.
+ * Top floor; only for spool.c and spool_read.c.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SPOOL_FILE_H
@@ -14,22 +13,22 @@
 #include "storage/condition_variable.h"
 #include "store/spool.h"
 
-/* In the data directory. */
+/* The directory of the files, below the data directory. */
 #define OSS_SPOOL_DIRECTORY "oss_labels"
 
 /*
- * A file.  Its owner appends to it while writing is set; reader alone counts
- * what is stored and empties it.  records, stored and flushed count since it
- * was empty.
+ * A file.  Its owner sets "writing" while it appends.  Only the reader counts what
+ * is stored, and empties the file.  records, stored and flushed count the records
+ * since the file was last empty.
  */
 typedef struct SpoolFile
 {
-	Oid			dbid;			/* InvalidOid: there is none */
-	int64		start;			/* these three name it */
+	Oid			dbid;			/* InvalidOid: a free entry */
+	int64		start;			/* start, pid and number are its name */
 	int			pid;
 	int			number;
-	int			owner;			/* pid, 0: gone */
-	int			reader;			/* pid, 0: nobody */
+	int			owner;			/* pid; 0: it has ended */
+	int			reader;			/* pid; 0: none */
 	bool		writing;
 	uint64		bytes;
 	uint64		records;
@@ -39,16 +38,16 @@ typedef struct SpoolFile
 
 typedef struct SpoolShared
 {
-	ConditionVariable changed;	/* something was stored, or a flight ended */
+	ConditionVariable changed;	/* answers were stored, or a flight ended */
 	int			nfiles;
 	SpoolFile	files[FLEXIBLE_ARRAY_MEMBER];
 } SpoolShared;
 
-/* NULL without shared memory.  The lock guards all of it. */
+/* NULL without shared memory.  The lock protects all of it. */
 extern SpoolShared *oss_spool;
 extern LWLock *oss_spool_lock;
 
-/* The strings of a record, in their order; each ends with a NUL. */
+/* The strings of a record, in this order; each ends with a NUL. */
 enum SpoolString
 {
 	SPOOL_SERVER,
@@ -63,7 +62,7 @@ enum SpoolString
 
 #define SPOOL_MAGIC 0x4f4c5331
 
-/* The beginning of a record; crc is that of all behind it. */
+/* The head of a record; crc covers everything after it. */
 typedef struct SpoolHead
 {
 	uint32		magic;
@@ -75,12 +74,12 @@ typedef struct SpoolHead
 	double		thr;
 	uint32		has_thr;
 	uint32		has_version;
-	uint32		sizes[SPOOL_STRINGS];	/* with their NUL */
+	uint32		sizes[SPOOL_STRINGS];	/* including the NUL */
 } SpoolHead;
 
 #define SPOOL_CRC_FROM offsetof(SpoolHead, requester)
 
-/* Longest path of a file. */
+/* Bytes of the longest path of a file. */
 #define SPOOL_PATH 96
 
 /* Write the path of a file. */

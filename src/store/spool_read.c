@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  * spool_read.c
- *	  Answers that wait for the worker to store them: the side of who stores
- *	  them.
+ *	  Answers that the worker has not stored yet: the process that reads them.
  *
  * One process at a time reads the files of a database.  It empties a file when
- * all of it is stored, and on disk: what a crash leaves is then what is not
- * stored, but for some that are stored twice, which changes nothing.
+ * all of its records are stored and on disk.  After a crash, therefore, the files
+ * have all answers that are not stored, and some that are: storing an answer again
+ * changes nothing.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,39 +20,39 @@
 #include "store/spool_file.h"
 #include "utils/memutils.h"
 
-/* Bytes that are read at once, at least one record. */
+/* Bytes that are read at once, or one record if that is longer. */
 #define READ_BYTES (256 * 1024)
 
-/* Records of one file in hand, at most: its owner's locks may keep them there. */
+/* Most records of one file in memory: its owner's locks may keep them there. */
 #define MOST_IN_HAND 1024
 
-/* How far a file is read. */
+/* How much of a file was read. */
 typedef struct SpoolReader
 {
-	int64		start;			/* the file's, as in the table */
+	int64		start;			/* of the file, as in the table */
 	int			pid;
 	int			number;
 	uint64		offset;
 	uint64		read;			/* records */
-	uint64		storing;		/* of them, by commits nobody was told of */
-	uint64		unflushed;		/* by commits that may not be on disk */
+	uint64		storing;		/* stored by commits that are not published */
+	uint64		unflushed;		/* stored by commits that may not be on disk */
 	uint64		in_hand;
 } SpoolReader;
 
 static SpoolReader *readers = NULL;
 
-/* Bytes of answers in hand; beyond so many no more are read. */
+/* Bytes of answers in memory, and beyond which no more are read. */
 #define MOST_BYTES (UINT64CONST(64) * 1024 * 1024)
 static uint64 bytes_in_hand = 0;
 
 /*
- * A file of a process that is gone is taken over so often: an answer in it may
- * kill who stores it.  Its number tells, in units of TAKEN_OVER.
+ * How often a file of an ended process is adopted at most: an answer in it may kill
+ * the process that stores it.  Each time adds ADOPTED to the number in its name.
  */
-#define MOST_TAKEN_OVER 5
-#define TAKEN_OVER 10000000
+#define MOST_ADOPTED 5
+#define ADOPTED 10000000
 
-/* Give up all files. */
+/* Stop reading all files. */
 void
 oss_spool_leave(void)
 {
@@ -70,14 +70,14 @@ oss_spool_leave(void)
 	bytes_in_hand = 0;
 }
 
-/* Give them up as the process ends. */
+/* Stop reading when the process ends. */
 static void
 on_exit_reader(int code, Datum arg)
 {
 	oss_spool_leave();
 }
 
-/* Make ready to read; false without memory. */
+/* Allocate the state of reading; returns false if memory is exhausted. */
 static bool
 prepare_readers(void)
 {
@@ -91,7 +91,7 @@ prepare_readers(void)
 	return readers != NULL;
 }
 
-/* Is the reader of a place that of the file which is there? */
+/* Does the state of reading belong to the file that has the entry now? */
 static bool
 is_same_file(const SpoolReader *reader, const SpoolFile *file)
 {
@@ -99,7 +99,7 @@ is_same_file(const SpoolReader *reader, const SpoolFile *file)
 		reader->number == file->number;
 }
 
-/* Read a file from its beginning, if nobody else does. */
+/* Become the reader of a file, unless another process is. */
 static bool
 take_file(int i)
 {
@@ -120,7 +120,7 @@ take_file(int i)
 	return true;
 }
 
-/* Find the strings of a record whose checksum is right. */
+/* Find the strings of a record whose checksum is correct. */
 static bool
 find_strings(const char *bytes, const SpoolHead *head, const char **strings)
 {
@@ -139,8 +139,8 @@ find_strings(const char *bytes, const SpoolHead *head, const char **strings)
 }
 
 /*
- * Parse a record at the beginning of bytes, which it then points into.  Returns
- * its length, 0 when it is not whole, -1 when it is none.
+ * Parse the record at the beginning of bytes; its strings point into bytes.
+ * Returns its length, 0 if it is incomplete, -1 if it is no record.
  */
 static int64
 parse_record(const char *bytes, Size len, OssSpoolRecord *record)
@@ -178,7 +178,7 @@ parse_record(const char *bytes, Size len, OssSpoolRecord *record)
 	return head.length;
 }
 
-/* Read bytes of a file into memory of CurrentMemoryContext; NULL: none. */
+/* Read bytes of a file into CurrentMemoryContext; returns NULL if there are none. */
 static char *
 read_bytes(const char *path, uint64 offset, Size most, Size *len)
 {
@@ -198,7 +198,7 @@ read_bytes(const char *path, uint64 offset, Size most, Size *len)
 	return bytes;
 }
 
-/* Read a record of whichever session. */
+/* Read a record of any session. */
 bool
 oss_spool_fetch(const OssSpoolPlace *place, OssSpoolRecord *record)
 {
@@ -212,7 +212,8 @@ oss_spool_fetch(const OssSpoolPlace *place, OssSpoolRecord *record)
 }
 
 /*
- * Count what cannot be read as stored: it is lost, and nobody shall wait for it.
+ * Count the rest of a file, which cannot be read, as stored: it is lost, and no
+ * session must wait for it.
  */
 static void
 give_up_rest(int i)
@@ -231,11 +232,11 @@ give_up_rest(int i)
 	LWLockRelease(oss_spool_lock);
 	ereport(LOG,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("oss_labels found a file of answers that it cannot read to its end"),
-			 errdetail("Answers in it are lost: the images are asked for again by who needs them.")));
+			 errmsg("oss_labels could not read the rest of a file of answers"),
+			 errdetail("These answers are lost; their images are requested again when their labels are needed.")));
 }
 
-/* Count a record of a file that its owner has not counted. */
+/* Count a record as read.  In an adopted file it also counts as written. */
 static void
 count_read(int i)
 {
@@ -251,7 +252,7 @@ count_read(int i)
 	}
 }
 
-/* Read what is new in a file; returns how many records were taken. */
+/* Read the new records of a file; returns their number. */
 static int
 read_file(int i, uint64 bytes, int most,
 		  void (*take) (void *arg, const OssSpoolRecord *record, int file), void *arg)
@@ -288,7 +289,7 @@ read_file(int i, uint64 bytes, int most,
 		if (at > 0)
 			continue;
 
-		/* one that is longer than the buffer, or the end of what can be read */
+		/* a record longer than the buffer, or the end of what can be read */
 		if (length < 0 || len < want || want > MaxAllocSize / 4)
 		{
 			give_up_rest(i);
@@ -300,8 +301,8 @@ read_file(int i, uint64 bytes, int most,
 }
 
 /*
- * Note a file of a process that is gone, unless it is in the table, under a name
- * that counts how often it was taken over.
+ * Enter a file of an ended process into the table, unless it is there, and rename
+ * it to count how often it was adopted.
  */
 static void
 adopt_file(const char *path, int64 start, int pid, int number, uint64 bytes)
@@ -321,16 +322,16 @@ adopt_file(const char *path, int64 start, int pid, int number, uint64 bytes)
 	}
 	if (place == NULL)
 		return;
-	number += TAKEN_OVER;
+	number += ADOPTED;
 	oss_spool_path(name, MyDatabaseId, start, pid, number);
-	if (number / TAKEN_OVER > MOST_TAKEN_OVER)
+	if (number / ADOPTED > MOST_ADOPTED)
 		strlcat(name, ".bad", sizeof(name));
 	if (rename(path, name) != 0)
 		return;
-	if (number / TAKEN_OVER > MOST_TAKEN_OVER)
+	if (number / ADOPTED > MOST_ADOPTED)
 	{
 		ereport(LOG,
-				(errmsg("oss_labels puts a file of answers aside, as who stored them died each time"),
+				(errmsg("oss_labels sets a file of answers aside: each process that stored them died"),
 				 errdetail("It is \"%s\" in the data directory.", name)));
 		return;
 	}
@@ -342,7 +343,7 @@ adopt_file(const char *path, int64 start, int pid, int number, uint64 bytes)
 	place->bytes = bytes;
 }
 
-/* Read a name in the directory; false when it is none of ours. */
+/* Parse the name of a file; returns false if it is not of the spool. */
 static bool
 parse_name(const char *name, Oid *dbid, int64 *start, int *pid, int *number)
 {
@@ -356,7 +357,7 @@ parse_name(const char *name, Oid *dbid, int64 *start, int *pid, int *number)
 	return true;
 }
 
-/* Note the files that processes have left which are gone. */
+/* Adopt the files of ended processes in this database. */
 static void
 adopt_files(void)
 {
@@ -384,7 +385,7 @@ adopt_files(void)
 	FreeDir(directory);
 }
 
-/* Is a file left in this database? */
+/* Does this database have a file that a process left? */
 bool
 oss_spool_waits(void)
 {
@@ -401,7 +402,7 @@ oss_spool_waits(void)
 	return false;
 }
 
-/* Read what is new in this database. */
+/* Read the new records of this database. */
 bool
 oss_spool_read(int most, bool first,
 			   void (*take) (void *arg, const OssSpoolRecord *record, int file), void *arg)
@@ -434,7 +435,7 @@ oss_spool_read(int most, bool first,
 	return more;
 }
 
-/* A record was stored. */
+/* Count a record as stored. */
 void
 oss_spool_stored(int file, size_t bytes)
 {
@@ -444,7 +445,7 @@ oss_spool_stored(int file, size_t bytes)
 	bytes_in_hand -= Min(bytes, bytes_in_hand);
 }
 
-/* Empty a file that is stored, or remove it if its owner is gone. */
+/* Empty a file if all of it is stored, or remove it if its owner has ended. */
 static void
 empty_file(int i)
 {
@@ -469,7 +470,7 @@ empty_file(int i)
 	readers[i].number = file->number;
 }
 
-/* Tell those that wait what was stored. */
+/* Publish what was counted as stored. */
 void
 oss_spool_tell(bool flushed)
 {
@@ -501,7 +502,7 @@ oss_spool_tell(bool flushed)
 		oss_spool_broadcast();
 }
 
-/* Throw away what waits in this database. */
+/* Delete the answers of this database. */
 void
 oss_spool_discard(void)
 {
@@ -548,7 +549,7 @@ oss_spool_databases(void)
 	return dbids;
 }
 
-/* Remove the files of a database that is gone. */
+/* Remove the files of a database that was dropped. */
 void
 oss_spool_remove(Oid gone)
 {

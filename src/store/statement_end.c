@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * statement_end.c
- *	  What tag() leaves to the end of its statement.
+ *	  At the end of a statement: wait until the answers of tag() are stored.
  *
- * A statement ends when its answers are stored, so that the next one reads them:
- * also one in a function, and each FETCH from a cursor.
+ * The next statement then reads them.  This also holds for statements within a
+ * function, and for each FETCH from a cursor.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,16 +18,16 @@
 
 static ExecutorRun_hook_type previous_run;
 
-/* Statements that run within another. */
+/* Nesting depth of statements. */
 static int	depth = 0;
 
-/* A statement is over, however it ended. */
+/* Leave a statement that has ended, with or without an error. */
 static void
 leave_statement(void)
 {
 	depth--;
 
-	/* what a cursor has in flight stands still until it goes on */
+	/* requests of an open cursor do not continue until its next FETCH */
 	if (depth == 0)
 		oss_flight_end_statement();
 }
@@ -43,7 +43,7 @@ is_internal(void)
 	return (context & SECURITY_NOFORCE_RLS) != 0;
 }
 
-/* Run a statement, and wait for what it stores. */
+/* Run a statement, and wait until its answers are stored. */
 static void
 run_statement(OSS_RUN_PARAMETERS)
 {
@@ -66,7 +66,7 @@ run_statement(OSS_RUN_PARAMETERS)
 		oss_spool_await();
 }
 
-/* Register for the end of statements, and keep what detect() is given. */
+/* Install the hook, and the function that keeps answers of detect(). */
 void
 oss_statement_end_init(void)
 {

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * statement_end.h
- *	  What tag() leaves to the end of its statement.
+ *	  At the end of a statement: wait until the answers of tag() are stored.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -8,7 +8,7 @@
 #ifndef OSS_STATEMENT_END_H
 #define OSS_STATEMENT_END_H
 
-/* Chain the hook.  Called once, by _PG_init, where the library is preloaded. */
+/* Install the hook.  Called once, by _PG_init, where the library is preloaded. */
 extern void oss_statement_end_init(void);
 
 #endif							/* OSS_STATEMENT_END_H */

@@ -20,6 +20,7 @@
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "store/forgotten.h"
+#include "store/rights.h"
 #include "store/store.h"
 #include "store/tag_stored.h"
 #include "tcop/utility.h"
@@ -401,7 +402,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 		};
 
 		identify(arrivals[i].request, &row.image, etag, &row.facts);
-		if (row.response != NULL)
+		if (row.response != NULL && oss_rights_may_keep(&row.image))
 			rows[count++] = row;
 	}
 	if (count > 0)
@@ -443,7 +444,7 @@ oss_stored_hand_on(const OssWish *wish, OssLabelsSpec *spec, OssFlight *flight)
 {
 	OssKeep    *keep;
 
-	if (!oss_spool_prepare())
+	if (!oss_spool_prepare() || !oss_rights_may_keep(&wish->image))
 		return NULL;
 	keep = palloc0(sizeof(OssKeep));
 	keep->flight = flight;

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  * vocabulary.c
- *	  See that each label that is stored stands in vocabulary.
+ *	  Keep every stored label in the table vocabulary.
  *
- * There are thousands of labels and millions of rows with them, so a process
- * remembers the numbers that it has found or written there.
+ * Millions of rows share a few thousand labels, so a process remembers the numbers
+ * that it has found or written there.
  *
- * A row says what a number means, which is true whether or not the transaction
- * that meets the label first commits.  So it is frozen as soon as all indexes
- * have it, and all sessions see it: nobody waits until another's transaction
- * ends to write the same row, and no rollback takes away what another has relied
- * upon.
- * Which rows are its twins is written by an ordinary update, also into those.
- * Until that is committed the row is marked as new, and the next process that
- * meets the label repeats the update.
+ * A row says what a number means.  That is true even if the transaction which adds
+ * it is rolled back.  A row is therefore frozen as soon as all indexes have it, and
+ * all sessions see it: no session waits for another's transaction in order to write
+ * the same row, and no rollback removes a row that another session relies on.
+ *
+ * The twins of a row are written by an ordinary update of all of them.  Until that
+ * commits, the row is marked as new, and the next process that stores the label
+ * repeats the update.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -46,29 +46,29 @@ PG_FUNCTION_INFO_V1(oss_labels_learn_labels);
 PG_FUNCTION_INFO_V1(oss_labels_refresh_vocabulary);
 PG_FUNCTION_INFO_V1(oss_labels_settle_vocabulary);
 
-/* Labels remembered at most; an image's labels are the service's, not ours. */
+/* Most labels that a process remembers; the service decides how many there are. */
 #define MOST_REMEMBERED	100000
 
-/* Tells the locks from those of SQL functions, and of images. */
+/* Distinguishes the locks from those of SQL functions and of images. */
 #define LOCK_CLASS		0x4f56
 #define LOCK_ROWS		0
 #define LOCK_RULES		1
 
-/* How often and how long the lock of rules is waited for. */
+/* How often the lock of rules is tried, and the time between. */
 #define LOCK_TRIES		200
 #define LOCK_SLEEP_US	1000
 
-/* How long a refresh that others kept from being whole is left alone. */
+/* Time until a refresh is repeated that locked rows kept incomplete. */
 #define REFRESH_EVERY_MS	1000
 
-/* A label as bytes: its level, and its texts, each behind its length. */
+/* A label as bytes: its level, and its texts, each preceded by its length. */
 typedef struct LabelKey
 {
 	const char *data;
 	int			length;
 } LabelKey;
 
-/* A label and its number; known: it stands in vocabulary, with all that it says. */
+/* A label and its number; known: its row in vocabulary is complete. */
 typedef struct Remembered
 {
 	LabelKey	key;
@@ -90,7 +90,7 @@ typedef struct Remembered
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* A label that this process does not know to stand in vocabulary. */
+/* A label that this process has not seen in vocabulary. */
 typedef struct Unknown
 {
 	const OssLabel *label;
@@ -105,7 +105,7 @@ static Oid	vocabulary_table = InvalidOid;
 static bool outdated = false;
 static TimestampTz next_refresh = 0;
 
-/* What was written of twins may be rolled back. */
+/* Forget what is remembered: a rollback may undo updates of twins. */
 static void
 on_xact_end(XactEvent event, void *arg)
 {
@@ -122,7 +122,7 @@ on_subxact_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent,
 		outdated = true;
 }
 
-/* A table was truncated, or made again, or altered. */
+/* Forget it: the table was truncated, created again or altered. */
 static void
 on_relcache_change(Datum arg, Oid table)
 {
@@ -130,7 +130,7 @@ on_relcache_change(Datum arg, Oid table)
 		outdated = true;
 }
 
-/* Make ready to remember, and forget what may not be there any more. */
+/* Prepare the memory of labels, and empty it if it may be outdated. */
 static void
 prepare_memory(void)
 {
@@ -157,7 +157,7 @@ prepare_memory(void)
 		remembered = labels_create(memory, 4096, NULL);
 }
 
-/* Append a text behind its length. */
+/* Append a text, preceded by its length. */
 static void
 append_text(StringInfo string, const text * value)
 {
@@ -168,7 +168,7 @@ append_text(StringInfo string, const text * value)
 		appendBinaryStringInfo(string, VARDATA_ANY(value), length);
 }
 
-/* Write the key of a label; it is good until the next is written. */
+/* Return the key of a label, which is valid until the next call. */
 static LabelKey
 make_key(const OssLabel *label)
 {
@@ -193,7 +193,7 @@ make_key(const OssLabel *label)
 	return key;
 }
 
-/* Find what is remembered of a label, or begin to remember it. */
+/* Find or add the entry of a label. */
 static Remembered *
 remember_label(const OssLabel *label, bool *found)
 {
@@ -214,7 +214,7 @@ remember_label(const OssLabel *label, bool *found)
 	return entry;
 }
 
-/* Look which labels stand in vocabulary, whatever the transaction's snapshot. */
+/* Find the labels that vocabulary has, by the latest snapshot. */
 static void
 find_labels(Unknown *unknown, int nunknown)
 {
@@ -264,7 +264,7 @@ set_text(const OssBulkRow *row, Relation table, const char *column, const text *
 	set_column(row, table, column, PointerGetDatum(value), value == NULL);
 }
 
-/* Read what labels are to be read as; the rows of the result are numbered from 1. */
+/* Query what labels are read as; the first column of the result counts them from 1. */
 static uint64
 read_meanings(const Unknown *unknown, int n)
 {
@@ -300,7 +300,7 @@ read_meanings(const Unknown *unknown, int n)
 	return oss_statement_execute_in(GetLatestSnapshot(), &read, values, NULL, SPI_OK_SELECT);
 }
 
-/* Write the labels that are not found. */
+/* Insert the labels that were not found. */
 static void
 write_labels(Unknown *unknown, int n)
 {
@@ -344,9 +344,9 @@ write_labels(Unknown *unknown, int n)
 }
 
 /*
- * Two locks.  Whoever adds rows has the first one for a moment, in which it waits
- * for nobody.  Whoever changes aliases or rules has the second one from the time
- * at which the transaction commits.
+ * Return the tag of one of two locks.  A process holds LOCK_ROWS briefly while it
+ * adds rows, and waits for no other lock then.  A transaction that changes aliases
+ * or rules holds LOCK_RULES from its commit on.
  */
 static LOCKTAG
 lock_of_vocabulary(uint32 which)
@@ -358,8 +358,8 @@ lock_of_vocabulary(uint32 which)
 }
 
 /*
- * Take the lock against changes of aliases and rules, unless it takes too long:
- * a prepared transaction has it as long as it likes.
+ * Lock out changes of aliases and rules.  Returns false after a time: a prepared
+ * transaction may hold the lock for long.
  */
 static bool
 take_lock_of_rules(const LOCKTAG *tag)
@@ -374,7 +374,7 @@ take_lock_of_rules(const LOCKTAG *tag)
 	return false;
 }
 
-/* The rows that are not as they should be, and may be updated. */
+/* The rows that differ from what they should say. */
 static OssPlan find_outdated = {
 	"SELECT v.label_id FROM oss_labels.vocabulary v "
 	"JOIN oss_labels.vocabulary_reading() r ON r.label_id = v.label_id "
@@ -390,7 +390,7 @@ static OssPlan lock_unlocked = {
 	1, {INT8ARRAYOID}
 };
 
-/* $2: all that were found, so that their twins are determined. */
+/* $2: these are all outdated rows, so that their twins are determined. */
 static OssPlan update_outdated = {
 	"UPDATE oss_labels.vocabulary v SET effective_name = r.effective_name, "
 	"effective_parent = r.effective_parent, min_confidence = r.min_confidence, "
@@ -414,9 +414,9 @@ ids_of_result(uint64 n)
 }
 
 /*
- * Update what vocabulary says of labels, by what is committed now, whatever the
- * isolation level.  Without wait, rows that others have locked are left out, and
- * false is returned.
+ * Update the outdated rows of vocabulary, by the latest snapshot at every isolation
+ * level.  Without "wait", leaves out rows that others have locked, and returns false
+ * if there are any.
  */
 static bool
 refresh_vocabulary(bool wait)
@@ -443,7 +443,7 @@ refresh_vocabulary(bool wait)
 	return nlocked == nfound;
 }
 
-/* Do so without waiting, unless others have prevented it a moment ago. */
+/* Do so without waiting, and not at all shortly after a try that was incomplete. */
 static bool
 try_refresh(void)
 {
@@ -457,7 +457,7 @@ try_refresh(void)
 	return false;
 }
 
-/* Add the labels that are missing; false if it is not known what they are read as. */
+/* Add missing labels.  Returns false if aliases and rules may be changing. */
 static bool
 add_labels(Unknown *unknown, int n)
 {
@@ -474,7 +474,7 @@ add_labels(Unknown *unknown, int n)
 	return locked;
 }
 
-/* See that labels stand in vocabulary. */
+/* Make sure that vocabulary has these labels. */
 static void
 learn_labels(Unknown *unknown, int n)
 {
@@ -501,9 +501,9 @@ learn_labels(Unknown *unknown, int n)
 }
 
 /*
- * Give the labels of n answers their numbers, in CurrentMemoryContext, and see
- * that each stands in vocabulary.  Within oss_statement_begin(), with SPI
- * connected.  Waits for nobody's transaction.
+ * Number the labels of n answers, in CurrentMemoryContext, and make sure that
+ * vocabulary has each.  Call it within oss_statement_begin(), with SPI connected.
+ * Waits for no transaction.
  */
 void
 oss_vocabulary_number(OssNumberedLabels *answers, int n)
@@ -537,7 +537,7 @@ oss_vocabulary_number(OssNumberedLabels *answers, int n)
 				&answer->labels[k], entry->label_id
 			};
 
-			/* once for all that have it: made unknown again below */
+			/* add it once; set to unknown again below */
 			entry->known = true;
 		}
 	}
@@ -576,7 +576,7 @@ column_number(TupleDesc desc, const char *name)
 	return 0;
 }
 
-/* Return a column of a row, which has it. */
+/* Return a column of a row; raises an error if it has none of this name. */
 static Datum
 row_column(HeapTuple row, TupleDesc desc, const char *name, bool *isnull)
 {
@@ -644,7 +644,7 @@ check_trigger(FunctionCallInfo fcinfo)
 				 errmsg("the function must be called as a trigger")));
 }
 
-/* Update vocabulary after a change of what it depends on, waiting for others. */
+/* Update vocabulary after a change of aliases, rules or rows; waits for locked rows. */
 static void
 refresh_after_change(void)
 {
@@ -665,7 +665,7 @@ oss_labels_refresh_vocabulary(PG_FUNCTION_ARGS)
 	if (trigger->tg_newtable != NULL && tuplestore_tuple_count(trigger->tg_newtable) == 0)
 		return PointerGetDatum(NULL);
 
-	/* other processes remember which labels are there */
+	/* other processes must forget which labels exist */
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		CacheInvalidateRelcacheByRelid(get_relname_relid("vocabulary",
 														 get_namespace_oid("oss_labels", false)));
@@ -674,9 +674,8 @@ oss_labels_refresh_vocabulary(PG_FUNCTION_ARGS)
 }
 
 /*
- * settle_vocabulary(): the trigger at commit.  From here to the end of the
- * transaction nobody adds labels, so that none is added by the aliases and rules
- * as they were before.
+ * settle_vocabulary(): the trigger at commit.  From now on, until the transaction
+ * ends, no process adds labels, so that none is added by the old aliases and rules.
  */
 Datum
 oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
@@ -685,7 +684,7 @@ oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
 
 	check_trigger(fcinfo);
 
-	/* else it was fired for another row of the transaction */
+	/* held: the trigger has fired for another row of the transaction */
 	if (!oss_lock_held(&tag, ExclusiveLock))
 	{
 		(void) LockAcquire(&tag, ExclusiveLock, false, false);

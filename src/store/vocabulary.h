@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * vocabulary.h
- *	  The labels of answers as numbers that stand in vocabulary.
+ *	  Numbers for the labels of answers, by the table vocabulary.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -11,7 +11,7 @@
 
 #include "client/labels_response.h"
 
-/* The labels of an answer and their numbers, as many. */
+/* The labels of an answer, and the number of each. */
 typedef struct OssNumberedLabels
 {
 	int			n;

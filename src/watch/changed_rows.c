@@ -25,6 +25,7 @@
 #include "queue/priority.h"
 #include "queue/worker_slot.h"
 #include "spi/subtransaction.h"
+#include "store/rights.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -317,7 +318,7 @@ cancel_rows(Work *work, const Pair *pair)
 		work->cancel = oss_job_cancel_begin(work->watch->source);
 	if (work->cancel)
 		oss_job_cancel(work->cancel, &pair->object);
-	if (work->watch->forget_deleted && can_insert(work))
+	if (work->watch->forget_deleted && oss_rights_writes_all() && can_insert(work))
 		oss_job_insert_deleted(work->insert, &pair->object);
 }
 

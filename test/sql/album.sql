@@ -8,7 +8,9 @@ INSERT INTO oss_labels.album (name, owner, rule) VALUES
 	('Seaside', 'mei', 'Beach & !Crowd'), ('Pets', 'mei', 'Dog:0.8 | Cat'), ('Best of', 'mei', NULL);
 SELECT album_id AS seaside FROM oss_labels.album WHERE name = 'Seaside' \gset
 INSERT INTO oss_labels.album (name, owner, rule) VALUES ('Broken', 'mei', 'Beach &');
+\set VERBOSITY terse
 INSERT INTO oss_labels.album (name, owner, rule) VALUES ('Pets', 'mei', 'Dog');
+\set VERBOSITY default
 CREATE VIEW pg_temp.members AS
 	SELECT name, key, score, pinned FROM oss_labels.album_member
 	WHERE owner = 'mei' ORDER BY name, pinned, score DESC, key;

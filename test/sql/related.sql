@@ -81,7 +81,7 @@ SELECT key FROM oss_labels.images_for('{"Sky": 1, "Cat": -10, "Tree": -10}', 1);
 
 -- of many images those that promise most are compared
 SELECT count(*), count(*) FILTER (WHERE key LIKE 'common%') AS common
-FROM oss_labels.rank_images('{Cat,Sky}', '{1,0.2}', NULL, 5, NULL, 15) JOIN oss_labels.image USING (image_id);
+FROM oss_labels.rank_images('{Cat,Sky}', '{1,0.2}', NULL, 5, NULL, 15, NULL, NULL) JOIN oss_labels.image USING (image_id);
 
 -- house rules and corrections count, and a label below two parents counts once
 INSERT INTO oss_labels.label_alias VALUES ('Kitty', 'Cat');

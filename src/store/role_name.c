@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ * role_name.c
+ *	  The type role_name: whom a row belongs to.
+ *
+ * A value stores the OID of a role and is output as its present name, so that
+ * it follows renames and can be restored in another cluster.  A name that is no
+ * role's on input is kept, and is the role of that name once there is one.  A
+ * role that was dropped is output as its number: a later one of that name does
+ * not inherit from it.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(oss_labels_role_name_in);
+PG_FUNCTION_INFO_V1(oss_labels_role_name_out);
+
+/* The type role_name; values of the same role have the same bytes. */
+typedef struct RoleName
+{
+	int32		vl_len_;
+	Oid			role;			/* InvalidOid: there was none on input */
+	char		name[FLEXIBLE_ARRAY_MEMBER];	/* and this is its name, ends
+												 * with NUL */
+} RoleName;
+
+/* role_name_in(name) */
+Datum
+oss_labels_role_name_in(PG_FUNCTION_ARGS)
+{
+	const char *name = PG_GETARG_CSTRING(0);
+	Oid			role = get_role_oid(name, true);
+	Size		size = offsetof(RoleName, name) + (OidIsValid(role) ? 0 : strlen(name) + 1);
+	RoleName   *value = palloc0(size);
+
+	SET_VARSIZE(value, size);
+	value->role = role;
+	if (!OidIsValid(role))
+		strcpy(value->name, name);
+	PG_RETURN_POINTER(value);
+}
+
+/* role_name_out(role_name) */
+Datum
+oss_labels_role_name_out(PG_FUNCTION_ARGS)
+{
+	const RoleName *value = (RoleName *) PG_DETOAST_DATUM(PG_GETARG_DATUM(0));
+	char	   *name;
+
+	if (!OidIsValid(value->role))
+		PG_RETURN_CSTRING(pstrdup(value->name));
+	name = GetUserNameFromId(value->role, true);
+	PG_RETURN_CSTRING(name != NULL ? name : psprintf("%u", value->role));
+}
