@@ -50,6 +50,9 @@ is(as('tenant_b', "CREATE TABLE b.pic (key text); CREATE INDEX ON b.pic (key); I
 	  . ' RESET ROLE; SELECT count(*) FROM oss_labels.deleted_row; COMMIT'), "\n0", 'watch() forgets nothing for who may not write everything');
 is(as('"Tenant A"', "SELECT count(*) FROM oss_labels.image WHERE key = 'a/1'"), '1', 'the image stays');
 
+$test->sql("CREATE ROLE stranger; GRANT USAGE ON SCHEMA b TO stranger; GRANT SELECT, DELETE ON b.pic TO stranger; INSERT INTO b.pic VALUES ('a/2')");
+is(as('stranger', 'DELETE FROM b.pic; SELECT count(*) FROM b.pic'), '0', 'nor does a statement fail of who has no right on the extension');
+
 # ---- beside an open transaction ----
 
 my $session = $node->background_psql('postgres', on_error_stop => 0);
