@@ -27,12 +27,20 @@ PG_FUNCTION_INFO_V1(oss_labels_correct);
 	"SELECT FROM oss_labels.image i WHERE i.image_id = oss_labels.image_id($1, $2, $3) " \
 	"AND i.bucket = $1 AND i.key = $2"
 
+/* Return the OID of the table image, or InvalidOid. */
+static Oid
+image_table(void)
+{
+	Oid			schema = get_namespace_oid("oss_labels", true);
+
+	return OidIsValid(schema) ? get_relname_relid("image", schema) : InvalidOid;
+}
+
 /* Does row security limit the caller? */
 static bool
 is_limited(void)
 {
-	Oid			schema = get_namespace_oid("oss_labels", true);
-	Oid			image = OidIsValid(schema) ? get_relname_relid("image", schema) : InvalidOid;
+	Oid			image = image_table();
 
 	return OidIsValid(image) && check_enable_rls(image, InvalidOid, true) == RLS_ENABLED;
 }
@@ -151,7 +159,12 @@ oss_rights_may_keep(const OssImage *image)
 	may = ask_for_image(&ask, image, &by_rows);
 	if (!by_rows)
 		return may;
-	return run_for_image(OSS_STATEMENT_STORE, &find, image) == 0 || sees(image);
+	if (run_for_image(OSS_STATEMENT_STORE, &find, image) == 0)
+		return true;
+
+	/* a caller who only pays for answers sees no rows */
+	return pg_class_aclcheck(image_table(), GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
+		sees(image);
 }
 
 /*
