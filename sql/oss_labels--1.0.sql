@@ -810,12 +810,12 @@ COMMENT ON COLUMN oss_labels.own_failed_job.request_id IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_failed_job.permanent IS 'as in failed_job';
 COMMENT ON COLUMN oss_labels.own_pause.server IS 'present name of the foreign server; null: the whole database';
 COMMENT ON COLUMN oss_labels.own_pause.requester IS 'name of the role whose jobs are paused; null: all';
-COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in pause';
-COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in pause';
-COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in pause';
-COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in pause';
-COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in pause';
-COMMENT ON COLUMN oss_labels.own_pause.directory IS 'as in pause';
+COMMENT ON COLUMN oss_labels.own_pause.bucket IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause.automatic IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause.directory IS 'as in active_pause';
 
 REVOKE ALL ON oss_labels.viewer, oss_labels.own_job, oss_labels.own_failed_job,
 	oss_labels.own_pause FROM PUBLIC;

@@ -2,8 +2,8 @@
  * rarity.c
  *	  label_rarity(): how rare labels are among the images that the caller reads.
  *
- * Statistics tell it of all images.  Who does not read all of them must not
- * learn from a label's rarity how many others have it, and counts his own.
+ * The statistics are of all images.  For a caller who may not read all of them, the
+ * visible images are counted, so that rarities reveal nothing about the others.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -60,7 +60,7 @@ run_for_image(OssStatementUse use, OssPlan *plan, const OssImage *image)
 	return oss_statement_run(use, plan, values, nulls, SPI_OK_SELECT);
 }
 
-/* Ask a function about an image as the caller; *isnull may be NULL. */
+/* Call a function for an image as the caller; isnull may be NULL. */
 static bool
 ask_for_image(OssPlan *plan, const OssImage *image, bool *isnull)
 {

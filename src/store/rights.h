@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * rights.h
- *	  What the caller may read and write of what is stored.
+ *	  Which stored images the caller may read and write.
  *
- * Without row security on image, as long as no role is limited to
- * buckets, the right to execute a function is all that is needed.
+ * As long as no role is limited to buckets, image has no row security, and the
+ * right to execute a function suffices.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RIGHTS_H
@@ -11,24 +11,22 @@
 
 #include "client/image.h"
 
-/* Is nothing of image hidden from the caller? */
+/* May the caller read all images? */
 extern bool oss_rights_reads_all(void);
 
 /*
- * May the caller write an image?  Returns false where he may write what he sees, and
- * does not see it.  Errors: 42501.
+ * Check that the caller may write an image.  Returns false if a policy lets the
+ * caller write visible rows, and the image is not visible.  Errors: 42501.
  */
 extern bool oss_rights_check_write(const OssImage *image);
 
-/* May the caller write all images?  Never throws for want of a right. */
+/* May the caller write all images?  Does not throw if the right is missing. */
 extern bool oss_rights_writes_all(void);
 
-/*
- * Has the caller written what he sees?  Errors: 42501, which undoes it.
- */
+/* Raise 42501 if the image that was just written is not visible to the caller. */
 extern void oss_rights_check_written(const OssImage *image);
 
-/* May an answer that the service gave the caller be stored? */
+/* May the answer to the caller's request be stored? */
 extern bool oss_rights_may_keep(const OssImage *image);
 
 #endif							/* OSS_RIGHTS_H */

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  * tag_stored.h
- *	  Stored answers as tag() sees them: is one there that will do, who is
- *	  about to bring one, and keeping a new one.
+ *	  Stored answers for tag(): find one that serves a call, share a request in
+ *	  flight, and keep a new answer.
  *
- * Top floor.  All of this runs as the extension's owner, and sees what others
- * have committed up to now whatever the transaction's isolation: an answer
- * that is there must not be paid for again.
+ * Top floor.  All of this runs as the extension's owner, and reads what is committed
+ * now at every isolation level, so that no stored answer is paid for again.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TAG_STORED_H
@@ -27,7 +26,7 @@ enum TagArgument
 	TAG_ARGUMENTS
 };
 
-/* What is wished for; strings are in the database's encoding. */
+/* A call of tag() or detect(); strings are in the database's encoding. */
 typedef struct OssWish
 {
 	OssImage	image;			/* with the threshold to be asked for, and the
@@ -45,40 +44,38 @@ extern bool oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag,
 							OssWish *wish);
 
 /*
- * Check arguments that could never be asked for.  Raises 22023, but returns what
- * is wrong with the image itself for who wants a row of it.
+ * Check arguments before a request.  Raises 22023; with is_try, returns an error of
+ * the image instead of raising it.
  */
 extern const OssFailure *oss_stored_check_wish(const OssWish *wish, bool is_try);
 
 /*
  * Return the rows of a stored answer that covers a wish and that the caller may
- * have, in CurrentMemoryContext, or NULL.  Where an answer could not be stored it
- * raises instead: 25006 in a read-only transaction without the worker, 40001 when
- * another one has stored the image's labels since the snapshot of this one was
- * taken, as REPEATABLE READ keeps it; and the errors of oss_server_get() for who
- * may neither read nor ask.
+ * have, in CurrentMemoryContext, or NULL.  Errors, if a new answer could not be
+ * stored: 25006 in a read-only transaction without the worker; 40001 under
+ * REPEATABLE READ if another transaction has stored the image's labels since the
+ * snapshot; those of oss_server_get() if the caller may neither read nor request.
  */
 extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
 
 /*
- * Have a wish of tag() that no stored answer covers, and its request, ask for all
- * labels: at the server's stored_threshold, and for no less than is stored.
+ * Lower the threshold of a call of tag(), and of its request, to the server's
+ * stored_threshold, or to that of the stored answer if it is lower.
  */
 extern void oss_stored_ask_for_all(OssWish *wish, OssLabelsSpec *spec);
 
-/* What hands an answer on: record is what the worker is given. */
+/* An answer to give to the worker. */
 typedef struct OssKeep
 {
 	OssSpoolRecord record;
 	OssFlight  *flight;			/* ours, or NULL */
-	bool		handed;			/* the worker has it */
+	bool		handed;			/* it was given to the worker */
 } OssKeep;
 
 /*
- * Have the answer of a request that is to be started handed to the worker as
- * soon as it has come.  In CurrentMemoryContext, which with the wish must live
- * as long as the request.  Returns NULL where that cannot be done: then
- * oss_stored_keep() keeps it.
+ * Before a request is started: have its answer given to the worker as soon as it
+ * arrives.  The wish and CurrentMemoryContext must live as long as the request.
+ * Returns NULL if that is impossible: then the caller calls oss_stored_keep().
  */
 extern OssKeep *oss_stored_hand_on(const OssWish *wish, OssLabelsSpec *spec,
 								   OssFlight *flight);
@@ -87,8 +84,8 @@ extern OssKeep *oss_stored_hand_on(const OssWish *wish, OssLabelsSpec *spec,
 extern OssFlight *oss_stored_board(const OssWish *wish, const OssServer *server);
 
 /*
- * Return the rows of the answer of somebody else's flight, or NULL when it is not
- * there: it may be stored, or have come to nothing.
+ * Return the rows of the answer to another process's flight, or NULL if it cannot be
+ * read: it may be stored, or the request failed.
  */
 extern DetectRows *oss_stored_share(const OssWish *wish, OssFlight *flight,
 									bool is_try);
@@ -102,16 +99,16 @@ typedef struct OssArrival
 } OssArrival;
 
 /*
- * Store answers in the caller's transaction, except for those that others have
- * locked, of failed requests and that are no labels document.
+ * Store answers in the caller's transaction.  Leaves out images that others have
+ * locked, failed requests, and answers that are no labels document.
  */
 extern void oss_stored_keep(const OssArrival *arrivals, int n);
 
-/* As oss_detect_keep(). */
+/* The function for oss_detect_keep. */
 extern void oss_stored_keep_detected(const Datum *args, const bool *nulls,
 									 OssLabelsSpec *spec);
 
-/* Setting oss_labels.keep: detect() hands its answers on, too. */
+/* The setting oss_labels.keep: store the answers of detect(), too. */
 extern bool oss_keep_detected;
 
 #endif							/* OSS_TAG_STORED_H */
