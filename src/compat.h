@@ -66,6 +66,13 @@
 #define oss_lock_held(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* PostgreSQL 17 added transaction_timeout. */
+#if PG_VERSION_NUM >= 170000
+#define OSS_TRANSACTION_TIMEOUT TRANSACTION_TIMEOUT
+#else
+#define OSS_TRANSACTION_TIMEOUT STATEMENT_TIMEOUT
+#endif
+
 /* PostgreSQL 18 runs a plan without being told whether it is run once. */
 #if PG_VERSION_NUM >= 180000
 #define OSS_RUN_PARAMETERS QueryDesc *desc, ScanDirection direction, uint64 count

@@ -17,6 +17,7 @@
 #include "access/xlog.h"
 #include "client/http.h"
 #include "client/request.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "spi/wait_event.h"
 #include "storage/fd.h"
@@ -24,6 +25,7 @@
 #include "storage/latch.h"
 #include "storage/shmem.h"
 #include "store/spool_file.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 /* Entries for files of sessions that have ended. */
@@ -432,6 +434,24 @@ give_up(void)
 	elog(DEBUG1, "oss_labels: " UINT64_FORMAT " answers are not stored yet", stuck);
 }
 
+/*
+ * Return how long to wait: at most half of what a timeout leaves, since the labels
+ * are there, and the statement must not fail because of the wait.
+ */
+static int64
+await_us(void)
+{
+	static const TimeoutId timeouts[] = {STATEMENT_TIMEOUT, OSS_TRANSACTION_TIMEOUT};
+	int64		us = (stands_still() ? AWAIT_AGAIN_MS : AWAIT_MS) * INT64CONST(1000);
+
+	for (int i = 0; i < lengthof(timeouts); i++)
+	{
+		if (get_timeout_active(timeouts[i]))
+			us = Min(us, (get_timeout_finish_time(timeouts[i]) - GetCurrentTimestamp()) / 2);
+	}
+	return us;
+}
+
 /* Wait until all answers of this session are stored. */
 void
 oss_spool_await(void)
@@ -442,8 +462,7 @@ oss_spool_await(void)
 	if (!unawaited || mine < 0)
 		return;
 	unawaited = false;
-	end = oss_clock_us() +
-		(stands_still() ? AWAIT_AGAIN_MS : AWAIT_MS) * INT64CONST(1000);
+	end = oss_clock_us() + await_us();
 	ConditionVariablePrepareToSleep(&oss_spool->changed);
 	while (!is_stored())
 	{
