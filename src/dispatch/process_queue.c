@@ -201,6 +201,7 @@ dispatch_all(OssDispatcher *dispatcher)
 	int64		report_at = oss_clock_us() + REPORT_MS * INT64CONST(1000);
 	int64		turn_at = 0;
 	int			errors = 0;
+	bool		first = true;
 
 	while (!oss_end_came())
 	{
@@ -208,7 +209,8 @@ dispatch_all(OssDispatcher *dispatcher)
 		long		due;
 
 		oss_end_check_cancel();
-		(void) oss_dispatch_take_spooled(dispatcher, false);
+		(void) oss_dispatch_take_spooled(dispatcher, first);
+		first = false;
 		due = oss_dispatch_tables_due(dispatcher);
 
 		if (due == 0)

@@ -29,6 +29,7 @@ typedef struct SpoolFile
 	int			number;
 	int			owner;			/* pid; 0: it has ended */
 	int			reader;			/* pid; 0: none */
+	bool		adopted;		/* found in the directory */
 	bool		writing;
 	uint64		bytes;
 	uint64		records;

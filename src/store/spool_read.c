@@ -46,11 +46,41 @@ static SpoolReader *readers = NULL;
 static uint64 bytes_in_hand = 0;
 
 /*
- * How often a file of an ended process is adopted at most: an answer in it may kill
- * the process that stores it.  Each time adds ADOPTED to the number in its name.
+ * How many processes may die while they read an adopted file: an answer in it may
+ * kill the process that stores it.  Each that begins to read adds ADOPTED to the
+ * number in the file's name, and subtracts it if it ends normally.
  */
 #define MOST_ADOPTED 5
 #define ADOPTED 10000000
+
+/*
+ * Add step to the readers that an adopted file's name counts.  Returns false, and
+ * sets the file aside, if they are too many.
+ */
+static bool
+count_reader(SpoolFile *file, int step)
+{
+	int			number = file->number + step * ADOPTED;
+	bool		bad = number / ADOPTED > MOST_ADOPTED;
+	char		path[SPOOL_PATH];
+	char		name[SPOOL_PATH];
+
+	if (!file->adopted)
+		return true;
+	oss_spool_path(path, file->dbid, file->start, file->pid, file->number);
+	oss_spool_path(name, file->dbid, file->start, file->pid, number);
+	if (bad)
+		strlcat(name, ".bad", sizeof(name));
+	if (rename(path, name) == 0)
+		file->number = number;
+	if (!bad)
+		return true;
+	file->dbid = InvalidOid;
+	ereport(LOG,
+			(errmsg("oss_labels sets a file of answers aside: each process that stored them died"),
+			 errdetail("It is \"%s\" in the data directory.", name)));
+	return false;
+}
 
 /* Stop reading all files. */
 void
@@ -61,8 +91,12 @@ oss_spool_leave(void)
 	LWLockAcquire(oss_spool_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < oss_spool->nfiles; i++)
 	{
-		if (oss_spool->files[i].reader == MyProcPid)
-			oss_spool->files[i].reader = 0;
+		SpoolFile  *file = &oss_spool->files[i];
+
+		if (!OidIsValid(file->dbid) || file->reader != MyProcPid)
+			continue;
+		file->reader = 0;
+		(void) count_reader(file, -1);
 	}
 	LWLockRelease(oss_spool_lock);
 	free(readers);
@@ -111,6 +145,8 @@ take_file(int i)
 		return false;
 	if (file->reader == MyProcPid && is_same_file(reader, file))
 		return true;
+	if (!count_reader(file, 1))
+		return false;
 	memset(reader, 0, sizeof(*reader));
 	reader->start = file->start;
 	reader->pid = file->pid;
@@ -300,15 +336,11 @@ read_file(int i, uint64 bytes, int most,
 	return n;
 }
 
-/*
- * Enter a file of an ended process into the table, unless it is there, and rename
- * it to count how often it was adopted.
- */
+/* Enter a file of an ended process into the table, unless it is there. */
 static void
-adopt_file(const char *path, int64 start, int pid, int number, uint64 bytes)
+adopt_file(int64 start, int pid, int number, uint64 bytes)
 {
 	SpoolFile  *place = NULL;
-	char		name[SPOOL_PATH];
 
 	for (int i = 0; i < oss_spool->nfiles; i++)
 	{
@@ -322,24 +354,12 @@ adopt_file(const char *path, int64 start, int pid, int number, uint64 bytes)
 	}
 	if (place == NULL)
 		return;
-	number += ADOPTED;
-	oss_spool_path(name, MyDatabaseId, start, pid, number);
-	if (number / ADOPTED > MOST_ADOPTED)
-		strlcat(name, ".bad", sizeof(name));
-	if (rename(path, name) != 0)
-		return;
-	if (number / ADOPTED > MOST_ADOPTED)
-	{
-		ereport(LOG,
-				(errmsg("oss_labels sets a file of answers aside: each process that stored them died"),
-				 errdetail("It is \"%s\" in the data directory.", name)));
-		return;
-	}
 	memset(place, 0, sizeof(*place));
 	place->dbid = MyDatabaseId;
 	place->start = start;
 	place->pid = pid;
 	place->number = number;
+	place->adopted = true;
 	place->bytes = bytes;
 }
 
@@ -379,7 +399,7 @@ adopt_files(void)
 		snprintf(path, sizeof(path), OSS_SPOOL_DIRECTORY "/%s", entry->d_name);
 		LWLockAcquire(oss_spool_lock, LW_EXCLUSIVE);
 		if (stat(path, &status) == 0 && S_ISREG(status.st_mode))
-			adopt_file(path, start, pid, number, status.st_size);
+			adopt_file(start, pid, number, status.st_size);
 		LWLockRelease(oss_spool_lock);
 	}
 	FreeDir(directory);
