@@ -12,12 +12,16 @@
 #include "dispatch/blocked.h"
 #include "dispatch/finished.h"
 #include "spi/subtransaction.h"
+#include "store/flight.h"
 #include "store/forgotten.h"
 #include "utils/timestamp.h"
 
 /* First and longest wait before a blocked answer is tried again. */
 #define BLOCK_FIRST_US 100000
 #define BLOCK_LAST_US 1000000
+
+/* Tries while sessions wait for the answer instead of asking. */
+#define BLOCKS_SHARED 2
 
 /*
  * Tries after which the view queue shows why a job waits, and how often that is
@@ -32,6 +36,12 @@ oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
 	int64		now = oss_clock_us();
 	int64		us = BLOCK_FIRST_US;
 
+	/*
+	 * who waits for the answer shall not wait for a transaction that takes
+	 * long
+	 */
+	if (job->flight && job->blocks >= BLOCKS_SHARED)
+		oss_flight_end(job->flight);
 	for (int i = 0; i < job->blocks && us < BLOCK_LAST_US; i++)
 		us += us / 2;
 	job->blocks++;

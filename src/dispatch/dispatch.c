@@ -269,6 +269,7 @@ is_asked_for(OssDispatcher *dispatcher, OssJob *job)
 										  job->enqueued_at, true);
 	OssFlightState state = OSS_FLIGHT_OURS;
 	TimestampTz at;
+	int64		since;
 
 	MemoryContextSwitchTo(old);
 	if (flight)
@@ -277,7 +278,10 @@ is_asked_for(OssDispatcher *dispatcher, OssJob *job)
 	if (state != OSS_FLIGHT_ASKED && state != OSS_FLIGHT_ANSWERED)
 		return false;
 	at = oss_flight_answered_at(flight);
-	if (at != 0 && GetCurrentTimestamp() - at > FLIGHT_COVERS_US)
+	since = GetCurrentTimestamp() - at;
+
+	/* nor if the clock was set back meanwhile */
+	if (at != 0 && (since < 0 || since > FLIGHT_COVERS_US))
 		return false;
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " waits, as a session has asked for its image",
 		 job->place.id);

@@ -68,8 +68,8 @@ extern void oss_flight_end(OssFlight *flight);
 
 /*
  * Wait for a change of another process's flight, at most for ms.  Our transfers
- * continue meanwhile.  Returns false if the statement has used up its time for such
- * waits.
+ * continue meanwhile.  Returns false if the statement has used up its time for
+ * waits in vain.
  */
 extern bool oss_flight_wait(const OssFlight *flight, long ms);
 
