@@ -14,6 +14,7 @@
 #include "dispatch/lane.h"
 #include "dispatch/spooled.h"
 #include "queue/identity.h"
+#include "queue/job.h"
 #include "spi/statement.h"
 #include "store/spool.h"
 #include "store/store.h"
@@ -23,14 +24,24 @@
 /* Most answers of the spool in memory. */
 #define MOST_SPOOLED 8192
 
+/* One row remains of an image, a role and a server, as of jobs. */
 static OssPlan add_failed = {
+	"WITH last AS (SELECT $4 AS requester, $6 AS server, $7 AS bucket, $8 AS key,"
+	" $9 AS version_id, oss_labels.origin() AS origin, coalesce((SELECT oid"
+	" FROM pg_foreign_server WHERE srvname = $6), 0) AS server_id),"
+	" earlier AS (DELETE FROM oss_labels.failed_job WHERE ctid = ANY (ARRAY("
+	"SELECT e.ctid FROM last JOIN oss_labels.failed_job e ON "
+	OSS_SAME_FAILURE("e", "last") " FOR UPDATE OF e SKIP LOCKED)) RETURNING attempts) "
 	"INSERT INTO oss_labels.failed_job (job_id, enqueued_at, thr, priority,"
-	" attempts, http_status, requester, requester_name, server, bucket, key,"
-	" version_id, \"sqlstate\", code, message, detail, hint, request_id) "
-	"VALUES (nextval(pg_get_serial_sequence('oss_labels.job', 'job_id')), $1, $2, 0, 1,"
-	" $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-	15, {TIMESTAMPTZOID, FLOAT8OID, INT4OID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	" attempts, http_status, requester, requester_name, origin, server, server_id,"
+	" bucket, key, version_id, \"sqlstate\", code, message, detail, hint, request_id,"
+	" etag, permanent, seen) "
+	"SELECT nextval(pg_get_serial_sequence('oss_labels.job', 'job_id')), $1, $2, 0,"
+	" 1 + coalesce((SELECT sum(attempts) FROM earlier), 0), $3, requester, $5,"
+	" origin, server, server_id, bucket, key, version_id, $10, $11, $12, $13, $14,"
+	" $15, $16, true, oss_labels.fingerprint(server, requester) FROM last",
+	16, {TIMESTAMPTZOID, FLOAT8OID, INT4OID, OIDOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 };
 
 /* Create the lane of these answers. */
@@ -114,9 +125,9 @@ oss_dispatch_fail_spooled(OssJob **jobs, int n)
 		const char *texts[] = {oss_role_name(job->requester), job->server_name,
 			job->image.bucket, job->image.key, job->image.version_id,
 			unpack_sql_state(reason->sqlerrcode), reason->code, reason->message,
-		reason->detail, reason->hint, reason->request_id};
-		Datum		values[15];
-		char		nulls[15];
+		reason->detail, reason->hint, reason->request_id, job->image.etag};
+		Datum		values[16];
+		char		nulls[16];
 
 		/*
 		 * the session has raised the error of an answer that is no labels
