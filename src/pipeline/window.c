@@ -632,6 +632,9 @@ oss_pipeline_window_advance(PipelineWindow *window)
 void
 oss_pipeline_window_clear(PipelineWindow *window)
 {
+	/* requests are cancelled: hand on what has come since we looked */
+	if (window->nimages > 0)
+		oss_network_wait(0);
 	while (window->nimages > 0)
 		drop_first(window, false);
 	window->exhausted = false;
