@@ -236,4 +236,14 @@ sub stored
 		  . " USING (image_id) $where GROUP BY i.image_id) s");
 }
 
+# Wait until the stand-in has been asked so often.
+sub wait_asked
+{
+	my ($self, $n, $what) = @_;
+	my $end = time + 30 * OssServer::patience();
+	sleep 0.02 while $self->count < $n && time < $end;
+	is($self->count, $n, $what);
+	return;
+}
+
 1;

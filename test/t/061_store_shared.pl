@@ -22,16 +22,6 @@ sub session
 	return $session;
 }
 
-# Wait until the stand-in has been asked so often.
-sub wait_asked
-{
-	my ($n, $what) = @_;
-	my $end = time + 30;
-	sleep 0.02 while $test->count < $n && time < $end;
-	is($test->count, $n, $what);
-	return;
-}
-
 # Run SQL in several sessions at once; returns how long it took.
 sub at_once
 {
@@ -73,7 +63,7 @@ $test->reset;
 
 $oss->control('/fault?kind=delay&delay=300');
 my $first = session("BEGIN;\nSELECT count(*) FROM oss_labels.tag('tenlabels', 'one', 0);");
-wait_asked(1, 'the first asks');
+$test->wait_asked(1, 'the first asks');
 $start = time;
 at_once('fifty sessions end', ("SELECT count(*) FROM oss_labels.tag('tenlabels', 'one', 0);\n") x 50);
 cmp_ok(time - $start, '<', 20, 'while the transaction of the first is open');
@@ -105,13 +95,13 @@ $oss->control('/fault?kind=delay&delay=1000');
 my @sessions = (session("SELECT count(*) FROM oss_labels.tag('tenlabels', 'rights', 0);"),
 	session("SET ROLE tena;\nSELECT count(*) FROM oss_labels.tag('tenlabels', 'rights', 0);"),
 	session("SELECT count(*) FROM oss_labels.tag('tenlabels', 'rights', 0);"));
-wait_asked(2, 'another role asks for itself');
+$test->wait_asked(2, 'another role asks for itself');
 $_->query_until(qr/done/, "\n") for @sessions;
 $_->quit for @sessions;
 is($test->count, 2, 'and the same role does not');
 $oss->control('/reset?what=counters');
 @sessions = (session("SELECT count(*) FROM oss_labels.tag('tenlabels', 'early', 0);"));
-wait_asked(1, 'a request goes out');
+$test->wait_asked(1, 'a request goes out');
 $test->sql("SELECT count(*) FROM oss_labels.tag('tenlabels', 'early', 0, max_age => '0')");
 is($test->count, 2, 'who wants it as of now does not join it');
 $_->quit for @sessions;
@@ -121,13 +111,13 @@ $test->reset;
 
 $oss->control('/fault?kind=delay&delay=1000');
 my $leader = session("SELECT pg_backend_pid() AS pid \\gset\n\\echo pid :pid\nSELECT count(*) FROM oss_labels.tag('tenlabels', 'cancelled', 0);", qr/pid \d+/);
-wait_asked(1, 'somebody asks');
+$test->wait_asked(1, 'somebody asks');
 my $follower = session("SELECT count(*) FROM oss_labels.tag('tenlabels', 'cancelled', 0);");
 sleep 0.2;
 is($test->count, 1, 'somebody else waits');
 $test->sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%cancelled%' AND pid <> pg_backend_pid()
 	ORDER BY query_start LIMIT 1");
-wait_asked(2, 'and asks when the first was cancelled');
+$test->wait_asked(2, 'and asks when the first was cancelled');
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'cancelled'", 1), 'which is stored');
 $_->quit for $leader, $follower;
 $test->reset;
@@ -165,14 +155,14 @@ $test->reset;
 
 $oss->control('/fault?kind=delay&delay=1500');
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'queued' || i, 0) FROM generate_series(1, 3) i");
-wait_asked(3, 'the worker asks for three');
+$test->wait_asked(3, 'the worker asks for three');
 is($test->sql("SELECT count(*) FROM generate_series(1, 3) i, LATERAL oss_labels.tag('tenlabels', 'queued' || i, 0) l"), 30,
 	'tag() waits for its answers');
 is($test->count, 3, 'and asks for none');
 $test->reset;
 $oss->control('/fault?kind=delay&delay=1500');
 my $asking = session("SELECT count(*) FROM oss_labels.tag('tenlabels', 'session1', 0);");
-wait_asked(1, 'a session asks');
+$test->wait_asked(1, 'a session asks');
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'session1', 0)");
 ok($test->wait_empty, 'a job for the same image ends');
 is($test->count, 1, 'with the answer of the session, though it is younger');
@@ -182,7 +172,7 @@ $test->sql("SELECT oss_labels.pause()");
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'session2', 0)");
 $oss->control('/fault?kind=delay&delay=1500');
 $asking = session("SELECT count(*) FROM oss_labels.tag('tenlabels', 'session2', 0);");
-wait_asked(1, 'a session asks for what is queued');
+$test->wait_asked(1, 'a session asks for what is queued');
 $test->sql("SELECT oss_labels.resume()");
 ok($test->wait_empty, 'the job ends');
 is($test->count, 1, 'with the answer of the session');
@@ -194,7 +184,7 @@ $test->reset;
 
 $oss->control('/fault?kind=delay&delay=60000&times=4&prefix=slow');
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'slow' || i, 0) FROM generate_series(1, 4) i");
-wait_asked(4, 'the worker asks for four, and waits');
+$test->wait_asked(4, 'the worker asks for four, and waits');
 $start = time;
 $asking = session("SELECT count(*) FROM (SELECT 'slow' || i FROM generate_series(1, 4) i
 	UNION ALL SELECT 'quick' || i FROM generate_series(1, 4) i) v (k), LATERAL oss_labels.tag('tenlabels', k, 0) l;");

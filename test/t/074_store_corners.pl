@@ -44,16 +44,6 @@ sub session
 	return $session;
 }
 
-# Wait until the stand-in has been asked so often.
-sub wait_asked
-{
-	my ($n, $what) = @_;
-	my $end = time + 30;
-	sleep 0.02 while $test->count < $n && time < $end;
-	is($test->count, $n, $what);
-	return;
-}
-
 # ---- detect() and tag() of those who may not write ----
 
 my @files = map { my $file = $node->basedir . "/detect$_"; append_to_file($file, "SELECT count(*) FROM oss_labels.detect('tenlabels', 'detected', 0);\n"); $file } 1;
@@ -121,7 +111,7 @@ $test->sql(tag('lockedout'));
 $test->reset;
 my $locker = session("BEGIN;\nSELECT oss_labels.forget('tenlabels', 'lockedout');");
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'lockedout', 0, max_age => '0')");
-wait_asked(1, 'the worker asks for an image that is being forgotten');
+$test->wait_asked(1, 'the worker asks for an image that is being forgotten');
 sleep 0.5;
 my $start = time;
 is($test->sql(tag('lockedout')), 10, 'who sees it still reads it');
@@ -144,7 +134,7 @@ $test->reset;
 
 $oss->control("/fault?kind=delay&key=steady$_&delay=" . 4000 * $_) for 1 .. 3;
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'steady' || i, 0) FROM generate_series(1, 3) i");
-wait_asked(3, 'the worker asks for three images that take 4, 8 and 12 seconds');
+$test->wait_asked(3, 'the worker asks for three images that take 4, 8 and 12 seconds');
 is($test->sql("SELECT count(*) FROM generate_series(1, 3) i, LATERAL oss_labels.tag('tenlabels', 'steady' || i, 0) l"), 30,
 	'a statement waits for them one after the other');
 is($test->count, 3, 'and asks for none, as each came');
