@@ -246,4 +246,13 @@ sub wait_asked
 	return;
 }
 
+# A session that runs SQL and stays; with until, only that output is waited for.
+sub session
+{
+	my ($self, $sql, $until) = @_;
+	my $session = $self->{node}->background_psql('postgres', on_error_stop => 0);
+	$session->query_until($until // qr/done/, "\\echo begun\n$sql\n\\echo done\n");
+	return $session;
+}
+
 1;

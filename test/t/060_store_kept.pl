@@ -52,15 +52,6 @@ sub fails
 	return;
 }
 
-# A session that has begun something and goes on.
-sub session
-{
-	my ($sql) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	$session->query_until(qr/begun/, "$sql\n\\echo begun\n");
-	return $session;
-}
-
 # ---- whatever becomes of the transaction ----
 
 $test->sql('BEGIN;' . tag('rollback', 20) . 'ROLLBACK;');
@@ -92,7 +83,7 @@ $test->reset;
 
 for my $how ('terminate', 'cancel')
 {
-	my $ended = session("SET application_name = '$how';");
+	my $ended = $test->session("SET application_name = '$how';");
 	$oss->control('/fault?kind=delay&delay=100');
 	$ended->query_until(qr/^/, tag($how, 2000));
 	ok($test->wait_sql("SELECT count(*) >= 5 FROM oss_labels.image WHERE key LIKE '$how%'"),
@@ -134,7 +125,7 @@ is($test->sql("BEGIN; SELECT oss_labels.forget('tenlabels', 'own1');" . tag('own
 cmp_ok(time - $start, '<', 4, 'after a second');
 is_kept('own', 1, 'what he forgot before', 2);
 
-my $locker = session("BEGIN;\nSELECT FROM oss_labels.image WHERE key = 'own1' FOR UPDATE;");
+my $locker = $test->session("BEGIN;\nSELECT FROM oss_labels.image WHERE key = 'own1' FOR UPDATE;");
 $start = time;
 is($test->sql("BEGIN; SELECT count(*) FROM oss_labels.tag('tenlabels', 'own1', 0, max_age => '0');
 	SELECT count(*) FROM oss_labels.tag('tenlabels', 'free', 0); ROLLBACK"), "10\n10", "another's lock");
@@ -170,8 +161,8 @@ $test->sql('SELECT oss_labels.resume()');
 for my $how ('kill -9 of a backend', 'an immediate stop', 'kill -9 of the worker')
 {
 	my $prefix = $how =~ /stop/ ? 'stopped' : $how =~ /worker/ ? 'worker' : 'killed';
-	my $lock = session("BEGIN;\nLOCK oss_labels.image IN SHARE MODE;");
-	my $victim = session("SELECT set_config('application_name', 'victim', false);\nBEGIN;\n" . tag($prefix, 10));
+	my $lock = $test->session("BEGIN;\nLOCK oss_labels.image IN SHARE MODE;");
+	my $victim = $test->session("SELECT set_config('application_name', 'victim', false);\nBEGIN;\n" . tag($prefix, 10));
 	is($test->count, 10, "$how: ten were asked for");
 	is($test->sql(stored($prefix)), 0, "$how: and none stored");
 	my $files = () = glob "$spool/*-*";
@@ -204,7 +195,7 @@ for my $whom ('backend', 'worker', 'server')
 {
 	$test->reset;
 	$oss->control('/fault?kind=delay&delay=20');
-	my $victim = session("SELECT set_config('application_name', 'victim', false);");
+	my $victim = $test->session("SELECT set_config('application_name', 'victim', false);");
 	$victim->query_until(qr/^/, tag("midst-$whom-", 5000));
 	my $end = time + 60;
 	sleep 0.01 while $test->count < 300 && time < $end;
@@ -229,7 +220,7 @@ $test->reset;
 
 # ---- many answers in one transaction ----
 
-my $lock = session("BEGIN;\nLOCK oss_labels.image IN SHARE MODE;");
+my $lock = $test->session("BEGIN;\nLOCK oss_labels.image IN SHARE MODE;");
 is($test->sql('BEGIN;' . tag('many', 6000) . 'ROLLBACK;'), 60000, 'six thousand answers in a transaction that is rolled back');
 cmp_ok(-s (sort { -s $b <=> -s $a } glob "$spool/*-*")[0], '>', 4e6, 'wait in its file');
 $lock->quit;

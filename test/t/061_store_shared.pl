@@ -17,9 +17,7 @@ my ($node, $oss) = ($test->{node}, $test->{oss});
 sub session
 {
 	my ($sql, $until) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	$session->query_until($until // qr/begun/, "\\echo begun\n$sql\n\\echo done\n");
-	return $session;
+	return $test->session($sql, $until // qr/begun/);
 }
 
 # Run SQL in several sessions at once; returns how long it took.

@@ -30,15 +30,6 @@ sub stored
 		  . " AND 2 = (SELECT count(*) FROM oss_labels.image_label l WHERE l.image_id = i.image_id)");
 }
 
-# A session that has begun something and goes on.
-sub session
-{
-	my ($sql) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	$session->query_until(qr/begun/, "$sql\n\\echo begun\n");
-	return $session;
-}
-
 # ---- what is imported is not asked for ----
 
 is($test->sql(import_set('own', 50)), 50, 'fifty images are imported');
@@ -65,7 +56,7 @@ is($test->sql("DO \$\$ BEGIN PERFORM oss_labels.import_label_rows('tenlabels', '
 
 # ---- two sessions ----
 
-my $first = session('BEGIN;' . import_set('both', 300));
+my $first = $test->session('BEGIN;' . import_set('both', 300));
 my $second = $node->background_psql('postgres', on_error_stop => 0);
 $second->query_until(qr/asked/, "\\echo asked\n" . import_set('both', 300, 'DESC'));
 ok($test->wait_sql("SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), 'two import the same images');
@@ -84,7 +75,7 @@ is(stored('pgbench'), 200, 'and leave each once');
 
 # ---- isolation ----
 
-my $old = session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.image;");
+my $old = $test->session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.image;");
 $test->sql("SELECT oss_labels.import_label_rows('tenlabels', 'own1', '{New}', '{1}', source => 'later')");
 $old->query_until(qr/code 40001/, import_set('own', 1) . "\\echo code :SQLSTATE\n");
 $old->{stderr} = '';

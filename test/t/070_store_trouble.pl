@@ -53,15 +53,6 @@ sub unstored
 }
 END { kill 'CONT', $stopped if $stopped }
 
-# A session that has begun something and goes on.
-sub session
-{
-	my ($sql) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	$session->query_until(qr/begun/, "$sql\n\\echo begun\n");
-	return $session;
-}
-
 # ---- forget() ----
 
 $test->sql(tag('first'));
@@ -70,7 +61,7 @@ unstored(sub {
 	is($test->sql(tag($_)), 10, "$_: an answer that is not stored yet") for qw(gone rolled open back);
 	is($test->sql("SELECT oss_labels.forget('tenlabels', 'gone')"), 'f', 'forget() finds no labels');
 	$test->sql("BEGIN; SELECT oss_labels.forget('tenlabels', 'rolled'); ROLLBACK");
-	$open = session("BEGIN;\nSELECT oss_labels.forget('tenlabels', 'open');\nSAVEPOINT s;\n"
+	$open = $test->session("BEGIN;\nSELECT oss_labels.forget('tenlabels', 'open');\nSAVEPOINT s;\n"
 		  . "SELECT oss_labels.forget('tenlabels', 'back');\nROLLBACK TO s;");
 });
 ok($test->wait_sql(labels('rolled'), 10), 'what was asked for before a forget() that is rolled back is stored');
@@ -106,9 +97,9 @@ is($test->sql(labels('queued')), '', 'and stores nothing');
 is($test->sql('SELECT count(*) FROM oss_labels.failed_job'), 0, 'nor fails');
 $test->reset;
 
-my $old = session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;");
+my $old = $test->session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;");
 $test->sql(tag('repeatable'));
-$old->query_until(qr/forgot t/, "SELECT oss_labels.forget('tenlabels', 'repeatable') AS f \\gset\n\\echo forgot :f\nCOMMIT;\n");
+$old->query_until(qr/forgot t/, "SELECT oss_labels.forget('tenlabels', 'repeatable') AS f \\gset\nCOMMIT;\n\\echo forgot :f\n");
 is($test->sql(labels('repeatable')), '', 'an old snapshot forgets what came since');
 $old->quit;
 
@@ -137,7 +128,7 @@ SKIP:
 	skip 'no prlimit', 6 if system('command -v prlimit > /dev/null') != 0;
 	my ($err, $first) = ('', 0);
 	unstored(sub {
-		my $session = session('SELECT pg_backend_pid() AS pid \gset
+		my $session = $test->session('SELECT pg_backend_pid() AS pid \gset
 \echo pid :pid');
 		my ($pid) = $session->{stdout} =~ /pid (\d+)/;
 		$pid //= $session->query('SELECT pg_backend_pid()');
@@ -185,7 +176,7 @@ is($test->sql('SET ' . ($node->pg_version->major >= 16 ? 'debug_parallel_query' 
 is($test->count, 23, 'each was asked for once');
 $test->reset;
 
-my $locker = session('BEGIN;
+my $locker = $test->session('BEGIN;
 SELECT FROM page WHERE i > 2 FOR UPDATE;');
 is($test->sql("WITH mine AS MATERIALIZED (SELECT i FROM page FOR UPDATE SKIP LOCKED)
 	SELECT count(*) FROM mine, LATERAL oss_labels.tag('tenlabels', 'skipped' || i, 0) l"), 20, 'rows that are locked first');

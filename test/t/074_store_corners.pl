@@ -35,15 +35,6 @@ sub images
 	return "SELECT count(*) FROM oss_labels.image WHERE key LIKE '$prefix%'";
 }
 
-# A session that runs SQL and goes on.
-sub session
-{
-	my ($sql, $until) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-	$session->query_until($until // qr/done/, "\\echo begun\n$sql\n\\echo done\n");
-	return $session;
-}
-
 # ---- detect() and tag() of those who may not write ----
 
 my @files = map { my $file = $node->basedir . "/detect$_"; append_to_file($file, "SELECT count(*) FROM oss_labels.detect('tenlabels', 'detected', 0);\n"); $file } 1;
@@ -109,7 +100,7 @@ $test->reset;
 
 $test->sql(tag('lockedout'));
 $test->reset;
-my $locker = session("BEGIN;\nSELECT oss_labels.forget('tenlabels', 'lockedout');");
+my $locker = $test->session("BEGIN;\nSELECT oss_labels.forget('tenlabels', 'lockedout');");
 $test->sql("SELECT oss_labels.enqueue('tenlabels', 'lockedout', 0, max_age => '0')");
 $test->wait_asked(1, 'the worker asks for an image that is being forgotten');
 sleep 0.5;
