@@ -230,6 +230,7 @@ typedef struct OssJsonbState
 #define oss_set_before_send(easy, function, arg) \
 	(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, function), \
 	 curl_easy_setopt(easy, CURLOPT_PREREQDATA, arg))
+#define OSS_TELLS_SENT true
 #define oss_set_max_life(easy, seconds) \
 	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, seconds)
 #else
@@ -237,6 +238,7 @@ typedef struct OssJsonbState
 	((void) (function), \
 	 curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L), \
 	 curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L))
+#define OSS_TELLS_SENT false
 #define oss_set_max_life(easy, seconds) CURLE_OK
 #endif
 

@@ -63,6 +63,7 @@ struct HttpTransfer
 	bool		too_large;
 	bool		no_memory;
 	bool		sent;
+	bool	   *tell_sent;
 	bool		sent_again;		/* curl tried to */
 	HttpDone	done;
 	void	   *arg;
@@ -210,6 +211,8 @@ on_send(void *arg, char *address, char *local_address, int port,
 
 	t->sent_again = t->sent;
 	t->sent = true;
+	if (t->tell_sent)
+		*t->tell_sent = true;
 	return t->sent_again ? 1 : 0;
 }
 
@@ -308,6 +311,7 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	if (request_size > 0)
 		a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
 	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
+	a->sent = t->sent || request_size > 0;
 	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
 	a->bytes_received = t->header_bytes + (t->want_headers ? 0 : a->body_len);
@@ -523,6 +527,9 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->arg = arg;
 	t->max_body = spec->max_body;
 	t->want_headers = spec->want_headers;
+	t->tell_sent = spec->sent;
+	if (t->tell_sent)
+		*t->tell_sent = !OSS_TELLS_SENT;
 	t->reach = spec->reach;
 	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
 		pg_strncasecmp(spec->url, "https:", 6) != 0;

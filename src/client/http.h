@@ -59,6 +59,8 @@ typedef struct HttpSpec
 	bool		queued;			/* its timeout runs while the loop is idle,
 								 * see oss_http_now() */
 	bool		want_headers;	/* the answer's body is its lines of headers */
+	bool	   *sent;			/* set when it is sent, or NULL; lives longer
+								 * than the transfer */
 } HttpSpec;
 
 /*
@@ -86,6 +88,7 @@ typedef struct HttpAnswer
 	char		address[64];	/* of the peer, "" if not connected */
 	bool		connected;		/* a TCP connection was made */
 	bool		in_body;		/* the body had begun */
+	bool		sent;			/* at least a part of the request */
 	int64		dns_us;
 	int64		connect_us;
 	int64		tls_us;

@@ -64,8 +64,9 @@ wait_until(OssRequest *request, int64 due)
 static void
 leave_flight(OssRequest *request, OssRateOutcome outcome)
 {
-	Assert(request->state == REQUEST_IN_FLIGHT);
+	Assert(request->state == REQUEST_IN_FLIGHT && !request->unsettled);
 	Assert(request->group->counters.in_flight > 0);
+	unlist_request(request);
 	request->group->counters.in_flight--;
 	oss_access_end(request->access, request->trial);
 	oss_rate_end(request->server, request->bucket, request->key, outcome);
@@ -80,6 +81,7 @@ on_request_reset(void *arg)
 {
 	OssRequest *request = arg;
 
+	oss_attempt_settle(request, oss_outcome_of_lost(request->on_wire), 0);
 	unlist_request(request);
 	if (request->state == REQUEST_IN_FLIGHT)
 		leave_flight(request, OSS_RATE_LOST);
@@ -135,7 +137,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->key = MemoryContextStrdup(context, spec->image.key);
 	if (spec->image.version_id != NULL)
 		request->version_id = MemoryContextStrdup(context, spec->image.version_id);
-	request->head = spec->head;
+	request->kind = spec->head ? OSS_KIND_HEAD : OSS_KIND_LABELS;
 	if (!spec->head)
 		oss_labels_process(request->process, spec->image.has_thr, spec->image.thr);
 	request->queued = spec->queued;
@@ -161,11 +163,12 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 static void
 send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 {
+	bool		head = request->kind == OSS_KIND_HEAD;
 	OssTarget	target = {
-		.method = request->head ? "HEAD" : "GET",
+		.method = head ? "HEAD" : "GET",
 		.bucket = request->bucket,
 		.key = request->key,
-		.process = request->head ? NULL : request->process,
+		.process = head ? NULL : request->process,
 		.version_id = request->version_id
 	};
 	HttpSpec	spec;
@@ -174,7 +177,8 @@ send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 	spec.timeout_ms = (int) Max(1, (request->deadline - now) / 1000);
 	spec.max_body = (size_t) oss_max_response_kb * 1024;
 	spec.queued = request->queued;
-	spec.want_headers = request->head;
+	spec.want_headers = head;
+	spec.sent = &request->on_wire;
 
 	/* after a broken connection, other idle ones may be broken too */
 	spec.fresh = request->transfer != NULL &&
@@ -194,6 +198,7 @@ count_attempt(OssRequest *request, int64 now)
 	Assert(request->state == REQUEST_WAITING && request->transfer != NULL);
 	unlist_request(request);
 	request->state = REQUEST_IN_FLIGHT;
+	oss_attempt_list(request);
 	request->sent = now;
 	request->trial = oss_access_start(request->access, request->key, now);
 	request->attempts++;
@@ -236,6 +241,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 
 	PG_TRY();
 	{
+		request->unsettled = true;
 		send_signed(request, who, now);
 		count_attempt(request, now);
 	}
@@ -244,6 +250,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(caller);
+		oss_attempt_settle(request, OSS_OUTCOME_UNSENT, 0);
 		oss_rate_end(request->server, request->bucket, request->key,
 					 OSS_RATE_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
@@ -470,7 +477,7 @@ static void
 take_document(OssRequest *request, const HttpAnswer *answer)
 {
 	request->rule = NULL;
-	if (request->head || oss_failure_may_be_labels(answer))
+	if (request->kind == OSS_KIND_HEAD || oss_failure_may_be_labels(answer))
 		oss_access_labels(request->access, request->key);
 	else
 	{
@@ -497,6 +504,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	request->group->counters.bytes_received += answer->bytes_received;
 	if (answered && answer->status == 200)
 	{
+		oss_attempt_settle(request, OSS_OUTCOME_BILLED, answer->bytes_received);
 		leave_flight(request, OSS_RATE_ANSWERED);
 		request->server->unreachable = 0;
 		take_document(request, answer);
@@ -505,6 +513,8 @@ on_answer(HttpTransfer *transfer, void *arg)
 	request->rule = oss_failure_classify(answer, &request->xml);
 	if (request->server->addressing == OSS_CNAME)
 		request->rule = oss_failure_on_cname(request->rule);
+	oss_attempt_settle(request, oss_outcome(request->kind, answer, request->rule->retry),
+					   answer->bytes_received);
 	request->took_ms = answered ? (long) (answer->total_us / 1000) : 0;
 	if (request->rule->retry == OSS_RETRY_THROTTLED)
 	{
@@ -620,7 +630,8 @@ oss_request_failure(const OssRequest *request)
 const char *
 oss_request_what(const OssRequest *request)
 {
-	return oss_object_what(request->bucket, request->key, request->head);
+	return oss_object_what(request->bucket, request->key,
+						   request->kind == OSS_KIND_HEAD);
 }
 
 const char *

@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  * request_state.h
- *	  The state of a labels request, and the decision about retries.
+ *	  The state of a labels request, what its attempts cost, and the decision
+ *	  about retries.
  *
- * For request.c and request_retry.c alone.
+ * For request*.c alone.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_REQUEST_STATE_H
@@ -10,6 +11,7 @@
 
 #include "client/access.h"
 #include "client/http.h"
+#include "client/outcome.h"
 #include "client/request.h"
 #include "lib/ilist.h"
 #include "protocol/image_labels.h"
@@ -18,7 +20,8 @@ typedef enum RequestState
 {
 	REQUEST_WAITING,			/* node is in the list of waiting requests in
 								 * request.c */
-	REQUEST_IN_FLIGHT,			/* transfer is set and counted by the rate
+	REQUEST_IN_FLIGHT,			/* node is in the list in request_settle.c;
+								 * transfer is set and counted by the rate
 								 * limit */
 	REQUEST_DONE				/* node is in group->finished until returned
 								 * to the caller */
@@ -51,7 +54,7 @@ struct OssRequest
 	char	   *bucket;
 	char	   *key;
 	char	   *version_id;
-	bool		head;			/* by HEAD, instead of process */
+	OssKind		kind;			/* HEAD: instead of process */
 	char		process[OSS_LABELS_PROCESS_MAX];
 	int			attempts;		/* sent */
 	int			charged;		/* of these, counted against max_attempts */
@@ -67,7 +70,10 @@ struct OssRequest
 	bool		queued;			/* a job of the queue */
 	bool		wants_key;		/* credentials are being fetched */
 	int64		due;			/* not sent before */
-	int64		sent;			/* when the last attempt was sent */
+	int64		sent;			/* when the last attempt was started */
+	bool		on_wire;		/* and whether a part of it was sent */
+	bool		unsettled;		/* an attempt was begun whose outcome is not
+								 * counted yet */
 	long		took_ms;		/* that attempt until its response; 0 without
 								 * one */
 	int64		deadline;
@@ -81,6 +87,20 @@ struct OssRequest
 	OssErrorXml xml;			/* must be last: not initialized without a
 								 * failure */
 };
+
+/* ---------- request_settle.c ---------- */
+
+/* Add a request whose attempt is sent to the list of those in flight. */
+extern void oss_attempt_list(OssRequest *request);
+
+/*
+ * Settle the outcome of the attempt that was begun, once: later calls do
+ * nothing.  Neither throws nor needs a transaction, also while the process
+ * exits.
+ */
+extern void oss_attempt_settle(OssRequest *request, OssOutcome outcome, int64 bytes);
+
+/* ---------- request_retry.c ---------- */
 
 /* Return the ms until the deadline, never 0; -1 without a deadline. */
 extern long oss_time_left(const OssRequest *request, int64 now);

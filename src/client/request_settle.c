@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ * request_settle.c
+ *	  What each attempt has cost: settled once, however it ends.
+ *
+ * An attempt ends with an answer, with the request's memory, which an error or
+ * a cancel frees, or with the process.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/request_state.h"
+#include "storage/ipc.h"
+
+static dlist_head in_flight = DLIST_STATIC_INIT(in_flight);
+
+/* Settle what is in flight when the process ends. */
+static void
+settle_at_exit(int code, Datum arg)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &in_flight)
+	{
+		OssRequest *request = dlist_container(OssRequest, node, iter.cur);
+
+		oss_attempt_settle(request, oss_outcome_of_lost(request->on_wire), 0);
+	}
+}
+
+void
+oss_attempt_list(OssRequest *request)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(settle_at_exit, 0);
+	registered = true;
+	Assert(!request->listed);
+	dlist_push_tail(&in_flight, &request->node);
+	request->listed = true;
+}
+
+void
+oss_attempt_settle(OssRequest *request, OssOutcome outcome, int64 bytes)
+{
+	if (!request->unsettled)
+		return;
+	request->unsettled = false;
+	elog(DEBUG2, "an attempt for bucket \"%s\" of server \"%s\" was %s",
+		 request->bucket, request->server->name, oss_outcome_name(outcome));
+	/* accounts: oss_usage_attempt() */
+}
