@@ -249,11 +249,17 @@ do_tally(call *c)
 		counter_tally(&c->out, param(c, "bucket"), param(c, "requester"));
 }
 
-/* List label requests by object. */
+/* List requests of a kind by object. */
 static void
 do_keys(call *c)
 {
-	counter_list_keys(&c->out, param(c, "bucket"));
+	const char *kind = param(c, "kind");
+	bool		heads = strcmp(kind, "head") == 0;
+
+	if (kind[0] && !heads && strcmp(kind, "label") != 0)
+		bad(c, "unknown kind");
+	else
+		counter_list_keys(&c->out, param(c, "bucket"), heads);
 }
 
 /* Print the label requests for one object. */

@@ -24,11 +24,12 @@ typedef struct named
 	uint64_t	value;
 } named;
 
-/* How often an object's labels were asked for; key bytes follow. */
+/* How often an object was asked for, by kind; key bytes follow. */
 typedef struct key_count
 {
 	uint64_t	hash;
-	uint64_t	count;
+	uint64_t	count;			/* label requests */
+	uint64_t	heads;
 	char		bucket[MAX_BUCKET + 1];
 	size_t		key_len;
 	char		key[];
@@ -40,6 +41,7 @@ typedef struct totals
 	uint64_t	requests_total;
 	uint64_t	label_requests;
 	uint64_t	label_answers;
+	uint64_t	label_billed;
 	uint64_t	label_completed;
 	uint64_t	abandoned;
 	uint64_t	label_abandoned;
@@ -56,7 +58,7 @@ typedef struct totals
 	uint64_t	connections_refused;
 	uint64_t	tls_resumed;
 	uint64_t	requests_put;
-	uint64_t	requests_head;
+	uint64_t	head_requests;
 	uint64_t	keys_distinct;
 	uint64_t	keys_repeated;
 	uint64_t	key_most;
@@ -67,6 +69,7 @@ static named outcomes[MAX_OUTCOMES];
 static int	n_outcomes;
 static key_count **keys;
 static size_t keys_size;
+static size_t keys_used;
 static peak labels;				/* arrivals of label requests */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -78,13 +81,13 @@ static const struct
 }			plain[] = {
 #define PLAIN(x) {#x, &t.x}
 	PLAIN(requests_total), PLAIN(label_requests), PLAIN(label_answers),
-	PLAIN(label_completed), PLAIN(abandoned), PLAIN(label_abandoned),
+	PLAIN(label_billed), PLAIN(label_completed), PLAIN(abandoned), PLAIN(label_abandoned),
 	PLAIN(in_flight), PLAIN(most_in_flight), PLAIN(label_in_flight),
 	PLAIN(label_most_in_flight), PLAIN(bytes_sent), PLAIN(bytes_received),
 	PLAIN(connections_http), PLAIN(connections_https),
 	PLAIN(connections_open), PLAIN(connections_most_open),
 	PLAIN(connections_refused), PLAIN(tls_resumed),
-	{"label_max_per_second", &labels.most}, PLAIN(requests_put), PLAIN(requests_head),
+	{"label_max_per_second", &labels.most}, PLAIN(requests_put), PLAIN(head_requests),
 	PLAIN(keys_distinct), PLAIN(keys_repeated), PLAIN(key_most),
 #undef PLAIN
 };
@@ -108,6 +111,7 @@ counter_reset(void)
 	free(keys);
 	keys = NULL;
 	keys_size = 0;
+	keys_used = 0;
 	peak_reset(&labels);
 	tally_reset();
 	log_reset();
@@ -215,14 +219,14 @@ key_hash(const char *bucket, text key)
 					  hash_bytes(bucket, strlen(bucket), 0));
 }
 
-/* Count a label request for one object. */
+/* Count a request for one object. */
 static void
-count_key(const char *bucket, text key)
+count_key(const char *bucket, text key, request_kind kind)
 {
 	uint64_t	hash = key_hash(bucket, key);
 	key_count **slot;
 
-	if (t.keys_distinct * 10 >= keys_size * 6)
+	if (keys_used * 10 >= keys_size * 6)
 		keys_grow();
 	slot = key_slot(hash, bucket, key);
 	if (*slot == NULL)
@@ -232,9 +236,15 @@ count_key(const char *bucket, text key)
 		strcpy((*slot)->bucket, bucket);
 		(*slot)->key_len = key.len;
 		memcpy((*slot)->key, key.data, key.len);
-		t.keys_distinct++;
+		keys_used++;
 	}
-	(*slot)->count++;
+	if (kind == KIND_HEAD)
+	{
+		(*slot)->heads++;
+		return;
+	}
+	if (++(*slot)->count == 1)
+		t.keys_distinct++;
 	if ((*slot)->count == 2)
 		t.keys_repeated++;
 	if ((*slot)->count > t.key_most)
@@ -251,8 +261,11 @@ counter_begin(const request *r)
 		t.most_in_flight = t.in_flight;
 	if (strcmp(r->method, "PUT") == 0)
 		t.requests_put++;
-	if (strcmp(r->method, "HEAD") == 0)
-		t.requests_head++;
+	if (request_kind_of(r) == KIND_HEAD)
+	{
+		t.head_requests++;
+		count_key(r->bucket, r->key, KIND_HEAD);
+	}
 	if (r->bucket[0] != '\0')
 		bump("bucket_", r->bucket);
 	if (r->is_label)
@@ -261,7 +274,7 @@ counter_begin(const request *r)
 		if (++t.label_in_flight > t.label_most_in_flight)
 			t.label_most_in_flight = t.label_in_flight;
 		peak_add(&labels, r->arrived_us);
-		count_key(r->bucket, r->key);
+		count_key(r->bucket, r->key, KIND_LABEL);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -298,9 +311,10 @@ counter_end(const request *r, bool completed, bool abandoned,
 		if (completed)
 			t.label_completed++;
 		t.label_answers += given;
+		t.label_billed += r->billed;
 	}
 	if (r->tallied)
-		tally_end(r, given, abandoned);
+		tally_end(r, given, completed, abandoned);
 	snprintf(status, sizeof(status), "%d", a->status);
 	bump("status_", abandoned ? "none" : status);
 	if (a->code[0] != '\0')
@@ -332,7 +346,7 @@ list_key_counts(buffer *out, const char *bucket)
 	{
 		const key_count *k = keys[i];
 
-		if (k == NULL || strcmp(bucket, k->bucket) != 0)
+		if (k == NULL || k->count == 0 || strcmp(bucket, k->bucket) != 0)
 			continue;
 		distinct++;
 		repeated += k->count > 1;
@@ -406,16 +420,18 @@ counter_value(const char *name)
 
 /* Append the counts of all objects. */
 void
-counter_list_keys(buffer *out, const char *bucket)
+counter_list_keys(buffer *out, const char *bucket, bool heads)
 {
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < keys_size; i++)
 	{
 		const key_count *k = keys[i];
 
-		if (k == NULL || (bucket[0] && strcmp(bucket, k->bucket) != 0))
+		if (k == NULL || (heads ? k->heads : k->count) == 0 ||
+			(bucket[0] && strcmp(bucket, k->bucket) != 0))
 			continue;
-		buffer_printf(out, "%llu\t%s\t", (unsigned long long) k->count,
+		buffer_printf(out, "%llu\t%s\t",
+					  (unsigned long long) (heads ? k->heads : k->count),
 					  k->bucket);
 		buffer_escape(out, text_from(k->key, k->key_len), true);
 		buffer_puts(out, "\n");

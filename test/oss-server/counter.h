@@ -47,8 +47,11 @@ extern void counter_tally(buffer *out, const char *bucket,
 /* Return one counter; 0 if nothing of that name was counted. */
 extern uint64_t counter_value(const char *name);
 
-/* Append "count TAB bucket TAB escaped key" of label requests; "" = all. */
-extern void counter_list_keys(buffer *out, const char *bucket);
+/*
+ * Append "count TAB bucket TAB escaped key" of label requests, or of HEAD
+ * requests; "" = all buckets.
+ */
+extern void counter_list_keys(buffer *out, const char *bucket, bool heads);
 
 /* Return the number of label requests for one object. */
 extern uint64_t counter_key(const char *bucket, text key);

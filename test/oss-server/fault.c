@@ -183,7 +183,8 @@ param_match(const pair_list *params, fault *f)
 	f->times = param_number(params, "times", -1);
 	f->skip = param_number(params, "skip", 0);
 	f->every = param_number(params, "every", 1);
-	return f->every > 0 && param_scope(params, &f->scope);
+	f->bill = (int) param_number(params, "bill", -1);
+	return f->every > 0 && f->bill <= 1 && param_scope(params, &f->scope);
 }
 
 /* Read what a fault answers; false if there is no such style. */
@@ -239,7 +240,7 @@ fault_add(const pair_list *params, text body, buffer *reason)
 	if (!param_kind(params, &f->kind))
 		buffer_puts(reason, "unknown or missing kind\n");
 	else if (!param_match(params, f))
-		buffer_puts(reason, "unknown scope, or every below 1\n");
+		buffer_puts(reason, "unknown scope, every below 1, or bill above 1\n");
 	f->bytes = param_number(params, "bytes", f->kind == FAULT_LENGTH ? 10 :
 							f->kind == FAULT_HEADERS ? 1000000 :
 							f->kind == FAULT_HUGE ? 100000000 :
@@ -396,7 +397,7 @@ pick_delay(const fault *f)
 fault_plan
 fault_find(const request *r)
 {
-	fault_plan	plan = {0};
+	fault_plan	plan = {.bill = -1};
 
 	pthread_mutex_lock(&lock);
 	for (fault *f = faults; f; f = f->next)
@@ -412,6 +413,8 @@ fault_find(const request *r)
 		if (!applies(f))
 			continue;
 		plan.delay_us += pick_delay(f);
+		if (plan.bill < 0)
+			plan.bill = f->bill;
 		if (f->kind != FAULT_DELAY)
 		{
 			*slot = f;

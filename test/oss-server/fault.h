@@ -71,6 +71,8 @@ typedef struct fault
 	int64_t		times;
 	int64_t		skip;
 	int64_t		every;
+	int			bill;			/* 1: the work is billed, 0: it is not, -1: as the
+								 * answer's status says */
 	int64_t		seen;			/* matching requests */
 	int64_t		hits;			/* applied */
 	uint64_t	delay_min_us;
@@ -93,12 +95,16 @@ typedef struct fault
 	struct fault *next;
 } fault;
 
-/* What one request meets: at most one answer, one delivery, and a delay. */
+/*
+ * What one request meets: at most one answer, one delivery, and a delay; bill
+ * is that of the first fault that has any, else -1.
+ */
 typedef struct fault_plan
 {
 	fault	   *answer;
 	fault	   *delivery;
 	uint64_t	delay_us;
+	int			bill;
 } fault_plan;
 
 /*

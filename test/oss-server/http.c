@@ -240,6 +240,8 @@ answer_now(exchange *x)
 	x->plan = fault_find(x->r);
 	if (may_change && x->plan.answer)
 		fault_invent(x->r, x->plan.answer);
+	x->r->billed = x->r->is_label &&
+		(x->plan.bill >= 0 ? x->plan.bill : x->r->answer.status == 200);
 	if (x->is_last && !keepalive_quiet)
 		answer_header(x->r, "Connection", "close");
 	counter_answered(x->r);

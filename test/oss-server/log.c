@@ -21,6 +21,7 @@ typedef struct record
 	uint64_t	connection_id;
 	int			status;
 	const char *fate;
+	const char *kind;
 	char		code[MAX_CODE];
 	char		request_id[REQUEST_ID_LEN + 1];
 	char		access_key_id[64];
@@ -105,6 +106,7 @@ log_add(const request *r, bool completed, bool abandoned)
 	rec->connection_id = r->connection_id;
 	rec->status = r->answer.status;
 	rec->fate = abandoned ? "abandoned" : completed ? "completed" : "failed";
+	rec->kind = request_kind_name(r);
 	strcpy(rec->code, r->answer.code);
 	strcpy(rec->request_id, r->answer.request_id);
 	strcpy(rec->access_key_id, r->access_key_id);
@@ -119,14 +121,14 @@ static void
 list_line(buffer *out, const record *rec)
 {
 	buffer_printf(out, "%llu\t%s\t%s\t%s\t%d\t%s\t%s\t%llu\t%llu\t%llu\t%s\t"
-				  "%s\t%s\n",
+				  "%s\t%s\t%s\n",
 				  (unsigned long long) rec->serial, rec->method, rec->host,
 				  rec->target, rec->status, rec->code[0] ? rec->code : "-",
 				  rec->fate, (unsigned long long) rec->arrived_us,
 				  (unsigned long long) rec->took_us,
 				  (unsigned long long) rec->connection_id, rec->request_id,
 				  rec->access_key_id[0] ? rec->access_key_id : "-",
-				  rec->agent[0] ? rec->agent : "-");
+				  rec->agent[0] ? rec->agent : "-", rec->kind);
 }
 
 /* Append one record as a JSON object. */
@@ -134,9 +136,9 @@ static void
 list_json(buffer *out, const record *rec)
 {
 	const char *names[] = {"method", "host", "target", "code", "fate",
-	"request_id", "access_key_id", "user_agent"};
+	"request_id", "access_key_id", "user_agent", "kind"};
 	const char *values[] = {rec->method, rec->host, rec->target, rec->code,
-	rec->fate, rec->request_id, rec->access_key_id, rec->agent};
+	rec->fate, rec->request_id, rec->access_key_id, rec->agent, rec->kind};
 
 	if (out->len > 1)
 		buffer_puts(out, ",\n");
@@ -146,7 +148,7 @@ list_json(buffer *out, const record *rec)
 				  (unsigned long long) rec->arrived_us,
 				  (unsigned long long) rec->took_us,
 				  (unsigned long long) rec->connection_id);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 9; i++)
 	{
 		buffer_printf(out, ",\"%s\":", names[i]);
 		buffer_json(out, text_of(values[i]));

@@ -339,3 +339,21 @@ request_free(request *r)
 	buffer_free(&r->answer.body);
 	free(r);
 }
+
+/* Return what a request is for. */
+request_kind
+request_kind_of(const request *r)
+{
+	if (r->is_label)
+		return KIND_LABEL;
+	return r->method && strcmp(r->method, "HEAD") == 0 ? KIND_HEAD : KIND_OTHER;
+}
+
+/* Name it. */
+const char *
+request_kind_name(const request *r)
+{
+	static const char *const names[] = {"label", "head", "other"};
+
+	return names[request_kind_of(r)];
+}

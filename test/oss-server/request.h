@@ -80,12 +80,26 @@ typedef struct request
 	bool		is_label;		/* asks for the action image/labels */
 	bool		https;
 	bool		tallied;		/* counted for bucket and requester */
+	bool		billed;			/* a label request whose work the service finishes,
+								 * whatever becomes of the connection */
 	uint64_t	connection_id;
 	uint64_t	arrived_us;
 	uint64_t	queued_us;
 	char		access_key_id[64];
 	answer answer;
 } request;
+
+/* What a request is for, as it is billed. */
+typedef enum request_kind
+{
+	KIND_LABEL,
+	KIND_HEAD,
+	KIND_OTHER
+} request_kind;
+
+/* Return the kind of a request, and its name: "label", "head" or "other". */
+extern request_kind request_kind_of(const request *r);
+extern const char *request_kind_name(const request *r);
 
 /* Add a pair to a list. */
 extern void pair_list_add(pair_list *list, text name, text value);

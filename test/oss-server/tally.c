@@ -17,6 +17,11 @@ typedef struct tally
 	uint64_t	requests;
 	uint64_t	label_requests;
 	uint64_t	label_answers;
+	uint64_t	label_billed;
+	uint64_t	label_throttled;	/* handed over in full, as the next two */
+	uint64_t	label_refused;
+	uint64_t	label_failed;
+	uint64_t	head_requests;
 	uint64_t	throttled;
 	uint64_t	refused;		/* 4xx, and no throttle */
 	uint64_t	failed;			/* 5xx, and no throttle */
@@ -76,6 +81,8 @@ tally_reset(void)
 	{
 		uint64_t	in_flight = t->label_in_flight;
 
+		t->label_billed = t->head_requests = 0;
+		t->label_throttled = t->label_refused = t->label_failed = 0;
 		t->requests = t->label_requests = t->label_answers = 0;
 		t->throttled = t->refused = t->failed = t->abandoned = 0;
 		t->label_in_flight = t->label_most_in_flight = in_flight;
@@ -92,6 +99,7 @@ tally_begin(const request *r)
 		tally	   *t = tally_of(r, i);
 
 		t->requests++;
+		t->head_requests += request_kind_of(r) == KIND_HEAD;
 		if (!r->is_label)
 			continue;
 		t->label_requests++;
@@ -103,10 +111,13 @@ tally_begin(const request *r)
 
 /* Count what became of a request. */
 void
-tally_end(const request *r, bool given, bool abandoned)
+tally_end(const request *r, bool given, bool completed, bool abandoned)
 {
 	int			status = r->answer.status;
 	bool		throttled = r->answer.throttled || status == 429;
+	bool		refused = !throttled && status / 100 == 4;
+	bool		failed = !throttled && status / 100 == 5;
+	bool		labels = r->is_label && completed;
 
 	for (int i = 0; i < 3; i++)
 	{
@@ -116,8 +127,12 @@ tally_end(const request *r, bool given, bool abandoned)
 		t->label_answers += given;
 		t->abandoned += abandoned;
 		t->throttled += throttled;
-		t->refused += !throttled && status / 100 == 4;
-		t->failed += !throttled && status / 100 == 5;
+		t->refused += refused;
+		t->failed += failed;
+		t->label_billed += r->billed;
+		t->label_throttled += labels && throttled;
+		t->label_refused += labels && refused;
+		t->label_failed += labels && failed;
 	}
 }
 
@@ -135,6 +150,11 @@ tally_list(buffer *out, const char *bucket, const char *requester)
 	LINE("requests", t->requests);
 	LINE("label_requests", t->label_requests);
 	LINE("label_answers", t->label_answers);
+	LINE("label_billed", t->label_billed);
+	LINE("label_throttled", t->label_throttled);
+	LINE("label_refused", t->label_refused);
+	LINE("label_failed", t->label_failed);
+	LINE("head_requests", t->head_requests);
 	LINE("throttled", t->throttled);
 	LINE("refused", t->refused);
 	LINE("failed", t->failed);

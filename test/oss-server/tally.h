@@ -13,8 +13,12 @@ extern void tally_reset(void);
 /* A request's signature has been looked at, and its answer is known. */
 extern void tally_begin(const request *r);
 
-/* It is over; given says that its labels were handed over in full. */
-extern void tally_end(const request *r, bool given, bool abandoned);
+/*
+ * It is over; given says that its labels were handed over in full, completed
+ * that its answer was, whatever it is.
+ */
+extern void tally_end(const request *r, bool given, bool completed,
+					  bool abandoned);
 
 /*
  * Append "name value" lines of a bucket, of a requester, or of both together;

@@ -18,7 +18,7 @@ my ($node, $oss) = ($test->{node}, $test->{oss});
 # Label requests and HEADs since the last call.
 sub spent
 {
-	my $spent = $test->count . ' labels, ' . $test->count('requests_head') . ' HEAD';
+	my $spent = $test->count . ' labels, ' . $test->count('head_requests') . ' HEAD';
 	$oss->control('/reset?what=counters');
 	return $spent;
 }

@@ -186,6 +186,53 @@ is(scalar(@{ decode_json($r->{body})->{Labels} }), 5000, 'huge array');
 is(outcome(with_fault({ kind => 'labels', variant => 'nonsense' })), '501 UnknownVariant', 'unknown variant');
 ok(!eval { $oss->fault(kind => 'nonsense') }, 'unknown kind is refused');
 
+# what is billed: the work that the service finishes, whatever becomes of the connection
+sub billed { $oss->wait_count(in_flight => 0); return $oss->count('label_billed') }
+for my $kind (qw(drop reset hang truncate reset-body garbage))
+{
+	with_fault({ kind => $kind }, seconds => 0.3);
+	is(billed() . ' ' . $oss->count('label_answers'), '1 0', "$kind: billed, though no answer came");
+	with_fault({ kind => $kind, bill => 0 }, seconds => 0.3);
+	is(billed(), 0, "$kind: not billed if the fault says so");
+}
+with_fault({ delay => 5000 }, seconds => 0.2);
+is(billed(), 1, 'a client that leaves does not stop the work');
+with_fault({ delay => 10, bill => 0 });
+is(billed() . ' ' . $oss->count('label_answers'), '0 1', 'a delay has a bill, too');
+for my $code ('SlowDown', 'NoSuchKey', 'InternalError')
+{
+	with_fault({ code => $code });
+	is(billed(), 0, "$code is not billed");
+	with_fault({ code => $code, bill => 1 });
+	is(billed(), 1, "$code is billed if the fault says so");
+}
+with_fault({ kind => 'hang', code => 'InternalError' }, seconds => 0.3);
+is(billed(), 1, 'one answer');
+clean();
+$oss->fault(code => 'SlowDown');
+$oss->fault(kind => 'hang');
+labels(seconds => 0.3);
+is(billed(), 0, 'a throttle that does not arrive');
+ok(!eval { $oss->fault(kind => 'hang', bill => 2) }, 'a bill is 0 or 1');
+with_fault({ kind => 'html' });
+is(billed(), 1, 'any 200 is billed');
+clean();
+OssRaw::signed(port => $port, bucket => 'examplebucket', key => 'example.jpg', method => 'HEAD') for 1 .. 2;
+labels(query => []);
+is(billed() . ' ' . $oss->count('head_requests') . ' ' . $oss->count('keys_distinct'), '0 2 0', 'HEAD and GET are not');
+is($oss->control('/keys?kind=head'), "2\texamplebucket\texample.jpg\n", 'objects asked for by HEAD');
+is($oss->control('/keys'), '', 'none for labels');
+labels();
+is($oss->control('/keys?kind=label'), "1\texamplebucket\texample.jpg\n", 'one for labels');
+ok(!eval { $oss->control('/keys?kind=x') }, 'another kind is refused');
+$oss->wait_count(in_flight => 0);
+is(join(' ', map { $_->{kind} } @{ decode_json($oss->control('/log?n=4&format=json')) }), 'head head other label', 'the log has kinds');
+$oss->fault(code => $_, times => 1) for qw(SlowDown NoSuchKey InternalError);
+labels() for 1 .. 3;
+$oss->wait_count(in_flight => 0);
+is(join(' ', @{ $oss->tally(bucket => 'examplebucket') }{qw(label_requests label_answers label_billed label_throttled
+	label_refused label_failed head_requests)}), '4 1 1 1 1 1 2', 'label requests of a bucket by outcome');
+
 # throttles
 clean();
 $oss->fault(kind => 'throttle', rate => 5);
