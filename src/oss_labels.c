@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "account/usage_flush.h"
 #include "client/request.h"
 #include "client/server.h"
 #include "compat.h"
@@ -43,6 +44,17 @@ define_request_settings(void)
 							   &oss_metadata_endpoint, OSS_METADATA_ENDPOINT,
 							   PGC_SUSET, GUC_SUPERUSER_ONLY,
 							   oss_credential_metadata_endpoint_check, NULL, NULL);
+}
+
+/* Define the settings of the accounts. */
+static void
+define_account_settings(void)
+{
+	DefineCustomIntVariable("oss_labels.usage_retention",
+							"Time for which accounts are kept.",
+							"0 keeps them for ever.",
+							&oss_usage_retention, 400 * 24 * 60, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
 /* Define the settings of the store. */
@@ -111,10 +123,12 @@ void
 _PG_init(void)
 {
 	define_request_settings();
+	define_account_settings();
 	define_store_settings();
 	define_pipeline_settings();
 	define_queue_settings();
 	oss_worker_shmem_init();
+	oss_usage_init();
 	oss_launcher_init();
 	oss_ddl_init();
 	if (process_shared_preload_libraries_in_progress)

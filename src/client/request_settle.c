@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "client/request_state.h"
+#include "client/usage.h"
 #include "storage/ipc.h"
 
 static dlist_head in_flight = DLIST_STATIC_INIT(in_flight);
@@ -48,5 +49,5 @@ oss_attempt_settle(OssRequest *request, OssOutcome outcome, int64 bytes)
 	request->unsettled = false;
 	elog(DEBUG2, "an attempt for bucket \"%s\" of server \"%s\" was %s",
 		 request->bucket, request->server->name, oss_outcome_name(outcome));
-	/* accounts: oss_usage_attempt() */
+	oss_usage_attempt(request->server, request->bucket, request->kind, outcome, bytes);
 }

@@ -176,7 +176,7 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 		oss_dispatch_finish_later(dispatcher, job, 0, true);
 	}
 	else if (failure->retry == OSS_RETRY_TRANSIENT &&
-			 job->attempts < oss_job_attempts)
+			 job->attempts < oss_dispatch_attempts(job))
 	{
 		double		ms = Min(BACKOFF_FIRST_MS * pow(2, job->attempts - 1),
 							 BACKOFF_LAST_MS);

@@ -10,7 +10,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "queue/identity.h"
+#include "spi/role.h"
 #include "utils/acl.h"
 
 /* May the reader of this process's messages see a role's jobs? */

@@ -9,6 +9,7 @@
 #include "client/http.h"
 #include "dispatch/claim.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
 #include "dispatch/forget_deleted.h"
 #include "dispatch/hand_out.h"
 #include "dispatch/lane.h"
@@ -369,6 +370,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 		for (OssJob *j = job->followers; j; j = next)
 		{
 			next = j->next;
+			oss_dispatch_count_free(j, OSS_USAGE_SHARED);
 			oss_dispatch_free_job(j);
 		}
 		oss_dispatch_free_job(job);

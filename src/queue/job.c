@@ -14,6 +14,7 @@
 #include "queue/identity.h"
 #include "queue/job.h"
 #include "spi/column_array.h"
+#include "spi/role.h"
 #include "spi/statement.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"

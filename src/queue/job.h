@@ -100,6 +100,7 @@ typedef struct OssJob
 	OssPlace	place;			/* includes its number */
 	int			attempts;
 	int			throttles;		/* in a row */
+	bool		once;			/* one attempt, with exactly its threshold */
 	TimestampTz enqueued_at;
 	TimestampTz fresh_since;	/* DT_NOBEGIN: any stored answer serves it */
 	OssImage	image;
