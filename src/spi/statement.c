@@ -229,11 +229,11 @@ oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *values,
 }
 
 uint64
-oss_query_read(SPIPlanPtr plan, Datum *values, bool read_only,
+oss_query_read(SPIPlanPtr plan, Datum *values,
 			   void (*take) (uint64 row, void *arg), void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, read_only);
+	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, false);
 	uint64		rows = 0;
 
 	for (;;)
