@@ -537,7 +537,8 @@ CREATE TABLE oss_labels.job
 	reason text,
 	answer jsonb,
 	asked_at timestamptz,
-	asked_id text
+	asked_id text,
+	once boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 45,
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
 	autovacuum_vacuum_insert_scale_factor = 0.2,
@@ -576,6 +577,7 @@ COMMENT ON COLUMN oss_labels.job.reason IS 'error of the last attempt';
 COMMENT ON COLUMN oss_labels.job.answer IS 'response that its process could not store; the next claim stores it without a request';
 COMMENT ON COLUMN oss_labels.job.asked_at IS 'when that response was requested';
 COMMENT ON COLUMN oss_labels.job.asked_id IS 'x-oss-request-id of that response';
+COMMENT ON COLUMN oss_labels.job.once IS 'by retag(): one attempt, and exactly this threshold';
 COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'generates job_id';
 COMMENT ON INDEX oss_labels.job_claim_idx IS 'order of claims within a server, bucket and requester';
 COMMENT ON INDEX oss_labels.job_object_idx IS 'jobs of an object, for deleted rows';
@@ -676,7 +678,6 @@ CREATE TABLE oss_labels.active_pause
 	lasts interval,
 	directory text,
 	storing boolean NOT NULL DEFAULT false,
-	budget_id bigint,
 	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, directory, automatic, origin)
 );
 
@@ -697,7 +698,6 @@ COMMENT ON COLUMN oss_labels.active_pause.lasts IS 'maximal duration of an autom
 COMMENT ON COLUMN oss_labels.active_pause."sqlstate" IS 'SQLSTATE of the error of an automatic pause';
 COMMENT ON COLUMN oss_labels.active_pause.reason IS 'reason, as shown by the view queue';
 COMMENT ON COLUMN oss_labels.active_pause.storing IS 'answers could not be stored; it ends when one can: tried every two minutes, without a request';
-COMMENT ON COLUMN oss_labels.active_pause.budget_id IS 'the budget that is used up; it ends when the budget is raised or its period ends';
 COMMENT ON COLUMN oss_labels.active_pause.seen IS 'fingerprint of server and user mapping at that time';
 
 /*
@@ -763,8 +763,7 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 		CASE WHEN h.origin & -4294967296 = v.cluster
 			THEN pg_catalog.pg_get_userbyid(h.requester)::text
 			ELSE h.requester_name END AS requester,
-		h.bucket, h.automatic, h.since, h."sqlstate", h.reason, h.directory, h.budget_id,
-		CASE WHEN h.automatic THEN h.since + h.lasts END AS until
+		h.bucket, h.automatic, h.since, h."sqlstate", h.reason, h.directory
 	FROM oss_labels.active_pause h CROSS JOIN oss_labels.viewer v
 	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = h.server_id AND h.origin = v.origin
 	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
@@ -819,8 +818,6 @@ COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in active_pause';
 COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in active_pause';
 COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in active_pause';
 COMMENT ON COLUMN oss_labels.own_pause.directory IS 'as in active_pause';
-COMMENT ON COLUMN oss_labels.own_pause.budget_id IS 'as in active_pause';
-COMMENT ON COLUMN oss_labels.own_pause.until IS 'when an automatic pause ends at the latest; null: with resume()';
 
 REVOKE ALL ON oss_labels.viewer, oss_labels.own_job, oss_labels.own_failed_job,
 	oss_labels.own_pause FROM PUBLIC;
@@ -848,6 +845,15 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 
 COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer, interval, text) IS
 	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. What is stored, and not older than max_age, is not asked for again';
+
+CREATE FUNCTION oss_labels.enqueue_once(bucket text, key text, thr float8,
+		version_id text, server name, priority integer, max_age interval, etag text DEFAULT NULL)
+	RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
+	AS 'MODULE_PATHNAME', 'oss_labels_enqueue_once';
+
+COMMENT ON FUNCTION oss_labels.enqueue_once(text, text, float8, text, name, integer, interval, text) IS
+	'Internal: like enqueue(), for retag(): one attempt, and exactly this threshold';
 
 CREATE FUNCTION oss_labels.enqueue_trigger()
 	RETURNS trigger
@@ -1244,6 +1250,224 @@ GRANT SELECT ON oss_labels.queue, oss_labels.worker TO pg_monitor;
 GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.rate_status(text, text) TO pg_monitor;
 GRANT USAGE ON SCHEMA oss_labels TO pg_monitor;
 
+-- Accounts: what was requested, and what it costs
+
+/*
+ * The worker adds to a row of usage_day at most once a second; what it has not
+ * written yet is in shared memory.  Each time it writes it counts up "flush", so
+ * that whoever reads the tables in one snapshot knows what they include.
+ */
+
+CREATE TABLE oss_labels.usage_day
+(
+	day date NOT NULL,
+	server text,
+	requester oss_labels.role_name,
+	bucket text,
+	requests bigint NOT NULL DEFAULT 0,
+	billed bigint NOT NULL DEFAULT 0,
+	ambiguous bigint NOT NULL DEFAULT 0,
+	throttled bigint NOT NULL DEFAULT 0,
+	refused bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	over_budget bigint NOT NULL DEFAULT 0,
+	stored_hits bigint NOT NULL DEFAULT 0,
+	shared bigint NOT NULL DEFAULT 0,
+	listings bigint NOT NULL DEFAULT 0,
+	heads bigint NOT NULL DEFAULT 0,
+	bytes bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+CREATE UNIQUE INDEX usage_day_idx ON oss_labels.usage_day
+	(day, server, (requester::bytea), bucket) NULLS NOT DISTINCT;
+
+/* As image_label, for a publication FOR ALL TABLES. */
+ALTER TABLE oss_labels.usage_day REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE oss_labels.usage_day IS
+	'Requests by day, server, role and bucket, as far as they are written; the view usage has all';
+COMMENT ON COLUMN oss_labels.usage_day.day IS 'in oss_labels.billing_time_zone';
+COMMENT ON COLUMN oss_labels.usage_day.server IS 'name of the foreign server at that time; null: not known, as after a crash, or where a stored answer needed none';
+COMMENT ON COLUMN oss_labels.usage_day.requester IS 'the role whose user mapping was used: for jobs who enqueued; null: not known';
+COMMENT ON COLUMN oss_labels.usage_day.bucket IS 'name of the bucket; null: not known';
+COMMENT ON COLUMN oss_labels.usage_day.requests IS 'requests for labels that were sent, retries included: the sum of the next five';
+COMMENT ON COLUMN oss_labels.usage_day.billed IS 'answered with status 200: the service bills them';
+COMMENT ON COLUMN oss_labels.usage_day.ambiguous IS 'sent, and no complete answer came: they may be billed';
+COMMENT ON COLUMN oss_labels.usage_day.throttled IS 'refused because of the rate';
+COMMENT ON COLUMN oss_labels.usage_day.refused IS 'refused for what they asked for (other 4xx)';
+COMMENT ON COLUMN oss_labels.usage_day.failed IS 'the service failed (5xx)';
+COMMENT ON COLUMN oss_labels.usage_day.over_budget IS 'not sent, as a budget or another limit of this database forbids';
+COMMENT ON COLUMN oss_labels.usage_day.stored_hits IS 'images answered from the store';
+COMMENT ON COLUMN oss_labels.usage_day.shared IS 'images answered by the request of another row, job or session';
+COMMENT ON COLUMN oss_labels.usage_day.listings IS 'requests that list a bucket';
+COMMENT ON COLUMN oss_labels.usage_day.heads IS 'requests for the headers of an object';
+COMMENT ON COLUMN oss_labels.usage_day.bytes IS 'bytes received';
+COMMENT ON INDEX oss_labels.usage_day_idx IS 'one row a day, server, role and bucket';
+
+CREATE TABLE oss_labels.usage_written
+(
+	flush bigint NOT NULL,
+	counted_to bigint NOT NULL DEFAULT 0,
+	shared_since bigint NOT NULL DEFAULT 0
+);
+
+ALTER TABLE oss_labels.usage_written REPLICA IDENTITY FULL;
+
+/* No number is given twice, whatever was dropped or restored. */
+INSERT INTO oss_labels.usage_written (flush)
+VALUES (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000);
+
+COMMENT ON TABLE oss_labels.usage_written IS 'Internal: one row, how far the accounts are written';
+COMMENT ON COLUMN oss_labels.usage_written.flush IS 'number of the last time that the worker wrote them';
+COMMENT ON COLUMN oss_labels.usage_written.counted_to IS 'requests for labels that usage_day includes';
+COMMENT ON COLUMN oss_labels.usage_written.shared_since IS 'the shared memory that it wrote';
+
+CREATE FUNCTION oss_labels.usage_now(flush bigint)
+	RETURNS TABLE (day date, server text, requester text, bucket text,
+		requests bigint, billed bigint, ambiguous bigint, throttled bigint, refused bigint,
+		failed bigint, over_budget bigint, stored_hits bigint, shared bigint, listings bigint,
+		heads bigint, bytes bigint)
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
+	AS 'MODULE_PATHNAME', 'oss_labels_usage_now';
+
+COMMENT ON FUNCTION oss_labels.usage_now(bigint) IS
+	'Internal: accounts of the caller''s roles that this flush does not include, for the view usage';
+
+/* A view of the owner's, as own_job: roles see what is theirs. */
+CREATE VIEW oss_labels.usage WITH (security_barrier = true) AS
+	SELECT u.day, u.server, u.requester, u.bucket,
+		pg_catalog.sum(u.requests)::bigint AS requests, pg_catalog.sum(u.billed)::bigint AS billed,
+		pg_catalog.sum(u.ambiguous)::bigint AS ambiguous,
+		pg_catalog.sum(u.throttled)::bigint AS throttled,
+		pg_catalog.sum(u.refused)::bigint AS refused, pg_catalog.sum(u.failed)::bigint AS failed,
+		pg_catalog.sum(u.over_budget)::bigint AS over_budget,
+		pg_catalog.sum(u.stored_hits)::bigint AS stored_hits,
+		pg_catalog.sum(u.shared)::bigint AS shared, pg_catalog.sum(u.listings)::bigint AS listings,
+		pg_catalog.sum(u.heads)::bigint AS heads, pg_catalog.sum(u.bytes)::bigint AS bytes
+	FROM (
+		SELECT d.day, d.server, d.requester::text AS requester, d.bucket,
+			d.requests, d.billed, d.ambiguous, d.throttled, d.refused, d.failed, d.over_budget,
+			d.stored_hits, d.shared, d.listings, d.heads, d.bytes
+		FROM oss_labels.usage_day d CROSS JOIN oss_labels.viewer v
+		WHERE v.sees_all OR pg_catalog.pg_has_role(
+			pg_catalog.to_regrole(pg_catalog.quote_ident(d.requester::text)), 'USAGE')
+		UNION ALL
+		SELECT n.* FROM oss_labels.usage_written w, LATERAL oss_labels.usage_now(w.flush) n
+	) u
+	GROUP BY u.day, u.server, u.requester, u.bucket;
+
+COMMENT ON VIEW oss_labels.usage IS
+	'Requests by day, server, role and bucket, and what became of them; roles see their own, pg_monitor and the extension''s owner all';
+COMMENT ON COLUMN oss_labels.usage.day IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.server IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.requester IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.bucket IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.requests IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.billed IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.ambiguous IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.throttled IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.refused IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.failed IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.over_budget IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.stored_hits IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.shared IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.listings IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.heads IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.usage.bytes IS 'as in usage_day';
+
+CREATE TABLE oss_labels.price
+(
+	item text NOT NULL CHECK (item IN ('label', 'listing', 'head')),
+	server text,
+	valid_from date NOT NULL DEFAULT '-infinity',
+	per_1000 numeric NOT NULL CHECK (per_1000 >= 0),
+	currency text NOT NULL,
+	source text,
+	standard boolean NOT NULL DEFAULT false,
+	UNIQUE NULLS NOT DISTINCT (item, server, valid_from, standard)
+);
+
+ALTER TABLE oss_labels.price REPLICA IDENTITY FULL;
+
+INSERT INTO oss_labels.price (item, per_1000, currency, source, standard)
+VALUES ('label', 0.142, 'USD', 'ImageLabel, per 1 000 calls, by the price list of Alibaba Cloud IMM (international site), page of 2026-03-10', true);
+
+COMMENT ON TABLE oss_labels.price IS
+	'What requests cost. Add rows of your contract: one of the server counts before one of all servers, then the latest, then yours';
+COMMENT ON COLUMN oss_labels.price.item IS 'label, listing (of a bucket) or head (of an object)';
+COMMENT ON COLUMN oss_labels.price.server IS 'name of the foreign server; null: all';
+COMMENT ON COLUMN oss_labels.price.valid_from IS 'first day on which it counts';
+COMMENT ON COLUMN oss_labels.price.per_1000 IS 'price of 1 000 requests';
+COMMENT ON COLUMN oss_labels.price.currency IS 'as it is shown';
+COMMENT ON COLUMN oss_labels.price.source IS 'where it is from';
+COMMENT ON COLUMN oss_labels.price.standard IS 'the list price that the extension brings; a row of yours takes its place';
+
+/* What somebody has changed is his, and goes into his dumps. */
+CREATE FUNCTION oss_labels.own_price()
+	RETURNS trigger
+	LANGUAGE plpgsql
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	NEW.standard := false;
+	RETURN NEW;
+END $$;
+
+COMMENT ON FUNCTION oss_labels.own_price() IS 'Internal: trigger function that makes a price that was changed the user''s own';
+
+CREATE TRIGGER price_own BEFORE INSERT OR UPDATE ON oss_labels.price
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.own_price();
+
+COMMENT ON TRIGGER price_own ON oss_labels.price IS 'the extension''s own row is the only standard one';
+
+CREATE FUNCTION oss_labels.price_of(item text, server text, day date,
+		OUT per_1000 numeric, OUT currency text)
+	LANGUAGE sql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT p.per_1000, p.currency FROM oss_labels.price p
+	WHERE p.item = $1 AND (p.server IS NULL OR p.server = $2) AND p.valid_from <= $3
+	ORDER BY p.server NULLS LAST, p.valid_from DESC, p.standard
+	LIMIT 1
+$$;
+
+COMMENT ON FUNCTION oss_labels.price_of(text, text, date) IS
+	'Internal: the price of 1 000 requests at a server on a day; null: unknown';
+
+CREATE VIEW oss_labels.cost WITH (security_barrier = true) AS
+	SELECT u.day, u.server, u.requester, u.bucket, u.billed, u.ambiguous,
+		(u.billed * l.per_1000 + o.cost) / 1000 AS cost,
+		((u.billed + u.ambiguous) * l.per_1000 + o.cost) / 1000 AS cost_if_ambiguous,
+		l.currency
+	FROM oss_labels.usage u
+	LEFT JOIN LATERAL oss_labels.price_of('label', u.server, u.day) l ON true
+	LEFT JOIN LATERAL (
+		SELECT coalesce(pg_catalog.sum(i.n * p.per_1000), 0) AS cost
+		FROM (VALUES ('listing', u.listings), ('head', u.heads)) i (item, n),
+			LATERAL oss_labels.price_of(i.item, u.server, u.day) p
+		WHERE i.n > 0 AND p.currency = l.currency
+	) o ON true;
+
+COMMENT ON VIEW oss_labels.cost IS
+	'What the requests of the view usage cost, by the table price';
+COMMENT ON COLUMN oss_labels.cost.day IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.cost.server IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.cost.requester IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.cost.bucket IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.cost.billed IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.cost.ambiguous IS 'as in usage_day';
+COMMENT ON COLUMN oss_labels.cost.cost IS 'price of what was billed, and of listings and headers if they have one in the same currency';
+COMMENT ON COLUMN oss_labels.cost.cost_if_ambiguous IS 'the same if the service bills all that is ambiguous, too';
+COMMENT ON COLUMN oss_labels.cost.currency IS 'of the price of labels';
+
+REVOKE ALL ON oss_labels.usage_day, oss_labels.usage_written, oss_labels.usage,
+	oss_labels.price, oss_labels.cost FROM PUBLIC;
+GRANT SELECT ON oss_labels.usage_day, oss_labels.usage, oss_labels.price, oss_labels.cost TO pg_monitor;
+GRANT EXECUTE ON FUNCTION oss_labels.usage_now(bigint), oss_labels.price_of(text, text, date) TO pg_monitor;
+
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.usage_day', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.price', 'WHERE NOT standard');
+
 CREATE FUNCTION oss_labels.announce()
 	RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -1384,6 +1608,137 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_forget';
 COMMENT ON FUNCTION oss_labels.forget(text, text, text) IS
 	'Delete the stored labels, response and corrections of an image; returns whether there were any';
+
+CREATE FUNCTION oss_labels.estimate(
+	query text,
+	thr double precision DEFAULT NULL,
+	max_age interval DEFAULT NULL,
+	server name DEFAULT NULL)
+RETURNS TABLE (
+	objects bigint,
+	stored bigint,
+	queued bigint,
+	invalid bigint,
+	to_ask bigint,
+	cost numeric,
+	currency text,
+	budget_left bigint,
+	seconds double precision)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'oss_labels_estimate';
+COMMENT ON FUNCTION oss_labels.estimate(text, double precision, interval, name) IS
+	'What tag() of a query''s images would ask for, and its cost; the query has columns bucket, key and perhaps version_id and etag. Sends no request';
+
+CREATE PROCEDURE oss_labels.retag(
+	older_than interval,
+	max_requests bigint,
+	bucket text DEFAULT NULL,
+	prefix text DEFAULT NULL,
+	server name DEFAULT NULL,
+	priority integer DEFAULT -10)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	before timestamptz := clock_timestamp() - older_than;
+	n bigint;
+BEGIN
+	IF older_than IS NULL OR older_than < '0'::interval THEN
+		RAISE EXCEPTION 'older_than must be given, and not negative' USING ERRCODE = '22023';
+	END IF;
+	IF max_requests < 0 THEN
+		RAISE EXCEPTION 'max_requests must not be negative' USING ERRCODE = '22023';
+	END IF;
+	SELECT count(oss_labels.enqueue_once(o.bucket, o.key, o.thr, o.version_id, $5, $6, $1))
+	INTO n
+	FROM (
+		SELECT i.bucket, i.key, i.thr, i.version_id
+		FROM oss_labels.image i
+		WHERE i.tagged_at < before AND i.source = 'oss'
+			AND ($3 IS NULL OR i.bucket = $3) AND ($4 IS NULL OR starts_with(i.key, $4))
+			AND NOT EXISTS (SELECT FROM oss_labels.own_job j
+				WHERE j.key = i.key AND j.bucket = i.bucket
+					AND j.version_id IS NOT DISTINCT FROM i.version_id)
+			AND NOT EXISTS (SELECT FROM oss_labels.own_failed_job f
+				WHERE f.key = i.key AND f.bucket = i.bucket
+					AND f.version_id IS NOT DISTINCT FROM i.version_id AND f.failed_at >= before)
+		ORDER BY i.tagged_at, i.image_id
+		LIMIT $2
+	) o;
+	RAISE NOTICE 'queued % images', n;
+END $$;
+COMMENT ON PROCEDURE oss_labels.retag(interval, bigint, text, text, name, integer) IS
+	'Queue the images that were tagged longest ago, each with its own threshold, for at most so many requests that may be billed';
+
+CREATE FUNCTION oss_labels.watched_names(relation regclass,
+	OUT key_column name, OUT bucket_column name, OUT bucket text, OUT condition text,
+	OUT source text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	arguments jsonb;
+BEGIN
+	SELECT jsonb_object(convert_from(substring(t.tgargs FROM 1
+		FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())::text[])
+	INTO arguments
+	FROM pg_trigger t
+	WHERE t.tgrelid = relation AND t.tgname = 'oss_labels_insert'
+		AND t.tgfoid = 'oss_labels.enqueue_trigger()'::regprocedure;
+	SELECT arguments ->> 'key_column', arguments ->> 'bucket_column', arguments ->> 'bucket',
+		arguments ->> 'condition',
+		format('(SELECT %s FROM %s) AS %I', c.list, relation, w.names[1])
+	INTO key_column, bucket_column, bucket, condition, source
+	FROM oss_labels.watched w, LATERAL (
+		SELECT string_agg(format('%I AS %I', n.now, n.was), ', ') AS list
+		FROM unnest((w.columns::text::text[])[3:], w.names[2:]) n (now, was)
+		JOIN pg_attribute a ON a.attrelid = relation AND a.attname = n.now AND NOT a.attisdropped
+	) c
+	WHERE w.watch = arguments ->> 'watch';
+END $$;
+COMMENT ON FUNCTION oss_labels.watched_names(regclass) IS
+	'Internal: what a table is watched for, and the table under the names that it had then, which the condition uses';
+
+CREATE FUNCTION oss_labels.untagged(relation regclass)
+RETURNS TABLE (
+	bucket text,
+	key text,
+	state text,
+	since timestamptz,
+	reason text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	watched record;
+BEGIN
+	watched := oss_labels.watched_names(relation);
+	IF watched.source IS NULL THEN
+		RAISE EXCEPTION 'table % is not watched', relation
+			USING ERRCODE = '55000', HINT = 'SELECT oss_labels.watch(...) has its rows tagged.';
+	END IF;
+	RETURN QUERY EXECUTE format(
+		$q$SELECT r.bucket, r.key, CASE WHEN j.enqueued_at IS NOT NULL THEN 'queued'
+			WHEN f.failed_at IS NOT NULL THEN 'failed' ELSE 'never' END,
+			coalesce(j.enqueued_at, f.failed_at),
+			CASE WHEN j.enqueued_at IS NOT NULL THEN j.reason ELSE f.message END
+		FROM (SELECT DISTINCT %s::text AS bucket, %I::text AS key FROM %s WHERE (%s)) r
+		LEFT JOIN LATERAL (SELECT o.enqueued_at, o.reason FROM oss_labels.own_job o
+			WHERE o.key = r.key AND o.bucket = r.bucket AND o.version_id IS NULL
+			ORDER BY o.job_id LIMIT 1) j ON true
+		LEFT JOIN LATERAL (SELECT o.failed_at, o.message FROM oss_labels.own_failed_job o
+			WHERE o.key = r.key AND o.bucket = r.bucket AND o.version_id IS NULL
+			ORDER BY o.failed_at DESC LIMIT 1) f ON true
+		WHERE r.bucket IS NOT NULL AND r.key IS NOT NULL AND NOT EXISTS (
+			SELECT FROM oss_labels.image i
+			WHERE i.image_id = oss_labels.image_id(r.bucket, r.key)
+				AND i.bucket = r.bucket AND i.key = r.key)$q$,
+		CASE WHEN watched.bucket IS NULL THEN quote_ident(watched.bucket_column)
+			ELSE quote_literal(watched.bucket) END,
+		watched.key_column, watched.source, coalesce(watched.condition, 'true'));
+END $$;
+COMMENT ON FUNCTION oss_labels.untagged(regclass) IS
+	'Images of a watched table that have no stored labels: never asked for, queued, or failed, and why';
 
 CREATE FUNCTION oss_labels.import_labels(
 	document jsonb,
@@ -2583,197 +2938,7 @@ COMMENT ON TRIGGER album_pin_check ON oss_labels.album_pin IS 'nobody speaks for
 COMMENT ON TRIGGER label_correction_check ON oss_labels.label_correction IS 'nobody speaks for another role';
 
 -- ---------------------------------------------------------------------
--- 10. Budgets
--- ---------------------------------------------------------------------
-
-/*
- * How often labels are asked for.  What is spent is counted in shared memory,
- * and kept through crashes in a file of the data directory; budget_spent is
- * for dumps and standbys.
- */
-CREATE TABLE oss_labels.budget
-(
-	budget_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	server text,
-	server_id oid NOT NULL DEFAULT 0,
-	origin bigint NOT NULL DEFAULT oss_labels.origin(),
-	requester oss_labels.role_name,
-	bucket text,
-	period text NOT NULL CHECK (period IN ('day', 'month', 'ever')),
-	max_requests bigint NOT NULL CHECK (max_requests >= 0),
-	counted_since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	note text
-);
-CREATE UNIQUE INDEX budget_idx ON oss_labels.budget
-	(server, (requester::bytea), bucket, period) NULLS NOT DISTINCT;
-COMMENT ON TABLE oss_labels.budget IS 'How many requests for labels may be paid for, by set_budget(); a request must fit into all budgets that cover it';
-COMMENT ON COLUMN oss_labels.budget.budget_id IS 'number of the budget';
-COMMENT ON COLUMN oss_labels.budget.server IS 'name of the foreign server; null: all together';
-COMMENT ON COLUMN oss_labels.budget.server_id IS 'as in job';
-COMMENT ON COLUMN oss_labels.budget.origin IS 'as in job';
-COMMENT ON COLUMN oss_labels.budget.requester IS 'role that pays: the caller, or who enqueued the job; null: all together';
-COMMENT ON COLUMN oss_labels.budget.bucket IS 'name of the bucket; null: all together';
-COMMENT ON COLUMN oss_labels.budget.period IS 'day or month of oss_labels.billing_time_zone, or ever';
-COMMENT ON COLUMN oss_labels.budget.max_requests IS 'requests within a period, at most; 0: none';
-COMMENT ON COLUMN oss_labels.budget.counted_since IS 'when the budget was set first; requests count from then on';
-COMMENT ON COLUMN oss_labels.budget.note IS 'remark';
-COMMENT ON SEQUENCE oss_labels.budget_budget_id_seq IS 'generates budget_id';
-COMMENT ON INDEX oss_labels.budget_idx IS 'one budget of each scope and period';
-
-CREATE TABLE oss_labels.budget_spent
-(
-	budget_id bigint PRIMARY KEY,
-	counted_since timestamptz NOT NULL,
-	period_start timestamptz NOT NULL,
-	period_end timestamptz NOT NULL,
-	spent bigint NOT NULL
-);
-COMMENT ON TABLE oss_labels.budget_spent IS 'What budgets had spent a moment ago, written by the worker for dumps and standbys; budget_status tells what they have spent now';
-COMMENT ON COLUMN oss_labels.budget_spent.budget_id IS 'as in budget';
-COMMENT ON COLUMN oss_labels.budget_spent.counted_since IS 'as in budget, at that time';
-COMMENT ON COLUMN oss_labels.budget_spent.period_start IS 'when the period began';
-COMMENT ON COLUMN oss_labels.budget_spent.period_end IS 'when it ends; infinity: never';
-COMMENT ON COLUMN oss_labels.budget_spent.spent IS 'requests that count, at most';
-
-CREATE FUNCTION oss_labels.budget_changed()
-RETURNS trigger
-LANGUAGE c VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'oss_labels_budget_changed';
-COMMENT ON FUNCTION oss_labels.budget_changed() IS 'Internal: trigger that makes a change of budgets hold from its commit on';
-
-CREATE TRIGGER budget_changed AFTER INSERT OR UPDATE OR DELETE ON oss_labels.budget
-	FOR EACH ROW EXECUTE FUNCTION oss_labels.budget_changed();
-CREATE TRIGGER budget_truncated AFTER TRUNCATE ON oss_labels.budget
-	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.budget_changed();
-ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_changed;
-ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_truncated;
-COMMENT ON TRIGGER budget_changed ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
-COMMENT ON TRIGGER budget_truncated ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
-
-CREATE FUNCTION oss_labels.budget_counts()
-RETURNS TABLE (budget_id bigint, period_start timestamptz, period_end timestamptz,
-	spent bigint, in_flight integer)
-LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
-AS 'MODULE_PATHNAME', 'oss_labels_budget_counts';
-COMMENT ON FUNCTION oss_labels.budget_counts() IS
-	'Internal: what the budgets that concern the caller have spent now; no rows where the library is not preloaded';
-
-CREATE FUNCTION oss_labels.budget_used_up(budget_id bigint)
-RETURNS boolean
-LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
-AS 'MODULE_PATHNAME', 'oss_labels_budget_used_up';
-COMMENT ON FUNCTION oss_labels.budget_used_up(bigint) IS 'Internal: whether a budget refuses requests now; false if there is no such budget';
-
-CREATE VIEW oss_labels.budget_status WITH (security_barrier = true) AS
-	SELECT b.budget_id, coalesce(f.srvname::text, b.server) AS server,
-		b.requester::text AS requester, b.bucket, b.period, b.max_requests, b.note,
-		coalesce(c.period_start, s.period_start) AS period_start,
-		nullif(coalesce(c.period_end, s.period_end), 'infinity') AS resets_at,
-		coalesce(c.spent, s.spent, 0) AS spent, coalesce(c.in_flight, 0) AS in_flight,
-		greatest(b.max_requests - coalesce(c.spent, s.spent, 0), 0) AS "left",
-		coalesce(c.spent, s.spent, 0) >= b.max_requests AS exhausted
-	FROM oss_labels.budget b CROSS JOIN oss_labels.viewer v
-	LEFT JOIN oss_labels.budget_counts() c ON c.budget_id = b.budget_id
-	LEFT JOIN oss_labels.budget_spent s ON s.budget_id = b.budget_id
-		AND s.counted_since = b.counted_since
-	LEFT JOIN pg_catalog.pg_foreign_server f ON f.oid = b.server_id AND b.origin = v.origin
-	WHERE v.sees_all OR b.requester IS NULL OR pg_catalog.pg_has_role(
-		pg_catalog.to_regrole(pg_catalog.quote_ident(b.requester::text)), 'USAGE');
-COMMENT ON VIEW oss_labels.budget_status IS
-	'Budgets and what is left of them; roles see those that concern them, pg_monitor and the extension''s owner all';
-COMMENT ON COLUMN oss_labels.budget_status.budget_id IS 'as in budget';
-COMMENT ON COLUMN oss_labels.budget_status.server IS 'present name of the foreign server; null: all together';
-COMMENT ON COLUMN oss_labels.budget_status.requester IS 'name of the role; null: all together';
-COMMENT ON COLUMN oss_labels.budget_status.bucket IS 'as in budget';
-COMMENT ON COLUMN oss_labels.budget_status.period IS 'as in budget';
-COMMENT ON COLUMN oss_labels.budget_status.max_requests IS 'as in budget';
-COMMENT ON COLUMN oss_labels.budget_status.note IS 'as in budget';
-COMMENT ON COLUMN oss_labels.budget_status.period_start IS 'when the present period began';
-COMMENT ON COLUMN oss_labels.budget_status.resets_at IS 'when it ends; null: never';
-COMMENT ON COLUMN oss_labels.budget_status.spent IS 'requests of this period that count: in flight, billed, or perhaps billed';
-COMMENT ON COLUMN oss_labels.budget_status.in_flight IS 'of these, in flight';
-COMMENT ON COLUMN oss_labels.budget_status."left" IS 'requests that may still be sent in this period';
-COMMENT ON COLUMN oss_labels.budget_status.exhausted IS 'none may be sent';
-
-CREATE FUNCTION oss_labels.budget_left(server text, requester regrole, bucket text)
-RETURNS bigint
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT min(b."left") FROM oss_labels.budget_status b
-	WHERE (b.server IS NULL OR b.server = $1)
-		AND (b.requester IS NULL OR b.requester = pg_get_userbyid($2)::text)
-		AND (b.bucket IS NULL OR b.bucket = $3)
-$$;
-COMMENT ON FUNCTION oss_labels.budget_left(text, regrole, text) IS
-	'How many requests of a role for a bucket the budgets leave; null: no budget covers them';
-
-CREATE FUNCTION oss_labels.set_budget(max_requests bigint, period text DEFAULT 'day',
-	server name DEFAULT NULL, requester regrole DEFAULT NULL, bucket text DEFAULT NULL,
-	note text DEFAULT NULL)
-RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	role_value oss_labels.role_name;
-	server_oid oid;
-BEGIN
-	IF set_budget.max_requests < 0 THEN
-		RAISE EXCEPTION 'max_requests must not be negative' USING ERRCODE = '22023',
-			HINT = 'Use 0 to allow no request, or NULL to remove the budget.';
-	END IF;
-	IF set_budget.period IS NULL OR set_budget.period NOT IN ('day', 'month', 'ever') THEN
-		RAISE EXCEPTION 'there is no period "%"', set_budget.period USING ERRCODE = '22023',
-			HINT = 'A period is day, month or ever.';
-	END IF;
-	IF set_budget.bucket !~ '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$' THEN
-		RAISE EXCEPTION 'no bucket can have the name "%"', set_budget.bucket USING ERRCODE = '22023',
-			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens.';
-	END IF;
-	IF set_budget.requester IS NOT NULL THEN
-		role_value := oss_labels.role_value(set_budget.requester);
-	END IF;
-	IF set_budget.max_requests IS NULL THEN
-		DELETE FROM oss_labels.budget b
-		WHERE oss_labels.server_of(b.origin, b.server_id, b.server) IS NOT DISTINCT FROM set_budget.server::text
-			AND b.requester::bytea IS NOT DISTINCT FROM role_value::bytea
-			AND b.bucket IS NOT DISTINCT FROM set_budget.bucket AND b.period = set_budget.period;
-		RETURN;
-	END IF;
-	IF set_budget.server IS NOT NULL THEN
-		server_oid := (SELECT s.oid FROM pg_foreign_server s
-			JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-			WHERE s.srvname = set_budget.server AND w.fdwname = 'oss_labels');
-		IF server_oid IS NULL THEN
-			RAISE EXCEPTION 'server "%" does not exist', set_budget.server USING ERRCODE = '42704',
-				HINT = 'Give a foreign server of the wrapper oss_labels.';
-		END IF;
-	END IF;
-	INSERT INTO oss_labels.budget AS b (server, server_id, requester, bucket, period, max_requests, note)
-	VALUES (set_budget.server, coalesce(server_oid, 0), role_value, set_budget.bucket,
-		set_budget.period, set_budget.max_requests, set_budget.note)
-	ON CONFLICT (server, (requester::bytea), bucket, period) DO UPDATE
-		SET max_requests = excluded.max_requests, note = excluded.note,
-			server_id = excluded.server_id, origin = excluded.origin;
-	IF (SELECT count(*) FROM oss_labels.budget) > 256 THEN
-		RAISE EXCEPTION 'too many budgets' USING ERRCODE = '54000',
-			HINT = 'All databases of a cluster together have at most 256.';
-	END IF;
-END $$;
-COMMENT ON FUNCTION oss_labels.set_budget(bigint, text, name, regrole, text, text) IS
-	'Set how many requests for labels a period allows, for a server, role, bucket or all together; null removes the budget';
-
-REVOKE ALL ON oss_labels.budget, oss_labels.budget_spent, oss_labels.budget_status FROM PUBLIC;
-GRANT SELECT ON oss_labels.budget, oss_labels.budget_spent, oss_labels.budget_status TO pg_monitor;
-
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget_budget_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget_spent', '');
-
--- ---------------------------------------------------------------------
--- 11. Privileges
+-- 10. Privileges
 -- ---------------------------------------------------------------------
 
 /* What belongs to a grant, as GRANT and REVOKE write it. */
@@ -2808,8 +2973,8 @@ AS $$
 		('paying', 'EXECUTE ON FUNCTION oss_labels.detect, '
 			'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, '
 			'oss_labels.try_tag, oss_labels.object_info, oss_labels.try_object_info, '
-			'oss_labels.may_keep, oss_labels.budget_counts, oss_labels.budget_left'),
-		('paying', 'SELECT ON oss_labels.budget_status')
+			'oss_labels.may_keep, oss_labels.usage_now, oss_labels.price_of, oss_labels.estimate'),
+		('paying', 'SELECT ON oss_labels.usage, oss_labels.price, oss_labels.cost')
 		) g (family, objects) WHERE g.family = $1
 $$;
 COMMENT ON FUNCTION oss_labels.granted_objects(text) IS 'Internal: the rights that a family of grants has';
@@ -2844,9 +3009,8 @@ COMMENT ON PROCEDURE oss_labels.revoke_family(text, regrole) IS 'Internal: revok
 
 CREATE FUNCTION oss_labels.role_value(role regrole)
 RETURNS oss_labels.role_name
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pg_get_userbyid($1)::text::oss_labels.role_name $$;
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_role_value';
 COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as bucket_grant has it';
 
 CREATE PROCEDURE oss_labels.grant_reading(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
@@ -2980,7 +3144,6 @@ REVOKE ALL ON oss_labels.label_rule,
 	oss_labels.bucket_grant, oss_labels.own_bucket_grant FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION oss_labels.may_read_all, oss_labels.has_policy, oss_labels.reads_all,
 	oss_labels.reading_scope TO pg_read_all_data;
-GRANT EXECUTE ON FUNCTION oss_labels.budget_counts, oss_labels.budget_left TO pg_monitor;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_alias', '');

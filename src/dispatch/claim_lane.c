@@ -155,7 +155,7 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 	else if (job->source_gone)
 		fail_early(job, ERRCODE_UNDEFINED_TABLE, "SourceGone",
 				   "the watched table that the job came from was dropped");
-	else if (job->attempts > oss_job_attempts)
+	else if (job->attempts > oss_dispatch_attempts(job))
 	{
 		fail_early(job, ERRCODE_SYSTEM_ERROR, "ProcessDied",
 				   "the process that had the job died each time");
@@ -174,8 +174,11 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 	else
 	{
 		/* the price is the same */
-		oss_image_lower_thr(&job->image, job->target->stored_threshold);
-		oss_image_lower_thr(&job->utf8, job->target->stored_threshold);
+		if (!job->once)
+		{
+			oss_image_lower_thr(&job->image, job->target->stored_threshold);
+			oss_image_lower_thr(&job->utf8, job->target->stored_threshold);
+		}
 		keep_limits(dispatcher, job);
 	}
 }

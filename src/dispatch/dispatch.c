@@ -147,20 +147,6 @@ is_unwell(const DispatchBucket *bucket)
 	return bucket->failures_in_row >= OUTAGE_LIMIT;
 }
 
-/* Put off a job that a budget refuses, and pause what the budget covers. */
-static void
-take_refusal(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
-{
-	int64		us = failure->until - GetCurrentTimestamp();
-
-	job->budget = failure->budget;
-	job->budget_scope = failure->budget_scope;
-	job->pause = OSS_SCOPE_SERVER;
-	job->pause_s = (int) Min(Max(us / USECS_PER_SEC + 1, 1), INT_MAX);
-	job->lane->bucket->server->pausing = true;
-	oss_dispatch_finish_later(dispatcher, job, 0, true);
-}
-
 /* Give a job whose request failed its verdict. */
 static void
 take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
@@ -172,9 +158,7 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 		return;
 	}
 	job->throttles = 0;
-	if (failure->budget != 0)
-		take_refusal(dispatcher, job, failure);
-	else if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
+	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
 	{
 		back_off_bucket(job->lane->bucket);
 		oss_dispatch_give_back(dispatcher, job);
@@ -192,7 +176,7 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 		oss_dispatch_finish_later(dispatcher, job, 0, true);
 	}
 	else if (failure->retry == OSS_RETRY_TRANSIENT &&
-			 job->attempts < oss_job_attempts)
+			 job->attempts < oss_dispatch_attempts(job))
 	{
 		double		ms = Min(BACKOFF_FIRST_MS * pow(2, job->attempts - 1),
 							 BACKOFF_LAST_MS);

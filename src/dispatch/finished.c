@@ -11,6 +11,19 @@
 
 int			oss_job_attempts = 5;
 
+int
+oss_dispatch_attempts(const OssJob *job)
+{
+	return job->once ? 1 : oss_job_attempts;
+}
+
+void
+oss_dispatch_count_free(const OssJob *job, OssUsageCount which)
+{
+	oss_usage_free(which, job->lane->bucket->server->name, job->requester,
+				   job->image.bucket, 1);
+}
+
 /* Set a job's verdict and move it to the finished ones. */
 static void
 to_finished(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)

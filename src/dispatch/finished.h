@@ -6,6 +6,7 @@
 #ifndef OSS_FINISHED_H
 #define OSS_FINISHED_H
 
+#include "client/usage.h"
 #include "dispatch/dispatcher.h"
 
 /*
@@ -13,6 +14,12 @@
  * stay with it until it is settled.
  */
 extern void oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict);
+
+/* Return how many attempts a job has. */
+extern int	oss_dispatch_attempts(const OssJob *job);
+
+/* Count a job that needed no request of its own. */
+extern void oss_dispatch_count_free(const OssJob *job, OssUsageCount which);
 
 /* Set the ETag and time of the object that a job's answer is of, to be stored. */
 extern void oss_dispatch_identify(OssJob *job);

@@ -61,6 +61,8 @@ oss_dispatch_hand_out(OssDispatcher *dispatcher)
 		OssJob	   *job = dlist_container(OssJob, node, iter.cur);
 
 		dlist_delete(&job->node);
+		if (job->verdict == OSS_VERDICT_DONE && job->covered)
+			oss_dispatch_count_free(job, OSS_USAGE_STORED_HITS);
 		if (job->verdict != OSS_VERDICT_NONE)
 			oss_dispatch_finish(dispatcher, job, job->verdict);
 		else

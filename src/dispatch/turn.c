@@ -5,11 +5,11 @@
  */
 #include "postgres.h"
 
-#include "budget/budget_table.h"
 #include "catalog/namespace.h"
 #include "client/http.h"
 #include "dispatch/claim.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/finished.h"
 #include "dispatch/forget_deleted.h"
 #include "dispatch/hand_out.h"
 #include "dispatch/lane.h"
@@ -259,7 +259,7 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "active_pause",
-	"image", "image_label", "vocabulary", "forgotten", "deleted_row", "budget_spent"};
+	"image", "image_label", "vocabulary", "forgotten", "deleted_row"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
@@ -293,7 +293,6 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 		oss_dispatch_poll(dispatcher);
 		check_clock(dispatcher);
 		tidy_tables(dispatcher);
-		oss_budget_flush(false);
 		if (look || dispatcher->upkeep.pauses_added)
 			oss_dispatch_apply_pauses(dispatcher);
 		oss_dispatch_check_ready(dispatcher);
@@ -371,6 +370,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 		for (OssJob *j = job->followers; j; j = next)
 		{
 			next = j->next;
+			oss_dispatch_count_free(j, OSS_USAGE_SHARED);
 			oss_dispatch_free_job(j);
 		}
 		oss_dispatch_free_job(job);

@@ -5,12 +5,14 @@
  */
 #include "postgres.h"
 
+#include "account/price.h"
 #include "commands/explain.h"
 #include "compat.h"
 #include "nodes/makefuncs.h"
 #include "pipeline/node.h"
 #include "pipeline/plan.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 
@@ -69,6 +71,27 @@ explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
 						   oss_pipeline_member_concurrency(state->window.member), es);
 }
 
+/*
+ * Print what the planner expects, before anything is paid for; what is stored already
+ * it does not know.
+ */
+static void
+explain_estimate(PipelineState *state, ExplainState *es)
+{
+	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
+	double		requests = floatVal(list_nth(cscan->custom_private, OSS_PLAN_REQUESTS));
+	bool		head = oss_function_is_head(state->window.which);
+	Datum		cost;
+	char	   *currency;
+
+	ExplainPropertyFloat("Estimated Requests", NULL, requests, 0, es);
+	if (requests < PG_INT64_MAX &&
+		oss_price_of(head ? "head" : "label", NULL, (int64) requests, &cost, &currency))
+		ExplainPropertyText("Estimated Cost",
+							psprintf("%s %s", DatumGetCString(DirectFunctionCall1(numeric_out, cost)),
+									 currency), es);
+}
+
 /* Print the counters of the execution. */
 static void
 explain_counters(PipelineState *state, ExplainState *es)
@@ -80,8 +103,6 @@ explain_counters(PipelineState *state, ExplainState *es)
 	ExplainPropertyInteger("Coalesced", NULL, member->coalesced, es);
 	ExplainPropertyInteger("Retries", NULL, counters->retries, es);
 	ExplainPropertyInteger("Throttled", NULL, counters->throttled, es);
-	if (counters->over_budget > 0)
-		ExplainPropertyInteger("Refused by Budget", NULL, counters->over_budget, es);
 	ExplainPropertyInteger("Most in Flight", NULL, counters->most_in_flight, es);
 	ExplainPropertyInteger("Bytes Received", NULL, counters->bytes_received, es);
 	ExplainPropertyInteger("Started but not Delivered", NULL,
@@ -94,6 +115,8 @@ oss_pipeline_explain(CustomScanState *css, List *ancestors, ExplainState *es)
 	PipelineState *state = (PipelineState *) css;
 
 	explain_plan(state, ancestors, es);
+	if (es->costs)
+		explain_estimate(state, es);
 	if (es->analyze)
 		explain_counters(state, es);
 }

@@ -183,10 +183,10 @@ estimate_distinct(PlannerInfo *root, Relids relids)
 /*
  * Estimate the number of requests.  Equal ones are shared while the answers
  * fit into work_mem, so that joins may repeat images; if all fit, joining
- * another relation first can only save requests.
+ * another relation first can only save requests: *bonus is the share to charge.
  */
 static double
-estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
+estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path, double *bonus)
 {
 	Relids		relids = bms_intersect(pull_varnos(root, (Node *) call->args),
 									   outer_path->parent->relids);
@@ -194,10 +194,11 @@ estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path)
 	int			others = (bms_num_members(outer_path->parent->relids) -
 						  bms_num_members(relids));
 
+	*bonus = 1;
 	if (images > work_mem * 1024.0 / ANSWER_BYTES)
 		return outer_path->rows;
-	images = Min(images, outer_path->rows);
-	return images * (1 - JOIN_FIRST_BONUS * Min(others, 10));
+	*bonus = 1 - JOIN_FIRST_BONUS * Min(others, 10);
+	return Min(images, outer_path->rows);
 }
 
 static void
@@ -206,12 +207,17 @@ cost_pipeline(PlannerInfo *root, CustomPath *cpath, FuncExpr *call,
 {
 	Path	   *path = &cpath->path;
 	QualCost	quals;
+	double		requests;
+	double		bonus;
 	double		calls;
 
 	path->rows = path->param_info ? path->param_info->ppi_rows :
 		path->parent->rows;
 	cost_qual_eval(&quals, clauses, root);
-	calls = estimate_requests(root, call, outer_path) * CALL_SHARE;
+	requests = estimate_requests(root, call, outer_path, &bonus);
+	cpath->custom_private = lappend(cpath->custom_private,
+									makeFloat(psprintf("%.0f", requests)));
+	calls = requests * bonus * CALL_SHARE;
 	if (PATH_REQ_OUTER(path) != NULL)
 		calls += RESTART_SHARE;
 	path->startup_cost = outer_path->startup_cost + quals.startup +

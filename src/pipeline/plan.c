@@ -244,6 +244,8 @@ oss_pipeline_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path,
 									   makeInteger(list_length(outer_plan->targetlist)),
 									   makeInteger(relid),
 									   makeInteger(bms_next_member(rel->relids, -1)));
+	cscan->custom_private = lappend(cscan->custom_private,
+									list_nth(best_path->custom_private, OSS_PATH_REQUESTS));
 	joined = joined_tlist(outer_plan, rel, &conditions, relid);
 	cscan->custom_scan_tlist = joined;
 	cscan->custom_exprs = (List *)

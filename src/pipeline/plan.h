@@ -13,8 +13,8 @@
 #include "pipeline/pipeline.h"
 
 /*
- * custom_private of the plan: Integers, in this order.  FIRST_RELID is the
- * lowest member of custom_relids at planning, from which the function's range
+ * custom_private of the plan: Integers, in this order, then a Float.  FIRST_RELID is
+ * the lowest member of custom_relids at planning, from which the function's range
  * table index is found after setrefs has shifted both.
  */
 typedef enum OssPlanPrivate
@@ -23,7 +23,8 @@ typedef enum OssPlanPrivate
 	OSS_PLAN_JOINTYPE,			/* JoinType: INNER, LEFT, SEMI or ANTI */
 	OSS_PLAN_OUTER_COLUMNS,		/* columns of the outer plan */
 	OSS_PLAN_RELID,				/* the function's range table index */
-	OSS_PLAN_FIRST_RELID
+	OSS_PLAN_FIRST_RELID,
+	OSS_PLAN_REQUESTS			/* that the planner expects */
 } OssPlanPrivate;
 
 /*
@@ -39,6 +40,9 @@ typedef enum OssPlanExprs
 								 * plan's qual) */
 	OSS_PLAN_BEFORE				/* list: those of MATCH that need no label row */
 } OssPlanExprs;
+
+/* Number of the expected requests in custom_private of the path. */
+#define OSS_PATH_REQUESTS 4
 
 /* Return Integer number i of custom_private. */
 #define oss_plan_private(cscan, i) \

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "call/object_info.h"
+#include "client/usage.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "lib/ilist.h"
@@ -350,6 +351,9 @@ oss_pipeline_find(PipelineMember *member, OssFunction which,
 	unkeep_answer(slot->answer);
 	slot->answer->references++;
 	member->coalesced++;
+	if (!oss_function_is_head(which))
+		oss_usage_free(OSS_USAGE_SHARED, spec->server->name, spec->server->userid,
+					   spec->image.bucket, 1);
 	return slot->answer;
 }
 

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "call/object_info.h"
 #include "client/http.h"
+#include "client/usage.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "pipeline/window.h"
@@ -165,12 +166,14 @@ set_row(PipelineWindow *window, TupleTableSlot *slot)
 	window->econtext->ecxt_scantuple = slot;
 }
 
-/* Set an image's labels from what tag() found in the store. */
+/* Set an image's labels from what tag() found without a request of its own. */
 static void
-set_stored(PipelineWindow *window, PipelineImage *image, const Question *question)
+set_stored(PipelineWindow *window, PipelineImage *image, const Question *question,
+		   OssUsageCount how)
 {
 	MemoryContext old;
 
+	oss_usage_free(how, question->wish.server, GetUserId(), question->wish.image.bucket, 1);
 	image->stored = AllocSetContextCreate(window->context, "oss_labels stored labels",
 										  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(image->stored);
@@ -180,17 +183,17 @@ set_stored(PipelineWindow *window, PipelineImage *image, const Question *questio
 }
 
 /*
- * Set an image's state from the evaluation.  Returns whether it needs a
- * request.
+ * Set an image's state from the evaluation; "how" says whose answer is stored.
+ * Returns whether it needs a request.
  */
 static bool
 is_to_be_asked(PipelineWindow *window, PipelineImage *image,
-			   const Question *question, Outcome outcome)
+			   const Question *question, Outcome outcome, OssUsageCount how)
 {
 	image->least = oss_function_is_tag(window->which) && question->keep ?
 		question->wish.least : 0;
 	if (outcome == OUTCOME_STORED)
-		set_stored(window, image, question);
+		set_stored(window, image, question, how);
 	else if (outcome == OUTCOME_NOTHING)
 		image->state = IMAGE_NOTHING;
 	return outcome == OUTCOME_SPEC;
@@ -280,7 +283,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	set_row(window, slot);
 	outcome = window->safe ? compute_spec(window, &question) :
 		compute_spec_guarded(window, &question);
-	if (!is_to_be_asked(window, image, &question, outcome))
+	if (!is_to_be_asked(window, image, &question, outcome, OSS_USAGE_STORED_HITS))
 		return;
 
 	old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
@@ -346,7 +349,7 @@ land_flight(PipelineWindow *window, PipelineImage *image, Question *question)
 		oss_flight_end(flight);
 	leave_flight(image);
 	if (question->stored != NULL)
-		set_stored(window, image, question);
+		set_stored(window, image, question, OSS_USAGE_SHARED);
 	return question->stored != NULL;
 }
 
@@ -359,12 +362,13 @@ ask_in_turn(PipelineWindow *window, PipelineImage *image)
 	const OssFailure *failure;
 	MemoryContext old;
 	bool		alone = false;
+	OssUsageCount how = image->flight != NULL ? OSS_USAGE_SHARED : OSS_USAGE_STORED_HITS;
 
 	set_row(window, window->outer_slot);
 	outcome = compute_spec(window, &question);
 	if (image->flight != NULL && outcome != OUTCOME_SPEC)
 		leave_flight(image);
-	if (!is_to_be_asked(window, image, &question, outcome))
+	if (!is_to_be_asked(window, image, &question, outcome, how))
 		return;
 	if (image->flight != NULL)
 	{

@@ -14,19 +14,21 @@
 #include "queue/priority.h"
 #include "queue/worker_slot.h"
 #include "spi/result_rows.h"
+#include "spi/role.h"
 #include "spi/statement.h"
 #include "store/coverage.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_enqueue);
+PG_FUNCTION_INFO_V1(oss_labels_enqueue_once);
 
 static OssPlan insert_job = {
 	"INSERT INTO oss_labels.job "
 	"(requester, server, bucket, key, thr, version_id, priority,"
-	" requester_name, origin, server_id, fresh_since, etag) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING job_id",
-	12, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
-	TEXTOID, INT8OID, OIDOID, TIMESTAMPTZOID, TEXTOID}
+	" requester_name, origin, server_id, fresh_since, etag, once) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING job_id",
+	13, {OIDOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID, OIDOID, TIMESTAMPTZOID, TEXTOID, BOOLOID}
 };
 
 /* Check the arguments.  Errors: 22023. */
@@ -55,11 +57,11 @@ etag_argument(FunctionCallInfo fcinfo, int i, bool *isnull)
 
 /* Insert a job.  Returns its number. */
 static int64
-insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
+insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server, bool once)
 {
 	static const int columns[] = {0, 1, 2, 3, 5};	/* arguments after $2 */
-	Datum		values[12];
-	char		nulls[12];
+	Datum		values[13];
+	char		nulls[13];
 	bool		no_etag;
 	Datum		etag = etag_argument(fcinfo, 7, &no_etag);
 	int64		job_id;
@@ -79,6 +81,7 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 			TimestampTzGetDatum(oss_fresh_since(PG_GETARG_INTERVAL_P(6))),
 			PG_ARGISNULL(6));
 	oss_arg(values, nulls, 11, etag, no_etag);
+	oss_arg(values, nulls, 12, BoolGetDatum(once), false);
 
 	oss_statement_begin(&state, OSS_STATEMENT_INSERT);
 	oss_statement_execute(&insert_job, values, nulls, SPI_OK_INSERT_RETURNING);
@@ -87,9 +90,8 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server)
 	return job_id;
 }
 
-/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority, max_age, etag) */
-Datum
-oss_labels_enqueue(PG_FUNCTION_ARGS)
+static Datum
+enqueue(FunctionCallInfo fcinfo, bool once)
 {
 	Oid			serverid;
 	int64		job_id;
@@ -100,8 +102,22 @@ oss_labels_enqueue(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(5))
 		oss_check_priority(PG_GETARG_INT32(5));
 	serverid = oss_server_oid(oss_name_argument(fcinfo, 4), GetUserId());
-	job_id = insert_one_job(fcinfo, GetForeignServer(serverid));
+	job_id = insert_one_job(fcinfo, GetForeignServer(serverid), once);
 	oss_wake_at_commit();
 	oss_notice_no_worker();
 	PG_RETURN_INT64(job_id);
+}
+
+/* oss_labels.enqueue(bucket, key, thr, version_id, server, priority, max_age, etag) */
+Datum
+oss_labels_enqueue(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, false);
+}
+
+/* oss_labels.enqueue_once(the same) */
+Datum
+oss_labels_enqueue_once(PG_FUNCTION_ARGS)
+{
+	return enqueue(fcinfo, true);
 }

@@ -13,13 +13,11 @@
 
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "queue/identity.h"
-#include "spi/statement.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -87,21 +85,6 @@ oss_server_of(int64 origin, Oid server, const char *name)
 	if (OidIsValid(server) && origin == oss_origin())
 		found = GetForeignServerExtended(server, FSV_MISSING_OK);
 	return found ? found->servername : name;
-}
-
-bool
-oss_sees_all(Oid role)
-{
-	return has_privs_of_role(role, ROLE_PG_MONITOR) ||
-		has_privs_of_role(role, oss_extension_owner());
-}
-
-char *
-oss_role_name(Oid role)
-{
-	char	   *name = GetUserNameFromId(role, true);
-
-	return name ? name : psprintf("%u", role);
 }
 
 char *

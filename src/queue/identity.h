@@ -14,15 +14,6 @@
  */
 extern int64 oss_origin(void);
 
-/* May a role see all jobs: has it pg_monitor, or the rights of the owner? */
-extern bool oss_sees_all(Oid role);
-
-/*
- * Return the name of a role for a row of the queue; the role may have been
- * dropped.
- */
-extern char *oss_role_name(Oid role);
-
 /*
  * Return the qualified name of a table for a row of the queue; NULL if the
  * table is temporary or was dropped.

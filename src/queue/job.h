@@ -100,6 +100,7 @@ typedef struct OssJob
 	OssPlace	place;			/* includes its number */
 	int			attempts;
 	int			throttles;		/* in a row */
+	bool		once;			/* one attempt, with exactly its threshold */
 	TimestampTz enqueued_at;
 	TimestampTz fresh_since;	/* DT_NOBEGIN: any stored answer serves it */
 	OssImage	image;
@@ -148,8 +149,6 @@ typedef struct OssJob
 	int			pause_s;		/* for how long, 0: the default */
 	bool		denied;			/* access denied, perhaps only in a directory */
 	bool		unsent;			/* not sent, because another request failed */
-	int64		budget;			/* the one that is used up and pauses, or 0 */
-	int			budget_scope;	/* OSS_BUDGET_OF_... */
 	OssReason	reason;
 } OssJob;
 
@@ -195,7 +194,6 @@ typedef struct OssPause
 	int			seconds;		/* maximal duration */
 	bool		storing;		/* nothing can be stored: ends only when
 								 * something can */
-	int64		budget;			/* that is used up, or 0: ends when it is not */
 } OssPause;
 
 /* in lease_holder.c: return this process's number as lease holder */

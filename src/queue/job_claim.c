@@ -121,7 +121,7 @@ static OssPlan claim_jobs = {
 	" AND (j.etag IS NULL OR i.etag = j.etag"
 	" OR i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()) THEN -1 ELSE " OSS_SQL_THR("i.thr")
 	" END FROM oss_labels.image i WHERE " ITS_IMAGE("i") "),"
-	" j.answer, j.asked_at, j.asked_id, j.fresh_since, " ITS_FAILURE ", j.etag",
+	" j.answer, j.asked_at, j.asked_id, j.fresh_since, " ITS_FAILURE ", j.etag, j.once",
 	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
 };
 
@@ -277,6 +277,7 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 		job->fresh_since = DT_NOBEGIN;
 	job->fails_again = DatumGetBool(oss_result_column(row, 17, &isnull));
 	job->has_failed = !isnull;
+	job->once = DatumGetBool(oss_result_column(row, 19, NULL));
 	answer = oss_result_column(row, 13, &isnull);
 	if (!isnull)
 	{

@@ -26,6 +26,7 @@
 #include "queue/job_insert.h"
 #include "rewrite/rewriteHandler.h"
 #include "spi/bulk_insert.h"
+#include "spi/role.h"
 #include "storage/lmgr.h"
 #include "store/coverage.h"
 #include "utils/builtins.h"

@@ -10,11 +10,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "client/budget.h"
 #include "client/credential_cache.h"
 #include "client/http.h"
 #include "client/rate_limit.h"
 #include "client/rate_table.h"
+#include "client/usage.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "queue/worker_slot.h"
@@ -54,8 +54,8 @@ request_shared_memory(void)
 									oss_rate_table_size()));
 	oss_credential_cache_shared_request();
 	RequestAddinShmemSpace(add_size(oss_spool_shared_size(), oss_flight_shared_size()));
-	RequestAddinShmemSpace(oss_budget_shared_size());
-	RequestNamedLWLockTranche("oss_labels", 5);
+	RequestAddinShmemSpace(oss_usage_shared_size());
+	RequestNamedLWLockTranche("oss_labels", 3);
 }
 
 /* Attach to the shared memory, or initialize it. */
@@ -78,14 +78,14 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&oss_worker_shmem->slots[i].wake, 0);
 			pg_atomic_init_u32(&oss_worker_shmem->slots[i].recheck, 0);
 			pg_atomic_init_u32(&oss_worker_shmem->slots[i].spooled, 0);
+			pg_atomic_init_u32(&oss_worker_shmem->slots[i].counted, 0);
 		}
 	}
 	oss_rate_table_start();
+	oss_usage_shared_start();
 	oss_credential_cache_shared_start();
 	oss_spool_shared_start(&GetNamedLWLockTranche("oss_labels")[1].lock);
 	oss_flight_shared_start(&GetNamedLWLockTranche("oss_labels")[2].lock);
-	oss_budget_shared_start(&GetNamedLWLockTranche("oss_labels")[3].lock,
-							&GetNamedLWLockTranche("oss_labels")[4].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -118,7 +118,8 @@ needed_again(OssSlot *slot)
 {
 	if (slot->pid != 0 || slot->ddl_holds > 0 || slot->foreground > 0 ||
 		pg_atomic_read_u32(&slot->wake) != 0 ||
-		pg_atomic_read_u32(&slot->spooled) != 0)
+		pg_atomic_read_u32(&slot->spooled) != 0 ||
+		pg_atomic_read_u32(&slot->counted) != 0)
 		return 0;
 	switch (slot->state)
 	{
@@ -185,6 +186,7 @@ oss_slot_make(Oid dbid)
 	pg_atomic_write_u32(&slot->wake, 0);
 	pg_atomic_write_u32(&slot->recheck, 0);
 	pg_atomic_write_u32(&slot->spooled, 0);
+	pg_atomic_write_u32(&slot->counted, 0);
 	oss_slot_set_state(slot, OSS_SLOT_UNKNOWN);
 	return slot;
 }
@@ -215,11 +217,11 @@ oss_wake_launcher(void)
 }
 
 /*
- * Set a flag of this database's slot and wake its worker, or the launcher to
- * start it.
+ * Set the flag at this offset of this database's slot and wake its worker, or the
+ * launcher to start it.
  */
 static void
-set_slot_flag(bool spooled)
+set_slot_flag(size_t flag)
 {
 	OssSlot    *slot;
 
@@ -239,7 +241,7 @@ set_slot_flag(bool spooled)
 		if (oss_worker_shmem->launcher_latch)
 			SetLatch(oss_worker_shmem->launcher_latch);
 	}
-	else if (pg_atomic_exchange_u32(spooled ? &slot->spooled : &slot->wake, 1) == 0)
+	else if (pg_atomic_exchange_u32((pg_atomic_uint32 *) ((char *) slot + flag), 1) == 0)
 	{
 		if (slot->latch)
 			SetLatch(slot->latch);
@@ -253,14 +255,21 @@ set_slot_flag(bool spooled)
 static void
 wake_worker(void)
 {
-	set_slot_flag(false);
+	set_slot_flag(offsetof(OssSlot, wake));
 }
 
 /* An answer is to be stored. */
 static void
 wake_for_spool(void)
 {
-	set_slot_flag(true);
+	set_slot_flag(offsetof(OssSlot, spooled));
+}
+
+/* Accounts are to be written. */
+static void
+wake_for_usage(void)
+{
+	set_slot_flag(offsetof(OssSlot, counted));
 }
 
 static void
@@ -479,6 +488,7 @@ oss_worker_shmem_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	oss_spool_wake = wake_for_spool;
+	oss_usage_wake = wake_for_usage;
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared_memory;
 	previous_startup_hook = shmem_startup_hook;

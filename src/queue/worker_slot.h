@@ -59,6 +59,7 @@ typedef struct OssSlot
 	pg_atomic_uint32 wake;		/* jobs were enqueued */
 	pg_atomic_uint32 recheck;	/* oss_labels.worker was changed */
 	pg_atomic_uint32 spooled;	/* answers are to be stored */
+	pg_atomic_uint32 counted;	/* accounts are to be written */
 	int			foreground;		/* sessions in process_queue() */
 
 	/* resumes and ALTERs of servers, and how many of them were processed */

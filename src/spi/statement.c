@@ -229,11 +229,11 @@ oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *values,
 }
 
 uint64
-oss_query_read(SPIPlanPtr plan, Datum *values,
+oss_query_read(SPIPlanPtr plan, Datum *values, bool read_only,
 			   void (*take) (uint64 row, void *arg), void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, false);
+	Portal		portal = SPI_cursor_open(NULL, plan, values, NULL, read_only);
 	uint64		rows = 0;
 
 	for (;;)

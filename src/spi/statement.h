@@ -104,11 +104,12 @@ extern uint64 oss_statement_run(OssStatementUse use, OssPlan *plan, Datum *value
  * For statements whose text is known at run time only: prepare; keep the plan
  * for the session, to be freed with SPI_freeplan(); execute, passing each row
  * of the result to take() while a bounded number of rows is in memory, and
- * return the number of rows.
+ * return the number of rows.  read_only: with the snapshot of the calling query, and
+ * nothing may be written.
  */
 extern SPIPlanPtr oss_query_prepare(const char *sql, int nargs, Oid *types);
 extern void oss_query_keep(SPIPlanPtr plan);
-extern uint64 oss_query_read(SPIPlanPtr plan, Datum *values,
+extern uint64 oss_query_read(SPIPlanPtr plan, Datum *values, bool read_only,
 							 void (*take) (uint64 row, void *arg), void *arg);
 
 /* Connect and disconnect a procedure that commits. */

@@ -19,6 +19,7 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_role_name_in);
 PG_FUNCTION_INFO_V1(oss_labels_role_name_out);
+PG_FUNCTION_INFO_V1(oss_labels_role_value);
 
 /* The type role_name; values of the same role have the same bytes. */
 typedef struct RoleName
@@ -56,4 +57,16 @@ oss_labels_role_name_out(PG_FUNCTION_ARGS)
 		PG_RETURN_CSTRING(pstrdup(value->name));
 	name = GetUserNameFromId(value->role, true);
 	PG_RETURN_CSTRING(name != NULL ? name : psprintf("%u", value->role));
+}
+
+/* role_value(role) */
+Datum
+oss_labels_role_value(PG_FUNCTION_ARGS)
+{
+	Size		size = offsetof(RoleName, name);
+	RoleName   *value = palloc0(size);
+
+	SET_VARSIZE(value, size);
+	value->role = PG_GETARG_OID(0);
+	PG_RETURN_POINTER(value);
 }

@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "client/labels_response.h"
+#include "client/usage.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "protocol/image_labels.h"
@@ -65,7 +66,11 @@ share_or_ask(OssLabelsSpec *spec, const OssWish *wish, bool is_try)
 		if (rows == NULL)
 			rows = oss_stored_find(wish, is_try);
 		if (rows != NULL)
+		{
+			oss_usage_free(OSS_USAGE_SHARED, spec->server->name, spec->server->userid,
+						   wish->image.bucket, 1);
 			return rows;
+		}
 		if (oss_flight_state(flight, NULL) == OSS_FLIGHT_ANSWERED)
 			oss_flight_end(flight);
 	}
@@ -93,7 +98,9 @@ return_tagged(FunctionCallInfo fcinfo, bool is_try)
 	failure = oss_stored_check_wish(&wish, is_try);
 	if (failure != NULL)
 		rows = oss_detect_failure_rows(failure, is_try);
-	else if ((rows = oss_stored_find(&wish, is_try)) == NULL)
+	else if ((rows = oss_stored_find(&wish, is_try)) != NULL)
+		oss_usage_free(OSS_USAGE_STORED_HITS, wish.server, GetUserId(), wish.image.bucket, 1);
+	else
 	{
 		(void) oss_detect_spec(args, nulls, &spec);
 		oss_server_pin_in_context(spec.server);

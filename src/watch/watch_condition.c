@@ -236,7 +236,7 @@ evaluate_step(void *arg)
 
 	oss_statement_begin(&state, OSS_STATEMENT_PINNED);
 	SPI_register_trigger_data(step->call->trigger);
-	n = oss_query_read(step->plan, &step->row, take_verdict, step);
+	n = oss_query_read(step->plan, &step->row, false, take_verdict, step);
 	oss_statement_end(&state);
 	if (n != step->n)
 		ereport(ERROR,

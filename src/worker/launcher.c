@@ -15,8 +15,8 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "client/budget.h"
 #include "client/http.h"
+#include "client/usage.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -218,13 +218,13 @@ list_all_databases(void)
 }
 
 /*
- * Remove what waits to be stored in databases that are gone.  What is listed
+ * Remove what waits to be stored or written in databases that are gone.  What is listed
  * before the databases are read is of one that was there.
  */
 static void
 remove_strays(void)
 {
-	List	   *strays = list_concat_unique_oid(oss_spool_databases(), oss_budget_databases());
+	List	   *strays = list_concat_unique_oid(oss_spool_databases(), oss_usage_databases());
 	ListCell   *cell;
 	Relation	relation;
 	TableScanDesc scan;
@@ -245,7 +245,7 @@ remove_strays(void)
 	foreach(cell, strays)
 	{
 		oss_spool_remove(lfirst_oid(cell));
-		oss_budget_drop(lfirst_oid(cell));
+		oss_usage_forget(lfirst_oid(cell));
 	}
 	list_free(strays);
 }
@@ -339,8 +339,12 @@ start_time(const OssSlot *slot)
 	if (!OidIsValid(slot->dbid) || slot->pid != 0 || slot->ddl_holds > 0)
 		return WHEN_WOKEN;
 
-	/* whatever else is wanted there, what is paid for is stored */
-	if (pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &slot->spooled)) != 0 &&
+	/*
+	 * whatever else is wanted there, what is paid for is stored and accounted
+	 * for
+	 */
+	if ((pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &slot->spooled)) != 0 ||
+		 pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, &slot->counted)) != 0) &&
 		(slot->state == OSS_SLOT_ABSENT || is_asleep(slot)))
 		return slot->state == OSS_SLOT_MISMATCH ? slot->start_at : 0;
 	switch (slot->state)
@@ -382,6 +386,7 @@ is_unused(OssSlot *slot, const Database *database)
 	return database->template && !slot->pending && is_asleep(slot) &&
 		pg_atomic_read_u32(&slot->wake) == 0 &&
 		pg_atomic_read_u32(&slot->spooled) == 0 &&
+		pg_atomic_read_u32(&slot->counted) == 0 &&
 		slot->start_at != 0 && slot->start_at <= oss_clock_us();
 }
 

@@ -17,6 +17,7 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "client/http.h"
+#include "client/usage.h"
 #include "commands/dbcommands.h"
 #include "compat.h"
 #include "dispatch/dispatch.h"
@@ -286,6 +287,8 @@ check_presence(Presence presence)
 	if (presence == ABSENT)
 	{
 		oss_spool_discard();
+		oss_usage_forget(MyDatabaseId);
+		pg_atomic_write_u32(&worker.slot->counted, 0);
 		leave_slot(OSS_SLOT_ABSENT, 0);
 	}
 	if (presence == MISMATCH)
@@ -319,6 +322,15 @@ turn_on_tables(OssDispatcher *dispatcher)
 		show_error(dispatcher->last_error);
 	dispatcher->last_error[0] = '\0';
 	check_presence(presence);
+}
+
+/* Write the accounts if there are any, now or when it is time. */
+static void
+keep_accounts(OssDispatcher *dispatcher, bool now)
+{
+	if (oss_worker_accounts_begin(worker.slot, now) &&
+		with_tables(oss_worker_write_accounts, dispatcher) != PRESENT)
+		pg_atomic_write_u32(&worker.slot->counted, 1);
 }
 
 /* Return in how many ms the next job that is not in hand is due, -1: none. */
@@ -359,6 +371,7 @@ network_ms(OssDispatcher *dispatcher)
 	long		flush_ms = oss_worker_flush_due();
 	long		ms = oss_dispatch_tables_due(dispatcher);
 
+	flush_ms = oss_shorter_wait(flush_ms, oss_worker_accounts_due(worker.slot));
 	if (ms == 0 && worker.turn_at != 0)
 		ms = TimestampDifferenceMilliseconds(oss_clock_us(), worker.turn_at);
 	if (ms < 0 || ms > BUSY_WAIT_MS)
@@ -418,6 +431,7 @@ finish_work(OssDispatcher *dispatcher, int64 ms)
 	settle_or_leave(dispatcher, end);
 	oss_dispatch_hand_over_all(dispatcher);
 	settle_or_leave(dispatcher, end + LEAVE_MS * INT64CONST(1000));
+	keep_accounts(dispatcher, true);
 	oss_worker_flush();
 }
 
@@ -429,6 +443,7 @@ leave_when_idle(OssDispatcher *dispatcher)
 
 	if (!idle_for_long(dispatcher))
 		return;
+	keep_accounts(dispatcher, true);
 	due_ms = next_due_ms(dispatcher);
 	pgstat_report_stat(true);
 	worker.pending = due_ms >= 0;
@@ -463,7 +478,8 @@ store_only(OssDispatcher *dispatcher)
 		oss_dispatch_stop(dispatcher);
 		show_state(OSS_SLOT_DISABLED);
 	}
-	if (oss_dispatch_busy(dispatcher) || oss_spool_pending())
+	if (oss_dispatch_busy(dispatcher) || oss_spool_pending() ||
+		pg_atomic_read_u32(&worker.slot->counted) != 0)
 		worker.stored_at = oss_clock_us();
 
 	/* what others have locked is not tried in a loop */
@@ -552,6 +568,7 @@ run_worker(OssDispatcher *dispatcher)
 				show_state(OSS_SLOT_RUNNING);
 		}
 		take_spooled(dispatcher);
+		keep_accounts(dispatcher, false);
 		oss_dispatch_network(dispatcher, network_ms(dispatcher));
 		if (oss_dispatch_tables_due(dispatcher) != 0 ||
 			oss_clock_us() < worker.turn_at)
@@ -590,6 +607,8 @@ recover_from_error(OssDispatcher *dispatcher)
 	AbortCurrentTransaction();
 	FlushErrorState();
 	oss_dispatch_abort(dispatcher);
+	if (in_turn)
+		pg_atomic_write_u32(&worker.slot->counted, 1);
 	RESUME_INTERRUPTS();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (worker.errors >= MOST_ERRORS &&
@@ -622,7 +641,8 @@ start_worker_process(Oid dbid)
 
 	/* the first turn finds what set the flag */
 	pg_atomic_write_u32(&worker.slot->wake, 0);
-	spooled = pg_atomic_exchange_u32(&worker.slot->spooled, 0) != 0 || oss_spool_waits();
+	spooled = pg_atomic_exchange_u32(&worker.slot->spooled, 0) != 0 || oss_spool_waits() ||
+		pg_atomic_read_u32(&worker.slot->counted) != 0;
 	oss_worker_begin();
 	worker.switch_now = worker.switch_at_start = oss_worker_switch();
 	oss_worker_commit();

@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "account/usage_flush.h"
 #include "client/http.h"
 #include "pgstat.h"
 #include "store/spool.h"
@@ -18,12 +19,21 @@
  */
 #define FLUSH_MS 10
 
+/* How often accounts are written. */
+#define ACCOUNTS_MS 1000
+
 /* When and how often locked tables are logged. */
 #define LOCKED_MS 5000
 #define LOCKED_LOG_MS 60000
 
 /* First commit that may not be flushed; oss_clock_us(), 0: none. */
 static int64 unflushed_since = 0;
+
+/* When accounts may be written again; oss_clock_us(). */
+static int64 accounts_at = 0;
+
+/* Of this process, while it writes them. */
+static OssSlot *accounts_slot = NULL;
 
 void
 oss_worker_begin(void)
@@ -97,4 +107,34 @@ oss_worker_report_locked(const char *table)
 			 errdetail("Nothing is requested or stored until that transaction ends; answers are kept."),
 			 errhint("The view pg_locks shows who has locked it.")));
 	return message;
+}
+
+long
+oss_worker_accounts_due(OssSlot *slot)
+{
+	if (pg_atomic_read_u32(&slot->counted) == 0)
+		return -1;
+	return oss_wait_until(-1, oss_clock_us(), accounts_at);
+}
+
+bool
+oss_worker_accounts_begin(OssSlot *slot, bool now)
+{
+	long		due = oss_worker_accounts_due(slot);
+
+	if (due < 0 || (due > 0 && !now))
+		return false;
+	accounts_slot = slot;
+	accounts_at = oss_clock_us() + ACCOUNTS_MS * INT64CONST(1000);
+
+	/* what is counted from now on sets it again */
+	pg_atomic_write_u32(&slot->counted, 0);
+	return true;
+}
+
+void
+oss_worker_write_accounts(OssDispatcher *dispatcher)
+{
+	if (!oss_usage_flush())
+		pg_atomic_write_u32(&accounts_slot->counted, 1);
 }

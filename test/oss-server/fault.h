@@ -71,8 +71,8 @@ typedef struct fault
 	int64_t		times;
 	int64_t		skip;
 	int64_t		every;
-	int			bill;			/* 1: the work is billed, 0: it is not, -1: as the
-								 * answer's status says */
+	int			bill;			/* 1: the work is billed, 0: it is not, -1: as
+								 * the answer's status says */
 	int64_t		seen;			/* matching requests */
 	int64_t		hits;			/* applied */
 	uint64_t	delay_min_us;

@@ -80,8 +80,9 @@ typedef struct request
 	bool		is_label;		/* asks for the action image/labels */
 	bool		https;
 	bool		tallied;		/* counted for bucket and requester */
-	bool		billed;			/* a label request whose work the service finishes,
-								 * whatever becomes of the connection */
+	bool		billed;			/* a label request whose work the service
+								 * finishes, whatever becomes of the
+								 * connection */
 	uint64_t	connection_id;
 	uint64_t	arrived_us;
 	uint64_t	queued_us;

@@ -50,7 +50,7 @@ WHERE (p.prosecdef OR l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NUL
 	AND p.prokind <> 'a'
 	AND NOT coalesce(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false);
 
--- tables and sequences that pg_dump would leave empty
+-- tables and sequences that pg_dump would leave empty: what is true of this cluster only
 SELECT c.oid::regclass
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 WHERE c.relkind IN ('r', 'S') AND c.oid <> ALL (:'extconfig'::oid[]);
