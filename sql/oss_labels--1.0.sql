@@ -678,6 +678,7 @@ CREATE TABLE oss_labels.active_pause
 	lasts interval,
 	directory text,
 	storing boolean NOT NULL DEFAULT false,
+	budget_id bigint,
 	UNIQUE NULLS NOT DISTINCT (server, requester, bucket, directory, automatic, origin)
 );
 
@@ -698,6 +699,7 @@ COMMENT ON COLUMN oss_labels.active_pause.lasts IS 'maximal duration of an autom
 COMMENT ON COLUMN oss_labels.active_pause."sqlstate" IS 'SQLSTATE of the error of an automatic pause';
 COMMENT ON COLUMN oss_labels.active_pause.reason IS 'reason, as shown by the view queue';
 COMMENT ON COLUMN oss_labels.active_pause.storing IS 'answers could not be stored; it ends when one can: tried every two minutes, without a request';
+COMMENT ON COLUMN oss_labels.active_pause.budget_id IS 'the budget that is used up; it ends when the budget is raised or its period ends';
 COMMENT ON COLUMN oss_labels.active_pause.seen IS 'fingerprint of server and user mapping at that time';
 
 /*
@@ -763,7 +765,8 @@ CREATE VIEW oss_labels.own_pause WITH (security_barrier = true) AS
 		CASE WHEN h.origin & -4294967296 = v.cluster
 			THEN pg_catalog.pg_get_userbyid(h.requester)::text
 			ELSE h.requester_name END AS requester,
-		h.bucket, h.automatic, h.since, h."sqlstate", h.reason, h.directory
+		h.bucket, h.automatic, h.since, h."sqlstate", h.reason, h.directory, h.budget_id,
+		CASE WHEN h.automatic THEN h.since + h.lasts END AS until
 	FROM oss_labels.active_pause h CROSS JOIN oss_labels.viewer v
 	LEFT JOIN pg_catalog.pg_foreign_server s ON s.oid = h.server_id AND h.origin = v.origin
 	WHERE v.sees_all OR CASE WHEN h.requester IS NOT NULL THEN pg_catalog.pg_has_role(
@@ -818,6 +821,8 @@ COMMENT ON COLUMN oss_labels.own_pause.since IS 'as in active_pause';
 COMMENT ON COLUMN oss_labels.own_pause."sqlstate" IS 'as in active_pause';
 COMMENT ON COLUMN oss_labels.own_pause.reason IS 'as in active_pause';
 COMMENT ON COLUMN oss_labels.own_pause.directory IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause.budget_id IS 'as in active_pause';
+COMMENT ON COLUMN oss_labels.own_pause.until IS 'when an automatic pause ends at the latest; null: with resume()';
 
 REVOKE ALL ON oss_labels.viewer, oss_labels.own_job, oss_labels.own_failed_job,
 	oss_labels.own_pause FROM PUBLIC;
@@ -2938,7 +2943,197 @@ COMMENT ON TRIGGER album_pin_check ON oss_labels.album_pin IS 'nobody speaks for
 COMMENT ON TRIGGER label_correction_check ON oss_labels.label_correction IS 'nobody speaks for another role';
 
 -- ---------------------------------------------------------------------
--- 10. Privileges
+-- 10. Budgets
+-- ---------------------------------------------------------------------
+
+/*
+ * How often labels are asked for.  What is spent is counted in shared memory,
+ * and kept through crashes in a file of the data directory; budget_spent is
+ * for dumps and standbys.
+ */
+CREATE TABLE oss_labels.budget
+(
+	budget_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	server text,
+	server_id oid NOT NULL DEFAULT 0,
+	origin bigint NOT NULL DEFAULT oss_labels.origin(),
+	requester oss_labels.role_name,
+	bucket text,
+	period text NOT NULL CHECK (period IN ('day', 'month', 'ever')),
+	max_requests bigint NOT NULL CHECK (max_requests >= 0),
+	counted_since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	note text
+);
+CREATE UNIQUE INDEX budget_idx ON oss_labels.budget
+	(server, (requester::bytea), bucket, period) NULLS NOT DISTINCT;
+COMMENT ON TABLE oss_labels.budget IS 'How many requests for labels may be paid for, by set_budget(); a request must fit into all budgets that cover it';
+COMMENT ON COLUMN oss_labels.budget.budget_id IS 'number of the budget';
+COMMENT ON COLUMN oss_labels.budget.server IS 'name of the foreign server; null: all together';
+COMMENT ON COLUMN oss_labels.budget.server_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.budget.origin IS 'as in job';
+COMMENT ON COLUMN oss_labels.budget.requester IS 'role that pays: the caller, or who enqueued the job; null: all together';
+COMMENT ON COLUMN oss_labels.budget.bucket IS 'name of the bucket; null: all together';
+COMMENT ON COLUMN oss_labels.budget.period IS 'day or month of oss_labels.billing_time_zone, or ever';
+COMMENT ON COLUMN oss_labels.budget.max_requests IS 'requests within a period, at most; 0: none';
+COMMENT ON COLUMN oss_labels.budget.counted_since IS 'when the budget was set first; requests count from then on';
+COMMENT ON COLUMN oss_labels.budget.note IS 'remark';
+COMMENT ON SEQUENCE oss_labels.budget_budget_id_seq IS 'generates budget_id';
+COMMENT ON INDEX oss_labels.budget_idx IS 'one budget of each scope and period';
+
+CREATE TABLE oss_labels.budget_spent
+(
+	budget_id bigint PRIMARY KEY,
+	counted_since timestamptz NOT NULL,
+	period_start timestamptz NOT NULL,
+	period_end timestamptz NOT NULL,
+	spent bigint NOT NULL
+);
+COMMENT ON TABLE oss_labels.budget_spent IS 'What budgets had spent a moment ago, written by the worker for dumps and standbys; budget_status tells what they have spent now';
+COMMENT ON COLUMN oss_labels.budget_spent.budget_id IS 'as in budget';
+COMMENT ON COLUMN oss_labels.budget_spent.counted_since IS 'as in budget, at that time';
+COMMENT ON COLUMN oss_labels.budget_spent.period_start IS 'when the period began';
+COMMENT ON COLUMN oss_labels.budget_spent.period_end IS 'when it ends; infinity: never';
+COMMENT ON COLUMN oss_labels.budget_spent.spent IS 'requests that count, at most';
+
+CREATE FUNCTION oss_labels.budget_changed()
+RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_budget_changed';
+COMMENT ON FUNCTION oss_labels.budget_changed() IS 'Internal: trigger that makes a change of budgets hold from its commit on';
+
+CREATE TRIGGER budget_changed AFTER INSERT OR UPDATE OR DELETE ON oss_labels.budget
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.budget_changed();
+CREATE TRIGGER budget_truncated AFTER TRUNCATE ON oss_labels.budget
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.budget_changed();
+ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_changed;
+ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_truncated;
+COMMENT ON TRIGGER budget_changed ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
+COMMENT ON TRIGGER budget_truncated ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
+
+CREATE FUNCTION oss_labels.budget_counts()
+RETURNS TABLE (budget_id bigint, period_start timestamptz, period_end timestamptz,
+	spent bigint, in_flight integer)
+LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'oss_labels_budget_counts';
+COMMENT ON FUNCTION oss_labels.budget_counts() IS
+	'Internal: what the budgets that concern the caller have spent now; no rows where the library is not preloaded';
+
+CREATE FUNCTION oss_labels.budget_used_up(budget_id bigint)
+RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'oss_labels_budget_used_up';
+COMMENT ON FUNCTION oss_labels.budget_used_up(bigint) IS 'Internal: whether a budget refuses requests now; false if there is no such budget';
+
+CREATE VIEW oss_labels.budget_status WITH (security_barrier = true) AS
+	SELECT b.budget_id, coalesce(f.srvname::text, b.server) AS server,
+		b.requester::text AS requester, b.bucket, b.period, b.max_requests, b.note,
+		coalesce(c.period_start, s.period_start) AS period_start,
+		nullif(coalesce(c.period_end, s.period_end), 'infinity') AS resets_at,
+		coalesce(c.spent, s.spent, 0) AS spent, coalesce(c.in_flight, 0) AS in_flight,
+		greatest(b.max_requests - coalesce(c.spent, s.spent, 0), 0) AS "left",
+		coalesce(c.spent, s.spent, 0) >= b.max_requests AS exhausted
+	FROM oss_labels.budget b CROSS JOIN oss_labels.viewer v
+	LEFT JOIN oss_labels.budget_counts() c ON c.budget_id = b.budget_id
+	LEFT JOIN oss_labels.budget_spent s ON s.budget_id = b.budget_id
+		AND s.counted_since = b.counted_since
+	LEFT JOIN pg_catalog.pg_foreign_server f ON f.oid = b.server_id AND b.origin = v.origin
+	WHERE v.sees_all OR b.requester IS NULL OR pg_catalog.pg_has_role(
+		pg_catalog.to_regrole(pg_catalog.quote_ident(b.requester::text)), 'USAGE');
+COMMENT ON VIEW oss_labels.budget_status IS
+	'Budgets and what is left of them; roles see those that concern them, pg_monitor and the extension''s owner all';
+COMMENT ON COLUMN oss_labels.budget_status.budget_id IS 'as in budget';
+COMMENT ON COLUMN oss_labels.budget_status.server IS 'present name of the foreign server; null: all together';
+COMMENT ON COLUMN oss_labels.budget_status.requester IS 'name of the role; null: all together';
+COMMENT ON COLUMN oss_labels.budget_status.bucket IS 'as in budget';
+COMMENT ON COLUMN oss_labels.budget_status.period IS 'as in budget';
+COMMENT ON COLUMN oss_labels.budget_status.max_requests IS 'as in budget';
+COMMENT ON COLUMN oss_labels.budget_status.note IS 'as in budget';
+COMMENT ON COLUMN oss_labels.budget_status.period_start IS 'when the present period began';
+COMMENT ON COLUMN oss_labels.budget_status.resets_at IS 'when it ends; null: never';
+COMMENT ON COLUMN oss_labels.budget_status.spent IS 'requests of this period that count: in flight, billed, or perhaps billed';
+COMMENT ON COLUMN oss_labels.budget_status.in_flight IS 'of these, in flight';
+COMMENT ON COLUMN oss_labels.budget_status."left" IS 'requests that may still be sent in this period';
+COMMENT ON COLUMN oss_labels.budget_status.exhausted IS 'none may be sent';
+
+CREATE FUNCTION oss_labels.budget_left(server text, requester regrole, bucket text)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT min(b."left") FROM oss_labels.budget_status b
+	WHERE (b.server IS NULL OR b.server = $1)
+		AND (b.requester IS NULL OR b.requester = pg_get_userbyid($2)::text)
+		AND (b.bucket IS NULL OR b.bucket = $3)
+$$;
+COMMENT ON FUNCTION oss_labels.budget_left(text, regrole, text) IS
+	'How many requests of a role for a bucket the budgets leave; null: no budget covers them';
+
+CREATE FUNCTION oss_labels.set_budget(max_requests bigint, period text DEFAULT 'day',
+	server name DEFAULT NULL, requester regrole DEFAULT NULL, bucket text DEFAULT NULL,
+	note text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	role_value oss_labels.role_name;
+	server_oid oid;
+BEGIN
+	IF set_budget.max_requests < 0 THEN
+		RAISE EXCEPTION 'max_requests must not be negative' USING ERRCODE = '22023',
+			HINT = 'Use 0 to allow no request, or NULL to remove the budget.';
+	END IF;
+	IF set_budget.period IS NULL OR set_budget.period NOT IN ('day', 'month', 'ever') THEN
+		RAISE EXCEPTION 'there is no period "%"', set_budget.period USING ERRCODE = '22023',
+			HINT = 'A period is day, month or ever.';
+	END IF;
+	IF set_budget.bucket !~ '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$' THEN
+		RAISE EXCEPTION 'no bucket can have the name "%"', set_budget.bucket USING ERRCODE = '22023',
+			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens.';
+	END IF;
+	IF set_budget.requester IS NOT NULL THEN
+		role_value := oss_labels.role_value(set_budget.requester);
+	END IF;
+	IF set_budget.max_requests IS NULL THEN
+		DELETE FROM oss_labels.budget b
+		WHERE oss_labels.server_of(b.origin, b.server_id, b.server) IS NOT DISTINCT FROM set_budget.server::text
+			AND b.requester::bytea IS NOT DISTINCT FROM role_value::bytea
+			AND b.bucket IS NOT DISTINCT FROM set_budget.bucket AND b.period = set_budget.period;
+		RETURN;
+	END IF;
+	IF set_budget.server IS NOT NULL THEN
+		server_oid := (SELECT s.oid FROM pg_foreign_server s
+			JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+			WHERE s.srvname = set_budget.server AND w.fdwname = 'oss_labels');
+		IF server_oid IS NULL THEN
+			RAISE EXCEPTION 'server "%" does not exist', set_budget.server USING ERRCODE = '42704',
+				HINT = 'Give a foreign server of the wrapper oss_labels.';
+		END IF;
+	END IF;
+	INSERT INTO oss_labels.budget AS b (server, server_id, requester, bucket, period, max_requests, note)
+	VALUES (set_budget.server, coalesce(server_oid, 0), role_value, set_budget.bucket,
+		set_budget.period, set_budget.max_requests, set_budget.note)
+	ON CONFLICT (server, (requester::bytea), bucket, period) DO UPDATE
+		SET max_requests = excluded.max_requests, note = excluded.note,
+			server_id = excluded.server_id, origin = excluded.origin;
+	IF (SELECT count(*) FROM oss_labels.budget) > 256 THEN
+		RAISE EXCEPTION 'too many budgets' USING ERRCODE = '54000',
+			HINT = 'All databases of a cluster together have at most 256.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION oss_labels.set_budget(bigint, text, name, regrole, text, text) IS
+	'Set how many requests for labels a period allows, for a server, role, bucket or all together; null removes the budget';
+
+REVOKE ALL ON oss_labels.budget, oss_labels.budget_spent, oss_labels.budget_status FROM PUBLIC;
+GRANT SELECT ON oss_labels.budget, oss_labels.budget_spent, oss_labels.budget_status TO pg_monitor;
+
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget_budget_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget_spent', '');
+
+-- ---------------------------------------------------------------------
+-- 11. Privileges
 -- ---------------------------------------------------------------------
 
 /* What belongs to a grant, as GRANT and REVOKE write it. */
@@ -2973,8 +3168,10 @@ AS $$
 		('paying', 'EXECUTE ON FUNCTION oss_labels.detect, '
 			'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, '
 			'oss_labels.try_tag, oss_labels.object_info, oss_labels.try_object_info, '
-			'oss_labels.may_keep, oss_labels.usage_now, oss_labels.price_of, oss_labels.estimate'),
-		('paying', 'SELECT ON oss_labels.usage, oss_labels.price, oss_labels.cost')
+			'oss_labels.may_keep, oss_labels.usage_now, oss_labels.price_of, oss_labels.estimate, '
+			'oss_labels.budget_counts, oss_labels.budget_left'),
+		('paying', 'SELECT ON oss_labels.usage, oss_labels.price, oss_labels.cost, '
+			'oss_labels.budget_status')
 		) g (family, objects) WHERE g.family = $1
 $$;
 COMMENT ON FUNCTION oss_labels.granted_objects(text) IS 'Internal: the rights that a family of grants has';
@@ -3144,6 +3341,7 @@ REVOKE ALL ON oss_labels.label_rule,
 	oss_labels.bucket_grant, oss_labels.own_bucket_grant FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION oss_labels.may_read_all, oss_labels.has_policy, oss_labels.reads_all,
 	oss_labels.reading_scope TO pg_read_all_data;
+GRANT EXECUTE ON FUNCTION oss_labels.budget_counts, oss_labels.budget_left TO pg_monitor;
 
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.label_alias', '');

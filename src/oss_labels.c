@@ -6,6 +6,8 @@
 #include "postgres.h"
 
 #include "account/usage_flush.h"
+#include "budget/budget_table.h"
+#include "client/budget.h"
 #include "client/request.h"
 #include "client/server.h"
 #include "compat.h"
@@ -55,6 +57,33 @@ define_account_settings(void)
 							"0 keeps them for ever.",
 							&oss_usage_retention, 400 * 24 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+}
+
+/* Define the settings that limit what is paid for. */
+static void
+define_budget_settings(void)
+{
+	DefineCustomBoolVariable("oss_labels.allow_requests",
+							 "Lets requests for labels and objects be sent.",
+							 "Off: calls that would send one fail before it.",
+							 &oss_allow_requests, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("oss_labels.max_requests_per_statement",
+							"Requests for labels that one statement may send.",
+							"A guard against accidents; 0: no limit. Budgets are the control.",
+							&oss_max_requests_per_statement, 100000, 0, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("oss_labels.billing_time_zone",
+							   "Time zone in which the days and months of budgets begin.",
+							   "A change holds from the next period on.",
+							   &oss_billing_time_zone, "Asia/Shanghai",
+							   PGC_SIGHUP, 0, oss_billing_time_zone_check,
+							   oss_billing_time_zone_assign, NULL);
+	DefineCustomBoolVariable("oss_labels.count_refused",
+							 "Counts requests that the service refuses with 4xx against budgets.",
+							 "For whoever finds them on the bill; throttled ones are never counted.",
+							 &oss_count_refused, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 /* Define the settings of the store. */
@@ -124,11 +153,13 @@ _PG_init(void)
 {
 	define_request_settings();
 	define_account_settings();
+	define_budget_settings();
 	define_store_settings();
 	define_pipeline_settings();
 	define_queue_settings();
 	oss_worker_shmem_init();
 	oss_usage_init();
+	oss_budget_table_init();
 	oss_launcher_init();
 	oss_ddl_init();
 	if (process_shared_preload_libraries_in_progress)

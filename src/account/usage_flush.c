@@ -14,6 +14,7 @@
 #include "access/xlog.h"
 #include "account/usage_flush.h"
 #include "catalog/pg_type.h"
+#include "client/budget.h"
 #include "client/http.h"
 #include "client/usage.h"
 #include "fmgr.h"

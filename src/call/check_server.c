@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "call/detect.h"
+#include "client/budget.h"
 #include "client/labels_response.h"
 #include "client/probe.h"
 #include "client/signed_request.h"
@@ -247,6 +248,41 @@ check_network(ServerCheck *p)
 	return true;
 }
 
+/*
+ * Report the budgets that cover the requests of this role, or that none does.
+ * Returns false if nothing may be sent at all.
+ */
+static bool
+check_budget(ServerCheck *p)
+{
+	const char *bucket = p->bucket ? p->bucket : "";
+	OssBudget  *budgets = palloc(sizeof(OssBudget) * OSS_MOST_BUDGETS);
+	OssBudgetRefusal why;
+	int64		left = PG_INT64_MAX;
+	int			n;
+
+	if (oss_budget_look(p->server, bucket, OSS_KIND_LABELS, true, &why) == OSS_BUDGET_REFUSED)
+	{
+		report_check(p, "budget", false, why.detail, oss_failure_rule(why.code)->hint);
+		return strcmp(why.code, "RequestsForbidden") != 0;
+	}
+	n = oss_budget_copy(budgets, OSS_MOST_BUDGETS);
+	for (int i = 0; i < n; i++)
+	{
+		if (!oss_budget_covers(&budgets[i], p->server, bucket))
+			continue;
+		left = Min(left, budgets[i].most - budgets[i].spent);
+	}
+	if (left != PG_INT64_MAX)
+		report_check(p, "budget", true,
+					 psprintf("the budgets leave " INT64_FORMAT " requests of this role",
+							  left), NULL);
+	else
+		report_check(p, "budget", true, "no budget is set for the requests of this role",
+					 "SELECT oss_labels.set_budget(5000) allows 5000 requests a day, by all together.");
+	return true;
+}
+
 /* Is a failure due to the signature or its parts? */
 static bool
 blames_signature(const OssFailure *failure)
@@ -356,7 +392,7 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 	if (!check_catalogs(&p))
 		return (Datum) 0;
 	report_catalogs(&p);
-	if (!check_network(&p))
+	if (!check_budget(&p) || !check_network(&p))
 		return (Datum) 0;
 	if (p.bucket == NULL)
 	{

@@ -11,6 +11,7 @@
 
 #include "client/http.h"
 #include "compat.h"
+#include "datatype/timestamp.h"
 #include "protocol/error_xml.h"
 
 typedef enum OssRetry
@@ -56,6 +57,9 @@ typedef struct OssFailure
 	bool		unsent;			/* the request was not sent, because others
 								 * failed */
 	int			ask_again_s;	/* when to retry after a denial, 0: unknown */
+	int64		budget;			/* id of the budget that is used up, or 0 */
+	int			budget_scope;	/* OSS_BUDGET_OF_... */
+	TimestampTz until;			/* when its period ends */
 	int			http_status;	/* 0 without a response */
 	long		delay_ms;		/* delay asked for by the service, or 0 */
 	const char *code;			/* OSS's Code, or our own such as

@@ -129,6 +129,16 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "RateLimitTimeout", NULL, NULL, SQL_LIMIT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"timed out waiting for the server's rate limit", "Raise the server's option max_requests_per_second or timeout_ms; oss_labels.rate_status() shows what slows it down."},
 
+	/* requests that budgets and settings refuse before they are sent */
+	{0, "BudgetExhausted", NULL, NULL, ERRCODE_INSUFFICIENT_RESOURCES, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
+	"a budget is used up", "Wait for its next period, or have the extension's owner raise it with oss_labels.set_budget()."},
+	{0, "BudgetUnenforceable", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
+	"a budget cannot be enforced here", "Budgets need oss_labels in shared_preload_libraries and a server that is no standby."},
+	{0, "RequestsForbidden", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
+	"requests are not allowed", "Set oss_labels.allow_requests to on."},
+	{0, "StatementLimit", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
+	"the statement has sent as many requests as it may", "Raise oss_labels.max_requests_per_statement, use enqueue(), or ask for fewer images in a statement."},
+
 	/* responses with status 200 that cannot be used */
 	{0, "NotLabels", NULL, NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_DENIAL,
 	"the answer is not a labels document", HINT_PROXY},

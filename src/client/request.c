@@ -18,6 +18,9 @@
 
 int			oss_max_response_kb = 1024;
 
+/* How long to wait for a lock that keeps budgets from being read. */
+#define BUDGET_POLL_MS 20
+
 static dlist_head waiting = DLIST_STATIC_INIT(waiting);
 
 static void on_answer(HttpTransfer *transfer, void *arg);
@@ -241,7 +244,6 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 
 	PG_TRY();
 	{
-		request->unsettled = true;
 		send_signed(request, who, now);
 		count_attempt(request, now);
 	}
@@ -357,6 +359,16 @@ give_up(OssRequest *request)
 											   what));
 }
 
+/* Finish a request if budgets or settings refuse it. */
+static bool
+refused_by_budget(OssRequest *request, OssBudgetAnswer answer, const OssBudgetRefusal *why)
+{
+	if (answer != OSS_BUDGET_REFUSED)
+		return false;
+	fail_request(request, oss_attempt_refusal(request, why, oss_request_what(request)));
+	return true;
+}
+
 /*
  * Send or finish a waiting request if possible.  Returns how many ms to wait
  * before the next call, 0 if the request no longer waits, -1 if an event of
@@ -366,6 +378,8 @@ static long
 advance_request(OssRequest *request, int64 now)
 {
 	OssCredentials who;
+	OssBudgetRefusal why;
+	OssBudgetAnswer paid;
 	const OssFailure *failure = NULL;
 	long		left = oss_time_left(request, now);
 	long		ms;
@@ -379,6 +393,10 @@ advance_request(OssRequest *request, int64 now)
 		give_up(request);
 		return 0;
 	}
+	paid = oss_attempt_look(request, &why);
+	if (paid != OSS_BUDGET_OPEN)
+		return refused_by_budget(request, paid, &why) ? 0 :
+			oss_shorter_wait(left, BUDGET_POLL_MS);
 	request->wants_key = false;
 	switch (oss_credential_get(request->server->source, &who, &failure))
 	{
@@ -394,9 +412,17 @@ advance_request(OssRequest *request, int64 now)
 	ms = oss_access_wait(request->access, request->key, now);
 	if (ms != 0)
 		return oss_shorter_wait(left, ms);
+
+	/* one that has waited for its turn must not hold what others could use */
 	ms = oss_rate_try_start(request->server, request->bucket);
 	if (ms != 0)
 		return oss_shorter_wait(left, ms);
+	paid = oss_attempt_begin(request, &why);
+	if (paid != OSS_BUDGET_OPEN)
+	{
+		oss_rate_end(request->server, request->bucket, request->key, OSS_RATE_LOST);
+		return refused_by_budget(request, paid, &why) ? 0 : 1;
+	}
 	begin_deadline(request, now);
 	strlcpy(request->key_id, who.key_id, sizeof(request->key_id));
 	send_or_fail(request, &who, now);

@@ -58,6 +58,8 @@ typedef struct OssCounters
 	int64		requests;
 	int64		retries;
 	int64		throttled;
+	int64		over_budget;	/* requests that were refused before they were
+								 * sent */
 	int64		bytes_received;
 	int			in_flight;		/* sent, without response yet */
 	int			most_in_flight;

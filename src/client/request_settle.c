@@ -28,6 +28,39 @@ settle_at_exit(int code, Datum arg)
 	}
 }
 
+OssBudgetAnswer
+oss_attempt_look(const OssRequest *request, OssBudgetRefusal *why)
+{
+	return oss_budget_look(request->server, request->bucket, request->kind,
+						   request->queued, why);
+}
+
+OssBudgetAnswer
+oss_attempt_begin(OssRequest *request, OssBudgetRefusal *why)
+{
+	OssBudgetAnswer answer;
+
+	Assert(!request->unsettled);
+	answer = oss_budget_reserve(request->server, request->bucket, request->kind,
+								request->queued, &request->reservation, why);
+	request->unsettled = answer == OSS_BUDGET_OPEN;
+	return answer;
+}
+
+OssFailure *
+oss_attempt_refusal(OssRequest *request, const OssBudgetRefusal *why, const char *what)
+{
+	OssFailure *failure = oss_failure_make(why->code, why->detail, what);
+
+	failure->unsent = true;
+	failure->budget = why->budget;
+	failure->budget_scope = why->scope;
+	failure->until = why->until;
+	request->group->counters.over_budget++;
+	oss_usage_over_budget(request->server, request->bucket);
+	return failure;
+}
+
 void
 oss_attempt_list(OssRequest *request)
 {
@@ -47,6 +80,8 @@ oss_attempt_settle(OssRequest *request, OssOutcome outcome, int64 bytes)
 	if (!request->unsettled)
 		return;
 	request->unsettled = false;
+	oss_budget_settle(&request->reservation, oss_outcome_costs(outcome),
+					  outcome != OSS_OUTCOME_UNSENT);
 	elog(DEBUG2, "an attempt for bucket \"%s\" of server \"%s\" was %s",
 		 request->bucket, request->server->name, oss_outcome_name(outcome));
 	oss_usage_attempt(request->server, request->bucket, request->kind, outcome, bytes);

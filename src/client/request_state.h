@@ -10,6 +10,7 @@
 #define OSS_REQUEST_STATE_H
 
 #include "client/access.h"
+#include "client/budget.h"
 #include "client/http.h"
 #include "client/outcome.h"
 #include "client/request.h"
@@ -74,6 +75,7 @@ struct OssRequest
 	bool		on_wire;		/* and whether a part of it was sent */
 	bool		unsettled;		/* an attempt was begun whose outcome is not
 								 * counted yet */
+	OssReservation reservation; /* of that attempt */
 	long		took_ms;		/* that attempt until its response; 0 without
 								 * one */
 	int64		deadline;
@@ -89,6 +91,22 @@ struct OssRequest
 };
 
 /* ---------- request_settle.c ---------- */
+
+/*
+ * Return whether a request may be sent as far as budgets tell; if not, fill in
+ * why.  May throw.
+ */
+extern OssBudgetAnswer oss_attempt_look(const OssRequest *request, OssBudgetRefusal *why);
+
+/* Begin an attempt, if budgets let it: it must be settled.  Does not throw. */
+extern OssBudgetAnswer oss_attempt_begin(OssRequest *request, OssBudgetRefusal *why);
+
+/*
+ * Return the failure of a request that was refused, in CurrentMemoryContext, and
+ * count it.
+ */
+extern OssFailure *oss_attempt_refusal(OssRequest *request, const OssBudgetRefusal *why,
+									   const char *what);
 
 /* Add a request whose attempt is sent to the list of those in flight. */
 extern void oss_attempt_list(OssRequest *request);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "client/budget.h"
 #include "client/usage.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -193,14 +194,6 @@ add_usage(OssUsage *usage)
 		if (add_and_unlock(set, hash, usage, SPARE, SPARE))
 			return;
 	}
-}
-
-DateADT
-oss_billing_day(TimestampTz at)
-{
-	int64		day = at / USECS_PER_DAY;
-
-	return (DateADT) (at % USECS_PER_DAY < 0 ? day - 1 : day);
 }
 
 /* Begin counts of today. */

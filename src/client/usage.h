@@ -85,9 +85,6 @@ extern List *oss_usage_databases(void);
 /* Forget the counts of a database. */
 extern void oss_usage_forget(Oid dbid);
 
-/* Return the day of a time (UTC until budgets have a time zone). */
-extern DateADT oss_billing_day(TimestampTz at);
-
 /* Called for the first count since the last flush.  Set by the queue. */
 extern void (*oss_usage_wake) (void);
 

@@ -147,6 +147,20 @@ is_unwell(const DispatchBucket *bucket)
 	return bucket->failures_in_row >= OUTAGE_LIMIT;
 }
 
+/* Put off a job that a budget refuses, and pause what the budget covers. */
+static void
+take_refusal(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
+{
+	int64		us = failure->until - GetCurrentTimestamp();
+
+	job->budget = failure->budget;
+	job->budget_scope = failure->budget_scope;
+	job->pause = OSS_SCOPE_SERVER;
+	job->pause_s = (int) Min(Max(us / USECS_PER_SEC + 1, 1), INT_MAX);
+	job->lane->bucket->server->pausing = true;
+	oss_dispatch_finish_later(dispatcher, job, 0, true);
+}
+
 /* Give a job whose request failed its verdict. */
 static void
 take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
@@ -158,7 +172,9 @@ take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 		return;
 	}
 	job->throttles = 0;
-	if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
+	if (failure->budget != 0)
+		take_refusal(dispatcher, job, failure);
+	else if (failure->sqlerrcode == ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION)
 	{
 		back_off_bucket(job->lane->bucket);
 		oss_dispatch_give_back(dispatcher, job);

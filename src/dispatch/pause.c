@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "client/budget.h"
 #include "dispatch/lane.h"
 #include "dispatch/pause.h"
 #include "foreign/foreign.h"
@@ -91,6 +92,27 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 			 errhint("The pause ends when the server or its user mapping is altered, or with oss_labels.resume().")));
 }
 
+/* Pause what a budget covers that is used up. */
+static void
+pause_by_budget(const OssJob *job, OssPause *pause, const char *details)
+{
+	pause->budget = job->budget;
+	pause->seconds = job->pause_s;
+	pause->reason = job->reason.detail;
+	if (!(job->budget_scope & OSS_BUDGET_OF_SERVER))
+		pause->server = NULL;
+	if (job->budget_scope & OSS_BUDGET_OF_REQUESTER)
+		pause->requester = job->requester;
+	if (job->budget_scope & OSS_BUDGET_OF_BUCKET)
+		pause->bucket = job->image.bucket;
+	if (!oss_pause_add(pause))
+		return;
+	ereport(MyBgworkerEntry ? LOG : NOTICE,
+			(errmsg("oss_labels pauses what a budget covers: %s",
+					may_see(pause->requester) ? details : "another role's jobs cannot be done"),
+			 errhint("The pause ends with the period, or when the budget is raised.")));
+}
+
 void
 oss_dispatch_pause(OssJob *job)
 {
@@ -103,6 +125,11 @@ oss_dispatch_pause(OssJob *job)
 	if (job->denied && job->unsent)
 		return;
 	pause.sqlerrcode = job->reason.sqlerrcode;
+	if (job->budget != 0)
+	{
+		pause_by_budget(job, &pause, job->reason.detail);
+		return;
+	}
 	pause.seconds = job->pause_s > 0 ? job->pause_s : PAUSE_SECONDS;
 	if (job->reason.code != NULL &&
 		strcmp(job->reason.code, "CredentialsUnavailable") == 0)

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "budget/budget_table.h"
 #include "catalog/namespace.h"
 #include "client/http.h"
 #include "dispatch/claim.h"
@@ -259,7 +260,7 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "active_pause",
-	"image", "image_label", "vocabulary", "forgotten", "deleted_row"};
+	"image", "image_label", "vocabulary", "forgotten", "deleted_row", "budget_spent"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
@@ -293,6 +294,7 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 		oss_dispatch_poll(dispatcher);
 		check_clock(dispatcher);
 		tidy_tables(dispatcher);
+		oss_budget_flush(false);
 		if (look || dispatcher->upkeep.pauses_added)
 			oss_dispatch_apply_pauses(dispatcher);
 		oss_dispatch_check_ready(dispatcher);

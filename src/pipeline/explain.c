@@ -103,6 +103,8 @@ explain_counters(PipelineState *state, ExplainState *es)
 	ExplainPropertyInteger("Coalesced", NULL, member->coalesced, es);
 	ExplainPropertyInteger("Retries", NULL, counters->retries, es);
 	ExplainPropertyInteger("Throttled", NULL, counters->throttled, es);
+	if (counters->over_budget > 0)
+		ExplainPropertyInteger("Refused by Budget", NULL, counters->over_budget, es);
 	ExplainPropertyInteger("Most in Flight", NULL, counters->most_in_flight, es);
 	ExplainPropertyInteger("Bytes Received", NULL, counters->bytes_received, es);
 	ExplainPropertyInteger("Started but not Delivered", NULL,

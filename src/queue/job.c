@@ -213,12 +213,12 @@ static OssPlan list_pauses = {
 static OssPlan add_pause = {
 	"INSERT INTO oss_labels.active_pause"
 	" (server, requester, requester_name, origin, bucket, automatic,"
-	" \"sqlstate\", reason, seen, server_id, lasts, directory, storing) "
+	" \"sqlstate\", reason, seen, server_id, lasts, directory, storing, budget_id) "
 	"VALUES ($1, $2, $6, $7, $3, true, $4, $5, oss_labels.fingerprint($1, $2), $8,"
-	" make_interval(secs => $9), $10, $11) "
+	" make_interval(secs => $9), $10, $11, $12) "
 	"ON CONFLICT DO NOTHING",
-	11, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID,
-	TEXTOID, BOOLOID}
+	12, {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID,
+	TEXTOID, BOOLOID, INT8OID}
 };
 
 /* Skips locked rows. */
@@ -226,7 +226,8 @@ static OssPlan expire_pauses = {
 	"DELETE FROM oss_labels.active_pause WHERE ctid = ANY (ARRAY("
 	"SELECT p.ctid FROM oss_labels.active_pause p WHERE p.automatic AND NOT p.storing AND ("
 	"p.since NOT BETWEEN clock_timestamp() - p.lasts"
-	" AND clock_timestamp() OR p.seen IS DISTINCT FROM"
+	" AND clock_timestamp() OR NOT oss_labels.budget_used_up(p.budget_id)"
+	" OR p.budget_id IS NULL AND p.seen IS DISTINCT FROM"
 	" oss_labels.fingerprint(oss_labels.server_of(p.origin, p.server_id, p.server),"
 	" p.requester))"
 	" FOR UPDATE OF p SKIP LOCKED))",
@@ -622,8 +623,8 @@ bool
 oss_pause_add(const OssPause *pause)
 {
 	bool		one = OidIsValid(pause->requester);
-	Datum		values[11];
-	char		nulls[11];
+	Datum		values[12];
+	char		nulls[12];
 
 	oss_arg_string(values, nulls, 0, pause->server);
 	oss_arg(values, nulls, 1, ObjectIdGetDatum(pause->requester), !one);
@@ -638,6 +639,7 @@ oss_pause_add(const OssPause *pause)
 	oss_arg(values, nulls, 8, Int32GetDatum(pause->seconds), false);
 	oss_arg_string(values, nulls, 9, pause->directory);
 	oss_arg(values, nulls, 10, BoolGetDatum(pause->storing), false);
+	oss_arg(values, nulls, 11, Int64GetDatum(pause->budget), pause->budget == 0);
 	return oss_statement_execute(&add_pause, values, nulls, SPI_OK_INSERT) > 0;
 }
 

@@ -149,6 +149,8 @@ typedef struct OssJob
 	int			pause_s;		/* for how long, 0: the default */
 	bool		denied;			/* access denied, perhaps only in a directory */
 	bool		unsent;			/* not sent, because another request failed */
+	int64		budget;			/* the one that is used up and pauses, or 0 */
+	int			budget_scope;	/* OSS_BUDGET_OF_... */
 	OssReason	reason;
 } OssJob;
 
@@ -194,6 +196,7 @@ typedef struct OssPause
 	int			seconds;		/* maximal duration */
 	bool		storing;		/* nothing can be stored: ends only when
 								 * something can */
+	int64		budget;			/* that is used up, or 0: ends when it is not */
 } OssPause;
 
 /* in lease_holder.c: return this process's number as lease holder */

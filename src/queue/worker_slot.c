@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "client/budget.h"
 #include "client/credential_cache.h"
 #include "client/http.h"
 #include "client/rate_limit.h"
@@ -54,8 +55,8 @@ request_shared_memory(void)
 									oss_rate_table_size()));
 	oss_credential_cache_shared_request();
 	RequestAddinShmemSpace(add_size(oss_spool_shared_size(), oss_flight_shared_size()));
-	RequestAddinShmemSpace(oss_usage_shared_size());
-	RequestNamedLWLockTranche("oss_labels", 3);
+	RequestAddinShmemSpace(add_size(oss_usage_shared_size(), oss_budget_shared_size()));
+	RequestNamedLWLockTranche("oss_labels", 5);
 }
 
 /* Attach to the shared memory, or initialize it. */
@@ -86,6 +87,8 @@ start_shared_memory(void)
 	oss_credential_cache_shared_start();
 	oss_spool_shared_start(&GetNamedLWLockTranche("oss_labels")[1].lock);
 	oss_flight_shared_start(&GetNamedLWLockTranche("oss_labels")[2].lock);
+	oss_budget_shared_start(&GetNamedLWLockTranche("oss_labels")[3].lock,
+							&GetNamedLWLockTranche("oss_labels")[4].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -60,6 +60,11 @@ static OssPlan rename_server[] = {
 		" FOR UPDATE OF h SKIP LOCKED))",
 	2, {TEXTOID, TEXTOID}},
 	RENAME("active_pause"),
+
+	/* counts by its OID anyway */
+	{"UPDATE oss_labels.budget SET server = $2 " OURS("budget")
+		" AND NOT EXISTS (SELECT FROM oss_labels.budget o WHERE o.server = $2)",
+	2, {TEXTOID, TEXTOID}},
 	RENAME("watched"),
 	RENAME("failed_job"),
 	RENAME("job")

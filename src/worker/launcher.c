@@ -15,6 +15,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "client/budget.h"
 #include "client/http.h"
 #include "client/usage.h"
 #include "compat.h"
@@ -224,7 +225,9 @@ list_all_databases(void)
 static void
 remove_strays(void)
 {
-	List	   *strays = list_concat_unique_oid(oss_spool_databases(), oss_usage_databases());
+	List	   *strays = list_concat_unique_oid(list_concat_unique_oid(oss_spool_databases(),
+																   oss_usage_databases()),
+											oss_budget_databases());
 	ListCell   *cell;
 	Relation	relation;
 	TableScanDesc scan;
@@ -246,6 +249,7 @@ remove_strays(void)
 	{
 		oss_spool_remove(lfirst_oid(cell));
 		oss_usage_forget(lfirst_oid(cell));
+		oss_budget_drop(lfirst_oid(cell));
 	}
 	list_free(strays);
 }
