@@ -1441,8 +1441,9 @@ COMMENT ON FUNCTION oss_labels.price_of(text, text, date) IS
 
 CREATE VIEW oss_labels.cost WITH (security_barrier = true) AS
 	SELECT u.day, u.server, u.requester, u.bucket, u.billed, u.ambiguous,
-		(u.billed * l.per_1000 + o.cost) / 1000 AS cost,
-		((u.billed + u.ambiguous) * l.per_1000 + o.cost) / 1000 AS cost_if_ambiguous,
+		pg_catalog.trim_scale((u.billed * l.per_1000 + o.cost) / 1000) AS cost,
+		pg_catalog.trim_scale(((u.billed + u.ambiguous) * l.per_1000 + o.cost) / 1000)
+			AS cost_if_ambiguous,
 		l.currency
 	FROM oss_labels.usage u
 	LEFT JOIN LATERAL oss_labels.price_of('label', u.server, u.day) l ON true

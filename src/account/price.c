@@ -8,7 +8,6 @@
 #include "account/price.h"
 #include "catalog/pg_type.h"
 #include "client/budget.h"
-#include "client/usage.h"
 #include "spi/statement.h"
 #include "utils/datum.h"
 #include "utils/timestamp.h"

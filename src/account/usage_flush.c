@@ -210,7 +210,7 @@ write_shared(void *written)
 
 		if (DatumGetInt64(oss_result_column(0, 3, NULL)) != oss_usage_shared())
 		{
-			int64		before = counted_to;
+			int64		before = oss_budget_attempts_before();
 
 			add_unknown(&rows, before - counted_to);
 			counted_to = before - rows.requests;

@@ -10,6 +10,7 @@
 #include "account/price.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "client/budget.h"
 #include "client/rate_limit.h"
 #include "client/request.h"
 #include "client/utf8.h"
@@ -43,9 +44,9 @@ PG_FUNCTION_INFO_V1(oss_labels_estimate);
 #define COLUMNS 4
 static const char *const column_names[COLUMNS] = {"bucket", "key", "version_id", "etag"};
 
-/* $1 to $4: images; $5 and $6 thr and max_age. */
+/* $1 to $4: images; $5 and $6 thr and max_age.  The search path is ours. */
 #define ROWS \
-	"pg_catalog.unnest($1, $2, $3, $4) WITH ORDINALITY q (bucket, key, version_id, etag, n)"
+	"unnest($1, $2, $3, $4) WITH ORDINALITY q (bucket, key, version_id, etag, n)"
 
 /* Of these rows, those with a stored answer. */
 #define FIND_STORED \
@@ -75,6 +76,12 @@ static OssPlan find_queued = {
 	" AND ($6 OR j.origin = oss_labels.origin()"
 	" AND pg_catalog.pg_has_role($5, j.requester, 'USAGE')))",
 	6, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, OIDOID, BOOLOID}
+};
+
+/* What the budgets leave of requests for these buckets. */
+static OssPlan find_left = {
+	"SELECT min(oss_labels.budget_left($1, $2, b)) FROM unnest($3) b",
+	3, {TEXTOID, OIDOID, TEXTARRAYOID}
 };
 
 /* An image that the query has named. */
@@ -346,7 +353,16 @@ read_query(Estimate *estimate, const char *query)
 	level = NewGUCNestLevel();
 	(void) set_config_option("transaction_read_only", "on", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) oss_query_read(plan, NULL, true, take_row, estimate);
+	oss_requests_forbidden++;
+	PG_TRY();
+	{
+		(void) oss_query_read(plan, NULL, true, take_row, estimate);
+	}
+	PG_FINALLY();
+	{
+		oss_requests_forbidden--;
+	}
+	PG_END_TRY();
 	count_batch(estimate);
 	AtEOXact_GUC(false, level);
 	SPI_freeplan(plan);
@@ -387,6 +403,31 @@ seconds_of(const Estimate *estimate)
 	return seconds;
 }
 
+/* Return what the budgets leave of requests for the buckets that are asked. */
+static Datum
+left_of(const Estimate *estimate, bool *isnull)
+{
+	OssColumn	names;
+	HASH_SEQ_STATUS scan;
+	Bucket	   *bucket;
+	Datum		values[3];
+	OssStatementState state;
+	Datum		left;
+
+	oss_column_init(&names, TEXTOID, 16);
+	hash_seq_init(&scan, estimate->buckets);
+	while ((bucket = hash_seq_search(&scan)) != NULL)
+		oss_column_add_string(&names, bucket->name);
+	values[0] = CStringGetTextDatum(estimate->server->name);
+	values[1] = ObjectIdGetDatum(GetUserId());
+	values[2] = oss_column_array(&names);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	(void) oss_statement_execute(&find_left, values, NULL, SPI_OK_SELECT);
+	left = oss_result_column(0, 1, isnull);
+	oss_statement_end(&state);
+	return left;
+}
+
 static void
 add_result(const Estimate *estimate, FunctionCallInfo fcinfo)
 {
@@ -403,7 +444,7 @@ add_result(const Estimate *estimate, FunctionCallInfo fcinfo)
 	nulls[5] = !oss_price_of("label", estimate->server->name, estimate->to_ask,
 							 &values[5], &currency);
 	values[6] = oss_text_or_null(currency, &nulls[6]);
-	nulls[7] = true;
+	values[7] = left_of(estimate, &nulls[7]);
 	values[8] = Float8GetDatum(seconds);
 	nulls[8] = seconds < 0;
 	oss_result_add(&result, values, nulls);

@@ -8,8 +8,10 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "account/usage_flush.h"
+#include "budget/budget_table.h"
 #include "client/http.h"
 #include "pgstat.h"
+#include "spi/statement.h"
 #include "store/spool.h"
 #include "worker/worker_turn.h"
 
@@ -135,6 +137,11 @@ oss_worker_accounts_begin(OssSlot *slot, bool now)
 void
 oss_worker_write_accounts(OssDispatcher *dispatcher)
 {
+	OssStatementState state;
+
 	if (!oss_usage_flush())
 		pg_atomic_write_u32(&accounts_slot->counted, 1);
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	oss_budget_flush(true);
+	oss_statement_end(&state);
 }
