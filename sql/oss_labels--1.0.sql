@@ -3032,12 +3032,15 @@ CREATE VIEW oss_labels.budget_status WITH (security_barrier = true) AS
 		nullif(coalesce(c.period_end, s.period_end), 'infinity') AS resets_at,
 		coalesce(c.spent, s.spent, 0) AS spent, coalesce(c.in_flight, 0) AS in_flight,
 		greatest(b.max_requests - coalesce(c.spent, s.spent, 0), 0) AS "left",
-		coalesce(c.spent, s.spent, 0) >= b.max_requests AS exhausted
+		coalesce(c.spent, s.spent, 0) >= b.max_requests AS exhausted,
+		pg_catalog.trim_scale(b.max_requests * p.per_1000 / 1000) AS max_cost, p.currency
 	FROM oss_labels.budget b CROSS JOIN oss_labels.viewer v
 	LEFT JOIN oss_labels.budget_counts() c ON c.budget_id = b.budget_id
 	LEFT JOIN oss_labels.budget_spent s ON s.budget_id = b.budget_id
 		AND s.counted_since = b.counted_since
 	LEFT JOIN pg_catalog.pg_foreign_server f ON f.oid = b.server_id AND b.origin = v.origin
+	LEFT JOIN LATERAL oss_labels.price_of('label', coalesce(f.srvname::text, b.server),
+		(SELECT pg_catalog.clock_timestamp()::date)) p ON true
 	WHERE v.sees_all OR b.requester IS NULL OR pg_catalog.pg_has_role(
 		pg_catalog.to_regrole(pg_catalog.quote_ident(b.requester::text)), 'USAGE');
 COMMENT ON VIEW oss_labels.budget_status IS
@@ -3055,6 +3058,8 @@ COMMENT ON COLUMN oss_labels.budget_status.spent IS 'requests of this period tha
 COMMENT ON COLUMN oss_labels.budget_status.in_flight IS 'of these, in flight';
 COMMENT ON COLUMN oss_labels.budget_status."left" IS 'requests that may still be sent in this period';
 COMMENT ON COLUMN oss_labels.budget_status.exhausted IS 'none may be sent';
+COMMENT ON COLUMN oss_labels.budget_status.max_cost IS 'price of max_requests, by the table price; null: unknown';
+COMMENT ON COLUMN oss_labels.budget_status.currency IS 'of that price';
 
 CREATE FUNCTION oss_labels.budget_left(server text, requester regrole, bucket text)
 RETURNS bigint
