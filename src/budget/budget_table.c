@@ -4,7 +4,7 @@
  *
  * Whoever finds that the budgets have changed reads them, with a snapshot of its
  * own: an old one of the transaction would show an old cap.  A transaction that
- * has changed them itself cannot, as it would see what is not committed.
+ * has changed them itself does not, as it would see what is not committed.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -36,9 +36,6 @@ PG_FUNCTION_INFO_V1(oss_labels_budget_counts);
 PG_FUNCTION_INFO_V1(oss_labels_budget_used_up);
 
 #define COUNT_COLUMNS 5
-
-/* Has this transaction changed budgets? */
-static bool changed = false;
 
 static OssPlan read_budgets = {
 	"SELECT b.budget_id, b.counted_since,"
@@ -152,11 +149,8 @@ load_budgets(void)
 	MemoryContext caller = CurrentMemoryContext;
 	OssBudgetAnswer answer;
 
-	if (changed && oss_budget_is_shared())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("requests cannot be counted in a transaction that changes budgets"),
-				 errhint("Commit the change of budgets first.")));
+	if (oss_budget_changing)
+		return OSS_BUDGET_LATER;
 	if (IsTransactionState())
 		return read_in_transaction(MyBgworkerEntry == NULL);
 	if (MyBgworkerEntry == NULL || IsTransactionOrTransactionBlock())
@@ -178,18 +172,18 @@ on_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			if (changed)
+			if (oss_budget_changing)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg("cannot prepare a transaction that has changed budgets")));
 			break;
 		case XACT_EVENT_COMMIT:
-			if (changed)
+			if (oss_budget_changing)
 				oss_budget_changed();
-			changed = false;
+			oss_budget_changing = false;
 			break;
 		case XACT_EVENT_ABORT:
-			changed = false;
+			oss_budget_changing = false;
 			break;
 		default:
 			break;
@@ -211,7 +205,7 @@ oss_labels_budget_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("budget_changed() must be called as a trigger")));
-	changed = true;
+	oss_budget_changing = true;
 	oss_wake_at_commit();
 	PG_RETURN_POINTER(NULL);
 }

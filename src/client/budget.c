@@ -28,6 +28,7 @@ OssBudgetAnswer (*oss_budget_load) (void) = NULL;
 
 bool		oss_allow_requests = true;
 int			oss_requests_forbidden = 0;
+bool		oss_budget_changing = false;
 int			oss_max_requests_per_statement = 100000;
 
 /* This database's index in shared memory, -1: not looked up yet. */
@@ -59,12 +60,6 @@ oss_budget_shared_start(LWLock *cells, LWLock *file)
 	if (!found)
 		memset(oss_budgets, 0, sizeof(BudgetShared));
 	oss_budget_file_start(file);
-}
-
-bool
-oss_budget_is_shared(void)
-{
-	return oss_budgets != NULL;
 }
 
 /* Set why a request is refused, without a budget. */
@@ -313,6 +308,9 @@ oss_budget_look(const OssServer *server, const char *bucket, OssKind kind,
 		return refuse(why, "RequestsForbidden", "oss_labels.allow_requests is off.");
 	if (kind != OSS_KIND_LABELS)
 		return OSS_BUDGET_OPEN;
+	if (oss_budget_changing)
+		return refuse(why, "BudgetUnenforceable",
+					  "The transaction has changed budgets: commit it first.");
 	if (!queued && is_over_statement())
 	{
 		(void) refuse(why, "StatementLimit", "");

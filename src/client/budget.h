@@ -132,6 +132,9 @@ extern bool oss_budget_publish(uint64 generation, const OssBudget *budgets, int 
 /* The budgets were changed by a commit.  Does not throw. */
 extern void oss_budget_changed(void);
 
+/* The transaction in progress has changed them: it sends no labels request. */
+extern bool oss_budget_changing;
+
 /*
  * Copy the budgets of this database as they are counted now, reading them if
  * they have changed.  Returns their number, -1 without shared memory.
@@ -141,9 +144,6 @@ extern int	oss_budget_copy(OssBudget *budgets, int most);
 /* Does a budget cover a role's requests to a server for a bucket? */
 extern bool oss_budget_covers(const OssBudget *budget, const OssServer *server,
 							  const char *bucket);
-
-/* Is there shared memory to count in? */
-extern bool oss_budget_is_shared(void);
 
 /* Forget a database that was dropped, and its file. */
 extern void oss_budget_drop(Oid dbid);
