@@ -6,7 +6,7 @@
  * be slow.  The file therefore holds a ceiling for each counter, which the
  * counter may reach before the next write.  After a crash counting goes on
  * from there: a budget is never exceeded, and loses at most what was granted
- * within about a second.  A clean stop writes the counters themselves.
+ * within about half a second.  A clean stop writes the counters themselves.
  *
  * The file has two records, written in turn, so that one is always complete.
  *-------------------------------------------------------------------------
@@ -31,8 +31,9 @@
 /* A second record begins here. */
 #define RECORD_BYTES 16384
 
-/* Ceilings are raised by this, and twice as much if that was within a second. */
+/* Ceilings are raised by this, and by twice as much each time that it was soon. */
 #define LEAST_STEP 64
+#define SOON_US 300000
 #define MOST_STEP 8192
 
 /* A failure to write is logged so often by a process. */
@@ -268,7 +269,7 @@ oss_budget_file_grant(int nth)
 	wanted = wants_grant(database);
 	if (wanted)
 	{
-		database->step = now - database->granted_at < USECS_PER_SEC ?
+		database->step = now - database->granted_at < SOON_US ?
 			Min(Max(database->step, LEAST_STEP) * 2, MOST_STEP) : LEAST_STEP;
 		fill_record(database, database->step);
 	}
