@@ -152,7 +152,7 @@ my %setting = map { my ($name, @rest) = split /\|/, $_, -1; $name => "@rest" }
 is($setting{'oss_labels.server'}, 'string   user', 'oss_labels.server');
 is($setting{'oss_labels.max_response_size'}, 'integer kB 1024 superuser', 'oss_labels.max_response_size: 1 MB');
 is($setting{'oss_labels.metadata_endpoint'}, 'string  http://100.100.100.200 superuser', 'oss_labels.metadata_endpoint');
-cmp_ok(keys %setting, '<=', 12, 'settings are few');
+cmp_ok(keys %setting, '<=', 17, 'settings are few');
 is($t->ok(q{LOAD 'oss_labels'; SELECT name FROM pg_settings WHERE name LIKE 'oss\_labels.%' AND coalesce(short_desc, '') = ''}), '',
 	'each setting is described');
 ($out, $err) = $t->psql("LOAD 'oss_labels'; SET oss_labels.no_such = 1");

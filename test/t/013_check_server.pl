@@ -38,7 +38,7 @@ sub sick
 
 my @healthy = check();
 is(join(' ', map { "$_->[0]:$_->[1]" } @healthy),
-	'server:t options:t mapping:t credentials:t dns:t tcp:t tls:t clock:t signature:t bucket:t key:t labels:t',
+	'server:t options:t mapping:t credentials:t budget:t dns:t tcp:t tls:t clock:t signature:t bucket:t key:t labels:t',
 	'a healthy server, in order');
 is($t->requests, 1, 'with a key: one paid request');
 like($healthy[-1][2], qr/cost 1 paid request/, 'and it says so');
