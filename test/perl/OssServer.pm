@@ -119,6 +119,7 @@ sub environment
 sub control
 {
 	my ($self, $path, $body) = @_;
+	$self->add_to_ledger if $self->{ledger} && $path =~ m{^/reset(?:$|\?what=counters)};
 	local %ENV = %ENV;
 	delete @ENV{qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY)};
 	my $answer = HTTP::Tiny->new(timeout => 60)->request(
@@ -142,6 +143,21 @@ sub tally
 {
 	my ($self, %p) = @_;
 	return { map { split / / } split /\n/, $self->set(tally => %p) };
+}
+
+# Keep the tallies of all buckets beyond resets, from now on, in $oss->{ledger}.
+sub keep_ledger { $_[0]{ledger} = {}; return }
+
+sub add_to_ledger
+{
+	my ($self) = @_;
+	my $ledger = delete $self->{ledger};
+	for my $bucket ($self->control('/counters') =~ /^bucket_(\S+) /mg)
+	{
+		my $tally = $self->tally(bucket => $bucket);
+		$ledger->{$bucket}{$_} += $tally->{$_} for keys %$tally;
+	}
+	return $self->{ledger} = $ledger;
 }
 
 # Parameters, of which a reference to an array stands for several.

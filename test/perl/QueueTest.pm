@@ -48,6 +48,7 @@ sub new
 		$node->start;
 	}
 	$self->sql($self->create_sql) unless $option{bare};
+	$self->{oss}->keep_ledger;
 	return $self;
 }
 
@@ -243,6 +244,31 @@ sub wait_asked
 	my $end = time + 30 * OssServer::patience();
 	sleep 0.02 while $self->count < $n && time < $end;
 	is($self->count, $n, $what);
+	return;
+}
+
+# Are the accounts of each bucket those of the stand-in?  For the end of a test in
+# which neither it nor PostgreSQL has crashed.  What is ambiguous may have reached it
+# or not, and with any answer.
+sub accounts_agree
+{
+	my ($self) = @_;
+	$self->{oss}->wait_count(in_flight => 0);
+	my $ledger = $self->{oss}->add_to_ledger;
+	my @columns = qw(requests billed ambiguous throttled refused failed);
+
+	for my $bucket (sort grep { $ledger->{$_}{label_requests} } keys %$ledger)
+	{
+		my %asked = %{ $ledger->{$bucket} };
+		my %limit = (billed => 'label_answers', throttled => 'label_throttled', refused => 'label_refused', failed => 'label_failed');
+		my $right = join ' AND ', 'requests = ' . join('+', @columns[ 1 .. 5 ]),
+		  "requests - $asked{label_requests} BETWEEN 0 AND ambiguous",
+		  "$asked{label_billed} <= billed + ambiguous",
+		  map { "$asked{$limit{$_}} - $_ BETWEEN 0 AND ambiguous" } sort keys %limit;
+		my $of = 'FROM (SELECT ' . join(', ', map { "sum($_) AS $_" } @columns) . " FROM oss_labels.usage WHERE bucket = '$bucket') u";
+		ok($self->wait_sql("SELECT $right $of", 't', seconds => 20), "the accounts of $bucket are right")
+		  or diag($self->sql("SELECT u $of") . ' for ' . join ' ', map { "$_ $asked{$_}" } sort keys %asked);
+	}
 	return;
 }
 

@@ -138,5 +138,6 @@ is($test->count('label_in_flight'), 1, 'refill: while one is in flight');
 ok($test->wait_empty, 'refill: drained');
 $test->sql("ALTER SERVER oss OPTIONS (DROP max_concurrency)");
 
+$test->accounts_agree;
 $node->stop;
 done_testing;

@@ -188,5 +188,6 @@ for (['resume()', "SELECT oss_labels.resume('oss')"],
 	is($test->count('status_429'), $asked, 'a rest: it was answered at once');
 }
 
+$test->accounts_agree;
 $node->stop;
 done_testing;
