@@ -14,7 +14,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "client/budget.h"
-#include "client/http.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
@@ -274,17 +273,13 @@ write_budget(const OssBudget *budget)
 }
 
 void
-oss_budget_flush(bool now)
+oss_budget_flush(void)
 {
 	static OssBudget *written = NULL;
 	static int	nwritten = 0;
-	static int64 flushed_at = 0;
 	OssBudget  *budgets;
 	int			n;
 
-	if (!now && oss_clock_us() - flushed_at < USECS_PER_SEC)
-		return;
-	flushed_at = oss_clock_us();
 	budgets = palloc(sizeof(OssBudget) * OSS_MOST_BUDGETS);
 	n = oss_budget_copy(budgets, OSS_MOST_BUDGETS);
 	for (int i = 0; i < n; i++)

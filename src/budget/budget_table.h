@@ -10,10 +10,10 @@
 extern void oss_budget_table_init(void);
 
 /*
- * Write into budget_spent what has changed since the last call, at most once a
- * second unless now.  For dumps and for a standby that is promoted; a crash does
- * not need it.  Between oss_statement_begin() and oss_statement_end().
+ * Write into budget_spent what has changed since the last call.  For dumps and for
+ * a standby that is promoted; a crash does not need it.  Between
+ * oss_statement_begin() and oss_statement_end().
  */
-extern void oss_budget_flush(bool now);
+extern void oss_budget_flush(void);
 
 #endif							/* OSS_BUDGET_TABLE_H */

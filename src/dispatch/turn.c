@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "budget/budget_table.h"
 #include "catalog/namespace.h"
 #include "client/http.h"
 #include "dispatch/claim.h"
@@ -294,7 +293,6 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 		oss_dispatch_poll(dispatcher);
 		check_clock(dispatcher);
 		tidy_tables(dispatcher);
-		oss_budget_flush(false);
 		if (look || dispatcher->upkeep.pauses_added)
 			oss_dispatch_apply_pauses(dispatcher);
 		oss_dispatch_check_ready(dispatcher);

@@ -142,6 +142,6 @@ oss_worker_write_accounts(OssDispatcher *dispatcher)
 	if (!oss_usage_flush())
 		pg_atomic_write_u32(&accounts_slot->counted, 1);
 	oss_statement_begin(&state, OSS_STATEMENT_WORK);
-	oss_budget_flush(true);
+	oss_budget_flush();
 	oss_statement_end(&state);
 }

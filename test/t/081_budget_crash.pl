@@ -90,10 +90,14 @@ is($under, 0, 'nothing that was billed was forgotten');
 note "counted for nothing: $lost";
 
 # the rest is spent to the last request
+$test->sql('SELECT oss_labels.pause()');
+ok($test->wait_sql('SELECT max(in_flight) FROM oss_labels.budget_status', 0), 'the queue is paused');
+ok($test->wait_sql('SELECT count(*) FROM oss_labels.job WHERE leased_until > now()', 0), 'and nothing is in hand');
+quiet();
 my $spent = $test->sql("$counted WHERE period = 'ever'");
 my $billed = billed();
 $cap = $spent + 200;
-$test->sql("SELECT oss_labels.set_budget($cap, 'ever')");
+$test->sql("SELECT oss_labels.set_budget($cap, 'ever'), oss_labels.resume()");
 ok($test->wait_sql("SELECT exhausted AND in_flight = 0 FROM oss_labels.budget_status WHERE period = 'ever'", 't'), 'the budget is used up');
 quiet();
 is(billed(), $billed + 200, 'to the last request');
