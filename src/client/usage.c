@@ -169,7 +169,7 @@ add_and_unlock(UsageSet *set, uint32 hash, const OssUsage *usage, int first, int
 		}
 	}
 	SpinLockRelease(&set->mutex);
-	if (first_count && oss_usage_wake && table->start != 0)
+	if (first_count && oss_usage_wake)
 		oss_usage_wake();
 	return way >= 0;
 }
