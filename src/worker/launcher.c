@@ -225,14 +225,13 @@ list_all_databases(void)
 static void
 remove_strays(void)
 {
-	List	   *strays = list_concat_unique_oid(list_concat_unique_oid(oss_spool_databases(),
-																   oss_usage_databases()),
-											oss_budget_databases());
+	List	   *strays = list_concat_unique_oid(oss_spool_databases(), oss_usage_databases());
 	ListCell   *cell;
 	Relation	relation;
 	TableScanDesc scan;
 	HeapTuple	tuple;
 
+	strays = list_concat_unique_oid(strays, oss_budget_databases());
 	if (strays == NIL)
 		return;
 	StartTransactionCommand();
