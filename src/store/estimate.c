@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "account/price.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -26,7 +27,6 @@
 #include "store/coverage.h"
 #include "store/image_id.h"
 #include "utils/acl.h"
-#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -330,8 +330,7 @@ take_row(uint64 row, void *arg)
 }
 
 /*
- * Read the query.  While it runs, its functions can neither write nor request; an
- * error ends the settings with its subtransaction.
+ * Read the query.  While it runs, its functions can neither write nor request.
  */
 static void
 read_query(Estimate *estimate, const char *query)
@@ -339,7 +338,7 @@ read_query(Estimate *estimate, const char *query)
 	OssStatementState state;
 	SPIPlanPtr	plan;
 	CachedPlanSource *source;
-	int			level;
+	bool		read_only = XactReadOnly;
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	plan = oss_query_prepare(query, 0, NULL);
@@ -350,9 +349,7 @@ read_query(Estimate *estimate, const char *query)
 				 errhint("Give a SELECT with the columns bucket and key, without what follows it.")));
 	source = linitial(SPI_plan_get_plan_sources(plan));
 	find_columns(estimate, source->resultDesc);
-	level = NewGUCNestLevel();
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	XactReadOnly = true;
 	oss_requests_forbidden++;
 	PG_TRY();
 	{
@@ -361,10 +358,10 @@ read_query(Estimate *estimate, const char *query)
 	PG_FINALLY();
 	{
 		oss_requests_forbidden--;
+		XactReadOnly = read_only;
 	}
 	PG_END_TRY();
 	count_batch(estimate);
-	AtEOXact_GUC(false, level);
 	SPI_freeplan(plan);
 	oss_statement_end(&state);
 }
