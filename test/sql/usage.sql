@@ -2,7 +2,10 @@
 \i test/sql/include/server.sql
 \pset null NULL
 \! $OSS_CONTROL GET '/reset?what=counters' >/dev/null
+\o /dev/null
+DELETE FROM oss_labels.job;
 DELETE FROM oss_labels.image;
+\o
 
 -- an estimate sends nothing
 CREATE TABLE estimated (bucket text, key varchar(40), version_id text, etag char(40));
@@ -89,12 +92,16 @@ INSERT INTO oss_labels.price (item, per_1000, currency) VALUES ('label', -1, 'CN
 INSERT INTO oss_labels.price (item, per_1000, currency) VALUES ('lable', 1, 'CNY');
 
 -- cost, by what the tables have
+\o /dev/null
 DELETE FROM oss_labels.usage_day;
+\o
 INSERT INTO oss_labels.usage_day (day, server, requester, bucket, requests, billed, ambiguous, heads) VALUES
 	('2026-03-01', 'oss', 'postgres', 'b', 3000, 2000, 1000, 5000), ('2026-03-02', NULL, NULL, NULL, 7, 0, 7, 0);
 INSERT INTO oss_labels.price (item, per_1000, currency) VALUES ('head', 0.001, 'USD');
 SELECT * FROM oss_labels.cost WHERE day < '2026-04-01' ORDER BY day;
+\o /dev/null
 DELETE FROM oss_labels.usage_day;
+\o
 DELETE FROM oss_labels.price WHERE NOT standard;
 
 -- untagged(): never asked for, queued, failed
@@ -115,9 +122,11 @@ SELECT * FROM oss_labels.untagged('pg_class');
 DROP TABLE "list ed", expected;
 
 -- retag(): the oldest ones, with their thresholds
+\o /dev/null
 DELETE FROM oss_labels.job;
 DELETE FROM oss_labels.failed_job;
 DELETE FROM oss_labels.image;
+\o
 SELECT oss_labels.import_labels('{"Labels":[]}', 'tenlabels', 'r' || g, g / 10.0, tagged_at => now() - make_interval(days => 100 - g))
 FROM generate_series(1, 6) g;
 SELECT oss_labels.import_label_rows('tenlabels', 'elsewhere', '{Cat}', source => 'other', tagged_at => now() - interval '1 year');
