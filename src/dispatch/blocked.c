@@ -67,7 +67,7 @@ keep_blocked_answer(OssJob *job)
 	if (job->answer)
 		return true;
 	old = MemoryContextSwitchTo(job->context);
-	job->answer = oss_response_parse(job->request, &failure);
+	job->answer = oss_response_parse(job->request, NULL, &failure);
 	job->asked_id = pstrdup(oss_request_id(job->request));
 	oss_dispatch_identify(job);
 	MemoryContextSwitchTo(old);

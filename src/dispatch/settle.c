@@ -81,8 +81,8 @@ make_store_row(OssJob *job, OssStoreRow *row)
 
 	memset(row, 0, sizeof(*row));
 	row->response = job->answer ? job->answer :
-		job->spooled ? oss_response_read(job->body, job->body_len, &failure) :
-		oss_response_parse(job->request, &failure);
+		job->spooled ? oss_response_read(job->body, job->body_len, &row->labels, &failure) :
+		oss_response_parse(job->request, &row->labels, &failure);
 	if (row->response == NULL)
 	{
 		oss_job_set_failure(job, failure);

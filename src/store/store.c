@@ -303,6 +303,20 @@ drop_doubles(OssNumberedLabels *answer)
 	answer->n = n;
 }
 
+/* Take the labels of an answer, as a copy, for drop_doubles(). */
+static void
+read_labels(const OssStoreRow *row, OssNumberedLabels *labels)
+{
+	labels->n = row->labels.n;
+	if (labels->n == 0)
+	{
+		labels->n = oss_response_labels(row->response, false, &labels->labels);
+		return;
+	}
+	labels->labels = palloc(sizeof(OssLabel) * labels->n);
+	memcpy(labels->labels, row->labels.labels, sizeof(OssLabel) * labels->n);
+}
+
 /*
  * Write n answers, which must be of different images, replacing what is stored
  * of these images unless that was asked for later or holds more (coverage.h).  A few statements, whatever
@@ -325,7 +339,7 @@ oss_store_write(const OssStoreRow *rows, int n)
 	answers = palloc(sizeof(Answer) * n);
 	labels = palloc(sizeof(OssNumberedLabels) * n);
 	for (int i = 0; i < n; i++)
-		labels[i].n = oss_response_labels(rows[i].response, false, &labels[i].labels);
+		read_labels(&rows[i], &labels[i]);
 	oss_vocabulary_number(labels, n);
 	for (int i = 0; i < n; i++)
 	{

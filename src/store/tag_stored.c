@@ -398,7 +398,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 			.image = arrivals[i].wish->image,
 			.tagged_at = arrivals[i].asked_at,
 			.request_id = oss_request_id(arrivals[i].request),
-			.response = oss_response_parse(arrivals[i].request, &failure)
+			.response = oss_response_parse(arrivals[i].request, NULL, &failure)
 		};
 
 		identify(arrivals[i].request, &row.image, etag, &row.facts);
@@ -522,7 +522,7 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 		!oss_image_covers(&record.image, &wish->image) ||
 		!oss_etag_covers(record.image.etag, wish->image.etag) || is_forgotten(&record))
 		return NULL;
-	document = oss_response_read(record.body, record.body_len, &failure);
+	document = oss_response_read(record.body, record.body_len, NULL, &failure);
 	if (document == NULL)
 		return NULL;
 	return oss_detect_document_rows(document, wish->least, is_try);
