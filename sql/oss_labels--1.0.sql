@@ -2284,7 +2284,7 @@ BEGIN ATOMIC
 				AND o.bucket = related_images.bucket AND o.key = related_images.key))
 		GROUP BY e.image_id) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, q.image_id,
-		related_images.max_rows, related_images.max_likeness, 1000,
+		related_images.max_rows, related_images.max_likeness, 2500,
 		related_images.in_bucket, related_images.prefix) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;
@@ -2307,7 +2307,7 @@ BEGIN ATOMIC
 			pg_catalog.array_agg(p.value::pg_catalog.float8 ORDER BY p.key) AS weights
 		FROM pg_catalog.jsonb_each_text(images_for.profile) p) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, NULL,
-		images_for.max_rows, images_for.max_likeness, 1000,
+		images_for.max_rows, images_for.max_likeness, 2500,
 		images_for.bucket, images_for.prefix) r
 	JOIN oss_labels.image i ON i.image_id = r.image_id
 	ORDER BY r.score DESC, r.image_id;

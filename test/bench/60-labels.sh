@@ -72,7 +72,7 @@ latency "search two commonest labels" 500 "SELECT count(*) FROM oss_labels.searc
 latency "20 related images" 50 "SELECT count(*) FROM oss_labels.related_images('bench', 'image/%n.jpg')"
 latency "20 images for a profile" 50 "SELECT count(*) FROM oss_labels.images_for(($looked))"
 
-result=$(sql -v images="$images" -v asked=5 -v best="$best" -f recall.sql | tail -1) || return
+result=$(sql -v images="$images" -v asked=20 -v best="$best" -f recall.sql | tail -1) || return
 figure "recall of 20 best of a label" "$(cut -d '|' -f 1 <<<"$result")" '>=' 1
 figure "recall and precision of search" "$(cut -d '|' -f 2 <<<"$result")" '>=' 1
 figure "recall of 20 related images" "$(cut -d '|' -f 3 <<<"$result")" '>=' 0.95
