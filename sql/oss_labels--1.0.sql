@@ -342,8 +342,9 @@ CREATE TABLE oss_labels.image_label
 ALTER TABLE oss_labels.image_label REPLICA IDENTITY FULL;
 
 CREATE INDEX image_label_image_id_idx ON oss_labels.image_label (image_id);
+-- no two entries are equal, so that looking for such on each full page is in vain
 CREATE INDEX image_label_label_id_idx ON oss_labels.image_label
-	(label_id, label_confidence DESC, image_id);
+	(label_id, label_confidence DESC, image_id) WITH (deduplicate_items = off);
 
 COMMENT ON TABLE oss_labels.image_label IS 'The labels of stored images, one row each; see the view label';
 COMMENT ON COLUMN oss_labels.image_label.image_id IS 'image.image_id';
