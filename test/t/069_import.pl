@@ -97,5 +97,23 @@ $long->{stderr} = '';
 $long->quit;
 is(stored('long'), 0, 'without a trace');
 
+# ---- two sets of more images than are written at once, in opposite orders ----
+
+$test->sql(q{CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+	CREATE TRIGGER slow AFTER INSERT ON oss_labels.image FOR EACH STATEMENT EXECUTE FUNCTION slow()});
+my @both = map { my $session = $test->session('SELECT 1;');
+	$session->query_until(qr/asked/, "\\echo asked\n" . import_set('large', 3000, $_)); $session } 'ASC', 'DESC';
+$_->query_until(qr/code 00000/, "\\echo code :SQLSTATE\n") for @both;
+unlike(join('', map { $_->{stderr} } @both), qr/deadlock/, 'two sets in opposite orders do not deadlock');
+$_->quit for @both;
+is(stored('large'), 3000, 'and all of it is stored');
+$test->sql('DROP FUNCTION slow() CASCADE');
+like($test->sql_error("SELECT oss_labels.import_label_set('tenlabels', 'twice' || i % 1500, '{Dog}', NULL, NULL, 'shop')"
+		. ' FROM generate_series(1, 3000) i'), qr/22023: "oss:.*" is imported twice/, 'an image twice, far apart');
+is(stored('twice'), 0, 'stores nothing');
+is($test->sql("SET work_mem = '64kB'; " . import_set('files', 2500, 'DESC')), 2500, 'a set that needs temporary files');
+is(stored('files'), 2500, 'is stored');
+is($test->sql("SELECT count(*) FROM pg_ls_tmpdir()"), 0, 'and leaves none');
+
 is($test->count, 0, 'none of it asked the service for anything');
 done_testing();
