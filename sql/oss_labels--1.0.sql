@@ -976,12 +976,19 @@ BEGIN
 	END IF;
 	IF bucket_column = key_column THEN
 		RAISE EXCEPTION 'bucket_column and key_column must be different columns'
-			USING ERRCODE = '22023';
+			USING ERRCODE = '22023',
+			HINT = 'Give the column with the images'' keys as key_column.';
 	END IF;
 	IF max_age < '0'::interval THEN
-		RAISE EXCEPTION 'max_age must not be negative' USING ERRCODE = '22023';
+		RAISE EXCEPTION 'max_age must not be negative' USING ERRCODE = '22023',
+			HINT = 'Give the greatest age of a stored answer, or NULL for any age.';
 	END IF;
-	PERFORM clock_timestamp() - max_age;	-- it is no date before the first one
+	BEGIN
+		PERFORM clock_timestamp() - max_age;
+	EXCEPTION WHEN datetime_field_overflow THEN
+		RAISE EXCEPTION '%', SQLERRM USING ERRCODE = '22008',
+			HINT = 'Give a shorter max_age, or NULL for any age.';
+	END;
 	PERFORM oss_labels.unwatch(relation);
 	checked := oss_labels.check_watch(relation, key_column, bucket_column,
 									  bucket, thr, server, condition, etag_column,
@@ -1475,6 +1482,11 @@ BEGIN
 	NEW.alias_name := oss_labels.nfc(NEW.alias_name);
 	NEW.label_name := oss_labels.nfc(NEW.label_name);
 	PERFORM pg_advisory_xact_lock('oss_labels.label_alias'::regclass::oid::bigint);
+	IF NEW.alias_name = NEW.label_name THEN
+		RAISE EXCEPTION 'label "%" cannot be an alias of itself', NEW.label_name
+			USING ERRCODE = 'check_violation',
+			HINT = 'Leave the alias out: a label is read as itself.';
+	END IF;
 	IF EXISTS (SELECT FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name) THEN
 		RAISE EXCEPTION 'label "%" is itself an alias', NEW.label_name
 			USING ERRCODE = 'check_violation',
@@ -1485,8 +1497,7 @@ BEGIN
 			USING ERRCODE = 'check_violation',
 			HINT = 'Change these aliases to the new label first.';
 	END IF;
-	IF NEW.alias_name <> NEW.label_name
-		AND EXISTS (SELECT FROM oss_labels.label_rule r WHERE r.label_name = NEW.alias_name) THEN
+	IF EXISTS (SELECT FROM oss_labels.label_rule r WHERE r.label_name = NEW.alias_name) THEN
 		RAISE EXCEPTION 'label "%" has a house rule, which would have no effect', NEW.alias_name
 			USING ERRCODE = 'check_violation',
 			HINT = format('Change the rule to one for "%s" first.', NEW.label_name);
@@ -1504,6 +1515,11 @@ DECLARE
 	label text;
 BEGIN
 	NEW.label_name := oss_labels.nfc(NEW.label_name);
+	IF NEW.min_confidence NOT BETWEEN 0 AND 1 THEN
+		RAISE EXCEPTION 'min_confidence must be a number from 0 to 1'
+			USING ERRCODE = 'check_violation',
+			HINT = 'Give null for oss_labels.read_threshold, or hide the label by hidden.';
+	END IF;
 	PERFORM pg_advisory_xact_lock('oss_labels.label_alias'::regclass::oid::bigint);
 	SELECT a.label_name INTO label FROM oss_labels.label_alias a WHERE a.alias_name = NEW.label_name;
 	IF FOUND THEN
@@ -1710,7 +1726,8 @@ BEGIN
 	parent_label_name := oss_labels.nfc(parent_label_name);
 	IF bucket IS NULL OR key IS NULL OR coalesce(label_name, '') = '' THEN
 		RAISE EXCEPTION 'bucket, key and label_name must be given'
-			USING ERRCODE = 'invalid_parameter_value';
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'None of them may be null.';
 	END IF;
 	-- forget() must not overlook the correction; a re-tagging is not held up
 	SELECT i.image_id INTO image FROM oss_labels.image i
@@ -2293,6 +2310,12 @@ END;
 COMMENT ON FUNCTION oss_labels.related_images(text, text, integer, text, double precision, text, text) IS
 	'Stored images whose labels are most similar to those of a stored image, without near-duplicates; best first; free';
 
+CREATE FUNCTION oss_labels.check_profile(profile jsonb)
+	RETURNS jsonb
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'oss_labels_check_profile';
+COMMENT ON FUNCTION oss_labels.check_profile(jsonb) IS 'Internal: a profile that is an object of numbers, else an error';
+
 CREATE FUNCTION oss_labels.images_for(
 	profile jsonb,
 	max_rows integer DEFAULT 20,
@@ -2306,7 +2329,7 @@ BEGIN ATOMIC
 	SELECT i.bucket, i.key, i.version_id, r.score, r.image_id
 	FROM (SELECT pg_catalog.array_agg(p.key ORDER BY p.key) AS names,
 			pg_catalog.array_agg(p.value::pg_catalog.float8 ORDER BY p.key) AS weights
-		FROM pg_catalog.jsonb_each_text(images_for.profile) p) q
+		FROM pg_catalog.jsonb_each_text(oss_labels.check_profile(images_for.profile)) p) q
 	CROSS JOIN LATERAL oss_labels.rank_images(q.names, q.weights, NULL,
 		images_for.max_rows, images_for.max_likeness, 2500,
 		images_for.bucket, images_for.prefix) r
@@ -2605,7 +2628,7 @@ AS $$
 			'oss_labels.matches, oss_labels.label_query_and, '
 			'oss_labels.label_query_or, oss_labels.label_query_not, '
 			'oss_labels.albums_of, oss_labels.label_weight, oss_labels.label_rarity, '
-			'oss_labels.rarity_of_own, oss_labels.rank_images, oss_labels.related_images, '
+			'oss_labels.rarity_of_own, oss_labels.rank_images, oss_labels.check_profile, oss_labels.related_images, '
 			'oss_labels.images_for, oss_labels.profile, oss_labels.image_sparsevec'),
 		('writing', 'INSERT, UPDATE, DELETE ON oss_labels.album, oss_labels.album_pin'),
 		('writing', 'EXECUTE ON FUNCTION oss_labels.import_labels, '

@@ -238,7 +238,8 @@ want_label(Ranking *ranking, const char *name, double weight)
 	if (!isfinite(weight))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the weight of a label must be a finite number")));
+				 errmsg("the weight of a label must be a finite number"),
+				 errhint("Leave out labels without a weight.")));
 	if (label == NULL || weight == 0)
 		return label != NULL;
 	if (label->wanted == 0)

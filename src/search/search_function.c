@@ -123,7 +123,8 @@ oss_labels_search(PG_FUNCTION_ARGS)
 	if (n < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_rows must not be negative")));
+				 errmsg("max_rows must not be negative"),
+				 errhint("Give the number of images that are wanted, or NULL for all.")));
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);

@@ -143,7 +143,8 @@ oss_rights_check_written(const OssImage *image)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("new labels of \"oss://%s/%s\" violate row-level security policies of table \"image\"",
-						image->bucket, image->key)));
+						image->bucket, image->key),
+				 errhint("Import only images that the policies of oss_labels.image let this role write.")));
 }
 
 bool

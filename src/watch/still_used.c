@@ -101,7 +101,8 @@ open_unlocked(Oid relid)
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("a watched table is locked")));
+				 errmsg("a watched table is locked"),
+				 errhint("It is tried again when the lock is released.")));
 	return try_relation_open(relid, NoLock);
 }
 
