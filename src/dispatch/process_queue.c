@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "client/http.h"
+#include "dispatch/blocked.h"
 #include "dispatch/deferred_end.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/spooled.h"
@@ -87,7 +88,8 @@ require_commits(FunctionCallInfo fcinfo, const char *name)
 			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 			 errmsg("oss_labels.%s() cannot run inside a transaction block",
 					name),
-			 errdetail("Jobs that the transaction enqueued are not visible before it commits.")));
+			 errdetail("Jobs that the transaction enqueued are not visible before it commits."),
+			 errhint("Call it outside of BEGIN and COMMIT, and not from a function.")));
 }
 
 static void
@@ -132,6 +134,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 	oss_end_defer();
 	if (OidIsValid(oss_extension_owner()) && oss_dispatch_lock_tables(dispatcher))
 	{
+		oss_dispatch_share_finished(dispatcher);
 		commit_foreground_turn();
 		return false;
 	}
@@ -390,7 +393,8 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0) && budget < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_jobs must not be negative")));
+				 errmsg("max_jobs must not be negative"),
+				 errhint("Give the number of jobs to process, or NULL for all.")));
 	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, oss_name_argument(fcinfo, 1), budget);
 	enter_queue();

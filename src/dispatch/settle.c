@@ -133,6 +133,7 @@ note_image(BatchImages *images_seen, const Batch *batch, const OssJob *job)
 static void
 put_back(OssDispatcher *dispatcher, OssJob *job)
 {
+	oss_dispatch_share(job);
 	dlist_push_tail(&dispatcher->hand.finished, &job->node);
 	dispatcher->hand.nfinished++;
 }

@@ -263,6 +263,25 @@ needs_plan(const PipelineWindow *window)
 }
 
 /*
+ * Start an image's request ahead of its turn.  If its answer could not be stored,
+ * that is an error of its turn.
+ */
+static void
+start_unless_refused(PipelineWindow *window, PipelineImage *image, const Question *question,
+					 OssFlight *flight)
+{
+	if (!oss_function_is_tag(window->which) ||
+		oss_stored_refusal(&question->wish, question->spec.server) == NULL)
+	{
+		start_image(window, image, question, flight);
+		return;
+	}
+	if (flight != NULL)
+		MemoryContextDelete(GetMemoryChunkContext(flight));
+	image->state = IMAGE_STOP;
+}
+
+/*
  * Start an image's request ahead of its turn if possible, and set its state.
  */
 static void
@@ -295,7 +314,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	else if (!oss_pipeline_may_start(window->member))
 		return;
 	else if (board_flight(window, image, &question, &flight))
-		start_image(window, image, &question, flight);
+		start_unless_refused(window, image, &question, flight);
 }
 
 /* Leave the flight of somebody else. */
@@ -319,6 +338,8 @@ start_in_turn(PipelineWindow *window, PipelineImage *image, const Question *ques
 
 	if (!alone && !board_flight(window, image, question, &flight))
 		return;
+	if (oss_function_is_tag(window->which))
+		oss_stored_check_taken(&question->wish, question->spec.server);
 	oss_pipeline_wait_turn(window->member);
 	start_image(window, image, question, flight);
 }

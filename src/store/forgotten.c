@@ -62,8 +62,7 @@ static SysScanDesc
 begin_dirty_scan(Relation relation, const char *column, const char *index,
 				 int64 image_id, SnapshotData *dirty)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Oid			indexid = get_relname_relid(index, schema);
+	Oid			indexid = get_relname_relid(index, RelationGetNamespace(relation));
 	ScanKeyData key;
 
 	InitDirtySnapshot(*dirty);
@@ -75,8 +74,7 @@ begin_dirty_scan(Relation relation, const char *column, const char *index,
 Relation
 oss_forgotten_open(void)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Relation	notes = table_open(get_relname_relid("forgotten", schema), AccessShareLock);
+	Relation	notes = oss_own_table_open("forgotten", AccessShareLock);
 
 	if (RelationGetNumberOfBlocks(notes) > 0)
 		return notes;
@@ -127,7 +125,8 @@ oss_forgotten_check(const OssStoreRow *rows, int n)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("another transaction is forgetting the labels of \"%s\"",
-							rows[i].image.key)));
+							rows[i].image.key),
+					 errhint("Try again when that transaction has ended.")));
 	}
 	oss_forgotten_close(notes);
 }
@@ -144,8 +143,7 @@ oss_forgotten_expire(int n)
 static void
 wait_for_storing(int64 image_id)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Relation	image = table_open(get_relname_relid("image", schema), AccessShareLock);
+	Relation	image = oss_own_table_open("image", AccessShareLock);
 	TransactionId other;
 
 	do

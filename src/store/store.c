@@ -206,9 +206,7 @@ insert_by_statement(const OssBulkRow *rows, int n)
 static void
 insert_labels(const OssBulkRow *rows, int n)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Relation	relation = table_open(get_relname_relid("image_label", schema),
-									  RowExclusiveLock);
+	Relation	relation = oss_own_table_open("image_label", RowExclusiveLock);
 
 	if (oss_bulk_possible(relation, label_types, lengthof(label_types), REQUIRED))
 		oss_bulk_insert(relation, rows, n);

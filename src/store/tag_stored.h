@@ -64,6 +64,13 @@ extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
  */
 extern void oss_stored_ask_for_all(OssWish *wish, OssLabelsSpec *spec);
 
+/*
+ * Return why no answer of an image's bucket can be stored now, palloc'd, or NULL: a
+ * request would be paid for nothing.  The second raises that, 55000.
+ */
+extern char *oss_stored_refusal(const OssWish *wish, const OssServer *server);
+extern void oss_stored_check_taken(const OssWish *wish, const OssServer *server);
+
 /* An answer to give to the worker. */
 typedef struct OssKeep
 {

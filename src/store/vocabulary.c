@@ -252,7 +252,8 @@ set_column(const OssBulkRow *row, Relation table, const char *column, Datum valu
 	if (i < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of oss_labels.vocabulary is missing", column)));
+				 errmsg("column \"%s\" of oss_labels.vocabulary is missing", column),
+				 errhint("Use ALTER EXTENSION oss_labels UPDATE.")));
 	row->values[i] = isnull ? (Datum) 0 : value;
 	row->nulls[i] = isnull;
 }
@@ -304,7 +305,7 @@ read_meanings(const Unknown *unknown, int n)
 static void
 write_labels(Unknown *unknown, int n)
 {
-	Relation	table = table_open(vocabulary_table, RowExclusiveLock);
+	Relation	table = oss_own_table_open("vocabulary", RowExclusiveLock);
 	OssBulkRow *rows = oss_bulk_rows(n, RelationGetDescr(table)->natts);
 	uint64		nmeanings = read_meanings(unknown, n);
 	int			nrows = 0;

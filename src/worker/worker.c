@@ -19,6 +19,7 @@
 #include "client/http.h"
 #include "commands/dbcommands.h"
 #include "compat.h"
+#include "dispatch/blocked.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/spooled.h"
 #include "dispatch/turn.h"
@@ -313,6 +314,8 @@ turn_on_tables(OssDispatcher *dispatcher)
 		/* only this process uses it */
 		worker.slot->clock_offset = dispatcher->claim.clock_offset;
 	}
+	if (presence == LOCKED)
+		oss_dispatch_share_finished(dispatcher);
 	if (dispatcher->last_error[0] != '\0' ||
 		(presence == PRESENT && dispatcher->hand.nblocked == 0 &&
 		 dispatcher->settle.troubles == 0))
