@@ -361,7 +361,13 @@ CREATE FUNCTION oss_labels.drop_image_labels()
 	AS $$
 BEGIN
 	IF TG_OP = 'TRUNCATE' THEN
-		TRUNCATE oss_labels.image_label, oss_labels.label_correction;
+		-- they may be truncated by the same statement, or read by a cursor
+		BEGIN
+			TRUNCATE oss_labels.image_label, oss_labels.label_correction;
+		EXCEPTION WHEN object_in_use THEN
+			DELETE FROM oss_labels.image_label;
+			DELETE FROM oss_labels.label_correction;
+		END;
 	ELSE
 		DELETE FROM oss_labels.image_label l USING gone g
 		WHERE l.image_id = g.image_id;

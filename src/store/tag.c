@@ -57,7 +57,14 @@ share_or_ask(OssLabelsSpec *spec, const OssWish *wish, bool is_try)
 		DetectRows *rows;
 
 		if (flight == NULL || oss_flight_state(flight, NULL) == OSS_FLIGHT_OURS)
-			return ask_service(spec, wish, flight, is_try);
+		{
+			rows = oss_stored_may_have_come() ? oss_stored_find(wish, is_try) : NULL;
+			if (rows == NULL)
+				return ask_service(spec, wish, flight, is_try);
+			if (flight != NULL)
+				oss_flight_end(flight);
+			return rows;
+		}
 		while (oss_flight_state(flight, NULL) == OSS_FLIGHT_ASKED)
 		{
 			if (!oss_flight_wait(flight, FLIGHT_MS))

@@ -19,6 +19,7 @@
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
+#include "storage/lmgr.h"
 #include "store/coverage.h"
 #include "store/forgotten.h"
 #include "store/rights.h"
@@ -97,6 +98,9 @@ static OssPlan find_refusal = {
 #define TAKEN_US INT64CONST(50000)
 
 bool		oss_keep_detected = false;
+
+/* Number of changes of flights before the store was last looked at. */
+static uint64 flights_seen = 0;
 
 bool
 oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag, OssWish *wish)
@@ -233,6 +237,12 @@ find_allowed(const OssWish *wish, bool is_try)
 	return find_rows(OSS_STATEMENT_STORE, &find_stored, wish, is_try);
 }
 
+bool
+oss_stored_may_have_come(void)
+{
+	return oss_flight_changes() != flights_seen;
+}
+
 /*
  * Without a stored answer a request will be needed, so this raises an error
  * if the answer could not be stored.
@@ -240,8 +250,10 @@ find_allowed(const OssWish *wish, bool is_try)
 DetectRows *
 oss_stored_find(const OssWish *wish, bool is_try)
 {
-	DetectRows *rows = find_allowed(wish, is_try);
+	DetectRows *rows;
 
+	flights_seen = oss_flight_changes();
+	rows = find_allowed(wish, is_try);
 	if (rows != NULL || oss_spool_prepare())
 		return rows;
 	if (IsolationUsesXactSnapshot())
@@ -264,7 +276,11 @@ oss_stored_refusal(const OssWish *wish, const OssServer *server)
 	OssStatementState state;
 	char	   *reason = NULL;
 
-	if (taken_at != 0 && oss_clock_us() - taken_at < TAKEN_US)
+	/* nobody waits for a transaction that has locked the table */
+	if ((taken_at != 0 && oss_clock_us() - taken_at < TAKEN_US) ||
+		!ConditionalLockRelationOid(get_relname_relid("active_pause",
+													  get_namespace_oid("oss_labels", false)),
+									AccessShareLock))
 		return NULL;
 	values[0] = CStringGetTextDatum(wish->image.bucket);
 	values[1] = CStringGetTextDatum(server->name);

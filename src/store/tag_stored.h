@@ -59,6 +59,12 @@ extern const OssFailure *oss_stored_check_wish(const OssWish *wish, bool is_try)
 extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
 
 /*
+ * Has any flight ended since oss_stored_find() last looked?  Who boards a flight of
+ * his own then looks again: the answer may have been stored in between.
+ */
+extern bool oss_stored_may_have_come(void);
+
+/*
  * Lower the threshold of a call of tag(), and of its request, to the server's
  * stored_threshold, or to that of the stored answer if it is lower.
  */

@@ -191,6 +191,29 @@ is($test->sql(tag('dropCOMMIT') . images('')), "10\n1", 'a new one asks, and sto
 is($test->count, 3, 'each was asked for once');
 $test->settled('new');
 
+# ---- tables that are truncated, also those that follow, or locked ----
+
+$test->sql('TRUNCATE oss_labels.image, oss_labels.image_label, oss_labels.label_correction');
+is($test->sql(images('')), 0, 'TRUNCATE of image and what follows it');
+is($test->sql(tag('truncated') . 'BEGIN; DECLARE c CURSOR FOR SELECT FROM oss_labels.image_label; FETCH 1 FROM c;'
+	  . ' TRUNCATE oss_labels.image; COMMIT; SELECT count(*) FROM oss_labels.image_label'), "10\n0", 'beneath a cursor');
+my $pauses = $test->session("BEGIN;\nLOCK TABLE oss_labels.active_pause;");
+my $waited = time;
+is($test->sql(tag('pauses')), 10, 'pauses that are locked');
+cmp_ok(time - $waited, '<', 10, 'are not waited for');
+$pauses->quit;
+$test->settled('pauses');
+
+# ---- a database that goes with what was just stored ----
+
+$test->sql('CREATE DATABASE gone');
+$test->sql($test->create_sql, 'gone');
+is($test->sql(tag('gone'), 'gone'), 10, 'another database');
+my $slots = 'SELECT count(*) FROM oss_labels.worker';
+my $before = $test->sql($slots);
+$test->sql('DROP DATABASE gone');
+ok($test->wait_sql("SELECT ($slots) < $before", 't', seconds => 20), 'no worker is started any more for one that is dropped');
+
 # ---- who asked, the server and the mapping go while answers wait ----
 
 $test->role('leaver');
