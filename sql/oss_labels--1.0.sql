@@ -220,6 +220,28 @@ CREATE TYPE oss_labels.role_name
 COMMENT ON TYPE oss_labels.role_name IS
 	'Internal: a role, which follows renames, and is restored by name in another cluster';
 
+/* For subscribers, which look up rows of tables without primary key by all columns. */
+CREATE FUNCTION oss_labels.role_name_equal(oss_labels.role_name, oss_labels.role_name)
+RETURNS boolean
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN $1::text = $2::text;
+COMMENT ON FUNCTION oss_labels.role_name_equal(oss_labels.role_name, oss_labels.role_name) IS 'Internal: whether two values are of the same role';
+CREATE FUNCTION oss_labels.role_name_hash(oss_labels.role_name)
+RETURNS integer
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN pg_catalog.hashtext($1::text);
+COMMENT ON FUNCTION oss_labels.role_name_hash(oss_labels.role_name) IS 'Internal: hash of a role''s name';
+CREATE OPERATOR oss_labels.= (
+	LEFTARG = oss_labels.role_name, RIGHTARG = oss_labels.role_name,
+	FUNCTION = oss_labels.role_name_equal, COMMUTATOR = OPERATOR(oss_labels.=));
+COMMENT ON OPERATOR oss_labels.= (oss_labels.role_name, oss_labels.role_name) IS 'the same role';
+CREATE OPERATOR FAMILY oss_labels.role_name_ops USING hash;
+COMMENT ON OPERATOR FAMILY oss_labels.role_name_ops USING hash IS 'Internal: equality of role_name';
+CREATE OPERATOR CLASS oss_labels.role_name_ops DEFAULT FOR TYPE oss_labels.role_name
+	USING hash FAMILY oss_labels.role_name_ops AS
+	OPERATOR 1 oss_labels.=, FUNCTION 1 oss_labels.role_name_hash(oss_labels.role_name);
+COMMENT ON OPERATOR CLASS oss_labels.role_name_ops USING hash IS 'Internal: equality of role_name';
+
 /* Equal bytes are the same role: for unique indexes. */
 CREATE CAST (oss_labels.role_name AS bytea) WITHOUT FUNCTION;
 COMMENT ON CAST (oss_labels.role_name AS bytea) IS 'Internal: for unique indexes';
@@ -891,6 +913,28 @@ CREATE TYPE oss_labels.watched_columns
 COMMENT ON TYPE oss_labels.watched_columns IS
 	'Internal: a table and its columns, shown by their present names';
 
+/* As for role_name. */
+CREATE FUNCTION oss_labels.watched_columns_equal(oss_labels.watched_columns, oss_labels.watched_columns)
+	RETURNS boolean
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+	RETURN $1::text = $2::text;
+COMMENT ON FUNCTION oss_labels.watched_columns_equal(oss_labels.watched_columns, oss_labels.watched_columns) IS 'Internal: whether two values have the same names';
+CREATE FUNCTION oss_labels.watched_columns_hash(oss_labels.watched_columns)
+	RETURNS integer
+	LANGUAGE sql STABLE STRICT PARALLEL SAFE
+	RETURN pg_catalog.hashtext($1::text);
+COMMENT ON FUNCTION oss_labels.watched_columns_hash(oss_labels.watched_columns) IS 'Internal: hash of the names of a table and its columns';
+CREATE OPERATOR oss_labels.= (
+	LEFTARG = oss_labels.watched_columns, RIGHTARG = oss_labels.watched_columns,
+	FUNCTION = oss_labels.watched_columns_equal, COMMUTATOR = OPERATOR(oss_labels.=));
+COMMENT ON OPERATOR oss_labels.= (oss_labels.watched_columns, oss_labels.watched_columns) IS 'the same names';
+CREATE OPERATOR FAMILY oss_labels.watched_columns_ops USING hash;
+COMMENT ON OPERATOR FAMILY oss_labels.watched_columns_ops USING hash IS 'Internal: equality of watched_columns';
+CREATE OPERATOR CLASS oss_labels.watched_columns_ops DEFAULT FOR TYPE oss_labels.watched_columns
+	USING hash FAMILY oss_labels.watched_columns_ops AS
+	OPERATOR 1 oss_labels.=, FUNCTION 1 oss_labels.watched_columns_hash(oss_labels.watched_columns);
+COMMENT ON OPERATOR CLASS oss_labels.watched_columns_ops USING hash IS 'Internal: equality of watched_columns';
+
 CREATE FUNCTION oss_labels.watched_table(columns oss_labels.watched_columns)
 	RETURNS regclass
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
@@ -929,7 +973,8 @@ CREATE TABLE oss_labels.deleted_row
 	job_id bigint PRIMARY KEY,
 	enqueued_at timestamptz NOT NULL,
 	bucket text NOT NULL,
-	key text NOT NULL
+	key text NOT NULL,
+	origin bigint NOT NULL DEFAULT oss_labels.origin()
 );
 
 COMMENT ON TABLE oss_labels.deleted_row IS 'Images of rows that were deleted from tables watched with forget_deleted; the worker forgets them';
@@ -937,6 +982,7 @@ COMMENT ON COLUMN oss_labels.deleted_row.job_id IS 'a number of the sequence of 
 COMMENT ON COLUMN oss_labels.deleted_row.enqueued_at IS 'when the row was deleted';
 COMMENT ON COLUMN oss_labels.deleted_row.bucket IS 'name of the bucket';
 COMMENT ON COLUMN oss_labels.deleted_row.key IS 'key of the object';
+COMMENT ON COLUMN oss_labels.deleted_row.origin IS 'as in job; a restored row waits for the triggers of the watched tables';
 
 REVOKE ALL ON oss_labels.deleted_row FROM PUBLIC;
 GRANT SELECT ON oss_labels.deleted_row TO pg_monitor;
@@ -2066,7 +2112,7 @@ COMMENT ON SEQUENCE oss_labels.album_album_id_seq IS 'generates album_id';
 
 CREATE TABLE oss_labels.album_pin
 (
-	album_id bigint NOT NULL REFERENCES oss_labels.album ON DELETE CASCADE,
+	album_id bigint NOT NULL,
 	bucket text NOT NULL,
 	key text NOT NULL,
 	pinned boolean NOT NULL,
@@ -2075,6 +2121,31 @@ CREATE TABLE oss_labels.album_pin
 	role oss_labels.role_name NOT NULL DEFAULT CURRENT_USER::text::oss_labels.role_name,
 	PRIMARY KEY (album_id, bucket, key)
 );
+/*
+ * No foreign key: pg_restore --jobs loads the tables of an extension in any order.
+ * check_role() and pin() refuse pins to albums that are not there.
+ */
+CREATE FUNCTION oss_labels.drop_album_pins()
+	RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF TG_OP = 'TRUNCATE' THEN
+		TRUNCATE oss_labels.album_pin;
+	ELSE
+		DELETE FROM oss_labels.album_pin p USING gone g WHERE p.album_id = g.album_id;
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION oss_labels.drop_album_pins() IS 'Internal: trigger function of album that deletes pins with their album';
+CREATE TRIGGER album_delete AFTER DELETE ON oss_labels.album
+	REFERENCING OLD TABLE AS gone
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.drop_album_pins();
+CREATE TRIGGER album_truncate AFTER TRUNCATE ON oss_labels.album
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.drop_album_pins();
+COMMENT ON TRIGGER album_delete ON oss_labels.album IS 'deletes the pins of deleted albums';
+COMMENT ON TRIGGER album_truncate ON oss_labels.album IS 'truncates album_pin with album';
 CREATE INDEX album_pin_key_idx ON oss_labels.album_pin (bucket, key);
 COMMENT ON INDEX oss_labels.album_pin_key_idx IS 'what was decided about an image';
 COMMENT ON TABLE oss_labels.album_pin IS 'Images that people pinned to an album or excluded from it';
@@ -2125,16 +2196,24 @@ CREATE FUNCTION oss_labels.pin(
 	pinned boolean DEFAULT true,
 	pinned_by text DEFAULT NULL)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	DELETE FROM oss_labels.album_pin p
-	WHERE p.album_id = $1 AND p.bucket = $2 AND p.key = $3 AND $4 IS NULL;
+BEGIN
+	IF pinned IS NULL THEN
+		DELETE FROM oss_labels.album_pin p
+		WHERE p.album_id = $1 AND p.bucket = $2 AND p.key = $3;
+		RETURN;
+	END IF;
 	INSERT INTO oss_labels.album_pin (album_id, bucket, key, pinned, pinned_by)
-	SELECT $1, $2, $3, $4, coalesce($5, session_user) WHERE $4 IS NOT NULL
-	ON CONFLICT (album_id, bucket, key) DO UPDATE SET pinned = excluded.pinned,
+	VALUES ($1, $2, $3, $4, coalesce($5, session_user))
+	ON CONFLICT ON CONSTRAINT album_pin_pkey DO UPDATE SET pinned = excluded.pinned,
 		pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at, role = excluded.role;
-$$;
+	IF NOT EXISTS (SELECT FROM oss_labels.album a WHERE a.album_id = $1) THEN
+		RAISE EXCEPTION 'album % does not exist', album_id USING ERRCODE = 'foreign_key_violation',
+			HINT = 'The column album_id of oss_labels.album has the numbers of albums.';
+	END IF;
+END $$;
 COMMENT ON FUNCTION oss_labels.pin(bigint, text, text, boolean, text) IS
 	'Pin an image to an album (true), exclude it (false), or remove that decision (null)';
 
@@ -2504,7 +2583,7 @@ CREATE POLICY image ON oss_labels.label_correction FOR SELECT
 		OR (SELECT true FROM oss_labels.image i WHERE i.image_id = label_correction.image_id));
 /* The service's labels are known to all; what people named is theirs. */
 CREATE POLICY image ON oss_labels.vocabulary FOR SELECT
-	USING ((SELECT oss_labels.reads_all()) OR label_level IS NOT NULL OR language IS NOT NULL
+	USING ((SELECT oss_labels.reads_all()) OR label_level IS NOT NULL
 		OR (SELECT true FROM oss_labels.label_correction c WHERE c.label_id = vocabulary.label_id LIMIT 1)
 		OR (SELECT true FROM oss_labels.image_label l WHERE l.label_id = vocabulary.label_id LIMIT 1));
 CREATE POLICY own ON oss_labels.album
@@ -2543,28 +2622,7 @@ BEGIN
 END $$;
 COMMENT ON PROCEDURE oss_labels.spread_row_security() IS 'Internal: has row security of the other tables be as that of image';
 
-CREATE FUNCTION oss_labels.follow_row_security()
-RETURNS event_trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
-		WHERE d.classid = 'pg_class'::regclass AND d.objid = (SELECT c.oid FROM pg_class c
-			JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = 'oss_labels' AND c.relname = 'image')) THEN
-		CALL oss_labels.spread_row_security();
-	END IF;
-END $$;
-COMMENT ON FUNCTION oss_labels.follow_row_security() IS 'Internal: event trigger for ALTER TABLE image ENABLE or DISABLE ROW LEVEL SECURITY';
-
-CREATE EVENT TRIGGER oss_labels_follow_row_security ON ddl_command_end
-	WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION oss_labels.follow_row_security();
-ALTER EVENT TRIGGER oss_labels_follow_row_security ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER oss_labels_follow_row_security IS 'has row security of the other tables be as that of image';
-
-CREATE FUNCTION oss_labels.enforce_bucket_grants()
-RETURNS trigger
+CREATE PROCEDURE oss_labels.enforce_row_security()
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2573,6 +2631,43 @@ BEGIN
 		ALTER TABLE oss_labels.image ENABLE ROW LEVEL SECURITY;
 		CALL oss_labels.spread_row_security();
 	END IF;
+END $$;
+COMMENT ON PROCEDURE oss_labels.enforce_row_security() IS 'Internal: enables row security, since a role is limited';
+
+CREATE FUNCTION oss_labels.follow_row_security()
+RETURNS event_trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	changed name;
+BEGIN
+	FOR changed IN SELECT c.relname FROM pg_event_trigger_ddl_commands() d
+		JOIN pg_class c ON c.oid = d.objid AND d.classid = 'pg_class'::regclass
+		JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'oss_labels' AND c.relname IN ('image', 'bucket_grant')
+	LOOP
+		IF changed = 'image' THEN
+			CALL oss_labels.spread_row_security();
+		ELSIF EXISTS (SELECT FROM oss_labels.bucket_grant) THEN
+			CALL oss_labels.enforce_row_security();
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION oss_labels.follow_row_security() IS 'Internal: event trigger for ALTER TABLE image ENABLE or DISABLE ROW LEVEL SECURITY, and bucket_grant ENABLE TRIGGER';
+
+CREATE EVENT TRIGGER oss_labels_follow_row_security ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION oss_labels.follow_row_security();
+ALTER EVENT TRIGGER oss_labels_follow_row_security ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER oss_labels_follow_row_security IS 'has row security of the other tables be as that of image, and that of image as bucket_grant demands';
+
+CREATE FUNCTION oss_labels.enforce_bucket_grants()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	CALL oss_labels.enforce_row_security();
 	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION oss_labels.enforce_bucket_grants() IS 'Internal: trigger function that enables row security with the first grant of a bucket';
@@ -2581,27 +2676,46 @@ CREATE TRIGGER bucket_grant_enforce AFTER INSERT ON oss_labels.bucket_grant
 ALTER TABLE oss_labels.bucket_grant ENABLE ALWAYS TRIGGER bucket_grant_enforce;
 COMMENT ON TRIGGER bucket_grant_enforce ON oss_labels.bucket_grant IS 'enables row security, also after a restore';
 
-/* Runs as who writes: a row says who he is. */
+/*
+ * Runs as who writes: a row says who he is.  A pin is its album's, as in the
+ * policies: roles that share an album decide together.
+ */
 CREATE FUNCTION oss_labels.check_role()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	roles text[];
+	role text;
 BEGIN
-	IF NOT coalesce(pg_has_role(to_regrole(quote_ident(NEW.role::text)), 'USAGE'), false)
-		AND NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
-		RAISE EXCEPTION 'permission denied to write for role "%"', NEW.role
+	IF TG_OP <> 'DELETE' THEN
+		roles := ARRAY[NEW.role::text];
+	END IF;
+	IF TG_TABLE_NAME = 'album_pin' THEN
+		roles := roles || ARRAY(SELECT a.role::text FROM oss_labels.album a
+			WHERE a.album_id IN (OLD.album_id, NEW.album_id));
+	ELSIF TG_OP <> 'INSERT' THEN
+		roles := roles || OLD.role::text;
+	END IF;
+	SELECT r INTO role FROM unnest(roles) r
+	WHERE NOT coalesce(pg_has_role(to_regrole(quote_ident(r)), 'USAGE'), false);
+	IF FOUND AND NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+		RAISE EXCEPTION 'permission denied to write for role "%"', role
 			USING ERRCODE = 'insufficient_privilege',
 			HINT = 'Write as this role, or a member of it.';
 	END IF;
+	IF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
 	RETURN NEW;
 END $$;
-COMMENT ON FUNCTION oss_labels.check_role() IS 'Internal: trigger function that refuses rows in which another role speaks';
-CREATE TRIGGER album_check BEFORE INSERT OR UPDATE ON oss_labels.album
+COMMENT ON FUNCTION oss_labels.check_role() IS 'Internal: trigger function that refuses to write rows of another role';
+CREATE TRIGGER album_check BEFORE INSERT OR UPDATE OR DELETE ON oss_labels.album
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
-CREATE TRIGGER album_pin_check BEFORE INSERT OR UPDATE ON oss_labels.album_pin
+CREATE TRIGGER album_pin_check BEFORE INSERT OR UPDATE OR DELETE ON oss_labels.album_pin
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
-CREATE TRIGGER label_correction_check BEFORE INSERT OR UPDATE ON oss_labels.label_correction
+CREATE TRIGGER label_correction_check BEFORE INSERT OR UPDATE OR DELETE ON oss_labels.label_correction
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
 COMMENT ON TRIGGER album_check ON oss_labels.album IS 'nobody speaks for another role';
 COMMENT ON TRIGGER album_pin_check ON oss_labels.album_pin IS 'nobody speaks for another role';
@@ -2676,13 +2790,6 @@ BEGIN
 END $$;
 COMMENT ON PROCEDURE oss_labels.revoke_family(text, regrole) IS 'Internal: revokes the rights of a family, but not what tells a role its own grants';
 
-CREATE FUNCTION oss_labels.role_value(role regrole)
-RETURNS oss_labels.role_name
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pg_get_userbyid($1)::text::oss_labels.role_name $$;
-COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as bucket_grant has it';
-
 CREATE PROCEDURE oss_labels.grant_reading(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2705,8 +2812,8 @@ BEGIN
 	IF bucket IS NULL THEN
 		EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_read_all TO %s', role);
 	ELSE
-		INSERT INTO oss_labels.bucket_grant AS g (role, bucket, prefix)
-		VALUES (oss_labels.role_value($1), $2, coalesce($3, ''))
+		INSERT INTO oss_labels.bucket_grant (role, bucket, prefix)
+		VALUES (pg_get_userbyid($1)::text::oss_labels.role_name, $2, coalesce($3, ''))
 		ON CONFLICT DO NOTHING;
 	END IF;
 	CALL oss_labels.grant_family('reading', role);
@@ -2720,7 +2827,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	DELETE FROM oss_labels.bucket_grant g
-	WHERE g.role::bytea = oss_labels.role_value($1)::bytea
+	WHERE g.role::text = pg_get_userbyid($1)
 		AND ($2 IS NULL OR g.bucket = $2 AND ($3 IS NULL OR g.prefix = $3));
 	IF bucket IS NULL THEN
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION oss_labels.may_read_all FROM %s', role);
@@ -2741,7 +2848,7 @@ BEGIN
 		EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_write_all TO %s', role);
 	ELSE
 		UPDATE oss_labels.bucket_grant g SET writes = true
-		WHERE g.role::bytea = oss_labels.role_value($1)::bytea AND g.bucket = $2
+		WHERE g.role::text = pg_get_userbyid($1) AND g.bucket = $2
 			AND g.prefix = coalesce($3, '');
 	END IF;
 	CALL oss_labels.grant_family('writing', role);
@@ -2755,7 +2862,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE oss_labels.bucket_grant g SET writes = false
-	WHERE g.role::bytea = oss_labels.role_value($1)::bytea
+	WHERE g.role::text = pg_get_userbyid($1)
 		AND ($2 IS NULL OR g.bucket = $2 AND ($3 IS NULL OR g.prefix = $3));
 	IF bucket IS NULL THEN
 		EXECUTE format('REVOKE EXECUTE ON FUNCTION oss_labels.may_write_all FROM %s', role);

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
@@ -47,6 +48,19 @@ static OssPlan delete_image = {
 	"DELETE FROM oss_labels.image WHERE image_id OPERATOR(pg_catalog.=) $1 "
 	"AND bucket OPERATOR(pg_catalog.=) $2 AND key OPERATOR(pg_catalog.=) $3",
 	3, {INT8OID, TEXTOID, TEXTOID}
+};
+
+/*
+ * The trigger on image does so as well, but under REPEATABLE READ does not see what
+ * was committed since the transaction's snapshot was taken.
+ */
+static OssPlan delete_labels = {
+	"DELETE FROM oss_labels.image_label WHERE image_id OPERATOR(pg_catalog.=) $1",
+	1, {INT8OID}
+};
+static OssPlan delete_corrections = {
+	"DELETE FROM oss_labels.label_correction WHERE image_id OPERATOR(pg_catalog.=) $1",
+	1, {INT8OID}
 };
 
 /* No answer is stored so late, except for files that were moved by hand. */
@@ -199,6 +213,13 @@ oss_labels_forget(PG_FUNCTION_ARGS)
 	wait_for_storing(DatumGetInt64(values[0]));
 	deleted = oss_statement_execute_in(GetLatestSnapshot(), &delete_image, values, NULL,
 									   SPI_OK_DELETE) > 0;
+	if (deleted && IsolationUsesXactSnapshot())
+	{
+		CommandCounterIncrement();
+		oss_statement_execute_in(GetLatestSnapshot(), &delete_labels, values, NULL, SPI_OK_DELETE);
+		oss_statement_execute_in(GetLatestSnapshot(), &delete_corrections, values, NULL,
+								 SPI_OK_DELETE);
+	}
 	oss_statement_end(&state);
 	PG_RETURN_BOOL(deleted);
 }

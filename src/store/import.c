@@ -120,7 +120,7 @@ import_image(Import *import, const OssStoreRow *row)
 	OssImage	utf8 = oss_image_utf8(&row->image);
 
 	oss_image_check(&utf8);
-	(void) oss_rights_check_write(&row->image);
+	oss_rights_check_import(&row->image);
 	if (import->sort != NULL)
 		oss_import_sort_add(import->sort, row);
 	else

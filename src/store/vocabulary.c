@@ -31,6 +31,7 @@
 #include "spi/column_array.h"
 #include "spi/statement.h"
 #include "storage/lock.h"
+#include "store/alias_check.h"
 #include "store/image_id.h"
 #include "store/vocabulary.h"
 #include "utils/builtins.h"
@@ -691,5 +692,6 @@ oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
 		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 		refresh_after_change();
 	}
+	oss_alias_check();
 	return PointerGetDatum(NULL);
 }

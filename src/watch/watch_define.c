@@ -104,7 +104,7 @@ check_index(Relation relation, const char *key_column, const char *bucket_column
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("forget_deleted needs an index on column \"%s\" of \"%s\"",
 						key_column, RelationGetRelationName(relation)),
-				 errdetail("It tells whether another row has the same image."),
+				 errdetail("It tells whether another row has the same image, and must compare texts: the column must not be of type name or char(n)."),
 				 errhint("CREATE INDEX ON %s (%s)", RelationGetRelationName(relation),
 						 quote_identifier(key_column))));
 }

@@ -87,6 +87,16 @@ is($test->sql('SELECT role, bucket, prefix, writes FROM oss_labels.bucket_grant 
 	"tenant Ä|tenlabels|a/|t\ntenant_b|tenlabels|b/|f", 'grants are restored, also of a role that was renamed');
 is($test->sql('SELECT count(*) FROM pg_class WHERE relnamespace = $$oss_labels$$::regnamespace AND relrowsecurity', 'target'), '6', 'with row security');
 
+# the data alone, without triggers
+$node->command_ok([ 'pg_dump', '-Fc', '--data-only', '-f', "$file.data", $node->connstr('postgres') ], 'dump of the data');
+$test->sql('CREATE DATABASE bulk');
+$node->command_ok([ 'pg_restore', '-e', '--schema-only', '-d', $node->connstr('bulk'), $file ], 'restore of the schema');
+$node->command_ok([ 'pg_restore', '-e', '--data-only', '--disable-triggers', '-d', $node->connstr('bulk'), "$file.data" ], 'restore without triggers');
+is(as($_, $all, 'bulk'), $before{$_}, "$_ reads the same there") for sort keys %before;
+my $fires = q{SELECT string_agg(tgname || ' ' || tgenabled::text, ', ' ORDER BY tgrelid::regclass::text, tgname) FROM pg_trigger
+	WHERE tgrelid::regclass::text LIKE 'oss_labels.%' AND NOT tgisinternal};
+is($test->sql($fires, 'bulk'), $test->sql($fires), 'and the triggers fire as before');
+
 # into a cluster that lacks the roles
 my $other = PostgreSQL::Test::Cluster->new('elsewhere');
 $other->init;
@@ -99,5 +109,14 @@ $other->safe_psql('postgres', q{CREATE ROLE "tenant Ä"; CREATE ROLE stranger; G
 $other->safe_psql('postgres', qq{CALL oss_labels.grant_family('reading', '$_')}) for '"tenant Ä"', 'stranger';
 is($other->safe_psql('postgres', 'SET ROLE "tenant Ä"; SELECT count(*) FROM oss_labels.image'), '3', 'and are theirs when they are made');
 is($other->safe_psql('postgres', 'SET ROLE stranger; SELECT count(*) FROM oss_labels.image'), '0', 'and nobody else\'s');
+is($other->safe_psql('postgres', q{CALL oss_labels.grant_reading('"tenant Ä"', 'tenlabels', 'b/'); CALL oss_labels.revoke_writing('"tenant Ä"', 'tenlabels');
+	SELECT role, prefix, writes FROM oss_labels.bucket_grant WHERE role::text LIKE 'tenant Ä' ORDER BY prefix}), "tenant Ä|a/|f\ntenant Ä|b/|f", 'writing is revoked from them');
+is($other->safe_psql('postgres', q{CALL oss_labels.revoke_reading('"tenant Ä"', 'tenlabels'); SELECT count(*) FROM oss_labels.bucket_grant WHERE role::text LIKE 'tenant Ä'}), '0', 'and reading');
+
+# a role that is dropped has no heir
+my $gone = $other->safe_psql('postgres', q{CREATE ROLE gone; CALL oss_labels.grant_writing('gone', 'tenlabels'); SET ROLE gone; INSERT INTO oss_labels.album (name) VALUES ('Hers');
+	RESET ROLE; DROP OWNED BY gone; DROP ROLE gone; SELECT DISTINCT role FROM oss_labels.bucket_grant WHERE bucket = 'tenlabels' AND prefix = ''});
+my ($status, $out, $err) = $other->psql('postgres', qq{CREATE ROLE "$gone"});
+like($err, qr/is reserved/, "nobody can be made $gone");
 
 done_testing;
