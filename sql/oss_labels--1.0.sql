@@ -1706,6 +1706,32 @@ CREATE TRIGGER label_rule_refresh AFTER UPDATE OR DELETE OR TRUNCATE ON oss_labe
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.refresh_vocabulary();
 CREATE CONSTRAINT TRIGGER label_rule_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_rule
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
+/*
+ * A row of vocabulary that SQL inserts, as a restore does, is its transaction's: who
+ * learns the same label waits for that, and must not be waited for.
+ */
+CREATE FUNCTION oss_labels.lock_vocabulary()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_TABLE_NAME = 'vocabulary' THEN
+		PERFORM pg_advisory_xact_lock('oss_labels.label_alias'::regclass::oid::bigint);
+		PERFORM pg_advisory_xact_lock('oss_labels.vocabulary'::regclass::oid::bigint);
+	ELSE
+		PERFORM pg_advisory_xact_lock_shared('oss_labels.vocabulary'::regclass::oid::bigint);
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION oss_labels.lock_vocabulary() IS 'Internal: trigger function that keeps a restore of vocabulary apart from those of other tables';
+
+CREATE TRIGGER vocabulary_lock BEFORE INSERT ON oss_labels.vocabulary
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.lock_vocabulary();
+CREATE TRIGGER label_correction_lock BEFORE INSERT ON oss_labels.label_correction
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.lock_vocabulary();
+COMMENT ON TRIGGER vocabulary_lock ON oss_labels.vocabulary IS 'keeps pg_restore --jobs from deadlocks';
+COMMENT ON TRIGGER label_correction_lock ON oss_labels.label_correction IS 'keeps pg_restore --jobs from deadlocks';
 CREATE TRIGGER vocabulary_complete BEFORE INSERT ON oss_labels.vocabulary
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.complete_label();
 CREATE TRIGGER vocabulary_insert AFTER INSERT ON oss_labels.vocabulary
@@ -2628,9 +2654,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'oss_labels.image'::regclass) THEN
+		-- in the order in which a restore in parallel locks some of them
+		LOCK TABLE oss_labels.image, oss_labels.image_label, oss_labels.label_correction,
+			oss_labels.album_pin, oss_labels.album, oss_labels.vocabulary;
 		ALTER TABLE oss_labels.image ENABLE ROW LEVEL SECURITY;
 		CALL oss_labels.spread_row_security();
 	END IF;
+EXCEPTION WHEN object_in_use THEN
+	RAISE EXCEPTION 'row security cannot be enabled while a query of this session reads labels'
+		USING ERRCODE = 'object_in_use', DETAIL = SQLERRM,
+		HINT = 'The first role that is limited to a bucket needs it: end loops and cursors over tables of oss_labels before, or read the buckets into an array.';
 END $$;
 COMMENT ON PROCEDURE oss_labels.enforce_row_security() IS 'Internal: enables row security, since a role is limited';
 

@@ -24,8 +24,8 @@ static OssPlan list_deleted = {
 	" WHERE origin = oss_labels.origin() OR (SELECT bool_and(EXISTS ("
 	"SELECT FROM pg_trigger t WHERE t.tgrelid = w.relation"
 	" AND t.tgfoid = 'oss_labels.enqueue_trigger()'::regprocedure))"
-	" FROM (SELECT oss_labels.watched_table(columns) AS relation FROM oss_labels.watched"
-	" WHERE origin <> oss_labels.origin()) w WHERE w.relation IS NOT NULL)"
+	" FROM (SELECT oss_labels.watched_table(columns) AS relation FROM oss_labels.watched) w"
+	" WHERE w.relation IS NOT NULL)"
 	" ORDER BY job_id LIMIT $1 FOR UPDATE SKIP LOCKED",
 	1, {INT4OID}
 };

@@ -39,6 +39,9 @@ sub import_sql
 # ---- what each role has, and what others have ----
 
 $test->sql("CREATE ROLE $_") for qw(everything bucketed prefixed policied group_of member other beta);
+like($test->sql_error("BEGIN; DECLARE c CURSOR FOR SELECT bucket FROM oss_labels.image; FETCH c; CALL oss_labels.grant_reading('other', 'alpha')"),
+	qr/55006: row security cannot be enabled.*HINT/s, 'a query that reads labels is in the way of the first grant');
+is($test->sql('SELECT count(*) FROM oss_labels.bucket_grant'), '0', 'which is not made then');
 $test->sql(q{
 	GRANT group_of TO member;
 	CALL oss_labels.grant_reading('everything');

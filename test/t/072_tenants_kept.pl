@@ -87,6 +87,24 @@ is($test->sql('SELECT role, bucket, prefix, writes FROM oss_labels.bucket_grant 
 	"tenant Ä|tenlabels|a/|t\ntenant_b|tenlabels|b/|f", 'grants are restored, also of a role that was renamed');
 is($test->sql('SELECT count(*) FROM pg_class WHERE relnamespace = $$oss_labels$$::regnamespace AND relrowsecurity', 'target'), '6', 'with row security');
 
+# by several processes, whose order nobody knows
+$test->sql(q{SELECT count(oss_labels.import_label_rows('tenlabels', 'n/' || i, ARRAY['L' || i % 90, 'M' || i % 7], thr => 0)) FROM generate_series(1, 500) i;
+	SELECT count(oss_labels.correct('tenlabels', 'n/' || i, 'N' || i % 60, true, 'P' || i % 5)) FROM generate_series(1, 400) i;
+	INSERT INTO oss_labels.label_alias SELECT 'N' || i, 'M' || i % 7 FROM generate_series(1, 59) i;
+	SELECT oss_labels.pin(album_id, 'tenlabels', 'n/1') FROM oss_labels.album});
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$file.jobs", $node->connstr('postgres') ], 'dump with more labels');
+my $words = 'SELECT v::text FROM oss_labels.vocabulary v WHERE NOT is_new ORDER BY label_id';
+my $read = q{SELECT count(*), count(DISTINCT label_name) FROM oss_labels.effective_label UNION ALL SELECT count(*), 0 FROM oss_labels.album_member};
+for my $try (1 .. 4)
+{
+	$test->sql("CREATE DATABASE jobs$try; ALTER DATABASE jobs$try SET oss_labels.worker = off");
+	$node->command_ok([ 'pg_restore', '-e', '-j', '4', '-d', $node->connstr("jobs$try"), "$file.jobs" ], "restore by four processes, $try");
+	is($test->sql($words, "jobs$try"), $test->sql($words), 'the vocabulary is the same');
+	is($test->sql($read, "jobs$try"), $test->sql($read), 'so is what is read');
+}
+$test->sql("SELECT count(oss_labels.forget('tenlabels', 'n/' || i)) FROM generate_series(1, 500) i; DELETE FROM oss_labels.label_alias");
+$test->sql("DELETE FROM oss_labels.album_pin");
+
 # the data alone, without triggers
 $node->command_ok([ 'pg_dump', '-Fc', '--data-only', '-f', "$file.data", $node->connstr('postgres') ], 'dump of the data');
 $test->sql('CREATE DATABASE bulk');
