@@ -74,6 +74,12 @@ static OssPlan job_elsewhere = {
 	6, {TEXTOID, OIDOID, TEXTOID, OIDOID, INT8OID, TEXTARRAYOID}
 };
 
+/* Pauses because answers cannot be stored. */
+static OssPlan find_storing = {
+	"SELECT FROM oss_labels.active_pause WHERE storing LIMIT 1",
+	0, {0}
+};
+
 /*
  * Raise 25001 where a procedure cannot commit, or if the transaction has
  * enqueued jobs.
@@ -487,6 +493,14 @@ queue_has_jobs(void)
 	return found;
 }
 
+/* Do answers of sessions wait that can be stored? */
+static bool
+answers_wait(void)
+{
+	return oss_spool_pending() &&
+		oss_statement_run(OSS_STATEMENT_WORK, &find_storing, NULL, NULL, SPI_OK_SELECT) == 0;
+}
+
 /* Return when an interval from now ends, by the calendar. */
 static int64
 end_of_wait(int64 now, Datum interval)
@@ -516,7 +530,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 		long		ms;
 
 		looked_at = oss_clock_us();
-		if (!queue_has_jobs() && !oss_spool_pending())
+		if (!queue_has_jobs() && !answers_wait())
 			break;
 		SPI_commit();
 		oss_notice_no_worker();

@@ -95,7 +95,7 @@ sub store_beta
 # ---- how to read with each function; '' for those that tell nothing of what is stored ----
 
 my %call = (
-	(map { $_ => '' } qw(may_read_all read_threshold image_id label_id label_weight profile label_query_and label_query_or label_query_not)),
+	(map { $_ => '' } qw(may_read_all read_threshold image_id label_id label_weight profile check_profile label_query_and label_query_or label_query_not)),
 	(map { $_ => "SELECT oss_labels.$_()" } qw(reads_all reading_scope)),
 	has_policy => "SELECT oss_labels.has_policy('{true,false}', '{r,*}')",
 	labels_of => "SELECT k, l::text FROM keys k, LATERAL oss_labels.labels_of(k.b, k.k) l",

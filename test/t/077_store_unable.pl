@@ -62,6 +62,7 @@ refused($page, 'the page again');
 refused(tag('page', numbers => [ 1, 400 ], function => 'try_tag'), 'by try_tag()');
 refused("SET oss_labels.pipeline = off; $page", 'without the pipeline');
 refused(tag('other'), 'one image');
+is($test->sql("SET statement_timeout = '20s'; CALL oss_labels.wait_for_queue()"), '', 'wait_for_queue() does not wait for that');
 is($test->sql(tag('page1')), 10, 'what was paid for is given out');
 is($test->sql(tag('page1', function => 'detect')), 10, 'detect() stores nothing, and goes on');
 is($test->count, $paid + 1, 'for one request');
@@ -164,6 +165,19 @@ $test->unstored(sub {
 });
 $session->quit;
 $test->settled('later');
+$test->reset;
+
+# ---- what was forgotten is asked for by a job at once ----
+
+$test->sql(tag('forgotten'));
+$test->settled('forgotten');
+$test->sql("SELECT oss_labels.forget('tenlabels', 'forgotten'); SELECT oss_labels.enqueue('tenlabels', 'forgotten', 0)");
+my $asked = time;
+ok($test->wait_empty, 'a job for an image that was forgotten ends');
+cmp_ok(time - $asked, '<', 15, 'without waiting for what a session was given before');
+is($test->sql(images('forgotten')), 1, 'and stores its labels');
+is($test->count, 2, 'with a request of its own');
+$test->sql("SELECT oss_labels.forget('tenlabels', 'forgotten')");
 $test->reset;
 
 # ---- the extension goes while answers wait, and comes back ----
