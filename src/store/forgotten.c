@@ -13,15 +13,14 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
 #include "fmgr.h"
+#include "spi/dirty_scan.h"
 #include "spi/statement.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -29,7 +28,6 @@
 #include "store/image_id.h"
 #include "store/rights.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -71,20 +69,6 @@ static OssPlan expire_notes = {
 	1, {INT4OID}
 };
 
-/* Open a scan for an image's id that also returns uncommitted rows. */
-static SysScanDesc
-begin_dirty_scan(Relation relation, const char *column, const char *index,
-				 int64 image_id, SnapshotData *dirty)
-{
-	Oid			indexid = get_relname_relid(index, RelationGetNamespace(relation));
-	ScanKeyData key;
-
-	InitDirtySnapshot(*dirty);
-	ScanKeyInit(&key, get_attnum(RelationGetRelid(relation), column),
-				BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(image_id));
-	return systable_beginscan(relation, indexid, OidIsValid(indexid), dirty, 1, &key);
-}
-
 Relation
 oss_forgotten_open(void)
 {
@@ -108,8 +92,8 @@ oss_forgotten_look(Relation notes, const OssImage *image, TimestampTz asked_at)
 	AttrNumber	column = get_attnum(RelationGetRelid(notes), "forgotten_at");
 	OssForgotten state = OSS_NOT_FORGOTTEN;
 	SnapshotData dirty;
-	SysScanDesc scan = begin_dirty_scan(notes, "image_id", "forgotten_pkey",
-										oss_image_id(image), &dirty);
+	SysScanDesc scan = oss_dirty_scan(notes, "image_id", "forgotten_pkey",
+									  oss_image_id(image), &dirty);
 	HeapTuple	tuple;
 
 	while (state != OSS_FORGOTTEN && HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -163,7 +147,7 @@ wait_for_storing(int64 image_id)
 	do
 	{
 		SnapshotData dirty;
-		SysScanDesc scan = begin_dirty_scan(image, "image_id", "image_pkey", image_id, &dirty);
+		SysScanDesc scan = oss_dirty_scan(image, "image_id", "image_pkey", image_id, &dirty);
 
 		other = InvalidTransactionId;
 		while (!TransactionIdIsValid(other) && HeapTupleIsValid(systable_getnext(scan)))

@@ -73,6 +73,22 @@ $node->command_ok([ 'pgbench', '-n', '-c', 6, '-j', 2, '-t', 5, '-f', $script, '
 	'sessions that import the same images in opposite orders do not deadlock');
 is(stored('pgbench'), 200, 'and leave each once');
 
+# Whoever sees that images are new may not be the first to insert them.
+$test->sql('CREATE SEQUENCE round; CREATE INDEX shops ON oss_labels.image (key) WHERE source = $$shop$$;
+	CREATE INDEX others ON oss_labels.image (key) WHERE source <> $$shop$$');
+$script = $node->basedir . '/race.sql';
+append_to_file($script, "SELECT nextval('round') / 4 AS round \\gset\n" . import_set("race' || :round || '-", 50));
+$node->command_ok([ 'pgbench', '-n', '-c', 4, '-j', 2, '-t', 100, '-f', $script, 'postgres' ],
+	'sessions that import the same new images at the same time do not fail');
+is(stored('race'), 5050, 'and leave each once');
+is($test->sql("SELECT count(*) FROM oss_labels.image_label l LEFT JOIN oss_labels.image i USING (image_id) WHERE i.image_id IS NULL"),
+	0, 'without labels of what was undone');
+$test->sql("CREATE EXTENSION amcheck; SELECT bt_index_check(indexrelid, true) FROM pg_index
+	WHERE indrelid IN ('oss_labels.image'::regclass, 'oss_labels.image_label'::regclass)");
+is($test->sql("SET enable_seqscan = off; SELECT pg_relation_size('oss_labels.others'), count(*) > 5000 FROM oss_labels.image WHERE source = 'shop'"),
+	'8192|t', 'in all indexes, and in no partial one that is not for them');
+$test->sql('DROP INDEX oss_labels.shops, oss_labels.others');
+
 # ---- isolation ----
 
 my $old = $test->session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.image;");
