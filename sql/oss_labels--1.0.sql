@@ -378,26 +378,8 @@ COMMENT ON INDEX oss_labels.image_label_label_id_idx IS 'the images with a label
 
 CREATE FUNCTION oss_labels.drop_image_labels()
 	RETURNS trigger
-	LANGUAGE plpgsql SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-BEGIN
-	IF TG_OP = 'TRUNCATE' THEN
-		-- they may be truncated by the same statement, or read by a cursor
-		BEGIN
-			TRUNCATE oss_labels.image_label, oss_labels.label_correction;
-		EXCEPTION WHEN object_in_use THEN
-			DELETE FROM oss_labels.image_label;
-			DELETE FROM oss_labels.label_correction;
-		END;
-	ELSE
-		DELETE FROM oss_labels.image_label l USING gone g
-		WHERE l.image_id = g.image_id;
-		DELETE FROM oss_labels.label_correction c USING gone g
-		WHERE c.image_id = g.image_id;
-	END IF;
-	RETURN NULL;
-END $$;
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'oss_labels_drop_image_labels';
 
 COMMENT ON FUNCTION oss_labels.drop_image_labels() IS 'Internal: trigger function of image that deletes labels with their image';
 REVOKE ALL ON FUNCTION oss_labels.drop_image_labels() FROM PUBLIC;

@@ -15,11 +15,13 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
+#include "spi/column_array.h"
 #include "spi/dirty_scan.h"
 #include "spi/statement.h"
 #include "storage/bufmgr.h"
@@ -32,8 +34,10 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_forget);
+PG_FUNCTION_INFO_V1(oss_labels_drop_image_labels);
 
 static OssPlan leave_note = {
 	"INSERT INTO oss_labels.forgotten (image_id, forgotten_at) "
@@ -48,17 +52,16 @@ static OssPlan delete_image = {
 	3, {INT8OID, TEXTOID, TEXTOID}
 };
 
-/*
- * The trigger on image does so as well, but under REPEATABLE READ does not see what
- * was committed since the transaction's snapshot was taken.
- */
 static OssPlan delete_labels = {
-	"DELETE FROM oss_labels.image_label WHERE image_id OPERATOR(pg_catalog.=) $1",
-	1, {INT8OID}
+	"DELETE FROM oss_labels.image_label WHERE image_id OPERATOR(pg_catalog.=) ANY ($1)",
+	1, {INT8ARRAYOID}
 };
 static OssPlan delete_corrections = {
-	"DELETE FROM oss_labels.label_correction WHERE image_id OPERATOR(pg_catalog.=) $1",
-	1, {INT8OID}
+	"DELETE FROM oss_labels.label_correction WHERE image_id OPERATOR(pg_catalog.=) ANY ($1)",
+	1, {INT8ARRAYOID}
+};
+static OssPlan truncate_labels = {
+	"TRUNCATE oss_labels.image_label, oss_labels.label_correction", 0, {0}
 };
 
 /* No answer is stored so late, except for files that were moved by hand. */
@@ -197,13 +200,55 @@ oss_labels_forget(PG_FUNCTION_ARGS)
 	wait_for_storing(DatumGetInt64(values[0]));
 	deleted = oss_statement_execute_in(GetLatestSnapshot(), &delete_image, values, NULL,
 									   SPI_OK_DELETE) > 0;
-	if (deleted && IsolationUsesXactSnapshot())
-	{
-		CommandCounterIncrement();
-		oss_statement_execute_in(GetLatestSnapshot(), &delete_labels, values, NULL, SPI_OK_DELETE);
-		oss_statement_execute_in(GetLatestSnapshot(), &delete_corrections, values, NULL,
-								 SPI_OK_DELETE);
-	}
 	oss_statement_end(&state);
 	PG_RETURN_BOOL(deleted);
+}
+
+/* Delete the labels of images, whatever the transaction's snapshot shows. */
+static void
+drop_labels(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	AttrNumber	column = get_attnum(RelationGetRelid(trigger->tg_relation), "image_id");
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	OssColumn	ids;
+	Datum		value;
+
+	oss_column_init(&ids, INT8OID, 64);
+	while (tuplestore_gettupleslot(trigger->tg_oldtable, true, false, slot))
+	{
+		bool		isnull;
+		Datum		id = slot_getattr(slot, column, &isnull);
+
+		oss_column_add(&ids, id, isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	if (ids.n == 0)
+		return;
+	value = oss_column_array(&ids);
+	oss_statement_execute_in(GetLatestSnapshot(), &delete_labels, &value, NULL, SPI_OK_DELETE);
+	oss_statement_execute_in(GetLatestSnapshot(), &delete_corrections, &value, NULL,
+							 SPI_OK_DELETE);
+}
+
+/* drop_image_labels(): the trigger on image after DELETE and TRUNCATE */
+Datum
+oss_labels_drop_image_labels(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	OssStatementState state;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		(!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && trigger->tg_oldtable == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("drop_image_labels() is a trigger for statements"),
+				 errhint("The extension's script has its triggers.")));
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		oss_statement_execute(&truncate_labels, NULL, NULL, SPI_OK_UTILITY);
+	else
+		drop_labels(trigger);
+	oss_statement_end(&state);
+	return PointerGetDatum(NULL);
 }
