@@ -116,6 +116,13 @@ search_memory() {
 figure "count of effective_label over count of label" \
 	"$(calculate "$(least_ms 'SELECT count(*) FROM oss_labels.effective_label') / $(least_ms 'SELECT count(*) FROM oss_labels.label')")" '<=' 2
 latency "labels of an image, rules in force" 1 "SELECT count(*) FROM oss_labels.effective_label WHERE $image"
+sql >/dev/null <<-'SQL' || return
+	CREATE FUNCTION effective_labels(of text) RETURNS bigint LANGUAGE plpgsql AS $$
+	BEGIN
+		RETURN (SELECT count(*) FROM oss_labels.effective_label WHERE bucket = 'bench' AND key = of);
+	END $$;
+SQL
+latency "labels of an image, rules in force, prepared" 1 "SELECT effective_labels('image/%n.jpg')"
 latency "albums of an image, of 10 000" 50 "SELECT count(*) FROM oss_labels.albums_of('bench', 'image/%n.jpg')"
 latency "search a parent, rules in force" 300 "SELECT count(*) FROM oss_labels.search('parent:\"Category 7\"', 20)"
 latency "20 related images, rules in force" 50 "SELECT count(*) FROM oss_labels.related_images('bench', 'image/%n.jpg')"
