@@ -42,7 +42,8 @@ oss_dispatch_share(OssJob *job)
 	};
 	OssSpoolPlace place;
 
-	if (job->flight == NULL || job->request == NULL || !oss_job_is_to_store(job))
+	if (job->flight == NULL || job->request == NULL || !oss_job_is_to_store(job) ||
+		!oss_flight_joined(job->flight))
 		return;
 	oss_dispatch_identify(job);
 	record.image = job->image;
@@ -57,10 +58,12 @@ oss_dispatch_share(OssJob *job)
 }
 
 void
-oss_dispatch_share_finished(OssDispatcher *dispatcher)
+oss_dispatch_share_unstored(OssDispatcher *dispatcher)
 {
 	dlist_iter	iter;
 
+	dlist_foreach(iter, &dispatcher->hand.blocked)
+		oss_dispatch_share(dlist_container(OssJob, node, iter.cur));
 	dlist_foreach(iter, &dispatcher->hand.finished)
 		oss_dispatch_share(dlist_container(OssJob, node, iter.cur));
 }

@@ -140,7 +140,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 	oss_end_defer();
 	if (OidIsValid(oss_extension_owner()) && oss_dispatch_lock_tables(dispatcher))
 	{
-		oss_dispatch_share_finished(dispatcher);
+		oss_dispatch_share_unstored(dispatcher);
 		commit_foreground_turn();
 		return false;
 	}

@@ -314,8 +314,6 @@ turn_on_tables(OssDispatcher *dispatcher)
 		/* only this process uses it */
 		worker.slot->clock_offset = dispatcher->claim.clock_offset;
 	}
-	if (presence == LOCKED)
-		oss_dispatch_share_finished(dispatcher);
 	if (dispatcher->last_error[0] != '\0' ||
 		(presence == PRESENT && dispatcher->hand.nblocked == 0 &&
 		 dispatcher->settle.troubles == 0))
@@ -555,6 +553,8 @@ run_worker(OssDispatcher *dispatcher)
 				show_state(OSS_SLOT_RUNNING);
 		}
 		take_spooled(dispatcher);
+		if (worker.turn_at != 0 || dispatcher->settle.troubles > 0)
+			oss_dispatch_share_unstored(dispatcher);
 		oss_dispatch_network(dispatcher, network_ms(dispatcher));
 		if (oss_dispatch_tables_due(dispatcher) != 0 ||
 			oss_clock_us() < worker.turn_at)
