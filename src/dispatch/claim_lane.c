@@ -134,13 +134,15 @@ keep_limits(OssDispatcher *dispatcher, OssJob *job)
 	server->max_concurrency = job->target->max_concurrency;
 }
 
-/* Resolve a job's server; "before" is another job of the claim, or NULL. */
+/*
+ * Resolve a job's server; "before" is another job of the claim, or NULL.  Changes since
+ * that was resolved are seen as those after the claim are, in the next turn.
+ */
 static ErrorData *
 resolve_as_before(OssJob *job, const OssJob *before)
 {
 	/* a subtransaction for each job would cost more than the rest */
-	if (before == NULL || before->target == NULL ||
-		before->requester != job->requester || !oss_server_is_current(before->target))
+	if (before == NULL || before->target == NULL || before->requester != job->requester)
 		return oss_dispatch_resolve(job);
 	job->usable = true;
 	job->target = before->target;
