@@ -24,6 +24,7 @@
 #include "spi/column_array.h"
 #include "spi/dirty_scan.h"
 #include "spi/statement.h"
+#include "spi/subtransaction.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "store/forgotten.h"
@@ -62,6 +63,10 @@ static OssPlan delete_corrections = {
 };
 static OssPlan truncate_labels = {
 	"TRUNCATE oss_labels.image_label, oss_labels.label_correction", 0, {0}
+};
+static OssPlan delete_all = {
+	"WITH labels AS (DELETE FROM oss_labels.image_label) "
+	"DELETE FROM oss_labels.label_correction", 0, {0}
 };
 
 /* No answer is stored so late, except for files that were moved by hand. */
@@ -231,6 +236,28 @@ drop_labels(TriggerData *trigger)
 							 SPI_OK_DELETE);
 }
 
+/* Empty the tables that follow image, as a function for a subtransaction. */
+static void
+run_truncate(void *arg)
+{
+	oss_statement_execute(&truncate_labels, NULL, NULL, SPI_OK_UTILITY);
+}
+
+/*
+ * The same, also if the TRUNCATE of image names them, or a cursor reads them.
+ */
+static void
+empty_labels(void)
+{
+	ErrorData  *error = oss_subtransaction(run_truncate, NULL);
+
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_OBJECT_IN_USE)
+		ReThrowError(error);
+	oss_statement_execute(&delete_all, NULL, NULL, SPI_OK_DELETE);
+}
+
 /* drop_image_labels(): the trigger on image after DELETE and TRUNCATE */
 Datum
 oss_labels_drop_image_labels(PG_FUNCTION_ARGS)
@@ -246,7 +273,7 @@ oss_labels_drop_image_labels(PG_FUNCTION_ARGS)
 				 errhint("The extension's script has its triggers.")));
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		oss_statement_execute(&truncate_labels, NULL, NULL, SPI_OK_UTILITY);
+		empty_labels();
 	else
 		drop_labels(trigger);
 	oss_statement_end(&state);
