@@ -232,9 +232,10 @@ SET work_mem = '64kB';
 SELECT count(*), count(DISTINCT found) > 10 AS differ, bool_and(pg_temp.all_of(q, most) IS NOT DISTINCT FROM found) AS same FROM big;
 SELECT count(*) = cardinality(oss_labels.search_ids(:'many')) AS all_ids FROM oss_labels.search(:'many');
 SET temp_file_limit = 0;
+\set VERBOSITY sqlstate
 SELECT count(*) FROM oss_labels.search('L1', 1);
 SELECT count(*) FROM oss_labels.search(:'many', 1);
-\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
 RESET work_mem;
 SELECT count(*) FROM oss_labels.search(:'many', 1);
 RESET temp_file_limit;
