@@ -82,6 +82,26 @@
 #define OSS_RUN_ARGUMENTS desc, direction, count, once
 #endif
 
+/* PostgreSQL 16 added the choice not to copy. */
+#if PG_VERSION_NUM >= 160000
+#define oss_sort_next(sort, value, isnull) \
+	tuplesort_getdatum(sort, true, true, value, isnull, NULL)
+#else
+#define oss_sort_next(sort, value, isnull) \
+	tuplesort_getdatum(sort, true, value, isnull, NULL)
+#endif
+
+/* PostgreSQL 19 tells the planner of EXPLAIN. */
+#if PG_VERSION_NUM >= 190000
+#define OSS_PLANNER_PARAMETERS \
+	Query *query, const char *string, int options, ParamListInfo params, ExplainState *es
+#define OSS_PLANNER_ARGUMENTS query, string, options, params, es
+#else
+#define OSS_PLANNER_PARAMETERS \
+	Query *query, const char *string, int options, ParamListInfo params
+#define OSS_PLANNER_ARGUMENTS query, string, options, params
+#endif
+
 /* PostgreSQL 17 added this function. */
 #if PG_VERSION_NUM >= 170000
 #define oss_index_insert_cleanup(index, info) index_insert_cleanup(index, info)

@@ -366,7 +366,7 @@ check_labels(ServerCheck *p)
 	OssLabel   *labels;
 	Jsonb	   *answer;
 
-	answer = oss_response_parse(request, &failure);
+	answer = oss_response_parse(request, NULL, &failure);
 	if (answer == NULL)
 		report_failure(p, "labels", failure);
 	else

@@ -140,7 +140,7 @@ DetectRows *
 oss_detect_rows(const OssRequest *request, bool is_try, double least)
 {
 	const OssFailure *failure;
-	Jsonb	   *answer = oss_response_parse(request, &failure);
+	Jsonb	   *answer = oss_response_parse(request, NULL, &failure);
 	DetectRows *rows;
 
 	if (answer == NULL)
@@ -264,7 +264,7 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	if (oss_detect_keep)
 		oss_detect_keep(args, nulls, &spec);
 	request = oss_detect_run(&spec, &group);
-	answer = oss_response_parse(request, &failure);
+	answer = oss_response_parse(request, NULL, &failure);
 	if (answer == NULL)
 		oss_failure_throw(failure);
 	oss_group_free(group);

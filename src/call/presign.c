@@ -46,7 +46,8 @@ expires_seconds(const Interval *interval)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid lifetime of a presigned URL"),
-				 errdetail("Valid is 1 second to 7 days.")));
+				 errdetail("Valid is 1 second to 7 days."),
+				 errhint("Give expires such an interval, or NULL for 15 minutes.")));
 	return (long) seconds;
 }
 

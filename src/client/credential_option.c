@@ -351,7 +351,8 @@ oss_credential_option_check(const char *name, const char *value,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\"", name),
-				 errdetail("%s", problem)));
+				 errdetail("%s", problem),
+				 errhint("Give a valid value, or leave the option out.")));
 	if (!superuser_defines && option_needs_superuser(def, value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -403,7 +404,8 @@ oss_credential_options_check(List *options)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" is missing", "sts_region"),
-				 errdetail("Each region has its own endpoint of STS inside a VPC.")));
+				 errdetail("Each region has its own endpoint of STS inside a VPC."),
+				 errhint("Give sts_region the region of the database server's VPC, such as 'cn-hangzhou'.")));
 
 	/*
 	 * Accept a mapping without options: pg_dump writes that if it may not see

@@ -38,11 +38,13 @@
 #define HINT_IMM "Create an IMM project in the bucket's region and attach the bucket to it."
 #define HINT_LACKS "Check the key; if no image of the bucket is found, create an IMM project in the bucket's region and attach the bucket to it."
 #define HINT_UNKNOWN "Look the Code up in the documentation of OSS; oss_labels.check_server() shows how far a request gets, and whether a proxy answers in the place of OSS."
+#define HINT_VERSION "List the object's versions and give one of them, or NULL for the current one."
+#define HINT_LINK "Upload the object that the link names, or give the key of the object itself."
 #define HINT_PROXY "Check that the endpoint is OSS itself and no proxy or CDN answers in its place."
 
 /* Outcomes of several rules. */
 #define BAD_VERSION SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE, \
-	"the version id is not valid", NULL
+	"the version id is not valid", HINT_VERSION
 #define BAD_KEY_ID SQL_UNAUTHORIZED, OSS_RETRY_CREDENTIALS, OSS_SCOPE_REQUESTER, \
 	"the access key id is unknown or disabled", HINT_KEYS
 #define OTHER_SIGNATURE SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER, \
@@ -234,13 +236,13 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "NoSuchBucket", NULL, NULL, NO_BUCKET},
 	{0, "NoSuchKey", NULL, NULL, NO_OBJECT},
 	{0, "NoSuchVersion", NULL, NULL, SQL_NOT_FOUND, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the object has no such version", NULL},
+	"the object has no such version", HINT_VERSION},
 	{0, "SymlinkTargetNotExist", NULL, NULL, SQL_NOT_FOUND, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the object is a link to one that does not exist", NULL},
+	"the object is a link to one that does not exist", HINT_LINK},
 	{0, "NoSuchStyle", NULL, NULL, SQL_NOT_FOUND, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the bucket has no such style", NULL},
+	"the bucket has no such style", "Create the style in the bucket, or give an image operation."},
 	{0, "KeyNotFound", NULL, NULL, SQL_NOT_FOUND, OSS_RETRY_NEVER, OSS_SCOPE_DENIAL,
-	"the KMS key of the object does not exist", NULL},
+	"the KMS key of the object does not exist", "Restore the key in KMS, or upload the object again with another one."},
 	{0, "InvalidArgument", NULL, "version id", BAD_VERSION},
 	{0, "InvalidArgument", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_DENIAL,
 	"the service refuses an argument", HINT_UNKNOWN},
@@ -251,13 +253,13 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "InvalidObjectName", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"the key is not valid", "A key has 1 to 1023 bytes of UTF-8 and does not begin with a slash or backslash."},
 	{0, "TooManyPipes", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the service refuses the action", NULL},
+	"the service refuses the action", HINT_UNKNOWN},
 	{0, "BadRequest", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_TRANSIENT, OSS_SCOPE_IMAGE,
-	"the service does not understand the request", NULL},
+	"the service does not understand the request", HINT_UNKNOWN},
 	{0, "NotImplemented", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, OSS_RETRY_NEVER, OSS_SCOPE_DENIAL,
 	"the service does not implement what is asked", HINT_PROXY},
 	{0, "OperationNotSupported", NULL, NULL, ERRCODE_FEATURE_NOT_SUPPORTED, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the object does not support the operation", NULL},
+	"the object does not support the operation", "Give the key of a JPEG or PNG image."},
 
 	/* the image itself */
 	{0, "ImageTooLarge", NULL, NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
@@ -265,7 +267,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "ImageDamage", NULL, NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"the image is damaged or of an unknown format", "The service takes JPEG and PNG images."},
 	{0, "InvalidTargetType", NULL, NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the object is a link to a link", NULL},
+	"the object is a link to a link", HINT_LINK},
 	{0, NULL, "0040-", NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"the service cannot process the image", "The service takes JPEG and PNG images."},
 	{0, "InvalidObjectState", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,

@@ -57,7 +57,8 @@ oss_etag_argument(const char *etag)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("etag is too long"),
-				 errdetail("An ETag has at most %d characters.", OSS_ETAG_MAX)));
+				 errdetail("An ETag has at most %d characters.", OSS_ETAG_MAX),
+				 errhint("Give the ETag as OSS names it, or NULL.")));
 	return oss_etag_read(out, etag, strlen(etag)) ? pstrdup(out) : NULL;
 }
 

@@ -5,15 +5,12 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
+#include "client/answer_json.h"
 #include "client/labels_response.h"
-#include "client/utf8.h"
 #include "compat.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
 /*
  * Return our code of an error that a body caused in the parser; NULL if the
@@ -46,12 +43,33 @@ answer_failure(const OssRequest *request, const char *code, const char *detail)
 	return failure;
 }
 
+static Jsonb *
+parse_string(char *string, OssLabels *labels)
+{
+	Jsonb	   *answer = oss_answer_json(string, labels);
+
+#ifdef USE_ASSERT_CHECKING
+	if (answer != NULL)
+	{
+		Jsonb	   *same = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(string)));
+
+		Assert(VARSIZE(same) == VARSIZE(answer) && memcmp(same, answer, VARSIZE(same)) == 0);
+	}
+#endif
+	if (answer == NULL)
+	{
+		answer = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(string)));
+		labels->n = oss_response_labels(answer, false, &labels->labels);
+	}
+	return answer;
+}
+
 /*
  * Parse a body.  Errors are caught without a subtransaction: conversion and
  * jsonb's input function take no locks and allocate memory only.
  */
 static Jsonb *
-parse_body(const OssRequest *request, const char *body, size_t len,
+parse_body(const OssRequest *request, const char *body, size_t len, OssLabels *labels,
 		   const OssFailure **failure)
 {
 	MemoryContext caller = CurrentMemoryContext;
@@ -61,10 +79,7 @@ parse_body(const OssRequest *request, const char *body, size_t len,
 
 	PG_TRY();
 	{
-		char	   *string = pg_any_to_server(body, (int) len, PG_UTF8);
-
-		answer = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-													CStringGetDatum(string)));
+		answer = parse_string(pg_any_to_server(body, (int) len, PG_UTF8), labels);
 	}
 	PG_CATCH();
 	{
@@ -119,9 +134,10 @@ is_labels_document(Jsonb *answer)
 /* Parse a body, of a request or NULL. */
 static Jsonb *
 parse_document(const OssRequest *request, const char *body, size_t len,
-			   const OssFailure **failure)
+			   OssLabels *labels, const OssFailure **failure)
 {
 	Jsonb	   *answer;
+	OssLabels	ignored;
 
 	*failure = NULL;
 	if (len == 0 || memchr(body, '\0', len) != NULL)
@@ -131,7 +147,7 @@ parse_document(const OssRequest *request, const char *body, size_t len,
 								  "The answer holds NUL bytes.");
 		return NULL;
 	}
-	answer = parse_body(request, body, len, failure);
+	answer = parse_body(request, body, len, labels ? labels : &ignored, failure);
 	if (answer != NULL && !is_labels_document(answer))
 	{
 		*failure = answer_failure(request, "NotLabels",
@@ -142,7 +158,8 @@ parse_document(const OssRequest *request, const char *body, size_t len,
 }
 
 Jsonb *
-oss_response_parse(const OssRequest *request, const OssFailure **failure)
+oss_response_parse(const OssRequest *request, OssLabels *labels,
+				   const OssFailure **failure)
 {
 	size_t		len;
 	const char *body;
@@ -151,68 +168,31 @@ oss_response_parse(const OssRequest *request, const OssFailure **failure)
 	if (*failure != NULL)
 		return NULL;
 	body = oss_request_body(request, &len);
-	return parse_document(request, body, len, failure);
+	return parse_document(request, body, len, labels, failure);
 }
 
 Jsonb *
-oss_response_read(const char *body, size_t len, const OssFailure **failure)
+oss_response_read(const char *body, size_t len, OssLabels *labels,
+				  const OssFailure **failure)
 {
-	return parse_document(NULL, body, len, failure);
-}
-
-/* Return a field as text, NULL unless it is a string. */
-static text *
-text_field(JsonbContainer *object, const char *name)
-{
-	JsonbValue	value;
-
-	if (response_field(object, name, &value) == NULL || value.type != jbvString)
-		return NULL;
-	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
-}
-
-/* Read a finite number.  Returns false if the field is none. */
-static bool
-double_field(JsonbContainer *object, const char *name, double *out)
-{
-	JsonbValue	value;
-	Datum		number;
-
-	if (response_field(object, name, &value) == NULL || value.type != jbvNumeric)
-		return false;
-
-	/* float8in() would raise an error for a number out of range */
-	number = DirectFunctionCall1(numeric_float8_no_overflow,
-								 NumericGetDatum(value.val.numeric));
-	*out = DatumGetFloat8(number);
-	return !isinf(*out) && !isnan(*out);
-}
-
-/* Read a 32-bit integer.  Returns false if the field is none. */
-static bool
-int_field(JsonbContainer *object, const char *name, int32 *out)
-{
-	double		number;
-
-	if (!double_field(object, name, &number) || number != floor(number) ||
-		number < PG_INT32_MIN || number > PG_INT32_MAX)
-		return false;
-	*out = (int32) number;
-	return true;
+	return parse_document(NULL, body, len, labels, failure);
 }
 
 static void
 read_label(JsonbValue *value, bool with_raw, OssLabel *label)
 {
-	JsonbContainer *object = value->val.binary.data;
+	JsonbIterator *it = JsonbIteratorInit(value->val.binary.data);
+	JsonbIteratorToken token;
+	JsonbValue	name;
+	JsonbValue	field;
 
-	label->name = oss_nfc(text_field(object, "LabelName"));
-	label->parent = oss_nfc(text_field(object, "ParentLabelName"));
-	label->language = text_field(object, "Language");
-	label->has_level = int_field(object, "LabelLevel", &label->level);
-	label->has_confidence = double_field(object, "LabelConfidence",
-										 &label->confidence);
-	label->has_centric = double_field(object, "CentricScore", &label->centric);
+	while ((token = JsonbIteratorNext(&it, &name, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &field, true);
+		oss_label_take(label, &name, &field);
+	}
 	label->raw = with_raw ? JsonbValueToJsonb(value) : NULL;
 }
 

@@ -9,40 +9,22 @@
 #ifndef OSS_LABELS_RESPONSE_H
 #define OSS_LABELS_RESPONSE_H
 
+#include "client/answer_json.h"
 #include "client/request.h"
-#include "utils/jsonb.h"
-
-/*
- * One label.  Strings are palloc'd, NULL if the field is absent or no string;
- * the has_ flags tell the same of numbers.  raw is the label's JSON object,
- * NULL unless asked for.
- */
-typedef struct OssLabel
-{
-	text	   *name;
-	text	   *parent;
-	text	   *language;
-	bool		has_level;
-	bool		has_confidence;
-	bool		has_centric;
-	int32		level;
-	double		confidence;
-	double		centric;
-	Jsonb	   *raw;
-} OssLabel;
 
 /*
  * Parse the body of a finished request, converting it to the database's
  * encoding, in CurrentMemoryContext.  Returns NULL and sets *failure if the
  * request failed, or if the body is no labels document (NotLabels, class 22)
  * or cannot be represented in this encoding (22P05).  Needs a transaction.
- * The contents of the body never make it throw.
+ * The contents of the body never make it throw.  Sets *labels, if that is not
+ * NULL, to what oss_response_labels() finds, which costs nearly nothing here.
  */
-extern Jsonb *oss_response_parse(const OssRequest *request,
+extern Jsonb *oss_response_parse(const OssRequest *request, OssLabels *labels,
 								 const OssFailure **failure);
 
 /* The same of an answer whose request is gone. */
-extern Jsonb *oss_response_read(const char *body, size_t len,
+extern Jsonb *oss_response_read(const char *body, size_t len, OssLabels *labels,
 								const OssFailure **failure);
 
 /*

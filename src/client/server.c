@@ -465,7 +465,8 @@ find_named_server(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" does not belong to the foreign-data wrapper \"%s\"",
-						name, OSS_WRAPPER_NAME)));
+						name, OSS_WRAPPER_NAME),
+				 errhint("Name a server of this wrapper, or NULL for the only one.")));
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -35,7 +35,8 @@ refuse_option(const char *name, const char *value, const char *valid)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-			 errdetail_internal("%s", valid)));
+			 errdetail_internal("%s", valid),
+			 errhint("Give a valid value, or leave the option out.")));
 }
 
 static int
@@ -373,7 +374,8 @@ check_server_options(List *options)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set option \"%s\"", "ca_file"),
-				 errdetail("Only superusers may say whom to trust and which file to read.")));
+				 errdetail("Only superusers may say whom to trust and which file to read."),
+				 errhint("Let a superuser set it, or leave it out for the CA certificates of the system.")));
 	MemoryContextDelete(context);
 }
 

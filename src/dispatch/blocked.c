@@ -14,14 +14,12 @@
 #include "spi/subtransaction.h"
 #include "store/flight.h"
 #include "store/forgotten.h"
+#include "store/spool.h"
 #include "utils/timestamp.h"
 
 /* First and longest wait before a blocked answer is tried again. */
 #define BLOCK_FIRST_US 100000
 #define BLOCK_LAST_US 1000000
-
-/* Tries while sessions wait for the answer instead of asking. */
-#define BLOCKS_SHARED 2
 
 /*
  * Tries after which the view queue shows why a job waits, and how often that is
@@ -30,18 +28,53 @@
 #define TRIES_NOTED 4
 #define LOG_US (INT64CONST(60) * USECS_PER_SEC)
 
+/*
+ * Who waits for the answer must neither wait for a transaction nor request it again.
+ * It is stored from the spool, too, which changes nothing.
+ */
+void
+oss_dispatch_share(OssJob *job)
+{
+	OssSpoolRecord record = {
+		.requester = job->requester,
+		.asked_at = job->started_at,
+		.server = job->target ? job->target->name : NULL
+	};
+	OssSpoolPlace place;
+
+	if (job->flight == NULL || job->request == NULL || !oss_job_is_to_store(job) ||
+		!oss_flight_joined(job->flight))
+		return;
+	oss_dispatch_identify(job);
+	record.image = job->image;
+	record.facts = job->facts;
+	record.request_id = oss_request_id(job->request);
+	record.body = oss_request_body(job->request, &record.body_len);
+	if (oss_spool_prepare() && oss_spool_append(&record, &place))
+		oss_flight_answer(job->flight, &place);
+	else
+		oss_flight_end(job->flight);
+	job->flight = NULL;
+}
+
+void
+oss_dispatch_share_unstored(OssDispatcher *dispatcher)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &dispatcher->hand.blocked)
+		oss_dispatch_share(dlist_container(OssJob, node, iter.cur));
+	dlist_foreach(iter, &dispatcher->hand.finished)
+		oss_dispatch_share(dlist_container(OssJob, node, iter.cur));
+}
+
 void
 oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job)
 {
 	int64		now = oss_clock_us();
 	int64		us = BLOCK_FIRST_US;
 
-	/*
-	 * who waits for the answer shall not wait for a transaction that takes
-	 * long
-	 */
-	if (job->flight && job->blocks >= BLOCKS_SHARED)
-		oss_flight_end(job->flight);
+	oss_dispatch_share(job);
 	for (int i = 0; i < job->blocks && us < BLOCK_LAST_US; i++)
 		us += us / 2;
 	job->blocks++;
@@ -67,7 +100,7 @@ keep_blocked_answer(OssJob *job)
 	if (job->answer)
 		return true;
 	old = MemoryContextSwitchTo(job->context);
-	job->answer = oss_response_parse(job->request, &failure);
+	job->answer = oss_response_parse(job->request, NULL, &failure);
 	job->asked_id = pstrdup(oss_request_id(job->request));
 	oss_dispatch_identify(job);
 	MemoryContextSwitchTo(old);

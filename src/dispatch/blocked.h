@@ -19,6 +19,13 @@
 extern void oss_dispatch_hand_over(OssDispatcher *dispatcher, OssJob *job, double ms,
 								   const char *message, bool refund);
 
+/*
+ * Show an answer that cannot be stored now to the sessions that wait for it; the
+ * same for all finished and blocked jobs.
+ */
+extern void oss_dispatch_share(OssJob *job);
+extern void oss_dispatch_share_unstored(OssDispatcher *dispatcher);
+
 /* Move a job to the blocked ones, to be settled later. */
 extern void oss_dispatch_block(OssDispatcher *dispatcher, OssJob *job);
 

@@ -135,11 +135,28 @@ keep_limits(OssDispatcher *dispatcher, OssJob *job)
 }
 
 /*
+ * Resolve a job's server; "before" is another job of the claim, or NULL.  Changes since
+ * that was resolved are seen as those after the claim are, in the next turn.
+ */
+static ErrorData *
+resolve_as_before(OssJob *job, const OssJob *before)
+{
+	/* a subtransaction for each job would cost more than the rest */
+	if (before == NULL || before->target == NULL || before->requester != job->requester)
+		return oss_dispatch_resolve(job);
+	job->usable = true;
+	job->target = before->target;
+	oss_server_pin(job->target);
+	return NULL;
+}
+
+/*
  * Resolve a job's server, or set its verdict if it needs no request.  The
- * verdict counts only if the transaction commits.
+ * verdict counts only if the transaction commits.  "before" is the job of the claim
+ * that was judged before, or NULL.
  */
 static void
-judge_job(OssDispatcher *dispatcher, OssJob *job)
+judge_job(OssDispatcher *dispatcher, OssJob *job, const OssJob *before)
 {
 	const OssFailure *failure;
 	ErrorData  *error;
@@ -169,7 +186,7 @@ judge_job(OssDispatcher *dispatcher, OssJob *job)
 				   "bucket, key or version has characters that UTF-8 does not have");
 	else if ((failure = oss_image_failure(&job->utf8)) != NULL)
 		fail_early(job, failure->sqlerrcode, failure->code, failure->message);
-	else if ((error = oss_dispatch_resolve(job)) != NULL)
+	else if ((error = resolve_as_before(job, before)) != NULL)
 		take_error(job, error);
 	else
 	{
@@ -220,6 +237,7 @@ take_jobs(void *arg)
 	Claim	   *claim = arg;
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													OSS_LEASE_MS);
+	const OssJob *before = NULL;
 	ListCell   *cell;
 
 	claim->jobs = oss_job_claim(&claim->key, claim->taken, claim->ntaken,
@@ -231,7 +249,8 @@ take_jobs(void *arg)
 
 		job->lane = claim->lane;
 		job->hash = oss_image_hash(&job->image);
-		judge_job(claim->dispatcher, job);
+		judge_job(claim->dispatcher, job, before);
+		before = job;
 	}
 }
 

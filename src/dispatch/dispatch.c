@@ -284,16 +284,22 @@ is_asked_for(OssDispatcher *dispatcher, OssJob *job)
 										  DT_NOBEGIN : job->fresh_since,
 										  job->enqueued_at, true);
 	OssFlightState state = OSS_FLIGHT_OURS;
+	OssSpoolPlace place;
+	OssSpoolRecord record;
 	TimestampTz at;
 	int64		since;
 
-	MemoryContextSwitchTo(old);
 	if (flight)
-		state = oss_flight_state(flight, NULL);
+		state = oss_flight_state(flight, &place);
+	at = flight ? oss_flight_answered_at(flight) : 0;
+
+	/* it is stored or forgotten: the next claim finds the one or asks */
+	if (state == OSS_FLIGHT_ANSWERED && !oss_spool_fetch(&place, &record))
+		oss_flight_end(flight);
+	MemoryContextSwitchTo(old);
 	job->flight = state == OSS_FLIGHT_OURS ? flight : NULL;
 	if (state != OSS_FLIGHT_ASKED && state != OSS_FLIGHT_ANSWERED)
 		return false;
-	at = oss_flight_answered_at(flight);
 	since = GetCurrentTimestamp() - at;
 
 	/* nor if the clock was set back meanwhile */

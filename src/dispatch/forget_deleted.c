@@ -15,8 +15,17 @@
 #include "utils/builtins.h"
 #include "watch/still_used.h"
 
+/*
+ * After a restore, rows of other tables may still have an image only when all watched
+ * tables have their triggers again, which are restored last.
+ */
 static OssPlan list_deleted = {
 	"SELECT job_id, bucket, key FROM oss_labels.deleted_row"
+	" WHERE origin = oss_labels.origin() OR (SELECT bool_and(EXISTS ("
+	"SELECT FROM pg_trigger t WHERE t.tgrelid = w.relation"
+	" AND t.tgfoid = 'oss_labels.enqueue_trigger()'::regprocedure))"
+	" FROM (SELECT oss_labels.watched_table(columns) AS relation FROM oss_labels.watched) w"
+	" WHERE w.relation IS NOT NULL)"
 	" ORDER BY job_id LIMIT $1 FOR UPDATE SKIP LOCKED",
 	1, {INT4OID}
 };

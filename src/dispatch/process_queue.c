@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "client/http.h"
+#include "dispatch/blocked.h"
 #include "dispatch/deferred_end.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/spooled.h"
@@ -73,6 +74,12 @@ static OssPlan job_elsewhere = {
 	6, {TEXTOID, OIDOID, TEXTOID, OIDOID, INT8OID, TEXTARRAYOID}
 };
 
+/* Pauses because answers cannot be stored. */
+static OssPlan find_storing = {
+	"SELECT FROM oss_labels.active_pause WHERE storing LIMIT 1",
+	0, {0}
+};
+
 /*
  * Raise 25001 where a procedure cannot commit, or if the transaction has
  * enqueued jobs.
@@ -87,7 +94,8 @@ require_commits(FunctionCallInfo fcinfo, const char *name)
 			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 			 errmsg("oss_labels.%s() cannot run inside a transaction block",
 					name),
-			 errdetail("Jobs that the transaction enqueued are not visible before it commits.")));
+			 errdetail("Jobs that the transaction enqueued are not visible before it commits."),
+			 errhint("Call it outside of BEGIN and COMMIT, and not from a function.")));
 }
 
 static void
@@ -132,6 +140,7 @@ take_foreground_turn(OssDispatcher *dispatcher)
 	oss_end_defer();
 	if (OidIsValid(oss_extension_owner()) && oss_dispatch_lock_tables(dispatcher))
 	{
+		oss_dispatch_share_unstored(dispatcher);
 		commit_foreground_turn();
 		return false;
 	}
@@ -390,7 +399,8 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0) && budget < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_jobs must not be negative")));
+				 errmsg("max_jobs must not be negative"),
+				 errhint("Give the number of jobs to process, or NULL for all.")));
 	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, oss_name_argument(fcinfo, 1), budget);
 	enter_queue();
@@ -483,6 +493,14 @@ queue_has_jobs(void)
 	return found;
 }
 
+/* Do answers of sessions wait that can be stored? */
+static bool
+answers_wait(void)
+{
+	return oss_spool_pending() &&
+		oss_statement_run(OSS_STATEMENT_WORK, &find_storing, NULL, NULL, SPI_OK_SELECT) == 0;
+}
+
 /* Return when an interval from now ends, by the calendar. */
 static int64
 end_of_wait(int64 now, Datum interval)
@@ -512,7 +530,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 		long		ms;
 
 		looked_at = oss_clock_us();
-		if (!queue_has_jobs() && !oss_spool_pending())
+		if (!queue_has_jobs() && !answers_wait())
 			break;
 		SPI_commit();
 		oss_notice_no_worker();

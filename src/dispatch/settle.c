@@ -81,8 +81,8 @@ make_store_row(OssJob *job, OssStoreRow *row)
 
 	memset(row, 0, sizeof(*row));
 	row->response = job->answer ? job->answer :
-		job->spooled ? oss_response_read(job->body, job->body_len, &failure) :
-		oss_response_parse(job->request, &failure);
+		job->spooled ? oss_response_read(job->body, job->body_len, &row->labels, &failure) :
+		oss_response_parse(job->request, &row->labels, &failure);
 	if (row->response == NULL)
 	{
 		oss_job_set_failure(job, failure);
@@ -133,6 +133,7 @@ note_image(BatchImages *images_seen, const Batch *batch, const OssJob *job)
 static void
 put_back(OssDispatcher *dispatcher, OssJob *job)
 {
+	oss_dispatch_share(job);
 	dlist_push_tail(&dispatcher->hand.finished, &job->node);
 	dispatcher->hand.nfinished++;
 }

@@ -302,6 +302,8 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 		oss_dispatch_claim(dispatcher);
 		dispatcher->claim.woken |= more;
 	}
+	else if (dispatcher->state == DISPATCH_STOPPING)
+		oss_dispatch_try_store(dispatcher);
 	oss_statement_end(&state);
 	MemoryContextSwitchTo(old);
 	dispatcher->turned_at = oss_clock_us();

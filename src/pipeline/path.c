@@ -12,12 +12,14 @@
 #include "access/sysattr.h"
 #include "catalog/pg_proc.h"
 #include "compat.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
+#include "optimizer/planner.h"
 #include "optimizer/restrictinfo.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
@@ -45,10 +47,23 @@ bool		oss_pipeline_enabled = true;
 
 static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
 static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
+static planner_hook_type prev_planner_hook = NULL;
+
+/* Has the statement that is being planned a pipeline? */
+static bool has_pipeline = false;
+
+/* PlanCustomPath method. */
+static Plan *
+plan_pipeline(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path, List *tlist,
+			  List *clauses, List *custom_plans)
+{
+	has_pipeline = true;
+	return oss_pipeline_plan(root, rel, best_path, tlist, clauses, custom_plans);
+}
 
 static const CustomPathMethods path_methods = {
 	.CustomName = OSS_PIPELINE_NAME,
-	.PlanCustomPath = oss_pipeline_plan
+	.PlanCustomPath = plan_pipeline
 };
 
 /*
@@ -472,9 +487,30 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
 }
 
+/*
+ * Hook: a plan whose cost is money has nothing that is worth compiling, which would
+ * delay the first request.
+ */
+static PlannedStmt *
+on_planner(OSS_PLANNER_PARAMETERS)
+{
+	bool		outer = has_pipeline;
+	PlannedStmt *plan;
+
+	has_pipeline = false;
+	plan = prev_planner_hook ? prev_planner_hook(OSS_PLANNER_ARGUMENTS) :
+		standard_planner(OSS_PLANNER_ARGUMENTS);
+	if (has_pipeline)
+		plan->jitFlags = PGJIT_NONE;
+	has_pipeline = outer;
+	return plan;
+}
+
 void
 oss_pipeline_init(void)
 {
+	prev_planner_hook = planner_hook;
+	planner_hook = on_planner;
 	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
 	prev_rel_pathlist_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = on_rel_pathlist;

@@ -266,6 +266,26 @@ needs_plan(const PipelineWindow *window)
 }
 
 /*
+ * Start an image's request ahead of its turn.  Not if the answer may have been stored
+ * since we looked; if it could not be stored, that is an error of its turn.
+ */
+static void
+start_ahead(PipelineWindow *window, PipelineImage *image, const Question *question,
+			OssFlight *flight)
+{
+	if (oss_function_is_tag(window->which) && !oss_stored_may_have_come() &&
+		oss_stored_refusal(&question->wish, question->spec.server) != NULL)
+		image->state = IMAGE_STOP;
+	else if (!oss_function_is_tag(window->which) || !oss_stored_may_have_come())
+	{
+		start_image(window, image, question, flight);
+		return;
+	}
+	if (flight != NULL)
+		MemoryContextDelete(GetMemoryChunkContext(flight));
+}
+
+/*
  * Start an image's request ahead of its turn if possible, and set its state.
  */
 static void
@@ -298,7 +318,7 @@ ask_ahead(PipelineWindow *window, TupleTableSlot *slot, PipelineImage *image)
 	else if (!oss_pipeline_may_start(window->member))
 		return;
 	else if (board_flight(window, image, &question, &flight))
-		start_image(window, image, &question, flight);
+		start_ahead(window, image, &question, flight);
 }
 
 /* Leave the flight of somebody else. */
@@ -310,18 +330,41 @@ leave_flight(PipelineImage *image)
 	image->flight = NULL;
 }
 
+/* Look for the answer to the first image once more. */
+static bool
+look_again(PipelineWindow *window, PipelineImage *image, Question *question)
+{
+	MemoryContext old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
+
+	question->stored = oss_stored_find(&question->wish, oss_function_is_try(window->which));
+	MemoryContextSwitchTo(old);
+	if (question->stored != NULL)
+		set_stored(window, image, question, OSS_USAGE_SHARED);
+	return question->stored != NULL;
+}
+
 /*
  * Start the first image's request, waiting for room; or have it wait for somebody
  * else's, if it has not done so for long enough.
  */
 static void
-start_in_turn(PipelineWindow *window, PipelineImage *image, const Question *question,
+start_in_turn(PipelineWindow *window, PipelineImage *image, Question *question,
 			  bool alone)
 {
 	OssFlight  *flight = NULL;
 
 	if (!alone && !board_flight(window, image, question, &flight))
 		return;
+	if (oss_function_is_tag(window->which))
+	{
+		if (oss_stored_may_have_come() && look_again(window, image, question))
+		{
+			if (flight != NULL)
+				MemoryContextDelete(GetMemoryChunkContext(flight));
+			return;
+		}
+		oss_stored_check_taken(&question->wish, question->spec.server);
+	}
 	oss_pipeline_wait_turn(window->member);
 	start_image(window, image, question, flight);
 }

@@ -222,7 +222,8 @@ make_signature(const OssToSign *what, const OssText *request,
 		build_string_to_sign(what, request) &&
 		hmac_sha256(key->key, HASH_LEN, to_sign.data, to_sign.len,
 					signature);
-	oss_signing_key_wipe(&own);
+	if (cache == NULL)
+		oss_signing_key_wipe(&own);
 	return ok;
 }
 

@@ -102,15 +102,16 @@ static OssPlan put_back_jobs = {
 	" due = b.due, attempts = j.attempts - b.refund,"
 	" throttles = b.throttles, reason = coalesce(b.reason, j.reason),"
 	" answer = b.answer, asked_at = b.asked_at, asked_id = b.asked_id,"
-	" etag = coalesce(b.etag, j.etag) "
-	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10)"
-	" u(id, due, refund, throttles, reason, answer, asked_at, asked_id, etag)"
+	" etag = coalesce(b.etag, j.etag),"
+	" thr = CASE WHEN b.answer IS NULL THEN j.thr ELSE b.thr END "
+	"FROM (SELECT p.ctid AS tid, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+	" u(id, due, refund, throttles, reason, answer, asked_at, asked_id, etag, thr)"
 	" JOIN oss_labels.job p ON p.job_id = u.id"
 	" WHERE p.lease = $1 FOR UPDATE OF p SKIP LOCKED) b "
 	"WHERE j.ctid = b.tid RETURNING j.job_id",
-	10, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	11, {INT8OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
 		INT4ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID}
+	TEXTARRAYOID, FLOAT8ARRAYOID}
 };
 
 /*
@@ -447,7 +448,7 @@ oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
 	oss_statement_execute(&renew_leases, values, NULL, SPI_OK_UPDATE);
 }
 
-#define JOB_COLUMNS 9
+#define JOB_COLUMNS 10
 
 /* Sort jobs, and begin the columns of a statement that settles them. */
 static void
@@ -505,7 +506,7 @@ void
 oss_job_put_back(OssJob **jobs, int n, int64 token)
 {
 	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID,
-	TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
+	TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, FLOAT8OID};
 	OssColumn	columns[JOB_COLUMNS];
 
 	if (n == 0)
@@ -525,6 +526,10 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 					   jobs[i]->answer == NULL);
 		oss_column_add_string(&columns[7], jobs[i]->asked_id);
 		oss_column_add_string(&columns[8], jobs[i]->image.etag);
+
+		/* the answer's */
+		oss_column_add(&columns[9], Float8GetDatum(jobs[i]->image.thr),
+					   !jobs[i]->image.has_thr);
 	}
 	execute_columns(&put_back_jobs, SPI_OK_UPDATE_RETURNING, columns, lengthof(types), jobs, n, token);
 }

@@ -9,15 +9,20 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
 #include "queue/identity.h"
 #include "queue/job.h"
 #include "spi/column_array.h"
 #include "spi/statement.h"
+#include "storage/bufmgr.h"
 #include "store/coverage.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #define LANE(a) a "server, " a "server_id, " a "bucket, " a "requester, " a "origin"
@@ -103,7 +108,7 @@ static OssPlan look_at_jobs = {
  * Claim jobs.  A claim counts the attempt, so that a job that kills the
  * process is recognized.  The transaction's snapshot is older than the reading of
  * jobs, so that no row that was seen can be replaced at its TID before the
- * transaction ends.
+ * transaction ends.  $5: there may be failures.
  */
 static OssPlan claim_jobs = {
 	"UPDATE oss_labels.job j SET lease = $1, leased_until = $2,"
@@ -121,8 +126,9 @@ static OssPlan claim_jobs = {
 	" AND (j.etag IS NULL OR i.etag = j.etag"
 	" OR i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()) THEN -1 ELSE " OSS_SQL_THR("i.thr")
 	" END FROM oss_labels.image i WHERE " ITS_IMAGE("i") "),"
-	" j.answer, j.asked_at, j.asked_id, j.fresh_since, " ITS_FAILURE ", j.etag, j.once",
-	4, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID}
+	" j.answer, j.asked_at, j.asked_id, j.fresh_since,"
+	" CASE WHEN $5 THEN " ITS_FAILURE " END, j.etag, j.once",
+	5, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID, BOOLOID}
 };
 
 /* Defer a job that cannot be claimed. */
@@ -300,11 +306,23 @@ compare_jobs(const ListCell *a, const ListCell *b)
 							 &((const OssJob *) lfirst(b))->place);
 }
 
+/* May failed_job have rows?  Looking for each job's failures takes long. */
+static bool
+may_have_failures(void)
+{
+	Oid			schema = get_namespace_oid("oss_labels", false);
+	Relation	table = table_open(get_relname_relid("failed_job", schema), AccessShareLock);
+	bool		any = RelationGetNumberOfBlocks(table) > 0;
+
+	table_close(table, AccessShareLock);
+	return any;
+}
+
 List *
 oss_job_claim(const OssLaneKey *lane, const OssSeen *seen, int n, int64 token,
 			  TimestampTz leased_until, MemoryContext parent)
 {
-	Datum		values[4];
+	Datum		values[5];
 	OssColumn	tids;
 	List	   *jobs = NIL;
 
@@ -315,6 +333,7 @@ oss_job_claim(const OssLaneKey *lane, const OssSeen *seen, int n, int64 token,
 	values[1] = TimestampTzGetDatum(leased_until);
 	values[2] = oss_column_array(&tids);
 	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[4] = BoolGetDatum(may_have_failures());
 	oss_statement_execute(&claim_jobs, values, NULL, SPI_OK_UPDATE_RETURNING);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		jobs = lappend(jobs, make_job(i, lane, parent));

@@ -344,6 +344,23 @@ oss_resume_obeyed(Oid serverid, uint32 count)
 	LWLockRelease(oss_worker_shmem->lock);
 }
 
+/* Is a process there that stores answers, or will it be at once? */
+static bool
+is_served(void)
+{
+	OssSlot    *slot;
+	bool		served = true;
+
+	LWLockAcquire(oss_worker_shmem->lock, LW_SHARED);
+	slot = oss_slot_find(MyDatabaseId);
+	if (slot && slot->pid == 0 && slot->foreground == 0)
+		served = slot->ddl_holds == 0 && slot->state != OSS_SLOT_MISMATCH &&
+			slot->state != OSS_SLOT_FAILED && slot->state != OSS_SLOT_NO_PROCESS &&
+			slot->state != OSS_SLOT_CAPPED;
+	LWLockRelease(oss_worker_shmem->lock);
+	return served;
+}
+
 void
 oss_slots_recheck(void)
 {
@@ -492,6 +509,7 @@ oss_worker_shmem_init(void)
 		return;
 	oss_spool_wake = wake_for_spool;
 	oss_usage_wake = wake_for_usage;
+	oss_spool_served = is_served;
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shared_memory;
 	previous_startup_hook = shmem_startup_hook;

@@ -40,6 +40,7 @@ typedef struct LabelQueryNode
 	bool		parent;			/* any label whose parent is name */
 	bool		has_min;
 	double		min;			/* least confidence, 0 to 1 */
+	int			number;			/* set by who evaluates a query */
 } LabelQueryNode;
 
 /*

@@ -19,6 +19,7 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_profile_add);
 PG_FUNCTION_INFO_V1(oss_labels_profile_result);
+PG_FUNCTION_INFO_V1(oss_labels_check_profile);
 
 /* A label and the sum of its weights. */
 typedef struct Liking
@@ -59,7 +60,8 @@ oss_labels_profile_add(PG_FUNCTION_ARGS)
 	if (!AggCheckCallContext(fcinfo, &context))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("profile_add() works in the aggregate profile() only")));
+				 errmsg("profile_add() works in the aggregate profile() only"),
+				 errhint("Call the aggregate profile().")));
 	likings = PG_ARGISNULL(0) ? likings_create(context, 64, NULL) :
 		(struct likings_hash *) PG_GETARG_POINTER(0);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(4))
@@ -114,4 +116,33 @@ oss_labels_profile_result(PG_FUNCTION_ARGS)
 	}
 	oss_push_jsonb(&state, WJB_END_OBJECT, NULL);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(state.result));
+}
+
+static void
+refuse_profile(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the profile is no object of numbers"),
+			 errdetail_internal("%s", detail),
+			 errhint("Give labels with their weights, such as {\"Dog\": 1.5}, as oss_labels.profile() makes them.")));
+}
+
+/* check_profile(profile): returns it.  A weight may be the text of a number, or null. */
+Datum
+oss_labels_check_profile(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *profile = PG_GETARG_JSONB_P(0);
+	JsonbIterator *it = JsonbIteratorInit(&profile->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(profile))
+		refuse_profile("It is an array or a single value.");
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_VALUE && (value.type == jbvBinary || value.type == jbvBool))
+			refuse_profile("A weight is an object, an array or a boolean.");
+	}
+	PG_RETURN_JSONB_P(profile);
 }

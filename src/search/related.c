@@ -4,7 +4,7 @@
  *
  * Candidates are the images of the wanted labels with the highest weights, for
  * each label a bounded number of the most confident ones.  The best candidates
- * by an estimate are then compared exactly, with all their labels.
+ * by the labels found so far are then compared exactly, with all their labels.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -24,6 +24,7 @@
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "store/coverage.h"
+#include "store/rights.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -31,8 +32,8 @@
 PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 
 /* Label rows read per candidate, in total and of one label. */
-#define ROWS_PER_CANDIDATE	40
-#define LIST_PER_CANDIDATE	15
+#define ROWS_PER_CANDIDATE	16
+#define LIST_PER_CANDIDATE	6
 
 /* Limit on candidates, whatever max_rows. */
 #define MOST_CANDIDATES		100000
@@ -45,20 +46,34 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 
 /* Names that are aliases are those of the labels that they stand for. */
 #define READ_ALIASES \
-	"SELECT alias_name, label_name FROM oss_labels.label_alias " \
-	"WHERE alias_name = ANY ($1)"
+	"SELECT w.n, a.label_name FROM unnest($1) WITH ORDINALITY AS w (name, n) " \
+	"JOIN oss_labels.label_alias a ON a.alias_name = w.name"
 
-/* The images with some labels; with two conditions for the scope. */
+/*
+ * The images in which some labels count, most confident first; with a condition on
+ * an image that is looked at by itself, and the same for the planner to choose.
+ */
 #define READ_LISTS \
 	"SELECT w.n, p.image_id, p.label_confidence " \
 	"FROM ROWS FROM (unnest($1), unnest($2)) WITH ORDINALITY AS w (name, most, n) " \
 	"JOIN oss_labels.vocabulary v ON v.shown AND v.effective_name = w.name " \
 	"CROSS JOIN LATERAL ((SELECT x.image_id, x.label_confidence " \
-	"FROM oss_labels.image_label x WHERE x.label_id = v.label_id%s " \
+	"FROM oss_labels.image_label x WHERE x.label_id = v.label_id " \
+	"AND x.label_confidence >= coalesce(v.min_confidence, oss_labels.read_threshold())%1$s " \
 	"ORDER BY x.label_confidence DESC LIMIT w.most) UNION ALL " \
-	"(SELECT c.image_id, c.label_confidence " \
-	"FROM oss_labels.label_correction c WHERE c.label_id = v.label_id AND c.added%s " \
-	"ORDER BY c.label_confidence DESC LIMIT w.most)) p"
+	"(SELECT x.image_id, NULL FROM oss_labels.image_label x WHERE x.label_id = v.label_id " \
+	"AND x.label_confidence IS NULL AND coalesce(v.min_confidence, 0) = 0%1$s " \
+	"LIMIT w.most) UNION ALL " \
+	"(SELECT x.image_id, x.label_confidence " \
+	"FROM oss_labels.label_correction x WHERE x.label_id = v.label_id AND x.added%2$s " \
+	"ORDER BY x.label_confidence DESC LIMIT w.most)) p"
+
+/* What is stored by the id of a version is no candidate. */
+#define ONLY_CURRENT \
+	" AND (SELECT false FROM oss_labels.image i WHERE i.image_id = x.image_id " \
+	"AND i.version_id IS NOT NULL) IS NULL"
+#define ANY_VERSION \
+	"SELECT EXISTS (SELECT FROM oss_labels.image WHERE version_id IS NOT NULL)"
 
 /*
  * The labels of images, and what people said of them: effective_image_label
@@ -124,31 +139,15 @@ typedef struct CorrectedPart
 	int			label;
 } CorrectedPart;
 
-/* An alias among the names that are wished for. */
-typedef struct KnownAlias
-{
-	char	   *name;
-	const char *label;
-	char		status;
-} KnownAlias;
-
-#define SH_PREFIX aliases
-#define SH_ELEMENT_TYPE KnownAlias
-#define SH_KEY_TYPE char *
-#define SH_KEY name
-#define SH_HASH_KEY(table, key) \
-	hash_bytes((const unsigned char *) (key), strlen(key))
-#define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-/* A candidate, and the sum of its wanted labels found so far. */
+/*
+ * A candidate: promise is the product of its labels found so far with the wanted
+ * ones, square the square of their length.
+ */
 typedef struct Candidate
 {
 	int64		image_id;
 	double		promise;
+	double		square;
 	char		status;
 } Candidate;
 
@@ -174,7 +173,7 @@ typedef struct Ranking
 	struct labels_hash *labels;
 	KnownLabel **by_number;
 	struct numbers_hash *numbers;
-	struct aliases_hash *aliases;
+	Datum	   *names;			/* wished for, as text */
 	KnownLabel **wanted;
 	int			nwanted;
 	double		norm;
@@ -240,7 +239,8 @@ want_label(Ranking *ranking, const char *name, double weight)
 	if (!isfinite(weight))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the weight of a label must be a finite number")));
+				 errmsg("the weight of a label must be a finite number"),
+				 errhint("Leave out labels without a weight.")));
 	if (label == NULL || weight == 0)
 		return label != NULL;
 	if (label->wanted == 0)
@@ -274,31 +274,20 @@ scale_wish(Ranking *ranking)
 	ranking->norm = sqrt(square);
 }
 
-/* Take an alias: its name stands for that of its label. */
+/* Replace a name that is an alias by that of its label. */
 static void
 take_alias(TupleTableSlot *slot, void *arg)
 {
 	Ranking    *ranking = arg;
-	char	   *alias = TextDatumGetCString(slot->tts_values[0]);
 	KnownLabel *label = labels_lookup(ranking->labels,
 									  TextDatumGetCString(slot->tts_values[1]));
-	KnownAlias *entry;
-	bool		found;
 
-	if (label == NULL)
-		return;
-	entry = aliases_insert(ranking->aliases,
-						   MemoryContextStrdup(ranking->context, alias), &found);
-	entry->label = label->name;
-}
+	MemoryContext row = MemoryContextSwitchTo(ranking->context);
 
-/* Return the name of the label that a name is read as. */
-static const char *
-resolve_name(const Ranking *ranking, const char *name)
-{
-	KnownAlias *alias = aliases_lookup(ranking->aliases, unconstify(char *, name));
-
-	return alias == NULL ? name : alias->label;
+	if (label != NULL)
+		ranking->names[DatumGetInt64(slot->tts_values[0]) - 1] =
+			CStringGetTextDatum(label->name);
+	MemoryContextSwitchTo(row);
 }
 
 /* Read the wanted labels from the arguments. */
@@ -318,6 +307,7 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 										 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &no_weight,
 										 &nweights);
 
+	ranking->names = names;
 	ranking->wanted = palloc(sizeof(KnownLabel *) * Max(nnames, 1));
 	oss_column_init(&wanted, TEXTOID, Max(nnames, 1));
 	for (int i = 0; i < nnames; i++)
@@ -339,8 +329,7 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 			continue;
 		term = palloc0(sizeof(LabelQueryNode));
 		term->name = TextDatumGetCString(names[i]);
-		if (!want_label(ranking, resolve_name(ranking, term->name),
-						DatumGetFloat8(weights[i])))
+		if (!want_label(ranking, term->name, DatumGetFloat8(weights[i])))
 			unknown = lappend(unknown, term);
 	}
 	oss_report_unknown(unknown);
@@ -376,6 +365,7 @@ take_candidate(TupleTableSlot *slot, void *arg)
 	const KnownLabel *label = ranking->wanted[DatumGetInt64(slot->tts_values[0]) - 1];
 	int64		image_id = DatumGetInt64(slot->tts_values[1]);
 	double		confidence = number_of(slot, 2);
+	double		weight = oss_related_weight(confidence, get_float8_nan()) * label->rarity;
 	Candidate  *candidate;
 	bool		found;
 
@@ -383,8 +373,23 @@ take_candidate(TupleTableSlot *slot, void *arg)
 		return;
 	candidate = candidates_insert(ranking->candidates, image_id, &found);
 	if (!found)
-		candidate->promise = 0;
-	candidate->promise += label->wanted * label->rarity * (isnan(confidence) ? 0.5 : confidence);
+		candidate->promise = candidate->square = 0;
+	candidate->promise += label->wanted * weight;
+	candidate->square += weight * weight;
+}
+
+/* Write the query for the images with labels. */
+static const char *
+make_lists_query(const Ranking *ranking)
+{
+	OssArguments arguments = {0};
+	const char *current;
+
+	oss_read(ANY_VERSION, &arguments, NULL, NULL);
+	current = DatumGetBool(oss_result_column(0, 1, NULL)) ? ONLY_CURRENT : "";
+	return psprintf(READ_LISTS,
+					psprintf("%s%s", oss_scope_condition(ranking->scope, "x", true), current),
+					psprintf("%s%s", oss_scope_condition(ranking->scope, "x", false), current));
 }
 
 /*
@@ -415,9 +420,7 @@ find_candidates(Ranking *ranking, double images)
 	}
 	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&names));
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&most));
-	oss_read(psprintf(READ_LISTS, oss_scope_condition(ranking->scope, "x", true),
-					  oss_scope_condition(ranking->scope, "c", false)),
-			 &arguments, take_candidate, ranking);
+	oss_read(make_lists_query(ranking), &arguments, take_candidate, ranking);
 }
 
 /* Add an image of the scope to the candidates. */
@@ -426,10 +429,13 @@ take_scope(TupleTableSlot *slot, void *arg)
 {
 	Ranking    *ranking = arg;
 	int64		image_id = DatumGetInt64(slot->tts_values[0]);
+	Candidate  *candidate;
 	bool		found;
 
-	if (!(ranking->has_except && image_id == ranking->except_id))
-		candidates_insert(ranking->candidates, image_id, &found)->promise = 0;
+	if (ranking->has_except && image_id == ranking->except_id)
+		return;
+	candidate = candidates_insert(ranking->candidates, image_id, &found);
+	candidate->promise = candidate->square = 0;
 }
 
 /*
@@ -443,20 +449,14 @@ take_few(Ranking *ranking)
 
 	if (ranking->scope == NULL)
 		return false;
-	oss_read(psprintf("SELECT i.image_id FROM oss_labels.image i WHERE %s LIMIT %d",
+	oss_read(psprintf("SELECT i.image_id FROM oss_labels.image i WHERE %s "
+					  "AND i.version_id IS NULL LIMIT %d",
 					  ranking->scope, ranking->most + 1),
 			 &arguments, take_scope, ranking);
 	if (ranking->candidates->members <= ranking->most)
 		return true;
 	candidates_reset(ranking->candidates);
 	return false;
-}
-
-/* A version that was asked for by its id is no candidate. */
-static void
-drop_candidate(TupleTableSlot *slot, void *candidates)
-{
-	candidates_delete(candidates, DatumGetInt64(slot->tts_values[0]));
 }
 
 /* Heap order: by promise, descending. */
@@ -472,7 +472,8 @@ compare_candidates(Datum a, Datum b, void *arg)
 }
 
 /*
- * Store the best candidates in an array of size most.  Returns their number.
+ * Store the best candidates in an array of size most: those whose labels found so far
+ * are most similar to the wanted ones.  Returns their number.
  */
 static int
 best_candidates(const Ranking *ranking, Datum *best, int most)
@@ -487,6 +488,8 @@ best_candidates(const Ranking *ranking, Datum *best, int most)
 	{
 		Datum		datum = PointerGetDatum(candidate);
 
+		if (candidate->square > 0)
+			candidate->promise /= sqrt(candidate->square);
 		if (n < most)
 		{
 			binaryheap_add(heap, datum);
@@ -623,9 +626,8 @@ begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 
 	ranking->context = CurrentMemoryContext;
 	ranking->labels = labels_create(ranking->context, 4096, NULL);
-	ranking->aliases = aliases_create(ranking->context, 64, NULL);
 	ranking->numbers = numbers_create(ranking->context, 4096, NULL);
-	ranking->candidates = candidates_create(ranking->context, 4096, NULL);
+	ranking->candidates = candidates_create(ranking->context, 32768, NULL);
 	ranking->has_except = !PG_ARGISNULL(2);
 	if (ranking->has_except)
 		ranking->except_id = PG_GETARG_INT64(2);
@@ -636,14 +638,20 @@ begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 		ranking->by_number[label->number] = label;
 }
 
-/* Return the estimated number of images. */
+/*
+ * Return the estimated number of images, of those that rarities are of: for a caller
+ * who may not read all, what others have must not count.
+ */
 static double
 count_images(void)
 {
 	OssArguments arguments = {0};
 
-	oss_read("SELECT greatest(reltuples, 1)::float8 FROM pg_class "
-			 "WHERE oid = 'oss_labels.image'::regclass", &arguments, NULL, NULL);
+	oss_read(oss_rights_reads_all() ?
+			 "SELECT greatest(reltuples, 1)::float8 FROM pg_class "
+			 "WHERE oid = 'oss_labels.image'::regclass" :
+			 "SELECT greatest(count(*), 1)::float8 FROM "
+			 "(SELECT FROM oss_labels.image LIMIT 10000) i", &arguments, NULL, NULL);
 	return DatumGetFloat8(oss_result_column(0, 1, NULL));
 }
 
@@ -658,7 +666,6 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	int			max_rows = oss_related_max_rows(fcinfo, 3);
 	double		max_likeness = oss_related_max_likeness(fcinfo, 4);
 	Ranking		ranking = {0};
-	OssArguments no_arguments = {0};
 	OssStatementState state;
 	RelatedImage *images;
 	int			n;
@@ -672,8 +679,6 @@ oss_labels_rank_images(PG_FUNCTION_ARGS)
 	ranking.scope = oss_search_scope(fcinfo, 6);
 	if (!take_few(&ranking))
 		find_candidates(&ranking, count_images());
-	oss_read("SELECT image_id FROM oss_labels.image WHERE version_id IS NOT NULL",
-			 &no_arguments, drop_candidate, ranking.candidates);
 	read_parts(&ranking);
 	images = oss_related_make_images(ranking.parts, ranking.nparts, ranking.norm, &n);
 	n = oss_related_rank(images, n, max_rows, max_likeness);

@@ -165,7 +165,8 @@ oss_related_max_rows(FunctionCallInfo fcinfo, int i)
 	if (PG_GETARG_INT32(i) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_rows must not be negative")));
+				 errmsg("max_rows must not be negative"),
+				 errhint("Give the number of images that are wanted, or NULL for all.")));
 	return PG_GETARG_INT32(i);
 }
 
@@ -177,6 +178,7 @@ oss_related_max_likeness(FunctionCallInfo fcinfo, int i)
 	if (!(PG_GETARG_FLOAT8(i) >= 0 && PG_GETARG_FLOAT8(i) <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_likeness must be a number from 0 to 1")));
+				 errmsg("max_likeness must be a number from 0 to 1"),
+				 errhint("Images that are more alike are left out as near-duplicates; NULL leaves out none.")));
 	return PG_GETARG_FLOAT8(i);
 }

@@ -2,9 +2,9 @@
  * search.c
  *	  Evaluating a label_query over all stored images, or for one.
  *
- * Over all images, the images of each label are read as a set, and the sets are
- * combined.  If one operand of a conjunction has few images, all labels of
- * those are read instead, and the query is evaluated for each.
+ * The images of each term are read as a set, and the query is evaluated for each
+ * image of the sets.  If one operand of a conjunction has few images, all labels
+ * of those are read instead.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -13,250 +13,22 @@
 
 #include "miscadmin.h"
 #include "search/search_read.h"
+#include "search/search_universe.h"
 #include "search/unknown_name.h"
 #include "utils/float.h"
 
 /* Limit on the label rows of an operand for that. */
 #define FEW_IMAGES	1000
 
-/* A term of a search, and how many of its nodes are still to be evaluated. */
-typedef struct SharedTerm
-{
-	const LabelQueryNode *term;
-	int			uses;
-	bool		read;
-	ImageSet	set;
-} SharedTerm;
-
-/* A search under way: each of its terms once, however often it stands there. */
-typedef struct Search
-{
-	List	   *terms;			/* of SharedTerm */
-	const char *scope;
-} Search;
-
-/*
- * A set of images or, if absent, its complement; then its scores are
- * undefined.  A borrowed set belongs to a term that is evaluated again.
- */
-typedef struct Part
-{
-	ImageSet	set;
-	bool		absent;
-	bool		borrowed;
-} Part;
-
-static Part evaluate_query(Search *search, const LabelQueryNode *node);
-
-/* Do two terms find the same? */
-static bool
-same_term(const LabelQueryNode *a, const LabelQueryNode *b)
-{
-	return a->kind == LABEL_QUERY_TERM && b->kind == LABEL_QUERY_TERM &&
-		a->parent == b->parent && a->has_min == b->has_min &&
-		(!a->has_min || a->min == b->min) && strcmp(a->name, b->name) == 0;
-}
-
-/* Return what is shared of a term, or NULL. */
-static SharedTerm *
-find_shared(const Search *search, const LabelQueryNode *term)
-{
-	ListCell   *lc;
-
-	foreach(lc, search->terms)
-	{
-		SharedTerm *shared = lfirst(lc);
-
-		if (same_term(shared->term, term))
-			return shared;
-	}
-	return NULL;
-}
-
-/* Count how often each term is needed. */
-static void
-count_uses(Search *search, const LabelQueryNode *node)
-{
-	ListCell   *lc;
-
-	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
-	if (node->kind == LABEL_QUERY_TERM)
-	{
-		SharedTerm *shared = find_shared(search, node);
-
-		if (shared == NULL)
-		{
-			shared = palloc0(sizeof(SharedTerm));
-			shared->term = node;
-			search->terms = lappend(search->terms, shared);
-		}
-		shared->uses++;
-		return;
-	}
-	foreach(lc, node->args)
-		count_uses(search, lfirst(lc));
-}
-
-/* Evaluate a term: its set is given away with its last use. */
-static Part
-evaluate_term(Search *search, const LabelQueryNode *term)
-{
-	SharedTerm *shared = find_shared(search, term);
-	Part		part = {.absent = false};
-
-	Assert(shared != NULL && shared->uses > 0);
-	if (!shared->read)
-		shared->set = oss_read_term(term, -1, search->scope);
-	shared->read = true;
-	part.set = shared->set;
-	part.borrowed = --shared->uses > 0;
-	return part;
-}
-
-/* Free a part's set unless it is borrowed. */
-static void
-free_part(Part *part)
-{
-	if (!part->borrowed && part->set.hits != NULL)
-		pfree(part->set.hits);
-	part->set.hits = NULL;
-}
-
-/* Replace a part's set by another one of its own. */
-static void
-replace_set(Part *part, ImageSet set)
-{
-	free_part(part);
-	part->set = set;
-	part->borrowed = false;
-}
-
-/* Replace an absent set by its complement, without scores. */
-static void
-make_present(const Search *search, Part *part)
-{
-	Part		all = {.absent = false};
-
-	if (!part->absent)
-		return;
-	all.set = oss_read_universe(search->scope, PG_INT64_MAX);
-	replace_set(part, oss_image_set_minus(&all.set, &part->set));
-	free_part(&all);
-	part->absent = false;
-}
-
-/* Evaluate a "not"; its images have no score. */
-static Part
-evaluate_not(Search *search, const LabelQueryNode *node)
-{
-	Part		part = evaluate_query(search, linitial(node->args));
-
-	if (part.borrowed)
-	{
-		ImageSet	none = {0, NULL};
-
-		replace_set(&part, oss_image_set_minus(&part.set, &none));
-	}
-	part.absent = !part.absent;
-	for (int64 i = 0; i < part.set.n; i++)
-		part.set.hits[i].score = get_float8_nan();
-	return part;
-}
-
-/* Narrow a result down by another part of an "and". */
-static void
-and_part(Part *result, Part *part)
-{
-	if (result->absent && part->absent)
-		replace_set(result, oss_image_set_or(&result->set, &part->set));
-	else if (result->absent)
-		replace_set(result, oss_image_set_minus(&part->set, &result->set));
-	else if (part->absent)
-		replace_set(result, oss_image_set_minus(&result->set, &part->set));
-	else
-		replace_set(result, oss_image_set_and(&result->set, &part->set));
-	result->absent &= part->absent;
-	free_part(part);
-}
-
-/* Widen a result by another part of an "or". */
-static void
-or_part(const Search *search, Part *result, Part *part)
-{
-	make_present(search, part);
-	replace_set(result, oss_image_set_or(&result->set, &part->set));
-	free_part(part);
-}
-
-/* Is an argument a term that is among those before it?  It changes nothing. */
-static bool
-is_repeated(const LabelQueryNode *node, int argument)
-{
-	const LabelQueryNode *term = list_nth(node->args, argument);
-
-	for (int i = 0; i < argument; i++)
-	{
-		if (same_term(list_nth(node->args, i), term))
-			return true;
-	}
-	return false;
-}
-
-static Part
-evaluate_arguments(Search *search, const LabelQueryNode *node)
-{
-	bool		is_and = node->kind == LABEL_QUERY_AND;
-	Part		result = {.absent = is_and};
-
-	for (int i = 0; i < list_length(node->args); i++)
-	{
-		Part		part = evaluate_query(search, list_nth(node->args, i));
-
-		if (is_repeated(node, i))
-			free_part(&part);
-		else if (is_and)
-			and_part(&result, &part);
-		else
-			or_part(search, &result, &part);
-	}
-	return result;
-}
-
-static Part
-evaluate_query(Search *search, const LabelQueryNode *node)
-{
-	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
-	switch (node->kind)
-	{
-		case LABEL_QUERY_NOT:
-			return evaluate_not(search, node);
-		case LABEL_QUERY_TERM:
-			return evaluate_term(search, node);
-		default:
-			return evaluate_arguments(search, node);
-	}
-}
-
-/* Return the images that meet a query. */
-static ImageSet
-search_all(const LabelQueryNode *query, const char *scope)
-{
-	Search		search = {NIL, scope};
-	Part		part;
-
-	count_uses(&search, query);
-	part = evaluate_query(&search, query);
-	make_present(&search, &part);
-	Assert(!part.borrowed);
-	return part.set;
-}
-
 /* Does an image match a term?  If so, sets *score. */
+typedef bool (*TermMatches) (const LabelQueryNode *term, const void *image,
+							 double *score);
+
+/* By the image's labels. */
 static bool
-term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
+has_label(const LabelQueryNode *term, const void *arg, double *score)
 {
+	const ReadImage *image = arg;
 	bool		found = false;
 	ListCell   *lc;
 
@@ -277,7 +49,8 @@ term_matches(const LabelQueryNode *term, const ReadImage *image, double *score)
 
 /* Does an image match a query?  If so, sets *score. */
 static bool
-image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
+image_matches(const LabelQueryNode *node, TermMatches matches, const void *image,
+			  double *score)
 {
 	bool		is_and = node->kind == LABEL_QUERY_AND;
 	bool		found = is_and;
@@ -285,12 +58,12 @@ image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
 
 	check_stack_depth();
 	if (node->kind == LABEL_QUERY_TERM)
-		return term_matches(node, image, score);
+		return matches(node, image, score);
 	*score = get_float8_nan();
 	foreach(lc, node->args)
 	{
 		double		part_score;
-		bool		part = image_matches(lfirst(lc), image, &part_score);
+		bool		part = image_matches(lfirst(lc), matches, image, &part_score);
 
 		if (node->kind == LABEL_QUERY_NOT)
 			return !part;
@@ -302,6 +75,78 @@ image_matches(const LabelQueryNode *node, const ReadImage *image, double *score)
 		found |= part;
 	}
 	return found;
+}
+
+/* By the sets that are read side by side. */
+static bool
+is_in_set(const LabelQueryNode *term, const void *runs, double *score)
+{
+	return oss_runs_has(runs, term->number, score);
+}
+
+/* For an image that is in none of them. */
+static bool
+is_in_none(const LabelQueryNode *term, const void *image, double *score)
+{
+	return false;
+}
+
+/* Do two terms find the same? */
+static bool
+same_term(const LabelQueryNode *a, const LabelQueryNode *b)
+{
+	return a->parent == b->parent && a->has_min == b->has_min &&
+		(!a->has_min || a->min == b->min) && strcmp(a->name, b->name) == 0;
+}
+
+/* Number a query's terms, equal ones alike.  Returns one of each number. */
+static List *
+number_terms(LabelQueryNode *query)
+{
+	List	   *distinct = NIL;
+	ListCell   *lc;
+
+	foreach(lc, oss_query_terms(query))
+	{
+		LabelQueryNode *term = lfirst(lc);
+		ListCell   *before;
+
+		CHECK_FOR_INTERRUPTS();
+		term->number = 0;
+		foreach(before, distinct)
+		{
+			if (same_term(lfirst(before), term))
+				break;
+			term->number++;
+		}
+		if (before == NULL)
+			distinct = lappend(distinct, term);
+	}
+	return distinct;
+}
+
+/* Pass on the images that match a query. */
+static void
+search_all(LabelQueryNode *query, const char *scope, OssTakeHit take, void *arg)
+{
+	List	   *terms = number_terms(query);
+	int			nterms = list_length(terms);
+	ImageRuns  *runs = oss_runs_begin(nterms + 1);
+	ListCell   *lc;
+	int64		image_id;
+	double		score;
+
+	foreach(lc, terms)
+		oss_runs_add(runs, foreach_current_index(lc), oss_read_term(lfirst(lc), -1, scope));
+	if (image_matches(query, is_in_none, NULL, &score))
+		oss_read_universe_runs(scope, runs, nterms);
+	while (oss_runs_next(runs, &image_id))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (image_matches(query, is_in_set, runs, &score))
+			take(image_id, score, arg);
+	}
+	oss_runs_end(runs);
 }
 
 /*
@@ -330,8 +175,8 @@ count_part(const LabelQueryNode *node, int64 limit, const char *scope)
 }
 
 /* Return an operand of a conjunction that matches few images, or NULL. */
-static const LabelQueryNode *
-find_few(const LabelQueryNode *query, const char *scope)
+static LabelQueryNode *
+find_few(LabelQueryNode *query, const char *scope)
 {
 	ListCell   *lc;
 
@@ -347,62 +192,98 @@ find_few(const LabelQueryNode *query, const char *scope)
 	return NULL;
 }
 
-/* Return the images of a set that match a query. */
-static ImageSet
-filter_by_query(const LabelQueryNode *query, const ImageSet *candidates)
+/* Pass on the images of a set that match a query. */
+static void
+filter_by_query(const LabelQueryNode *query, const ImageSet *candidates,
+				OssTakeHit take, void *arg)
 {
 	int64	   *ids = palloc(sizeof(int64) * Max(candidates->n, 1));
-	ImageSetBuilder found;
 	ListCell   *lc;
 
 	for (int64 i = 0; i < candidates->n; i++)
 		ids[i] = candidates->hits[i].image_id;
-	oss_image_set_begin(&found);
 	foreach(lc, oss_read_images(ids, candidates->n))
 	{
 		const ReadImage *image = lfirst(lc);
 		double		score;
 
-		if (image_matches(query, image, &score))
-			oss_image_set_add(&found, image->image_id, score);
+		if (image_matches(query, has_label, image, &score))
+			take(image->image_id, score, arg);
 	}
-	return oss_image_set_finish(&found);
 }
 
-ImageSet
-oss_search_images(LabelQueryNode *query, int64 most, const char *scope)
+/* Add an image to a set. */
+static void
+take_candidate(int64 image_id, double score, void *builder)
 {
-	const LabelQueryNode *few;
-	ImageSet	candidates;
+	oss_image_set_add(builder, image_id, score);
+}
+
+void
+oss_search_images(LabelQueryNode *query, int64 most, const char *scope,
+				  OssTakeHit take, void *arg)
+{
+	LabelQueryNode *few;
+	ImageSetBuilder builder;
+	ImageSet	set;
 
 	oss_report_unknown(oss_query_terms(query));
 	oss_resolve_query(query);
 	if (scope != NULL)
 	{
-		candidates = oss_read_universe(scope, FEW_IMAGES + 1);
-		if (candidates.n <= FEW_IMAGES)
-			return filter_by_query(query, &candidates);
+		set = oss_read_universe(scope, FEW_IMAGES + 1);
+		if (set.n <= FEW_IMAGES)
+		{
+			filter_by_query(query, &set, take, arg);
+			return;
+		}
 	}
 	if (query->kind == LABEL_QUERY_TERM)
-		return oss_read_term(query, most, scope);
+	{
+		set = oss_read_term(query, most, scope);
+		for (int64 i = 0; i < set.n; i++)
+			take(set.hits[i].image_id, set.hits[i].score, arg);
+		return;
+	}
 	few = find_few(query, scope);
 	if (few == NULL)
-		return search_all(query, scope);
-	candidates = search_all(few, scope);
-	return filter_by_query(query, &candidates);
+	{
+		search_all(query, scope, take, arg);
+		return;
+	}
+	oss_image_set_begin(&builder);
+	search_all(few, scope, take_candidate, &builder);
+	set = oss_image_set_finish(&builder);
+	filter_by_query(query, &set, take, arg);
 }
 
-ImageSet
-oss_search_current(LabelQueryNode *query, int64 most, const char *scope)
+/* Who takes the images that are stored by no version's id. */
+typedef struct Current
 {
-	ImageSet	versions = oss_read_versions();
-	ImageSet	found;
+	ImageSet	versions;
+	OssTakeHit	take;
+	void	   *arg;
+} Current;
 
-	if (versions.n == 0)
-		return oss_search_images(query, most, scope);
-	found = oss_search_images(query, most < 0 ? -1 : most + Min(versions.n, PG_INT64_MAX - most),
-							  scope);
-	return oss_image_set_minus(&found, &versions);
+/* Pass an image on unless it is stored by the id of a version. */
+static void
+take_current(int64 image_id, double score, void *arg)
+{
+	const Current *current = arg;
+
+	if (!oss_image_set_has(&current->versions, image_id))
+		current->take(image_id, score, current->arg);
+}
+
+void
+oss_search_current(LabelQueryNode *query, int64 most, const char *scope,
+				   OssTakeHit take, void *arg)
+{
+	Current		current = {oss_read_versions(), take, arg};
+
+	if (most >= 0)
+		most += Min(current.versions.n, PG_INT64_MAX - most);
+	oss_search_images(query, most, scope, take_current, &current);
 }
 
 /* Read the labels of an image; NULL for one that is not stored. */
@@ -424,7 +305,7 @@ oss_search_one(LabelQueryNode *query, int64 image_id)
 	if (image == NULL)
 		return false;
 	oss_resolve_for_image(list_make1(query), image);
-	return image_matches(query, image, &score);
+	return image_matches(query, has_label, image, &score);
 }
 
 void
@@ -447,6 +328,6 @@ oss_search_each(LabelQueryNode *const *queries, int n, int64 image_id,
 		double		score;
 
 		CHECK_FOR_INTERRUPTS();
-		matches[i] = queries[i] != NULL && image_matches(queries[i], image, &score);
+		matches[i] = queries[i] != NULL && image_matches(queries[i], has_label, image, &score);
 	}
 }

@@ -28,16 +28,22 @@ typedef struct ImageSet
 	ImageHit   *hits;
 } ImageSet;
 
+/* Takes an image that was found. */
+typedef void (*OssTakeHit) (int64 image_id, double score, void *arg);
+
 /*
- * Return the images that match a query, in CurrentMemoryContext; unless most is
- * negative perhaps only those with the best scores, at least "most".  Aliases in the
- * query are replaced by the names of their labels; a scope (search_scope.h) cuts the
- * rest off.  SPI must be connected; reads with the rights of the current role.
+ * Find the images that match a query, in ascending order of image_id; unless most is negative
+ * perhaps only those with the best scores, at least "most".  Aliases in the query are
+ * replaced by the names of their labels; a scope (search_scope.h) cuts the rest off.
+ * SPI must be connected; reads with the rights of the current role.  The sets of a
+ * query with several terms are in a temporary file beyond work_mem.
  */
-extern ImageSet oss_search_images(LabelQueryNode *query, int64 most, const char *scope);
+extern void oss_search_images(LabelQueryNode *query, int64 most, const char *scope,
+							  OssTakeHit take, void *arg);
 
 /* The same without what is stored by the id of a version. */
-extern ImageSet oss_search_current(LabelQueryNode *query, int64 most, const char *scope);
+extern void oss_search_current(LabelQueryNode *query, int64 most, const char *scope,
+							   OssTakeHit take, void *arg);
 
 /* Does an image match a query?  The same applies. */
 extern bool oss_search_one(LabelQueryNode *query, int64 image_id);

@@ -11,7 +11,9 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -28,6 +30,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/tuplesort.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_search);
 PG_FUNCTION_INFO_V1(oss_labels_search_ids);
@@ -42,26 +45,52 @@ PG_FUNCTION_INFO_V1(oss_labels_image_matches_support);
 	"JOIN oss_labels.image i " \
 	"ON i.image_id OPERATOR(pg_catalog.=) u.image_id ORDER BY u.n"
 
-/* Order by score, best first, images without score last. */
-static inline int
-compare_scores(const ImageHit *left, const ImageHit *right)
+/*
+ * Hits on their way to the result, best score first, those without one last, then by
+ * image.  What is sorted is the score's negative.
+ */
+typedef struct HitOrder
 {
-	if (isnan(left->score) || isnan(right->score) || left->score == right->score)
-	{
-		int			missing = isnan(left->score) - isnan(right->score);
+	Tuplesortstate *sort;
+	TupleTableSlot *in;
+	TupleTableSlot *out;
+} HitOrder;
 
-		return missing != 0 ? missing :
-			left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
-	}
-	return left->score > right->score ? -1 : 1;
+/* Begin to order hits, of which the first "most" are wanted; negative: all. */
+static void
+begin_order(HitOrder *order, int64 most)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
+	AttrNumber	columns[] = {1, 2};
+	Oid			operators[] = {Float8LessOperator, Int8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
+
+	TupleDescInitEntry(desc, 1, "score", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "image_id", INT8OID, -1, 0);
+	order->in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	order->out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	order->sort = tuplesort_begin_heap(desc, 2, columns, operators, collations, nulls_first,
+									   work_mem, NULL,
+									   most > 0 ? TUPLESORT_ALLOWBOUNDED : TUPLESORT_NONE);
+	if (most > 0)
+		tuplesort_set_bound(order->sort, most);
 }
 
-#define ST_SORT sort_by_score
-#define ST_ELEMENT_TYPE ImageHit
-#define ST_COMPARE(a, b) compare_scores(a, b)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
+/* Add a hit. */
+static void
+order_hit(int64 image_id, double score, void *arg)
+{
+	HitOrder   *order = arg;
+
+	ExecClearTuple(order->in);
+	order->in->tts_isnull[0] = isnan(score);
+	order->in->tts_values[0] = Float8GetDatum(-score);
+	order->in->tts_isnull[1] = false;
+	order->in->tts_values[1] = Int64GetDatum(image_id);
+	ExecStoreVirtualTuple(order->in);
+	tuplesort_puttupleslot(order->sort, order->in);
+}
 
 static void
 take_image(TupleTableSlot *slot, void *store)
@@ -72,43 +101,57 @@ take_image(TupleTableSlot *slot, void *store)
 /* Images read by one query, which bounds memory. */
 #define HITS_AT_ONCE	10000
 
-/* Add some images to the result in the given order. */
-static void
-return_some(const OssResult *result, const ImageHit *hits, int n)
+/*
+ * Add the next images to the result, at most "most" of them.  Returns how many there
+ * were.
+ */
+static int
+return_some(const OssResult *result, HitOrder *order, int most)
 {
 	OssArguments arguments = {0};
 	OssColumn	ids;
 	OssColumn	scores;
+	int			n = 0;
 
-	oss_column_init(&ids, INT8OID, n);
-	oss_column_init(&scores, FLOAT8OID, n);
-	for (int i = 0; i < n; i++)
+	oss_column_init(&ids, INT8OID, most);
+	oss_column_init(&scores, FLOAT8OID, most);
+	while (n < most && tuplesort_gettupleslot(order->sort, true, false, order->out, NULL))
 	{
-		oss_column_add(&ids, Int64GetDatum(hits[i].image_id), false);
-		oss_column_add(&scores, Float8GetDatum(hits[i].score),
-					   isnan(hits[i].score));
+		slot_getallattrs(order->out);
+		oss_column_add(&ids, Int64GetDatum(DatumGetInt64(order->out->tts_values[1])), false);
+		oss_column_add(&scores, Float8GetDatum(-DatumGetFloat8(order->out->tts_values[0])),
+					   order->out->tts_isnull[0]);
+		n++;
 	}
+	if (n == 0)
+		return 0;
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&ids));
 	oss_add_argument(&arguments, FLOAT8ARRAYOID, oss_column_array(&scores));
 	oss_read(READ_HITS, &arguments, take_image, result->store);
+	return n;
 }
 
-/* Add images to the result in the given order. */
+/* Add up to n images to the result, best first. */
 static void
-return_hits(const OssResult *result, const ImageHit *hits, int64 n)
+return_hits(const OssResult *result, HitOrder *order, int64 n)
 {
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext,
 											   "oss_labels hits",
 											   ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(work);
+	int			some;
 
-	for (int64 done = 0; done < n; done += HITS_AT_ONCE)
+	tuplesort_performsort(order->sort);
+	while (n > 0 && (some = return_some(result, order, (int) Min(HITS_AT_ONCE, n))) > 0)
 	{
-		return_some(result, hits + done, (int) Min(HITS_AT_ONCE, n - done));
+		n -= some;
 		MemoryContextReset(work);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(work);
+	ExecDropSingleTupleTableSlot(order->in);
+	ExecDropSingleTupleTableSlot(order->out);
+	tuplesort_end(order->sort);
 }
 
 /* search(query, max_rows, bucket, prefix) */
@@ -117,22 +160,30 @@ oss_labels_search(PG_FUNCTION_ARGS)
 {
 	OssResult	result = oss_result_begin(fcinfo);
 	OssStatementState state;
-	ImageSet	set;
+	HitOrder	order;
 	int64		n = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT64(1);
 
 	if (n < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_rows must not be negative")));
+				 errmsg("max_rows must not be negative"),
+				 errhint("Give the number of images that are wanted, or NULL for all.")));
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	set = oss_search_current(oss_label_query_get(PG_GETARG_VARLENA_P(0)),
-							 PG_ARGISNULL(1) ? -1 : n, oss_search_scope(fcinfo, 2));
-	sort_by_score(set.hits, set.n);
-	return_hits(&result, set.hits, Min(n, set.n));
+	begin_order(&order, PG_ARGISNULL(1) ? -1 : n);
+	oss_search_current(oss_label_query_get(PG_GETARG_VARLENA_P(0)), PG_ARGISNULL(1) ? -1 : n,
+					   oss_search_scope(fcinfo, 2), order_hit, &order);
+	return_hits(&result, &order, n);
 	oss_statement_end(&state);
 	return (Datum) 0;
+}
+
+/* Add an image to an array. */
+static void
+take_id(int64 image_id, double score, void *ids)
+{
+	oss_column_add(ids, Int64GetDatum(image_id), false);
 }
 
 /* search_ids(query) */
@@ -140,15 +191,12 @@ Datum
 oss_labels_search_ids(PG_FUNCTION_ARGS)
 {
 	OssStatementState state;
-	ImageSet	set;
 	OssColumn	ids;
 	Datum		array;
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
-	set = oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)), -1, NULL);
-	oss_column_init(&ids, INT8OID, set.n);
-	for (int64 i = 0; i < set.n; i++)
-		oss_column_add(&ids, Int64GetDatum(set.hits[i].image_id), false);
+	oss_column_init(&ids, INT8OID, 64);
+	oss_search_images(oss_label_query_get(PG_GETARG_VARLENA_P(0)), -1, NULL, take_id, &ids);
 	array = oss_column_array(&ids);
 	oss_statement_end(&state);
 	return array;

@@ -218,6 +218,7 @@ read_labels(TermReading *reading, const LabelQueryNode *term, const char *scope)
 								 NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)
 		add_labels(reading, i);
+	SPI_freetuptable(SPI_tuptable);
 	if (rows == 0)
 		return false;
 	sort_labels(&reading->labels);
@@ -474,10 +475,14 @@ oss_read_term(const LabelQueryNode *term, int64 most, const char *scope)
 static int64
 count_rows(const char *query, const OssArguments *arguments, int64 limit)
 {
+	int64		n;
+
 	query = psprintf("SELECT pg_catalog.count(*) FROM (%s LIMIT " INT64_FORMAT ") l",
 					 query, limit);
 	oss_read(query, arguments, NULL, NULL);
-	return DatumGetInt64(oss_result_column(0, 1, NULL));
+	n = DatumGetInt64(oss_result_column(0, 1, NULL));
+	SPI_freetuptable(SPI_tuptable);
+	return n;
 }
 
 int64
@@ -500,38 +505,6 @@ oss_count_term(const LabelQueryNode *term, int64 limit, const char *scope)
 		n += count_rows(query, &some, limit - n);
 	}
 	return n;
-}
-
-/* Take an image into a set, without a score. */
-static void
-take_image(TupleTableSlot *slot, void *builder)
-{
-	oss_image_set_add(builder, DatumGetInt64(slot->tts_values[0]), get_float8_nan());
-}
-
-ImageSet
-oss_read_universe(const char *scope, int64 most)
-{
-	OssArguments arguments = {0};
-	ImageSetBuilder builder;
-
-	oss_image_set_begin(&builder);
-	oss_read(psprintf("SELECT i.image_id FROM oss_labels.image i WHERE %s LIMIT " INT64_FORMAT,
-					  scope == NULL ? "true" : scope, most),
-			 &arguments, take_image, &builder);
-	return oss_image_set_finish(&builder);
-}
-
-ImageSet
-oss_read_versions(void)
-{
-	OssArguments arguments = {0};
-	ImageSetBuilder builder;
-
-	oss_image_set_begin(&builder);
-	oss_read("SELECT image_id FROM oss_labels.image WHERE version_id IS NOT NULL",
-			 &arguments, take_image, &builder);
-	return oss_image_set_finish(&builder);
 }
 
 /* Append the terms of a query. */

@@ -52,12 +52,6 @@ extern ImageSet oss_read_term(const LabelQueryNode *term, int64 most, const char
  */
 extern int64 oss_count_term(const LabelQueryNode *term, int64 limit, const char *scope);
 
-/* Return the stored images in a scope, up to "most", without scores. */
-extern ImageSet oss_read_universe(const char *scope, int64 most);
-
-/* Return the images that are stored by the id of a version, without scores. */
-extern ImageSet oss_read_versions(void);
-
 /*
  * Return the labels of n images, as a list of ReadImage for those that are
  * stored.

@@ -28,24 +28,6 @@ compare_hits(const ImageHit *a, const ImageHit *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* Give back what a set has too much of room. */
-static ImageSet
-trim_set(ImageSet set, int64 room)
-{
-	if (room > 1024 && set.n < room / 4 * 3)
-		set.hits = repalloc_huge(set.hits, sizeof(ImageHit) * Max(set.n, 1));
-	return set;
-}
-
-/* Append an image to a set that has room. */
-static void
-append_hit(ImageHit *hits, int64 *n, int64 image_id, double score)
-{
-	hits[*n].image_id = image_id;
-	hits[*n].score = score;
-	(*n)++;
-}
-
 void
 oss_image_set_begin(ImageSetBuilder *builder)
 {
@@ -63,7 +45,10 @@ oss_image_set_add(ImageSetBuilder *builder, int64 image_id, double score)
 		builder->hits = repalloc_huge(builder->hits,
 									  sizeof(ImageHit) * builder->room);
 	}
-	append_hit(builder->hits, &builder->n, image_id, score);
+	builder->hits[builder->n++] = (ImageHit)
+	{
+		image_id, score
+	};
 }
 
 ImageSet
@@ -77,7 +62,9 @@ oss_image_set_finish(ImageSetBuilder *builder)
 		if (set.n == 0 || set.hits[set.n - 1].image_id != builder->hits[i].image_id)
 			set.hits[set.n++] = builder->hits[i];
 	}
-	return trim_set(set, builder->room);
+	if (builder->room > 1024 && set.n < builder->room / 4 * 3)
+		set.hits = repalloc_huge(set.hits, sizeof(ImageHit) * Max(set.n, 1));
+	return set;
 }
 
 double
@@ -92,77 +79,22 @@ oss_score_or(double a, double b)
 	return isnan(a) ? b : isnan(b) ? a : Max(a, b);
 }
 
-/* Return an empty set with room for so many images. */
-static ImageSet
-make_set(int64 room)
+bool
+oss_image_set_has(const ImageSet *set, int64 image_id)
 {
-	ImageSet	set = {0, NULL};
+	int64		low = 0;
+	int64		high = set->n;
 
-	set.hits = MemoryContextAllocHuge(CurrentMemoryContext,
-									  sizeof(ImageHit) * Max(room, 1));
-	return set;
-}
-
-ImageSet
-oss_image_set_and(const ImageSet *a, const ImageSet *b)
-{
-	ImageSet	set = make_set(Min(a->n, b->n));
-	int64		i = 0;
-	int64		j = 0;
-
-	while (i < a->n && j < b->n)
+	while (low < high)
 	{
-		if (a->hits[i].image_id < b->hits[j].image_id)
-			i++;
-		else if (a->hits[i].image_id > b->hits[j].image_id)
-			j++;
+		int64		middle = (low + high) / 2;
+
+		if (set->hits[middle].image_id == image_id)
+			return true;
+		if (set->hits[middle].image_id < image_id)
+			low = middle + 1;
 		else
-		{
-			append_hit(set.hits, &set.n, a->hits[i].image_id,
-					   oss_score_and(a->hits[i].score, b->hits[j].score));
-			i++;
-			j++;
-		}
+			high = middle;
 	}
-	return trim_set(set, Min(a->n, b->n));
-}
-
-ImageSet
-oss_image_set_or(const ImageSet *a, const ImageSet *b)
-{
-	ImageSet	set = make_set(a->n + b->n);
-	int64		i = 0;
-	int64		j = 0;
-
-	while (i < a->n || j < b->n)
-	{
-		if (j == b->n || (i < a->n && a->hits[i].image_id < b->hits[j].image_id))
-			set.hits[set.n++] = a->hits[i++];
-		else if (i == a->n || a->hits[i].image_id > b->hits[j].image_id)
-			set.hits[set.n++] = b->hits[j++];
-		else
-		{
-			append_hit(set.hits, &set.n, a->hits[i].image_id,
-					   oss_score_or(a->hits[i].score, b->hits[j].score));
-			i++;
-			j++;
-		}
-	}
-	return trim_set(set, a->n + b->n);
-}
-
-ImageSet
-oss_image_set_minus(const ImageSet *a, const ImageSet *b)
-{
-	ImageSet	set = make_set(a->n);
-	int64		j = 0;
-
-	for (int64 i = 0; i < a->n; i++)
-	{
-		while (j < b->n && b->hits[j].image_id < a->hits[i].image_id)
-			j++;
-		if (j == b->n || b->hits[j].image_id > a->hits[i].image_id)
-			set.hits[set.n++] = a->hits[i];
-	}
-	return trim_set(set, a->n);
+	return false;
 }

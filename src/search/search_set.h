@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * search_set.h
- *	  Sets of images: construction, intersection, union, difference.
+ *	  Sets of images: construction, membership.
  *
  * Top floor.
  *-------------------------------------------------------------------------
@@ -30,16 +30,10 @@ extern void oss_image_set_add(ImageSetBuilder *builder, int64 image_id,
 /* Return the set, which takes over the builder's memory. */
 extern ImageSet oss_image_set_finish(ImageSetBuilder *builder);
 
-/* Intersection, with the lower scores; NaN counts as above all numbers. */
-extern ImageSet oss_image_set_and(const ImageSet *a, const ImageSet *b);
+/* Is an image in a set? */
+extern bool oss_image_set_has(const ImageSet *set, int64 image_id);
 
-/* Union, with the higher scores; NaN counts as below all numbers. */
-extern ImageSet oss_image_set_or(const ImageSet *a, const ImageSet *b);
-
-/* Difference a minus b, with the scores of a. */
-extern ImageSet oss_image_set_minus(const ImageSet *a, const ImageSet *b);
-
-/* The lower and the higher score, with NaN as above. */
+/* The lower and the higher score; NaN counts as above and below all numbers. */
 extern double oss_score_and(double a, double b);
 extern double oss_score_or(double a, double b);
 

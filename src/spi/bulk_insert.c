@@ -18,6 +18,8 @@
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -28,7 +30,7 @@
 /* Rows per heap_multi_insert(), as in COPY. */
 #define ROWS_AT_ONCE 1000
 
-/* Are all indexes on plain columns of all rows, and not unique? */
+/* Are all indexes on plain columns, and checked at once if they are unique? */
 static bool
 indexes_are_plain(Relation relation)
 {
@@ -41,43 +43,63 @@ indexes_are_plain(Relation relation)
 		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
 		const FormData_pg_index *form = index->rd_index;
 
-		plain &= !form->indisunique && !form->indisexclusion &&
-			form->indisready &&
-			RelationGetIndexExpressions(index) == NIL &&
-			RelationGetIndexPredicate(index) == NIL;
+		plain &= !form->indisexclusion && form->indisready && form->indimmediate &&
+			RelationGetIndexExpressions(index) == NIL;
 		index_close(index, NoLock);
 	}
 	list_free(oids);
 	return plain;
 }
 
-/* Are these the table's columns, of which only the first ones are NOT NULL? */
+/* Are these the table's columns, and has it no other CHECK constraint than "kept"? */
 static bool
-has_columns(TupleDesc desc, const Oid *types, int ntypes, int required)
+has_columns(TupleDesc desc, const OssBulkColumn *columns, int n, const char *kept)
 {
-	if (desc->natts != ntypes ||
-		(desc->constr != NULL && desc->constr->num_check > 0))
+	if (desc->natts != n)
 		return false;
-	for (int i = 0; i < ntypes; i++)
+	for (int i = 0; desc->constr != NULL && i < desc->constr->num_check; i++)
+	{
+		if (kept == NULL || strcmp(desc->constr->check[i].ccname, kept) != 0)
+			return false;
+	}
+	for (int i = 0; i < n; i++)
 	{
 		const FormData_pg_attribute *column = TupleDescAttr(desc, i);
 
-		if (column->atttypid != types[i] || column->atttypmod != -1 ||
-			(column->attnotnull && i >= required))
+		if (column->atttypid != columns[i].type || column->atttypmod != -1 ||
+			(column->attnotnull && !columns[i].given))
 			return false;
 	}
 	return true;
 }
 
+/* Does a trigger fire on INSERT? */
+static bool
+has_insert_trigger(const TriggerDesc *triggers)
+{
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+		char		idle = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
+		TRIGGER_FIRES_ON_ORIGIN : TRIGGER_FIRES_ON_REPLICA;
+
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) && trigger->tgenabled != idle &&
+			trigger->tgenabled != TRIGGER_DISABLED)
+			return true;
+	}
+	return false;
+}
+
 bool
-oss_bulk_possible(Relation relation, const Oid *types, int ntypes, int required)
+oss_bulk_possible(Relation relation, const OssBulkColumn *columns, int ncolumns,
+				  const char *kept)
 {
 	return relation->rd_rel->relkind == RELKIND_RELATION &&
 		!relation->rd_rel->relispartition &&
 		!relation->rd_rel->relforcerowsecurity &&
 		!relation->rd_rel->relhasrules &&
-		relation->trigdesc == NULL &&
-		has_columns(RelationGetDescr(relation), types, ntypes, required) &&
+		!has_insert_trigger(relation->trigdesc) &&
+		has_columns(RelationGetDescr(relation), columns, ncolumns, kept) &&
 		indexes_are_plain(relation);
 }
 
@@ -116,14 +138,27 @@ insert_rows(Relation relation, TupleTableSlot **slots, const OssBulkRow *rows,
 	table_multi_insert(relation, slots, n, GetCurrentCommandId(true), 0, state);
 }
 
+/* Is a row one of a partial index? */
+static bool
+fits_predicate(ExprState *predicate, EState *estate, TupleTableSlot *slot)
+{
+	if (predicate == NULL)
+		return true;
+	GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
+	return ExecQual(predicate, GetPerTupleExprContext(estate));
+}
+
 /* Insert the entries of rows into an index. */
 static void
 insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
-			   const OssBulkRow *rows, int n, bool check)
+			   const OssBulkRow *rows, int n)
 {
 	Relation	index = index_open(oid, RowExclusiveLock);
 	IndexInfo  *info = BuildIndexInfo(index);
-	EState	   *estate = info->ii_Expressions == NIL ? NULL : CreateExecutorState();
+	bool		plain = info->ii_Expressions == NIL;
+	EState	   *estate = plain && info->ii_Predicate == NIL ? NULL : CreateExecutorState();
+	ExprState  *predicate = info->ii_Predicate == NIL ? NULL :
+	ExecPrepareQual(info->ii_Predicate, estate);
 
 	/*
 	 * being built by CREATE INDEX CONCURRENTLY, which waits for our
@@ -136,13 +171,16 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 		Datum		values[INDEX_MAX_KEYS];
 		bool		nulls[INDEX_MAX_KEYS];
 
-		if (info->ii_Expressions != NIL)
-		{
+		if (estate)
 			ResetPerTupleExprContext(estate);
+		if (!fits_predicate(predicate, estate, slots[i]))
+			continue;
+		if (!plain)
+		{
 			GetPerTupleExprContext(estate)->ecxt_scantuple = slots[i];
 			FormIndexDatum(info, slots[i], estate, values, nulls);
 		}
-		for (int k = 0; info->ii_Expressions == NIL && k < info->ii_NumIndexAttrs; k++)
+		for (int k = 0; plain && k < info->ii_NumIndexAttrs; k++)
 		{
 			int			column = info->ii_IndexAttrNumbers[k] - 1;
 
@@ -150,8 +188,8 @@ insert_entries(Relation relation, Oid oid, TupleTableSlot **slots,
 			nulls[k] = rows[i].nulls[column];
 		}
 		index_insert(index, values, nulls, &slots[i]->tts_tid, relation,
-					 check && index->rd_index->indisunique ?
-					 UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+					 false, info);
 	}
 	oss_index_insert_cleanup(index, info);
 	if (estate)
@@ -212,7 +250,7 @@ insert_all(Relation relation, const OssBulkRow *rows, int n, bool lasting)
 
 		insert_rows(relation, slots, rows + done, some, state);
 		foreach(cell, indexes)
-			insert_entries(relation, lfirst_oid(cell), slots, rows + done, some, lasting);
+			insert_entries(relation, lfirst_oid(cell), slots, rows + done, some);
 		if (lasting && relation->rd_rel->relam == HEAP_TABLE_AM_OID)
 			freeze_rows(relation, slots, some);
 	}

@@ -104,15 +104,39 @@ oss_extension_version(void)
 }
 
 static void
+raise_not_installed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"oss_labels\" is not installed in this database"),
+			 errhint("Use CREATE EXTENSION oss_labels.")));
+}
+
+Relation
+oss_own_table_open(const char *name, LOCKMODE mode)
+{
+	Relation	relation = NULL;
+
+	/* while we wait for the lock, the table may be dropped, and another made */
+	while (relation == NULL)
+	{
+		Oid			schema = get_namespace_oid("oss_labels", true);
+		Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+		if (!OidIsValid(relid))
+			raise_not_installed();
+		relation = try_table_open(relid, mode);
+	}
+	return relation;
+}
+
+static void
 become_owner(const OssStatementState *state)
 {
 	Oid			owner = oss_extension_owner();
 
 	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"oss_labels\" is not installed in this database"),
-				 errhint("Use CREATE EXTENSION oss_labels.")));
+		raise_not_installed();
 	SetUserIdAndSecContext(owner, state->seccontext |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);

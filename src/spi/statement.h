@@ -76,6 +76,11 @@ extern Oid	oss_extension_owner(void);
 extern char *oss_extension_version(void);
 
 /*
+ * Open a table of the extension.  Errors: 55000 if it is not there, or not any more.
+ */
+extern Relation oss_own_table_open(const char *name, LOCKMODE mode);
+
+/*
  * Connect to SPI and switch to role and settings of a use; may be nested.
  * CurrentMemoryContext is kept.  oss_statement_end() restores all and frees
  * results; so does the end of the (sub)transaction on error.  Errors: 55000

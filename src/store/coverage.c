@@ -21,6 +21,14 @@ oss_labels_read_threshold(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(oss_read_threshold);
 }
 
+/* Say in the error of a time beyond the calendar what to give instead. */
+static void
+add_hint(void *arg)
+{
+	if (geterrcode() == ERRCODE_DATETIME_VALUE_OUT_OF_RANGE)
+		errhint("Give a shorter max_age, or NULL for any age.");
+}
+
 /*
  * Return the time of the oldest request whose answer is not older than max_age.
  * Errors: 22023 for a negative max_age, 22008 if that time is beyond the calendar.
@@ -28,14 +36,20 @@ oss_labels_read_threshold(PG_FUNCTION_ARGS)
 TimestampTz
 oss_fresh_since(const Interval *max_age)
 {
+	ErrorContextCallback context = {.previous = error_context_stack,.callback = add_hint};
 	Interval	none = {0};
+	TimestampTz since;
 
 	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(max_age),
 										 IntervalPGetDatum(&none))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_age must not be negative")));
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
-												   TimestampTzGetDatum(GetCurrentTimestamp()),
-												   IntervalPGetDatum(max_age)));
+				 errmsg("max_age must not be negative"),
+				 errhint("Give the greatest age of a stored answer, such as '1 day', or '0' for a new answer, or NULL for any age.")));
+	error_context_stack = &context;
+	since = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+													TimestampTzGetDatum(GetCurrentTimestamp()),
+													IntervalPGetDatum(max_age)));
+	error_context_stack = context.previous;
+	return since;
 }

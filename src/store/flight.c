@@ -38,6 +38,7 @@ typedef struct FlightSeat
 	uint64		serial;			/* 0: free */
 	int			pid;			/* the requesting process */
 	bool		lasting;		/* not ended with the statement */
+	bool		joined;			/* another process boarded it */
 	double		thr;
 	uint64		etag;			/* a hash, 0: unknown */
 	TimestampTz asked_at;
@@ -257,6 +258,8 @@ oss_flight_board(const OssFlightName *name, TimestampTz since, TimestampTz fresh
 		seat->serial = ++flights->serial;
 		seat->asked_at = GetCurrentTimestamp();
 	}
+	else if (seat != NULL)
+		seat->joined = true;
 	if (seat)
 		flight->serial = seat->serial;
 	LWLockRelease(flights_lock);
@@ -296,6 +299,18 @@ oss_flight_state(const OssFlight *flight, OssSpoolPlace *place)
 	}
 	LWLockRelease(flights_lock);
 	return state;
+}
+
+/* Has another process boarded our flight? */
+bool
+oss_flight_joined(const OssFlight *flight)
+{
+	bool		joined;
+
+	LWLockAcquire(flights_lock, LW_SHARED);
+	joined = flight->seat->serial == flight->serial && flight->seat->joined;
+	LWLockRelease(flights_lock);
+	return joined;
 }
 
 /* Return when the answer arrived. */

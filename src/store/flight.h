@@ -54,6 +54,9 @@ extern OssFlightState oss_flight_state(const OssFlight *flight, OssSpoolPlace *p
 /* Return a number that changes when a flight is answered or ends. */
 extern uint64 oss_flight_changes(void);
 
+/* Has another process boarded our flight? */
+extern bool oss_flight_joined(const OssFlight *flight);
+
 /* Return when the answer arrived; 0: not yet. */
 extern TimestampTz oss_flight_answered_at(const OssFlight *flight);
 

@@ -13,28 +13,32 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/utf8.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
+#include "spi/column_array.h"
+#include "spi/dirty_scan.h"
 #include "spi/statement.h"
+#include "spi/subtransaction.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "store/forgotten.h"
 #include "store/image_id.h"
 #include "store/rights.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_forget);
+PG_FUNCTION_INFO_V1(oss_labels_drop_image_labels);
 
 static OssPlan leave_note = {
 	"INSERT INTO oss_labels.forgotten (image_id, forgotten_at) "
@@ -49,6 +53,22 @@ static OssPlan delete_image = {
 	3, {INT8OID, TEXTOID, TEXTOID}
 };
 
+static OssPlan delete_labels = {
+	"DELETE FROM oss_labels.image_label WHERE image_id OPERATOR(pg_catalog.=) ANY ($1)",
+	1, {INT8ARRAYOID}
+};
+static OssPlan delete_corrections = {
+	"DELETE FROM oss_labels.label_correction WHERE image_id OPERATOR(pg_catalog.=) ANY ($1)",
+	1, {INT8ARRAYOID}
+};
+static OssPlan truncate_labels = {
+	"TRUNCATE oss_labels.image_label, oss_labels.label_correction", 0, {0}
+};
+static OssPlan delete_all = {
+	"WITH labels AS (DELETE FROM oss_labels.image_label) "
+	"DELETE FROM oss_labels.label_correction", 0, {0}
+};
+
 /* No answer is stored so late, except for files that were moved by hand. */
 static OssPlan expire_notes = {
 	"DELETE FROM oss_labels.forgotten WHERE ctid = ANY (ARRAY("
@@ -57,26 +77,10 @@ static OssPlan expire_notes = {
 	1, {INT4OID}
 };
 
-/* Open a scan for an image's id that also returns uncommitted rows. */
-static SysScanDesc
-begin_dirty_scan(Relation relation, const char *column, const char *index,
-				 int64 image_id, SnapshotData *dirty)
-{
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Oid			indexid = get_relname_relid(index, schema);
-	ScanKeyData key;
-
-	InitDirtySnapshot(*dirty);
-	ScanKeyInit(&key, get_attnum(RelationGetRelid(relation), column),
-				BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(image_id));
-	return systable_beginscan(relation, indexid, OidIsValid(indexid), dirty, 1, &key);
-}
-
 Relation
 oss_forgotten_open(void)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Relation	notes = table_open(get_relname_relid("forgotten", schema), AccessShareLock);
+	Relation	notes = oss_own_table_open("forgotten", AccessShareLock);
 
 	if (RelationGetNumberOfBlocks(notes) > 0)
 		return notes;
@@ -96,8 +100,8 @@ oss_forgotten_look(Relation notes, const OssImage *image, TimestampTz asked_at)
 	AttrNumber	column = get_attnum(RelationGetRelid(notes), "forgotten_at");
 	OssForgotten state = OSS_NOT_FORGOTTEN;
 	SnapshotData dirty;
-	SysScanDesc scan = begin_dirty_scan(notes, "image_id", "forgotten_pkey",
-										oss_image_id(image), &dirty);
+	SysScanDesc scan = oss_dirty_scan(notes, "image_id", "forgotten_pkey",
+									  oss_image_id(image), &dirty);
 	HeapTuple	tuple;
 
 	while (state != OSS_FORGOTTEN && HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -127,7 +131,8 @@ oss_forgotten_check(const OssStoreRow *rows, int n)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("another transaction is forgetting the labels of \"%s\"",
-							rows[i].image.key)));
+							rows[i].image.key),
+					 errhint("Try again when that transaction has ended.")));
 	}
 	oss_forgotten_close(notes);
 }
@@ -144,14 +149,13 @@ oss_forgotten_expire(int n)
 static void
 wait_for_storing(int64 image_id)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Relation	image = table_open(get_relname_relid("image", schema), AccessShareLock);
+	Relation	image = oss_own_table_open("image", AccessShareLock);
 	TransactionId other;
 
 	do
 	{
 		SnapshotData dirty;
-		SysScanDesc scan = begin_dirty_scan(image, "image_id", "image_pkey", image_id, &dirty);
+		SysScanDesc scan = oss_dirty_scan(image, "image_id", "image_pkey", image_id, &dirty);
 
 		other = InvalidTransactionId;
 		while (!TransactionIdIsValid(other) && HeapTupleIsValid(systable_getnext(scan)))
@@ -203,4 +207,75 @@ oss_labels_forget(PG_FUNCTION_ARGS)
 									   SPI_OK_DELETE) > 0;
 	oss_statement_end(&state);
 	PG_RETURN_BOOL(deleted);
+}
+
+/* Delete the labels of images, whatever the transaction's snapshot shows. */
+static void
+drop_labels(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	AttrNumber	column = get_attnum(RelationGetRelid(trigger->tg_relation), "image_id");
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	OssColumn	ids;
+	Datum		value;
+
+	oss_column_init(&ids, INT8OID, 64);
+	while (tuplestore_gettupleslot(trigger->tg_oldtable, true, false, slot))
+	{
+		bool		isnull;
+		Datum		id = slot_getattr(slot, column, &isnull);
+
+		oss_column_add(&ids, id, isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	if (ids.n == 0)
+		return;
+	value = oss_column_array(&ids);
+	oss_statement_execute_in(GetLatestSnapshot(), &delete_labels, &value, NULL, SPI_OK_DELETE);
+	oss_statement_execute_in(GetLatestSnapshot(), &delete_corrections, &value, NULL,
+							 SPI_OK_DELETE);
+}
+
+/* Empty the tables that follow image, as a function for a subtransaction. */
+static void
+run_truncate(void *arg)
+{
+	oss_statement_execute(&truncate_labels, NULL, NULL, SPI_OK_UTILITY);
+}
+
+/*
+ * The same, also if the TRUNCATE of image names them, or a cursor reads them.
+ */
+static void
+empty_labels(void)
+{
+	ErrorData  *error = oss_subtransaction(run_truncate, NULL);
+
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_OBJECT_IN_USE)
+		ReThrowError(error);
+	oss_statement_execute(&delete_all, NULL, NULL, SPI_OK_DELETE);
+}
+
+/* drop_image_labels(): the trigger on image after DELETE and TRUNCATE */
+Datum
+oss_labels_drop_image_labels(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	OssStatementState state;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		(!TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && trigger->tg_oldtable == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("drop_image_labels() is a trigger for statements"),
+				 errhint("The extension's script has its triggers.")));
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		empty_labels();
+	else
+		drop_labels(trigger);
+	oss_statement_end(&state);
+	return PointerGetDatum(NULL);
 }

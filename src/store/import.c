@@ -12,13 +12,13 @@
 
 #include "client/image.h"
 #include "client/request.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
 #include "store/image_id.h"
 #include "store/import_document.h"
+#include "store/import_sort.h"
 #include "store/rights.h"
 #include "store/store.h"
 #include "utils/builtins.h"
@@ -38,29 +38,11 @@ PG_FUNCTION_INFO_V1(oss_labels_import_set_end);
 /* Characters of image.source. */
 #define MOST_CHARACTERS	63
 
-/* Ids of images that a statement has imported. */
-typedef struct SeenImage
-{
-	int64		image_id;
-	char		status;
-} SeenImage;
-
-#define SH_PREFIX seen
-#define SH_ELEMENT_TYPE SeenImage
-#define SH_KEY_TYPE int64
-#define SH_KEY image_id
-#define SH_HASH_KEY(table, key) ((uint32) (key))
-#define SH_EQUAL(table, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
 /* Images on their way into the store. */
 typedef struct Import
 {
 	MemoryContext memory;		/* of what is not stored yet */
-	struct seen_hash *seen;		/* NULL: there is one image only */
+	OssImportSort *sort;		/* NULL: there is one image only */
 	OssStoreRow *rows;
 	int			room;
 	int			n;
@@ -79,7 +61,12 @@ begin_import(MemoryContext parent, int images)
 	import->memory = AllocSetContextCreate(parent, "oss_labels import",
 										   ALLOCSET_DEFAULT_SIZES);
 	if (images > 1)
-		import->seen = seen_create(parent, import->room, NULL);
+	{
+		MemoryContext old = MemoryContextSwitchTo(parent);
+
+		import->sort = oss_import_sort_begin();
+		MemoryContextSwitchTo(old);
+	}
 	return import;
 }
 
@@ -106,30 +93,13 @@ flush_import(Import *import)
 	import->bytes = 0;
 }
 
-/*
- * Take an image: all that are imported pass here.  Its answer and strings are
- * copied.  Errors: 22023 for a name that no image has, or one that the statement
- * has imported already; those of oss_store_write().
- */
+/* Keep a copy of a row until it is stored with others. */
 static void
-import_image(Import *import, const OssStoreRow *row)
+keep_row(Import *import, const OssStoreRow *row)
 {
-	MemoryContext old;
-	OssImage	utf8 = oss_image_utf8(&row->image);
-	OssStoreRow *kept;
-	bool		found = false;
+	MemoryContext old = MemoryContextSwitchTo(import->memory);
+	OssStoreRow *kept = &import->rows[import->n++];
 
-	oss_image_check(&utf8);
-	(void) oss_rights_check_write(&row->image);
-	if (import->seen != NULL)
-		(void) seen_insert(import->seen, oss_image_id(&row->image), &found);
-	if (found)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"oss://%s/%s\" is imported twice", row->image.bucket, row->image.key),
-				 errhint("Group its labels into one row, as by array_agg().")));
-	old = MemoryContextSwitchTo(import->memory);
-	kept = &import->rows[import->n++];
 	*kept = *row;
 	kept->image = oss_image_copy(&row->image);
 	kept->source = pstrdup(row->source);
@@ -138,6 +108,64 @@ import_image(Import *import, const OssStoreRow *row)
 	MemoryContextSwitchTo(old);
 	if (import->n == import->room || import->bytes > MOST_BYTES)
 		flush_import(import);
+}
+
+/*
+ * Take an image: all that are imported pass here.  Its answer and strings are
+ * copied.  Errors: 22023 for a name that no image has.
+ */
+static void
+import_image(Import *import, const OssStoreRow *row)
+{
+	OssImage	utf8 = oss_image_utf8(&row->image);
+
+	oss_image_check(&utf8);
+	oss_rights_check_import(&row->image);
+	if (import->sort != NULL)
+		oss_import_sort_add(import->sort, row);
+	else
+		keep_row(import, row);
+}
+
+/* Store several images in the order of their ids.  Errors: 22023 for one twice. */
+static void
+store_sorted(Import *import)
+{
+	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "oss_labels imported image",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(each);
+	OssStoreRow row;
+	int64		last = 0;
+
+	for (bool first = true; oss_import_sort_next(import->sort, &row); first = false)
+	{
+		int64		image_id = oss_image_id(&row.image);
+
+		if (!first && image_id == last)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"oss://%s/%s\" is imported twice", row.image.bucket, row.image.key),
+					 errhint("Group its labels into one row, as by array_agg().")));
+		last = image_id;
+		keep_row(import, &row);
+		MemoryContextReset(each);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(each);
+	oss_import_sort_end(import->sort);
+}
+
+/*
+ * Store what was taken, and return how many images were stored.  Errors: those of
+ * oss_store_write().
+ */
+static int64
+end_import(Import *import)
+{
+	if (import->sort != NULL)
+		store_sorted(import);
+	flush_import(import);
+	return import->stored;
 }
 
 static char *
@@ -176,7 +204,8 @@ import_source(FunctionCallInfo fcinfo, int i, const char *otherwise)
 	if (source[0] == '\0' || pg_mbstrlen(source) > MOST_CHARACTERS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("source must have 1 to %d characters", MOST_CHARACTERS)));
+				 errmsg("source must have 1 to %d characters", MOST_CHARACTERS),
+				 errhint("Give a short name of the service or of the model, or NULL.")));
 	return source;
 }
 
@@ -207,7 +236,8 @@ set_names(OssImage *image, char *bucket, char *key, const char *detail)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("bucket and key must be given"),
-				 errdetail("%s", detail)));
+				 errdetail("%s", detail),
+				 errhint("Give bucket and key of the image as arguments.")));
 	image->bucket = bucket;
 	image->key = key;
 }
@@ -252,7 +282,8 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("document holds an error in place of labels"),
-					 errdetail("The service said: %s", images[i].failure)));
+					 errdetail("The service said: %s", images[i].failure),
+					 errhint("Leave the document out, or have the image labelled again.")));
 		else
 			ereport(WARNING,
 					(errmsg("labels of \"oss://%s/%s\" were not imported",
@@ -260,8 +291,7 @@ oss_labels_import_labels(PG_FUNCTION_ARGS)
 					 errdetail("The service said: %s", images[i].failure)));
 	}
 	error_context_stack = context.previous;
-	flush_import(import);
-	PG_RETURN_BOOL(import->stored == n);
+	PG_RETURN_BOOL(end_import(import) == n);
 }
 
 /* Return an array argument, NULL for NULL. */
@@ -310,8 +340,14 @@ oss_labels_import_label_rows(PG_FUNCTION_ARGS)
 	row.image.thr = row.image.has_thr ? PG_GETARG_FLOAT8(6) : 0;
 	row.image.version_id = string_argument(fcinfo, 7);
 	import_arrays(import, fcinfo, 0, &row);
-	flush_import(import);
-	PG_RETURN_BOOL(import->stored == 1);
+	PG_RETURN_BOOL(end_import(import) == 1);
+}
+
+/* Free the files of an aggregate's import, whatever becomes of it. */
+static void
+end_set(Datum import)
+{
+	oss_import_sort_end(((Import *) DatumGetPointer(import))->sort);
 }
 
 /*
@@ -331,7 +367,10 @@ oss_labels_import_set_add(PG_FUNCTION_ARGS)
 				 errmsg("import_set_add() can be called by its aggregate only"),
 				 errhint("Call import_label_set().")));
 	if (import == NULL)
+	{
 		import = begin_import(memory, MOST_ROWS);
+		AggRegisterCallback(fcinfo, end_set, PointerGetDatum(import));
+	}
 	import_arrays(import, fcinfo, 1, &row);
 	PG_RETURN_POINTER(import);
 }
@@ -344,6 +383,5 @@ oss_labels_import_set_end(PG_FUNCTION_ARGS)
 
 	if (import == NULL)
 		PG_RETURN_INT64(0);
-	flush_import(import);
-	PG_RETURN_INT64(import->stored);
+	PG_RETURN_INT64(end_import(import));
 }

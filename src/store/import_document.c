@@ -463,7 +463,8 @@ oss_import_read(const char *format, Jsonb *document, OssImported **images)
 	if (!JB_ROOT_IS_OBJECT(document))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("document is no object")));
+				 errmsg("document is no object"),
+				 errhint("Give the whole answer of the service, not only its array of labels.")));
 	if (strcmp(format, rekognition.format) == 0)
 		return read_rekognition(NULL, object, *images);
 	if (strcmp(format, google_vision.format) == 0)

@@ -55,13 +55,15 @@ oss_check_label_name(const OssPlace *place, const char *name, int length)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a label has an empty name"),
-				 errdetail("It is %s.", oss_place_name(place))));
+				 errdetail("It is %s.", oss_place_name(place)),
+				 errhint("Leave out labels without a name.")));
 	if (characters > MOST_CHARACTERS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the name of a label is too long"),
 				 errdetail("%s has %d characters; a name has %d at most.",
-						   oss_place_name(place), characters, MOST_CHARACTERS)));
+						   oss_place_name(place), characters, MOST_CHARACTERS),
+				 errhint("Leave out such a label, or shorten its name.")));
 }
 
 /* Check that a number is from 0 to the most; NaN is not. */
@@ -72,7 +74,8 @@ oss_check_confidence(const OssPlace *place, double number, double most)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a confidence is %g", number),
-				 errdetail("%s must be a number from 0 to %g.", oss_place_name(place), most)));
+				 errdetail("%s must be a number from 0 to %g.", oss_place_name(place), most),
+				 errhint("Bring all confidences to that range, as by dividing them by 100.")));
 }
 
 void
@@ -82,7 +85,8 @@ oss_check_label_count(int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("an image has too many labels"),
-				 errdetail("It has %d; at most %d are stored.", n, MOST_LABELS)));
+				 errdetail("It has %d; at most %d are stored.", n, MOST_LABELS),
+				 errhint("Leave out the labels with the least confidence.")));
 }
 
 static void
@@ -163,6 +167,7 @@ oss_labels_end(OssJsonbState *out)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("document is too large"),
 				 errdetail("It has %zu bytes; at most %d are stored of an image.",
-						   (Size) VARSIZE(document), MOST_BYTES)));
+						   (Size) VARSIZE(document), MOST_BYTES),
+				 errhint("Leave out fields that are not about labels.")));
 	return document;
 }

@@ -24,7 +24,8 @@ array_elements(ArrayType *array, const char *name, bool **nulls, int *n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("array %s has %d dimensions", name, ARR_NDIM(array)),
-				 errdetail("An image has one row of labels.")));
+				 errdetail("An image has one row of labels."),
+				 errhint("Give an array of one dimension for each image, as array_agg() makes it.")));
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &align);
 	deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, align,
 					  &values, nulls, n);
@@ -45,7 +46,8 @@ beside_elements(ArrayType *array, const char *name, int nnames, bool **nulls)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("arrays of labels differ in length"),
-				 errdetail("names has %d elements, and %s has %d.", nnames, name, n)));
+				 errdetail("names has %d elements, and %s has %d.", nnames, name, n),
+				 errhint("Make all of them by array_agg() over the same rows in the same order.")));
 	return values;
 }
 
@@ -55,7 +57,8 @@ refuse_null(const OssPlace *place)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("an element of the arrays of labels is null"),
-			 errdetail("It is %s.", oss_place_name(place))));
+			 errdetail("It is %s.", oss_place_name(place)),
+			 errhint("Leave out such labels, as by array_agg() FILTER (WHERE name IS NOT NULL).")));
 }
 
 /* Return a confidence as JSON: that of a real, such as 0.9, as it was written. */
@@ -133,7 +136,8 @@ check_distinct(const Row *rows, int n)
 							name->val.string.val),
 					 errdetail("It is names[%d] and names[%d], with the same parent.",
 							   Min(sorted[i - 1]->place, sorted[i]->place),
-							   Max(sorted[i - 1]->place, sorted[i]->place))));
+							   Max(sorted[i - 1]->place, sorted[i]->place)),
+					 errhint("Group the labels of an image by name and parent.")));
 	}
 	pfree(sorted);
 }

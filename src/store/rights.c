@@ -120,6 +120,20 @@ oss_rights_check_write(const OssImage *image)
 	return sees(image);
 }
 
+void
+oss_rights_check_import(const OssImage *image)
+{
+	static OssPlan find = {FIND_IMAGE, 3, {TEXTOID, TEXTOID, TEXTOID}};
+
+	if (!oss_rights_check_write(image) &&
+		run_for_image(OSS_STATEMENT_STORE, &find, image) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("labels of \"oss://%s/%s\" are hidden by row-level security policies of table \"image\"",
+						image->bucket, image->key),
+				 errhint("What is not to be seen cannot be replaced either.")));
+}
+
 bool
 oss_rights_writes_all(void)
 {
@@ -143,7 +157,8 @@ oss_rights_check_written(const OssImage *image)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("new labels of \"oss://%s/%s\" violate row-level security policies of table \"image\"",
-						image->bucket, image->key)));
+						image->bucket, image->key),
+				 errhint("Import only images that the policies of oss_labels.image let this role write.")));
 }
 
 bool

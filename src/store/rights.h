@@ -20,6 +20,12 @@ extern bool oss_rights_reads_all(void);
  */
 extern bool oss_rights_check_write(const OssImage *image);
 
+/*
+ * Check that the caller may store an image that is not stored yet, or replace what is.
+ * Errors: 42501.
+ */
+extern void oss_rights_check_import(const OssImage *image);
+
 /* May the caller write all images?  Does not throw if the right is missing. */
 extern bool oss_rights_writes_all(void);
 

@@ -5,8 +5,8 @@
  * A value stores the OID of a role and is output as its present name, so that
  * it follows renames and can be restored in another cluster.  A name that is no
  * role's on input is kept, and is the role of that name once there is one.  A
- * role that was dropped is output as its number: a later one of that name does
- * not inherit from it.
+ * role that was dropped is output as a name that no role can be given: a later one
+ * does not inherit from it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -56,7 +56,7 @@ oss_labels_role_name_out(PG_FUNCTION_ARGS)
 	if (!OidIsValid(value->role))
 		PG_RETURN_CSTRING(pstrdup(value->name));
 	name = GetUserNameFromId(value->role, true);
-	PG_RETURN_CSTRING(name != NULL ? name : psprintf("%u", value->role));
+	PG_RETURN_CSTRING(name != NULL ? name : psprintf("pg_dropped_role_%u", value->role));
 }
 
 /* role_value(role) */

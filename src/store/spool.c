@@ -36,14 +36,17 @@
 
 /*
  * How long a statement waits until its answers are stored; the second one: if
- * nothing has been stored since the last statement waited in vain.
+ * nothing has been stored since the last statement waited in vain.  So often it
+ * looks whether a process is there to store them.
  */
 #define AWAIT_MS 1000
 #define AWAIT_AGAIN_MS 100
+#define SERVED_MS 50
 
 SpoolShared *oss_spool = NULL;
 LWLock	   *oss_spool_lock = NULL;
 void		(*oss_spool_wake) (void) = NULL;
+bool		(*oss_spool_served) (void) = NULL;
 
 /* This session's file: its index in the table (-1: none), and its descriptor. */
 static int	mine = -1;
@@ -336,15 +339,20 @@ put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, 
 	FIN_CRC32C(head->crc);
 }
 
-/* Keep the reader from emptying the file while we write; returns the position. */
+/*
+ * Keep the reader from emptying the file while we write; returns the position.  Of
+ * what was stuck, only what is not stored yet is so still.
+ */
 static uint64
 begin_writing(void)
 {
+	SpoolFile  *file = &oss_spool->files[mine];
 	uint64		offset;
 
 	LWLockAcquire(oss_spool_lock, LW_EXCLUSIVE);
-	oss_spool->files[mine].writing = true;
-	offset = oss_spool->files[mine].bytes;
+	file->writing = true;
+	offset = file->bytes;
+	stuck = Min(stuck, file->records - file->stored);
 	LWLockRelease(oss_spool_lock);
 	return offset;
 }
@@ -468,12 +476,12 @@ oss_spool_await(void)
 	{
 		int64		left = (end - oss_clock_us()) / 1000 + 1;
 
-		if (left <= 1)
+		if (left <= 1 || !oss_spool_served())
 		{
 			give_up();
 			break;
 		}
-		(void) ConditionVariableTimedSleep(&oss_spool->changed, (long) left,
+		(void) ConditionVariableTimedSleep(&oss_spool->changed, (long) Min(left, SERVED_MS),
 										   oss_queue_wait_event());
 	}
 	ConditionVariableCancelSleep();

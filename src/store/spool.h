@@ -45,8 +45,12 @@ typedef struct OssSpoolPlace
 extern Size oss_spool_shared_size(void);
 extern void oss_spool_shared_start(LWLock *lock);
 
-/* Wakes or starts the worker of this database.  Set by the queue. */
+/*
+ * Wakes or starts the worker of this database; does any process store answers, or
+ * soon?  Set by the queue.
+ */
 extern void (*oss_spool_wake) (void);
+extern bool (*oss_spool_served) (void);
 
 /*
  * Open this session's file before a request is sent.  Returns false if answers
@@ -60,7 +64,10 @@ extern bool oss_spool_prepare(void);
  */
 extern bool oss_spool_append(const OssSpoolRecord *record, OssSpoolPlace *place);
 
-/* Wait, at most a second, until all answers of this session are stored. */
+/*
+ * Wait, at most a second, until all answers of this session are stored.  Not if no
+ * process is there to store them.
+ */
 extern void oss_spool_await(void);
 
 /* Does this database have answers that are not stored yet? */

@@ -7,13 +7,14 @@
 
 #include "access/table.h"
 #include "access/toast_internals.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "client/failure.h"
 #include "fmgr.h"
 #include "spi/bulk_insert.h"
 #include "spi/column_array.h"
+#include "spi/dirty_scan.h"
 #include "spi/statement.h"
+#include "spi/subtransaction.h"
 #include "store/coverage.h"
 #include "store/image_id.h"
 #include "store/store.h"
@@ -24,7 +25,7 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_compress_answer);
 
-/* An image is found by its id.  Another one that has the same id is not replaced. */
+/* Used where images may be stored already.  Another one that has the same id is not replaced. */
 static OssPlan write_images = {
 	"INSERT INTO oss_labels.image AS i (image_id, bucket, key, version_id, thr, "
 	"tagged_at, request_id, source, label_count, response, etag, last_modified, "
@@ -75,24 +76,81 @@ static OssPlan clear_labels = {
 /* Element types of the parameters. */
 static const Oid image_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
 TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
-static const Oid label_types[] = {INT8OID, INT8OID, FLOAT8OID, FLOAT8OID};
 
 /* Columns of image_label. */
 enum
 {
-	IMAGE_ID, LABEL_ID, CONFIDENCE, CENTRIC
+	IMAGE_ID, LABEL_ID, CONFIDENCE, CENTRIC, LABEL_COLUMNS
 };
 
-/* Columns that an image_label's row cannot do without. */
-#define REQUIRED 2
+static const OssBulkColumn label_columns[LABEL_COLUMNS] = {
+	[IMAGE_ID] = {INT8OID, true},
+	[LABEL_ID] = {INT8OID, true},
+	[CONFIDENCE] = {FLOAT8OID},
+	[CENTRIC] = {FLOAT8OID}
+};
 
-/* An answer on its way: its row, id and labels. */
+/* Columns of image, and the constraint that oss_image_id() keeps. */
+enum
+{
+	IMAGE_IMAGE_ID, TAGGED_AT, THR, LABEL_COUNT, BUCKET, KEY, VERSION_ID, REQUEST_ID,
+	SOURCE, RESPONSE, ETAG, OBJECT_SIZE, LAST_MODIFIED, IMAGE_COLUMNS
+};
+
+static const OssBulkColumn image_columns[IMAGE_COLUMNS] = {
+	[IMAGE_IMAGE_ID] = {INT8OID, true},
+	[TAGGED_AT] = {TIMESTAMPTZOID, true},
+	[THR] = {FLOAT8OID},
+	[LABEL_COUNT] = {INT4OID, true},
+	[BUCKET] = {TEXTOID, true},
+	[KEY] = {TEXTOID, true},
+	[VERSION_ID] = {TEXTOID},
+	[REQUEST_ID] = {TEXTOID},
+	[SOURCE] = {TEXTOID, true},
+	[RESPONSE] = {JSONBOID, true},
+	[ETAG] = {TEXTOID},
+	[OBJECT_SIZE] = {INT8OID},
+	[LAST_MODIFIED] = {TIMESTAMPTZOID}
+};
+
+#define IMAGE_CHECK "image_id_is_of_name"
+
+/* Fewer images are not worth a subtransaction. */
+#define LEAST_BULK 8
+
+/* An answer on its way: its row, id and labels, and what became of it. */
 typedef struct Answer
 {
 	const OssStoreRow *row;
 	int64		image_id;
 	OssNumberedLabels labels;
+	bool		written;
+	bool		again;			/* it has replaced another one */
 } Answer;
+
+/* Order answers by id. */
+static int
+compare_answers(const void *a, const void *b)
+{
+	const Answer *left = a;
+	const Answer *right = b;
+
+	return left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
+}
+
+/* Return an answer as it is stored: compressed, if that makes it shorter. */
+static Datum
+compress_answer(const Jsonb *answer)
+{
+#ifdef USE_LZ4
+	const char	method = TOAST_LZ4_COMPRESSION;
+#else
+	const char	method = TOAST_PGLZ_COMPRESSION;
+#endif
+	Datum		compressed = toast_compress_datum(JsonbPGetDatum(answer), method);
+
+	return DatumGetPointer(compressed) == NULL ? JsonbPGetDatum(answer) : compressed;
+}
 
 /* Execute a plan with columns as parameters. */
 static uint64
@@ -122,11 +180,23 @@ make_image_columns(OssColumn *columns, const Answer *answers, int n)
 	}
 }
 
-/* Write rows of image; the result is in SPI_tuptable. */
-static uint64
-store_images(const Answer *answers, int n)
+/* Return the answer for an id. */
+static Answer *
+find_answer(Answer *answers, int n, int64 image_id)
+{
+	Answer		wanted = {.image_id = image_id};
+	Answer	   *found = bsearch(&wanted, answers, n, sizeof(Answer), compare_answers);
+
+	Assert(found != NULL);
+	return found;
+}
+
+/* Write rows of image, and note which ones were written. */
+static void
+write_by_statement(Answer *answers, int n)
 {
 	OssColumn	columns[lengthof(image_types)];
+	uint64		written;
 
 	make_image_columns(columns, answers, n);
 	for (int i = 0; i < n; i++)
@@ -144,8 +214,126 @@ store_images(const Answer *answers, int n)
 					   row->facts.last_modified == 0);
 		oss_column_add(&columns[12], Int64GetDatum(row->facts.size), row->facts.size == 0);
 	}
-	return execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
+	written = execute_store(&write_images, columns, SPI_OK_INSERT_RETURNING);
+	for (uint64 i = 0; i < written; i++)
+	{
+		Datum		image_id = oss_result_column(i, 1, NULL);
+		Answer	   *answer = find_answer(answers, n, DatumGetInt64(image_id));
+
+		answer->written = true;
+		answer->again = DatumGetBool(oss_result_column(i, 2, NULL));
+	}
+	SPI_freetuptable(SPI_tuptable);
 }
+
+static void
+set_column(OssBulkRow *row, int column, Datum value, bool known)
+{
+	row->values[column] = known ? value : (Datum) 0;
+	row->nulls[column] = !known;
+}
+
+static void
+set_string(OssBulkRow *row, int column, const char *value)
+{
+	set_column(row, column, value ? CStringGetTextDatum(value) : (Datum) 0, value != NULL);
+}
+
+static void
+make_image_row(OssBulkRow *to, const Answer *answer)
+{
+	const OssStoreRow *row = answer->row;
+
+	set_column(to, IMAGE_IMAGE_ID, Int64GetDatum(answer->image_id), true);
+	set_column(to, TAGGED_AT, TimestampTzGetDatum(row->tagged_at), true);
+	set_column(to, THR, Float8GetDatum(row->image.thr), row->image.has_thr);
+	set_column(to, LABEL_COUNT, Int32GetDatum(answer->labels.n), true);
+	set_string(to, BUCKET, row->image.bucket);
+	set_string(to, KEY, row->image.key);
+	set_string(to, VERSION_ID, row->image.version_id);
+	set_string(to, REQUEST_ID, row->request_id);
+	set_string(to, SOURCE, row->source ? row->source : OSS_SOURCE_SERVICE);
+	set_column(to, RESPONSE, compress_answer(row->response), true);
+	set_string(to, ETAG, row->image.etag);
+	set_column(to, OBJECT_SIZE, Int64GetDatum(row->facts.size), row->facts.size != 0);
+	set_column(to, LAST_MODIFIED, TimestampTzGetDatum(row->facts.last_modified),
+			   row->facts.last_modified != 0);
+}
+
+/* Rows to insert, the argument of a function for a subtransaction. */
+typedef struct Insertion
+{
+	Relation	relation;
+	OssBulkRow *rows;
+	int			n;
+} Insertion;
+
+static void
+insert_images(void *arg)
+{
+	Insertion  *insertion = arg;
+
+	oss_bulk_insert(insertion->relation, insertion->rows, insertion->n);
+}
+
+/* Is there a row of one of these images, or is one being written? */
+static bool
+is_any_stored(Relation relation, const Answer *answers, int n)
+{
+	bool		found = false;
+
+	for (int i = 0; i < n && !found; i++)
+	{
+		SnapshotData dirty;
+		SysScanDesc scan = oss_dirty_scan(relation, "image_id", "image_pkey",
+										  answers[i].image_id, &dirty);
+
+		found = HeapTupleIsValid(systable_getnext(scan));
+		systable_endscan(scan);
+	}
+	return found;
+}
+
+/*
+ * Insert rows of image without the executor.  Returns false if one of the images may
+ * be stored, so that nothing was inserted, and all are to be written by a statement:
+ * in the order of their ids in both cases, so that nobody waits in a circle.
+ */
+static bool
+insert_new_images(Relation relation, const Answer *answers, int n)
+{
+	Insertion	insertion = {relation, NULL, n};
+	ErrorData  *error;
+
+	if (n < LEAST_BULK ||
+		!oss_bulk_possible(relation, image_columns, IMAGE_COLUMNS, IMAGE_CHECK) ||
+		is_any_stored(relation, answers, n))
+		return false;
+	insertion.rows = oss_bulk_rows(n, IMAGE_COLUMNS);
+	for (int i = 0; i < n; i++)
+		make_image_row(&insertion.rows[i], &answers[i]);
+	error = oss_subtransaction(insert_images, &insertion);
+
+	/* another transaction was faster */
+	if (error != NULL && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	return error == NULL;
+}
+
+/* Write rows of image, without the executor if possible. */
+static void
+store_images(Answer *answers, int n)
+{
+	Relation	relation = oss_own_table_open("image", RowExclusiveLock);
+	bool		inserted = insert_new_images(relation, answers, n);
+
+	table_close(relation, NoLock);
+	for (int i = 0; i < n; i++)
+		answers[i].written = inserted;
+	if (!inserted)
+		write_by_statement(answers, n);
+}
+
 
 /*
  * Raise IdCollision if an image of another name has the id of one of these, of
@@ -167,13 +355,6 @@ check_collisions(const Answer *answers, int n)
 }
 
 static void
-set_column(OssBulkRow *row, int column, Datum value, bool known)
-{
-	row->values[column] = known ? value : (Datum) 0;
-	row->nulls[column] = !known;
-}
-
-static void
 make_label_rows(OssBulkRow *row, const Answer *answer)
 {
 	for (int i = 0; i < answer->labels.n; i++, row++)
@@ -191,11 +372,11 @@ make_label_rows(OssBulkRow *row, const Answer *answer)
 static void
 insert_by_statement(const OssBulkRow *rows, int n)
 {
-	OssColumn	columns[lengthof(label_types)];
+	OssColumn	columns[LABEL_COLUMNS];
 
-	for (int c = 0; c < lengthof(label_types); c++)
+	for (int c = 0; c < LABEL_COLUMNS; c++)
 	{
-		oss_column_init(&columns[c], label_types[c], n);
+		oss_column_init(&columns[c], label_columns[c].type, n);
 		for (int i = 0; i < n; i++)
 			oss_column_add(&columns[c], rows[i].values[c], rows[i].nulls[c]);
 	}
@@ -206,72 +387,49 @@ insert_by_statement(const OssBulkRow *rows, int n)
 static void
 insert_labels(const OssBulkRow *rows, int n)
 {
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Relation	relation = table_open(get_relname_relid("image_label", schema),
-									  RowExclusiveLock);
+	Relation	relation = oss_own_table_open("image_label", RowExclusiveLock);
 
-	if (oss_bulk_possible(relation, label_types, lengthof(label_types), REQUIRED))
+	if (oss_bulk_possible(relation, label_columns, LABEL_COLUMNS, NULL))
 		oss_bulk_insert(relation, rows, n);
 	else
 		insert_by_statement(rows, n);
 	table_close(relation, NoLock);
 }
 
-/* Order answers by id. */
-static int
-compare_answers(const void *a, const void *b)
-{
-	const Answer *left = a;
-	const Answer *right = b;
-
-	return left->image_id < right->image_id ? -1 : left->image_id > right->image_id;
-}
-
-/* Return the answer for an id. */
-static const Answer *
-find_answer(const Answer *answers, int n, int64 image_id)
-{
-	Answer		wanted = {.image_id = image_id};
-	const Answer *found = bsearch(&wanted, answers, n, sizeof(Answer), compare_answers);
-
-	Assert(found != NULL);
-	return found;
-}
-
 /*
- * Write the labels of the images that were written, which the result names in
- * any order, without those that a later answer kept.
+ * Write the labels of the images that were written, without those that a later answer
+ * kept.  Returns how many images were written.
  */
-static void
-store_labels(const Answer *answers, int n, uint64 written)
+static int
+store_labels(const Answer *answers, int n)
 {
 	OssBulkRow *label_rows;
 	OssColumn	again;
-	SPITupleTable *table = SPI_tuptable;
 	int			nlabels = 0;
+	int			written = 0;
 
 	for (int i = 0; i < n; i++)
 		nlabels += answers[i].labels.n;
-	label_rows = oss_bulk_rows(Max(nlabels, 1), lengthof(label_types));
+	label_rows = oss_bulk_rows(Max(nlabels, 1), LABEL_COLUMNS);
 	nlabels = 0;
 	oss_column_init(&again, INT8OID, 8);
-	for (uint64 i = 0; i < written; i++)
+	for (int i = 0; i < n; i++)
 	{
-		Datum		image_id = oss_result_column(i, 1, NULL);
-		const Answer *answer = find_answer(answers, n, DatumGetInt64(image_id));
-
-		if (DatumGetBool(oss_result_column(i, 2, NULL)))
-			oss_column_add(&again, image_id, false);
-		make_label_rows(label_rows + nlabels, answer);
-		nlabels += answer->labels.n;
+		if (!answers[i].written)
+			continue;
+		if (answers[i].again)
+			oss_column_add(&again, Int64GetDatum(answers[i].image_id), false);
+		make_label_rows(label_rows + nlabels, &answers[i]);
+		nlabels += answers[i].labels.n;
+		written++;
 	}
 	if (again.n > 0)
 		execute_store(&clear_labels, &again, SPI_OK_DELETE);
 	if (nlabels > 0)
 		insert_labels(label_rows, nlabels);
-	SPI_freetuptable(table);
 	if (written < n)
 		check_collisions(answers, n);
+	return written;
 }
 
 /* Is a label's confidence above that of the same label? */
@@ -303,6 +461,20 @@ drop_doubles(OssNumberedLabels *answer)
 	answer->n = n;
 }
 
+/* Take the labels of an answer, as a copy, for drop_doubles(). */
+static void
+read_labels(const OssStoreRow *row, OssNumberedLabels *labels)
+{
+	labels->n = row->labels.n;
+	if (labels->n == 0)
+	{
+		labels->n = oss_response_labels(row->response, false, &labels->labels);
+		return;
+	}
+	labels->labels = palloc(sizeof(OssLabel) * labels->n);
+	memcpy(labels->labels, row->labels.labels, sizeof(OssLabel) * labels->n);
+}
+
 /*
  * Write n answers, which must be of different images, replacing what is stored
  * of these images unless that was asked for later or holds more (coverage.h).  A few statements, whatever
@@ -318,27 +490,25 @@ oss_store_write(const OssStoreRow *rows, int n)
 {
 	Answer	   *answers;
 	OssNumberedLabels *labels;
-	uint64		written;
 
 	if (n == 0)
 		return 0;
 	answers = palloc(sizeof(Answer) * n);
 	labels = palloc(sizeof(OssNumberedLabels) * n);
 	for (int i = 0; i < n; i++)
-		labels[i].n = oss_response_labels(rows[i].response, false, &labels[i].labels);
+		read_labels(&rows[i], &labels[i]);
 	oss_vocabulary_number(labels, n);
 	for (int i = 0; i < n; i++)
 	{
 		drop_doubles(&labels[i]);
 		answers[i] = (Answer)
 		{
-			&rows[i], oss_image_id(&rows[i].image), labels[i]
+			.row = &rows[i],.image_id = oss_image_id(&rows[i].image),.labels = labels[i]
 		};
 	}
 	qsort(answers, n, sizeof(Answer), compare_answers);
-	written = store_images(answers, n);
-	store_labels(answers, n, written);
-	return (int) written;
+	store_images(answers, n);
+	return store_labels(answers, n);
 }
 
 /* Was an error raised by oss_store_write() for an id that two images have? */
@@ -353,13 +523,5 @@ oss_store_is_collision(const ErrorData *error)
 Datum
 oss_labels_compress_answer(PG_FUNCTION_ARGS)
 {
-#ifdef USE_LZ4
-	const char	method = TOAST_LZ4_COMPRESSION;
-#else
-	const char	method = TOAST_PGLZ_COMPRESSION;
-#endif
-	Datum		value = PointerGetDatum(PG_GETARG_JSONB_P(0));
-	Datum		compressed = toast_compress_datum(value, method);
-
-	PG_RETURN_DATUM(DatumGetPointer(compressed) == NULL ? value : compressed);
+	PG_RETURN_DATUM(compress_answer(PG_GETARG_JSONB_P(0)));
 }

@@ -23,6 +23,7 @@ typedef struct OssStoreRow
 	const char *request_id;
 	const char *source;			/* NULL: the service */
 	Jsonb	   *response;
+	OssLabels	labels;			/* of the response; none: not read yet */
 } OssStoreRow;
 
 /* The code of an image that has the id of another one. */

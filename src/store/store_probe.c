@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "executor/tuptable.h"
+#include "spi/statement.h"
 #include "spi/subtransaction.h"
 #include "store/image_id.h"
 #include "store/store.h"
@@ -107,15 +108,14 @@ static void
 probe_images(void *arg)
 {
 	Probe	   *probe = arg;
-	Oid			schema = get_namespace_oid("oss_labels", false);
-	Oid			relid = get_relname_relid("image", schema);
+	Oid			schema;
 
-	probe->image = table_open(relid, RowExclusiveLock);
-	probe->label = table_open(get_relname_relid("image_label", schema),
-							  RowExclusiveLock);
+	probe->image = oss_own_table_open("image", RowExclusiveLock);
+	probe->label = oss_own_table_open("image_label", RowExclusiveLock);
+	schema = RelationGetNamespace(probe->image);
 	probe->index = get_relname_relid("image_pkey", schema);
 	probe->slot = table_slot_create(probe->image, NULL);
-	probe->image_id = get_attnum(relid, "image_id");
+	probe->image_id = get_attnum(RelationGetRelid(probe->image), "image_id");
 	probe->label_index = get_relname_relid("image_label_image_id_idx", schema);
 	probe->label_slot = table_slot_create(probe->label, NULL);
 

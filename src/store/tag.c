@@ -31,10 +31,12 @@ ask_service(OssLabelsSpec *spec, const OssWish *wish, OssFlight *flight, bool is
 		.wish = wish,
 		.asked_at = GetCurrentTimestamp()
 	};
-	OssKeep    *keep = oss_stored_hand_on(wish, spec, flight);
+	OssKeep    *keep;
 	OssGroup   *group;
 	DetectRows *rows;
 
+	oss_stored_check_taken(wish, spec->server);
+	keep = oss_stored_hand_on(wish, spec, flight);
 	arrival.request = oss_detect_run(spec, &group);
 	if (keep == NULL || !keep->handed)
 		oss_stored_keep(&arrival, 1);
@@ -56,7 +58,16 @@ share_or_ask(OssLabelsSpec *spec, const OssWish *wish, bool is_try)
 		DetectRows *rows;
 
 		if (flight == NULL || oss_flight_state(flight, NULL) == OSS_FLIGHT_OURS)
-			return ask_service(spec, wish, flight, is_try);
+		{
+			rows = oss_stored_may_have_come() ? oss_stored_find(wish, is_try) : NULL;
+			if (rows == NULL)
+				return ask_service(spec, wish, flight, is_try);
+			if (flight != NULL)
+				oss_flight_end(flight);
+			oss_usage_free(OSS_USAGE_SHARED, spec->server->name, spec->server->userid,
+						   wish->image.bucket, 1);
+			return rows;
+		}
 		while (oss_flight_state(flight, NULL) == OSS_FLIGHT_ASKED)
 		{
 			if (!oss_flight_wait(flight, FLIGHT_MS))
@@ -165,7 +176,8 @@ oss_labels_labels_of(PG_FUNCTION_ARGS)
 	if (!oss_thr_valid(least))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("thr must be a number from 0 to 1")));
+				 errmsg("thr must be a number from 0 to 1"),
+				 errhint("Give the least confidence of the labels that are wanted, or NULL for oss_labels.read_threshold.")));
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	answer = read_answer(fcinfo);

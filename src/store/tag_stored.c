@@ -19,6 +19,8 @@
 #include "spi/result_rows.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
+#include "storage/lmgr.h"
+#include "store/coverage.h"
 #include "store/forgotten.h"
 #include "store/rights.h"
 #include "store/store.h"
@@ -83,7 +85,22 @@ static OssPlan find_writer = {
 	WISH_PARAMETERS
 };
 
+/* Why no answer of a bucket can be stored; a process tries again from time to time. */
+static OssPlan find_refusal = {
+	"SELECT reason FROM oss_labels.active_pause p WHERE p.storing "
+	"AND clock_timestamp() BETWEEN p.since AND p.since + p.lasts "
+	"AND (p.bucket IS NULL OR (p.bucket = $1 "
+	"AND oss_labels.server_of(p.origin, p.server_id, p.server) = $2)) LIMIT 1",
+	2, {TEXTOID, TEXTOID}
+};
+
+/* How long it is not looked for again where there was none. */
+#define TAKEN_US INT64CONST(50000)
+
 bool		oss_keep_detected = false;
+
+/* Number of changes of flights before the store was last looked at. */
+static uint64 flights_seen = 0;
 
 bool
 oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag, OssWish *wish)
@@ -104,16 +121,6 @@ oss_stored_wish(const Datum *args, const bool *nulls, bool is_tag, OssWish *wish
 	return true;
 }
 
-static bool
-is_negative(Interval *interval)
-{
-	Interval	none = {0};
-
-	return DatumGetBool(DirectFunctionCall2(interval_lt,
-											IntervalPGetDatum(interval),
-											IntervalPGetDatum(&none)));
-}
-
 const OssFailure *
 oss_stored_check_wish(const OssWish *wish, bool is_try)
 {
@@ -122,10 +129,8 @@ oss_stored_check_wish(const OssWish *wish, bool is_try)
 
 	if (failure != NULL && !(is_try && !oss_scope_is_setup(failure->scope)))
 		oss_failure_throw(failure);
-	if (wish->max_age != NULL && is_negative(wish->max_age))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_age must not be negative")));
+	if (wish->max_age != NULL)
+		(void) oss_fresh_since(wish->max_age);
 	return failure;
 }
 
@@ -232,6 +237,12 @@ find_allowed(const OssWish *wish, bool is_try)
 	return find_rows(OSS_STATEMENT_STORE, &find_stored, wish, is_try);
 }
 
+bool
+oss_stored_may_have_come(void)
+{
+	return oss_flight_changes() != flights_seen;
+}
+
 /*
  * Without a stored answer a request will be needed, so this raises an error
  * if the answer could not be stored.
@@ -239,8 +250,10 @@ find_allowed(const OssWish *wish, bool is_try)
 DetectRows *
 oss_stored_find(const OssWish *wish, bool is_try)
 {
-	DetectRows *rows = find_allowed(wish, is_try);
+	DetectRows *rows;
 
+	flights_seen = oss_flight_changes();
+	rows = find_allowed(wish, is_try);
 	if (rows != NULL || oss_spool_prepare())
 		return rows;
 	if (IsolationUsesXactSnapshot())
@@ -253,6 +266,46 @@ oss_stored_find(const OssWish *wish, bool is_try)
 	}
 	PreventCommandIfReadOnly("tag()");
 	return NULL;
+}
+
+char *
+oss_stored_refusal(const OssWish *wish, const OssServer *server)
+{
+	static int64 taken_at = 0;
+	Datum		values[2];
+	OssStatementState state;
+	char	   *reason = NULL;
+
+	/* nobody waits for a transaction that has locked the table */
+	if ((taken_at != 0 && oss_clock_us() - taken_at < TAKEN_US) ||
+		!ConditionalLockRelationOid(get_relname_relid("active_pause",
+													  get_namespace_oid("oss_labels", false)),
+									AccessShareLock))
+		return NULL;
+	values[0] = CStringGetTextDatum(wish->image.bucket);
+	values[1] = CStringGetTextDatum(server->name);
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	if (oss_statement_execute_in(GetLatestSnapshot(), &find_refusal, values, NULL,
+								 SPI_OK_SELECT) > 0)
+		reason = oss_result_string(0, 1);
+	oss_statement_end(&state);
+	if (reason == NULL)
+		taken_at = oss_clock_us();
+	return reason;
+}
+
+void
+oss_stored_check_taken(const OssWish *wish, const OssServer *server)
+{
+	char	   *reason = oss_stored_refusal(wish, server);
+
+	if (reason != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the labels of \"oss://%s/%s\" were not requested, as they could not be stored",
+						wish->image.bucket, wish->image.key),
+				 errdetail_internal("%s", reason),
+				 errhint("The extension's owner mends what refuses labels, then calls oss_labels.resume().  detect() returns labels without storing them.")));
 }
 
 void
@@ -398,7 +451,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 			.image = arrivals[i].wish->image,
 			.tagged_at = arrivals[i].asked_at,
 			.request_id = oss_request_id(arrivals[i].request),
-			.response = oss_response_parse(arrivals[i].request, &failure)
+			.response = oss_response_parse(arrivals[i].request, NULL, &failure)
 		};
 
 		identify(arrivals[i].request, &row.image, etag, &row.facts);
@@ -457,17 +510,6 @@ oss_stored_hand_on(const OssWish *wish, OssLabelsSpec *spec, OssFlight *flight)
 	return keep;
 }
 
-/* Return since when a request may have begun whose answer will do. */
-static TimestampTz
-since_of(const OssWish *wish)
-{
-	if (wish->max_age == NULL)
-		return DT_NOBEGIN;
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
-												   TimestampTzGetDatum(GetCurrentTimestamp()),
-												   IntervalPGetDatum(wish->max_age)));
-}
-
 /* Has the answer of detect() kept, if that is set. */
 void
 oss_stored_keep_detected(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
@@ -491,7 +533,8 @@ oss_stored_board(const OssWish *wish, const OssServer *server)
 		.image = wish->image
 	};
 
-	return oss_flight_board(&name, since_of(wish), DT_NOEND, false);
+	return oss_flight_board(&name, wish->max_age ? oss_fresh_since(wish->max_age) : DT_NOBEGIN,
+							DT_NOEND, false);
 }
 
 /* Was an image forgotten after a request for it began? */
@@ -522,7 +565,7 @@ oss_stored_share(const OssWish *wish, OssFlight *flight, bool is_try)
 		!oss_image_covers(&record.image, &wish->image) ||
 		!oss_etag_covers(record.image.etag, wish->image.etag) || is_forgotten(&record))
 		return NULL;
-	document = oss_response_read(record.body, record.body_len, &failure);
+	document = oss_response_read(record.body, record.body_len, NULL, &failure);
 	if (document == NULL)
 		return NULL;
 	return oss_detect_document_rows(document, wish->least, is_try);

@@ -59,10 +59,23 @@ extern const OssFailure *oss_stored_check_wish(const OssWish *wish, bool is_try)
 extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
 
 /*
+ * Has any flight ended since oss_stored_find() last looked?  Who boards a flight of
+ * his own then looks again: the answer may have been stored in between.
+ */
+extern bool oss_stored_may_have_come(void);
+
+/*
  * Lower the threshold of a call of tag(), and of its request, to the server's
  * stored_threshold, or to that of the stored answer if it is lower.
  */
 extern void oss_stored_ask_for_all(OssWish *wish, OssLabelsSpec *spec);
+
+/*
+ * Return why no answer of an image's bucket can be stored now, palloc'd, or NULL: a
+ * request would be paid for nothing.  The second raises that, 55000.
+ */
+extern char *oss_stored_refusal(const OssWish *wish, const OssServer *server);
+extern void oss_stored_check_taken(const OssWish *wish, const OssServer *server);
 
 /* An answer to give to the worker. */
 typedef struct OssKeep

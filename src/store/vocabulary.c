@@ -31,6 +31,7 @@
 #include "spi/column_array.h"
 #include "spi/statement.h"
 #include "storage/lock.h"
+#include "store/alias_check.h"
 #include "store/image_id.h"
 #include "store/vocabulary.h"
 #include "utils/builtins.h"
@@ -252,7 +253,8 @@ set_column(const OssBulkRow *row, Relation table, const char *column, Datum valu
 	if (i < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of oss_labels.vocabulary is missing", column)));
+				 errmsg("column \"%s\" of oss_labels.vocabulary is missing", column),
+				 errhint("Use ALTER EXTENSION oss_labels UPDATE.")));
 	row->values[i] = isnull ? (Datum) 0 : value;
 	row->nulls[i] = isnull;
 }
@@ -304,7 +306,7 @@ read_meanings(const Unknown *unknown, int n)
 static void
 write_labels(Unknown *unknown, int n)
 {
-	Relation	table = table_open(vocabulary_table, RowExclusiveLock);
+	Relation	table = oss_own_table_open("vocabulary", RowExclusiveLock);
 	OssBulkRow *rows = oss_bulk_rows(n, RelationGetDescr(table)->natts);
 	uint64		nmeanings = read_meanings(unknown, n);
 	int			nrows = 0;
@@ -690,5 +692,6 @@ oss_labels_settle_vocabulary(PG_FUNCTION_ARGS)
 		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 		refresh_after_change();
 	}
+	oss_alias_check();
 	return PointerGetDatum(NULL);
 }

@@ -110,8 +110,8 @@ warn_of_rows(TriggerData *call, const char *why, const char *hint)
 }
 
 /* Convert a value of a string type to text. */
-static Datum
-as_text(Datum value, Oid type)
+Datum
+oss_watch_text(Datum value, Oid type)
 {
 	switch (getBaseType(type))
 	{
@@ -132,8 +132,8 @@ read_text(TupleTableSlot *slot, AttrNumber column, Datum *result)
 	Datum		value = slot_getattr(slot, column, &isnull);
 
 	if (!isnull)
-		*result = as_text(value, TupleDescAttr(slot->tts_tupleDescriptor,
-											   column - 1)->atttypid);
+		*result = oss_watch_text(value, TupleDescAttr(slot->tts_tupleDescriptor,
+													  column - 1)->atttypid);
 	return !isnull;
 }
 

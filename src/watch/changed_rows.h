@@ -20,4 +20,6 @@ extern void oss_watch_serve(OssWatch *watch, TriggerData *call);
  */
 extern void oss_watch_cancel_relation(OssWatch *watch, TriggerData *call);
 
+extern Datum oss_watch_text(Datum value, Oid type);
+
 #endif							/* OSS_CHANGED_ROWS_H */

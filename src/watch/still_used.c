@@ -17,6 +17,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
@@ -25,6 +26,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "watch/changed_rows.h"
 #include "watch/still_used.h"
 #include "watch/trigger_columns.h"
 
@@ -35,6 +37,14 @@ typedef struct Search
 	const OssWatch *watch;
 	Oid			watched;		/* whose columns these are */
 } Search;
+
+/* Does a column of an index compare texts?  Columns of type name and char(n) do not. */
+static bool
+compares_text(Relation index, int column)
+{
+	return index->rd_opfamily[column] == TEXT_BTREE_FAM_OID &&
+		index->rd_opcintype[column] == TEXTOID;
+}
 
 /* Is an index of these columns, in any order, before others? */
 static bool
@@ -52,8 +62,7 @@ index_fits(Relation index, AttrNumber key_column, AttrNumber bucket_column)
 	{
 		AttrNumber	column = form->indkey.values[i];
 
-		if (index->rd_opfamily[i] != TEXT_BTREE_FAM_OID ||
-			(column != key_column && column != bucket_column))
+		if (!compares_text(index, i) || (column != key_column && column != bucket_column))
 			return key;
 		key |= column == key_column;
 	}
@@ -101,7 +110,8 @@ open_unlocked(Oid relid)
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("a watched table is locked")));
+				 errmsg("a watched table is locked"),
+				 errhint("It is tried again when the lock is released.")));
 	return try_relation_open(relid, NoLock);
 }
 
@@ -116,7 +126,7 @@ has_row(Relation table, const Search *search, AttrNumber key_column,
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Snapshot	snapshot;
+	SnapshotData dirty;
 	bool		found = false;
 	int			n = 0;
 
@@ -127,7 +137,8 @@ has_row(Relation table, const Search *search, AttrNumber key_column,
 	{
 		AttrNumber	column = index->rd_index->indkey.values[i];
 
-		if (column != key_column && (column != bucket_column || bucket_column == 0))
+		if (!compares_text(index, i) ||
+			(column != key_column && (column != bucket_column || bucket_column == 0)))
 			break;
 		ScanKeyEntryInitialize(&keys[n++], 0, column, BTEqualStrategyNumber, InvalidOid,
 							   index->rd_indcollation[i], F_TEXTEQ,
@@ -135,8 +146,10 @@ has_row(Relation table, const Search *search, AttrNumber key_column,
 							   search->object->bucket);
 	}
 	index_close(index, NoLock);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = systable_beginscan(table, oid, true, snapshot, n, keys);
+
+	/* a row that is being inserted keeps its image if it is committed */
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(table, oid, true, &dirty, n, keys);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull = false;
@@ -147,11 +160,16 @@ has_row(Relation table, const Search *search, AttrNumber key_column,
 		if (bucket_column == 0)
 			continue;
 		bucket = heap_getattr(tuple, bucket_column, desc, &isnull);
+		if (!isnull)
+			bucket = oss_watch_text(bucket, TupleDescAttr(desc, bucket_column - 1)->atttypid);
 		found = !isnull && DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, bucket,
 																search->object->bucket));
 	}
+	if (found && TransactionIdIsValid(dirty.xmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("another transaction is inserting a row of the image")));
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	return found;
 }
 

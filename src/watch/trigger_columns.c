@@ -276,7 +276,8 @@ read_arguments(OssWatch *watch, const Trigger *trigger,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" needs key_column, and either bucket_column or bucket",
-						trigger->tgname)));
+						trigger->tgname),
+				 errhint("Its arguments are pairs of name and value.")));
 }
 
 /*

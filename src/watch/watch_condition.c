@@ -241,7 +241,8 @@ evaluate_step(void *arg)
 	if (n != step->n)
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
-				 errmsg("the condition does not give one value for each row")));
+				 errmsg("the condition does not give one value for each row"),
+				 errhint("Write a condition without set-returning functions.")));
 }
 
 OssRowVerdict

@@ -4,8 +4,9 @@
  *
  * ALTER SERVER ... RENAME: rows of the queue have the server's OID, which counts
  * in this database, and its name for dumps; the name is updated.
- * ALTER TABLE ... ENABLE TRIGGER would make the triggers for logical replication
- * fire in sessions and not in replication; their state is restored.
+ * ALTER TABLE ... ENABLE TRIGGER, as by pg_restore --disable-triggers, would make
+ * triggers for logical replication fire in sessions and not in replication; their
+ * state is restored.
  * DDL that drops, renames or changes the type of objects used by a watch: see
  * watch_check.c.
  *-------------------------------------------------------------------------
@@ -112,6 +113,14 @@ enables_triggers(const AlterTableStmt *statement)
 	return false;
 }
 
+/* Triggers of the extension's own tables that fire always. */
+static const char *const always[] = {
+	"label_alias_insert", "label_alias_refresh", "label_alias_settle",
+	"label_rule_insert", "label_rule_refresh", "label_rule_settle",
+	"vocabulary_complete", "vocabulary_insert", "vocabulary_refresh", "vocabulary_settle",
+	"label_correction_learn", "bucket_grant_enforce"
+};
+
 /*
  * Return the right tgenabled of a trigger: one trigger of watch() is for
  * logical replication only, and the one for TRUNCATE fires always.
@@ -122,12 +131,19 @@ firing(Form_pg_trigger form)
 	Trigger		trigger = {.tgname = NameStr(form->tgname)};
 
 	if (form->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
-		!oss_watch_is_enqueue_trigger(form->tgfoid))
+		get_func_namespace(form->tgfoid) != get_namespace_oid("oss_labels", true))
 		return form->tgenabled;
-	if (oss_watch_is_replica(&trigger))
-		return TRIGGER_FIRES_ON_REPLICA;
-	return strcmp(trigger.tgname, "oss_labels_truncate") == 0 ?
-		TRIGGER_FIRES_ALWAYS : form->tgenabled;
+	if (oss_watch_is_enqueue_trigger(form->tgfoid))
+		return oss_watch_is_replica(&trigger) ? TRIGGER_FIRES_ON_REPLICA :
+			strcmp(trigger.tgname, "oss_labels_truncate") == 0 ? TRIGGER_FIRES_ALWAYS :
+			form->tgenabled;
+	for (int i = 0; i < lengthof(always); i++)
+	{
+		if (strcmp(trigger.tgname, always[i]) == 0)
+			return TRIGGER_FIRES_ALWAYS;
+	}
+	return strcmp(trigger.tgname, "image_learn") == 0 ? TRIGGER_FIRES_ON_REPLICA :
+		form->tgenabled;
 }
 
 /* Restore tgenabled of a table's triggers. */

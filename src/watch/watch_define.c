@@ -80,7 +80,8 @@ check_column(Relation relation, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						name, RelationGetRelationName(relation))));
+						name, RelationGetRelationName(relation)),
+				 errhint("Name a column of the table, as a string without quotes around it.")));
 	problem = oss_watch_column_problem(relation, column);
 	if (problem)
 		ereport(ERROR,
@@ -103,7 +104,7 @@ check_index(Relation relation, const char *key_column, const char *bucket_column
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("forget_deleted needs an index on column \"%s\" of \"%s\"",
 						key_column, RelationGetRelationName(relation)),
-				 errdetail("It tells whether another row has the same image."),
+				 errdetail("It tells whether another row has the same image, and must compare texts: the column must not be of type name or char(n)."),
 				 errhint("CREATE INDEX ON %s (%s)", RelationGetRelationName(relation),
 						 quote_identifier(key_column))));
 }
@@ -118,7 +119,8 @@ check_relation(Oid relid, const char *key_column, const char *bucket_column,
 	if (relation == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
+				 errmsg("relation with OID %u does not exist", relid),
+				 errhint("Name an existing table.")));
 	check_kind(relation);
 	check_column(relation, key_column);
 	if (bucket_column)
@@ -207,7 +209,8 @@ oss_labels_check_watch(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("relation and key_column must not be null")));
+				 errmsg("relation and key_column must not be null"),
+				 errhint("Name the table, and its column that has the keys of the images.")));
 	relid = PG_GETARG_OID(0);
 	check_relation(relid, oss_name_argument(fcinfo, 1), oss_name_argument(fcinfo, 2),
 				   oss_name_argument(fcinfo, 7), !PG_ARGISNULL(8) && PG_GETARG_BOOL(8));

@@ -102,7 +102,8 @@ oss_labels_watched_columns_in(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 				 errmsg("invalid input syntax for type watched_columns: \"%s\"",
 						PG_GETARG_CSTRING(0)),
-				 errdetail("It is the names of a schema, its table and columns of it.")));
+				 errdetail("It is the names of a schema, its table and columns of it."),
+				 errhint("Call oss_labels.watch() again.")));
 	PG_RETURN_POINTER(make_columns_value(names, n));
 }
 

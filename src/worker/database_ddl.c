@@ -219,6 +219,7 @@ note_command(Node *statement)
 	switch (nodeTag(statement))
 	{
 		case T_CreatedbStmt:
+		case T_DropdbStmt:
 		case T_AlterDatabaseStmt:
 			oss_list_databases_at_commit();
 			break;

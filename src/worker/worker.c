@@ -20,6 +20,7 @@
 #include "client/usage.h"
 #include "commands/dbcommands.h"
 #include "compat.h"
+#include "dispatch/blocked.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/spooled.h"
 #include "dispatch/turn.h"
@@ -569,6 +570,8 @@ run_worker(OssDispatcher *dispatcher)
 		}
 		take_spooled(dispatcher);
 		keep_accounts(dispatcher, false);
+		if (worker.turn_at != 0 || dispatcher->settle.troubles > 0)
+			oss_dispatch_share_unstored(dispatcher);
 		oss_dispatch_network(dispatcher, network_ms(dispatcher));
 		if (oss_dispatch_tables_due(dispatcher) != 0 ||
 			oss_clock_us() < worker.turn_at)

@@ -98,6 +98,20 @@ done
 answer_after 0
 scheme=http
 
+# Print microseconds of CPU an image, answers at once, a few times.
+worker_cpu_us() {
+	local i ms
+	worker_cpu >/dev/null || return
+	for i in 1 2 3; do
+		ms=$(worker_cpu) || return
+		echo "#   worker's CPU $ms ms an image" >&2
+		calculate "1000 * $ms"
+		echo
+	done
+}
+in_flight=64 images=40000
+figure worker-cpu-us-at-once "$(worker_cpu_us | median)" '<=' 90
+
 # Memory of one and the same process after a million images, against that
 # after the first 100 000.
 worker_memory() {

@@ -75,17 +75,53 @@ check_labels(const Jsonb *answer)
 	promise(oss_detect_document_rows(answer, 0.5, true)->nrows <= n);
 }
 
+/* Are two texts equal, or both absent? */
+static bool
+is_same_text(const text * a, const text * b)
+{
+	return a == NULL || b == NULL ? a == b :
+		VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* Check that our reader gives what jsonb_in() does, and the same labels. */
+static void
+check_reading(const Jsonb *answer, const OssLabels *read)
+{
+	Jsonb	   *same = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(body)));
+	OssLabel   *labels;
+
+	promise(VARSIZE(same) == VARSIZE(answer) && memcmp(same, answer, VARSIZE(same)) == 0);
+	promise(oss_response_labels(same, false, &labels) == read->n);
+	for (int i = 0; i < read->n; i++)
+	{
+		const OssLabel *a = &labels[i];
+		const OssLabel *b = &read->labels[i];
+
+		promise(is_same_text(a->name, b->name) && is_same_text(a->parent, b->parent) &&
+				is_same_text(a->language, b->language));
+		promise(a->has_level == b->has_level && a->level == b->level);
+		promise(a->has_confidence == b->has_confidence &&
+				(!a->has_confidence || a->confidence == b->confidence));
+		promise(a->has_centric == b->has_centric &&
+				(!a->has_centric || a->centric == b->centric));
+	}
+}
+
 /* Run one input, in memory of exactly its size. */
 void
 fuzz_answer(const uint8_t *data, size_t size)
 {
 	const OssFailure *failure = NULL;
+	OssLabels	labels;
 	Jsonb	   *answer;
 	Jsonb	   *copy;
 
 	body = fuzz_text(data, size);
 	body_len = size;
-	answer = oss_response_parse(NULL, &failure);
+	answer = oss_response_parse(NULL, &labels, &failure);
+	if (answer != NULL)
+		check_reading(answer, &labels);
 	free(body);
 	promise((answer == NULL) == (failure != NULL));
 	if (answer == NULL)

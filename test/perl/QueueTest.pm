@@ -272,6 +272,32 @@ sub accounts_agree
 	return;
 }
 
+# Wait until no answer of a session waits in a file.
+sub settled
+{
+	my ($self, $what) = @_;
+	return ok($self->wait_sql("SELECT count(*) = 0 FROM pg_ls_dir('oss_labels') f"
+			  . " WHERE (pg_stat_file('oss_labels/' || f)).size > 0"), "$what: all is settled");
+}
+
+# Let nothing be stored while code runs.  The worker is stopped when it has nothing
+# to do, and so holds no lock; at_once does not wait for that.
+my $stopped;
+
+sub unstored
+{
+	my ($self, $code, $at_once) = @_;
+	$self->settled('before') unless $at_once;
+	$stopped = $self->worker_pid;
+	sleep 0.05;
+	kill 'STOP', $stopped or die "no worker: $stopped";
+	$code->($stopped);
+	kill 'CONT', $stopped;
+	$stopped = undef;
+	return;
+}
+END { kill 'CONT', $stopped if $stopped }
+
 # A session that runs SQL and stays; with until, only that output is waited for.
 sub session
 {

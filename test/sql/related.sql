@@ -96,6 +96,26 @@ SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Yak", "ParentLabelNa
 	{"LabelName": "Yak", "ParentLabelName": "Cattle", "LabelConfidence": 0.5}]}', 'related', k) FROM unnest('{yak1,yak2}'::text[]) k;
 SELECT key, round(score::numeric, 9) AS score FROM oss_labels.related_images('related', 'yak1');
 
+-- neither versions nor labels that do not count take the room of candidates
+SELECT count(oss_labels.import_labels('{"Labels": [{"LabelName": "Lion", "LabelConfidence": 0.99}]}', 'room', 'lion', version_id => i::text)) FROM generate_series(1, 60) i;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Lion", "LabelConfidence": 0.9}]}', 'room', 'lion');
+SELECT key, version_id FROM oss_labels.rank_images('{Lion}', '{1}', NULL, 1, NULL, 2, NULL, NULL) JOIN oss_labels.image USING (image_id);
+SELECT key, version_id FROM oss_labels.rank_images('{Lion}', '{1}', NULL, 1, NULL, 2, 'room', NULL) JOIN oss_labels.image USING (image_id);
+SELECT key, version_id FROM oss_labels.related_images('room', 'lion', version_id => '7');
+SELECT count(oss_labels.import_labels('{"Labels": [{"LabelName": "Lynx", "LabelConfidence": 0.6}, {"LabelName": "Puma", "LabelConfidence": 0.6}]}',
+	'room', 'dim' || i)) FROM generate_series(1, 60) i;
+SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Lynx", "LabelConfidence": 0.9}]}', 'room', 'lynx'),
+	   oss_labels.import_labels('{"Labels": [{"LabelName": "Puma", "LabelConfidence": 0.8}]}', 'room', 'puma'),
+	   oss_labels.import_labels('{"Labels": [{"LabelName": "Lynx"}]}', 'room', 'unrated');
+SET oss_labels.read_threshold = 0.7;
+SELECT count(*) FROM oss_labels.rank_images('{Lynx,Puma}', '{1,1}', NULL, 1, NULL, 2, NULL, NULL);
+SELECT key FROM oss_labels.images_for('{"Lynx": 1}', max_likeness => NULL) ORDER BY key;
+INSERT INTO oss_labels.label_rule (label_name, min_confidence) VALUES ('Lynx', 0.5);
+SELECT count(*), count(*) FILTER (WHERE key = 'unrated') AS unrated FROM oss_labels.images_for('{"Lynx": 1}', 100, NULL);
+DELETE FROM oss_labels.label_rule;
+RESET oss_labels.read_threshold;
+SELECT count(*) FROM (SELECT oss_labels.forget(bucket, key, version_id) FROM oss_labels.image WHERE bucket = 'room') f;
+
 -- for pgvector
 SELECT oss_labels.image_sparsevec('related', 'dog'), oss_labels.image_sparsevec('related', 'nope');
 SELECT count(*) FROM (SELECT oss_labels.forget(bucket, key) FROM oss_labels.image WHERE bucket = 'related') f;

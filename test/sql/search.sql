@@ -222,6 +222,24 @@ BEGIN
 	RAISE WARNING '% queries, some images found: %', checked, found > 1000;
 END $$;
 
+-- beyond work_mem the sets lie in a file, and give the same in the same order
+CREATE FUNCTION pg_temp.all_of(query text, most bigint DEFAULT NULL) RETURNS text LANGUAGE sql
+	AS 'SELECT md5(string_agg(format(''%s %s'', key, score), '','')) FROM oss_labels.search(query, most)';
+SELECT string_agg('L' || i, ' | ') || ' | ' || string_agg('L' || i || ':0.' || i % 10, ' | ') AS many FROM generate_series(0, 12) i \gset
+CREATE TEMP TABLE big AS SELECT q, most, pg_temp.all_of(q, most) AS found FROM unnest(ARRAY[:'many', '!(' || :'many' || ')',
+	'(' || :'many' || ') & !(parent:P0 & parent:P1)', '(!L1 | L3:0.5) & (' || :'many' || ' | !parent:P3)', :'many' || ' | !L0']) q, unnest('{NULL,1,100}'::bigint[]) most;
+SET work_mem = '64kB';
+SELECT count(*), count(DISTINCT found) > 10 AS differ, bool_and(pg_temp.all_of(q, most) IS NOT DISTINCT FROM found) AS same FROM big;
+SELECT count(*) = cardinality(oss_labels.search_ids(:'many')) AS all_ids FROM oss_labels.search(:'many');
+SET temp_file_limit = 0;
+\set VERBOSITY sqlstate
+SELECT count(*) FROM oss_labels.search('L1', 1);
+SELECT count(*) FROM oss_labels.search(:'many', 1);
+\set VERBOSITY default
+RESET work_mem;
+SELECT count(*) FROM oss_labels.search(:'many', 1);
+RESET temp_file_limit;
+
 -- one query after another takes no more memory than one
 SELECT sum(total_bytes) AS before FROM pg_backend_memory_contexts \gset
 SELECT (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE n > 0) - :before < 4000000 AS flat

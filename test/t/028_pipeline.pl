@@ -262,6 +262,17 @@ is($reader->{out}, join('', map { ("$_ " . ($_ == 2 ? 'new' : 'old') . " true\n"
 is($oss->count('label_requests'), 3, 'which are not fetched again');
 end_session($_) for $writer, $reader;
 
+# ---- nothing is compiled before the first request ----
+
+SKIP:
+{
+	my $plan = 'SELECT oss_labels.read_threshold(); SET jit = on; SET jit_above_cost = 0; EXPLAIN (ANALYZE, TIMING OFF) SELECT count(*) FROM labeled WHERE id <= 3';
+
+	skip 'no JIT', 2 if $node->safe_psql('postgres', 'SET jit = on; SELECT pg_jit_available()') ne 't';
+	like($node->safe_psql('postgres', "SET oss_labels.pipeline = off; $plan"), qr/JIT:/, 'a costly plan is compiled');
+	unlike($node->safe_psql('postgres', $plan), qr/JIT:/, 'but none with a pipeline, whose cost is that of requests');
+}
+
 # ---- more in flight than a process may have connections ----
 
 reset_oss();

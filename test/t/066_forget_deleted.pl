@@ -69,6 +69,49 @@ $test->sql('DELETE FROM pic WHERE id = 301');
 gone('a', 'a6', 'but for one of another bucket');
 $test->sql("DROP TABLE noindex; SELECT oss_labels.unwatch('other')");
 
+# columns of other types of text, as far as their indexes compare texts
+my @typed = ('b char(20), k text', 'b char(20), k text', 'b name, k text', 'b name, k text', 'b text, k name', 'b text, k char(20)',
+	'b varchar(20), k varchar(20)', 'b text COLLATE "und-x-icu", k text COLLATE "und-x-icu"');
+my @index = ('k', 'k, b', 'k', 'k, b', 'k', 'b, k', 'b, k', 'k, b');
+for my $i (0 .. $#typed)
+{
+	$test->sql("CREATE TABLE typed$i ($typed[$i]); CREATE INDEX ON typed$i ($index[$i]); SELECT oss_labels.watch('typed$i', 'k', bucket_column => 'b');"
+		  . " INSERT INTO typed$i VALUES ('tenlabels', 't$i'), ('otherbucket', 'tx'); INSERT INTO pic VALUES (5000 + $i, 't$i')");
+}
+$test->sql("INSERT INTO pic VALUES (5999, 'tx')");
+$test->wait_empty;
+$test->sql('DELETE FROM pic WHERE id >= 5000');
+seen('beside tables of other types');
+is($test->sql(stored('t')), join(',', map { "t$_" } 0 .. $#typed) . ',tx', 'whatever the type of its columns, a row keeps its image');
+$test->sql("DROP TABLE typed$_") for 4, 5;
+$test->sql("INSERT INTO pic VALUES (5999, 'tx')");
+$test->wait_empty;
+$test->sql('DELETE FROM pic WHERE id >= 5000');
+gone('t', join(',', map { "t$_" } 0 .. $#typed), 'and no other');
+$test->sql("DROP TABLE typed$_") for 0 .. 3, 6, 7;
+
+# a row that is not committed yet
+$test->sql("CREATE TABLE late (k text PRIMARY KEY); SELECT oss_labels.watch('late', 'k', bucket => 'tenlabels');"
+	  . " INSERT INTO pic VALUES (6001, 'u1'), (6002, 'u2'), (6003, 'u3')");
+$test->wait_empty;
+my $asked = $test->count;
+my $writer = $node->background_psql('postgres');
+$writer->query_safe("BEGIN; INSERT INTO late VALUES ('u1'); SAVEPOINT s; INSERT INTO late VALUES ('u2'); ROLLBACK TO s; INSERT INTO late VALUES ('u3')");
+$test->sql("DELETE FROM pic WHERE key IN ('u1', 'u2')");
+gone('u', 'u1,u3', 'an uncommitted row keeps its image for the time');
+$writer->query_safe('COMMIT');
+seen('then');
+$test->wait_empty;
+is($test->sql(stored('u')), 'u1,u3', 'and when it is committed');
+is($test->count, $asked, 'for which nothing is asked again');
+$writer->query_safe("BEGIN; DELETE FROM late; INSERT INTO late VALUES ('u3')");
+$test->sql("DELETE FROM pic WHERE key = 'u3'");
+$writer->query_safe('ROLLBACK');
+$writer->quit;
+seen('beside a row that is replaced and rolled back');
+is($test->sql(stored('u')), 'u1,u3', 'which keeps it');
+$test->sql("DROP TABLE late");
+
 # partitions, a condition, and columns that were renamed
 $test->sql("CREATE TABLE part (id int, key text, ok bool) PARTITION BY RANGE (id); CREATE INDEX ON part (key);"
 	  . " CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (0) TO (100); CREATE TABLE part2 (key text, ok bool, id int);"
@@ -128,6 +171,21 @@ $test->wait_sql("SELECT count(*) FROM oss_labels.worker WHERE database = 'postgr
 $test->sql("DELETE FROM own WHERE key = 'f500'");
 $test->sql('CALL oss_labels.process_queue()');
 is($test->sql(stored('f')), '', 'process_queue() forgets, too');
+
+# in a restored database the watched tables come last: until then nothing is forgotten
+$test->sql("CREATE TABLE second (key text PRIMARY KEY); SELECT oss_labels.watch('second', 'key', $watch); INSERT INTO own VALUES ('g1'), ('g2'); INSERT INTO second VALUES ('g1')");
+$test->sql('CALL oss_labels.process_queue()');
+$test->sql("DELETE FROM own WHERE key LIKE 'g%'; CREATE DATABASE restored; ALTER DATABASE restored SET oss_labels.worker = off");
+my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'dump');
+my @kept;
+for my $section (qw(pre-data data post-data))
+{
+	$node->command_ok([ 'pg_restore', '-e', "--section=$section", '-d', $node->connstr('restored'), $dump ], "restore of $section");
+	$test->sql('CALL oss_labels.process_queue()', 'restored');
+	push @kept, $test->sql(stored('g'), 'restored');
+}
+is("@kept", ' g1,g2 g1', 'restored: what no row has goes when it is known that none has it');
 
 $node->stop;
 done_testing();

@@ -39,6 +39,9 @@ sub import_sql
 # ---- what each role has, and what others have ----
 
 $test->sql("CREATE ROLE $_") for qw(everything bucketed prefixed policied group_of member other beta);
+like($test->sql_error("BEGIN; DECLARE c CURSOR FOR SELECT bucket FROM oss_labels.image; FETCH c; CALL oss_labels.grant_reading('other', 'alpha')"),
+	qr/55006: row security cannot be enabled.*HINT/s, 'a query that reads labels is in the way of the first grant');
+is($test->sql('SELECT count(*) FROM oss_labels.bucket_grant'), '0', 'which is not made then');
 $test->sql(q{
 	GRANT group_of TO member;
 	CALL oss_labels.grant_reading('everything');
@@ -81,6 +84,9 @@ sub store_beta
 		  . "INSERT INTO oss_labels.album (name, owner, rule, role) VALUES ('Dogs', 'mei', 'Dog & Secret', 'beta'), ('Plans', 'mallory', 'Classified', 'beta');"
 		  . "INSERT INTO oss_labels.album_pin (album_id, bucket, key, pinned, role)"
 		  . " SELECT album_id, 'alpha', 'own/1', true, role FROM oss_labels.album WHERE role::text = 'beta'");
+	# names without levels, whatever the format, are others'
+	$test->sql(q{SELECT oss_labels.import_labels('{"labelAnnotations": [{"description": "Confidential", "score": 0.9, "locale": "en"}]}', 'beta', 'vision', format => 'google_vision');
+		SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Inside", "Language": "en-us", "LabelConfidence": 0.9}]}', 'beta', 'language')});
 	# for who is limited to a prefix, the rest of the bucket is others', too
 	$test->sql(import_sql('alpha', 'other/1', 'Dog:Animal:0.99', 'Secret:-:0.9'));
 	return;
@@ -89,7 +95,7 @@ sub store_beta
 # ---- how to read with each function; '' for those that tell nothing of what is stored ----
 
 my %call = (
-	(map { $_ => '' } qw(may_read_all read_threshold image_id label_id label_weight profile label_query_and label_query_or label_query_not)),
+	(map { $_ => '' } qw(may_read_all read_threshold image_id label_id label_weight profile check_profile label_query_and label_query_or label_query_not)),
 	(map { $_ => "SELECT oss_labels.$_()" } qw(reads_all reading_scope)),
 	has_policy => "SELECT oss_labels.has_policy('{true,false}', '{r,*}')",
 	labels_of => "SELECT k, l::text FROM keys k, LATERAL oss_labels.labels_of(k.b, k.k) l",
@@ -190,6 +196,14 @@ like(refused('policied', import_sql('beta', 'own/2', 'Gun:Weapon:1')), qr/42501/
 is(as('policied', "SELECT oss_labels.forget('beta', 'own/2')"), 'f', 'nor forgotten');
 like(refused('policied', "SELECT oss_labels.correct('beta', 'own/2', 'Gun', true)"), qr/P0002/, 'nor corrected: it is not there');
 
+# a policy on what an import changes
+$test->sql("CREATE ROLE sourced; CALL oss_labels.grant_writing('sourced'); REVOKE EXECUTE ON FUNCTION oss_labels.may_write_all FROM sourced;"
+	  . " CREATE POLICY sourced ON oss_labels.image TO sourced USING (source = 'sourced')");
+my $sourced = "SELECT oss_labels.import_label_rows('alpha', '%s', '{Gun}', source => 'sourced', thr => 0);";
+like(refused('sourced', sprintf $sourced, 'own/1'), qr/42501: labels of "oss:\/\/alpha\/own\/1" are hidden/, 'what a policy hides is not replaced by what it shows');
+is(as('sourced', sprintf("$sourced $sourced", ('sourced') x 2) . "SELECT oss_labels.forget('alpha', 'sourced')"), "t\nt\nt", 'what it shows is');
+$test->sql('DROP POLICY sourced ON oss_labels.image; DROP OWNED BY sourced; DROP ROLE sourced');
+
 # ---- who said what ----
 
 like(refused('beta', "INSERT INTO oss_labels.album (name, role) VALUES ('forged', 'bucketed')"), qr/42501/, 'an album in the name of another role');
@@ -209,7 +223,20 @@ is($test->sql(q{SELECT count(*) FROM pg_class WHERE relnamespace = 'oss_labels':
 $test->sql('GRANT USAGE ON SCHEMA oss_labels TO other; GRANT INSERT, UPDATE, SELECT ON oss_labels.album, oss_labels.album_pin, oss_labels.label_correction TO other;');
 like(refused('other', "INSERT INTO oss_labels.album (name, role) VALUES ('forged', 'gamma')"), qr/42501: permission denied to write for role "gamma"/, 'nobody speaks for another without row security either');
 like(refused('other', "UPDATE oss_labels.album_pin SET pinned = false WHERE role::text = 'gamma'"), qr/42501: permission denied to write for role "gamma"/, 'nor changes what he said');
-$test->sql('ALTER TABLE oss_labels.image ENABLE ROW LEVEL SECURITY');
+$test->sql('GRANT DELETE ON oss_labels.album, oss_labels.album_pin, oss_labels.label_correction TO other; GRANT EXECUTE ON FUNCTION oss_labels.pin TO other');
+like(refused('other', $_), qr/42501: permission denied to write for role "\w+"/, $_)
+  for "UPDATE oss_labels.album SET role = 'other' WHERE role::text = 'gamma'", "UPDATE oss_labels.album SET rule = NULL WHERE role::text = 'gamma'",
+  "DELETE FROM oss_labels.album WHERE role::text = 'gamma'", "DELETE FROM oss_labels.album_pin WHERE role::text = 'gamma'",
+  "UPDATE oss_labels.album_pin SET pinned = false, role = 'other' WHERE role::text = 'gamma'", "DELETE FROM oss_labels.label_correction",
+  "SELECT oss_labels.pin($album, 'beta', 'new')";
+like(refused('other', "SELECT oss_labels.pin(4711, 'beta', 'new')"), qr/23503/, 'an album that does not exist is said to be none');
+is(as('other', "INSERT INTO oss_labels.album (name) VALUES ('mine'); SELECT oss_labels.pin(album_id, 'beta', 'new'), oss_labels.pin(album_id, 'beta', 'new', false) FROM oss_labels.album WHERE name = 'mine';"
+	  . "SELECT oss_labels.pin(album_id, 'beta', 'new', NULL) FROM oss_labels.album WHERE name = 'mine'; SELECT oss_labels.pin(album_id, 'beta', 'new') FROM oss_labels.album WHERE name = 'mine';"
+	  . "DELETE FROM oss_labels.album WHERE name = 'mine'; SELECT count(*) FROM oss_labels.album_pin WHERE key = 'new'"), "|\n\n\n0", 'its own is its to pin, change and delete');
+$test->sql("INSERT INTO oss_labels.album (name, role) VALUES ('shared', 'group_of'); GRANT EXECUTE ON FUNCTION oss_labels.pin TO group_of; GRANT INSERT, UPDATE, DELETE ON oss_labels.album, oss_labels.album_pin TO group_of; GRANT group_of TO other");
+my $shared = "SELECT oss_labels.pin(album_id, 'beta', 'new', %s) FROM oss_labels.album WHERE name = 'shared'";
+is(as('member', sprintf $shared, 'true') . as('other', sprintf $shared, 'false') . as('member', sprintf $shared, 'NULL'), '', 'who shares an album changes what another of them has pinned');
+$test->sql("REVOKE group_of FROM other; DELETE FROM oss_labels.album WHERE name = 'shared'; ALTER TABLE oss_labels.image ENABLE ROW LEVEL SECURITY");
 
 # ---- revoke ----
 
@@ -270,7 +297,7 @@ is($oss->count('label_requests'), 6, 'he asks again');
 $test->sql(q{
 	INSERT INTO oss_labels.image (image_id, bucket, key, thr, tagged_at, label_count, response)
 		SELECT oss_labels.image_id(b, 'many/' || i), b, 'many/' || i, 0, now(), 1, '{}' FROM generate_series(1, 5000) i, unnest('{alpha,beta}'::text[]) b;
-	INSERT INTO oss_labels.image_label SELECT i.image_id, v.label_id, 0.5, 0.5 FROM oss_labels.image i, oss_labels.vocabulary v
+	INSERT INTO oss_labels.image_label SELECT i.image_id, v.label_id, 0.4, 0.5 FROM oss_labels.image i, oss_labels.vocabulary v
 		WHERE i.key LIKE 'many/%' AND v.label_name IN ('Dog', 'Cat', 'Sky');
 	ANALYZE oss_labels.image, oss_labels.image_label, oss_labels.vocabulary});
 for my $view (qw(label effective_label))
@@ -280,6 +307,16 @@ for my $view (qw(label effective_label))
 	unlike($plan, qr/Seq Scan on (image|image_label)\b/, 'and nothing else of these tables');
 }
 is(as('bucketed', "SELECT string_agg(bucket || key, ' ' ORDER BY score DESC) FROM oss_labels.search('Dog', 2)"), 'alphaown/1 alphaown/2', 'search cuts before it ranks');
+
+# what is recommended does not depend on how many images others have
+$test->sql(q{CREATE ROLE fan; CALL oss_labels.grant_reading('fan', 'gallery'); SELECT setseed(0.5);
+	SELECT oss_labels.import_label_set('gallery', 'g' || i, names, NULL, NULL, 'test') FROM (SELECT i, array_agg(DISTINCT 'L' || (1 + floor(random() * 40))::int) AS names
+		FROM generate_series(1, 2000) i, generate_series(1, 10) j GROUP BY i) s});
+my $liked = q{SELECT g, r.key, r.score FROM generate_series(1, 20) g, LATERAL oss_labels.related_images('gallery', 'g' || g, 20, max_likeness => NULL) r ORDER BY 1, 3 DESC, 2};
+my $alone = as('fan', $liked);
+$test->sql("UPDATE pg_class SET reltuples = reltuples * 30 WHERE oid = 'oss_labels.image'::regclass");
+is(as('fan', $liked), $alone, "others' images change no recommendation");
+$test->sql("ANALYZE oss_labels.image; SELECT count(oss_labels.forget(bucket, key)) FROM oss_labels.image WHERE bucket = 'gallery'");
 
 # ---- bucket and prefix as arguments ----
 

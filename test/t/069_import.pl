@@ -73,6 +73,22 @@ $node->command_ok([ 'pgbench', '-n', '-c', 6, '-j', 2, '-t', 5, '-f', $script, '
 	'sessions that import the same images in opposite orders do not deadlock');
 is(stored('pgbench'), 200, 'and leave each once');
 
+# Whoever sees that images are new may not be the first to insert them.
+$test->sql('CREATE SEQUENCE round; CREATE INDEX shops ON oss_labels.image (key) WHERE source = $$shop$$;
+	CREATE INDEX others ON oss_labels.image (key) WHERE source <> $$shop$$');
+$script = $node->basedir . '/race.sql';
+append_to_file($script, "SELECT nextval('round') / 4 AS round \\gset\n" . import_set("race' || :round || '-", 50));
+$node->command_ok([ 'pgbench', '-n', '-c', 4, '-j', 2, '-t', 100, '-f', $script, 'postgres' ],
+	'sessions that import the same new images at the same time do not fail');
+is(stored('race'), 5050, 'and leave each once');
+is($test->sql("SELECT count(*) FROM oss_labels.image_label l LEFT JOIN oss_labels.image i USING (image_id) WHERE i.image_id IS NULL"),
+	0, 'without labels of what was undone');
+$test->sql("CREATE EXTENSION amcheck; SELECT bt_index_check(indexrelid, true) FROM pg_index
+	WHERE indrelid IN ('oss_labels.image'::regclass, 'oss_labels.image_label'::regclass)");
+is($test->sql("SET enable_seqscan = off; SELECT pg_relation_size('oss_labels.others'), count(*) > 5000 FROM oss_labels.image WHERE source = 'shop'"),
+	'8192|t', 'in all indexes, and in no partial one that is not for them');
+$test->sql('DROP INDEX oss_labels.shops, oss_labels.others');
+
 # ---- isolation ----
 
 my $old = $test->session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.image;");
@@ -96,6 +112,24 @@ cmp_ok(time - $start, '<', 5, 'and is cancelled at once');
 $long->{stderr} = '';
 $long->quit;
 is(stored('long'), 0, 'without a trace');
+
+# ---- two sets of more images than are written at once, in opposite orders ----
+
+$test->sql(q{CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+	CREATE TRIGGER slow AFTER INSERT ON oss_labels.image FOR EACH STATEMENT EXECUTE FUNCTION slow()});
+my @both = map { my $session = $test->session('SELECT 1;');
+	$session->query_until(qr/asked/, "\\echo asked\n" . import_set('large', 3000, $_)); $session } 'ASC', 'DESC';
+$_->query_until(qr/code 00000/, "\\echo code :SQLSTATE\n") for @both;
+unlike(join('', map { $_->{stderr} } @both), qr/deadlock/, 'two sets in opposite orders do not deadlock');
+$_->quit for @both;
+is(stored('large'), 3000, 'and all of it is stored');
+$test->sql('DROP FUNCTION slow() CASCADE');
+like($test->sql_error("SELECT oss_labels.import_label_set('tenlabels', 'twice' || i % 1500, '{Dog}', NULL, NULL, 'shop')"
+		. ' FROM generate_series(1, 3000) i'), qr/22023: "oss:.*" is imported twice/, 'an image twice, far apart');
+is(stored('twice'), 0, 'stores nothing');
+is($test->sql("SET work_mem = '64kB'; " . import_set('files', 2500, 'DESC')), 2500, 'a set that needs temporary files');
+is(stored('files'), 2500, 'is stored');
+is($test->sql("SELECT count(*) FROM pg_ls_tmpdir()"), 0, 'and leaves none');
 
 is($test->count, 0, 'none of it asked the service for anything');
 done_testing();

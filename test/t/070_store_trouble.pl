@@ -28,36 +28,11 @@ sub labels
 	return "SELECT label_count FROM oss_labels.image WHERE key = '$key'";
 }
 
-# All that waits is settled.
-sub settled
-{
-	my ($what) = @_;
-	return ok($test->wait_sql("SELECT count(*) = 0 FROM pg_ls_dir('oss_labels') f"
-			  . " WHERE (pg_stat_file('oss_labels/' || f)).size > 0"), "$what: all is settled");
-}
-
-# Let nothing be stored while code runs.  The worker is stopped when it has nothing
-# to do, and so holds no lock.
-my $stopped;
-sub unstored
-{
-	my ($code, $at_once) = @_;
-	settled('before') unless $at_once;
-	$stopped = $test->worker_pid;
-	sleep 0.05;
-	kill 'STOP', $stopped or die "no worker: $stopped";
-	$code->();
-	kill 'CONT', $stopped;
-	$stopped = undef;
-	return;
-}
-END { kill 'CONT', $stopped if $stopped }
-
 # ---- forget() ----
 
 $test->sql(tag('first'));
 my $open;
-unstored(sub {
+$test->unstored(sub {
 	is($test->sql(tag($_)), 10, "$_: an answer that is not stored yet") for qw(gone rolled open back);
 	is($test->sql("SELECT oss_labels.forget('tenlabels', 'gone')"), 'f', 'forget() finds no labels');
 	$test->sql("BEGIN; SELECT oss_labels.forget('tenlabels', 'rolled'); ROLLBACK");
@@ -70,12 +45,12 @@ is($test->sql(labels('gone')), '', 'what was asked for before forget() is not');
 is($test->sql(labels('open')), '', 'nor while forget() is not committed');
 $open->quit;
 ok($test->wait_sql(labels('open'), 10), 'but when that is rolled back with its session');
-settled('forget()');
+$test->settled('forget()');
 is($test->count, 5, 'each was asked for once');
 is($test->sql(tag('gone') . labels('gone')), "10\n10", 'who asks after forget() has it stored');
 is($test->count, 6, 'with a request of his own');
 
-unstored(sub {
+$test->unstored(sub {
 	$test->sql(tag('shared'));
 	is($test->sql(tag('shared')), 10, 'an answer that is not stored is shared');
 	is($test->count, 7, 'for one request');
@@ -84,7 +59,7 @@ unstored(sub {
 	is($test->count, 8, 'that costs another');
 });
 ok($test->wait_sql(labels('shared'), 10), 'which is stored');
-settled('shared');
+$test->settled('shared');
 
 $test->reset;
 $oss->control('/fault?kind=delay&delay=1000');
@@ -107,12 +82,12 @@ $test->reset;
 
 # ---- younger answers ----
 
-unstored(sub {
+$test->unstored(sub {
 	$test->sql(tag('imported'));
 	$test->sql(q{SELECT oss_labels.import_labels('{"Labels": [{"LabelName": "Cat"}]}', 'tenlabels', 'imported', 0)});
 	$test->sql(tag('twice', ", max_age => '0'")) for 1 .. 2;
 });
-settled('younger');
+$test->settled('younger');
 is($test->sql(labels('imported')), 1, 'an import that is younger than an answer stays');
 is($test->sql("SELECT tagged_at = (SELECT max(tagged_at) FROM oss_labels.image WHERE key = 'twice') AND label_count = 10"
 	  . " FROM oss_labels.image WHERE key = 'twice'"), 't', 'of two answers one is stored');
@@ -127,7 +102,7 @@ SKIP:
 {
 	skip 'no prlimit', 6 if system('command -v prlimit > /dev/null') != 0;
 	my ($err, $first) = ('', 0);
-	unstored(sub {
+	$test->unstored(sub {
 		my $session = $test->session('SELECT pg_backend_pid() AS pid \gset
 \echo pid :pid');
 		my ($pid) = $session->{stdout} =~ /pid (\d+)/;
@@ -151,7 +126,7 @@ SKIP:
 	is($test->count, $first, 'each was asked for once');
 	unlike($test->log, qr/could not read the rest of a file/, 'no file is broken');
 }
-settled('full');
+$test->settled('full');
 $test->reset;
 
 my $directory = $node->data_dir . '/oss_labels';
@@ -186,11 +161,11 @@ $test->reset;
 
 # ---- a copy of the cluster ----
 
-unstored(sub {
+$test->unstored(sub {
 	$test->sql(tag('copied'));
 	$node->backup('copy');
 });
-settled('backup');
+$test->settled('backup');
 my $copy = PostgreSQL::Test::Cluster->new('copy');
 $copy->init_from_backup($node, 'copy', has_streaming => 1);
 $copy->start;

@@ -87,6 +87,34 @@ is($test->sql('SELECT role, bucket, prefix, writes FROM oss_labels.bucket_grant 
 	"tenant Ä|tenlabels|a/|t\ntenant_b|tenlabels|b/|f", 'grants are restored, also of a role that was renamed');
 is($test->sql('SELECT count(*) FROM pg_class WHERE relnamespace = $$oss_labels$$::regnamespace AND relrowsecurity', 'target'), '6', 'with row security');
 
+# by several processes, whose order nobody knows
+$test->sql(q{SELECT count(oss_labels.import_label_rows('tenlabels', 'n/' || i, ARRAY['L' || i % 90, 'M' || i % 7], thr => 0)) FROM generate_series(1, 500) i;
+	SELECT count(oss_labels.correct('tenlabels', 'n/' || i, 'N' || i % 60, true, 'P' || i % 5)) FROM generate_series(1, 400) i;
+	INSERT INTO oss_labels.label_alias SELECT 'N' || i, 'M' || i % 7 FROM generate_series(1, 59) i;
+	SELECT oss_labels.pin(album_id, 'tenlabels', 'n/1') FROM oss_labels.album});
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$file.jobs", $node->connstr('postgres') ], 'dump with more labels');
+my $words = 'SELECT v::text FROM oss_labels.vocabulary v WHERE NOT is_new ORDER BY label_id';
+my $read = q{SELECT count(*), count(DISTINCT label_name) FROM oss_labels.effective_label UNION ALL SELECT count(*), 0 FROM oss_labels.album_member};
+for my $try (1 .. 4)
+{
+	$test->sql("CREATE DATABASE jobs$try; ALTER DATABASE jobs$try SET oss_labels.worker = off");
+	$node->command_ok([ 'pg_restore', '-e', '-j', '4', '-d', $node->connstr("jobs$try"), "$file.jobs" ], "restore by four processes, $try");
+	is($test->sql($words, "jobs$try"), $test->sql($words), 'the vocabulary is the same');
+	is($test->sql($read, "jobs$try"), $test->sql($read), 'so is what is read');
+}
+$test->sql("SELECT count(oss_labels.forget('tenlabels', 'n/' || i)) FROM generate_series(1, 500) i; DELETE FROM oss_labels.label_alias");
+$test->sql("DELETE FROM oss_labels.album_pin");
+
+# the data alone, without triggers
+$node->command_ok([ 'pg_dump', '-Fc', '--data-only', '-f', "$file.data", $node->connstr('postgres') ], 'dump of the data');
+$test->sql('CREATE DATABASE bulk');
+$node->command_ok([ 'pg_restore', '-e', '--schema-only', '-d', $node->connstr('bulk'), $file ], 'restore of the schema');
+$node->command_ok([ 'pg_restore', '-e', '--data-only', '--disable-triggers', '-d', $node->connstr('bulk'), "$file.data" ], 'restore without triggers');
+is(as($_, $all, 'bulk'), $before{$_}, "$_ reads the same there") for sort keys %before;
+my $fires = q{SELECT string_agg(tgname || ' ' || tgenabled::text, ', ' ORDER BY tgrelid::regclass::text, tgname) FROM pg_trigger
+	WHERE tgrelid::regclass::text LIKE 'oss_labels.%' AND NOT tgisinternal};
+is($test->sql($fires, 'bulk'), $test->sql($fires), 'and the triggers fire as before');
+
 # into a cluster that lacks the roles
 my $other = PostgreSQL::Test::Cluster->new('elsewhere');
 $other->init;
@@ -99,5 +127,14 @@ $other->safe_psql('postgres', q{CREATE ROLE "tenant Ä"; CREATE ROLE stranger; G
 $other->safe_psql('postgres', qq{CALL oss_labels.grant_family('reading', '$_')}) for '"tenant Ä"', 'stranger';
 is($other->safe_psql('postgres', 'SET ROLE "tenant Ä"; SELECT count(*) FROM oss_labels.image'), '3', 'and are theirs when they are made');
 is($other->safe_psql('postgres', 'SET ROLE stranger; SELECT count(*) FROM oss_labels.image'), '0', 'and nobody else\'s');
+is($other->safe_psql('postgres', q{CALL oss_labels.grant_reading('"tenant Ä"', 'tenlabels', 'b/'); CALL oss_labels.revoke_writing('"tenant Ä"', 'tenlabels');
+	SELECT role, prefix, writes FROM oss_labels.bucket_grant WHERE role::text LIKE 'tenant Ä' ORDER BY prefix}), "tenant Ä|a/|f\ntenant Ä|b/|f", 'writing is revoked from them');
+is($other->safe_psql('postgres', q{CALL oss_labels.revoke_reading('"tenant Ä"', 'tenlabels'); SELECT count(*) FROM oss_labels.bucket_grant WHERE role::text LIKE 'tenant Ä'}), '0', 'and reading');
+
+# a role that is dropped has no heir
+my $gone = $other->safe_psql('postgres', q{CREATE ROLE gone; CALL oss_labels.grant_writing('gone', 'tenlabels'); SET ROLE gone; INSERT INTO oss_labels.album (name) VALUES ('Hers');
+	RESET ROLE; DROP OWNED BY gone; DROP ROLE gone; SELECT DISTINCT role FROM oss_labels.bucket_grant WHERE bucket = 'tenlabels' AND prefix = ''});
+my ($status, $out, $err) = $other->psql('postgres', qq{CREATE ROLE "$gone"});
+like($err, qr/is reserved/, "nobody can be made $gone");
 
 done_testing;
