@@ -43,6 +43,10 @@ $node->safe_psql('source', q{
 	SELECT oss_labels.correct('album', 'photo 1', 'Cat', false), oss_labels.correct('album', 'photo 2', 'Whale', true, 'Animal');
 	INSERT INTO oss_labels.album (name, owner, rule) VALUES ('Pets', 'mei', 'Cat & !Dog | parent:Animal:0.5'), ('Pins', 'mei', NULL);
 	SELECT oss_labels.pin(1, 'album', 'photo 3', false), oss_labels.pin(2, 'album', 'photo 4');
+	INSERT INTO oss_labels.price (item, server, valid_from, per_1000, currency, source)
+		VALUES ('label', 'oss', '2026-01-01', 0.1, 'USD', 'our contract');
+	INSERT INTO oss_labels.usage_day (day, server, requester, bucket, requests, billed)
+		VALUES ('2026-01-01', 'oss', current_user::text::oss_labels.role_name, 'album', 7, 7), ('2026-01-02', NULL, NULL, NULL, 1, 0);
 });
 is($node->safe_psql('source', q{SELECT count(*) FROM pg_catalog.pg_class
 	WHERE relnamespace = 'oss_labels'::pg_catalog.regnamespace AND relpersistence <> 'p'}), '0', 'everything is logged');
@@ -53,7 +57,9 @@ like($before, qr/猫/, 'aliases');
 like($before, qr/house rule/, 'rules');
 like($before, qr/Whale/, 'corrections');
 like($before, qr/parent:Animal:0.5/, 'albums');
-like($before, qr/album_pin: .*photo 3/, 'and pins');
+like($before, qr/album_pin: .*photo 3/, 'pins');
+like($before, qr/usage_day: .*album,7,7/, 'accounts');
+like($before, qr/our contract/, 'and prices');
 my $read = q{SELECT key, label_name FROM oss_labels.effective_label
 	UNION ALL SELECT key, name FROM oss_labels.album_member ORDER BY 1, 2};
 my $reads = $node->safe_psql('source', $read);
