@@ -56,6 +56,13 @@ $test->sql("SELECT oss_labels.set_budget(10, 'ever')");
 is($test->sql("BEGIN READ ONLY; " . try_sql(4, 'ro')), '4 0', 'a READ ONLY transaction counts');
 is($test->sql("BEGIN ISOLATION LEVEL SERIALIZABLE; " . try_sql(2, 'ser')), '2 0', 'so does a serializable one');
 is($test->sql($spent), 6, 'in the same budget, with oss_labels.worker off');
+
+# nobody else has read the new cap
+my $reader = $test->session("BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM oss_labels.budget;", qr/done/);
+$test->sql("SELECT oss_labels.set_budget(6, 'ever')");
+like($reader->query_until(qr/done2/, try_sql(2, 'old') . ";\n\\echo done2\n"), qr/0 2/, 'an old snapshot does not show an old cap');
+$reader->quit;
+$test->sql("SELECT oss_labels.set_budget(10, 'ever')");
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
