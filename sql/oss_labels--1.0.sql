@@ -1692,10 +1692,12 @@ DECLARE
 	n bigint;
 BEGIN
 	IF older_than IS NULL OR older_than < '0'::interval THEN
-		RAISE EXCEPTION 'older_than must be given, and not negative' USING ERRCODE = '22023';
+		RAISE EXCEPTION 'older_than must be given, and not negative'
+			USING ERRCODE = '22023', HINT = 'Give the age from which images are asked for again, such as ''1 year''.';
 	END IF;
 	IF max_requests < 0 THEN
-		RAISE EXCEPTION 'max_requests must not be negative' USING ERRCODE = '22023';
+		RAISE EXCEPTION 'max_requests must not be negative'
+			USING ERRCODE = '22023', HINT = 'Give the requests that may be paid for; null: no limit.';
 	END IF;
 	SELECT count(oss_labels.enqueue_once(o.bucket, o.key, o.thr, o.version_id, $5, $6, $1))
 	INTO n

@@ -174,7 +174,8 @@ on_transaction_end(XactEvent event, void *arg)
 			if (oss_budget_changing)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot prepare a transaction that has changed budgets")));
+						 errmsg("cannot prepare a transaction that has changed budgets"),
+						 errhint("Change budgets in a transaction that ends with COMMIT.")));
 			break;
 		case XACT_EVENT_COMMIT:
 			if (oss_budget_changing)

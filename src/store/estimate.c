@@ -456,11 +456,13 @@ oss_labels_estimate(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query must not be null")));
+				 errmsg("query must not be null"),
+				 errhint("Give a SELECT with columns \"bucket\" and \"key\".")));
 	if (!PG_ARGISNULL(1) && !oss_thr_valid(PG_GETARG_FLOAT8(1)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("thr must be a number from 0 to 1")));
+				 errmsg("thr must be a number from 0 to 1"),
+				 errhint("Give the least confidence, such as 0.7, or NULL.")));
 	if (!PG_ARGISNULL(2))
 		(void) oss_fresh_since(PG_GETARG_INTERVAL_P(2));
 	estimate = palloc0(sizeof(Estimate));

@@ -168,7 +168,8 @@ has_row(Relation table, const Search *search, AttrNumber key_column,
 	if (found && TransactionIdIsValid(dirty.xmin))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("another transaction is inserting a row of the image")));
+				 errmsg("another transaction is inserting a row of the image"),
+				 errhint("The worker tries again when it has ended.")));
 	systable_endscan(scan);
 	return found;
 }
