@@ -91,6 +91,11 @@
 	tuplesort_getdatum(sort, true, value, isnull, NULL)
 #endif
 
+/* PostgreSQL 19 wants row types that are made by hand to be completed. */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) 0)
+#endif
+
 /* PostgreSQL 19 tells the planner of EXPLAIN. */
 #if PG_VERSION_NUM >= 190000
 #define OSS_PLANNER_PARAMETERS \

@@ -11,6 +11,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -68,6 +69,7 @@ begin_order(HitOrder *order, int64 most)
 
 	TupleDescInitEntry(desc, 1, "score", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "image_id", INT8OID, -1, 0);
+	TupleDescFinalize(desc);
 	order->in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	order->out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	order->sort = tuplesort_begin_heap(desc, 2, columns, operators, collations, nulls_first,
