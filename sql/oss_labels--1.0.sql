@@ -3176,6 +3176,19 @@ ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_truncated;
 COMMENT ON TRIGGER budget_changed ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
 COMMENT ON TRIGGER budget_truncated ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
 
+CREATE FUNCTION oss_labels.budget_created()
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_budget_created';
+COMMENT ON FUNCTION oss_labels.budget_created() IS 'Internal: forget at commit what was counted before the extension was created';
+SELECT oss_labels.budget_created();
+
+CREATE FUNCTION oss_labels.budget_room()
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'oss_labels_budget_room';
+COMMENT ON FUNCTION oss_labels.budget_room() IS 'Internal: how many budgets other databases leave room for';
+
 CREATE FUNCTION oss_labels.budget_counts()
 RETURNS TABLE (budget_id bigint, period_start timestamptz, period_end timestamptz,
 	spent bigint, in_flight integer)
@@ -3288,7 +3301,7 @@ BEGIN
 	ON CONFLICT (server, (requester::bytea), bucket, period) DO UPDATE
 		SET max_requests = excluded.max_requests, note = excluded.note,
 			server_id = excluded.server_id, origin = excluded.origin;
-	IF (SELECT count(*) FROM oss_labels.budget) > 256 THEN
+	IF (SELECT count(*) FROM oss_labels.budget) > oss_labels.budget_room() THEN
 		RAISE EXCEPTION 'too many budgets' USING ERRCODE = '54000',
 			HINT = 'All databases of a cluster together have at most 256.';
 	END IF;

@@ -10,6 +10,7 @@
 #include "client/budget.h"
 #include "spi/statement.h"
 #include "utils/datum.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 static OssPlan find_price = {
@@ -28,8 +29,12 @@ oss_price_of(const char *item, const char *server, int64 requests,
 	};
 	const char	nulls[] = {' ', server ? ' ' : 'n', ' ', ' ', '\0'};
 	OssStatementState state;
+	bool		pushed = !ActiveSnapshotSet();
 	bool		known;
 
+	/* auto_explain has none */
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	known = oss_statement_execute(&find_price, values, nulls, SPI_OK_SELECT) > 0;
 	if (known)
@@ -38,5 +43,7 @@ oss_price_of(const char *item, const char *server, int64 requests,
 		*currency = oss_result_string(0, 2);
 	}
 	oss_statement_end(&state);
+	if (pushed)
+		PopActiveSnapshot();
 	return known;
 }

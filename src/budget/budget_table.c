@@ -31,7 +31,9 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_budget_changed);
+PG_FUNCTION_INFO_V1(oss_labels_budget_created);
 PG_FUNCTION_INFO_V1(oss_labels_budget_counts);
+PG_FUNCTION_INFO_V1(oss_labels_budget_room);
 PG_FUNCTION_INFO_V1(oss_labels_budget_used_up);
 
 #define COUNT_COLUMNS 5
@@ -60,6 +62,9 @@ static OssPlan delete_spent = {
 	"SELECT FROM oss_labels.budget b WHERE b.budget_id = s.budget_id)",
 	0, {0}
 };
+
+/* The transaction in progress has created the tables. */
+static bool created = false;
 
 /* Return the period of its name. */
 static OssPeriod
@@ -171,19 +176,25 @@ on_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			if (oss_budget_changing)
+			if (oss_budget_changing || created)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg("cannot prepare a transaction that has changed budgets"),
 						 errhint("Change budgets in a transaction that ends with COMMIT.")));
 			break;
 		case XACT_EVENT_COMMIT:
+			/* what was counted for the tables before is none of theirs */
+			if (created)
+				oss_budget_drop(MyDatabaseId);
 			if (oss_budget_changing)
 				oss_budget_changed();
-			oss_budget_changing = false;
+			oss_budget_changing = created = false;
 			break;
 		case XACT_EVENT_ABORT:
-			oss_budget_changing = false;
+			/* it may have read its own tables */
+			if (created)
+				oss_budget_changed();
+			oss_budget_changing = created = false;
 			break;
 		default:
 			break;
@@ -208,6 +219,14 @@ oss_labels_budget_changed(PG_FUNCTION_ARGS)
 	oss_budget_changing = true;
 	oss_wake_at_commit();
 	PG_RETURN_POINTER(NULL);
+}
+
+/* oss_labels.budget_created() */
+Datum
+oss_labels_budget_created(PG_FUNCTION_ARGS)
+{
+	created = true;
+	PG_RETURN_VOID();
 }
 
 /* Is a budget one of the caller's, who need not know what others spend? */
@@ -243,6 +262,13 @@ oss_labels_budget_counts(PG_FUNCTION_ARGS)
 		oss_result_add(&result, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* oss_labels.budget_room() */
+Datum
+oss_labels_budget_room(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(oss_budget_room());
 }
 
 /* oss_labels.budget_used_up(budget_id) */

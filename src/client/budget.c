@@ -128,6 +128,7 @@ make_database(void)
 			continue;
 		memset(database, 0, sizeof(*database));
 		database->dbid = MyDatabaseId;
+		database->made = ++oss_budgets->stamp;
 		database->generation = 1;
 		database->damaged = file == NULL;
 		if (file != NULL)
@@ -374,9 +375,12 @@ oss_budget_settle(OssReservation *reservation, bool costs, bool sent)
 	reservation->held = false;
 	LWLockAcquire(oss_budgets_lock, LW_EXCLUSIVE);
 	database = &oss_budgets->databases[reservation->database];
-	database->in_flight--;
-	if (!sent)
-		database->attempts--;
+	if (database->made <= reservation->stamp)
+	{
+		database->in_flight--;
+		if (!sent)
+			database->attempts--;
+	}
 	for (int i = 0; i < reservation->ncells; i++)
 	{
 		BudgetCell *cell = &oss_budgets->cells[reservation->cells[i]];

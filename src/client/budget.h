@@ -141,6 +141,9 @@ extern bool oss_budget_changing;
  */
 extern int	oss_budget_copy(OssBudget *budgets, int most);
 
+/* Return how many budgets other databases leave room for. */
+extern int	oss_budget_room(void);
+
 /* Does a budget cover a role's requests to a server for a bucket? */
 extern bool oss_budget_covers(const OssBudget *budget, const OssServer *server,
 							  const char *bucket);

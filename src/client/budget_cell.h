@@ -31,6 +31,7 @@ typedef struct BudgetCell
 typedef struct BudgetDatabase
 {
 	Oid			dbid;			/* InvalidOid: free */
+	uint64		made;			/* stamp of taking the entry */
 	uint64		generation;		/* of the budgets' table */
 	uint64		loaded;			/* the one that was read, 0: none */
 	int64		loaded_at;		/* oss_clock_us() */

@@ -169,6 +169,24 @@ oss_budget_publish(uint64 generation, const OssBudget *budgets, int n)
 }
 
 int
+oss_budget_room(void)
+{
+	int			room = OSS_MOST_BUDGETS;
+
+	if (oss_budgets == NULL)
+		return room;
+	LWLockAcquire(oss_budgets_lock, LW_SHARED);
+	for (int i = 0; i < oss_budgets->ncells; i++)
+	{
+		const BudgetCell *cell = &oss_budgets->cells[i];
+
+		room -= OidIsValid(cell->dbid) && cell->dbid != MyDatabaseId;
+	}
+	LWLockRelease(oss_budgets_lock);
+	return room;
+}
+
+int
 oss_budget_copy(OssBudget *budgets, int most)
 {
 	OssBudgetRefusal why;
