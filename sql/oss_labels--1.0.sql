@@ -3176,6 +3176,16 @@ ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_truncated;
 COMMENT ON TRIGGER budget_changed ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
 COMMENT ON TRIGGER budget_truncated ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
 
+CREATE FUNCTION oss_labels.budget_restored()
+RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_budget_restored';
+COMMENT ON FUNCTION oss_labels.budget_restored() IS 'Internal: trigger that has what a dump says counted from its commit on';
+
+CREATE TRIGGER budget_restored AFTER INSERT OR UPDATE ON oss_labels.budget_spent
+	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.budget_restored();
+COMMENT ON TRIGGER budget_restored ON oss_labels.budget_spent IS 'has what a dump says counted from its commit on';
+
 CREATE FUNCTION oss_labels.budget_created()
 RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

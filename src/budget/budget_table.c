@@ -33,6 +33,7 @@
 PG_FUNCTION_INFO_V1(oss_labels_budget_changed);
 PG_FUNCTION_INFO_V1(oss_labels_budget_created);
 PG_FUNCTION_INFO_V1(oss_labels_budget_counts);
+PG_FUNCTION_INFO_V1(oss_labels_budget_restored);
 PG_FUNCTION_INFO_V1(oss_labels_budget_room);
 PG_FUNCTION_INFO_V1(oss_labels_budget_used_up);
 
@@ -65,6 +66,10 @@ static OssPlan delete_spent = {
 
 /* The transaction in progress has created the tables. */
 static bool created = false;
+
+/* It writes, or somebody else has written, what budgets have spent. */
+static bool flushing = false;
+static bool restored = false;
 
 /* Return the period of its name. */
 static OssPeriod
@@ -187,14 +192,14 @@ on_transaction_end(XactEvent event, void *arg)
 			if (created)
 				oss_budget_drop(MyDatabaseId);
 			if (oss_budget_changing)
-				oss_budget_changed();
-			oss_budget_changing = created = false;
+				oss_budget_changed(restored);
+			oss_budget_changing = created = flushing = restored = false;
 			break;
 		case XACT_EVENT_ABORT:
 			/* it may have read its own tables */
 			if (created)
-				oss_budget_changed();
-			oss_budget_changing = created = false;
+				oss_budget_changed(false);
+			oss_budget_changing = created = flushing = restored = false;
 			break;
 		default:
 			break;
@@ -218,6 +223,19 @@ oss_labels_budget_changed(PG_FUNCTION_ARGS)
 				 errmsg("budget_changed() must be called as a trigger")));
 	oss_budget_changing = true;
 	oss_wake_at_commit();
+	PG_RETURN_POINTER(NULL);
+}
+
+/* Trigger on budget_spent: a dump is being restored, perhaps after it was read. */
+Datum
+oss_labels_budget_restored(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("budget_restored() must be called as a trigger")));
+	if (!flushing)
+		oss_budget_changing = restored = true;
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -309,8 +327,12 @@ oss_budget_flush(void)
 
 	budgets = palloc(sizeof(OssBudget) * OSS_MOST_BUDGETS);
 	n = oss_budget_copy(budgets, OSS_MOST_BUDGETS);
+	flushing = true;
 	for (int i = 0; i < n; i++)
 	{
+		/* a row that says nothing could be in the way of a dump's */
+		if (i >= nwritten && budgets[i].spent == 0)
+			continue;
 		if (i >= nwritten || written[i].id != budgets[i].id ||
 			written[i].since != budgets[i].since || written[i].starts != budgets[i].starts ||
 			written[i].spent != budgets[i].spent)

@@ -14,15 +14,15 @@
 #include "client/budget_cell.h"
 #include "client/http.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Budgets that are read again from time to time are as old as this at most. */
+/*
+ * Budgets are at most as old as this if they change without anybody's telling, else
+ * as this: triggers may be disabled.
+ */
 #define AGE_US USECS_PER_SEC
-
-BudgetShared *oss_budgets = NULL;
-LWLock	   *oss_budgets_lock = NULL;
+#define MOST_AGE_US (60 * USECS_PER_SEC)
 
 OssBudgetAnswer (*oss_budget_load) (void) = NULL;
 
@@ -43,24 +43,6 @@ static TimestampTz own_statement = 0;
 /* The statement whose requests are counted. */
 static TimestampTz statement = 0;
 static int64 statement_requests = 0;
-
-Size
-oss_budget_shared_size(void)
-{
-	return MAXALIGN(sizeof(BudgetShared));
-}
-
-void
-oss_budget_shared_start(LWLock *cells, LWLock *file)
-{
-	bool		found;
-
-	oss_budgets = ShmemInitStruct("oss_labels budgets", sizeof(BudgetShared), &found);
-	oss_budgets_lock = cells;
-	if (!found)
-		memset(oss_budgets, 0, sizeof(BudgetShared));
-	oss_budget_file_start(file);
-}
 
 /* Set why a request is refused, without a budget. */
 static OssBudgetAnswer
@@ -165,7 +147,7 @@ static bool
 is_outdated(const BudgetDatabase *database)
 {
 	return database->loaded != database->generation ||
-		(database->ageing && oss_clock_us() - database->loaded_at > AGE_US) ||
+		oss_clock_us() - database->loaded_at > (database->ageing ? AGE_US : MOST_AGE_US) ||
 		(database->standby && !RecoveryInProgress());
 }
 
@@ -411,7 +393,7 @@ oss_budget_generation(void)
 }
 
 void
-oss_budget_changed(void)
+oss_budget_changed(bool restored)
 {
 	own_at = 0;
 	if (oss_budgets == NULL)
@@ -419,8 +401,12 @@ oss_budget_changed(void)
 	LWLockAcquire(oss_budgets_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < BUDGET_DATABASES; i++)
 	{
-		if (oss_budgets->databases[i].dbid == MyDatabaseId)
-			oss_budgets->databases[i].generation++;
+		BudgetDatabase *database = &oss_budgets->databases[i];
+
+		if (database->dbid != MyDatabaseId)
+			continue;
+		database->generation++;
+		database->restored |= restored;
 	}
 	LWLockRelease(oss_budgets_lock);
 }

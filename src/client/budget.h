@@ -129,8 +129,11 @@ extern uint64 oss_budget_generation(void);
  */
 extern bool oss_budget_publish(uint64 generation, const OssBudget *budgets, int n);
 
-/* The budgets were changed by a commit.  Does not throw. */
-extern void oss_budget_changed(void);
+/*
+ * The budgets were changed by a commit; restored: perhaps what they have spent,
+ * too.  Does not throw.
+ */
+extern void oss_budget_changed(bool restored);
 
 /* The transaction in progress has changed them: it sends no labels request. */
 extern bool oss_budget_changing;

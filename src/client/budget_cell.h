@@ -35,8 +35,9 @@ typedef struct BudgetDatabase
 	uint64		generation;		/* of the budgets' table */
 	uint64		loaded;			/* the one that was read, 0: none */
 	int64		loaded_at;		/* oss_clock_us() */
-	bool		ageing;			/* to be read each second */
+	bool		ageing;			/* to be read each second, else each minute */
 	bool		standby;		/* read during recovery */
+	bool		restored;		/* what budgets have spent is to be read */
 	bool		full;			/* there was no cell for a budget */
 	bool		damaged;		/* its file cannot be read */
 	int			nbudgets;
@@ -107,8 +108,5 @@ extern bool oss_budget_file_grant(int database);
 /* Lock and unlock the files. */
 extern void oss_budget_file_lock(void);
 extern void oss_budget_file_unlock(void);
-
-/* Attach to the lock; in the postmaster, write all files at its clean end. */
-extern void oss_budget_file_start(LWLock *lock);
 
 #endif							/* OSS_BUDGET_CELL_H */

@@ -23,6 +23,7 @@
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
+#include "storage/shmem.h"
 
 /* The directory of the files, below the data directory. */
 #define BUDGET_DIRECTORY "oss_labels_budget"
@@ -65,6 +66,9 @@ typedef struct FileRecord
 StaticAssertDecl(sizeof(FileRecord) <= RECORD_BYTES, "two records do not overlap");
 
 #define CRC_FROM offsetof(FileRecord, serial)
+
+BudgetShared *oss_budgets = NULL;
+LWLock	   *oss_budgets_lock = NULL;
 
 static LWLock *file_lock = NULL;
 
@@ -320,10 +324,22 @@ write_all(int code, Datum arg)
 	}
 }
 
-void
-oss_budget_file_start(LWLock *lock)
+Size
+oss_budget_shared_size(void)
 {
-	file_lock = lock;
+	return MAXALIGN(sizeof(BudgetShared));
+}
+
+void
+oss_budget_shared_start(LWLock *cells, LWLock *file)
+{
+	bool		found;
+
+	oss_budgets = ShmemInitStruct("oss_labels budgets", sizeof(BudgetShared), &found);
+	oss_budgets_lock = cells;
+	file_lock = file;
+	if (!found)
+		memset(oss_budgets, 0, sizeof(BudgetShared));
 	if (IsUnderPostmaster)
 		return;
 	if (mkdir(BUDGET_DIRECTORY, S_IRWXU) != 0 && errno != EEXIST)

@@ -99,9 +99,9 @@ add_cell(const OssBudget *budget, const BudgetRecord *file)
 	return true;
 }
 
-/* Take over a budget's row into its cell, but not its counters. */
+/* Take over a budget's row into its cell, but its counters only if "spent". */
 static void
-change_cell(BudgetCell *cell, const OssBudget *budget, bool standby)
+change_cell(BudgetCell *cell, const OssBudget *budget, bool spent)
 {
 	OssBudget	before = cell->budget;
 
@@ -111,8 +111,7 @@ change_cell(BudgetCell *cell, const OssBudget *budget, bool standby)
 	cell->budget.spent = before.spent;
 	cell->budget.in_flight = before.in_flight;
 
-	/* the primary has gone on counting */
-	if (standby)
+	if (spent)
 		take_period(&cell->budget, budget);
 	if (budget->period == before.period)
 		return;
@@ -142,6 +141,9 @@ oss_budget_publish(uint64 generation, const OssBudget *budgets, int n)
 	LWLockAcquire(oss_budgets_lock, LW_EXCLUSIVE);
 	if (generation >= database->loaded)
 	{
+		/* a primary has gone on counting, or a dump says what was counted */
+		bool		spent = database->standby || database->restored;
+
 		drop_missing(budgets, n);
 		database->full = false;
 		database->ageing = RecoveryInProgress();
@@ -150,7 +152,7 @@ oss_budget_publish(uint64 generation, const OssBudget *budgets, int n)
 			BudgetCell *cell = find_cell(&budgets[i]);
 
 			if (cell != NULL)
-				change_cell(cell, &budgets[i], database->standby);
+				change_cell(cell, &budgets[i], spent);
 			else
 				database->full |= !add_cell(&budgets[i], file);
 
@@ -162,6 +164,7 @@ oss_budget_publish(uint64 generation, const OssBudget *budgets, int n)
 		database->loaded = generation;
 		database->loaded_at = oss_clock_us();
 		database->standby = RecoveryInProgress();
+		database->restored &= generation != database->generation;
 	}
 	LWLockRelease(oss_budgets_lock);
 	oss_budget_file_unlock();

@@ -36,10 +36,11 @@ oss_dispatch_log_level(Oid requester)
 #define PAUSE_SECONDS 600
 
 /*
- * The same if no credentials were available: a retry costs nothing, and their
- * source may recover, as after a restart of the machine.
+ * The same if nothing was sent for want of credentials, or as a setting or a budget
+ * that cannot be counted forbids: a retry costs nothing, and the cause may go, as
+ * with a reload or a restart of the machine.
  */
-#define NO_KEY_SECONDS 10
+#define UNSENT_SECONDS 10
 
 /*
  * A denial pauses the image's directory, as policies often allow a prefix.
@@ -92,6 +93,22 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 			 errhint("The pause ends when the server or its user mapping is altered, or with oss_labels.resume().")));
 }
 
+/* Is an error that pauses one of those before any request? */
+static bool
+is_before_request(const char *code)
+{
+	static const char *const codes[] = {
+		"CredentialsUnavailable", "RequestsForbidden", "BudgetUnenforceable"
+	};
+
+	for (int i = 0; i < lengthof(codes); i++)
+	{
+		if (strcmp(code, codes[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Pause what a budget covers that is used up. */
 static void
 pause_by_budget(const OssJob *job, OssPause *pause, const char *details)
@@ -131,9 +148,8 @@ oss_dispatch_pause(OssJob *job)
 		return;
 	}
 	pause.seconds = job->pause_s > 0 ? job->pause_s : PAUSE_SECONDS;
-	if (job->reason.code != NULL &&
-		strcmp(job->reason.code, "CredentialsUnavailable") == 0)
-		pause.seconds = NO_KEY_SECONDS;
+	if (job->reason.code != NULL && is_before_request(job->reason.code))
+		pause.seconds = UNSENT_SECONDS;
 	if (job->pause == OSS_SCOPE_BUCKET || job->pause == OSS_SCOPE_ACCESS)
 		pause.bucket = job->image.bucket;
 
