@@ -177,7 +177,7 @@ write_record(Oid dbid)
 	set_crc(&record.crc);
 	set_path(path, dbid);
 	fd = BasicOpenFile(path, O_WRONLY | O_CREAT | PG_BINARY);
-	if (fd < 0 && errno == ENOENT && mkdir(BUDGET_DIRECTORY, S_IRWXU) == 0)
+	if (fd < 0 && errno == ENOENT && MakePGDirectory(BUDGET_DIRECTORY) == 0)
 		fd = BasicOpenFile(path, O_WRONLY | O_CREAT | PG_BINARY);
 	if (fd < 0)
 		return false;
@@ -342,7 +342,7 @@ oss_budget_shared_start(LWLock *cells, LWLock *file)
 		memset(oss_budgets, 0, sizeof(BudgetShared));
 	if (IsUnderPostmaster)
 		return;
-	if (mkdir(BUDGET_DIRECTORY, S_IRWXU) != 0 && errno != EEXIST)
+	if (MakePGDirectory(BUDGET_DIRECTORY) != 0 && errno != EEXIST)
 		ereport(LOG,
 				(errcode_for_file_access(),
 				 errmsg("could not create directory \"%s\": %m", BUDGET_DIRECTORY)));
