@@ -151,7 +151,7 @@ extern int	oss_budget_room(void);
 extern bool oss_budget_covers(const OssBudget *budget, const OssServer *server,
 							  const char *bucket);
 
-/* Forget a database that was dropped, and its file. */
+/* Forget what a database has counted, and its file. */
 extern void oss_budget_drop(Oid dbid);
 
 /* List the databases that have files, in CurrentMemoryContext. */

@@ -376,6 +376,8 @@ oss_budget_drop(Oid dbid)
 {
 	char		path[BUDGET_PATH];
 
+	if (oss_budgets == NULL)
+		return;
 	oss_budget_file_lock();
 	LWLockAcquire(oss_budgets_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < BUDGET_DATABASES; i++)

@@ -269,7 +269,7 @@ xml_element(buffer *b, const char *name, text value)
 
 /* Read the name of an XML style. */
 bool
-xml_style_of(const char *name, xml_style * style)
+xml_style_of(const char *name, xml_style *style)
 {
 	static const char *const names[] = {"", "plain", "namespace", "spaces",
 	"detail", "json", "json-error", "none"};
