@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "account/price.h"
 #include "commands/explain.h"
 #include "compat.h"
@@ -72,18 +74,62 @@ explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
 }
 
 /*
+ * Return the share of a plan's rows that LIMITs above it ask for, as their costs
+ * tell, where nothing between needs all rows.
+ */
+static double
+wanted_share(const Plan *plan, List *ancestors)
+{
+	double		share = 1;
+	ListCell   *cell;
+
+	foreach(cell, ancestors)
+	{
+		const Plan *parent = lfirst(cell);
+		double		run = plan->total_cost - plan->startup_cost;
+
+		switch (nodeTag(parent))
+		{
+			case T_Limit:
+				if (run > 0)
+					share *= Min((parent->total_cost - plan->startup_cost) / run, 1);
+				break;
+			case T_NestLoop:
+			case T_HashJoin:
+				if (outerPlan(parent) != plan)
+					return share;
+				break;
+			case T_CustomScan:
+			case T_LockRows:
+			case T_ProjectSet:
+			case T_Result:
+			case T_SubqueryScan:
+				break;
+			default:
+				return share;
+		}
+		plan = parent;
+	}
+	return share;
+}
+
+/*
  * Print what the planner expects, before anything is paid for; what is stored already
  * it does not know.
  */
 static void
-explain_estimate(PipelineState *state, ExplainState *es)
+explain_estimate(PipelineState *state, List *ancestors, ExplainState *es)
 {
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
 	double		requests = floatVal(list_nth(cscan->custom_private, OSS_PLAN_REQUESTS));
+	double		share = wanted_share(&cscan->scan.plan, ancestors);
 	bool		head = oss_function_is_head(state->window.which);
 	Datum		cost;
 	char	   *currency;
 
+	if (share < 1)
+		requests = Min(requests, oss_pipeline_most_started(state->window.member,
+														   ceil(requests * share)));
 	ExplainPropertyFloat("Estimated Requests", NULL, requests, 0, es);
 	if (requests < PG_INT64_MAX &&
 		oss_price_of(head ? "head" : "label", NULL, (int64) requests, &cost, &currency))
@@ -118,7 +164,7 @@ oss_pipeline_explain(CustomScanState *css, List *ancestors, ExplainState *es)
 
 	explain_plan(state, ancestors, es);
 	if (es->costs)
-		explain_estimate(state, es);
+		explain_estimate(state, ancestors, es);
 	if (es->analyze)
 		explain_counters(state, es);
 }

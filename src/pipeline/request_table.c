@@ -288,6 +288,12 @@ oss_pipeline_may_start(const PipelineMember *member)
 		count_unfinished(member->query) < concurrency;
 }
 
+double
+oss_pipeline_most_started(const PipelineMember *member, double delivered)
+{
+	return delivered - 1 + Min(delivered, WINDOW_FACTOR * member->query->concurrency);
+}
+
 /* Remove an answer from the list of those without references. */
 static void
 unkeep_answer(PipelineAnswer *answer)

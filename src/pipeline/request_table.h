@@ -65,6 +65,9 @@ extern int	oss_pipeline_member_concurrency(const PipelineMember *member);
 /* May the member start a request ahead of the current row? */
 extern bool oss_pipeline_may_start(const PipelineMember *member);
 
+/* Return how many requests are started, at most, until the last of so many is delivered. */
+extern double oss_pipeline_most_started(const PipelineMember *member, double delivered);
+
 /*
  * Return the answer of an equal request, finished or not, with a reference;
  * NULL if there is none.

@@ -1,7 +1,7 @@
 # Budgets beside changes of what they belong to: the extension dropped and made
 # anew, a database with the OID of one that was dropped, a dump restored step by
 # step beside the worker, more budgets than there is room for, requests forbidden
-# by a setting and allowed again, and auto_explain.
+# by a setting and allowed again; EXPLAIN below a LIMIT and by auto_explain.
 use strict;
 use warnings;
 
@@ -103,6 +103,17 @@ my ($status, $out, $err) = $node->psql('postgres', "LOAD 'auto_explain'; SET aut
 	  . " SELECT count(*) FROM generate_series(1, 3) g, LATERAL oss_labels.detect('tenlabels', 'l' || g)");
 is($out, 30, 'a query that auto_explain logs gets its rows');
 like($err, qr/Estimated Cost: /, 'and its cost');
+
+# ---- EXPLAIN below a LIMIT ----
+
+for my $limit (5, 100, 400)
+{
+	my $query = "SELECT * FROM (SELECT g::text k FROM generate_series(1, 1000) g) k, LATERAL oss_labels.try_detect('tenlabels', 'm$limit' || k) l LIMIT $limit";
+	my ($estimated) = $test->sql("EXPLAIN $query") =~ /Estimated Requests: (\d+)/;
+	my $before = $test->count;
+	$test->sql($query);
+	is($test->count, $before + $estimated, "LIMIT $limit: as many requests as EXPLAIN says");
+}
 
 $node->stop;
 done_testing();
