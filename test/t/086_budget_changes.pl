@@ -106,13 +106,15 @@ like($err, qr/Estimated Cost: /, 'and its cost');
 
 # ---- EXPLAIN below a LIMIT ----
 
-for my $limit (5, 100, 400)
+for my $limit (10, 100, 400)
 {
 	my $query = "SELECT * FROM (SELECT g::text k FROM generate_series(1, 1000) g) k, LATERAL oss_labels.try_detect('tenlabels', 'm$limit' || k) l LIMIT $limit";
 	my ($estimated) = $test->sql("EXPLAIN $query") =~ /Estimated Requests: (\d+)/;
 	my $before = $test->count;
 	$test->sql($query);
-	is($test->count, $before + $estimated, "LIMIT $limit: as many requests as EXPLAIN says");
+	cmp_ok($test->count - $before, '>=', $limit / 10, "LIMIT $limit: ten labels an image");
+	cmp_ok($test->count - $before, '<=', $estimated, 'and what is asked ahead, as EXPLAIN says');
+	cmp_ok($estimated, '<=', $limit / 3, 'not what is never asked for');
 }
 
 $node->stop;
