@@ -48,20 +48,21 @@ for my $mode ('fast', 'smart')
 
 $test->sql("ALTER SERVER oss OPTIONS (ADD max_attempts '1')");
 $oss->fault(kind => 'delay', delay => '5-30');
+$test->sql("SELECT oss_labels.set_budget(25, 'ever')");
 $test->enqueue(4000, 'q');
 my $file = $node->basedir . '/pay.sql';
 open my $fh, '>', $file or die $!;
 print $fh "SELECT count(*) FROM generate_series(1, 20) g, LATERAL oss_labels.try_detect('tenlabels', random()::text || g) l;\n";
 close $fh;
-my ($over, $under, $lost, $cap) = (0, 0, 0, 0);
+my ($over, $under, $lost, $cap) = (0, 0, 0, 25);
 
 for my $round (0 .. $crashes - 1)
 {
 	my $what = ('backend', 'worker', 'postmaster', 'immediate stop')[ $round % 4 ];
 
-	# so that some reach it before the crash
+	# so that some reach it before the crash; it is never below what is spent
+	$cap += 50 + int rand 400;
 	my $before = $test->sql("$counted WHERE period = 'ever'");
-	$cap = $before + 100 + int rand 500;
 	$test->sql("SELECT oss_labels.set_budget($cap, 'ever')");
 	my $bench = IPC::Run::start(
 		[ 'pgbench', '-n', '-c', 20, '-j', 2, '-T', 60, '-f', $file, '-h', $node->host, '-p', $node->port, 'postgres' ],
