@@ -135,7 +135,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "BudgetExhausted", NULL, NULL, ERRCODE_INSUFFICIENT_RESOURCES, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"a budget is used up", "Wait for its next period, or have the extension's owner raise it with oss_labels.set_budget()."},
 	{0, "BudgetUnenforceable", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
-	"a budget cannot be enforced here", "Budgets need oss_labels in shared_preload_libraries and a server that is no standby."},
+	"a budget cannot be enforced here", "Budgets need oss_labels in shared_preload_libraries, files that can be written, and a server that is no standby."},
 	{0, "RequestsForbidden", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
 	"requests are not allowed", "Set oss_labels.allow_requests to on."},
 	{0, "StatementLimit", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
