@@ -132,7 +132,7 @@ ok($test->wait_empty, 'the worker tags while the accounts are locked');
 $test->sql('CALL oss_labels.revoke_paying(\'bo\'); DROP OWNED BY bo CASCADE; DROP SERVER gone CASCADE; DROP ROLE bo');
 $lock->query('COMMIT');
 $lock->quit;
-ok($test->wait_sql("SELECT count(*) FROM oss_labels.usage_day WHERE server = 'gone' AND requester::text = '$oid'", 1),
+ok($test->wait_sql("SELECT count(*) FROM oss_labels.usage_day WHERE server = 'gone' AND requester::text = 'pg_dropped_role_$oid'", 1),
 	'a dropped role has its number, a dropped server its name');
 
 # ---- retention ----
