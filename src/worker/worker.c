@@ -220,7 +220,7 @@ look_for_extension(const OssDispatcher *dispatcher)
 		return ABSENT;
 	if (strcmp(version, OSS_LABELS_VERSION) != 0)
 	{
-		if (!worker.warned)
+		if (!worker.warned && !ShutdownRequestPending)
 			ereport(WARNING,
 					(errmsg("oss_labels cannot work in database \"%s\": its extension has another version than the library",
 							get_database_name(MyDatabaseId)),
