@@ -118,7 +118,7 @@ static const char *const always[] = {
 	"label_alias_insert", "label_alias_refresh", "label_alias_settle",
 	"label_rule_insert", "label_rule_refresh", "label_rule_settle",
 	"vocabulary_complete", "vocabulary_insert", "vocabulary_refresh", "vocabulary_settle",
-	"label_correction_learn", "bucket_grant_enforce"
+	"label_correction_learn", "bucket_grant_enforce", "budget_changed", "budget_truncated"
 };
 
 /*
