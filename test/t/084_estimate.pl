@@ -20,7 +20,7 @@ $test->sql("SELECT oss_labels.pause('oss'); CREATE TABLE mix (n int, bucket text
 $test->bucket('mixed');
 $oss->set(object => bucket => 'mixed', key => "k$_", version => 'v1', content => 'x') for 1 .. 40;
 my (%estimated, %asked);
-for my $round (1 .. 20)
+for my $round (1 .. ($ENV{OSS_TEST_LONG} ? 1000 : 20))
 {
 	my @rows = map {
 		my $key = rand() < 0.1 ? ('/bad', '', 'x' x 1100)[ rand 3 ] : 'k' . int(1 + rand 40);
