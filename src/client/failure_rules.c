@@ -134,10 +134,10 @@ const OssFailureRule oss_failure_rules[] = {
 	/* requests that budgets and settings refuse before they are sent */
 	{0, "BudgetExhausted", NULL, NULL, ERRCODE_INSUFFICIENT_RESOURCES, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"a budget is used up", "Wait for its next period, or have the extension's owner raise it with oss_labels.set_budget()."},
-	{0, "BudgetUnenforceable", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
-	"a budget cannot be enforced here", "Budgets need oss_labels in shared_preload_libraries, files that can be written, and a server that is no standby."},
+	{0, "BudgetUnenforceable", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_ACCESS,
+	"a budget cannot be enforced here", "Budgets need oss_labels in shared_preload_libraries, files that can be written, and a server that is no standby; and what has changed them must be committed first."},
 	{0, "RequestsForbidden", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
-	"requests are not allowed", "Set oss_labels.allow_requests to on."},
+	"requests are not allowed", "Set oss_labels.allow_requests to on; a query that is estimated must not call what sends requests."},
 	{0, "StatementLimit", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
 	"the statement has sent as many requests as it may", "Raise oss_labels.max_requests_per_statement, use enqueue(), or ask for fewer images in a statement."},
 

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "client/probe.h"
+#include "client/usage.h"
 
 /* Only headers and error documents are used. */
 #define PROBE_MAX_BODY	65536
@@ -25,6 +26,7 @@ oss_probe(OssServer *server, const OssTarget *target,
 	HttpTransfer *transfer;
 	HttpSpec	spec;
 	OssErrorXml xml;
+	OssRetry	retry;
 
 	oss_signed_spec(server, target, who, &spec);
 	spec.timeout_ms = server->timeout_ms;
@@ -34,6 +36,7 @@ oss_probe(OssServer *server, const OssTarget *target,
 		oss_http_turn(-1);
 	answer = oss_http_answer(transfer);
 	*failure = NULL;
+	retry = OSS_RETRY_NEVER;
 	if (answer->end != HTTP_ANSWERED || answer->status / 100 != 2)
 	{
 		const OssFailureRule *rule = oss_failure_classify(answer, &xml);
@@ -44,6 +47,10 @@ oss_probe(OssServer *server, const OssTarget *target,
 		made = oss_failure_describe(rule, answer, &xml, "an answer");
 		made->scope = rule->scope;
 		*failure = made;
+		retry = rule->retry;
 	}
+	if (who != NULL)
+		oss_usage_attempt(server, target->bucket, OSS_KIND_HEAD,
+						  oss_outcome(OSS_KIND_HEAD, answer, retry), answer->bytes_received);
 	return answer;
 }

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "client/budget.h"
 #include "client/http.h"
 #include "dispatch/blocked.h"
 #include "dispatch/deferred_end.h"
@@ -401,6 +402,12 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_jobs must not be negative"),
 				 errhint("Give the number of jobs to process, or NULL for all.")));
+	if (!oss_allow_requests)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("requests are not allowed"),
+				 errdetail("oss_labels.allow_requests is off."),
+				 errhint("Set oss_labels.allow_requests to on.")));
 	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, oss_name_argument(fcinfo, 1), budget);
 	enter_queue();

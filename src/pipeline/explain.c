@@ -131,7 +131,7 @@ explain_estimate(PipelineState *state, List *ancestors, ExplainState *es)
 		requests = Min(requests, oss_pipeline_most_started(state->window.member,
 														   ceil(requests * share)));
 	ExplainPropertyFloat("Estimated Requests", NULL, requests, 0, es);
-	if (requests < PG_INT64_MAX &&
+	if (requests < (double) PG_INT64_MAX &&
 		oss_price_of(head ? "head" : "label", NULL, (int64) requests, &cost, &currency))
 		ExplainPropertyText("Estimated Cost",
 							psprintf("%s %s", DatumGetCString(DirectFunctionCall1(numeric_out, cost)),

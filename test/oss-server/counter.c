@@ -96,7 +96,7 @@ static const struct
 
 /* Set everything to zero but what is going on right now. */
 void
-counter_reset(void)
+counter_reset(buffer *out)
 {
 	totals		now = {0};
 
@@ -113,6 +113,7 @@ counter_reset(void)
 	keys_size = 0;
 	keys_used = 0;
 	peak_reset(&labels);
+	tally_list_buckets(out);
 	tally_reset();
 	log_reset();
 	pthread_mutex_unlock(&lock);

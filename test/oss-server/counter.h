@@ -7,8 +7,11 @@
 
 #include "request.h"
 
-/* Set everything to zero but the number of open connections. */
-extern void counter_reset(void);
+/*
+ * Set everything to zero but the number of open connections.  Appends what was
+ * counted of each bucket until then, as tally_list_buckets().
+ */
+extern void counter_reset(buffer *out);
 
 extern void counter_connection(bool https, int change);
 

@@ -136,6 +136,19 @@ tally_end(const request *r, bool given, bool completed, bool abandoned)
 	}
 }
 
+/* Append the counts of all buckets, each after a line "bucket NAME". */
+void
+tally_list_buckets(buffer *out)
+{
+	for (tally *t = tallies; t; t = t->next)
+	{
+		if (t->bucket[0] == '\0' || t->requester[0] != '\0')
+			continue;
+		buffer_printf(out, "bucket %s\n", t->bucket);
+		tally_list(out, t->bucket, "");
+	}
+}
+
 /* Append counts. */
 void
 tally_list(buffer *out, const char *bucket, const char *requester)

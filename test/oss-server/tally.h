@@ -26,4 +26,7 @@ extern void tally_end(const request *r, bool given, bool completed,
  */
 extern void tally_list(buffer *out, const char *bucket, const char *requester);
 
+/* Append the lines of each bucket, after a line "bucket NAME". */
+extern void tally_list_buckets(buffer *out);
+
 #endif							/* STANDIN_TALLY_H */

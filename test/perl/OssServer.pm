@@ -119,7 +119,6 @@ sub environment
 sub control
 {
 	my ($self, $path, $body) = @_;
-	$self->add_to_ledger if $self->{ledger} && $path =~ m{^/reset(?:$|\?what=counters)};
 	local %ENV = %ENV;
 	delete @ENV{qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY)};
 	my $answer = HTTP::Tiny->new(timeout => 60)->request(
@@ -128,6 +127,16 @@ sub control
 		defined $body ? { content => $body } : {});
 	die "control $path: $answer->{status} $answer->{content}"
 	  unless $answer->{success};
+	if ($self->{ledger} && $path =~ m{^/reset})
+	{
+		my $bucket;
+		for (split /\n/, $answer->{content})
+		{
+			my ($name, $value) = split / /;
+			$bucket = $value if $name eq 'bucket';
+			$self->{ledger}{$bucket}{$name} += $value if defined $value && $name ne 'bucket';
+		}
+	}
 	return $answer->{content};
 }
 

@@ -52,6 +52,7 @@ SET oss_labels.allow_requests = off;
 SELECT count(*) FROM oss_labels.try_detect('examplebucket', 'example.jpg');
 SELECT count(*) FROM oss_labels.object_info('examplebucket', 'example.jpg');
 SELECT check_name, ok, detail FROM oss_labels.check_server('oss', 'examplebucket', 'example.jpg') WHERE NOT ok;
+CALL oss_labels.process_queue();
 RESET oss_labels.allow_requests;
 SET oss_labels.max_requests_per_statement = 2;
 SELECT count(*) > 0 AS some FROM (VALUES (1), (2)) v (i), oss_labels.detect('everykey', 'k' || i);

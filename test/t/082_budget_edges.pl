@@ -37,6 +37,9 @@ is($bare->sql('SELECT count(*) FROM oss_labels.job'), 3, 'process_queue() leaves
 like($bare->sql("SELECT max(paused) FROM oss_labels.queue"), qr/budget/, 'and says why');
 is($bare->count, 0, 'no request was sent');
 is($bare->sql("SELECT count(*) FROM oss_labels.detect('examplebucket', 'example.jpg')") > 0, 1, 'what no budget covers is sent');
+$bare->sql("SELECT oss_labels.enqueue('examplebucket', 'example.jpg', max_age => '0')");
+$bare->{node}->psql('postgres', 'CALL oss_labels.process_queue()');
+is($bare->sql('SELECT string_agg(DISTINCT bucket, $$,$$) FROM oss_labels.job'), 'tenlabels', 'nor are its jobs paused');
 is($bare->sql("SELECT spent || ' ' || exhausted FROM oss_labels.budget_status"), '0 false', 'the view has the budget');
 my $other = $bare->session("SELECT 1;", qr/done/);
 $bare->sql("SELECT oss_labels.set_budget(NULL, bucket => 'tenlabels')");

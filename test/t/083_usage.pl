@@ -85,8 +85,9 @@ ok($test->wait_empty, 'ten that are stored');
 $test->sql("SELECT count(*) FROM generate_series(0, 9) g, LATERAL oss_labels.tag('jobs', 'j' || g, server => 'oss') l");
 wait_usage("bucket = 'jobs'", '10|22|20', 'are counted, and those of tag()', qw(requests stored_hits shared));
 $test->sql("SELECT count(*) FROM generate_series(1, 12) g, LATERAL oss_labels.detect('jobs', 'd' || g % 4) l;"
-	. " SELECT count(*) FROM oss_labels.object_info('jobs', 'j1')");
-wait_usage("bucket = 'jobs'", '14|28|1', 'equal calls of a query, and a HEAD', qw(requests shared heads));
+	. " SELECT count(*) FROM oss_labels.object_info('jobs', 'j1');"
+	. " SELECT count(*) FROM oss_labels.check_server('oss', 'jobs')");
+wait_usage("bucket = 'jobs'", '14|28|2', 'equal calls of a query, and two HEADs', qw(requests shared heads));
 $test->sql_error("SET oss_labels.allow_requests = off; SELECT * FROM oss_labels.detect('jobs', 'forbidden')");
 wait_usage("bucket = 'jobs'", '14|1', 'one that a setting forbids', qw(requests over_budget));
 
