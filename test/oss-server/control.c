@@ -220,7 +220,7 @@ do_reset(call *c)
 		http_keepalive(0, false);
 	}
 	if (what[0] == '\0' || strcmp(what, "counters") == 0)
-		counter_reset(&c->out);
+		counter_reset(param(c, "tell")[0] ? &c->out : NULL);
 	buffer_puts(&c->out, "ok\n");
 }
 

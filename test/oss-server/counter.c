@@ -113,7 +113,8 @@ counter_reset(buffer *out)
 	keys_size = 0;
 	keys_used = 0;
 	peak_reset(&labels);
-	tally_list_buckets(out);
+	if (out)
+		tally_list_buckets(out);
 	tally_reset();
 	log_reset();
 	pthread_mutex_unlock(&lock);

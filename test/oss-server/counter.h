@@ -9,7 +9,7 @@
 
 /*
  * Set everything to zero but the number of open connections.  Appends what was
- * counted of each bucket until then, as tally_list_buckets().
+ * counted of each bucket until then, as tally_list_buckets(), unless out is NULL.
  */
 extern void counter_reset(buffer *out);
 

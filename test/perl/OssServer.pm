@@ -121,6 +121,7 @@ sub control
 	my ($self, $path, $body) = @_;
 	local %ENV = %ENV;
 	delete @ENV{qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY)};
+	$path .= ($path =~ /\?/ ? '&' : '?') . 'tell=1' if $self->{ledger} && $path =~ m{^/reset};
 	my $answer = HTTP::Tiny->new(timeout => 60)->request(
 		defined $body ? 'POST' : 'GET',
 		'http://127.0.0.1:' . $self->control_port . $path,
