@@ -3402,7 +3402,7 @@ CREATE FUNCTION oss_labels.role_value(role regrole)
 RETURNS oss_labels.role_name
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'oss_labels_role_value';
-COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as bucket_grant has it';
+COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as a row has it that outlives the role: of accounts, of budgets';
 
 CREATE PROCEDURE oss_labels.grant_reading(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
 LANGUAGE plpgsql
