@@ -4,8 +4,8 @@
  *	  yet.
  *
  * The worker writes those in shared memory.  Without it a session writes its own
- * in its transactions that can write, just before they commit; what such a
- * transaction has counted before a rollback goes with the next one.
+ * in its transactions that can write, just before they commit; the counts of a
+ * transaction that is rolled back are written by the next one.
  */
 #include "postgres.h"
 
@@ -91,11 +91,13 @@ static OssPlan delete_old = {
 /* The number of the last flush of a process without shared memory. */
 static int64 own_flush = 0;
 
-/* Has this process counts of its own to write, and has it just written them? */
+/*
+ * Does this process have counts of its own to write, and has it just written them?
+ */
 static bool own_waits = false;
 static bool own_written = false;
 
-/* The columns of usage_day, to be written. */
+/* Columns of usage_day to write. */
 typedef struct Rows
 {
 	OssColumn	columns[NAMES + OSS_USAGE_COUNTS];
@@ -170,8 +172,8 @@ delete_old_rows(void)
 }
 
 /*
- * Add what a crash has lost, at the first flush of this shared memory: attempts that
- * were sent before, and are not written.
+ * At the first flush since the server started, add the attempts that a crash left
+ * unwritten.
  */
 static void
 add_unknown(Rows *rows, int64 unknown)
@@ -244,8 +246,8 @@ write_own(void *written)
 }
 
 /*
- * Write counts in a subtransaction.  An error does not harm what else the
- * transaction does; the log tells of it once in a while.
+ * Write counts in a subtransaction, so that an error does not roll back the rest of
+ * the transaction.  Errors are logged at intervals.
  */
 static bool
 try_to_write(void (*write) (void *written))

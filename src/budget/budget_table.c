@@ -2,9 +2,9 @@
  * budget_table.c
  *	  The tables of budgets: read for the counters, and written from them.
  *
- * Whoever finds that the budgets have changed reads them, with a snapshot of its
- * own: an old one of the transaction would show an old cap.  A transaction that
- * has changed them itself does not, as it would see what is not committed.
+ * A process that finds the budgets changed reads them with a new snapshot: the
+ * transaction's own may show an old cap.  A transaction that has changed them
+ * itself does not read them, since it would see uncommitted rows.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -67,11 +67,13 @@ static OssPlan delete_spent = {
 /* The transaction in progress has created the tables. */
 static bool created = false;
 
-/* It writes, or somebody else has written, what budgets have spent. */
+/*
+ * This transaction writes budget_spent: as a flush of the counters, or otherwise.
+ */
 static bool flushing = false;
 static bool restored = false;
 
-/* Return the period of its name. */
+/* Return a period from its name. */
 static OssPeriod
 period_of(const char *name)
 {
@@ -172,8 +174,8 @@ load_budgets(void)
 }
 
 /*
- * Transaction callback: what is committed holds from then on.  Comes before that
- * of worker_slot.c, which wakes the worker.
+ * Transaction callback: budgets apply once they are committed.  It runs before the
+ * callback of worker_slot.c, which wakes the worker.
  */
 static void
 on_transaction_end(XactEvent event, void *arg)
@@ -188,7 +190,7 @@ on_transaction_end(XactEvent event, void *arg)
 						 errhint("Change budgets in a transaction that ends with COMMIT.")));
 			break;
 		case XACT_EVENT_COMMIT:
-			/* what was counted for the tables before is none of theirs */
+			/* the counts belong to tables that were dropped */
 			if (created)
 				oss_budget_drop(MyDatabaseId);
 			if (oss_budget_changing)
@@ -247,7 +249,7 @@ oss_labels_budget_created(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Is a budget one of the caller's, who need not know what others spend? */
+/* May the caller see what a budget counts?  Not if it is another role's. */
 static bool
 concerns_caller(const OssBudget *budget, bool sees_all)
 {
@@ -330,7 +332,7 @@ oss_budget_flush(void)
 	flushing = true;
 	for (int i = 0; i < n; i++)
 	{
-		/* a row that says nothing could be in the way of a dump's */
+		/* a row without counts could conflict with a dump's */
 		if (i >= nwritten && budgets[i].spent == 0)
 			continue;
 		if (i >= nwritten || written[i].id != budgets[i].id ||

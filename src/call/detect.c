@@ -91,7 +91,7 @@ put_outcome(Datum *values, bool *nulls, int status, const char *code,
 	values[3] = oss_text_or_null(request_id, &nulls[3]);
 }
 
-/* The same of a success, in all rows, behind so many columns. */
+/* Set these columns in all rows, after the first "columns" ones, for a success. */
 static void
 put_success(DetectRows *rows, int columns, const char *request_id)
 {

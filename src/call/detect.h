@@ -85,8 +85,8 @@ extern DetectRows *oss_detect_document_rows(const Jsonb *answer, double least,
 											bool is_try);
 
 /*
- * Has the answer of a request that is to be started kept, if that is set.  Set by
- * the store; NULL: nothing is kept.
+ * Hook: have the answer of a request that is about to start stored, if
+ * oss_labels.keep is set.  Set by the store; NULL: nothing is stored.
  */
 extern void (*oss_detect_keep) (const Datum *args, const bool *nulls,
 								OssLabelsSpec *spec);

@@ -3,7 +3,7 @@
  *	  Arguments and rows of object_info() and try_object_info(), for the
  *	  functions and for the pipeline.
  *
- * Top floor.  The request is a HEAD, which has no price as labels have.
+ * The request is a HEAD, which has no price as labels have.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_OBJECT_INFO_H

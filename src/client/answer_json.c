@@ -33,7 +33,7 @@ typedef struct Reader
 {
 	const char *at;
 	int			depth;
-	bool		has_number;		/* the last number as double, if it was easy */
+	bool		has_number;		/* the last number as double, if that is exact */
 	double		number;
 	OssLabels  *labels;
 } Reader;
@@ -176,7 +176,7 @@ read_word(Reader *reader, JsonbValue *out, const char *word)
 	return true;
 }
 
-/* As jsonb has the names of an object: the shorter ones first. */
+/* Compare names in jsonb's order: shorter ones first. */
 static int
 compare_names(const JsonbValue *a, const JsonbValue *b)
 {
@@ -185,7 +185,7 @@ compare_names(const JsonbValue *a, const JsonbValue *b)
 	return memcmp(a->val.string.val, b->val.string.val, a->val.string.len);
 }
 
-/* Put the last one of n pairs in its place.  Returns false if its name is there. */
+/* Insert the last of n pairs in order.  Returns false for a duplicate name. */
 static bool
 place_pair(JsonbPair *pairs, int n)
 {
@@ -213,7 +213,7 @@ make_room(void *array, int n, size_t size)
 	return array;
 }
 
-/* Set a label's name, parent or language. */
+/* Return a label's name, parent or language, NULL if it is not a string. */
 static text *
 text_of(const JsonbValue *value)
 {
@@ -221,7 +221,7 @@ text_of(const JsonbValue *value)
 		cstring_to_text_with_len(value->val.string.val, value->val.string.len) : NULL;
 }
 
-/* Set a finite number.  Returns false if a value is none. */
+/* Set a number.  Returns false if the value is not a finite one. */
 static bool
 number_of(const JsonbValue *value, const double *known, double *out)
 {
@@ -330,7 +330,7 @@ read_array(Reader *reader, JsonbValue *out, bool of_labels)
 		{
 			OssLabel   *label;
 
-			/* elements that are no objects are no labels */
+			/* only objects are labels */
 			labels->labels = make_room(labels->labels, labels->n, sizeof(OssLabel));
 			label = &labels->labels[labels->n++];
 			memset(label, 0, sizeof(OssLabel));

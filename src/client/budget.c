@@ -18,8 +18,8 @@
 #include "utils/timestamp.h"
 
 /*
- * Budgets are at most as old as this if they change without anybody's telling, else
- * as this: triggers may be disabled.
+ * Longest age of budgets that may change without notice, on a standby or while a
+ * role is missing; and of all others, since triggers may be disabled.
  */
 #define AGE_US USECS_PER_SEC
 #define MOST_AGE_US (60 * USECS_PER_SEC)
@@ -44,7 +44,7 @@ static TimestampTz own_statement = 0;
 static TimestampTz statement = 0;
 static int64 statement_requests = 0;
 
-/* Set why a request is refused, without a budget. */
+/* Set the reason of a refusal that no budget caused. */
 static OssBudgetAnswer
 refuse(OssBudgetRefusal *why, const char *code, const char *detail)
 {
@@ -257,10 +257,11 @@ take_cells(OssReservation *reservation)
 	database->in_flight++;
 	for (int i = 0; i < reservation->ncells; i++)
 	{
-		OssBudget  *budget = &oss_budgets->cells[reservation->cells[i]].budget;
+		BudgetCell *cell = &oss_budgets->cells[reservation->cells[i]];
 
-		budget->spent++;
-		budget->in_flight++;
+		Assert(cell->budget.spent < cell->ceiling);
+		cell->budget.spent++;
+		cell->budget.in_flight++;
 	}
 }
 

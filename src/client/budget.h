@@ -49,13 +49,13 @@ typedef struct OssBudget
 	char		bucket[OSS_BUCKET_MAX + 1];
 	OssPeriod	period;
 	int64		most;			/* requests within a period */
-	TimestampTz starts;			/* of the period that spent is of */
+	TimestampTz starts;			/* of the period in which spent was counted */
 	TimestampTz ends;			/* DT_NOEND: never */
 	int64		spent;
-	int			in_flight;		/* of these */
+	int			in_flight;		/* counted in spent, not settled */
 } OssBudget;
 
-/* What a request holds of the budgets. */
+/* A request's reservation in the budgets that cover it. */
 typedef struct OssReservation
 {
 	uint64		stamp;			/* see BudgetCell */
@@ -101,14 +101,14 @@ extern OssBudgetAnswer oss_budget_reserve(const OssServer *server, const char *b
 										  OssBudgetRefusal *why);
 
 /*
- * End a reservation, if it is held; give it back unless it costs.  sent: it was
- * a request.  Does not throw.
+ * End a reservation, if it is held, and refund it unless the request is charged.
+ * sent: a request was sent.  Does not throw.
  */
 extern void oss_budget_settle(OssReservation *reservation, bool costs, bool sent);
 
 /*
- * Return the labels requests that this database had sent before the server was
- * started; after a crash at least so many, 0 without shared memory.
+ * Return how many labels requests this database had sent before the server started;
+ * at least that many after a crash, 0 without shared memory.
  */
 extern int64 oss_budget_attempts_before(void);
 
@@ -124,18 +124,18 @@ extern OssBudgetAnswer (*oss_budget_load) (void);
 extern uint64 oss_budget_generation(void);
 
 /*
- * Take over the budgets as read after that generation began.  Returns false
- * if there is no place for them: then all requests are refused.
+ * Publish budgets that were read after this generation began.  Returns false if
+ * there is no room for them: then all requests are refused.
  */
 extern bool oss_budget_publish(uint64 generation, const OssBudget *budgets, int n);
 
 /*
- * The budgets were changed by a commit; restored: perhaps what they have spent,
- * too.  Does not throw.
+ * Note that a commit changed budgets; restored: perhaps also what they have spent.
+ * Does not throw.
  */
 extern void oss_budget_changed(bool restored);
 
-/* The transaction in progress has changed them: it sends no labels request. */
+/* This transaction has changed budgets, so it may not send labels requests. */
 extern bool oss_budget_changing;
 
 /*

@@ -23,15 +23,15 @@ typedef struct BudgetCell
 	Oid			dbid;			/* InvalidOid: free */
 	OssBudget	budget;
 	int64		ceiling;
-	uint64		taken;			/* stamp of the budget's taking the cell */
-	uint64		begun;			/* stamp of the period's begin */
+	uint64		taken;			/* stamp of when the budget took the cell */
+	uint64		begun;			/* stamp of when the period began */
 } BudgetCell;
 
 /* A database.  attempts counts its labels requests, whatever they cost. */
 typedef struct BudgetDatabase
 {
 	Oid			dbid;			/* InvalidOid: free */
-	uint64		made;			/* stamp of taking the entry */
+	uint64		made;			/* stamp of when the database took the entry */
 	uint64		generation;		/* of the budgets' table */
 	uint64		loaded;			/* the one that was read, 0: none */
 	int64		loaded_at;		/* oss_clock_us() */
@@ -53,7 +53,7 @@ typedef struct BudgetDatabase
 typedef struct BudgetShared
 {
 	uint64		stamp;
-	int			ncells;			/* no cell from this on was ever in use */
+	int			ncells;			/* cells from this index on were never used */
 	BudgetDatabase databases[BUDGET_DATABASES];
 	BudgetCell	cells[OSS_MOST_BUDGETS];
 } BudgetShared;
@@ -83,7 +83,7 @@ extern void oss_budget_begin_period(OssBudget *budget, TimestampTz now);
 
 /* ---------- budget_file.c: all under the lock of files ---------- */
 
-/* What a file says. */
+/* Contents of a file. */
 typedef struct BudgetRecord
 {
 	uint64		serial;			/* 0: there is no file */

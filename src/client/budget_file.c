@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * budget_file.c
- *	  What survives a crash of what budgets have counted: one file per database.
+ *	  The counters of budgets on disk, which survive a crash: one file per
+ *	  database.
  *
  * Counting in shared memory alone would forget, and writing each request would
  * be slow.  The file therefore holds a ceiling for each counter, which the
@@ -32,12 +33,15 @@
 /* A second record begins here. */
 #define RECORD_BYTES 16384
 
-/* Ceilings are raised by this, and by twice as much each time that it was soon. */
+/*
+ * Step by which ceilings are raised.  It doubles each time that a raise follows
+ * soon.
+ */
 #define LEAST_STEP 64
 #define SOON_US 300000
 #define MOST_STEP 8192
 
-/* A failure to write is logged so often by a process. */
+/* How often a process logs that writing failed. */
 #define LOG_US (60 * USECS_PER_SEC)
 
 #define BUDGET_MAGIC 0x4f4c4232
@@ -107,7 +111,7 @@ oss_budget_file_unlock(void)
 	LWLockRelease(file_lock);
 }
 
-/* Read a record of an open file into "record"; returns false if it is none. */
+/* Read a record of an open file into "record".  Returns false if it is invalid. */
 static bool
 read_record(int fd, int nth)
 {
@@ -159,8 +163,8 @@ oss_budget_file_read(Oid dbid)
 	ereport(LOG,
 			(fd < 0 ? errcode_for_file_access() : errcode(ERRCODE_DATA_CORRUPTED),
 			 fd < 0 ? errmsg("could not open file \"%s\": %m", path) :
-			 errmsg("file \"%s\" does not tell what the budgets have counted", path),
-			 errhint("Requests that a budget covers are refused. To count on from what table budget_spent says, remove the file and restart the server.")));
+			 errmsg("file \"%s\" with the counters of budgets is damaged", path),
+			 errhint("Requests that a budget covers are refused. To continue from the counters in table budget_spent, remove the file and restart the server.")));
 	return NULL;
 }
 
@@ -218,7 +222,7 @@ fill_record(const BudgetDatabase *database, int step)
 	}
 }
 
-/* Has a database a counter at its ceiling? */
+/* Is a counter of a database at its ceiling? */
 static bool
 wants_grant(const BudgetDatabase *database)
 {

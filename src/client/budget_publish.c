@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * budget_publish.c
- *	  Budgets on their way from the table, as the upper floor reads it, to
- *	  shared memory, and back.
+ *	  Copying budgets from the table, which the upper floor reads, to shared
+ *	  memory, and back.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -64,7 +64,9 @@ drop_missing(const OssBudget *budgets, int n)
 	}
 }
 
-/* Take over what a file or a table says of the period of a budget. */
+/*
+ * Copy period and counter of a budget from a file or a table, unless they are older.
+ */
 static void
 take_period(OssBudget *budget, const OssBudget *other)
 {
@@ -76,7 +78,7 @@ take_period(OssBudget *budget, const OssBudget *other)
 	budget->ends = other->ends;
 }
 
-/* Give a budget a cell.  file: what survived the last stop, or NULL. */
+/* Give a budget a cell. file: the counters that survived the last stop, or NULL. */
 static bool
 add_cell(const OssBudget *budget, const BudgetRecord *file)
 {
@@ -99,7 +101,7 @@ add_cell(const OssBudget *budget, const BudgetRecord *file)
 	return true;
 }
 
-/* Take over a budget's row into its cell, but its counters only if "spent". */
+/* Copy a budget's row into its cell, its counters only if "spent". */
 static void
 change_cell(BudgetCell *cell, const OssBudget *budget, bool spent)
 {
@@ -141,7 +143,10 @@ oss_budget_publish(uint64 generation, const OssBudget *budgets, int n)
 	LWLockAcquire(oss_budgets_lock, LW_EXCLUSIVE);
 	if (generation >= database->loaded)
 	{
-		/* a primary has gone on counting, or a dump says what was counted */
+		/*
+		 * the table is newer: a primary went on counting, or a dump was
+		 * restored
+		 */
 		bool		spent = database->standby || database->restored;
 
 		drop_missing(budgets, n);
@@ -156,7 +161,7 @@ oss_budget_publish(uint64 generation, const OssBudget *budgets, int n)
 			else
 				database->full |= !add_cell(&budgets[i], file);
 
-			/* a role of that name may be created */
+			/* the role may be created later */
 			database->ageing |= (budgets[i].scope & OSS_BUDGET_OF_REQUESTER) != 0 &&
 				!OidIsValid(budgets[i].requester);
 		}

@@ -52,7 +52,7 @@ typedef struct CredentialIdentity
 	uint8		digest[CREDENTIAL_DIGEST_LEN];
 } CredentialIdentity;
 
-/* What a source has of a shared key. */
+/* A source's references to a shared key. */
 typedef struct CredentialTicket
 {
 	uint64		version;		/* of the shared key that it uses, 0: none */

@@ -75,9 +75,10 @@ go_on_with_old_key(CredentialSource *source, const char *detail)
 				   CREDENTIAL_FAILURE_REMEMBERED);
 	key->refresh_at = source->failed_at + Min(wait, REREAD_AFTER);
 	ereport(LOG,
-			(errmsg("could not renew credentials from source \"%s\", going on with those at hand",
+			(errmsg("could not renew credentials from source \"%s\"",
 					oss_credential_kind_name(source->provider->kind)),
-			 errdetail_log("%s", detail)));
+			 errdetail_log("%s", detail),
+			 errhint("The present credentials are used while they last.")));
 }
 
 void

@@ -86,7 +86,7 @@ extern void oss_credential_remember_failure(CredentialSource *source,
 											const char *detail,
 											TimestampTz failed_at);
 
-/* Has the source a key that has not expired? */
+/* Does the source have a key that has not expired? */
 extern bool oss_credential_key_usable(const CredentialSource *source,
 									  TimestampTz now);
 

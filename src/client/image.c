@@ -15,7 +15,7 @@
 #include "protocol/image_labels.h"
 #include "utils/memutils.h"
 
-/* Is a byte none of an ETag's own at its beginning or end? */
+/* Is this byte removed from either end of an ETag? */
 static bool
 surrounds_etag(char c)
 {

@@ -52,7 +52,7 @@ extern bool oss_image_same(const OssImage *a, const OssImage *b);
  */
 extern bool oss_image_covers(const OssImage *answer, const OssImage *wanted);
 
-/* Have an image asked for with a threshold of at most thr. */
+/* Lower the threshold of an image to thr, unless it is lower. */
 extern void oss_image_lower_thr(OssImage *image, double thr);
 
 /* Return the same hash for all images that are the same. */

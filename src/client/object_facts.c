@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * object_facts.c
- *	  What this process was told of objects by HEAD requests.
+ *	  Facts about objects that HEAD requests of this process returned.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -8,7 +8,7 @@
 #include "client/object_facts.h"
 #include "common/hashfn.h"
 
-/* Two queries may read so many images ahead. */
+/* Two queries may read this many images ahead. */
 #define PLACES 1024
 
 typedef struct Noted

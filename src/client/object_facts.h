@@ -1,9 +1,7 @@
 /*-------------------------------------------------------------------------
  * object_facts.h
- *	  What this process was told of objects by HEAD requests, so that labels
- *	  which are asked for next are stored with it.
- *
- * Middle floor.
+ *	  Facts about objects that HEAD requests of this process returned, to be
+ *	  stored with labels that are requested next.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_OBJECT_FACTS_H
@@ -19,12 +17,15 @@ typedef struct OssObjectFacts
 	TimestampTz last_modified;
 } OssObjectFacts;
 
-/* Note them for an image with an ETag; of a thousand or so, others replace some. */
+/*
+ * Remember facts for an image with an ETag.  The table has a fixed size: a later
+ * entry may replace an earlier one.
+ */
 extern void oss_object_note(const OssImage *image, const OssObjectFacts *facts);
 
 /*
- * Complete what is unknown by what was noted for this image and ETag.  Never throws
- * nor allocates.
+ * Fill in unknown facts with those remembered for this image and ETag.  Neither
+ * throws nor allocates.
  */
 extern void oss_object_recall(const OssImage *image, OssObjectFacts *facts);
 

@@ -2,8 +2,8 @@
  * outcome.c
  *	  What an attempt may have cost: the one table of outcomes.
  *
- * The price list of OSS (protocol/README.md) charges what is answered with 2xx
- * and 3xx, neither 4xx nor 5xx.  A redirect is no label detection.
+ * By the price list of OSS (protocol/README.md), requests with a 2xx or 3xx status
+ * are charged, those with 4xx or 5xx are not.  A redirect detects no labels.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

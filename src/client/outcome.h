@@ -2,8 +2,8 @@
  * outcome.h
  *	  Kinds of requests, and what an attempt may have cost.
  *
- * Once nothing is in flight, requests = billed + ambiguous + throttled +
- * refused + failed.  What was never sent is no request.
+ * Once nothing is in flight, requests = billed + ambiguous + throttled + refused +
+ * failed.  An attempt that was never sent does not count as a request.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_OUTCOME_H
@@ -27,7 +27,7 @@ typedef enum OssOutcome
 	OSS_OUTCOME_BILLED,			/* answered completely */
 	OSS_OUTCOME_AMBIGUOUS,		/* sent, and no complete answer came */
 	OSS_OUTCOME_THROTTLED,		/* refused because of the rate */
-	OSS_OUTCOME_REFUSED,		/* for what it asks */
+	OSS_OUTCOME_REFUSED,		/* refused for another reason */
 	OSS_OUTCOME_FAILED			/* the service failed */
 } OssOutcome;
 

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * request_settle.c
- *	  What each attempt has cost: settled once, however it ends.
+ *	  The cost of each attempt, settled once however it ends.
  *
  * An attempt ends with an answer, with the request's memory, which an error or
  * a cancel frees, or with the process.

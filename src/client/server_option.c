@@ -374,7 +374,7 @@ check_server_options(List *options)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to set option \"%s\"", "ca_file"),
-				 errdetail("Only superusers may say whom to trust and which file to read."),
+				 errdetail("Only superusers may choose trusted CAs and files of the server machine."),
 				 errhint("Let a superuser set it, or leave it out for the CA certificates of the system.")));
 	MemoryContextDelete(context);
 }

@@ -2,8 +2,8 @@
  * usage.c
  *	  Accounts: counts by day, server, role and bucket.
  *
- * A hash of these selects a set, which its spinlock guards.  Counts that find no
- * room are counted for the day alone, so that sums are right.
+ * A hash of these selects a set, which its spinlock guards.  Counts for which a
+ * set has no room are added to the day's total, so that sums are right.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,7 +16,9 @@
 #include "storage/spin.h"
 #include "utils/timestamp.h"
 
-/* The last way of a set is for what is counted for the day alone. */
+/*
+ * The last way of a set holds the day's total of counts without a way of their own.
+ */
 #define SPARE (OSS_USAGE_WAYS - 1)
 
 typedef struct UsageSet
@@ -82,7 +84,7 @@ get_set(uint32 n)
 	return &table->sets[n % OSS_USAGE_SETS];
 }
 
-/* Return the hash of whose counts these are, never 0. */
+/* Hash day, server, role and bucket of counts.  Never 0. */
 static uint32
 hash_of(const OssUsage *usage)
 {
@@ -174,7 +176,7 @@ add_and_unlock(UsageSet *set, uint32 hash, const OssUsage *usage, int first, int
 	return way >= 0;
 }
 
-/* Add counts, for the day alone if there is no room. */
+/* Add counts, to the day's total if there is no room. */
 static void
 add_usage(OssUsage *usage)
 {
@@ -209,7 +211,7 @@ init_usage(OssUsage *usage, const char *server, Oid userid, const char *bucket)
 	strlcpy(usage->bucket, bucket, sizeof(usage->bucket));
 }
 
-/* Return what counts an outcome. */
+/* Return the counter of an outcome. */
 static OssUsageCount
 count_of(OssOutcome outcome)
 {

@@ -17,7 +17,7 @@
 #include "nodes/pg_list.h"
 #include "utils/date.h"
 
-/* What is counted; the columns of usage_day in their order. */
+/* Counters, in the order of the columns of usage_day. */
 typedef enum OssUsageCount
 {
 	OSS_USAGE_REQUESTS,			/* attempts for labels, of any outcome */
@@ -26,7 +26,7 @@ typedef enum OssUsageCount
 	OSS_USAGE_THROTTLED,
 	OSS_USAGE_REFUSED,
 	OSS_USAGE_FAILED,
-	OSS_USAGE_OVER_BUDGET,		/* not sent, as a limit of ours forbids */
+	OSS_USAGE_OVER_BUDGET,		/* not sent: refused by a budget or a setting */
 	OSS_USAGE_STORED_HITS,		/* answered from the store */
 	OSS_USAGE_SHARED,			/* answered by somebody else's request */
 	OSS_USAGE_LISTINGS,
@@ -54,8 +54,8 @@ typedef struct OssUsage
 #define OSS_USAGE_WAYS	17
 
 /*
- * Count an attempt that has ended, and one that a limit of ours forbids.  Neither
- * throws nor allocates; needs no transaction.
+ * Count an attempt that has ended, or one that a budget or a setting refused.
+ * Neither throws nor allocates; needs no transaction.
  */
 extern void oss_usage_attempt(const OssServer *server, const char *bucket,
 							  OssKind kind, OssOutcome outcome, int64 bytes);

@@ -29,8 +29,8 @@
 #define LOG_US (INT64CONST(60) * USECS_PER_SEC)
 
 /*
- * Who waits for the answer must neither wait for a transaction nor request it again.
- * It is stored from the spool, too, which changes nothing.
+ * Sessions that wait for the answer must not wait for a transaction, nor request it
+ * again.  The worker stores the spooled copy too, which changes nothing.
  */
 void
 oss_dispatch_share(OssJob *job)

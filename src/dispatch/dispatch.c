@@ -50,8 +50,8 @@
 #define IDLE_BATCH 64
 
 /*
- * For how long a job is put back whose image a session asks for, or has an answer
- * of, and for how long such an answer is expected to be stored.
+ * For how long a job is put back while a session requests its image, and when a
+ * session has the answer; and for how long that answer is expected to be stored.
  */
 #define FLIGHT_ASKED_MS 100
 #define FLIGHT_ANSWERED_MS 1000
@@ -267,9 +267,9 @@ take_request(OssDispatcher *dispatcher, OssRequest *request)
 }
 
 /*
- * Has a session just asked for a job's image?  Then the job goes back for some ms:
- * when it is claimed again the answer is stored, and covers it.  If not, the flight
- * is ours, so that sessions wait for our answer.
+ * Is a session requesting a job's image, or has it just done so?  Then the job is
+ * put back for some ms: when it is claimed again, the stored answer covers it.  Else
+ * the flight is ours, so that sessions wait for our answer.
  */
 static bool
 is_asked_for(OssDispatcher *dispatcher, OssJob *job)
@@ -293,7 +293,10 @@ is_asked_for(OssDispatcher *dispatcher, OssJob *job)
 		state = oss_flight_state(flight, &place);
 	at = flight ? oss_flight_answered_at(flight) : 0;
 
-	/* it is stored or forgotten: the next claim finds the one or asks */
+	/*
+	 * the answer was stored or forgotten: the next claim finds it or requests
+	 * it
+	 */
 	if (state == OSS_FLIGHT_ANSWERED && !oss_spool_fetch(&place, &record))
 		oss_flight_end(flight);
 	MemoryContextSwitchTo(old);
@@ -302,7 +305,7 @@ is_asked_for(OssDispatcher *dispatcher, OssJob *job)
 		return false;
 	since = GetCurrentTimestamp() - at;
 
-	/* nor if the clock was set back meanwhile */
+	/* the answer should be stored by now, or the clock was set back */
 	if (at != 0 && (since < 0 || since > FLIGHT_COVERS_US))
 		return false;
 	elog(DEBUG1, "oss_labels: job " INT64_FORMAT " waits, as a session has asked for its image",

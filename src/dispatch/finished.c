@@ -80,9 +80,9 @@ oss_dispatch_finish(OssDispatcher *dispatcher, OssJob *job, OssVerdict verdict)
 }
 
 /*
- * The newest of the jobs that an answer serves knows most of the object.  The ETag
- * of the answer itself counts where no job has one: whoever wants an ETag again must
- * not pay again, whatever the service's is about.
+ * Of the jobs that an answer serves, the newest knows the object best.  The answer's
+ * own ETag is used only if no job has one: the ETag that a job asks for is stored
+ * even if the service's differs, so that asking for it again costs nothing.
  */
 void
 oss_dispatch_identify(OssJob *job)

@@ -16,8 +16,8 @@
 #include "watch/still_used.h"
 
 /*
- * After a restore, rows of other tables may still have an image only when all watched
- * tables have their triggers again, which are restored last.
+ * After a restore, wait until all watched tables have their triggers, which are
+ * restored last: until then a row of another table may still use an image.
  */
 static OssPlan list_deleted = {
 	"SELECT job_id, bucket, key FROM oss_labels.deleted_row"
@@ -60,7 +60,7 @@ forget_one(void *arg)
 								 SPI_OK_SELECT);
 }
 
-/* Forget an image; returns whether that is over. */
+/* Forget an image.  Returns false if it must be tried again. */
 static bool
 try_to_forget(Deleted *deleted)
 {

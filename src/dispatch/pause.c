@@ -36,16 +36,16 @@ oss_dispatch_log_level(Oid requester)
 #define PAUSE_SECONDS 600
 
 /*
- * The same if nothing was sent for want of credentials, or as a setting or a budget
- * that cannot be counted forbids: a retry costs nothing, and the cause may go, as
- * with a reload or a restart of the machine.
+ * The same if no request was sent, for lack of credentials, or because of a setting
+ * or a budget that cannot be counted: a retry costs nothing, and a reload or a
+ * restart may remove the cause.
  */
 #define UNSENT_SECONDS 10
 
 /*
- * A denial pauses the image's directory, as policies often allow a prefix.
- * After so many directories below the same top one it pauses that, and after
- * so many in all the bucket.
+ * A denial pauses the image's directory, since policies often allow a prefix.  It
+ * pauses the top directory after MOST_BELOW directories below it, and the bucket
+ * after MOST_DIRECTORIES in all.
  */
 #define MOST_BELOW 3
 #define MOST_DIRECTORIES 8
@@ -84,16 +84,19 @@ announce_pause(const OssJob *job, const OssPause *pause, const char *details)
 	bool		open = may_see(job->requester);
 
 	ereport(MyBgworkerEntry ? LOG : NOTICE,
-			(errmsg("oss_labels pauses server \"%s\"%s%s%s%s: %s",
-					pause->server, open && pause->bucket ? " for bucket " : "",
-					open && pause->bucket ? pause->bucket : "",
-					open && pause->directory ? ", directory " : "",
-					open && pause->directory ? pause->directory : "",
-					open ? details : "another role's jobs cannot be done"),
+			(!open || pause->bucket == NULL ?
+			 errmsg("oss_labels pauses server \"%s\"", pause->server) :
+			 pause->directory == NULL ?
+			 errmsg("oss_labels pauses bucket \"%s\" of server \"%s\"",
+					pause->bucket, pause->server) :
+			 errmsg("oss_labels pauses directory \"%s\" of bucket \"%s\" of server \"%s\"",
+					pause->directory, pause->bucket, pause->server),
+			 open ? errdetail("The cause is: %s", details) :
+			 errdetail("The cause concerns another role's jobs."),
 			 errhint("The pause ends when the server or its user mapping is altered, or with oss_labels.resume().")));
 }
 
-/* Is an error that pauses one of those before any request? */
+/* Is this the code of an error that occurs before any request? */
 static bool
 is_before_request(const char *code)
 {
@@ -109,7 +112,7 @@ is_before_request(const char *code)
 	return false;
 }
 
-/* Pause what a budget covers that is used up. */
+/* Pause the scope of a budget that is used up. */
 static void
 pause_by_budget(const OssJob *job, OssPause *pause, const char *details)
 {
@@ -125,8 +128,9 @@ pause_by_budget(const OssJob *job, OssPause *pause, const char *details)
 	if (!oss_pause_add(pause))
 		return;
 	ereport(MyBgworkerEntry ? LOG : NOTICE,
-			(errmsg("oss_labels pauses what a budget covers: %s",
-					may_see(pause->requester) ? details : "another role's jobs cannot be done"),
+			(errmsg("oss_labels pauses the jobs of a budget that is used up"),
+			 may_see(pause->requester) ? errdetail("%s", details) :
+			 errdetail("The budget covers another role's jobs."),
 			 errhint("The pause ends with the period, or when the budget is raised.")));
 }
 

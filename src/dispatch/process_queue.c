@@ -432,7 +432,7 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Has a lane a job that is not paused? */
+/* Does a lane have a job that is not paused? */
 static bool
 lane_has_job(const OssLaneHead *head, List *pauses)
 {

@@ -2,10 +2,10 @@
  * refusal.c
  *	  Dispatching, in a transaction: a store that takes no answer.
  *
- * If a user's trigger raises whatever the answer, or a column is NOT NULL that we
- * do not know, or a tablespace is full, each further request would be paid for
- * nothing.  So the queue is paused, and the answers that have come are kept in
- * their jobs' rows.
+ * If a user's trigger raises an error for every answer, a user's column is NOT
+ * NULL, or a tablespace is full, each further request would be paid for nothing.
+ * So the queue is paused, and the answers that have come are kept in their jobs'
+ * rows.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -38,8 +38,8 @@ has_string(const List *list, const char *string)
 }
 
 /*
- * Try to store something; returns the error if it is refused.  Waiting for a lock
- * is none.
+ * Try to store an answer for a bucket.  Returns the error if that is refused; a lock
+ * wait is not a refusal.
  */
 static ErrorData *
 try_bucket(const char *bucket, ErrorData **stop)
@@ -60,15 +60,17 @@ add_pause(void *arg)
 	if (oss_pause_add(pause))
 		ereport(MyBgworkerEntry ? LOG : NOTICE,
 				(errcode(pause->sqlerrcode),
-				 errmsg("oss_labels pauses %s: %s",
-						pause->bucket ? "a bucket" : "the queue", pause->reason),
-				 errdetail("Answers that have come are kept.  Storing is tried again every %d seconds.",
-						   OSS_STORING_PAUSE_SECONDS)));
+				 pause->bucket ? errmsg("oss_labels pauses a bucket") :
+				 errmsg("oss_labels pauses the queue"),
+				 errdetail("%s", oss_sentence(pause->reason)),
+				 errhint("Answers that have come are kept. Storing is tried again every %d seconds.",
+						 OSS_STORING_PAUSE_SECONDS)));
 }
 
 /*
- * Pause a job's bucket, or the whole database; false if that cannot be written.
- * The reason is the trial's error, which tells nothing of anybody's images.
+ * Pause a job's bucket, or the whole database.  Returns false if the pause cannot be
+ * written.  The reason is the trial's error, which reveals nothing about anybody's
+ * images.
  */
 static bool
 pause_storing(OssDispatcher *dispatcher, const OssJob *job, bool all,
@@ -86,7 +88,7 @@ pause_storing(OssDispatcher *dispatcher, const OssJob *job, bool all,
 	ErrorData  *problem;
 	ListCell   *cell;
 
-	pause.reason = psprintf("no answer can be stored: %s (mend what refuses it, such as a trigger on oss_labels.image, then SELECT oss_labels.resume(%s))",
+	pause.reason = psprintf("no answer can be stored: %s (remove the cause, such as a trigger on oss_labels.image, then SELECT oss_labels.resume(%s))",
 							error->message, all ? "" : quote_literal_cstr(server));
 	problem = oss_subtransaction(add_pause, &pause);
 	if (problem)

@@ -8,19 +8,19 @@
 
 #include "dispatch/dispatcher.h"
 
-/* What is known in a turn of what the store refuses. */
+/* Findings of one turn about what the store refuses. */
 typedef struct OssRefusals
 {
-	bool		all;			/* whatever it is */
-	List	   *refused;		/* buckets, as strings: all of their images */
-	List	   *taken;			/* not all of their images */
+	bool		all;			/* everything */
+	List	   *refused;		/* buckets, as strings: all images of these */
+	List	   *taken;			/* buckets of which some images are stored */
 } OssRefusals;
 
 /*
- * Was a job's answer refused because the store takes none, whatever it says?  Tries
- * to store another one for the same bucket and, if that is refused, too, for
- * another bucket.  Pauses the bucket or the whole database.  Sets *stop to the
- * error if the process was interrupted.
+ * Was a job's answer refused because the store refuses every answer?  Tries to store
+ * another one for the same bucket and, if that is refused too, for another bucket.
+ * Pauses the bucket or the whole database.  Sets *stop to the error if the process
+ * was interrupted.
  */
 extern bool oss_dispatch_store_refuses(OssDispatcher *dispatcher, OssRefusals *refusals,
 									   const OssJob *job, ErrorData **stop);

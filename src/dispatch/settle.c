@@ -354,6 +354,7 @@ static void
 note_settled(Batch *batch)
 {
 	OssDispatcher *dispatcher = batch->dispatcher;
+	int			nsettled = 0;
 
 	dispatcher->settle.troubles = 0;
 	for (int i = 0; i < batch->n; i++)
@@ -375,7 +376,9 @@ note_settled(Batch *batch)
 		if (job->verdict == OSS_VERDICT_LATER)
 			note_later(dispatcher, job);
 		dlist_push_tail(&dispatcher->hand.settled, &job->node);
+		nsettled++;
 	}
+	elog(DEBUG1, "oss_labels: settled %d jobs of %d", nsettled, batch->n);
 }
 
 /*

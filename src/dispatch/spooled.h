@@ -2,8 +2,6 @@
  * spooled.h
  *	  Dispatching: answers of sessions, from the spool.  They are stored like the
  *	  answers of jobs, but have no row in oss_labels.job.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SPOOLED_H

@@ -222,12 +222,17 @@ static void
 tidy_tables(OssDispatcher *dispatcher)
 {
 	int64		now = oss_clock_us();
+	uint64		nended;
 
 	if (now < dispatcher->upkeep.tidy_at && !(dispatcher->upkeep.pauses_exist && dispatcher->claim.woken))
 		return;
 	dispatcher->upkeep.tidy_at = now + TIDY_US;
-	if (oss_pause_expire() > 0)
+	nended = oss_pause_expire();
+	if (nended > 0)
+	{
+		elog(DEBUG1, "oss_labels: " UINT64_FORMAT " pauses have ended", nended);
 		dispatcher->claim.woken = true;
+	}
 	oss_dispatch_try_store(dispatcher);
 
 	if (now >= dispatcher->upkeep.mend_at)

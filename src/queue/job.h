@@ -111,7 +111,7 @@ typedef struct OssJob
 	bool		usable;			/* requester has USAGE on the server */
 	bool		covered;		/* a stored answer serves it */
 	bool		has_failed;		/* failed_job has a row of its image */
-	bool		fails_again;	/* a request would fail as that says */
+	bool		fails_again;	/* a request would fail in the same way */
 	Jsonb	   *answer;			/* left in the table by another process, or to
 								 * be left there; or NULL */
 	char	   *asked_id;		/* request id of answer */

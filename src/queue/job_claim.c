@@ -86,12 +86,11 @@ static OssPlan look_at_jobs = {
 	" AND " i ".bucket = j.bucket AND " i ".key = j.key"
 
 /*
- * Of the failures of a job's image, is one what a request would end with again?
- * Not if the job asks for a younger one, and not for a row of a watched table that
- * was written since: who writes it may have brought the object.  Nor if it is for
- * another content, by its ETag, than the one that failed.  Nor if the
- * object was tagged, or the server or the mapping has changed since.  Null: there
- * is no failure.
+ * Does an earlier failure of the job's image show that a request would fail again?
+ * Not if the job asks for a younger answer, or its row in a watched table was
+ * written since: the writer may have uploaded the object.  Not if the job is for
+ * another content, by its ETag.  Not if the object was tagged, or the server or
+ * mapping changed, since the failure.  Null: there is no failure.
  */
 #define ITS_FAILURE \
 	"(SELECT bool_or(coalesce(f.permanent AND " \
@@ -234,9 +233,9 @@ oss_job_look(const OssLaneKey *lane, const OssPlace *after, int32 most_rank,
 }
 
 /*
- * Take what claim_jobs says of the stored answer: null for none, negative if it
- * serves the job, or its threshold.  An answer replaces only one that holds no
- * more, so ask for as much.
+ * Read the column of claim_jobs about the stored answer: null without one, negative
+ * if it serves the job, else its threshold.  A new answer must not hold less than
+ * the stored one, so the job is asked for with at most that threshold.
  */
 static void
 take_stored(OssJob *job, Datum stored, bool isnull)

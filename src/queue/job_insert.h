@@ -52,8 +52,8 @@ extern OssJobInsert *oss_job_insert_begin(const OssJobCommon *common,
 										  const char **why);
 
 /*
- * What a job is for: text, neither compressed nor out of line, which is copied.
- * etag is as in job, 0 for null.
+ * The image of a job: text values, neither compressed nor out of line; they are
+ * copied. etag is as in job, 0 for null.
  */
 typedef struct OssJobObject
 {

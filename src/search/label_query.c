@@ -153,8 +153,8 @@ make_node(LabelQueryKind kind)
 }
 
 /*
- * Parse a label in quotes.  One that begins with an ASCII quote ends with the
- * same, another with any form of it; two of them are one of the label's.
+ * Parse a quoted label.  An ASCII quote is closed by the same character, another
+ * quote by any form of it; a doubled quote stands for one.
  */
 static char *
 parse_quoted(Parser *parser)
@@ -187,7 +187,7 @@ parse_quoted(Parser *parser)
 	return name.data;
 }
 
-/* Parse a name as it stands there. */
+/* Parse a name without normalizing it. */
 static char *
 parse_raw_name(Parser *parser)
 {

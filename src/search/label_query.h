@@ -2,7 +2,7 @@
  * label_query.h
  *	  The type label_query: a condition on the labels of an image.
  *
- * Top floor.  For users: sql/README.md, "Search rules".
+ * For users: sql/README.md, "Search rules".
  *
  *		query  = or
  *		or     = and { "|" and }
@@ -40,7 +40,7 @@ typedef struct LabelQueryNode
 	bool		parent;			/* any label whose parent is name */
 	bool		has_min;
 	double		min;			/* least confidence, 0 to 1 */
-	int			number;			/* set by who evaluates a query */
+	int			number;			/* set by the evaluator */
 } LabelQueryNode;
 
 /*

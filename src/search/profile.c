@@ -123,7 +123,7 @@ refuse_profile(const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the profile is no object of numbers"),
+			 errmsg("the profile is not an object of numbers"),
 			 errdetail_internal("%s", detail),
 			 errhint("Give labels with their weights, such as {\"Dog\": 1.5}, as oss_labels.profile() makes them.")));
 }

@@ -44,14 +44,14 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 	"FROM oss_labels.label_rarity() r JOIN oss_labels.vocabulary v " \
 	"ON v.shown AND v.effective_name = r.label_name"
 
-/* Names that are aliases are those of the labels that they stand for. */
+/* Replace aliases by the names of their labels. */
 #define READ_ALIASES \
 	"SELECT w.n, a.label_name FROM unnest($1) WITH ORDINALITY AS w (name, n) " \
 	"JOIN oss_labels.label_alias a ON a.alias_name = w.name"
 
 /*
- * The images in which some labels count, most confident first; with a condition on
- * an image that is looked at by itself, and the same for the planner to choose.
+ * The images in which some labels count, most confident first.  The first condition
+ * looks up one image at a time, the second leaves the choice to the planner.
  */
 #define READ_LISTS \
 	"SELECT w.n, p.image_id, p.label_confidence " \
@@ -68,7 +68,7 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 	"FROM oss_labels.label_correction x WHERE x.label_id = v.label_id AND x.added%2$s " \
 	"ORDER BY x.label_confidence DESC LIMIT w.most)) p"
 
-/* What is stored by the id of a version is no candidate. */
+/* Images stored by the id of a version are not candidates. */
 #define ONLY_CURRENT \
 	" AND (SELECT false FROM oss_labels.image i WHERE i.image_id = x.image_id " \
 	"AND i.version_id IS NOT NULL) IS NULL"
@@ -76,8 +76,8 @@ PG_FUNCTION_INFO_V1(oss_labels_rank_images);
 	"SELECT EXISTS (SELECT FROM oss_labels.image WHERE version_id IS NOT NULL)"
 
 /*
- * The labels of images, and what people said of them: effective_image_label
- * would look each of them up.
+ * The labels of images, and their corrections: effective_image_label would look up
+ * each of them.
  */
 #define READ_PARTS \
 	"SELECT image_id, label_id, label_confidence, centric_score " \
@@ -96,7 +96,7 @@ typedef struct KnownLabel
 	char	   *name;
 	int			number;
 	double		rarity;
-	double		wanted;			/* with rarity; 0: not wished for */
+	double		wanted;			/* weight times rarity; 0: not wanted */
 	char		status;
 } KnownLabel;
 
@@ -112,12 +112,12 @@ typedef struct KnownLabel
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* What a number in image_label means. */
+/* Meaning of a label_id in image_label. */
 typedef struct LabelNumber
 {
 	int64		label_id;
 	int			label;			/* KnownLabel.number */
-	double		min_confidence; /* negative: no rule says it */
+	double		min_confidence; /* negative: no rule sets it */
 	char		status;
 } LabelNumber;
 
@@ -132,7 +132,7 @@ typedef struct LabelNumber
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* A label of an image that people said something about. */
+/* A corrected label of an image. */
 typedef struct CorrectedPart
 {
 	int64		image_id;
@@ -173,7 +173,7 @@ typedef struct Ranking
 	struct labels_hash *labels;
 	KnownLabel **by_number;
 	struct numbers_hash *numbers;
-	Datum	   *names;			/* wished for, as text */
+	Datum	   *names;			/* wanted, as text */
 	KnownLabel **wanted;
 	int			nwanted;
 	double		norm;
@@ -274,7 +274,7 @@ scale_wish(Ranking *ranking)
 	ranking->norm = sqrt(square);
 }
 
-/* Replace a name that is an alias by that of its label. */
+/* Replace an alias by the name of its label. */
 static void
 take_alias(TupleTableSlot *slot, void *arg)
 {
@@ -439,8 +439,8 @@ take_scope(TupleTableSlot *slot, void *arg)
 }
 
 /*
- * Take all images of the scope as candidates if they are no more than there
- * may be.  Returns false if they are more.
+ * Take all images of the scope as candidates, unless they exceed the limit.  Returns
+ * false if they do.
  */
 static bool
 take_few(Ranking *ranking)
@@ -522,7 +522,7 @@ best_ids(const Ranking *ranking)
 	return oss_column_array(&ids);
 }
 
-/* Order what was corrected by image and label. */
+/* Order corrected labels by image and label. */
 static int
 compare_corrected(const void *a, const void *b)
 {
@@ -534,7 +534,7 @@ compare_corrected(const void *a, const void *b)
 	return left->label - right->label;
 }
 
-/* Add a label of a candidate, of which a row tells confidence and prominence. */
+/* Add a label of a candidate, whose confidence and prominence are in a row. */
 static void
 add_part(Ranking *ranking, const TupleTableSlot *slot, int number)
 {
@@ -554,7 +554,7 @@ add_part(Ranking *ranking, const TupleTableSlot *slot, int number)
 	part->wanted = label->wanted;
 }
 
-/* Take what people said about a label of a candidate. */
+/* Apply a correction to a label of a candidate. */
 static void
 take_correction(TupleTableSlot *slot, void *arg)
 {
@@ -579,7 +579,7 @@ take_correction(TupleTableSlot *slot, void *arg)
 		add_part(ranking, slot, number->label);
 }
 
-/* Take a label of a candidate, unless house rules or people leave it out. */
+/* Take a label of a candidate, unless a rule hides it or it was corrected. */
 static void
 take_part(TupleTableSlot *slot, void *arg)
 {
@@ -639,8 +639,8 @@ begin_ranking(Ranking *ranking, FunctionCallInfo fcinfo)
 }
 
 /*
- * Return the estimated number of images, of those that rarities are of: for a caller
- * who may not read all, what others have must not count.
+ * Return the estimated number of images that the rarities are based on.  For a
+ * caller who may not read all images, those of others must not count.
  */
 static double
 count_images(void)

@@ -2,9 +2,9 @@
  * related_rank.h
  *	  Similarity of images by their labels.
  *
- * Top floor.  An image is a vector with a coordinate per label: the label's
- * weight in the image times the label's rarity.  The score of an image is the
- * cosine between its vector and that of the wanted labels.
+ * An image is a vector with a coordinate per label: the label's weight in the
+ * image times the label's rarity.  The score of an image is the cosine between its
+ * vector and that of the wanted labels.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_RELATED_RANK_H

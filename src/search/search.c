@@ -257,7 +257,7 @@ oss_search_images(LabelQueryNode *query, int64 most, const char *scope,
 	filter_by_query(query, &set, take, arg);
 }
 
-/* Who takes the images that are stored by no version's id. */
+/* Receiver of images that are not stored by the id of a version. */
 typedef struct Current
 {
 	ImageSet	versions;

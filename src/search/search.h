@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * search.h
  *	  Evaluating a label_query over all stored images, or for one.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SEARCH_H
@@ -41,7 +39,7 @@ typedef void (*OssTakeHit) (int64 image_id, double score, void *arg);
 extern void oss_search_images(LabelQueryNode *query, int64 most, const char *scope,
 							  OssTakeHit take, void *arg);
 
-/* The same without what is stored by the id of a version. */
+/* The same, without images that are stored by the id of a version. */
 extern void oss_search_current(LabelQueryNode *query, int64 most, const char *scope,
 							   OssTakeHit take, void *arg);
 

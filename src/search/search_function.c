@@ -47,8 +47,8 @@ PG_FUNCTION_INFO_V1(oss_labels_image_matches_support);
 	"ON i.image_id OPERATOR(pg_catalog.=) u.image_id ORDER BY u.n"
 
 /*
- * Hits on their way to the result, best score first, those without one last, then by
- * image.  What is sorted is the score's negative.
+ * Hits to be returned, best score first, those without one last, then by image.  The
+ * sort key is the negated score.
  */
 typedef struct HitOrder
 {

@@ -76,7 +76,7 @@ typedef struct TermLabels
 	int			room;
 } TermLabels;
 
-/* What a person said about a label of an image. */
+/* A correction of a label of an image. */
 typedef struct Correction
 {
 	int64		image_id;
@@ -95,7 +95,7 @@ typedef struct TermReading
 	const char *scope;
 	TermLabels	labels;
 	TermLabels	names;
-	Correction *corrections;	/* by image and name, the last word only */
+	Correction *corrections;	/* by image and name, only the newest */
 	int64		ncorrections;
 	int64		corrections_room;
 	ImageSetBuilder found;
@@ -121,7 +121,7 @@ find_label(const TermLabels *labels, int64 id)
 				   compare_labels);
 }
 
-/* Order corrections by image and name, the last word first. */
+/* Order corrections by image and name, newest first. */
 static inline int
 compare_corrections(const Correction *a, const Correction *b)
 {
@@ -270,7 +270,7 @@ add_ids(OssArguments *arguments, const TermLabels *labels, double min)
 	oss_add_argument(arguments, INT8ARRAYOID, oss_column_array(&ids));
 }
 
-/* Write the query for what people said about a term's labels. */
+/* Write the query for the corrections of a term's labels. */
 static const char *
 make_corrections_query(const TermReading *reading)
 {
@@ -278,7 +278,7 @@ make_corrections_query(const TermReading *reading)
 					oss_scope_condition(reading->scope, "label_correction", false));
 }
 
-/* Read what people said about a term's labels. */
+/* Read the corrections of a term's labels. */
 static void
 read_corrections(TermReading *reading)
 {
@@ -301,7 +301,7 @@ read_corrections(TermReading *reading)
 	reading->ncorrections = n;
 }
 
-/* Has somebody said something about a label of an image? */
+/* Was a label of an image corrected? */
 static bool
 is_corrected(const TermReading *reading, int64 image_id, int name)
 {
@@ -324,7 +324,7 @@ is_corrected(const TermReading *reading, int64 image_id, int name)
 	return false;
 }
 
-/* Take a machine's row of a label: people know better. */
+/* Take a row of image_label, unless the label was corrected. */
 static void
 take_row(TupleTableSlot *slot, void *arg)
 {
@@ -344,7 +344,7 @@ take_row(TupleTableSlot *slot, void *arg)
 					  get_float8_nan() : DatumGetFloat8(slot->tts_values[1]));
 }
 
-/* Return the next least confidence that a label has, above the last one; -1 for none. */
+/* Return the next higher least confidence among the labels, -1 if there is none. */
 static double
 next_min(const TermReading *reading, double last)
 {
@@ -361,8 +361,7 @@ next_min(const TermReading *reading, double last)
 }
 
 /*
- * Write the query for the machine's rows of the labels that have a least
- * confidence.
+ * Write the query for the rows of image_label of labels with one least confidence.
  */
 static const char *
 make_rows_query(const TermReading *reading, const char *columns, double min,
@@ -379,9 +378,9 @@ make_rows_query(const TermReading *reading, const char *columns, double min,
 }
 
 /*
- * Read the best rows of a term that has a single label, as many as are certain to
- * contain the best "most" images that are not corrected.  Returns false if there
- * are fewer, and reads none then.
+ * Read the best rows of a term with a single label, enough to include the best
+ * "most" images without corrections.  Returns false, having read nothing, if there
+ * are fewer.
  */
 static bool
 read_best(TermReading *reading, int64 most)
@@ -534,7 +533,7 @@ compare_strings(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* Give terms the names that aliases stand for: pairs of names, by alias. */
+/* Replace aliases in terms by names, given as pairs sorted by alias. */
 static void
 replace_names(List *terms, char *(*pairs)[2], int npairs)
 {
@@ -554,7 +553,7 @@ replace_names(List *terms, char *(*pairs)[2], int npairs)
 	}
 }
 
-/* Have terms name the labels that their names are aliases of, by a plan that reads aliases. */
+/* Replace aliases in terms by the names of their labels, read by a plan. */
 static void
 resolve_terms(List *terms, OssPlan *read, const OssColumn *names)
 {

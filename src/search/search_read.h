@@ -3,8 +3,8 @@
  *	  Reading images with a label, and labels of images, with the house rules
  *	  applied.
  *
- * Top floor.  SPI must be connected.  These functions read with the rights of
- * the current role and the active snapshot.
+ * SPI must be connected.  These functions read with the rights of the current role
+ * and the active snapshot.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SEARCH_READ_H

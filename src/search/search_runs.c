@@ -15,7 +15,7 @@
 #define LEAST_PIECE	64
 #define MOST_PIECE	4096
 
-/* A set: what of it is in memory, and where the rest lies in the file. */
+/* A set: the piece that is in memory, and the place of the rest in the file. */
 typedef struct Run
 {
 	int			term;
@@ -34,8 +34,7 @@ struct ImageRuns
 	int			room;
 	Size		size;			/* of the sets in memory */
 	BufFile    *file;			/* NULL: all are in memory */
-	ImageHit   *pieces;			/* of what is in the file, "most_piece" for
-								 * each run */
+	ImageHit   *pieces;			/* of runs in the file, "most_piece" for each */
 	int64		most_piece;
 	binaryheap *heap;			/* of runs, by their next image; NULL before
 								 * the first */

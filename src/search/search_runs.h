@@ -2,8 +2,8 @@
  * search_runs.h
  *	  Sets of images that are read side by side, image by image.
  *
- * Top floor.  Sets that exceed work_mem together lie in a temporary file, of
- * which a piece of each is in memory.
+ * Sets that exceed work_mem together lie in a temporary file, of which a piece of
+ * each is in memory.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SEARCH_RUNS_H

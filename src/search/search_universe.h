@@ -2,8 +2,8 @@
  * search_universe.h
  *	  Reading the ids of images whatever their labels are.
  *
- * Top floor.  SPI must be connected.  These functions read with the rights of
- * the current role and the active snapshot.
+ * SPI must be connected.  These functions read with the rights of the current role
+ * and the active snapshot.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SEARCH_UNIVERSE_H

@@ -2,7 +2,7 @@
  * unknown_name.h
  *	  NOTICEs for names in a query that no label has.
  *
- * Top floor.  SPI must be connected.
+ * SPI must be connected.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_UNKNOWN_NAME_H

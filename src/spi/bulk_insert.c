@@ -51,7 +51,7 @@ indexes_are_plain(Relation relation)
 	return plain;
 }
 
-/* Are these the table's columns, and has it no other CHECK constraint than "kept"? */
+/* Are these the table's columns, and is "kept" its only CHECK constraint? */
 static bool
 has_columns(TupleDesc desc, const OssBulkColumn *columns, int n, const char *kept)
 {

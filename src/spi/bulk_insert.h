@@ -17,7 +17,7 @@ typedef struct OssBulkRow
 /* Allocate n rows of ncolumns columns in CurrentMemoryContext, all null. */
 extern OssBulkRow *oss_bulk_rows(int n, int ncolumns);
 
-/* What a caller of oss_bulk_insert() knows of a table's columns. */
+/* A column of a table, as the caller of oss_bulk_insert() expects it. */
 typedef struct OssBulkColumn
 {
 	Oid			type;
@@ -44,7 +44,8 @@ extern void oss_bulk_insert(Relation relation, const OssBulkRow *rows, int n);
 /*
  * The same for rows that are true even if the transaction aborts: when this
  * returns, all sessions see them, whatever their snapshots, and a rollback does
- * not remove them.  Before, and if it fails, nobody does.  The caller sees to it that no other transaction inserts the same.
+ * not remove them.  Before, and if it fails, nobody does.  The caller ensures that
+ * no other transaction inserts the same rows.
  */
 extern void oss_bulk_insert_lasting(Relation relation, const OssBulkRow *rows, int n);
 

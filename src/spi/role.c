@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * role.c
- *	  What a role may see, and how a row names it.
+ *	  The right of a role to see all rows, and its name.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

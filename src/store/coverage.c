@@ -21,7 +21,7 @@ oss_labels_read_threshold(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(oss_read_threshold);
 }
 
-/* Say in the error of a time beyond the calendar what to give instead. */
+/* Error context callback: add a hint to the error of a time beyond the calendar. */
 static void
 add_hint(void *arg)
 {

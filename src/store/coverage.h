@@ -2,8 +2,8 @@
  * coverage.h
  *	  Rules: does a stored answer serve a request, and may another replace it?
  *
- * Top floor.  The rules of oss_image_covers() in SQL, for statements on the table
- * image.  Arguments are SQL expressions.  Operators are qualified, because these
+ * The rules of oss_image_covers() in SQL, for statements on the table image.
+ * Arguments are SQL expressions.  Operators are qualified, because these
  * statements may run with the caller's search path.
  *-------------------------------------------------------------------------
  */
@@ -23,8 +23,8 @@
 	OSS_SQL_THR(thr) " OPERATOR(pg_catalog.<=) " OSS_SQL_THR(wanted_thr)
 
 /*
- * Is a time not before "since", which may be null: any?  One in the future comes
- * from another clock and says nothing.
+ * Is a time at or after "since" (null: always)?  A time in the future comes from
+ * another clock and does not count.
  */
 #define OSS_SQL_FRESH(at, since) \
 	"(" since " IS NULL OR (" at " OPERATOR(pg_catalog.>=) " since \

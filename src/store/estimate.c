@@ -63,7 +63,7 @@ static OssPlan find_stored = {
 	FIND_STORED, 6, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8OID, INTERVALOID}
 };
 
-/* The same with the rights of the caller, whose plans depend on who he is. */
+/* The same with the rights of the caller; the plans depend on the role. */
 static OssPlan find_visible = {
 	FIND_STORED, 6, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, FLOAT8OID, INTERVALOID}
 };
@@ -78,7 +78,7 @@ static OssPlan find_queued = {
 	6, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, OIDOID, BOOLOID}
 };
 
-/* What the budgets leave of requests for these buckets. */
+/* The requests that the budgets still allow for these buckets. */
 static OssPlan find_left = {
 	"SELECT min(oss_labels.budget_left($1, $2, b)) FROM unnest($3) b",
 	3, {TEXTOID, OIDOID, TEXTARRAYOID}
@@ -400,7 +400,7 @@ seconds_of(const Estimate *estimate)
 	return seconds;
 }
 
-/* Return what the budgets leave of requests for the buckets that are asked. */
+/* Return the requests that the budgets still allow for the buckets in question. */
 static Datum
 left_of(const Estimate *estimate, bool *isnull)
 {

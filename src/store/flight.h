@@ -3,8 +3,8 @@
  *	  Requests in flight of all processes.  A session that needs an image which
  *	  is being requested waits for that answer instead of sending a request.
  *
- * Top floor.  Only where the library is preloaded.  A session waits for a request,
- * never for a transaction, and a process holds no lock while it requests.
+ * Only where the library is preloaded.  A session waits for a request, never for a
+ * transaction, and a process holds no lock while it requests.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FLIGHT_H

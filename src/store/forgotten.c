@@ -69,7 +69,9 @@ static OssPlan delete_all = {
 	"DELETE FROM oss_labels.label_correction", 0, {0}
 };
 
-/* No answer is stored so late, except for files that were moved by hand. */
+/*
+ * No answer is stored so long after its request, unless files were moved by hand.
+ */
 static OssPlan expire_notes = {
 	"DELETE FROM oss_labels.forgotten WHERE ctid = ANY (ARRAY("
 	"SELECT ctid FROM oss_labels.forgotten "

@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * forgotten.h
  *	  Answers that were requested before forget(), and must not be stored.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FORGOTTEN_H

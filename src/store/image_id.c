@@ -7,7 +7,7 @@
  * bytes, the highest first, and its bytes; a part that is null is 0xffffffff.  So
  * it is the same in each database and with each version, and can be computed
  * without asking.  Among 100 million images two have the same id with a
- * probability of 0.03 %; whoever stores compares the names.
+ * probability of 0.03 %; the store compares the names.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(oss_labels_label_id);
 /* Parts of the longest name. */
 #define MOST_PARTS 4
 
-/* What stands for a part that is null. */
+/* Encoding of a part that is null. */
 #define NO_PART PG_UINT32_MAX
 
 /* Hash parts, strings in UTF-8 of which each may be NULL. */

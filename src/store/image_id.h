@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * image_id.h
  *	  The numbers that images and labels have: hashes of their names.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMAGE_ID_H

@@ -38,10 +38,10 @@ PG_FUNCTION_INFO_V1(oss_labels_import_set_end);
 /* Characters of image.source. */
 #define MOST_CHARACTERS	63
 
-/* Images on their way into the store. */
+/* Images of an import that are not stored yet. */
 typedef struct Import
 {
-	MemoryContext memory;		/* of what is not stored yet */
+	MemoryContext memory;		/* of the pending images */
 	OssImportSort *sort;		/* NULL: there is one image only */
 	OssStoreRow *rows;
 	int			room;
@@ -70,7 +70,7 @@ begin_import(MemoryContext parent, int images)
 	return import;
 }
 
-/* Store what is on its way. */
+/* Store the pending images. */
 static void
 flush_import(Import *import)
 {
@@ -111,8 +111,8 @@ keep_row(Import *import, const OssStoreRow *row)
 }
 
 /*
- * Take an image: all that are imported pass here.  Its answer and strings are
- * copied.  Errors: 22023 for a name that no image has.
+ * Take an image, as every import does.  Its answer and strings are copied.  Errors:
+ * 22023 for an illegal name.
  */
 static void
 import_image(Import *import, const OssStoreRow *row)
@@ -193,7 +193,7 @@ import_time(FunctionCallInfo fcinfo, int i)
 	return Min(now, given);
 }
 
-/* Return the argument source, another word for NULL.  Errors: 22023. */
+/* Return the argument source, the default for NULL.  Errors: 22023. */
 static char *
 import_source(FunctionCallInfo fcinfo, int i, const char *otherwise)
 {
@@ -343,7 +343,7 @@ oss_labels_import_label_rows(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(end_import(import) == 1);
 }
 
-/* Free the files of an aggregate's import, whatever becomes of it. */
+/* Free the files of an aggregate's import, also after an error. */
 static void
 end_set(Datum import)
 {

@@ -4,9 +4,8 @@
  *	  made into answers as image/labels gives them.
  *
  * A document is read by the format that the caller names, and what is not of this
- * format is refused: labels that are read wrong would be found years later.
- * Nothing that a service said is lost: its label's fields stay in the label,
- * beside those that we read.
+ * format is refused: labels that are read wrong would be found years later.  All
+ * fields of a service's label stay in the label, beside those that we read.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,7 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-/* Bytes that are repeated of what a service said. */
+/* Bytes of a service's text that a message repeats. */
 #define MOST_WORDS 400
 
 /* How documents of a format name an array of labels and the labels' fields. */
@@ -149,7 +148,7 @@ read_fields(const Form *form, const OssPlace *label, JsonbContainer *object, Oss
 		JsonbValue *value = &fields->values[i];
 		const OssPlace place = {label, form->names[i]};
 
-		/* that a label has no parent or language may be said by an empty text */
+		/* an empty text means no parent or no language */
 		if (find_field(object, form->names[i], value) && (i == LABEL_PARENT || i == LABEL_LANGUAGE) &&
 			value->type == jbvString && value->val.string.len == 0)
 			value->type = jbvNull;
@@ -218,7 +217,7 @@ read_names(const Form *form, const OssPlace *list, JsonbContainer *label, int *n
 	return names;
 }
 
-/* Check where in the image Rekognition has seen a label. */
+/* Check the positions that Rekognition gives for a label. */
 static void
 check_instances(const Form *form, const OssPlace *label, JsonbContainer *object)
 {
@@ -364,7 +363,7 @@ read_rekognition(const OssPlace *above, JsonbContainer *object, OssImported *ima
 	return 1;
 }
 
-/* Return the words of an error that stands in place of an answer. */
+/* Return the text of an error that stands in place of an answer. */
 static char *
 error_words(const OssPlace *place, const JsonbValue *error)
 {
@@ -380,8 +379,8 @@ error_words(const OssPlace *place, const JsonbValue *error)
 
 /*
  * Read Vision's answer for an image.  An answer without labels has no
- * labelAnnotations: in a batch, where its place says which image it is of, an
- * otherwise empty one says that nothing was found.
+ * labelAnnotations: in a batch, where its place tells the image, an otherwise empty
+ * one means that nothing was found.
  */
 static void
 read_vision_image(const OssPlace *above, JsonbContainer *object, bool in_batch,
@@ -463,7 +462,7 @@ oss_import_read(const char *format, Jsonb *document, OssImported **images)
 	if (!JB_ROOT_IS_OBJECT(document))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("document is no object"),
+				 errmsg("document is not an object"),
 				 errhint("Give the whole answer of the service, not only its array of labels.")));
 	if (strcmp(format, rekognition.format) == 0)
 		return read_rekognition(NULL, object, *images);

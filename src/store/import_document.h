@@ -2,8 +2,6 @@
  * import_document.h
  *	  Labels that were paid for elsewhere: documents of several services, and
  *	  arrays, made into answers as image/labels gives them.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMPORT_DOCUMENT_H
@@ -13,13 +11,13 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
-/* One image of a document; all is NULL that the document does not say. */
+/* One image of a document; fields that the document lacks are NULL. */
 typedef struct OssImported
 {
 	char	   *bucket;
 	char	   *key;
 	Jsonb	   *response;		/* a document with Labels; NULL: failed */
-	char	   *failure;		/* what the service said instead of labels */
+	char	   *failure;		/* the service's error, in place of labels */
 } OssImported;
 
 extern int	oss_import_read(const char *format, Jsonb *document, OssImported **images);

@@ -2,8 +2,6 @@
  * import_label.h
  *	  A label that was paid for elsewhere: what it may be, and how it is
  *	  written as image/labels does.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMPORT_LABEL_H
@@ -29,8 +27,8 @@ typedef struct OssLabelFields
 #define OSS_LABELS_ARRAY "Labels"
 
 /*
- * Where a value stands that is imported, for messages: a field, or an element
- * of an array, below another place.
+ * The place of an imported value, for messages: a field, or an element of an array,
+ * below another place.
  */
 typedef struct OssPlace
 {

@@ -116,7 +116,7 @@ compare_rows(const void *a, const void *b)
 		compare_strings(&left->fields.values[LABEL_PARENT], &right->fields.values[LABEL_PARENT]);
 }
 
-/* Refuse a label that is there twice: its rows were not grouped rightly. */
+/* Refuse a duplicate label: the rows were grouped wrongly. */
 static void
 check_distinct(const Row *rows, int n)
 {
@@ -132,7 +132,7 @@ check_distinct(const Row *rows, int n)
 		if (compare_rows(&sorted[i - 1], &sorted[i]) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("label \"%.*s\" is there twice", name->val.string.len,
+					 errmsg("duplicate label \"%.*s\"", name->val.string.len,
 							name->val.string.val),
 					 errdetail("It is names[%d] and names[%d], with the same parent.",
 							   Min(sorted[i - 1]->place, sorted[i]->place),

@@ -2,8 +2,8 @@
  * import_sort.h
  *	  Rows of an import, in the order of their images' ids.
  *
- * Top floor.  All that write images take their locks in this order, so that two
- * imports of the same images do not deadlock however many these are.
+ * All that write images take their locks in this order, so that two imports of the
+ * same images do not deadlock however many these are.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_IMPORT_SORT_H

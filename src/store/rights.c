@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * rights.c
- *	  What the caller may read and write of what is stored; correct(),
- *	  which writes for the caller as the extension's owner.
+ *	  The caller's rights to read and write stored images; correct(), which
+ *	  writes for the caller as the extension's owner.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -131,7 +131,7 @@ oss_rights_check_import(const OssImage *image)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("labels of \"oss://%s/%s\" are hidden by row-level security policies of table \"image\"",
 						image->bucket, image->key),
-				 errhint("What is not to be seen cannot be replaced either.")));
+				 errhint("A role can replace only labels that it may read.")));
 }
 
 bool
@@ -142,7 +142,7 @@ oss_rights_writes_all(void)
 	if (!is_limited())
 		return true;
 
-	/* not by its name, for which USAGE on the schema is asked */
+	/* a lookup by name would need USAGE on the schema */
 	marker = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 							 CStringGetDatum("may_write_all"),
 							 PointerGetDatum(buildoidvector(NULL, 0)),

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * role_name.c
- *	  The type role_name: whom a row belongs to.
+ *	  The type role_name: the role that a row belongs to.
  *
  * A value stores the OID of a role and is output as its present name, so that
  * it follows renames and can be restored in another cluster.  A name that is no
@@ -25,9 +25,9 @@ PG_FUNCTION_INFO_V1(oss_labels_role_value);
 typedef struct RoleName
 {
 	int32		vl_len_;
-	Oid			role;			/* InvalidOid: there was none on input */
-	char		name[FLEXIBLE_ARRAY_MEMBER];	/* and this is its name, ends
-												 * with NUL */
+	Oid			role;			/* InvalidOid: no such role on input */
+	char		name[FLEXIBLE_ARRAY_MEMBER];	/* the name on input in that
+												 * case */
 } RoleName;
 
 /* role_name_in(name) */

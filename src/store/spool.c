@@ -35,9 +35,9 @@
 #define LONGEST_FILE (16 * 1024 * 1024)
 
 /*
- * How long a statement waits until its answers are stored; the second one: if
- * nothing has been stored since the last statement waited in vain.  So often it
- * looks whether a process is there to store them.
+ * How long a statement waits until its answers are stored; how long if nothing was
+ * stored since the last statement gave up; how often it checks whether a process is
+ * there to store them.
  */
 #define AWAIT_MS 1000
 #define AWAIT_AGAIN_MS 100
@@ -340,8 +340,8 @@ put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, 
 }
 
 /*
- * Keep the reader from emptying the file while we write; returns the position.  Of
- * what was stuck, only what is not stored yet is so still.
+ * Keep the reader from emptying the file while we write; returns the position.
+ * Stuck records that were stored meanwhile are no longer stuck.
  */
 static uint64
 begin_writing(void)
@@ -357,7 +357,7 @@ begin_writing(void)
 	return offset;
 }
 
-/* End that; the file has grown by length bytes. */
+/* Let the reader empty the file again, which has grown by length bytes. */
 static void
 end_writing(uint32 length)
 {

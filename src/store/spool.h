@@ -3,9 +3,9 @@
  *	  Answers that the worker has not stored yet: one file per session, and in
  *	  shared memory how much of each file is written and stored.
  *
- * Top floor.  Only where the library is preloaded.  A session appends an answer
- * as soon as it arrives.  The answer belongs to no transaction: the worker stores
- * it even if the statement, the session or the server fails.
+ * Only where the library is preloaded.  A session appends an answer as soon as it
+ * arrives.  The answer belongs to no transaction: the worker stores it even if the
+ * statement, the session or the server fails.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SPOOL_H

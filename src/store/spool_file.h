@@ -2,7 +2,7 @@
  * spool_file.h
  *	  The table of the spool's files in shared memory, and the format of a record.
  *
- * Top floor; only for spool.c and spool_read.c.
+ * Only for spool.c and spool_read.c.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SPOOL_FILE_H

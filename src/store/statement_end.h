@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * statement_end.h
  *	  At the end of a statement: wait until the answers of tag() are stored.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_STATEMENT_END_H

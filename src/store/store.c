@@ -25,7 +25,10 @@
 
 PG_FUNCTION_INFO_V1(oss_labels_compress_answer);
 
-/* Used where images may be stored already.  Another one that has the same id is not replaced. */
+/*
+ * Used where images may be stored already.  An image of another name with the same
+ * id is not replaced.
+ */
 static OssPlan write_images = {
 	"INSERT INTO oss_labels.image AS i (image_id, bucket, key, version_id, thr, "
 	"tagged_at, request_id, source, label_count, response, etag, last_modified, "
@@ -115,10 +118,10 @@ static const OssBulkColumn image_columns[IMAGE_COLUMNS] = {
 
 #define IMAGE_CHECK "image_id_is_of_name"
 
-/* Fewer images are not worth a subtransaction. */
+/* With fewer images, a subtransaction costs more than it saves. */
 #define LEAST_BULK 8
 
-/* An answer on its way: its row, id and labels, and what became of it. */
+/* An answer to write: its row, id and labels, and the outcome. */
 typedef struct Answer
 {
 	const OssStoreRow *row;
@@ -295,9 +298,9 @@ is_any_stored(Relation relation, const Answer *answers, int n)
 }
 
 /*
- * Insert rows of image without the executor.  Returns false if one of the images may
- * be stored, so that nothing was inserted, and all are to be written by a statement:
- * in the order of their ids in both cases, so that nobody waits in a circle.
+ * Insert rows of image without the executor.  Returns false, having inserted
+ * nothing, if one of the images may be stored: then a statement writes them all.
+ * Both ways write in the order of ids, which avoids deadlocks.
  */
 static bool
 insert_new_images(Relation relation, const Answer *answers, int n)
@@ -439,7 +442,7 @@ is_more_confident(const OssLabel *a, const OssLabel *b)
 	return a->has_confidence && (!b->has_confidence || a->confidence > b->confidence);
 }
 
-/* Of a label that an answer has twice keep the one with the most confidence. */
+/* Of duplicate labels in an answer, keep the one with the highest confidence. */
 static void
 drop_doubles(OssNumberedLabels *answer)
 {
@@ -482,8 +485,8 @@ read_labels(const OssStoreRow *row, OssNumberedLabels *labels)
  * CurrentMemoryContext.  Errors: IdCollision, when an image of another name has
  * the id of one of these.
  *
- * Rows are written in the order of their ids, so that two who write the same
- * images wait for one another, and not both.
+ * Rows are written in the order of their ids, so that two transactions that write
+ * the same images do not deadlock.
  */
 int
 oss_store_write(const OssStoreRow *rows, int n)

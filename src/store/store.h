@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * store.h
  *	  Writing answers to the tables image and image_label.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_STORE_H
@@ -23,13 +21,13 @@ typedef struct OssStoreRow
 	const char *request_id;
 	const char *source;			/* NULL: the service */
 	Jsonb	   *response;
-	OssLabels	labels;			/* of the response; none: not read yet */
+	OssLabels	labels;			/* of the response; none: not parsed yet */
 } OssStoreRow;
 
-/* The code of an image that has the id of another one. */
+/* Code of the error of an image whose id another image has. */
 #define OSS_ID_COLLISION "IdCollision"
 
-/* What image.source says of the service's own answers. */
+/* Value of image.source for the service's own answers. */
 #define OSS_SOURCE_SERVICE "oss"
 
 extern int	oss_store_write(const OssStoreRow *rows, int n);

@@ -50,9 +50,9 @@ store_something(void *arg)
 }
 
 /*
- * Could an answer to an image in this bucket be stored?  Stores an answer that
- * nothing is the matter with, for an image that does not exist, and rolls that
- * back.  Within oss_statement_begin().  Returns NULL, or the error.
+ * Could an answer to an image in this bucket be stored?  Stores a valid answer for
+ * an image that does not exist, and rolls that back.  Within
+ * oss_statement_begin().  Returns NULL, or the error.
  */
 ErrorData *
 oss_store_trial(const char *bucket)

@@ -46,8 +46,8 @@ ask_service(OssLabelsSpec *spec, const OssWish *wish, OssFlight *flight, bool is
 }
 
 /*
- * Return the labels of an image of which no answer is stored: somebody else's, who
- * asks for it just now, or ours.
+ * Return the labels of an image without a stored answer: from another process's
+ * request in flight, or from ours.
  */
 static DetectRows *
 share_or_ask(OssLabelsSpec *spec, const OssWish *wish, bool is_try)

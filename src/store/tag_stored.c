@@ -2,9 +2,10 @@
  * tag_stored.c
  *	  The store as tag() uses it.
  *
- * A stored answer is given to who may read it and to who may request it.  If
- * the library is not preloaded, answers are stored in the caller's transaction;
- * that never waits for other transactions, and then skips what they have locked.
+ * A stored answer is given to callers who may read it, and to those who may
+ * request it.  If the library is not preloaded, answers are stored in the caller's
+ * transaction; that never waits for other transactions, and then skips what they
+ * have locked.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -73,7 +74,7 @@ static OssPlan find_visible = {
 	WISH_PARAMETERS
 };
 
-/* What was asked for. */
+/* The threshold of the stored answer. */
 static OssPlan find_thr = {
 	"SELECT coalesce(thr, $5) FROM oss_labels.image WHERE " THIS_IMAGE,
 	WISH_PARAMETERS
@@ -85,7 +86,9 @@ static OssPlan find_writer = {
 	WISH_PARAMETERS
 };
 
-/* Why no answer of a bucket can be stored; a process tries again from time to time. */
+/*
+ * Why no answer of a bucket can be stored.  A process tries again from time to time.
+ */
 static OssPlan find_refusal = {
 	"SELECT reason FROM oss_labels.active_pause p WHERE p.storing "
 	"AND clock_timestamp() BETWEEN p.since AND p.since + p.lasts "
@@ -94,7 +97,7 @@ static OssPlan find_refusal = {
 	2, {TEXTOID, TEXTOID}
 };
 
-/* How long it is not looked for again where there was none. */
+/* For how long a bucket without such a reason is not looked up again. */
 #define TAKEN_US INT64CONST(50000)
 
 bool		oss_keep_detected = false;
@@ -216,9 +219,9 @@ find_rows(OssStatementUse use, OssPlan *plan, const OssWish *wish, bool is_try)
 }
 
 /*
- * Find a stored answer: a caller who may read the table gets what he sees there.
- * One who may not gets it if he could request it, which raises an error if he could
- * not.  What row security hides is not there.
+ * Find a stored answer.  A caller who may read the table gets the rows that row
+ * security shows.  A caller who may not gets the answer if entitled to request it;
+ * if not, that raises an error.
  */
 static DetectRows *
 find_allowed(const OssWish *wish, bool is_try)
@@ -304,8 +307,8 @@ oss_stored_check_taken(const OssWish *wish, const OssServer *server)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the labels of \"oss://%s/%s\" were not requested, as they could not be stored",
 						wish->image.bucket, wish->image.key),
-				 errdetail_internal("%s", reason),
-				 errhint("The extension's owner mends what refuses labels, then calls oss_labels.resume().  detect() returns labels without storing them.")));
+				 errdetail_internal("%s", oss_sentence(reason)),
+				 errhint("The extension's owner removes the cause and calls oss_labels.resume(). detect() returns labels without storing them.")));
 }
 
 void
@@ -394,8 +397,8 @@ write_unlocked(void *arg)
 }
 
 /*
- * Keep answers in the caller's transaction.  He has his labels: what others have
- * locked is left.
+ * Keep answers in the caller's transaction.  The caller has the labels already, so
+ * rows that others have locked are skipped.
  */
 static void
 keep_rows(OssStoreRow *rows, int n)
@@ -415,9 +418,9 @@ keep_rows(OssStoreRow *rows, int n)
 
 /*
  * Set an image's ETag and time from the headers of its answer.  The ETag that was
- * wanted stays: whoever wants it again must not pay again, whatever the service's
- * is about.  What a HEAD has told of the same content completes it.  Never throws
- * nor allocates.
+ * asked for stays even if the service's differs, so that asking for it again costs
+ * nothing.  Facts that a HEAD returned for the same content are added.  Neither
+ * throws nor allocates.
  */
 static void
 identify(const OssRequest *request, OssImage *image, char etag[OSS_ETAG_MAX + 1],

@@ -3,8 +3,8 @@
  *	  Stored answers for tag(): find one that serves a call, share a request in
  *	  flight, and keep a new answer.
  *
- * Top floor.  All of this runs as the extension's owner, and reads what is committed
- * now at every isolation level, so that no stored answer is paid for again.
+ * All of this runs as the extension's owner, and reads what is committed now at
+ * every isolation level, so that no stored answer is paid for again.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_TAG_STORED_H
@@ -59,8 +59,8 @@ extern const OssFailure *oss_stored_check_wish(const OssWish *wish, bool is_try)
 extern DetectRows *oss_stored_find(const OssWish *wish, bool is_try);
 
 /*
- * Has any flight ended since oss_stored_find() last looked?  Who boards a flight of
- * his own then looks again: the answer may have been stored in between.
+ * Has any flight ended since oss_stored_find() last looked?  A caller that boards a
+ * flight of its own then looks again: the answer may have been stored in between.
  */
 extern bool oss_stored_may_have_come(void);
 

@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * vocabulary.h
  *	  Numbers for the labels of answers, by the table vocabulary.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_VOCABULARY_H

@@ -30,7 +30,7 @@
 #include "watch/still_used.h"
 #include "watch/trigger_columns.h"
 
-/* What is looked for, in one table. */
+/* The names to look for, and the columns of one table. */
 typedef struct Search
 {
 	const OssJobObject *object;
@@ -115,7 +115,7 @@ open_unlocked(Oid relid)
 	return try_relation_open(relid, NoLock);
 }
 
-/* Has a row of a table these names, as far as its index says? */
+/* Does the index of a table show a row with these names? */
 static bool
 has_row(Relation table, const Search *search, AttrNumber key_column,
 		AttrNumber bucket_column)
@@ -183,7 +183,9 @@ inherited_column(const Search *search, Oid relid, AttrNumber column)
 	return get_attnum(relid, get_attname(search->watched, column, false));
 }
 
-/* Has a row of a watched table, or of one that inherits from it, these names? */
+/*
+ * Does a row of a watched table, or of one that inherits from it, have these names?
+ */
 static bool
 any_has_row(const Search *search)
 {
@@ -240,7 +242,7 @@ trigger_uses(Relation table, Trigger *trigger, const OssJobObject *object)
 	return used;
 }
 
-/* Has another trigger before it the same arguments? */
+/* Does another trigger before this one have the same arguments? */
 static bool
 is_repeated(const TriggerDesc *all, int i)
 {

@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * still_used.h
  *	  Whether a row of a watched table has the name of an image.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_STILL_USED_H

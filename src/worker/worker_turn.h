@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * worker_turn.h
  *	  Transactions of the worker, and their way to the disk.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WORKER_TURN_H

@@ -95,7 +95,7 @@ ok($test->wait_sql("SHOW oss_labels.worker", 'off'), 'no worker');
 as('a', "SELECT oss_labels.enqueue('tenlabels', 'secret of a', max_age => '0')");
 my ($status, $out, $err) = $node->psql('postgres', 'SET ROLE b; CALL oss_labels.process_queue()');
 is($status, 0, 'b processes the queue');
-like($err, qr/pauses server "oss": another role's jobs/, 'is told that something is paused');
+like($err, qr/pauses server "oss"\nDETAIL:  The cause concerns another role's jobs/, 'is told that something is paused');
 unlike($err, qr/secret|tenlabels|Code/, 'but not what');
 is($test->sql('SELECT count(*) FROM oss_labels.active_pause'), '1', 'it is');
 

@@ -119,7 +119,7 @@ $oss->fault(kind => 'delay', delay => 20);
 $test->enqueue(400, 'foreground');
 my ($status, undef, $err) = $test->{node}->psql('postgres', 'CALL oss_labels.process_queue()');
 is($status, 0, 'process_queue: ends');
-like($err, qr/NOTICE:  oss_labels pauses the queue: no answer can be stored/, 'process_queue: says why');
+like($err, qr/NOTICE:  oss_labels pauses the queue\nDETAIL:  No answer can be stored/, 'process_queue: says why');
 $paid = $test->count;
 cmp_ok($paid, '<', 200, "process_queue: $paid of 400 images were paid for");
 is($test->sql('SELECT count(answer) FROM oss_labels.job'), $paid, 'process_queue: their answers are kept');

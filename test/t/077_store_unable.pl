@@ -41,7 +41,7 @@ sub refused
 	my ($sql, $what) = @_;
 	my $before = $test->count;
 	my $err = $test->sql_error($sql);
-	like($err, qr/ERROR:  55000: the labels of "oss:[^"]*" were not requested.*DETAIL:  no answer can be stored: not now.*HINT:.*resume/s,
+	like($err, qr/ERROR:  55000: the labels of "oss:[^"]*" were not requested.*DETAIL:  No answer can be stored: not now.*HINT:.*resume/s,
 		"$what: fails, and says why");
 	return is($test->count, $before, "$what: without a request");
 }
