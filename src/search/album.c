@@ -42,7 +42,7 @@ static uint64
 read_for_image(FunctionCallInfo fcinfo, OssPlan *plan)
 {
 	Datum		values[3];
-	char		nulls[3];
+	char		nulls[3] = {0};
 
 	for (int i = 0; i < plan->nargs; i++)
 		oss_arg(values, nulls, i, PG_GETARG_DATUM(i), PG_ARGISNULL(i));
