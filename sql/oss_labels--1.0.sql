@@ -549,7 +549,10 @@ CREATE TABLE oss_labels.job
 	answer jsonb,
 	asked_at timestamptz,
 	asked_id text,
-	once boolean NOT NULL DEFAULT false
+	once boolean NOT NULL DEFAULT false,
+	object_size bigint,
+	last_modified timestamptz,
+	sync_id bigint
 ) WITH (fillfactor = 45,
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
 	autovacuum_vacuum_insert_scale_factor = 0.2,
@@ -560,6 +563,7 @@ CREATE TABLE oss_labels.job
 CREATE INDEX job_claim_idx ON oss_labels.job
 	(server, server_id, bucket, requester, origin, (~priority), due, job_id);
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
+CREATE INDEX job_sync_idx ON oss_labels.job (sync_id) WHERE sync_id IS NOT NULL;
 
 COMMENT ON TABLE oss_labels.job IS
 	'One row per image to be tagged; deleted when its labels are stored, moved to failed_job on failure';
@@ -589,8 +593,12 @@ COMMENT ON COLUMN oss_labels.job.answer IS 'response that its process could not 
 COMMENT ON COLUMN oss_labels.job.asked_at IS 'when that response was requested';
 COMMENT ON COLUMN oss_labels.job.asked_id IS 'x-oss-request-id of that response';
 COMMENT ON COLUMN oss_labels.job.once IS 'by retag(): one attempt, and exactly this threshold';
+COMMENT ON COLUMN oss_labels.job.object_size IS 'size of that content, as a listing says; null: unknown';
+COMMENT ON COLUMN oss_labels.job.last_modified IS 'when that content was written, the same';
+COMMENT ON COLUMN oss_labels.job.sync_id IS 'the sync that enqueued it; null: none';
 COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'generates job_id';
 COMMENT ON INDEX oss_labels.job_claim_idx IS 'order of claims within a server, bucket and requester';
+COMMENT ON INDEX oss_labels.job_sync_idx IS 'jobs of a sync';
 COMMENT ON INDEX oss_labels.job_object_idx IS 'jobs of an object, for deleted rows';
 
 CREATE TABLE oss_labels.failed_job
@@ -621,7 +629,8 @@ CREATE TABLE oss_labels.failed_job
 	hint text,
 	request_id text,
 	permanent boolean NOT NULL DEFAULT false,
-	seen text
+	seen text,
+	sync_id bigint
 );
 
 CREATE INDEX failed_job_failed_at_idx ON oss_labels.failed_job (failed_at);
@@ -638,6 +647,7 @@ COMMENT ON COLUMN oss_labels.failed_job.priority IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.attempts IS 'number of attempts, those of earlier jobs that failed included';
 COMMENT ON COLUMN oss_labels.failed_job.permanent IS 'the same request fails again: enqueue() does not cause it, unless max_age excludes this failure or the server or its mapping has changed';
 COMMENT ON COLUMN oss_labels.failed_job.seen IS 'fingerprint of server and user mapping at that time';
+COMMENT ON COLUMN oss_labels.failed_job.sync_id IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.http_status IS 'HTTP status of the last response; null: none';
 COMMENT ON COLUMN oss_labels.failed_job.requester IS 'as it was in job';
 COMMENT ON COLUMN oss_labels.failed_job.source IS 'as it was in job';
@@ -3325,6 +3335,482 @@ GRANT SELECT ON oss_labels.budget, oss_labels.budget_spent, oss_labels.budget_st
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget_budget_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.budget_spent', '');
+
+-- ---------------------------------------------------------------------
+-- 10b. Whole buckets in step: sync_bucket()
+-- ---------------------------------------------------------------------
+
+/*
+ * A row of sync is a bucket, or the part of it below a prefix, that the worker
+ * keeps in step with the store: what to take of it, and how far the present round
+ * is.  A round lists all once.  A page is settled in one transaction: its objects
+ * are judged, its jobs inserted, cursor and counters advanced.  Jobs count into
+ * sync_tally, whose rows are added to sync's later, so that settling a job never
+ * waits for whoever has locked the row of its sync.
+ */
+CREATE TABLE oss_labels.sync
+(
+	sync_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	state text NOT NULL CHECK (state IN ('listing', 'forgetting', 'tagging', 'waiting', 'done', 'paused', 'stopped')),
+	due timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	lease bigint,
+	requester oid NOT NULL,
+	origin bigint NOT NULL DEFAULT oss_labels.origin(),
+	requester_name text NOT NULL,
+	server text NOT NULL,
+	server_id oid NOT NULL DEFAULT 0,
+	bucket text NOT NULL,
+	prefix text NOT NULL,
+	from_list boolean NOT NULL DEFAULT false,
+	every interval,
+	max_requests bigint,
+	suffixes text[],
+	max_size bigint,
+	storage_classes text[],
+	thr float8,
+	priority integer NOT NULL,
+	forget boolean,
+	keep_corrected boolean NOT NULL,
+	reason text,
+	failures integer NOT NULL DEFAULT 0,
+	round integer NOT NULL DEFAULT 1,
+	cursor_key text,
+	started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	listed_at timestamptz,
+	finished_at timestamptz,
+	listed bigint NOT NULL DEFAULT 0,
+	bytes bigint NOT NULL DEFAULT 0,
+	new bigint NOT NULL DEFAULT 0,
+	changed bigint NOT NULL DEFAULT 0,
+	unchanged bigint NOT NULL DEFAULT 0,
+	queued_already bigint NOT NULL DEFAULT 0,
+	skipped_suffix bigint NOT NULL DEFAULT 0,
+	skipped_folder bigint NOT NULL DEFAULT 0,
+	skipped_size bigint NOT NULL DEFAULT 0,
+	skipped_class bigint NOT NULL DEFAULT 0,
+	skipped_invalid bigint NOT NULL DEFAULT 0,
+	skipped_failed bigint NOT NULL DEFAULT 0,
+	forgotten bigint NOT NULL DEFAULT 0,
+	stored bigint NOT NULL DEFAULT 0,
+	failed bigint NOT NULL DEFAULT 0,
+	list_requests bigint NOT NULL DEFAULT 0,
+	spent bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+CREATE UNIQUE INDEX sync_bucket_idx ON oss_labels.sync
+	(bucket, prefix, requester, origin, server_id) WHERE NOT from_list;
+
+COMMENT ON TABLE oss_labels.sync IS
+	'Buckets that the worker keeps in step, by sync_bucket(): what to take of each, and how far the present round is';
+COMMENT ON COLUMN oss_labels.sync.sync_id IS 'its number';
+COMMENT ON COLUMN oss_labels.sync.state IS 'listing, forgetting, tagging (all is listed, jobs are left), waiting (for the next round), done, paused, stopped (see reason)';
+COMMENT ON COLUMN oss_labels.sync.due IS 'when its next step is due';
+COMMENT ON COLUMN oss_labels.sync.lease IS 'as in job: the process that lists the bucket';
+COMMENT ON COLUMN oss_labels.sync.requester IS 'OID of the role that called sync_bucket(), whose user mapping and rights are used';
+COMMENT ON COLUMN oss_labels.sync.origin IS 'as in job; elsewhere, as after a restore, it stands still until resume_sync()';
+COMMENT ON COLUMN oss_labels.sync.requester_name IS 'name of the role at that time';
+COMMENT ON COLUMN oss_labels.sync.server IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync.server_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.sync.prefix IS 'only keys that begin with this';
+COMMENT ON COLUMN oss_labels.sync.from_list IS 'its objects are from a query instead of the bucket''s listing';
+COMMENT ON COLUMN oss_labels.sync.every IS 'from the beginning of a round to that of the next; null: one round';
+COMMENT ON COLUMN oss_labels.sync.max_requests IS 'requests for labels that it may spend in all; null: no limit';
+COMMENT ON COLUMN oss_labels.sync.suffixes IS 'only keys that end with one of these, in either case; null: all';
+COMMENT ON COLUMN oss_labels.sync.max_size IS 'only objects of at most so many bytes; null: any';
+COMMENT ON COLUMN oss_labels.sync.storage_classes IS 'only objects of these storage classes, or restored ones; null: all';
+COMMENT ON COLUMN oss_labels.sync.thr IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync.priority IS 'of its jobs';
+COMMENT ON COLUMN oss_labels.sync.forget IS 'forget images that two complete listings did not have; null: if the role may';
+COMMENT ON COLUMN oss_labels.sync.keep_corrected IS 'but not those that people have corrected';
+COMMENT ON COLUMN oss_labels.sync.reason IS 'why it stands still, or the last error of its listing';
+COMMENT ON COLUMN oss_labels.sync.failures IS 'listings in a row that failed';
+COMMENT ON COLUMN oss_labels.sync.round IS 'number of the round; the counters from listed to failed are of this one';
+COMMENT ON COLUMN oss_labels.sync.cursor_key IS 'the listing goes on after this key';
+COMMENT ON COLUMN oss_labels.sync.started_at IS 'when the round began';
+COMMENT ON COLUMN oss_labels.sync.listed_at IS 'when all was listed';
+COMMENT ON COLUMN oss_labels.sync.finished_at IS 'when its last job was done';
+COMMENT ON COLUMN oss_labels.sync.listed IS 'objects listed: the sum of the next ten but bytes';
+COMMENT ON COLUMN oss_labels.sync.bytes IS 'their size together';
+COMMENT ON COLUMN oss_labels.sync.new IS 'queued: not stored yet';
+COMMENT ON COLUMN oss_labels.sync.changed IS 'queued: stored of another content, or from a higher confidence on';
+COMMENT ON COLUMN oss_labels.sync.unchanged IS 'stored already, by their ETag';
+COMMENT ON COLUMN oss_labels.sync.queued_already IS 'a job for this content is queued';
+COMMENT ON COLUMN oss_labels.sync.skipped_suffix IS 'no image by suffixes';
+COMMENT ON COLUMN oss_labels.sync.skipped_folder IS 'folders: keys that end with a slash';
+COMMENT ON COLUMN oss_labels.sync.skipped_size IS 'empty or too large';
+COMMENT ON COLUMN oss_labels.sync.skipped_class IS 'archived and not restored, by storage_classes';
+COMMENT ON COLUMN oss_labels.sync.skipped_invalid IS 'keys that cannot be asked for, or not be written in the encoding of this database';
+COMMENT ON COLUMN oss_labels.sync.skipped_failed IS 'this content was asked for before and refused, see failed_job';
+COMMENT ON COLUMN oss_labels.sync.forgotten IS 'images forgotten, as the bucket has them no more';
+COMMENT ON COLUMN oss_labels.sync.stored IS 'its jobs that have their labels, as far as sync_tally is added';
+COMMENT ON COLUMN oss_labels.sync.failed IS 'its jobs that failed, the same';
+COMMENT ON COLUMN oss_labels.sync.list_requests IS 'requests that listed the bucket, since it is registered';
+COMMENT ON COLUMN oss_labels.sync.spent IS 'requests for labels that are billed or may be, since it is registered, as far as sync_tally is added';
+COMMENT ON SEQUENCE oss_labels.sync_sync_id_seq IS 'generates sync_id';
+COMMENT ON INDEX oss_labels.sync_bucket_idx IS 'a role has one of a bucket, prefix and server';
+
+CREATE TABLE oss_labels.sync_tally
+(
+	sync_id bigint NOT NULL,
+	stored bigint NOT NULL,
+	failed bigint NOT NULL,
+	spent bigint NOT NULL
+);
+CREATE INDEX sync_tally_idx ON oss_labels.sync_tally (sync_id);
+ALTER TABLE oss_labels.sync_tally REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE oss_labels.sync_tally IS 'What became of the jobs of syncs, as far as it is not added to sync yet';
+COMMENT ON COLUMN oss_labels.sync_tally.sync_id IS 'as in sync';
+COMMENT ON COLUMN oss_labels.sync_tally.stored IS 'to be added to it';
+COMMENT ON COLUMN oss_labels.sync_tally.failed IS 'the same';
+COMMENT ON COLUMN oss_labels.sync_tally.spent IS 'the same';
+COMMENT ON INDEX oss_labels.sync_tally_idx IS 'rows of a sync';
+
+CREATE TABLE oss_labels.sync_missing
+(
+	sync_id bigint NOT NULL,
+	image_id bigint NOT NULL,
+	first_round integer NOT NULL,
+	last_round integer NOT NULL,
+	PRIMARY KEY (sync_id, image_id)
+);
+
+COMMENT ON TABLE oss_labels.sync_missing IS 'Stored images that a listing did not have; they are forgotten when the next one has them neither';
+COMMENT ON COLUMN oss_labels.sync_missing.sync_id IS 'as in sync';
+COMMENT ON COLUMN oss_labels.sync_missing.image_id IS 'image.image_id';
+COMMENT ON COLUMN oss_labels.sync_missing.first_round IS 'the first round that missed it';
+COMMENT ON COLUMN oss_labels.sync_missing.last_round IS 'the last one';
+
+/* Jobs of paused syncs, so that nothing that claims jobs needs to know. */
+CREATE TABLE oss_labels.sync_paused_job
+(
+	sync_id bigint NOT NULL,
+	fresh_since timestamptz,
+	etag text,
+	object_size bigint,
+	last_modified timestamptz,
+	key text NOT NULL,
+	thr float8,
+	attempts integer NOT NULL,
+	answer jsonb,
+	asked_at timestamptz,
+	asked_id text,
+	reason text
+);
+CREATE INDEX sync_paused_job_idx ON oss_labels.sync_paused_job (sync_id);
+ALTER TABLE oss_labels.sync_paused_job REPLICA IDENTITY FULL;
+
+COMMENT ON TABLE oss_labels.sync_paused_job IS 'Jobs of paused syncs, which resume_sync() queues again';
+COMMENT ON COLUMN oss_labels.sync_paused_job.sync_id IS 'as in sync';
+COMMENT ON COLUMN oss_labels.sync_paused_job.fresh_since IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.etag IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.object_size IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.last_modified IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.key IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.thr IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.attempts IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.answer IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.asked_at IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.asked_id IS 'as in job';
+COMMENT ON COLUMN oss_labels.sync_paused_job.reason IS 'as in job';
+COMMENT ON INDEX oss_labels.sync_paused_job_idx IS 'jobs of a sync';
+
+/*
+ * The one place where listed objects are judged.  Of a key that is named twice the
+ * last one counts.  A content that is known by its ETag is stored if the ETags are
+ * equal.  Where one is unknown, it is if the object was written before the labels
+ * were asked for: by more than clocks may differ, which is what a signature allows.
+ */
+CREATE FUNCTION oss_labels.judge_objects(rule oss_labels.sync, keys text[], sizes bigint[],
+	etags text[], last_modified timestamptz[], storage_classes text[], restored boolean[])
+RETURNS TABLE (n bigint, key text, size bigint, etag text, modified_at timestamptz, verdict text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 1000
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	role oid := oss_labels.role_of(rule.origin, rule.requester, rule.requester_name);
+	present text := oss_labels.server_of(rule.origin, rule.server_id, rule.server);
+	seen text := oss_labels.fingerprint(present, role);
+	failures boolean := EXISTS (SELECT FROM oss_labels.failed_job);
+	jobs boolean := EXISTS (SELECT FROM oss_labels.job);
+BEGIN
+	RETURN QUERY
+	SELECT o.n, o.key, o.size, o.etag, o.modified_at,
+		CASE WHEN NOT o.latest THEN 'repeated'
+			WHEN o.key IS NULL OR i.id IS NULL OR o.key !~ '^[^/\\]'
+				OR octet_length(convert_to(o.key, 'UTF8')) > 1023 THEN 'invalid'
+			WHEN NOT starts_with(o.key, rule.prefix) THEN 'elsewhere'
+			WHEN rule.suffixes IS NOT NULL AND NOT EXISTS (SELECT FROM unnest(rule.suffixes) s
+				WHERE lower(right(o.key, length(s))) = lower(s)) THEN 'suffix'
+			WHEN o.key LIKE '%/' THEN 'folder'
+			WHEN o.size <= 0 OR o.size > rule.max_size THEN 'size'
+			WHEN rule.storage_classes IS NOT NULL AND NOT coalesce(o.restored, false)
+				AND NOT EXISTS (SELECT FROM unnest(rule.storage_classes) c
+				WHERE lower(c) = lower(o.storage_class)) THEN 'class'
+			WHEN coalesce(m.thr, 0.7) <= coalesce(rule.thr, 0.7) AND CASE
+				WHEN o.etag IS NULL AND o.modified_at IS NULL THEN true
+				WHEN o.etag IS NOT NULL AND m.etag IS NOT NULL THEN o.etag = m.etag
+				WHEN o.modified_at IS NULL THEN false
+				ELSE m.tagged_at > o.modified_at + '15 min'::interval AND m.tagged_at <= clock_timestamp() END
+				AND m.image_id IS NOT NULL THEN 'unchanged'
+			WHEN jobs AND EXISTS (SELECT FROM oss_labels.job j
+				WHERE j.key = o.key AND j.bucket = rule.bucket AND j.version_id IS NULL
+				AND CASE WHEN o.etag IS NULL THEN j.leased_until IS NULL ELSE j.etag = o.etag END
+				AND coalesce(j.thr, 0.7) <= coalesce(rule.thr, 0.7)
+				AND (j.requester = rule.requester AND j.origin = rule.origin AND j.server_id = rule.server_id
+					OR NOT EXISTS (SELECT FROM oss_labels.active_pause p
+						WHERE (p.server IS NULL OR oss_labels.server_of(p.origin, p.server_id, p.server)
+								= oss_labels.server_of(j.origin, j.server_id, j.server))
+							AND (p.requester IS NULL OR p.requester = j.requester)
+							AND (p.bucket IS NULL OR p.bucket = j.bucket)))) THEN 'queued'
+			WHEN failures AND EXISTS (SELECT FROM oss_labels.failed_job f
+				WHERE f.key = o.key AND f.bucket = rule.bucket AND f.version_id IS NULL
+				AND f.requester = rule.requester AND f.origin = rule.origin
+				AND f.server_id = rule.server_id AND f.etag = o.etag
+				AND coalesce(f.thr, 0.7) <= coalesce(rule.thr, 0.7)
+				AND (f.permanent AND f.seen = seen
+					OR NOT f.permanent AND coalesce(f.http_status, 200) = 200)) THEN 'failed'
+			WHEN m.image_id IS NULL THEN 'new'
+			ELSE 'changed' END
+	FROM (
+		SELECT u.n, u.key, u.size, nullif(upper(regexp_replace(btrim(u.etag, E' \t"'), '^W/"', '')), '') AS etag,
+			u.modified_at, coalesce(nullif(u.storage_class, ''), 'Standard') AS storage_class, u.restored,
+			row_number() OVER (PARTITION BY u.key COLLATE "C" ORDER BY u.n DESC) = 1 AS latest
+		FROM unnest($2, $3, $4, $5, $6, $7) WITH ORDINALITY
+			u (key, size, etag, modified_at, storage_class, restored, n)
+	) o
+	CROSS JOIN LATERAL (SELECT oss_labels.image_id(rule.bucket, o.key) AS id OFFSET 0) i
+	LEFT JOIN oss_labels.image m ON m.image_id = i.id AND m.bucket = rule.bucket AND m.key = o.key
+	ORDER BY o.n;
+END $$;
+COMMENT ON FUNCTION oss_labels.judge_objects(oss_labels.sync, text[], bigint[], text[], timestamptz[], text[], boolean[]) IS
+	'Internal: what a sync does with each of these objects: new, changed (both are to be queued), unchanged, queued, or why not';
+
+/*
+ * Judge objects and queue those that are new or changed, in their order, as far as
+ * max_requests allows: the first that it does not has the verdict "limit", and so
+ * have all after it that are to be queued.  With counted, the counters of the round
+ * advance up to there.
+ */
+CREATE FUNCTION oss_labels.take_objects(sync_id bigint, keys text[], sizes bigint[],
+	etags text[], last_modified timestamptz[], storage_classes text[], restored boolean[],
+	counted boolean DEFAULT false)
+RETURNS TABLE (n bigint, key text, verdict text, job_id bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	rule oss_labels.sync;
+	room bigint;
+	ns bigint[];
+	verdicts text[];
+	ids bigint[];
+BEGIN
+	IF counted OR EXISTS (SELECT FROM oss_labels.sync s WHERE s.sync_id = $1 AND s.max_requests IS NOT NULL) THEN
+		SELECT * INTO rule FROM oss_labels.sync s WHERE s.sync_id = $1 FOR UPDATE;
+	ELSE
+		SELECT * INTO rule FROM oss_labels.sync s WHERE s.sync_id = $1;
+	END IF;
+	IF rule.sync_id IS NULL THEN
+		RAISE EXCEPTION 'there is no sync %', $1 USING ERRCODE = '42704',
+			HINT = 'The view oss_labels.bucket_sync lists them.';
+	END IF;
+	IF rule.max_requests IS NOT NULL THEN
+		room := greatest(rule.max_requests - rule.spent
+			- (SELECT coalesce(sum(t.spent), 0) FROM oss_labels.sync_tally t WHERE t.sync_id = $1)
+			- (SELECT count(*) FROM oss_labels.job j WHERE j.sync_id = $1)
+			- (SELECT count(*) FROM oss_labels.sync_paused_job j WHERE j.sync_id = $1), 0);
+	END IF;
+	WITH judged AS MATERIALIZED (
+		SELECT o.*, count(*) FILTER (WHERE o.verdict IN ('new', 'changed')) OVER (ORDER BY o.n) AS k
+		FROM oss_labels.judge_objects(rule, $2, $3, $4, $5, $6, $7) o
+	), limited AS MATERIALIZED (
+		SELECT o.n, o.key, o.size, o.etag, o.modified_at,
+			CASE WHEN o.verdict IN ('new', 'changed') AND o.k > room THEN 'limit' ELSE o.verdict END AS verdict
+		FROM judged o
+	), queued AS (
+		INSERT INTO oss_labels.job (requester, requester_name, origin, server, server_id, bucket, key,
+			thr, priority, etag, object_size, last_modified, sync_id)
+		SELECT rule.requester, rule.requester_name, rule.origin, rule.server, rule.server_id, rule.bucket,
+			o.key, rule.thr, rule.priority, o.etag, o.size, o.modified_at, rule.sync_id
+		FROM limited o WHERE o.verdict IN ('new', 'changed') ORDER BY o.n
+		RETURNING key, job_id
+	), verdict AS (
+		SELECT o.n, o.key, o.verdict, q.job_id, o.size,
+			o.n < coalesce((SELECT min(l.n) FROM limited l WHERE l.verdict = 'limit'), 9223372036854775807) AS taken
+		FROM limited o LEFT JOIN queued q ON o.verdict IN ('new', 'changed')
+			AND q.key COLLATE "C" = o.key COLLATE "C"
+	), advanced AS (
+		UPDATE oss_labels.sync s SET
+			listed = s.listed + c.listed, bytes = s.bytes + c.bytes, new = s.new + c.new,
+			changed = s.changed + c.changed, unchanged = s.unchanged + c.unchanged,
+			queued_already = s.queued_already + c.queued, skipped_suffix = s.skipped_suffix + c.suffix,
+			skipped_folder = s.skipped_folder + c.folder, skipped_size = s.skipped_size + c.size,
+			skipped_class = s.skipped_class + c.class, skipped_invalid = s.skipped_invalid + c.invalid,
+			skipped_failed = s.skipped_failed + c.failed
+		FROM (
+			SELECT count(*) AS listed, coalesce(sum(v.size), 0)::bigint AS bytes,
+				count(*) FILTER (WHERE v.verdict = 'new') AS new,
+				count(*) FILTER (WHERE v.verdict = 'changed') AS changed,
+				count(*) FILTER (WHERE v.verdict = 'unchanged') AS unchanged,
+				count(*) FILTER (WHERE v.verdict = 'queued') AS queued,
+				count(*) FILTER (WHERE v.verdict = 'suffix') AS suffix,
+				count(*) FILTER (WHERE v.verdict = 'folder') AS folder,
+				count(*) FILTER (WHERE v.verdict = 'size') AS size,
+				count(*) FILTER (WHERE v.verdict = 'class') AS class,
+				count(*) FILTER (WHERE v.verdict = 'invalid') AS invalid,
+				count(*) FILTER (WHERE v.verdict = 'failed') AS failed
+			FROM verdict v WHERE v.taken AND v.verdict NOT IN ('repeated', 'elsewhere')
+		) c
+		WHERE s.sync_id = $1 AND counted AND c.listed > 0
+	)
+	SELECT array_agg(v.n ORDER BY v.n), array_agg(v.verdict ORDER BY v.n), array_agg(v.job_id ORDER BY v.n)
+	INTO ns, verdicts, ids FROM verdict v;
+	IF EXISTS (SELECT FROM unnest(ids) i WHERE i IS NOT NULL) THEN
+		PERFORM oss_labels.announce();
+	END IF;
+	RETURN QUERY SELECT u.n, ($2)[u.n], u.verdict, u.job_id FROM unnest(ns, verdicts, ids) u (n, verdict, job_id);
+END $$;
+COMMENT ON FUNCTION oss_labels.take_objects(bigint, text[], bigint[], text[], timestamptz[], text[], boolean[], boolean) IS
+	'Internal: judge objects by the rules of a sync, and queue those that are new or changed as its role; the verdict on each';
+
+CREATE FUNCTION oss_labels.sync_bucket(bucket text, prefix text DEFAULT NULL,
+	every interval DEFAULT NULL, max_requests bigint DEFAULT NULL,
+	suffixes text[] DEFAULT '{.jpg,.jpeg,.png}', max_size bigint DEFAULT 20971520,
+	storage_classes text[] DEFAULT '{Standard,IA}', thr float8 DEFAULT NULL,
+	priority integer DEFAULT -10, forget boolean DEFAULT NULL,
+	keep_corrected boolean DEFAULT true, server name DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'oss_labels_sync_bucket';
+COMMENT ON FUNCTION oss_labels.sync_bucket(text, text, interval, bigint, text[], bigint, text[], float8, integer, boolean, boolean, name) IS
+	'Keep the labels of all images of a bucket, or below a prefix, in step with it: the worker lists it and queues what is new or changed';
+
+CREATE FUNCTION oss_labels.sync_list(bucket text, prefix text,
+	every interval, max_requests bigint, suffixes text[], max_size bigint,
+	storage_classes text[], thr float8, priority integer, forget boolean,
+	keep_corrected boolean, server name)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
+AS 'MODULE_PATHNAME', 'oss_labels_sync_list';
+COMMENT ON FUNCTION oss_labels.sync_list(text, text, interval, bigint, text[], bigint, text[], float8, integer, boolean, boolean, name) IS
+	'Internal: the same for objects that come from a query instead, and are given to take_objects()';
+
+CREATE FUNCTION oss_labels.pause_sync(sync_id bigint)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'oss_labels_pause_sync';
+COMMENT ON FUNCTION oss_labels.pause_sync(bigint) IS
+	'Let a sync of the caller''s list and request nothing until resume_sync(); takes effect at commit';
+
+CREATE FUNCTION oss_labels.resume_sync(sync_id bigint, max_requests bigint DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_resume_sync';
+COMMENT ON FUNCTION oss_labels.resume_sync(bigint, bigint) IS
+	'Let a sync that is paused or has stopped go on where it was, or one that is done begin a round; max_requests sets a new limit';
+
+CREATE FUNCTION oss_labels.cancel_sync(sync_id bigint)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'oss_labels_cancel_sync';
+COMMENT ON FUNCTION oss_labels.cancel_sync(bigint) IS
+	'Remove a sync of the caller''s, and its jobs that have not been requested; what is stored remains';
+
+CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
+	SELECT s.sync_id, s.server, s.requester, s.bucket, s.prefix, s.state, s.reason, s.round,
+		s.listed, s.new, s.changed, s.unchanged, s.queued_already,
+		j.queued + h.held AS queued, j.in_flight, s.stored + t.stored AS stored, s.failed + t.failed AS failed,
+		s.skipped_suffix, s.skipped_folder, s.skipped_size, s.skipped_class, s.skipped_invalid,
+		s.skipped_failed, s.forgotten, s.list_requests, s.spent + t.spent AS spent, s.max_requests,
+		r.per_second AS images_per_second,
+		CASE WHEN s.listed_at IS NOT NULL AND r.per_second > 0 AND s.state IN ('forgetting', 'tagging')
+			THEN pg_catalog.make_interval(secs => (j.queued + j.in_flight) / r.per_second) END AS eta,
+		s.started_at, s.listed_at, s.finished_at,
+		CASE WHEN s.state IN ('waiting', 'stopped') THEN s.started_at + s.every END AS next_at, s.every
+	FROM (
+		SELECT s.sync_id, coalesce(f.srvname::text, s.server) AS server,
+			CASE WHEN s.origin & -4294967296 = v.cluster
+				THEN pg_catalog.pg_get_userbyid(s.requester)::text ELSE s.requester_name END AS requester,
+			s.bucket, s.prefix, CASE WHEN s.origin = v.origin THEN s.state ELSE 'stopped' END AS state,
+			CASE WHEN s.origin = v.origin THEN s.reason
+				ELSE 'it came from another database; resume_sync() accepts it' END AS reason,
+			s.round, s.listed, s.new, s.changed, s.unchanged, s.queued_already, s.stored, s.failed,
+			s.skipped_suffix, s.skipped_folder, s.skipped_size, s.skipped_class, s.skipped_invalid,
+			s.skipped_failed, s.forgotten, s.list_requests, s.spent, s.max_requests, s.every,
+			s.started_at, s.listed_at, s.finished_at
+		FROM oss_labels.sync s CROSS JOIN oss_labels.viewer v
+		LEFT JOIN pg_catalog.pg_foreign_server f ON f.oid = s.server_id AND s.origin = v.origin
+		WHERE v.sees_all OR pg_catalog.pg_has_role(
+			CASE WHEN s.origin & -4294967296 = v.cluster THEN s.requester
+				ELSE pg_catalog.to_regrole(pg_catalog.quote_ident(s.requester_name)) END, 'USAGE')
+	) s
+	CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.sum(t.stored), 0)::bigint AS stored,
+		coalesce(pg_catalog.sum(t.failed), 0)::bigint AS failed,
+		coalesce(pg_catalog.sum(t.spent), 0)::bigint AS spent
+		FROM oss_labels.sync_tally t WHERE t.sync_id = s.sync_id) t
+	CROSS JOIN LATERAL (SELECT
+		pg_catalog.count(*) FILTER (WHERE coalesce(j.leased_until <= pg_catalog.clock_timestamp(), true)) AS queued,
+		pg_catalog.count(*) FILTER (WHERE j.leased_until > pg_catalog.clock_timestamp()) AS in_flight
+		FROM oss_labels.job j WHERE j.sync_id = s.sync_id) j
+	CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS held
+		FROM oss_labels.sync_paused_job h WHERE h.sync_id = s.sync_id) h
+	CROSS JOIN LATERAL (SELECT (s.stored + t.stored + s.failed + t.failed) / nullif(extract(epoch FROM
+		coalesce(s.finished_at, pg_catalog.clock_timestamp()) - s.started_at)::float8, 0) AS per_second) r;
+
+COMMENT ON VIEW oss_labels.bucket_sync IS
+	'What sync_bucket() keeps in step, and how far it is; roles see their own, pg_monitor and the extension''s owner all';
+COMMENT ON COLUMN oss_labels.bucket_sync.sync_id IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.server IS 'present name of the foreign server';
+COMMENT ON COLUMN oss_labels.bucket_sync.requester IS 'name of the role';
+COMMENT ON COLUMN oss_labels.bucket_sync.bucket IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.prefix IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.state IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.reason IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.round IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.listed IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.new IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.changed IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.unchanged IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.queued_already IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.queued IS 'its jobs that wait';
+COMMENT ON COLUMN oss_labels.bucket_sync.in_flight IS 'its jobs leased to a process';
+COMMENT ON COLUMN oss_labels.bucket_sync.stored IS 'its jobs of this round that have their labels';
+COMMENT ON COLUMN oss_labels.bucket_sync.failed IS 'its jobs of this round that failed, see failed_job';
+COMMENT ON COLUMN oss_labels.bucket_sync.skipped_suffix IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.skipped_folder IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.skipped_size IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.skipped_class IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.skipped_invalid IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.skipped_failed IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.forgotten IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.list_requests IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.spent IS 'requests for labels that are billed or may be, since it is registered';
+COMMENT ON COLUMN oss_labels.bucket_sync.max_requests IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.images_per_second IS 'rate of its jobs in this round';
+COMMENT ON COLUMN oss_labels.bucket_sync.eta IS 'expected time until its jobs are done; null: unknown, as while the bucket is listed';
+COMMENT ON COLUMN oss_labels.bucket_sync.started_at IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.listed_at IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.finished_at IS 'as in sync';
+COMMENT ON COLUMN oss_labels.bucket_sync.next_at IS 'when the next round begins';
+COMMENT ON COLUMN oss_labels.bucket_sync.every IS 'as in sync';
+
+REVOKE ALL ON oss_labels.sync, oss_labels.sync_tally, oss_labels.sync_missing,
+	oss_labels.sync_paused_job, oss_labels.bucket_sync FROM PUBLIC;
+GRANT SELECT ON oss_labels.sync, oss_labels.bucket_sync TO pg_monitor;
+
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_sync_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_tally', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_missing', '');
+SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_paused_job', '');
 
 -- ---------------------------------------------------------------------
 -- 11. Privileges
