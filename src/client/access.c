@@ -158,10 +158,13 @@ make_access_table(MemoryContext context)
 					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
+StaticAssertDecl(lengthof(((OssServer *) NULL)->buckets) == OSS_KINDS,
+				 "a server has a table of buckets for each kind of request");
+
 OssAccess *
-oss_access_join(OssServer *server, const char *bucket, bool head)
+oss_access_join(OssServer *server, const char *bucket, OssKind kind)
 {
-	HTAB	  **buckets = &server->buckets[head];
+	HTAB	  **buckets = &server->buckets[kind];
 	OssAccess  *access;
 	bool		found;
 
@@ -381,6 +384,9 @@ oss_access_refused(const OssAccess *access, OssScope *scope)
 char *
 oss_access_reason(const OssAccess *access)
 {
+	if (access->buckets == access->server->buckets[OSS_KIND_LISTING])
+		return psprintf("At least %d listings of bucket \"%s\" failed likewise in a row.",
+						DENIED_LIMIT, access->bucket);
 	return psprintf("At least %d requests for images of bucket \"%s\" failed likewise in a row.",
 					DENIED_LIMIT, access->bucket);
 }

@@ -11,17 +11,17 @@
 #ifndef OSS_ACCESS_H
 #define OSS_ACCESS_H
 
-#include "client/failure.h"
+#include "client/outcome.h"
 #include "client/server.h"
 
 typedef struct OssAccess OssAccess;
 
 /*
  * Return the state of the server's role at a bucket, which is valid until
- * oss_access_leave().  Requests for labels and HEAD need different rights, and
- * have states of their own.  Errors: 53200.
+ * oss_access_leave().  The kinds of requests need different rights, and have
+ * states of their own.  Errors: 53200.
  */
-extern OssAccess *oss_access_join(OssServer *server, const char *bucket, bool head);
+extern OssAccess *oss_access_join(OssServer *server, const char *bucket, OssKind kind);
 extern void oss_access_leave(OssAccess *access);
 
 /*
@@ -39,7 +39,7 @@ extern long oss_access_wait(OssAccess *access, const char *key, int64 now);
 extern bool oss_access_start(OssAccess *access, const char *key, int64 now);
 extern void oss_access_end(OssAccess *access, bool trial);
 
-/* Note that the request for a key (UTF-8) returned labels, or was a HEAD's. */
+/* Note that the request for a key (UTF-8) returned what it asked for. */
 extern void oss_access_labels(OssAccess *access, const char *key);
 
 /*

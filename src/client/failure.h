@@ -115,6 +115,9 @@ extern bool oss_failure_may_be_labels(const HttpAnswer *answer);
 /* Return a rule's statuses, palloc'd, as "404" or "5xx"; NULL for any. */
 extern const char *oss_failure_status_name(const OssFailureRule *rule);
 
+/* in failure_rules.c: does its hint name rights to objects? */
+extern bool oss_failure_names_rights(const OssFailureRule *rule);
+
 /* Return the rule of a code of our own, which must be in the table. */
 extern const OssFailureRule *oss_failure_rule(const char *code);
 

@@ -144,6 +144,10 @@ const OssFailureRule oss_failure_rules[] = {
 	/* responses with status 200 that cannot be used */
 	{0, "NotLabels", NULL, NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_DENIAL,
 	"the answer is not a labels document", HINT_PROXY},
+	{0, "NotListing", NULL, NULL, SQL_DATA, OSS_RETRY_TRANSIENT, OSS_SCOPE_IMAGE,
+	"the answer is no page of a listing", HINT_PROXY},
+	{0, "ListingInconsistent", NULL, NULL, SQL_DATA, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
+	"the pages of the listing contradict each other", HINT_PROXY},
 	{0, "IdCollision", NULL, NULL, ERRCODE_UNIQUE_VIOLATION, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 		"the image has the image_id of another one, whose labels are stored",
 	"Copy the object to another key, or forget() the other image."},
@@ -154,6 +158,8 @@ const OssFailureRule oss_failure_rules[] = {
 
 	/* arguments refused before any request */
 	{0, "InvalidVersionId", NULL, NULL, BAD_VERSION},
+	{0, "InvalidPrefix", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
+	"the part of the bucket is not valid", "A prefix, and a key to start after, has at most 1023 bytes of UTF-8; a prefix does not begin with a slash or backslash."},
 	{0, "InvalidThreshold", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
 	"the threshold is not valid", "Give a thr from 0 to 1, or NULL for the service's default."},
 
@@ -358,3 +364,9 @@ const OssFailureRule oss_failure_rules[] = {
 };
 
 const int	oss_failure_rule_count = lengthof(oss_failure_rules);
+
+bool
+oss_failure_names_rights(const OssFailureRule *rule)
+{
+	return strcmp(rule->hint, HINT_POLICY) == 0;
+}

@@ -140,8 +140,14 @@ oss_image_utf8(const OssImage *image)
  * length, so names are truncated to the length of the longest legal ones.
  */
 char *
-oss_object_what(const char *bucket, const char *key, bool head)
+oss_object_what(const char *bucket, const char *key, OssKind kind)
 {
+	static const char *const parts[] = {
+		[OSS_KIND_LABELS] = "labels",
+		[OSS_KIND_HEAD] = "the headers",
+		[OSS_KIND_LISTING] = "the listing"
+	};
+
 	size_t		bucket_len = strlen(bucket);
 	size_t		key_len = strlen(key);
 	int			bucket_shown = pg_encoding_mbcliplen(PG_UTF8, bucket,
@@ -152,7 +158,7 @@ oss_object_what(const char *bucket, const char *key, bool head)
 												  OSS_KEY_MAX);
 
 	return psprintf("%s of \"oss://%.*s%s/%.*s%s\"",
-					head ? "the headers" : "labels", bucket_shown, bucket, bucket_shown < bucket_len ? "..." : "",
+					parts[kind], bucket_shown, bucket, bucket_shown < bucket_len ? "..." : "",
 					key_shown, key, key_shown < key_len ? "..." : "");
 }
 
@@ -178,7 +184,8 @@ image_failure(const OssImage *image, bool head)
 	if (code == NULL)
 		return NULL;
 	return oss_failure_make(code, oss_sentence(problem),
-							oss_object_what(image->bucket, image->key, head));
+							oss_object_what(image->bucket, image->key,
+											head ? OSS_KIND_HEAD : OSS_KIND_LABELS));
 }
 
 const OssFailure *

@@ -9,8 +9,8 @@
  *			...
  *		oss_listing_end(listing);
  *
- * The first page is asked for alone; once a tenth of a page is read, the next
- * one is asked for.  Page by page, for who drives the network itself, as the
+ * The first page is asked for alone; once 100 objects of a page are read, or
+ * half of it, the next one is asked for.  Page by page, for who drives the network itself, as the
  * worker does, and asks for a page when it has room for it:
  *
  *		oss_listing_ask(listing);							-- never blocks
@@ -51,25 +51,24 @@ typedef struct OssListSpec
 	OssServer  *server;
 	const char *bucket;
 	const char *prefix;
-	const char *start_after;	/* list keys above this one; with versions,
-								 * also the versions of this key that follow
-								 * version_after */
-	const char *version_after;	/* of start_after; with versions alone */
-	const char *stop_at;		/* list keys below this one, which need be no
+	const char *start_after;	/* list keys above this one, which need be no
 								 * object's */
+	const char *stop_at;		/* list keys below this one */
 	bool		versions;		/* all versions, and delete markers */
 	int64		max_objects;	/* how many are wanted at most, 0: unknown; no
-								 * page is asked for above that */
+								 * page is asked for above that, and the
+								 * listing ends there */
 	bool		queued;			/* as in OssLabelsSpec */
 } OssListSpec;
 
-/* An object.  Strings are in UTF-8 and valid as long as its page. */
+/* An object, valid until the listing is asked for the next one or its turn. */
 typedef struct OssListed
 {
-	const char *key;			/* may contain any byte, NUL too */
+	const char *key;			/* what should be UTF-8: may contain any byte,
+								 * NUL too; another NUL follows */
 	size_t		key_len;
 	int64		size;			/* -1: unknown, as of a delete marker */
-	const char *etag;			/* by oss_etag_read(), "" without one */
+	char		etag[OSS_ETAG_MAX + 1]; /* by oss_etag_read(), or "" */
 	TimestampTz last_modified;	/* 0: unknown */
 	const char *storage_class;	/* as the service spells it, or "" */
 	const char *object_type;	/* the same */
@@ -82,7 +81,7 @@ typedef struct OssListed
 typedef enum OssListingTurn
 {
 	OSS_LISTING_IDLE,			/* no page is asked for: oss_listing_ask(), or
-								 * all are read */
+								 * oss_listing_is_last() */
 	OSS_LISTING_PENDING,		/* a page is asked for */
 	OSS_LISTING_PAGE,			/* a page has come: read it with
 								 * oss_listing_object() */
@@ -91,8 +90,8 @@ typedef enum OssListingTurn
 
 /*
  * Check what to list, apart from the server.  Returns NULL, or a failure (22023)
- * in CurrentMemoryContext: InvalidBucketName, or InvalidPrefix of a prefix,
- * start_after or version_after.
+ * in CurrentMemoryContext: InvalidBucketName, or InvalidPrefix of a prefix or
+ * start_after.
  */
 extern const OssFailure *oss_list_failure(const OssListSpec *spec);
 
@@ -100,36 +99,35 @@ extern const OssFailure *oss_list_failure(const OssListSpec *spec);
 extern OssListing *oss_listing_begin(MemoryContext parent, const OssListSpec *spec);
 
 /*
- * Return the next object, valid until the next call but one for a page, or NULL
- * after the last one.  Waits for pages, and asks for them ahead.  Errors: those
- * of the error table; 57014 and the like.
+ * Return the next object, or NULL after the last one.  Waits for pages, and asks
+ * for them ahead.  Errors: those of the error table; 57014 and the like.
  */
 extern const OssListed *oss_listing_next(OssListing *listing);
 
 /*
- * Ask for the next page, unless one is asked for or being read, or none is
- * left.  Errors: 53200.
+ * Ask for the next page, unless one is asked for or none is left.  It may be asked
+ * for while one is read.  Errors: 53200.
  */
 extern void oss_listing_ask(OssListing *listing);
 
 /*
- * Say how far the listing is.  OSS_LISTING_PAGE ends as soon as
- * oss_listing_object() has returned NULL; a page may have no object.
+ * Say how far the listing is.  OSS_LISTING_PAGE lasts until oss_listing_object()
+ * has returned NULL; a page may have no object.
  */
 extern OssListingTurn oss_listing_turn(OssListing *listing);
 
-/* Return the next object of the page, valid until the page is read, or NULL. */
+/* Return the next object of the page, or NULL after its last one. */
 extern const OssListed *oss_listing_object(OssListing *listing);
 
 /* Is nothing left but what the present page has, or has had? */
 extern bool oss_listing_is_last(const OssListing *listing);
 
 /*
- * Return where a new listing goes on after the present page, NULL if no page
- * had an object and the spec has none: start_after, and with versions
- * version_after.  Valid as long as the page.
+ * Return the start_after with which a new listing, without versions, goes on
+ * after the present page; NULL if nothing has been listed.  Valid until the next
+ * page.
  */
-extern const char *oss_listing_cursor(const OssListing *listing, const char **version_id);
+extern const char *oss_listing_cursor(const OssListing *listing);
 
 /* Return why it failed, valid as long as the listing, or NULL. */
 extern const OssFailure *oss_listing_failure(const OssListing *listing);

@@ -354,11 +354,11 @@ oss_rate_try_start(OssServer *server, const char *bucket)
 		return OSS_RATE_WAIT_FOR_END;
 	now = oss_clock_us();
 	heed_options(server, now);
-	wait = take_paced(server->serverid, bucket, now);
+	wait = bucket == NULL ? 0 : take_paced(server->serverid, bucket, now);
 	if (wait == 0)
 	{
 		wait = take_exact(server, now);
-		if (wait > 0)
+		if (wait > 0 && bucket != NULL)
 			give_paced(server->serverid, bucket, now);
 	}
 	if (wait > 0)
@@ -377,7 +377,7 @@ oss_rate_end(OssServer *server, const char *bucket, const char *key,
 
 	Assert(server->in_flight > 0);
 	server->in_flight--;
-	if (outcome == OSS_RATE_LOST)
+	if (outcome == OSS_RATE_LOST || bucket == NULL)
 		return;
 	object = oss_rate_object_hash(key);
 	slot = oss_rate_slot_lock(server->serverid, bucket, true, now);

@@ -10,6 +10,10 @@
  * preloaded, else by process.  The server's options read last win, also over
  * those that a running query has read.  max_concurrency is per process.
  *
+ * A listing, of which one request at a time is in flight, heeds the server's
+ * limit and max_concurrency, and no bucket's: what the service says of labels
+ * says nothing of listings, whose throttles the request's own backoff heeds.
+ *
  * No function here throws or needs a transaction.  Buckets must have legal
  * names.
  *-------------------------------------------------------------------------
@@ -57,11 +61,15 @@ typedef struct OssRateReport
 /*
  * Ask to send one request.  Returns 0 if it may be sent now, and counts it as
  * in flight until oss_rate_end().  Else returns how many ms to wait before
- * asking again, OSS_RATE_LOOK_MS at most, or OSS_RATE_WAIT_FOR_END.
+ * asking again, OSS_RATE_LOOK_MS at most, or OSS_RATE_WAIT_FOR_END.  bucket NULL:
+ * the server's limits alone.
  */
 extern long oss_rate_try_start(OssServer *server, const char *bucket);
 
-/* Report the end of a request for which oss_rate_try_start() returned 0. */
+/*
+ * Report the end of a request for which oss_rate_try_start() returned 0, with the
+ * same bucket.
+ */
 extern void oss_rate_end(OssServer *server, const char *bucket,
 						 const char *key, OssRateOutcome outcome);
 

@@ -16,8 +16,6 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-int			oss_max_response_kb = 1024;
-
 /* How long to wait for a lock that keeps budgets from being read. */
 #define BUDGET_POLL_MS 20
 
@@ -72,7 +70,7 @@ leave_flight(OssRequest *request, OssRateOutcome outcome)
 	unlist_request(request);
 	request->group->counters.in_flight--;
 	oss_access_end(request->access, request->trial);
-	oss_rate_end(request->server, request->bucket, request->key, outcome);
+	oss_rate_end(request->server, oss_request_rate_bucket(request), request->key, outcome);
 }
 
 /*
@@ -92,6 +90,7 @@ on_request_reset(void *arg)
 		request->group->counters.unfinished--;
 	oss_access_forgive(request->access, request, request->queued);
 	oss_access_leave(request->access);
+	oss_list_page_free(&request->page);
 	oss_server_unpin(request->server);
 }
 
@@ -136,13 +135,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->context = context;
 	request->group = group;
 	request->tag = tag;
-	request->bucket = MemoryContextStrdup(context, spec->image.bucket);
-	request->key = MemoryContextStrdup(context, spec->image.key);
-	if (spec->image.version_id != NULL)
-		request->version_id = MemoryContextStrdup(context, spec->image.version_id);
-	request->kind = spec->head ? OSS_KIND_HEAD : OSS_KIND_LABELS;
-	if (!spec->head)
-		oss_labels_process(request->process, spec->image.has_thr, spec->image.thr);
+	oss_request_copy_kind(request, spec);
 	request->queued = spec->queued;
 	request->max_attempts = spec->max_attempts > 0 ? spec->max_attempts :
 		spec->server->max_attempts;
@@ -150,7 +143,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->arrived = spec->arrived;
 	request->arrived_arg = spec->arrived_arg;
 
-	request->access = oss_access_join(spec->server, spec->image.bucket, spec->head);
+	request->access = oss_access_join(spec->server, spec->image.bucket, request->kind);
 
 	/* nothing can throw from here on */
 	request->server = spec->server;
@@ -166,21 +159,11 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 static void
 send_signed(OssRequest *request, const OssCredentials *who, int64 now)
 {
-	bool		head = request->kind == OSS_KIND_HEAD;
-	OssTarget	target = {
-		.method = head ? "HEAD" : "GET",
-		.bucket = request->bucket,
-		.key = request->key,
-		.process = head ? NULL : request->process,
-		.version_id = request->version_id
-	};
 	HttpSpec	spec;
 
-	oss_signed_spec(request->server, &target, who, &spec);
+	oss_request_sign(request, who, &spec);
 	spec.timeout_ms = (int) Max(1, (request->deadline - now) / 1000);
-	spec.max_body = (size_t) oss_max_response_kb * 1024;
 	spec.queued = request->queued;
-	spec.want_headers = head;
 	spec.sent = &request->on_wire;
 
 	/* after a broken connection, other idle ones may be broken too */
@@ -253,7 +236,7 @@ send_or_fail(OssRequest *request, const OssCredentials *who, int64 now)
 
 		MemoryContextSwitchTo(caller);
 		oss_attempt_settle(request, OSS_OUTCOME_UNSENT, 0);
-		oss_rate_end(request->server, request->bucket, request->key,
+		oss_rate_end(request->server, oss_request_rate_bucket(request), request->key,
 					 OSS_RATE_LOST);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_INSUFFICIENT_RESOURCES)
 			PG_RE_THROW();
@@ -322,7 +305,7 @@ limit_detail(const OssRequest *request)
 {
 	OssServer  *server = request->server;
 	long		of_server = oss_rate_wait(server, NULL);
-	long		of_bucket = oss_rate_wait(server, request->bucket);
+	long		of_bucket = oss_rate_wait(server, oss_request_rate_bucket(request));
 
 	if (of_server > 0)
 		return psprintf("Server \"%s\" has max_requests_per_second %g; the next request may go in %ld ms.",
@@ -414,13 +397,14 @@ advance_request(OssRequest *request, int64 now)
 		return oss_shorter_wait(left, ms);
 
 	/* one that has waited for its turn must not hold what others could use */
-	ms = oss_rate_try_start(request->server, request->bucket);
+	ms = oss_rate_try_start(request->server, oss_request_rate_bucket(request));
 	if (ms != 0)
 		return oss_shorter_wait(left, ms);
 	paid = oss_attempt_begin(request, &why);
 	if (paid != OSS_BUDGET_OPEN)
 	{
-		oss_rate_end(request->server, request->bucket, request->key, OSS_RATE_LOST);
+		oss_rate_end(request->server, oss_request_rate_bucket(request), request->key,
+					 OSS_RATE_LOST);
 		return refused_by_budget(request, paid, &why) ? 0 : 1;
 	}
 	begin_deadline(request, now);
@@ -498,16 +482,36 @@ oss_group_await(OssGroup *group)
 	}
 }
 
-/* Handle a response with status 200: labels, or the headers of an object. */
+/* Have a failed request, whose rule is set, sent again, or finish it. */
+static void
+retry_or_finish(OssRequest *request, const HttpAnswer *answer)
+{
+	int64		due;
+	bool		retry = oss_retry(request, answer, &due);
+
+	/* denials are counted per attempt, not per image */
+	if (!retry || request->rule->scope == OSS_SCOPE_DENIAL)
+		judge_response(request);
+	if (retry && !oss_scope_is_setup(request->scope))
+		wait_until(request, due);
+	else
+		finish_request(request);
+}
+
+/* Handle a response with status 200. */
 static void
 take_document(OssRequest *request, const HttpAnswer *answer)
 {
-	request->rule = NULL;
-	if (request->kind == OSS_KIND_HEAD || oss_failure_may_be_labels(answer))
+	request->rule = oss_request_judge(request, answer);
+	if (request->rule == NULL)
 		oss_access_labels(request->access, request->key);
+	else if (request->kind == OSS_KIND_LISTING)
+	{
+		retry_or_finish(request, answer);
+		return;
+	}
 	else
 	{
-		request->rule = oss_failure_classify(answer, &request->xml);
 		judge_response(request);
 
 		/* parsing it will give a more specific failure */
@@ -524,8 +528,6 @@ on_answer(HttpTransfer *transfer, void *arg)
 	OssRequest *request = arg;
 	const HttpAnswer *answer = oss_http_answer(transfer);
 	bool		answered = answer->end == HTTP_ANSWERED;
-	bool		retry;
-	int64		due;
 
 	request->group->counters.bytes_received += answer->bytes_received;
 	if (answered && answer->status == 200)
@@ -536,7 +538,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 		take_document(request, answer);
 		return;
 	}
-	request->rule = oss_failure_classify(answer, &request->xml);
+	request->rule = oss_request_classify(request, answer);
 	if (request->server->addressing == OSS_CNAME)
 		request->rule = oss_failure_on_cname(request->rule);
 	oss_attempt_settle(request, oss_outcome(request->kind, answer, request->rule->retry),
@@ -550,15 +552,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	}
 	else
 		leave_flight(request, answered ? OSS_RATE_ANSWERED : OSS_RATE_LOST);
-	retry = oss_retry(request, answer, &due);
-
-	/* denials are counted per attempt, not per image */
-	if (!retry || request->rule->scope == OSS_SCOPE_DENIAL)
-		judge_response(request);
-	if (retry && !oss_scope_is_setup(request->scope))
-		wait_until(request, due);
-	else
-		finish_request(request);
+	retry_or_finish(request, answer);
 }
 
 OssRequest *
@@ -640,6 +634,7 @@ oss_request_failure(const OssRequest *request)
 	else
 		failure = oss_failure_describe(r->rule, oss_http_answer(r->transfer),
 									   &r->xml, oss_request_what(r));
+	failure->hint = oss_request_hint(r);
 	failure->scope = r->scope;
 	failure->denial = r->rule->scope == OSS_SCOPE_DENIAL;
 	failure->unsent = r->refused;
@@ -651,13 +646,6 @@ oss_request_failure(const OssRequest *request)
 	r->failure = failure;
 	MemoryContextSwitchTo(old);
 	return failure;
-}
-
-const char *
-oss_request_what(const OssRequest *request)
-{
-	return oss_object_what(request->bucket, request->key,
-						   request->kind == OSS_KIND_HEAD);
 }
 
 const char *

@@ -28,11 +28,26 @@
 
 #include "client/failure.h"
 #include "client/image.h"
+#include "client/outcome.h"
 #include "client/server.h"
 #include "datatype/timestamp.h"
+#include "protocol/list_xml.h"
 
 typedef struct OssGroup OssGroup;
 typedef struct OssRequest OssRequest;
+
+/* A page of a listing; strings are in UTF-8, or NULL. */
+typedef struct OssListQuery
+{
+	bool		versions;
+	int			max_keys;
+	const char *prefix;
+	const char *token;			/* where the page begins, for the first
+								 * attempt; without versions alone */
+	const char *start_after;	/* the same for the next ones, as tokens end,
+								 * and without a token */
+	const char *version_after;
+} OssListQuery;
 
 /* What to request.  oss_request_start() copies it; strings are in UTF-8. */
 typedef struct OssLabelsSpec
@@ -46,6 +61,8 @@ typedef struct OssLabelsSpec
 								 * not lower the bucket's rate */
 	bool		head;			/* ask for its headers alone, which are the
 								 * body then: thr does not count */
+	const OssListQuery *list;	/* ask for a page of the image's bucket, whose
+								 * prefix its key is then */
 
 	/* called when it has ended, whoever drives the network; must not throw */
 	void		(*arrived) (const OssRequest *request, void *arg);
@@ -138,21 +155,25 @@ extern void *oss_request_tag(const OssRequest *request);
 
 /*
  * Return the failure of a finished request, composed at the first call and
- * valid as long as the request; NULL if a response with status 200 came.
+ * valid as long as the request; NULL if a response with status 200 came, and
+ * for a listing a page in it.
  */
 extern const OssFailure *oss_request_failure(const OssRequest *request);
 
 /*
- * Return what is requested, palloc'd, as errors name it: labels of
- * "oss://bucket/key".
+ * in request_kind.c: return what is requested, palloc'd, as errors name it:
+ * labels of "oss://bucket/key".
  */
 extern const char *oss_request_what(const OssRequest *request);
 
-/* in image.c: the same for the names of an object */
-extern char *oss_object_what(const char *bucket, const char *key, bool head);
+/* in image.c: the same for the names of an object, or bucket and prefix */
+extern char *oss_object_what(const char *bucket, const char *key, OssKind kind);
 
 /* Return the body of the response, unchecked, and its length. */
 extern const char *oss_request_body(const OssRequest *request, size_t *len);
+
+/* in request_kind.c: return the page of a listing, which has not failed. */
+extern const OssListPage *oss_request_page(const OssRequest *request);
 
 /* Return x-oss-request-id of the response, "" without one. */
 extern const char *oss_request_id(const OssRequest *request);
@@ -175,7 +196,7 @@ extern int	oss_request_attempts(const OssRequest *request);
  */
 extern void oss_request_free(OssRequest *request);
 
-/* The setting oss_labels.max_response_size, in kB. */
+/* in request_kind.c: the setting oss_labels.max_response_size, in kB */
 extern int	oss_max_response_kb;
 
 #endif							/* OSS_REQUEST_H */

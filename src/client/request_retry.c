@@ -112,14 +112,15 @@ backoff_end(const OssRequest *request, long asked_ms)
 
 /*
  * Decide whether to send another attempt.  A response with status 200 has been
- * paid for: repeat that request only when the connection broke.
+ * paid for: repeat that request only when the connection broke, or when it asks
+ * for a page, which is cheap.
  */
 static bool
 may_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 {
 	*due = 0;
 	if (answer->status == 200 && answer->end != HTTP_BROKEN &&
-		answer->end != HTTP_OTHER)
+		answer->end != HTTP_OTHER && request->kind != OSS_KIND_LISTING)
 		return false;
 	switch (request->rule->retry)
 	{
@@ -158,6 +159,11 @@ oss_retry(OssRequest *request, const HttpAnswer *answer, int64 *due)
 
 	note_reachable(request, answer);
 	again = may_retry(request, answer, due);
+
+	/* the service may refuse a token because it has ended */
+	if (request->list != NULL && (again || answer->status == 400) &&
+		oss_request_drop_token(request))
+		again = true;
 	elog(DEBUG1, "attempt %d for bucket \"%s\" of server \"%s\" failed: %s; %s",
 		 request->attempts, request->bucket, request->server->name,
 		 request->rule->message, again ? "trying again" : "giving up");

@@ -57,6 +57,9 @@ struct OssRequest
 	char	   *version_id;
 	OssKind		kind;			/* HEAD: instead of process */
 	char		process[OSS_LABELS_PROCESS_MAX];
+	OssListQuery *list;			/* LISTING: instead of process; key is its
+								 * prefix */
+	OssListPage page;			/* that came */
 	int			attempts;		/* sent */
 	int			charged;		/* of these, counted against max_attempts */
 	int			max_attempts;
@@ -89,6 +92,38 @@ struct OssRequest
 	OssErrorXml xml;			/* must be last: not initialized without a
 								 * failure */
 };
+
+/* ---------- request_kind.c: what the kinds of requests differ in ---------- */
+
+/* Copy what is requested.  Errors: 53200. */
+extern void oss_request_copy_kind(OssRequest *request, const OssLabelsSpec *spec);
+
+/* Return the bucket whose rate the request heeds, or NULL. */
+extern const char *oss_request_rate_bucket(const OssRequest *request);
+
+/*
+ * Set *spec to a newly signed attempt, except timeout_ms, queued and fresh.
+ * Errors: class 53.
+ */
+extern void oss_request_sign(OssRequest *request, const OssCredentials *who, HttpSpec *spec);
+
+/*
+ * Judge a response with status 200: return NULL if it can be used, else its
+ * rule, with xml set.  Neither throws nor allocates palloc'd memory.
+ */
+extern const OssFailureRule *oss_request_judge(OssRequest *request, const HttpAnswer *answer);
+
+/* The same for another response, or none. */
+extern const OssFailureRule *oss_request_classify(OssRequest *request, const HttpAnswer *answer);
+
+/*
+ * Have further attempts ask for what follows start_after.  Returns false if they
+ * did so already.
+ */
+extern bool oss_request_drop_token(OssRequest *request);
+
+/* Return the hint for a failed request. */
+extern const char *oss_request_hint(const OssRequest *request);
 
 /* ---------- request_settle.c ---------- */
 

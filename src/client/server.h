@@ -62,8 +62,8 @@ typedef struct OssServer
 								 * started after the end of the one before */
 	int64		unreachable_at; /* oss_http_now() at the end of the last one */
 	OssSigningKey signing_key;
-	struct HTAB *buckets[2];	/* of access.c, in context, or NULL: for
-								 * labels, and for HEAD */
+	struct HTAB *buckets[3];	/* of access.c, in context, or NULL: one a
+								 * kind of request */
 	char		owing[OSS_BUCKET_MAX + 1];	/* the last bucket with a failure
 											 * of scope ACCOUNT, or empty */
 } OssServer;

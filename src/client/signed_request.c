@@ -11,8 +11,8 @@
 
 /* sha256, date, token, payer, authorization */
 #define MAX_HEADERS		5
-/* process, version, payer */
-#define MAX_PARAMETERS	3
+/* process, version, payer, and the target's own */
+#define MAX_PARAMETERS	(3 + OSS_QUERY_MAX)
 
 /*
  * The request being signed.  Its fields point into the target, the
@@ -70,6 +70,9 @@ begin_signing(Signing *signing, const OssServer *server, const OssTarget *target
 		signing->query[what->nquery++] = oss_field("x-oss-process", target->process);
 	if (target->version_id != NULL)
 		signing->query[what->nquery++] = oss_field("versionId", target->version_id);
+	Assert(target->nquery <= OSS_QUERY_MAX);
+	for (size_t i = 0; i < target->nquery; i++)
+		signing->query[what->nquery++] = target->query[i];
 }
 
 static void

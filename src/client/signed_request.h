@@ -11,10 +11,12 @@
 #include "client/http.h"
 #include "client/server.h"
 
+#define OSS_QUERY_MAX	7
+
 /*
  * The target of a request; strings are in UTF-8.  bucket is NULL for a
  * request to the service, key for one to the bucket; process and version_id
- * may be NULL.
+ * may be NULL.  query has nquery more parameters, OSS_QUERY_MAX at most.
  */
 typedef struct OssTarget
 {
@@ -23,6 +25,8 @@ typedef struct OssTarget
 	const char *key;
 	const char *process;
 	const char *version_id;
+	const OssField *query;
+	size_t		nquery;
 } OssTarget;
 
 /*

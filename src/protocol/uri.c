@@ -87,6 +87,44 @@ oss_escape(OssText *out, const char *bytes, size_t n, bool keep_slash)
 	out->len = to - out->data;
 }
 
+/* Return the value of a hexadecimal digit, or -1. */
+static int
+hex_value(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool
+oss_query_unescape(char *bytes, size_t *len)
+{
+	char	   *to = bytes;
+
+	for (size_t i = 0; i < *len; i++)
+	{
+		char		c = bytes[i];
+
+		if (c == '+')
+			c = ' ';
+		else if (c == '%')
+		{
+			int			high = *len - i > 2 ? hex_value(bytes[i + 1]) : -1;
+			int			low = high >= 0 ? hex_value(bytes[i + 2]) : -1;
+
+			if (low < 0)
+				return false;
+			c = (char) (high << 4 | low);
+			i += 2;
+		}
+		*to++ = c;
+	}
+	*len = to - bytes;
+	return true;
+}
+
 /* ---------- UTF-8 ---------- */
 
 /* Return the length of a UTF-8 character from its first byte, 0 if illegal. */
@@ -175,6 +213,33 @@ oss_key_problem(const char *key, size_t len)
 		return "a key must not contain a NUL byte";
 	if (!is_utf8(key, len))
 		return "a key must be valid UTF-8";
+	return NULL;
+}
+
+const char *
+oss_prefix_problem(const char *prefix)
+{
+	size_t		len = strlen(prefix);
+
+	if (len > OSS_KEY_MAX)
+		return "a prefix has at most 1023 bytes in UTF-8";
+	if (prefix[0] == '/' || prefix[0] == '\\')
+		return "a prefix must not begin with a slash or backslash, as no key "
+			"does";
+	if (!is_utf8(prefix, len))
+		return "a prefix must be valid UTF-8";
+	return NULL;
+}
+
+const char *
+oss_marker_problem(const char *key)
+{
+	size_t		len = strlen(key);
+
+	if (len > OSS_KEY_MAX)
+		return "the key to start after has at most 1023 bytes in UTF-8";
+	if (!is_utf8(key, len))
+		return "the key to start after must be valid UTF-8";
 	return NULL;
 }
 

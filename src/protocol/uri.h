@@ -48,16 +48,27 @@ extern void oss_escape(OssText *out, const char *bytes, size_t n,
 					   bool keep_slash);
 
 /*
+ * Undo the escaping of a query, in place: %XX is a byte, + a space; the others
+ * stand for themselves.  *len becomes shorter, or stays.  Returns false at a %
+ * that two hexadecimal digits do not follow; the bytes are then undefined.
+ */
+extern bool oss_query_unescape(char *bytes, size_t *len);
+
+/*
  * Each returns NULL if the name is legal, else what is wrong with it as a
  * static lower-case clause for a DETAIL.
  *
  * bucket: 3 to 63 of [a-z0-9-], not beginning or ending with '-'.  key: 1 to
  * 1023 bytes of valid UTF-8 without NUL, not beginning with '/' or '\'.
+ * prefix: the beginning of a key, or empty.  marker: at most 1023 bytes of valid
+ * UTF-8, with which keys are compared.
  * region: 1 to 59 of [a-z0-9-], not beginning or ending with '-', and not
  * beginning with "oss-".  version_id: 1 to 1024 visible ASCII characters.
  */
 extern const char *oss_bucket_problem(const char *bucket);
 extern const char *oss_key_problem(const char *key, size_t len);
+extern const char *oss_prefix_problem(const char *prefix);
+extern const char *oss_marker_problem(const char *key);
 extern const char *oss_region_problem(const char *region);
 extern const char *oss_version_id_problem(const char *version_id);
 
