@@ -249,6 +249,7 @@ answer_begin(request *r)
 	buffer_reset(&a->body);
 	a->fd = -1;
 	a->size = 0;
+	a->head_size = -1;
 }
 
 /* Add a response header. */

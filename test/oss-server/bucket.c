@@ -1,6 +1,6 @@
 /*
  * bucket.c
- *	  What control said about buckets and single objects.
+ *	  What control said about buckets.
  */
 #include "bucket.h"
 
@@ -9,18 +9,7 @@
 #include <string.h>
 
 static bucket_settings *buckets;
-static object_state *states;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Release an object's state. */
-static void
-state_free(object_state *s)
-{
-	free(s->key);
-	free(s->content);
-	meter_free(&s->limit.let_by);
-	free(s);
-}
 
 /* Forget everything. */
 void
@@ -34,13 +23,6 @@ bucket_reset(void)
 		buckets = gone->next;
 		meter_free(&gone->limit.let_by);
 		free(gone);
-	}
-	while (states)
-	{
-		object_state *gone = states;
-
-		states = gone->next;
-		state_free(gone);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -94,46 +76,9 @@ bucket_get(const char *name, bucket_settings *copy)
 	return b != NULL;
 }
 
-/* Return whether a state is that of (bucket, key, version). */
-static bool
-state_is(const object_state *s, const char *bucket, text key, text version)
-{
-	return strcmp(s->bucket, bucket) == 0 &&
-		text_same(text_from(s->key, s->key_len), key) &&
-		text_eq(version, s->version);
-}
-
-/* Add or replace an object's state. */
-void
-object_state_set(const object_state *s)
-{
-	text		key = {s->key, s->key_len};
-	object_state *mine = must_alloc(sizeof(*mine));
-
-	*mine = *s;
-	mine->key = text_dup(key);
-	if (s->content)
-		mine->content = text_dup(text_from(s->content, s->content_len));
-	pthread_mutex_lock(&lock);
-	for (object_state **link = &states; *link; link = &(*link)->next)
-	{
-		if (state_is(*link, s->bucket, key, text_of(s->version)))
-		{
-			object_state *gone = *link;
-
-			*link = gone->next;
-			state_free(gone);
-			break;
-		}
-	}
-	mine->next = states;
-	states = mine;
-	pthread_mutex_unlock(&lock);
-}
-
 /* Return whether a limit refuses a request now. */
-static bool
-refuses(throttle *t, bool label, throttle *copy)
+bool
+throttle_refuses(throttle *t, bool label, throttle *copy)
 {
 	if (t->code[0] == '\0' || (strcmp(t->code, THROTTLE_IMM) == 0 && !label) ||
 		!meter_over(&t->let_by))
@@ -142,43 +87,16 @@ refuses(throttle *t, bool label, throttle *copy)
 	return true;
 }
 
-/* Return whether the limit of a bucket or of an object refuses a request. */
+/* Return whether the limit of a bucket refuses a request. */
 bool
-bucket_throttles(const char *bucket, text key, bool label, throttle *copy)
+bucket_throttles(const char *bucket, bool label, throttle *copy)
 {
 	bucket_settings *b;
 	bool		refused;
 
 	pthread_mutex_lock(&lock);
 	b = find_bucket(bucket);
-	refused = b && refuses(&b->limit, label, copy);
-	for (object_state *s = states; s && !refused; s = s->next)
-		refused = state_is(s, bucket, key, text_of("")) &&
-			refuses(&s->limit, label, copy);
+	refused = b && throttle_refuses(&b->limit, label, copy);
 	pthread_mutex_unlock(&lock);
 	return refused;
-}
-
-/* Copy an object's state out. */
-bool
-object_state_get(const char *bucket, text key, text version,
-				 object_state *copy)
-{
-	bool		found = false;
-
-	pthread_mutex_lock(&lock);
-	for (object_state *s = states; s && !found; s = s->next)
-	{
-		if (state_is(s, bucket, key, version))
-		{
-			*copy = *s;
-			copy->key = NULL;
-			copy->next = NULL;
-			if (s->content)
-				copy->content = text_dup(text_from(s->content, s->content_len));
-			found = true;
-		}
-	}
-	pthread_mutex_unlock(&lock);
-	return found;
 }

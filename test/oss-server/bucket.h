@@ -1,6 +1,6 @@
 /*
  * bucket.h
- *	  What control said about buckets and single objects.
+ *	  What control said about buckets.
  */
 #ifndef STANDIN_BUCKET_H
 #define STANDIN_BUCKET_H
@@ -24,7 +24,8 @@ typedef struct throttle
 
 /*
  * Settings of a bucket; all zero is an ordinary bucket.  image not empty makes
- * the bucket synthetic: every key that is no file resolves to that file.
+ * the bucket synthetic: every key that is no file resolves to that file; with
+ * keys above 0 only the made-up ones do (stock.c).
  */
 typedef struct bucket_settings
 {
@@ -40,29 +41,10 @@ typedef struct bucket_settings
 	throttle	limit;
 	char		region[64];		/* "" = the server's */
 	char		image[1024];	/* relative to the data directory */
+	int64_t		keys;			/* so many made-up keys and no other; 0 = none */
+	char		key_prefix[64]; /* of the made-up keys */
 	struct bucket_settings *next;
 } bucket_settings;
-
-/*
- * State of one object.  version "" means the object as such; otherwise the
- * entry says that this version exists.  content is the key that holds its
- * bytes ("" = the key itself).
- */
-typedef struct object_state
-{
-	char		bucket[MAX_BUCKET + 1];
-	char	   *key;			/* key_len bytes */
-	size_t		key_len;
-	char		version[256];
-	char	   *content;		/* content_len bytes, or NULL */
-	size_t		content_len;
-	bool		archive;
-	bool		delete_marker;
-	char		etag[512];		/* as it is sent, "" = by content */
-	char		storage_class[32];	/* "" = Standard */
-	throttle	limit;
-	struct object_state *next;
-} object_state;
 
 extern void bucket_reset(void);
 
@@ -72,21 +54,13 @@ extern void bucket_set(const bucket_settings *s);
 /* Copy the settings of a bucket; all zero (and false) when there are none. */
 extern bool bucket_get(const char *name, bucket_settings *copy);
 
-/* Add (or replace) the state of an object or version; takes its meter. */
-extern void object_state_set(const object_state *s);
-
 /*
- * Copy a state out (content is malloc'd for the caller); false when there is
- * none.
+ * Return whether a limit refuses a request now; *copy tells how.  label says
+ * that labels are asked for.  The caller serialises calls for one limit.
  */
-extern bool object_state_get(const char *bucket, text key, text version,
-							 object_state *copy);
+extern bool throttle_refuses(throttle *t, bool label, throttle *copy);
 
-/*
- * Return whether the limit of a bucket or of an object refuses a request now;
- * *copy tells how.  label says that labels are asked for.
- */
-extern bool bucket_throttles(const char *bucket, text key, bool label,
-							 throttle *copy);
+/* The same of the limit of a bucket. */
+extern bool bucket_throttles(const char *bucket, bool label, throttle *copy);
 
 #endif							/* STANDIN_BUCKET_H */

@@ -19,7 +19,11 @@
 #include "http.h"
 #include "labels.h"
 #include "object.h"
+#include "service.h"
 #include "signature.h"
+#include "state.h"
+#include "stock.h"
+#include "token.h"
 
 /* A control request under way. */
 typedef struct call
@@ -154,6 +158,17 @@ do_bucket(call *c)
 	s.archive = param_int(c, "archive", 0) != 0;
 	s.path_forbidden = param_int(c, "path_forbidden", 0) != 0;
 	s.public_forbidden = param_int(c, "public_forbidden", 0) != 0;
+	s.keys = param_int(c, "keys", 0);
+	if (s.keys < 0 || s.keys > 10000000 ||
+		!copy_param(c, "prefix", s.key_prefix, sizeof(s.key_prefix)))
+	{
+		bad(c, "keys must be at most 10000000, the prefix at most 63 bytes");
+		return;
+	}
+	if (s.keys > 0 && s.image[0] == '\0')
+		strcpy(s.image, "examplebucket/example.jpg");
+	if (s.keys > 0 && pair_list_count(&c->params, "prefix") == 0)
+		strcpy(s.key_prefix, "photos/");
 	s.labels = (int) param_int(c, "labels", 0);
 	s.labels_etag = param_int(c, "labels_etag", 0) != 0;
 	bucket_set(&s);
@@ -212,6 +227,9 @@ do_reset(call *c)
 	{
 		credential_reset();
 		bucket_reset();
+		state_reset();
+		token_ttl(0);
+		service_labels_etag(false);
 		control_load_buckets();
 		cname_reset();
 		labels_reset();
@@ -253,13 +271,13 @@ do_tally(call *c)
 static void
 do_keys(call *c)
 {
-	const char *kind = param(c, "kind");
-	bool		heads = strcmp(kind, "head") == 0;
+	const char *name = param(c, "kind");
+	request_kind kind = KIND_LABEL;
 
-	if (kind[0] && !heads && strcmp(kind, "label") != 0)
+	if (name[0] && !request_kind_find(name, &kind))
 		bad(c, "unknown kind");
 	else
-		counter_list_keys(&c->out, param(c, "bucket"), heads);
+		counter_list_keys(&c->out, param(c, "bucket"), kind);
 }
 
 /* Print the label requests for one object. */
@@ -342,6 +360,7 @@ do_credential(call *c)
 	k.deny_get = param_int(c, "deny_get", 0) != 0;
 	k.deny_imm = param_int(c, "deny_imm", 0) != 0;
 	k.deny_put = param_int(c, "deny_put", 0) != 0;
+	k.deny_list = param_int(c, "deny_list", 0) != 0;
 	k.uses_left = param_int(c, "uses", -1);
 	k.expires_at = param_int(c, "expires_at",
 							 expires_in ? server_time() + expires_in : 0);
@@ -390,6 +409,32 @@ do_scope(call *c)
 	buffer_printf(&c->out, "%s %s\n", scope.region, scope.product);
 }
 
+/* Return a parameter as a truth, or -1 when it is not there. */
+static int
+param_truth(call *c, const char *name)
+{
+	return pair_list_count(&c->params, name) == 0 ? -1 :
+		param_int(c, name, 0) != 0;
+}
+
+/* Read what is said of an object; false when a value is too long. */
+static bool
+read_traits(call *c, object_traits *t)
+{
+	traits_clear(t);
+	t->size = param_int(c, "size", -1);
+	t->modified = param_int(c, "modified", 0);
+	t->archive = param_truth(c, "archive");
+	t->deleted = param_truth(c, "deleted");
+	t->changed = param_int(c, "changed", 0) != 0;
+	if (t->changed && t->modified == 0)
+		t->modified = server_time();
+	return copy_param(c, "etag", t->etag, sizeof(t->etag)) &&
+		copy_param(c, "class", t->storage_class, sizeof(t->storage_class)) &&
+		copy_param(c, "type", t->type, sizeof(t->type)) &&
+		copy_param(c, "restored", t->restored, sizeof(t->restored));
+}
+
 /* Set the state of an object or of one of its versions. */
 static void
 do_object(call *c)
@@ -400,9 +445,8 @@ do_object(call *c)
 
 	if (!copy_param(c, "bucket", s.bucket, sizeof(s.bucket)) ||
 		!copy_param(c, "version", s.version, sizeof(s.version)) ||
-		!copy_param(c, "etag", s.etag, sizeof(s.etag)) ||
-		!copy_param(c, "class", s.storage_class, sizeof(s.storage_class)) ||
-		key.len == 0 || !read_throttle(c, &s.limit))
+		key.len == 0 || !read_traits(c, &s.traits) ||
+		!read_throttle(c, &s.limit))
 	{
 		bad(c, "bucket or key missing, or a bad value");
 		return;
@@ -411,9 +455,60 @@ do_object(call *c)
 	s.key_len = key.len;
 	s.content = content.len ? (char *) content.data : NULL;
 	s.content_len = content.len;
-	s.archive = param_int(c, "archive", 0) != 0;
 	s.delete_marker = param_int(c, "delete_marker", 0) != 0;
 	object_state_set(&s);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Say something of many objects. */
+static void
+do_objects(call *c)
+{
+	object_rule rule = {0};
+	text		prefix = param_text(c, "prefix");
+
+	rule.from = param_int(c, "from", 0);
+	rule.to = param_int(c, "to", -1);
+	rule.every = param_int(c, "every", 1);
+	if (!copy_param(c, "bucket", rule.bucket, sizeof(rule.bucket)) ||
+		rule.bucket[0] == '\0' || !read_traits(c, &rule.traits) ||
+		rule.from < 0 || rule.every < 1 || (prefix.len > 0 && rule.to >= 0))
+	{
+		bad(c, "bucket missing, prefix and to at once, or a bad value");
+		return;
+	}
+	rule.prefix = (char *) prefix.data;
+	rule.prefix_len = prefix.len;
+	object_rule_add(&rule);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* Remove an object, unsigned. */
+static void
+do_delete(call *c)
+{
+	buffer_puts(&c->out, object_delete(param(c, "bucket"), param_text(c, "key"))
+				? "ok\n" : "no such object\n");
+}
+
+/* Set what the service does everywhere. */
+static void
+do_set(call *c)
+{
+	for (int i = 0; i < c->params.n; i++)
+	{
+		const pair *p = &c->params.items[i];
+
+		if (text_eq(p->name, "token_ttl"))
+			token_ttl(param_int(c, "token_ttl", 0));
+		else if (text_eq(p->name, "labels_etag"))
+			service_labels_etag(param_int(c, "labels_etag", 0) != 0);
+		else
+		{
+			bad(c, "unknown setting");
+			return;
+		}
+	}
 	buffer_puts(&c->out, "ok\n");
 }
 
@@ -528,6 +623,9 @@ static const struct
 	{"/bucket", do_bucket},
 	{"/scope", do_scope},
 	{"/object", do_object},
+	{"/objects", do_objects},
+	{"/delete", do_delete},
+	{"/set", do_set},
 	{"/cname", do_cname},
 	{"/put", do_put},
 	{"/path", do_path},

@@ -28,8 +28,7 @@ typedef struct named
 typedef struct key_count
 {
 	uint64_t	hash;
-	uint64_t	count;			/* label requests */
-	uint64_t	heads;
+	uint64_t	count[N_KINDS];
 	char		bucket[MAX_BUCKET + 1];
 	size_t		key_len;
 	char		key[];
@@ -57,8 +56,11 @@ typedef struct totals
 	uint64_t	connections_most_open;
 	uint64_t	connections_refused;
 	uint64_t	tls_resumed;
-	uint64_t	requests_put;
+	uint64_t	list_requests;
+	uint64_t	list_objects;
 	uint64_t	head_requests;
+	uint64_t	put_requests;
+	uint64_t	delete_requests;
 	uint64_t	keys_distinct;
 	uint64_t	keys_repeated;
 	uint64_t	key_most;
@@ -87,7 +89,8 @@ static const struct
 	PLAIN(connections_http), PLAIN(connections_https),
 	PLAIN(connections_open), PLAIN(connections_most_open),
 	PLAIN(connections_refused), PLAIN(tls_resumed),
-	{"label_max_per_second", &labels.most}, PLAIN(requests_put), PLAIN(head_requests),
+	{"label_max_per_second", &labels.most}, PLAIN(list_requests), PLAIN(list_objects),
+	PLAIN(head_requests), PLAIN(put_requests), PLAIN(delete_requests),
 	PLAIN(keys_distinct), PLAIN(keys_repeated), PLAIN(key_most),
 #undef PLAIN
 };
@@ -221,11 +224,12 @@ key_hash(const char *bucket, text key)
 					  hash_bytes(bucket, strlen(bucket), 0));
 }
 
-/* Count a request for one object. */
+/* Count a request for one object, or a listing by its prefix. */
 static void
 count_key(const char *bucket, text key, request_kind kind)
 {
 	uint64_t	hash = key_hash(bucket, key);
+	uint64_t	count;
 	key_count **slot;
 
 	if (keys_used * 10 >= keys_size * 6)
@@ -240,34 +244,33 @@ count_key(const char *bucket, text key, request_kind kind)
 		memcpy((*slot)->key, key.data, key.len);
 		keys_used++;
 	}
-	if (kind == KIND_HEAD)
-	{
-		(*slot)->heads++;
+	count = ++(*slot)->count[kind];
+	if (kind != KIND_LABEL)
 		return;
-	}
-	if (++(*slot)->count == 1)
+	if (count == 1)
 		t.keys_distinct++;
-	if ((*slot)->count == 2)
+	if (count == 2)
 		t.keys_repeated++;
-	if ((*slot)->count > t.key_most)
-		t.key_most = (*slot)->count;
+	if (count > t.key_most)
+		t.key_most = count;
 }
 
 /* Count a request whose head has been read. */
 void
 counter_begin(const request *r)
 {
+	request_kind kind = request_kind_of(r);
+
 	pthread_mutex_lock(&lock);
 	t.requests_total++;
 	if (++t.in_flight > t.most_in_flight)
 		t.most_in_flight = t.in_flight;
-	if (strcmp(r->method, "PUT") == 0)
-		t.requests_put++;
-	if (request_kind_of(r) == KIND_HEAD)
-	{
-		t.head_requests++;
-		count_key(r->bucket, r->key, KIND_HEAD);
-	}
+	t.list_requests += kind == KIND_LIST;
+	t.head_requests += kind == KIND_HEAD;
+	t.put_requests += kind == KIND_PUT;
+	t.delete_requests += kind == KIND_DELETE;
+	if (kind != KIND_OTHER)
+		count_key(r->bucket, r->is_list ? r->list_prefix : r->key, kind);
 	if (r->bucket[0] != '\0')
 		bump("bucket_", r->bucket);
 	if (r->is_label)
@@ -276,7 +279,6 @@ counter_begin(const request *r)
 		if (++t.label_in_flight > t.label_most_in_flight)
 			t.label_most_in_flight = t.label_in_flight;
 		peak_add(&labels, r->arrived_us);
-		count_key(r->bucket, r->key, KIND_LABEL);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -305,6 +307,7 @@ counter_end(const request *r, bool completed, bool abandoned,
 	t.in_flight--;
 	t.abandoned += abandoned;
 	t.bytes_sent += bytes_sent;
+	t.list_objects += completed ? (uint64_t) r->listed : 0;
 	t.bytes_received += r->upload.len;
 	if (r->is_label)
 	{
@@ -348,12 +351,13 @@ list_key_counts(buffer *out, const char *bucket)
 	{
 		const key_count *k = keys[i];
 
-		if (k == NULL || k->count == 0 || strcmp(bucket, k->bucket) != 0)
+		if (k == NULL || k->count[KIND_LABEL] == 0 ||
+			strcmp(bucket, k->bucket) != 0)
 			continue;
 		distinct++;
-		repeated += k->count > 1;
-		if (k->count > most)
-			most = k->count;
+		repeated += k->count[KIND_LABEL] > 1;
+		if (k->count[KIND_LABEL] > most)
+			most = k->count[KIND_LABEL];
 	}
 	list_one(out, false, "keys_distinct", distinct);
 	list_one(out, false, "keys_repeated", repeated);
@@ -422,18 +426,17 @@ counter_value(const char *name)
 
 /* Append the counts of all objects. */
 void
-counter_list_keys(buffer *out, const char *bucket, bool heads)
+counter_list_keys(buffer *out, const char *bucket, request_kind kind)
 {
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < keys_size; i++)
 	{
 		const key_count *k = keys[i];
 
-		if (k == NULL || (heads ? k->heads : k->count) == 0 ||
+		if (k == NULL || k->count[kind] == 0 ||
 			(bucket[0] && strcmp(bucket, k->bucket) != 0))
 			continue;
-		buffer_printf(out, "%llu\t%s\t",
-					  (unsigned long long) (heads ? k->heads : k->count),
+		buffer_printf(out, "%llu\t%s\t", (unsigned long long) k->count[kind],
 					  k->bucket);
 		buffer_escape(out, text_from(k->key, k->key_len), true);
 		buffer_puts(out, "\n");
@@ -453,7 +456,7 @@ counter_key(const char *bucket, text key)
 	{
 		slot = key_slot(key_hash(bucket, key), bucket, key);
 		if (*slot)
-			count = (*slot)->count;
+			count = (*slot)->count[KIND_LABEL];
 	}
 	pthread_mutex_unlock(&lock);
 	return count;

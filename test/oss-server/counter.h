@@ -51,10 +51,11 @@ extern void counter_tally(buffer *out, const char *bucket,
 extern uint64_t counter_value(const char *name);
 
 /*
- * Append "count TAB bucket TAB escaped key" of label requests, or of HEAD
- * requests; "" = all buckets.
+ * Append "count TAB bucket TAB escaped key" of the requests of a kind; "" = all
+ * buckets.  The key of a listing is its prefix.
  */
-extern void counter_list_keys(buffer *out, const char *bucket, bool heads);
+extern void counter_list_keys(buffer *out, const char *bucket,
+							  request_kind kind);
 
 /* Return the number of label requests for one object. */
 extern uint64_t counter_key(const char *bucket, text key);

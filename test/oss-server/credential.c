@@ -19,8 +19,9 @@ static const credential defaults[] = {
 	{.id = "expiredid",.secret = "expiredsecret",.token = "expiredtoken",
 	.expires_at = 1,.uses_left = -1},
 	{.id = "deniedid",.secret = "deniedsecret",.deny_get = true,
-	.deny_imm = true,.deny_put = true,.uses_left = -1},
-	{.id = "noimmid",.secret = "noimmsecret",.deny_imm = true,.uses_left = -1},
+	.deny_imm = true,.deny_put = true,.deny_list = true,.uses_left = -1},
+	{.id = "noimmid",.secret = "noimmsecret",.deny_imm = true,
+	.deny_list = true,.uses_left = -1},
 	{.id = "disabledid",.secret = "disabledsecret",.disabled = true,
 	.uses_left = -1},
 	/* the pair that the test vectors are signed with */
@@ -177,9 +178,9 @@ credential_list(buffer *out)
 	pthread_mutex_lock(&lock);
 	for (credential *c = credentials; c; c = c->next)
 		buffer_printf(out, "%s token=%s disabled=%d deny_get=%d deny_imm=%d "
-					  "deny_put=%d refuse=%s expires_at=%lld uses_left=%lld\n",
+					  "deny_put=%d deny_list=%d refuse=%s expires_at=%lld uses_left=%lld\n",
 					  c->id, c->token[0] ? "yes" : "no", c->disabled,
-					  c->deny_get, c->deny_imm, c->deny_put,
+					  c->deny_get, c->deny_imm, c->deny_put, c->deny_list,
 					  c->refuse[0] ? c->refuse : "-",
 					  (long long) c->expires_at, (long long) c->uses_left);
 	pthread_mutex_unlock(&lock);

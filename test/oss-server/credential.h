@@ -22,7 +22,8 @@ typedef struct credential
 	bool		disabled;
 	bool		deny_get;		/* no oss:GetObject */
 	bool		deny_imm;		/* no oss:ProcessImm */
-	bool		deny_put;
+	bool		deny_put;		/* neither PutObject nor DeleteObject */
+	bool		deny_list;		/* no oss:ListObjects */
 	char		refuse[MAX_CODE];	/* "" = no; else every request's error */
 	char		allow[1024];	/* "bucket/prefix\n" lines; "" = everything */
 	int64_t		expires_at;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "counter.h"
+#include "listing.h"
 #include "object.h"
 
 static const struct
@@ -30,6 +31,7 @@ static const struct
 	{"nul", FAULT_NUL},
 	{"utf8", FAULT_UTF8},
 	{"huge", FAULT_HUGE},
+	{"listing", FAULT_LISTING},
 	{"slow", FAULT_SLOW},
 	{"pause", FAULT_PAUSE},
 	{"truncate", FAULT_TRUNCATE},
@@ -49,7 +51,8 @@ static const struct
 	{"refuse", FAULT_REFUSE},
 };
 
-static const char *const scopes[] = {"label", "any", "get", "put", "head"};
+static const char *const scopes[] = {"label", "any", "get", "put", "head",
+"list", "delete"};
 
 static fault *faults;			/* in order of definition */
 static int	next_id = 1;
@@ -153,7 +156,7 @@ param_scope(const pair_list *params, fault_scope *scope)
 
 	if (!pair_list_get(params, "scope", &name))
 		return true;
-	for (int i = 0; i < 5; i++)
+	for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
 	{
 		if (text_eq(name, scopes[i]))
 		{
@@ -164,7 +167,17 @@ param_scope(const pair_list *params, fault_scope *scope)
 	return false;
 }
 
-/* Read which requests a fault applies to. */
+/* Return whether the variant of an odd listing is known. */
+static bool
+param_variant(const pair_list *params)
+{
+	text		variant;
+
+	return pair_list_get(params, "variant", &variant) &&
+		listing_variant_known(variant.data);
+}
+
+/* Read which requests a fault applies to; odd listings apply to listings. */
 static bool
 param_match(const pair_list *params, fault *f)
 {
@@ -184,6 +197,8 @@ param_match(const pair_list *params, fault *f)
 	f->skip = param_number(params, "skip", 0);
 	f->every = param_number(params, "every", 1);
 	f->bill = (int) param_number(params, "bill", -1);
+	if (f->kind == FAULT_LISTING)
+		f->scope = SCOPE_LIST;
 	return f->every > 0 && f->bill <= 1 && param_scope(params, &f->scope);
 }
 
@@ -241,10 +256,13 @@ fault_add(const pair_list *params, text body, buffer *reason)
 		buffer_puts(reason, "unknown or missing kind\n");
 	else if (!param_match(params, f))
 		buffer_puts(reason, "unknown scope, every below 1, or bill above 1\n");
+	else if (f->kind == FAULT_LISTING && !param_variant(params))
+		buffer_puts(reason, "unknown variant\n");
 	f->bytes = param_number(params, "bytes", f->kind == FAULT_LENGTH ? 10 :
 							f->kind == FAULT_HEADERS ? 1000000 :
 							f->kind == FAULT_HUGE ? 100000000 :
-							f->kind == FAULT_SLOW ? 1 : 20);
+							f->kind == FAULT_SLOW ? 1 :
+							f->kind == FAULT_LISTING ? MAX_KEY : 20);
 	f->interval_us = (uint64_t) param_number(params, "interval", 10) * 1000;
 	rate = param_number(params, f->kind == FAULT_ACTIVE ? "limit" : "rate", 0);
 	param_range(params, "delay", &f->delay_min_us, &f->delay_max_us);
@@ -335,7 +353,11 @@ in_scope(const fault *f, const request *r)
 		case SCOPE_PUT:
 			return strcmp(r->method, "PUT") == 0;
 		case SCOPE_HEAD:
-			return strcmp(r->method, "HEAD") == 0;
+			return request_kind_of(r) == KIND_HEAD;
+		case SCOPE_LIST:
+			return r->is_list;
+		case SCOPE_DELETE:
+			return request_kind_of(r) == KIND_DELETE;
 		case SCOPE_ANY:
 			return true;
 	}
@@ -347,15 +369,15 @@ static bool
 names_match(const fault *f, const request *r)
 {
 	text		key = {f->key, f->key_len};
+	text		name = r->is_list ? r->list_prefix : r->key;
 
 	if (f->bucket[0] != '\0' && strcmp(f->bucket, r->bucket) != 0)
 		return false;
 	if (f->key == NULL)
 		return true;
 	if (f->key_is_prefix)
-		return r->key.len >= key.len &&
-			memcmp(r->key.data, key.data, key.len) == 0;
-	return text_same(key, r->key);
+		return name.len >= key.len && memcmp(name.data, key.data, key.len) == 0;
+	return text_same(key, name);
 }
 
 /* Count a matching request; return whether it is the fault's turn. */

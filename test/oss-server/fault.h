@@ -24,6 +24,7 @@ typedef enum fault_kind
 	FAULT_NUL,
 	FAULT_UTF8,
 	FAULT_HUGE,
+	FAULT_LISTING,				/* an odd page, see variant */
 	/* ways of delivery */
 	FAULT_SLOW,
 	FAULT_PAUSE,				/* stop after bytes for interval */
@@ -51,7 +52,9 @@ typedef enum fault_scope
 	SCOPE_ANY,
 	SCOPE_GET,
 	SCOPE_PUT,
-	SCOPE_HEAD
+	SCOPE_HEAD,
+	SCOPE_LIST,
+	SCOPE_DELETE
 } fault_scope;
 
 /*

@@ -308,6 +308,13 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	return MHD_NO;
 }
 
+/* Return whether an answer is a length without its bytes. */
+static bool
+head_alone(const request *r)
+{
+	return r->answer.head_size >= 0 && request_kind_of(r) == KIND_HEAD;
+}
+
 /* End an exchange. */
 static void
 on_completed(void *cls, struct MHD_Connection *connection, void **context,
@@ -333,7 +340,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	if (x->is_last && keepalive_quiet)
 		shutdown(x->fd, SHUT_RDWR);
 	fault_release(&x->plan);
-	if (x->stage != STAGE_QUEUED && x->r->answer.fd >= 0)
+	if ((x->stage != STAGE_QUEUED || head_alone(x->r)) && x->r->answer.fd >= 0)
 		close(x->r->answer.fd);
 	request_free(x->r);
 	free(x);
@@ -369,6 +376,13 @@ http_common_headers(struct MHD_Response *response, request *r)
 	}
 }
 
+/* Give the body of an answer to HEAD, which MHD never asks for. */
+static ssize_t
+read_nothing(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 /* Queue the bytes of an answer in the ordinary way. */
 enum MHD_Result
 http_queue(struct MHD_Connection *connection, request *r)
@@ -377,7 +391,11 @@ http_queue(struct MHD_Connection *connection, request *r)
 	struct MHD_Response *response;
 	enum MHD_Result ok;
 
-	if (a->fd >= 0)
+	if (head_alone(r))
+		response = MHD_create_response_from_callback((uint64_t) a->head_size,
+													 1024, read_nothing, NULL,
+													 NULL);
+	else if (a->fd >= 0)
 		response = MHD_create_response_from_fd64((uint64_t) a->size, a->fd);
 	else
 		response = MHD_create_response_from_buffer(a->body.len, a->body.data,

@@ -11,6 +11,7 @@
 
 #include <zlib.h>
 
+#include "listing.h"
 #include "object.h"
 
 #define HTML "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title>" \
@@ -95,6 +96,8 @@ begin_body(request *r, const char *content_type)
 	a->status = 200;
 	a->code[0] = a->ec[0] = '\0';
 	a->is_directory = false;
+	a->head_size = -1;
+	r->listed = 0;
 	a->content_type = content_type;
 	buffer_reset(&a->body);
 	buffer_reset(&a->headers);
@@ -276,6 +279,8 @@ error_instead(request *r, const fault *f, const char *code)
 		close(r->answer.fd);
 	r->answer.fd = -1;
 	r->answer.is_directory = false;
+	r->answer.head_size = -1;
+	r->listed = 0;
 	buffer_reset(&r->answer.headers);
 	answer_error_styled(r, f->style, f->status, f->code ? f->code : code,
 						f->ec, f->message, NULL);
@@ -324,6 +329,10 @@ fault_invent(request *r, const fault *f)
 			break;
 		case FAULT_HUGE:
 			huge_body(r, f);
+			break;
+		case FAULT_LISTING:
+			if (r->is_list && r->answer.code[0] == '\0')
+				listing_answer(r, f->variant, f->bytes);
 			break;
 		default:
 			break;

@@ -341,7 +341,7 @@ labels_answer(const object *o, text key, double thr, int exact, buffer *out)
 	want.image = identity_of(&o->st);
 	snprintf(label_path, sizeof(label_path), "%s.labels.json", o->path);
 	if (o->synthetic)
-		want.variant = 1 + (int) (hash_bytes(key.data, key.len, 0) %
+		want.variant = 1 + (int) (hash_bytes(key.data, key.len, o->changed) %
 								  SYNTHETIC_VARIANTS);
 	else if (stat(label_path, &st) == 0)
 		want.file = identity_of(&st);

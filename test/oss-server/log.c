@@ -106,7 +106,7 @@ log_add(const request *r, bool completed, bool abandoned)
 	rec->connection_id = r->connection_id;
 	rec->status = r->answer.status;
 	rec->fate = abandoned ? "abandoned" : completed ? "completed" : "failed";
-	rec->kind = request_kind_name(r);
+	rec->kind = request_kind_name(request_kind_of(r));
 	strcpy(rec->code, r->answer.code);
 	strcpy(rec->request_id, r->answer.request_id);
 	strcpy(rec->access_key_id, r->access_key_id);

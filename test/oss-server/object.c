@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bucket.h"
+#include "stock.h"
 
 /* File names end at 255 bytes; ".labels.json" must fit behind a key's. */
 #define MAX_SEGMENT 200
@@ -179,33 +180,60 @@ is_file(const char *path, object *found)
 	return stat(path, &found->st) == 0 && S_ISREG(found->st.st_mode);
 }
 
-/* Find the file behind every key of a synthetic bucket. */
+/* Find the image that stands for the keys of a synthetic bucket. */
+bool
+object_image(const bucket_settings *s, object *found)
+{
+	return s->image[0] != '\0' &&
+		snprintf(found->path, PATH_MAX, "%s/%s", root, s->image) < PATH_MAX &&
+		is_file(found->path, found);
+}
+
+/* Find a key of a synthetic bucket. */
 static bool
-find_synthetic(const char *bucket, object *found)
+find_synthetic(const char *bucket, text key, object *found)
 {
 	bucket_settings s;
+	object_traits traits;
 
 	if (!bucket_get(bucket, &s) || s.image[0] == '\0')
 		return false;
-	if (snprintf(found->path, PATH_MAX, "%s/%s", root, s.image) >= PATH_MAX)
+	found->number = stock_number(&s, key);
+	if (s.keys > 0 && found->number < 0)
 		return false;
+	object_state_traits(bucket, key, text_of(""), found->number, &traits);
 	found->synthetic = true;
-	return is_file(found->path, found);
+	found->changed = traits.changed;
+	return traits.deleted <= 0 && object_image(&s, found);
+}
+
+/* Find an object among the files. */
+static bool
+find_file(const char *bucket, text key, object *found)
+{
+	object_traits traits;
+
+	if (!(plain_path(bucket, key, found->path) && is_file(found->path, found)) &&
+		!(encoded_path(bucket, key, found->path) && is_file(found->path, found)))
+		return false;
+	object_state_traits(bucket, key, text_of(""), -1, &traits);
+	return traits.deleted <= 0;
 }
 
 /* Find the file of an object. */
 lookup
 object_find(const char *bucket, text key, object *found)
 {
+	bucket_settings s;
+
 	found->synthetic = false;
+	found->number = -1;
+	found->changed = 0;
 	found->is_directory = key.len > 0 && key.data[key.len - 1] == '/';
-	if (plain_path(bucket, key, found->path) && is_file(found->path, found))
+	if (find_file(bucket, key, found) || find_synthetic(bucket, key, found))
 		return LOOKUP_FOUND;
-	if (encoded_path(bucket, key, found->path) && is_file(found->path, found))
-		return LOOKUP_FOUND;
-	if (find_synthetic(bucket, found))
-		return LOOKUP_FOUND;
-	return bucket_exists(bucket) ? LOOKUP_NO_KEY : LOOKUP_NO_BUCKET;
+	return bucket_exists(bucket) || (bucket_get(bucket, &s) && s.image[0]) ?
+		LOOKUP_NO_KEY : LOOKUP_NO_BUCKET;
 }
 
 /* Make all directories above a path. */
@@ -267,14 +295,39 @@ object_put(const char *bucket, text key, text bytes)
 {
 	char		path[PATH_MAX];
 
-	if (!bucket_exists(bucket))
+	bucket_settings s;
+	int			err = 0;
+
+	/* a bucket of made-up keys gets a directory when something is stored */
+	if (!bucket_exists(bucket) && !(bucket_get(bucket, &s) && s.keys > 0))
 		return ENOENT;
 	/* "a" and "a/b" may both be keys: what can't be a path is encoded */
-	if (plain_path(bucket, key, path) && write_file(path, bytes) == 0)
-		return 0;
-	if (!encoded_path(bucket, key, path))
-		return ENAMETOOLONG;
-	return write_file(path, bytes);
+	if (!plain_path(bucket, key, path) || write_file(path, bytes) != 0)
+		err = !encoded_path(bucket, key, path) ? ENAMETOOLONG :
+			write_file(path, bytes);
+	if (err == 0)
+	{
+		object_state_stored(bucket, key, false);
+		stock_changed(bucket);
+	}
+	return err;
+}
+
+/* Remove the file of an object. */
+bool
+object_delete(const char *bucket, text key)
+{
+	object		o;
+	bool		found = object_find(bucket, key, &o) == LOOKUP_FOUND;
+
+	if (!found)
+		return false;
+	if (!o.synthetic)
+		unlink(o.path);
+	/* a made-up key, under the file or by itself, is deleted by its state */
+	object_state_stored(bucket, key, find_synthetic(bucket, key, &o));
+	stock_changed(bucket);
+	return true;
 }
 
 /* Read a whole file. */

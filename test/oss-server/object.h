@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "bucket.h"
 #include "request.h"
 
 /* A stored object. */
@@ -20,7 +21,9 @@ typedef struct object
 	char		path[PATH_MAX];
 	struct stat st;
 	bool		is_directory;	/* the key ends in '/' */
-	bool		synthetic;		/* found in a bucket where every key exists */
+	bool		synthetic;		/* an image stands for it */
+	int64_t		number;			/* of a made-up key, else -1 */
+	uint32_t	changed;		/* how often a synthetic object changed */
 } object;
 
 typedef enum lookup
@@ -37,8 +40,14 @@ extern const char *object_root(void);
 /* Find the file of an object. */
 extern lookup object_find(const char *bucket, text key, object *found);
 
+/* Find the image that stands for the keys of a synthetic bucket. */
+extern bool object_image(const bucket_settings *s, object *found);
+
 /* Store bytes as an object; returns 0 or an errno. */
 extern int	object_put(const char *bucket, text key, text bytes);
+
+/* Remove the file of an object; whether there was one. */
+extern bool object_delete(const char *bucket, text key);
 
 /* Store all objects DIR/manifest names; returns how many, or -1. */
 extern int	object_load_manifest(void);

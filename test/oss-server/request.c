@@ -23,6 +23,9 @@ typedef struct cname
 	struct cname *next;
 } cname;
 
+static const char *const kinds[N_KINDS] = {"label", "list", "head", "put",
+"delete", "other"};
+
 static cname *cnames;
 static pthread_mutex_t cname_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -318,7 +321,12 @@ request_parse(request *r)
 		if (r->style == HOST_VIRTUAL)
 			r->bucket_invalid = !bucket_name_valid(text_of(r->bucket));
 	}
-	if (pair_list_get(&r->query, "x-oss-process", &process))
+	r->is_list = strcmp(r->method, "GET") == 0 && r->bucket[0] != '\0' &&
+		r->key.len == 0 && (pair_list_count(&r->query, "list-type") > 0 ||
+							pair_list_count(&r->query, "versions") > 0);
+	if (r->is_list)
+		pair_list_get(&r->query, "prefix", &r->list_prefix);
+	else if (pair_list_get(&r->query, "x-oss-process", &process))
 		r->is_label = text_starts(process, "image/labels");
 }
 
@@ -344,16 +352,31 @@ request_free(request *r)
 request_kind
 request_kind_of(const request *r)
 {
-	if (r->is_label)
-		return KIND_LABEL;
-	return r->method && strcmp(r->method, "HEAD") == 0 ? KIND_HEAD : KIND_OTHER;
+	if (r->is_label || r->is_list)
+		return r->is_label ? KIND_LABEL : KIND_LIST;
+	for (request_kind kind = KIND_HEAD; r->method && kind < KIND_OTHER; kind++)
+	{
+		if (strcasecmp(r->method, kinds[kind]) == 0)
+			return kind;
+	}
+	return KIND_OTHER;
 }
 
-/* Name it. */
+/* Name a kind. */
 const char *
-request_kind_name(const request *r)
+request_kind_name(request_kind kind)
 {
-	static const char *const names[] = {"label", "head", "other"};
+	return kinds[kind];
+}
 
-	return names[request_kind_of(r)];
+/* Find a kind by its name. */
+bool
+request_kind_find(const char *name, request_kind *kind)
+{
+	for (*kind = 0; *kind < N_KINDS; ++*kind)
+	{
+		if (strcmp(kinds[*kind], name) == 0)
+			return true;
+	}
+	return false;
 }

@@ -53,6 +53,7 @@ typedef struct answer
 	buffer		body;
 	int			fd;
 	off_t		size;			/* of the file behind fd */
+	int64_t		head_size;		/* Content-Length of HEAD, -1 = the bytes' */
 	bool		is_directory;
 	bool		throttled;		/* an error that says "too often" */
 } answer;
@@ -78,6 +79,9 @@ typedef struct request
 	text		key;
 	bool		bucket_invalid;
 	bool		is_label;		/* asks for the action image/labels */
+	bool		is_list;		/* lists a bucket: key is empty */
+	text		list_prefix;	/* of what it lists */
+	int64_t		listed;			/* objects in the answer of a listing */
 	bool		https;
 	bool		tallied;		/* counted for bucket and requester */
 	bool		billed;			/* a label request whose work the service
@@ -94,13 +98,23 @@ typedef struct request
 typedef enum request_kind
 {
 	KIND_LABEL,
+	KIND_LIST,
 	KIND_HEAD,
+	KIND_PUT,
+	KIND_DELETE,
 	KIND_OTHER
 } request_kind;
 
-/* Return the kind of a request, and its name: "label", "head" or "other". */
+#define N_KINDS (KIND_OTHER + 1)
+
+/* Return the kind of a request. */
 extern request_kind request_kind_of(const request *r);
-extern const char *request_kind_name(const request *r);
+
+/* Name a kind: "label", "list", "head", "put", "delete" or "other". */
+extern const char *request_kind_name(request_kind kind);
+
+/* Find a kind by its name; false if there is none. */
+extern bool request_kind_find(const char *name, request_kind *kind);
 
 /* Add a pair to a list. */
 extern void pair_list_add(pair_list *list, text name, text value);

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "answer.h"
 #include "bucket.h"
+#include "identity.h"
 #include "labels.h"
+#include "listing.h"
 #include "object.h"
 #include "signature.h"
 
@@ -30,6 +30,8 @@ typedef enum action
 	ACTION_STYLE,
 	ACTION_INVALID
 } action;
+
+static _Atomic bool labels_etag;
 
 /* Refuse with one more XML element. */
 static void
@@ -134,10 +136,10 @@ check_names(request *r)
 		answer_error(r, 0, "SecondLevelDomainForbidden", NULL, NULL, NULL);
 	else if (r->bucket_invalid)
 		refuse_with(r, "InvalidBucketName", "BucketName", text_of(r->bucket));
-	else if (r->bucket[0] == '\0' || r->key.len == 0)
+	else if (r->bucket[0] == '\0' || (r->key.len == 0 && !r->is_list))
 		answer_error(r, 0, "NotImplemented", NULL, "The stand-in answers "
-					 "requests for objects only.", NULL);
-	else if (!object_key_valid(r->key))
+					 "requests for objects and listings only.", NULL);
+	else if (r->key.len > 0 && !object_key_valid(r->key))
 		refuse_with(r, "InvalidObjectName", "ObjectName", r->key);
 	else
 		return true;
@@ -181,7 +183,8 @@ check_throttle(request *r)
 	buffer		message = {0};
 	char		seconds[16];
 
-	if (!bucket_throttles(r->bucket, r->key, r->is_label, &t))
+	if (!bucket_throttles(r->bucket, r->is_label, &t) &&
+		!object_throttles(r->bucket, r->key, r->is_label, &t))
 		return true;
 	if (strcmp(t.code, THROTTLE_IMM) == 0)
 	{
@@ -205,12 +208,14 @@ check_throttle(request *r)
 static bool
 check_rights(request *r, const credential *who, action act)
 {
-	bool		put = strcmp(r->method, "PUT") == 0;
+	bool		denied = r->is_list ? who->deny_list :
+		request_kind_of(r) == KIND_PUT || request_kind_of(r) == KIND_DELETE ?
+		who->deny_put : who->deny_get;
 
 	if (!credential_allows(who, r->bucket, r->key))
 		answer_error(r, 0, "AccessDenied", "0003-00000001", who->token[0] ?
 					 "Access denied by authorizer's policy." : NULL, NULL);
-	else if (put ? who->deny_put : who->deny_get)
+	else if (denied)
 		answer_error(r, 0, "AccessDenied", "0003-00000001", NULL, NULL);
 	else if (act == ACTION_LABELS && who->deny_imm)
 		answer_error(r, 0, "AccessDenied", NULL, "AccessDenied.", NULL);
@@ -287,49 +292,49 @@ check_bucket(request *r, const bucket_settings *s)
 
 /* Resolve versionId; *key becomes the key that holds the bytes. */
 static bool
-check_version(request *r, text *key, bool *archive, char **content)
+check_version(request *r, text *version, text *key, char **content)
 {
 	object_state state = {0};
-	text		version;
-	bool		asked = pair_list_get(&r->query, "versionId", &version);
+	bool		asked = pair_list_get(&r->query, "versionId", version);
 	bool		known;
 
-	if (asked && version.len == 0)
+	if (asked && version->len == 0)
 	{
 		answer_error(r, 400, "InvalidArgument", NULL,
 					 "Version id can not be the empty string.", NULL);
 		return false;
 	}
-	if (!asked || text_eq(version, "null"))
-		version = text_of("");
-	known = object_state_get(r->bucket, r->key, version, &state);
-	if (version.len > 0 && !known)
+	if (!asked || text_eq(*version, "null"))
+		*version = text_of("");
+	known = object_state_get(r->bucket, r->key, *version, &state);
+	if (version->len > 0 && !known)
 	{
-		refuse_with(r, "NoSuchVersion", "VersionId", version);
+		refuse_with(r, "NoSuchVersion", "VersionId", *version);
 		return false;
 	}
 	if (known && state.delete_marker)
 	{
+		free(state.content);
 		answer_header(r, "x-oss-delete-marker", "true");
 		refuse_with(r, "NoSuchKey", "Key", r->key);
 		return false;
 	}
-	*archive = known && state.archive;
 	*content = state.content;
 	if (state.content)
 		*key = text_from(state.content, state.content_len);
-	if (version.len > 0)
+	if (version->len > 0)
 		answer_header(r, "x-oss-version-id", state.version);
 	return true;
 }
 
-/* Find the object, or refuse. */
+/* Find the object and its identity, or refuse. */
 static bool
-find_object(request *r, const bucket_settings *s, object *o)
+find_object(request *r, const bucket_settings *s, object *o, identity *id)
 {
 	text		key = r->key;
-	bool		archive = false;
+	text		version;
 	char	   *content = NULL;
+	object_traits traits;
 	lookup		found = object_find(r->bucket, key, o);
 
 	if (found == LOOKUP_NO_BUCKET)
@@ -337,7 +342,7 @@ find_object(request *r, const bucket_settings *s, object *o)
 		refuse_with(r, "NoSuchBucket", "BucketName", text_of(r->bucket));
 		return false;
 	}
-	if (!check_version(r, &key, &archive, &content))
+	if (!check_version(r, &version, &key, &content))
 		return false;
 	if (content)
 		found = object_find(r->bucket, key, o);
@@ -347,7 +352,9 @@ find_object(request *r, const bucket_settings *s, object *o)
 		refuse_with(r, "NoSuchKey", "Key", r->key);
 		return false;
 	}
-	if (s->archive || archive)
+	object_state_traits(r->bucket, r->key, version, o->number, &traits);
+	identity_find(s, r->key, o, &traits, id);
+	if (id->archived && request_kind_of(r) != KIND_HEAD)
 	{
 		refuse_with(r, "InvalidObjectState", "ObjectName", r->key);
 		return false;
@@ -380,61 +387,24 @@ content_type_of(text key)
 	return "application/octet-stream";
 }
 
-/* Compute the ETag of a file: its MD5 in upper-case hex, within quotes. */
+/* Say which content an object has. */
 static void
-file_etag(int fd, buffer *out)
+answer_identity(request *r, const identity *id)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int len = 0;
-	char		bytes[65536];
-	ssize_t		n;
-	off_t		at = 0;
-
-	EVP_DigestInit_ex(ctx, EVP_md5(), NULL);
-	while ((n = pread(fd, bytes, sizeof(bytes), at)) > 0)
-	{
-		EVP_DigestUpdate(ctx, bytes, (size_t) n);
-		at += n;
-	}
-	EVP_DigestFinal_ex(ctx, digest, &len);
-	EVP_MD_CTX_free(ctx);
-	buffer_puts(out, "\"");
-	buffer_hex(out, digest, len, true);
-	buffer_puts(out, "\"");
-}
-
-/* Say which content an object has; *etag becomes its ETag. */
-static void
-answer_identity(request *r, const object *o, int fd, buffer *etag, char *class)
-{
-	object_state state = {0};
-	text		version = {"", 0};
 	char		date[40];
 
-	pair_list_get(&r->query, "versionId", &version);
-	object_state_get(r->bucket, r->key, version, &state);
-	if (state.etag[0])
-		buffer_puts(etag, state.etag);
-	else
-		file_etag(fd, etag);
-	strcpy(class, state.storage_class[0] ? state.storage_class : "Standard");
-	free(state.content);
-	answer_header(r, "ETag", etag->data);
-	format_http_date(o->st.st_mtim.tv_sec, date, sizeof(date));
+	answer_header(r, "ETag", id->etag);
+	format_http_date(id->modified, date, sizeof(date));
 	answer_header(r, "Last-Modified", date);
 }
 
 /* Answer image/labels. */
 static void
 answer_labels(request *r, const bucket_settings *s, const object *o,
-			  double thr)
+			  const identity *id, double thr)
 {
 	buffer		message = {0};
-	buffer		etag = {0};
-	char		class[32];
 	image_verdict verdict;
-	int			fd;
 
 	if (s->not_attached)
 	{
@@ -445,51 +415,43 @@ answer_labels(request *r, const bucket_settings *s, const object *o,
 		buffer_free(&message);
 		return;
 	}
-	verdict = labels_answer(o, r->key, thr, s->labels, &r->answer.body);
+	if (id->size > IMAGE_MAX_BYTES)
+		verdict = IMAGE_TOO_LARGE;
+	else if (id->size == 0)
+		verdict = IMAGE_UNSUPPORTED;
+	else
+		verdict = labels_answer(o, r->key, thr, s->labels, &r->answer.body);
 	if (verdict != IMAGE_OK)
 	{
 		refuse_image(r, verdict);
 		return;
 	}
 	r->answer.content_type = "application/json";
-	if (s->labels_etag && (fd = open(o->path, O_RDONLY | O_CLOEXEC)) >= 0)
-	{
-		answer_identity(r, o, fd, &etag, class);
-		buffer_free(&etag);
-		close(fd);
-	}
+	if (s->labels_etag || labels_etag)
+		answer_identity(r, id);
 }
 
-/* Compute the CRC-64 (ECMA-182) of a file, as decimal digits. */
-static void
-file_crc64(int fd, char *out, size_t size)
+/* Let the labels answers of all buckets carry the object's identity, or not. */
+void
+service_labels_etag(bool on)
 {
-	uint64_t	crc = ~(uint64_t) 0;
-	unsigned char bytes[65536];
-	ssize_t		n;
-	off_t		at = 0;
+	labels_etag = on;
+}
 
-	while ((n = pread(fd, bytes, sizeof(bytes), at)) > 0)
-	{
-		for (ssize_t i = 0; i < n; i++)
-		{
-			crc ^= bytes[i];
-			for (int bit = 0; bit < 8; bit++)
-				crc = crc >> 1 ^ (crc & 1 ? UINT64_C(0xC96C5795D7870F42) : 0);
-		}
-		at += n;
-	}
-	snprintf(out, size, "%llu", (unsigned long long) ~crc);
+/* Answer HEAD ?objectMeta: not much, and no class. */
+static void
+answer_object_meta(request *r, const identity *id)
+{
+	answer_identity(r, id);
+	r->answer.head_size = id->size;
 }
 
 /* Answer with the object's bytes. */
 static void
-answer_bytes(request *r, const object *o)
+answer_bytes(request *r, const object *o, const identity *id)
 {
 	answer	   *a = &r->answer;
-	buffer		etag = {0};
-	char		class[32];
-	char		crc[24];
+	char		number[24];
 
 	a->fd = open(o->path, O_RDONLY | O_CLOEXEC);
 	if (a->fd < 0)
@@ -498,20 +460,52 @@ answer_bytes(request *r, const object *o)
 		return;
 	}
 	a->size = o->st.st_size;
+	a->head_size = id->size;
 	a->content_type = content_type_of(r->key);
-	answer_identity(r, o, a->fd, &etag, class);
-	answer_header(r, "x-oss-object-type", "Normal");
-	answer_header(r, "x-oss-storage-class", class);
-	file_crc64(a->fd, crc, sizeof(crc));
-	answer_header(r, "x-oss-hash-crc64ecma", crc);
-	if (text_same(request_header(r, "if-none-match"),
-				  text_from(etag.data, etag.len)))
+	answer_identity(r, id);
+	answer_header(r, "x-oss-object-type", id->type);
+	answer_header(r, "x-oss-storage-class", id->storage_class);
+	snprintf(number, sizeof(number), "%llu",
+			 (unsigned long long) identity_crc64(o, id));
+	answer_header(r, "x-oss-hash-crc64ecma", number);
+	if (id->restore[0])
+		answer_header(r, "x-oss-restore", id->restore);
+}
+
+/* Return whether a list of ETags has one; '*' has all. */
+static bool
+etag_listed(text list, const char *etag)
+{
+	while (list.len > 0)
 	{
-		close(a->fd);
-		a->fd = -1;
-		a->status = 304;
+		text		one = text_trim(text_cut(&list, ','));
+
+		if (text_eq(one, "*") || text_eq(one, etag))
+			return true;
 	}
-	buffer_free(&etag);
+	return false;
+}
+
+/* Refuse what a condition forbids; true when the answer goes on. */
+static bool
+check_conditions(request *r, const identity *id)
+{
+	text		match = request_header(r, "if-match");
+	text		none_match = request_header(r, "if-none-match");
+
+	if (match.len > 0 && !etag_listed(match, id->etag))
+	{
+		refuse_with(r, "PreconditionFailed", "Condition", text_of("If-Match"));
+		return false;
+	}
+	if (none_match.len > 0 && etag_listed(none_match, id->etag))
+	{
+		r->answer.status = 304;
+		answer_header(r, "x-oss-ec", "0017-00001001");
+		answer_identity(r, id);
+		return false;
+	}
+	return true;
 }
 
 /* Answer PUT. */
@@ -521,8 +515,6 @@ answer_put(request *r)
 	int			err = object_put(r->bucket, r->key,
 								 text_from(r->upload.data, r->upload.len));
 	buffer		etag = {0};
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int len = 0;
 
 	if (err == ENOENT)
 	{
@@ -534,30 +526,61 @@ answer_put(request *r)
 		answer_error(r, 0, "InternalError", NULL, strerror(err), NULL);
 		return;
 	}
-	EVP_Digest(r->upload.data ? r->upload.data : "", r->upload.len, digest,
-			   &len, EVP_md5(), NULL);
-	buffer_puts(&etag, "\"");
-	buffer_hex(&etag, digest, len, true);
-	buffer_puts(&etag, "\"");
+	etag_of(&etag, text_from(r->upload.data, r->upload.len));
 	answer_header(r, "ETag", etag.data);
 	buffer_free(&etag);
 }
 
+/* Answer DELETE: that there was nothing to delete is no error. */
+static void
+answer_delete(request *r)
+{
+	object		o;
+
+	if (object_find(r->bucket, r->key, &o) == LOOKUP_NO_BUCKET)
+		refuse_with(r, "NoSuchBucket", "BucketName", text_of(r->bucket));
+	else
+	{
+		object_delete(r->bucket, r->key);
+		r->answer.status = 204;
+	}
+}
+
+/* Answer a listing. */
+static void
+answer_list(request *r)
+{
+	object		o;
+
+	if (object_find(r->bucket, text_of("/"), &o) == LOOKUP_NO_BUCKET)
+		refuse_with(r, "NoSuchBucket", "BucketName", text_of(r->bucket));
+	else
+		listing_answer(r, NULL, 0);
+}
+
 /* Answer GET and HEAD of an object that was found. */
 static void
-answer_get(request *r, const bucket_settings *s, const object *o, action act,
-		   double thr)
+answer_get(request *r, const bucket_settings *s, const object *o,
+		   const identity *id, action act, double thr)
 {
+	bool		head = request_kind_of(r) == KIND_HEAD;
+
+	/* whether image/labels heeds conditions is not documented: it does not */
+	if (act != ACTION_LABELS && !check_conditions(r, id))
+		return;
 	if (o->is_directory)
 	{
 		/* a directory object answers 200 whatever process was asked for */
 		r->answer.content_type = "application/x-directory";
 		r->answer.is_directory = true;
+		answer_identity(r, id);
 	}
-	else if (act == ACTION_LABELS && strcmp(r->method, "GET") == 0)
-		answer_labels(r, s, o, thr);
+	else if (act == ACTION_LABELS && !head)
+		answer_labels(r, s, o, id, thr);
+	else if (head && pair_list_count(&r->query, "objectMeta") > 0)
+		answer_object_meta(r, id);
 	else
-		answer_bytes(r, o);
+		answer_bytes(r, o, id);
 }
 
 /* Refuse an x-oss-process that is not understood. */
@@ -585,15 +608,15 @@ service_answer(request *r)
 	credential	who;
 	bucket_settings settings;
 	object		o;
+	identity	id;
 	double		thr = THR_DEFAULT;
 	action		act = parse_process(r, &thr);
-	bool		put = strcmp(r->method, "PUT") == 0;
+	request_kind kind = request_kind_of(r);
 
 	answer_begin(r);
 	if (!check_names(r) || !signature_check(r, &who))
 		return false;
-	if (!put && strcmp(r->method, "GET") != 0 &&
-		strcmp(r->method, "HEAD") != 0)
+	if (kind == KIND_OTHER && strcmp(r->method, "GET") != 0)
 	{
 		answer_error(r, 0, "MethodNotAllowed", NULL, NULL, NULL);
 		return false;
@@ -602,9 +625,13 @@ service_answer(request *r)
 	if (!check_account(r, &who, &settings) || !check_throttle(r) ||
 		!check_rights(r, &who, act) || !check_bucket(r, &settings))
 		return true;
-	if (put)
+	if (kind == KIND_LIST)
+		answer_list(r);
+	else if (kind == KIND_PUT)
 		answer_put(r);
-	else if (find_object(r, &settings, &o) && check_action(r, act))
-		answer_get(r, &settings, &o, act, thr);
+	else if (kind == KIND_DELETE)
+		answer_delete(r);
+	else if (find_object(r, &settings, &o, &id) && check_action(r, act))
+		answer_get(r, &settings, &o, &id, act, thr);
 	return true;
 }

@@ -14,4 +14,7 @@
  */
 extern bool service_answer(request *r);
 
+/* Let the labels answers of all buckets carry the object's identity, or not. */
+extern void service_labels_etag(bool on);
+
 #endif							/* STANDIN_SERVICE_H */

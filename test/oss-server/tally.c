@@ -21,7 +21,8 @@ typedef struct tally
 	uint64_t	label_throttled;	/* handed over in full, as the next two */
 	uint64_t	label_refused;
 	uint64_t	label_failed;
-	uint64_t	head_requests;
+	uint64_t	kinds[N_KINDS]; /* requests of each kind */
+	uint64_t	list_objects;	/* in listings handed over in full */
 	uint64_t	throttled;
 	uint64_t	refused;		/* 4xx, and no throttle */
 	uint64_t	failed;			/* 5xx, and no throttle */
@@ -81,7 +82,8 @@ tally_reset(void)
 	{
 		uint64_t	in_flight = t->label_in_flight;
 
-		t->label_billed = t->head_requests = 0;
+		memset(t->kinds, 0, sizeof(t->kinds));
+		t->label_billed = t->list_objects = 0;
 		t->label_throttled = t->label_refused = t->label_failed = 0;
 		t->requests = t->label_requests = t->label_answers = 0;
 		t->throttled = t->refused = t->failed = t->abandoned = 0;
@@ -99,7 +101,7 @@ tally_begin(const request *r)
 		tally	   *t = tally_of(r, i);
 
 		t->requests++;
-		t->head_requests += request_kind_of(r) == KIND_HEAD;
+		t->kinds[request_kind_of(r)]++;
 		if (!r->is_label)
 			continue;
 		t->label_requests++;
@@ -130,6 +132,7 @@ tally_end(const request *r, bool given, bool completed, bool abandoned)
 		t->refused += refused;
 		t->failed += failed;
 		t->label_billed += r->billed;
+		t->list_objects += completed ? (uint64_t) r->listed : 0;
 		t->label_throttled += labels && throttled;
 		t->label_refused += labels && refused;
 		t->label_failed += labels && failed;
@@ -167,7 +170,11 @@ tally_list(buffer *out, const char *bucket, const char *requester)
 	LINE("label_throttled", t->label_throttled);
 	LINE("label_refused", t->label_refused);
 	LINE("label_failed", t->label_failed);
-	LINE("head_requests", t->head_requests);
+	LINE("list_requests", t->kinds[KIND_LIST]);
+	LINE("list_objects", t->list_objects);
+	LINE("head_requests", t->kinds[KIND_HEAD]);
+	LINE("put_requests", t->kinds[KIND_PUT]);
+	LINE("delete_requests", t->kinds[KIND_DELETE]);
 	LINE("throttled", t->throttled);
 	LINE("refused", t->refused);
 	LINE("failed", t->failed);
