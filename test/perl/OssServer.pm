@@ -7,6 +7,9 @@
 #   $oss->count('label_requests')                    one counter
 #   $oss->tally(bucket => 'b')->{throttled}          one of a bucket
 #   $oss->put($bucket, $key, $bytes)                 store an object
+#   $oss->delete($bucket, $key)                      delete it
+#   $oss->made_up($number)                           a made-up key's name
+#   $oss->count_kind(list => $bucket)                requests of a kind, {key => count}
 #   $oss->request(...)                               a signed request
 #   $oss->stop; $oss->kill9; $oss->restart;          restart keeps the ports
 #
@@ -272,6 +275,34 @@ sub put
 	my ($self, $bucket, $key, $bytes) = @_;
 	mkdir "$self->{data}/$bucket";
 	return $self->control("/put?bucket=$bucket&key=" . escape($key), $bytes);
+}
+
+# Delete an object.
+sub delete
+{
+	my ($self, $bucket, $key) = @_;
+	return $self->control("/delete?bucket=$bucket&key=" . escape($key));
+}
+
+# The name of a bucket's made-up key, whose prefix is photos/ unless given.
+sub made_up
+{
+	my ($self, $number, $prefix) = @_;
+	return sprintf '%s%04d/%07d.jpg', $prefix // 'photos/', int($number / 1000), $number;
+}
+
+# How often each key of a bucket was asked for in a kind of requests.
+sub count_kind
+{
+	my ($self, $kind, $bucket) = @_;
+	my %count;
+	for (split /\n/, $self->control("/keys?kind=$kind&bucket=$bucket"))
+	{
+		my ($n, undef, $key) = split /\t/, $_, -1;
+		$key =~ s/%([0-9A-F]{2})/chr hex $1/ge;
+		$count{$key} = 0 + $n;
+	}
+	return \%count;
 }
 
 # End the server and wait for its end.

@@ -4,7 +4,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../../perl";
 use Test::More;
-use Time::HiRes qw(time);
 
 use OssRaw;
 use OssServer;
@@ -25,9 +24,10 @@ sub page
 		query => [ 'list-type' => 2, map { (my $n = $_) =~ tr/_/-/; ($n => $p{$_}) } sort keys %p ]);
 	my $read = $r->{body} =~ m{<EncodingType>url<} ? sub { unescape(unxml($_[0])) } : \&unxml;
 	my $value = sub { my ($x, $name) = @_; return $x =~ m{<$name>(.*?)</$name>}s ? $1 : undef };
+	my $whole = sub { defined $_[0] ? $read->($_[0]) : undef };
 	$r->{objects} = [ map {
 		my $x = $_;
-		+{ key => $read->($value->($x, 'Key')),
+		+{ key => $whole->($value->($x, 'Key')),
 			map { $_ => $value->($x, $_) } qw(LastModified ETag Type Size StorageClass RestoreInfo Owner) }
 	} $r->{body} =~ m{<Contents>(.*?)</Contents>}gs ];
 	$r->{keys} = [ map { $_->{key} } @{ $r->{objects} } ];
@@ -47,7 +47,8 @@ sub all
 	{
 		my $r = page($bucket, %p, defined $token ? (continuation_token => $token) : ());
 		return "$r->{status} $r->{code}" if $r->{status} != 200;
-		push @found, sort @{ $r->{keys} }, @{ $r->{prefixes} };
+		my @page = sort(@{ $r->{keys} }, @{ $r->{prefixes} });
+		push @found, @page;
 		is($r->{KeyCount}, @{ $r->{keys} } + @{ $r->{prefixes} }, 'KeyCount') if ($pages // 0) < 2;
 		$token = $r->{next};
 		$pages++;
@@ -58,7 +59,7 @@ sub all
 sub outcome { return "$_[0]{status} $_[0]{code}" }
 
 # keys of every kind come back in the order of their bytes
-my @keys = sort ('plain', 'a b', 'a  b c', 'a+b', 'a%b', '%41', 'a*b', '~', 'a#b', 'a?b', 'a//b', 'a/./b', 'a/../b', '..', '.hidden',
+my @keys = sort { $a cmp $b } ('plain', 'a b', 'a  b c', 'a+b', 'a%b', '%41', 'a*b', '~', 'a#b', 'a?b', 'a//b', 'a/./b', 'a/../b', '..', '.hidden',
 	'dir/', 'a/b', 'a', "\xe7\x85\xa7\xe7\x89\x87", "\xf0\x9f\x98\x80.png", 'x' x 1023, ('z' x 230) . '/' . ('z' x 230),
 	"tab\tkey", "line\nkey", "\x01", 'a\\b', '<&>"\'', 'a=b&c', 'lone.labels.json', 'Z', 'a-b', 'a.b', 'a0b');
 $oss->put('emptybucket', $_, "bytes of $_") for @keys;
@@ -84,7 +85,7 @@ is_deeply(page('emptybucket', delimiter => '/', prefix => 'a/')->{prefixes}, [ '
 is_deeply(page('emptybucket', delimiter => '/./', prefix => 'a')->{prefixes}, ['a/./'], 'a long delimiter');
 like(page('emptybucket', prefix => "\x01")->{body}, qr{<Key>\x01</Key>}, 'without encoding-type XML holds what it may not');
 is_deeply([ (all('emptybucket', delimiter => '/', encoding_type => 'url', max_keys => 1))[0] ],
-	[ [ sort((grep { !m{/} } @keys), 'a/', 'dir/', ('z' x 230) . '/') ] ], 'each common prefix once, one a page');
+	[ [ sort { $a cmp $b } ((grep { !m{/} } @keys), 'a/', 'dir/', ('z' x 230) . '/') ] ], 'each common prefix once, one a page');
 
 # what is said of an object
 $r = page('examplebucket', prefix => 'example.jpg')->{objects}[0];
@@ -133,7 +134,7 @@ is(outcome(page('examplebucket', continuation_token => $r->{next})), '400 Invali
 $broken =~ s/(.{20})./$1B/ if $broken eq $r->{next};
 is(outcome(page('emptybucket', continuation_token => $broken)), '400 InvalidArgument', 'nor itself');
 $oss->set(set => token_ttl => 1);
-is(outcome(page('emptybucket', continuation_token => $r->{next})), '200 ', 'a token in time') if time < 0;
+is(outcome(page('emptybucket', continuation_token => page('emptybucket', max_keys => 3)->{next})), '200 ', 'a token in time');
 select undef, undef, undef, 1.2;
 is(outcome(page('emptybucket', continuation_token => $r->{next})), '400 InvalidArgument', 'it ends after token_ttl');
 $oss->set(set => token_ttl => 0);
@@ -141,10 +142,8 @@ is(outcome(page('emptybucket', continuation_token => $r->{next})), '200 ', 'or n
 
 # keys made up from their number
 $oss->set(bucket => name => 'many', keys => 1_000_000);
-my $begun = time;
-($r, my $pages) = all('many', max_keys => 1000, prefix => 'photos/00', encoding_type => 'url');
-is("@{$r}[0, 99_999] " . @$r . " $pages", 'photos/0000/0000000.jpg photos/0099/0099999.jpg 100000 100', '100 pages of a million keys');
-diag(sprintf '100 pages in %.2f s', time - $begun);
+($r, my $pages) = all('many', max_keys => 1000, prefix => 'photos/050', encoding_type => 'url');
+is("@{$r}[0, 9_999] " . @$r . " $pages", 'photos/0500/0500000.jpg photos/0509/0509999.jpg 10000 10', '10 pages of a million keys');
 ($r) = all('many', max_keys => 1000, delimiter => '/', prefix => 'photos/');
 is("@{$r}[0, 999] " . @$r, 'photos/0000/ photos/0999/ 1000', 'its directories');
 is(outcome(OssRaw::signed(port => $port, bucket => 'many', key => $_->[0], query => [ 'x-oss-process' => 'image/labels' ])),
@@ -188,8 +187,7 @@ is($oss->count('list_requests') . ' ' . $oss->count('list_objects'), '3 5', 'lis
 is($oss->count('label_requests'), 0, 'no label request');
 my $tally = $oss->tally(bucket => 'emptybucket');
 is("$tally->{list_requests} $tally->{list_objects}", '2 5', 'by bucket');
-is($oss->control('/keys?kind=list&bucket=emptybucket'), join('', sort "1\temptybucket\t\n", "1\temptybucket\ta\n"), 'listings by prefix')
-  or $oss->control('/keys?kind=list');
+is(join('', sort split /^/, $oss->control('/keys?kind=list&bucket=emptybucket')), "1\temptybucket\t\n1\temptybucket\ta\n", 'listings by prefix');
 like($oss->logged(1), qr/\tlist$/m, 'the log shows the kind');
 
 # faults
@@ -212,7 +210,6 @@ sub odd
 	return page('emptybucket', max_keys => 5, encoding_type => 'url', %p);
 }
 my $plain = page('emptybucket', max_keys => 5, encoding_type => 'url');
-is(odd('truncated')->{next} ? 1 : 0, 0, 'truncated') if 0;
 unlike(odd('truncated')->{body}, qr{</ListBucketResult>}, 'truncated');
 like(odd('broken')->{body}, qr{<Contents><Key>a</Contents>}, 'broken');
 like(odd('namespace')->{body}, qr{<ListBucketResult xmlns="}, 'namespace');
