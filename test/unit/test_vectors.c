@@ -14,7 +14,7 @@
 #include "scarce.h"
 
 #define FIELDS_MAX		32
-#define VECTORS			35
+#define VECTORS			43
 
 /* A vector as the signer wants it; texts belong to the JSON document. */
 typedef struct Vector
