@@ -115,7 +115,7 @@ init_rows(Rows *rows)
 }
 
 static void
-add_row(Rows *rows, const OssUsage *usage, const int64 *counts)
+add_usage(Rows *rows, const OssUsage *usage, const int64 *counts)
 {
 	oss_column_add(&rows->columns[0], DateADTGetDatum(usage->day), false);
 	oss_column_add_string(&rows->columns[1], usage->server[0] ? usage->server : NULL);
@@ -129,7 +129,7 @@ add_row(Rows *rows, const OssUsage *usage, const int64 *counts)
 
 /* Take all counts since that flush. */
 static void
-take_rows(Rows *rows, int64 flush)
+take_usages(Rows *rows, int64 flush)
 {
 	OssUsage   *usages = palloc(sizeof(OssUsage) * OSS_USAGE_WAYS);
 
@@ -138,13 +138,13 @@ take_rows(Rows *rows, int64 flush)
 		int			n = oss_usage_take(set, flush, usages);
 
 		for (int i = 0; i < n; i++)
-			add_row(rows, &usages[i], usages[i].written);
+			add_usage(rows, &usages[i], usages[i].written);
 	}
 	pfree(usages);
 }
 
 static void
-write_rows(const Rows *rows)
+write_usages(const Rows *rows)
 {
 	Datum		values[NAMES + OSS_USAGE_COUNTS];
 
@@ -183,7 +183,7 @@ add_unknown(Rows *rows, int64 unknown)
 	if (unknown <= 0)
 		return;
 	usage.counts[OSS_USAGE_REQUESTS] = usage.counts[OSS_USAGE_AMBIGUOUS] = unknown;
-	add_row(rows, &usage, usage.counts);
+	add_usage(rows, &usage, usage.counts);
 }
 
 /* Begin statements that do not wait for others' locks. */
@@ -217,8 +217,8 @@ write_shared(void *written)
 			add_unknown(&rows, before - counted_to);
 			counted_to = before - rows.requests;
 		}
-		take_rows(&rows, flush);
-		write_rows(&rows);
+		take_usages(&rows, flush);
+		write_usages(&rows);
 		values[0] = Int64GetDatum(flush + 1);
 		values[1] = Int64GetDatum(counted_to + rows.requests);
 		values[2] = Int64GetDatum(oss_usage_shared());
@@ -238,8 +238,8 @@ write_own(void *written)
 
 	init_rows(&rows);
 	begin_statements(&state);
-	take_rows(&rows, own_flush);
-	write_rows(&rows);
+	take_usages(&rows, own_flush);
+	write_usages(&rows);
 	delete_old_rows();
 	oss_statement_end(&state);
 	*(bool *) written = true;
@@ -296,7 +296,7 @@ can_write(void)
 
 /* Transaction callback of a process without shared memory. */
 static void
-on_transaction_end(XactEvent event, void *arg)
+on_usage_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -336,7 +336,7 @@ oss_usage_init(void)
 	if (process_shared_preload_libraries_in_progress)
 		return;
 	oss_usage_wake = note_own;
-	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterXactCallback(on_usage_transaction_end, NULL);
 }
 
 /*

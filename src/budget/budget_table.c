@@ -178,7 +178,7 @@ load_budgets(void)
  * callback of worker_slot.c, which wakes the worker.
  */
 static void
-on_transaction_end(XactEvent event, void *arg)
+on_budget_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -212,7 +212,7 @@ void
 oss_budget_table_init(void)
 {
 	oss_budget_load = load_budgets;
-	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterXactCallback(on_budget_transaction_end, NULL);
 }
 
 /* Trigger on budget, for each statement that changes it. */

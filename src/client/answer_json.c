@@ -38,10 +38,10 @@ typedef struct Reader
 	OssLabels  *labels;
 } Reader;
 
-static bool read_value(Reader *reader, JsonbValue *out, bool is_labels);
+static bool read_answer_value(Reader *reader, JsonbValue *out, bool is_labels);
 
 static void
-skip_space(Reader *reader)
+skip_answer_space(Reader *reader)
 {
 	while (*reader->at == ' ' || *reader->at == '\n' || *reader->at == '\r' ||
 		   *reader->at == '\t')
@@ -52,17 +52,17 @@ skip_space(Reader *reader)
 static bool
 skip_char(Reader *reader, char wanted)
 {
-	skip_space(reader);
+	skip_answer_space(reader);
 	if (*reader->at != wanted)
 		return false;
 	reader->at++;
-	skip_space(reader);
+	skip_answer_space(reader);
 	return true;
 }
 
 /* Read a string without escapes. */
 static bool
-read_string(Reader *reader, JsonbValue *out)
+read_answer_string(Reader *reader, JsonbValue *out)
 {
 	const char *start = reader->at + 1;
 	const char *p = start;
@@ -178,7 +178,7 @@ read_word(Reader *reader, JsonbValue *out, const char *word)
 
 /* Compare names in jsonb's order: shorter ones first. */
 static int
-compare_names(const JsonbValue *a, const JsonbValue *b)
+compare_members(const JsonbValue *a, const JsonbValue *b)
 {
 	if (a->val.string.len != b->val.string.len)
 		return a->val.string.len < b->val.string.len ? -1 : 1;
@@ -193,7 +193,7 @@ place_pair(JsonbPair *pairs, int n)
 	int			i = n - 1;
 	int			order = 1;
 
-	while (i > 0 && (order = compare_names(&pairs[i - 1].key, &last.key)) > 0)
+	while (i > 0 && (order = compare_members(&pairs[i - 1].key, &last.key)) > 0)
 	{
 		pairs[i] = pairs[i - 1];
 		i--;
@@ -204,7 +204,7 @@ place_pair(JsonbPair *pairs, int n)
 
 /* Make room for one more element of an array that is full whenever n is a power of 2. */
 static void *
-make_room(void *array, int n, size_t size)
+grow_array(void *array, int n, size_t size)
 {
 	if (array == NULL)
 		return palloc(size * FIRST_ROOM);
@@ -223,7 +223,7 @@ text_of(const JsonbValue *value)
 
 /* Set a number.  Returns false if the value is not a finite one. */
 static bool
-number_of(const JsonbValue *value, const double *known, double *out)
+finite_number(const JsonbValue *value, const double *known, double *out)
 {
 	if (value->type != jbvNumeric)
 		return false;
@@ -236,7 +236,7 @@ number_of(const JsonbValue *value, const double *known, double *out)
 }
 
 static bool
-is_name(const JsonbValue *name, const char *wanted)
+is_member_name(const JsonbValue *name, const char *wanted)
 {
 	return name->val.string.len == strlen(wanted) &&
 		memcmp(name->val.string.val, wanted, name->val.string.len) == 0;
@@ -249,19 +249,19 @@ take_field(OssLabel *label, const JsonbValue *name, const JsonbValue *value,
 {
 	double		level;
 
-	if (is_name(name, "LabelName"))
+	if (is_member_name(name, "LabelName"))
 		label->name = oss_nfc(text_of(value));
-	else if (is_name(name, "ParentLabelName"))
+	else if (is_member_name(name, "ParentLabelName"))
 		label->parent = oss_nfc(text_of(value));
-	else if (is_name(name, "Language"))
+	else if (is_member_name(name, "Language"))
 		label->language = text_of(value);
-	else if (is_name(name, "LabelConfidence"))
-		label->has_confidence = number_of(value, known, &label->confidence);
-	else if (is_name(name, "CentricScore"))
-		label->has_centric = number_of(value, known, &label->centric);
-	else if (is_name(name, "LabelLevel"))
+	else if (is_member_name(name, "LabelConfidence"))
+		label->has_confidence = finite_number(value, known, &label->confidence);
+	else if (is_member_name(name, "CentricScore"))
+		label->has_centric = finite_number(value, known, &label->centric);
+	else if (is_member_name(name, "LabelLevel"))
 	{
-		label->has_level = number_of(value, known, &level) && level == floor(level) &&
+		label->has_level = finite_number(value, known, &level) && level == floor(level) &&
 			level >= PG_INT32_MIN && level <= PG_INT32_MAX;
 		if (label->has_level)
 			label->level = (int32) level;
@@ -290,17 +290,17 @@ read_object(Reader *reader, JsonbValue *out, OssLabel *label)
 
 		if (n == MOST_PAIRS || (n > 0 && !skip_char(reader, ',')))
 			return false;
-		pairs = make_room(pairs, n, sizeof(JsonbPair));
+		pairs = grow_array(pairs, n, sizeof(JsonbPair));
 		pair = &pairs[n++];
-		if (!read_string(reader, &pair->key) || !skip_char(reader, ':'))
+		if (!read_answer_string(reader, &pair->key) || !skip_char(reader, ':'))
 			return false;
-		is_labels = reader->depth == 1 && is_name(&pair->key, "Labels");
-		if (!read_value(reader, &pair->value, is_labels))
+		is_labels = reader->depth == 1 && is_member_name(&pair->key, "Labels");
+		if (!read_answer_value(reader, &pair->value, is_labels))
 			return false;
 		if (label != NULL)
 			take_field(label, &pair->key, &pair->value,
 					   reader->has_number ? &reader->number : NULL);
-		skip_space(reader);
+		skip_answer_space(reader);
 		if (!place_pair(pairs, n))
 			return false;
 	}
@@ -325,21 +325,21 @@ read_array(Reader *reader, JsonbValue *out, bool of_labels)
 	{
 		if (n > 0 && !skip_char(reader, ','))
 			return false;
-		elements = make_room(elements, n, sizeof(JsonbValue));
+		elements = grow_array(elements, n, sizeof(JsonbValue));
 		if (of_labels && *reader->at == '{')
 		{
 			OssLabel   *label;
 
 			/* only objects are labels */
-			labels->labels = make_room(labels->labels, labels->n, sizeof(OssLabel));
+			labels->labels = grow_array(labels->labels, labels->n, sizeof(OssLabel));
 			label = &labels->labels[labels->n++];
 			memset(label, 0, sizeof(OssLabel));
 			if (!read_object(reader, &elements[n++], label))
 				return false;
 		}
-		else if (!read_value(reader, &elements[n++], false))
+		else if (!read_answer_value(reader, &elements[n++], false))
 			return false;
-		skip_space(reader);
+		skip_answer_space(reader);
 	}
 	reader->at++;
 	out->type = jbvArray;
@@ -351,7 +351,7 @@ read_array(Reader *reader, JsonbValue *out, bool of_labels)
 
 /* Read a value; returns false if it is not one of the usual ones. */
 static bool
-read_value(Reader *reader, JsonbValue *out, bool is_labels)
+read_answer_value(Reader *reader, JsonbValue *out, bool is_labels)
 {
 	bool		read;
 
@@ -359,7 +359,7 @@ read_value(Reader *reader, JsonbValue *out, bool is_labels)
 	switch (*reader->at)
 	{
 		case '"':
-			return read_string(reader, out);
+			return read_answer_string(reader, out);
 		case 't':
 			return read_word(reader, out, "true");
 		case 'f':
@@ -395,9 +395,9 @@ oss_answer_json(const char *json, OssLabels *labels)
 	{
 		0, NULL
 	};
-	skip_space(&reader);
-	if (*reader.at != '{' || !read_value(&reader, &root, false))
+	skip_answer_space(&reader);
+	if (*reader.at != '{' || !read_answer_value(&reader, &root, false))
 		return NULL;
-	skip_space(&reader);
+	skip_answer_space(&reader);
 	return *reader.at == '\0' ? JsonbValueToJsonb(&root) : NULL;
 }

@@ -269,7 +269,7 @@ transfer_worth_repeating(const CredentialSource *source)
  * parser and quote the document, so they are replaced.
  */
 static const char *
-error_words(const ErrorData *error)
+caught_error_text(const ErrorData *error)
 {
 	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
@@ -322,7 +322,7 @@ do_step(CredentialSource *source)
 			PG_RE_THROW();
 		}
 		FlushErrorState();
-		oss_credential_fail(source, "%s", error_words(error));
+		oss_credential_fail(source, "%s", caught_error_text(error));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

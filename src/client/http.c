@@ -376,7 +376,7 @@ on_ended(CURL *easy, CURLcode code)
 
 /* Reset callback: end the transfer and free what is malloc'd. */
 static void
-on_reset(void *arg)
+on_transfer_reset(void *arg)
 {
 	HttpTransfer *t = arg;
 
@@ -538,7 +538,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 		t->sent_body = MemoryContextAllocZero(context, spec->body_len + 1);
 		memcpy(t->sent_body, spec->body, spec->body_len);
 	}
-	t->reset.func = on_reset;
+	t->reset.func = on_transfer_reset;
 	t->reset.arg = t;
 	MemoryContextRegisterResetCallback(context, &t->reset);
 	return t;

@@ -241,7 +241,7 @@ lower_rate(RateSlot *slot, int64 now)
 
 /* Handle a throttle of an object. */
 static void
-throttle(RateSlot *slot, uint32 object, int64 now)
+handle_throttle(RateSlot *slot, uint32 object, int64 now)
 {
 	bool		blamed = oss_rate_object_throttled(slot, object);
 
@@ -382,7 +382,7 @@ oss_rate_end(OssServer *server, const char *bucket, const char *key,
 	object = oss_rate_object_hash(key);
 	slot = oss_rate_slot_lock(server->serverid, bucket, true, now);
 	if (outcome == OSS_RATE_THROTTLED)
-		throttle(slot, object, now);
+		handle_throttle(slot, object, now);
 	else
 		count_answer(slot, object, now);
 	oss_rate_slot_unlock(slot);

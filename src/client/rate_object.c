@@ -34,7 +34,7 @@ object_place(RateSlot *slot, uint32 object)
 
 /* Does an element belong to an object? */
 static bool
-has(const uint32 *place, uint32 object)
+is_element_of(const uint32 *place, uint32 object)
 {
 	return ((*place ^ object) & ~COUNT_MASK) == 0;
 }
@@ -44,7 +44,7 @@ oss_rate_object_throttled(RateSlot *slot, uint32 object)
 {
 	uint32	   *place = object_place(slot, object);
 
-	if (!has(place, object))
+	if (!is_element_of(place, object))
 		*place = object & ~COUNT_MASK;
 	switch (*place & COUNT_MASK)
 	{
@@ -66,7 +66,7 @@ oss_rate_object_answered(RateSlot *slot, uint32 object)
 {
 	uint32	   *place = object_place(slot, object);
 
-	if (!has(place, object))
+	if (!is_element_of(place, object))
 		return;
 	if ((*place & COUNT_MASK) > TELLING_THROTTLES)
 		slot->blamed -= Min(slot->blamed, (int) TELLING_THROTTLES);

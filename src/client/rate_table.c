@@ -79,7 +79,7 @@ set_of(const RateSlot *slot)
 
 /* Return the hash of a server or bucket, never 0. */
 static uint32
-hash_of(Oid serverid, const char *bucket)
+rate_hash(Oid serverid, const char *bucket)
 {
 	uint32		hash = hash_combine(murmurhash32(MyDatabaseId),
 									murmurhash32(serverid));
@@ -137,7 +137,7 @@ RateSlot *
 oss_rate_slot_lock(Oid serverid, const char *bucket, bool create, int64 now)
 {
 	static RateSet own[SETS];
-	uint32		hash = hash_of(serverid, bucket);
+	uint32		hash = rate_hash(serverid, bucket);
 	RateSet    *set;
 	RateSlot   *slot;
 

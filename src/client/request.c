@@ -63,7 +63,7 @@ wait_until(OssRequest *request, int64 due)
 
 /* Note that the attempt in flight has ended. */
 static void
-leave_flight(OssRequest *request, OssRateOutcome outcome)
+end_in_flight(OssRequest *request, OssRateOutcome outcome)
 {
 	Assert(request->state == REQUEST_IN_FLIGHT && !request->unsettled);
 	Assert(request->group->counters.in_flight > 0);
@@ -85,7 +85,7 @@ on_request_reset(void *arg)
 	oss_attempt_settle(request, oss_outcome_of_lost(request->on_wire), 0);
 	unlist_request(request);
 	if (request->state == REQUEST_IN_FLIGHT)
-		leave_flight(request, OSS_RATE_LOST);
+		end_in_flight(request, OSS_RATE_LOST);
 	if (request->state != REQUEST_DONE)
 		request->group->counters.unfinished--;
 	oss_access_forgive(request->access, request, request->queued);
@@ -322,7 +322,7 @@ limit_detail(const OssRequest *request)
 
 /* Finish a request whose deadline is too near for another attempt. */
 static void
-give_up(OssRequest *request)
+give_up_request(OssRequest *request)
 {
 	const char *what = oss_request_what(request);
 
@@ -373,7 +373,7 @@ advance_request(OssRequest *request, int64 now)
 		return TimestampDifferenceMilliseconds(now, request->due);
 	if (oss_too_late(request, now))
 	{
-		give_up(request);
+		give_up_request(request);
 		return 0;
 	}
 	paid = oss_attempt_look(request, &why);
@@ -533,7 +533,7 @@ on_answer(HttpTransfer *transfer, void *arg)
 	if (answered && answer->status == 200)
 	{
 		oss_attempt_settle(request, OSS_OUTCOME_BILLED, answer->bytes_received);
-		leave_flight(request, OSS_RATE_ANSWERED);
+		end_in_flight(request, OSS_RATE_ANSWERED);
 		request->server->unreachable = 0;
 		take_document(request, answer);
 		return;
@@ -547,11 +547,11 @@ on_answer(HttpTransfer *transfer, void *arg)
 	if (request->rule->retry == OSS_RETRY_THROTTLED)
 	{
 		request->group->counters.throttled++;
-		leave_flight(request, request->suspect ? OSS_RATE_LOST :
-					 OSS_RATE_THROTTLED);
+		end_in_flight(request, request->suspect ? OSS_RATE_LOST :
+					  OSS_RATE_THROTTLED);
 	}
 	else
-		leave_flight(request, answered ? OSS_RATE_ANSWERED : OSS_RATE_LOST);
+		end_in_flight(request, answered ? OSS_RATE_ANSWERED : OSS_RATE_LOST);
 	retry_or_finish(request, answer);
 }
 

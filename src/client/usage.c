@@ -86,7 +86,7 @@ get_set(uint32 n)
 
 /* Hash day, server, role and bucket of counts.  Never 0. */
 static uint32
-hash_of(const OssUsage *usage)
+usage_hash(const OssUsage *usage)
 {
 	uint32		hash = hash_combine(murmurhash32(usage->dbid),
 									murmurhash32(usage->userid));
@@ -100,7 +100,7 @@ hash_of(const OssUsage *usage)
 }
 
 static bool
-is_same(const OssUsage *a, const OssUsage *b)
+is_same_usage(const OssUsage *a, const OssUsage *b)
 {
 	return a->dbid == b->dbid && a->userid == b->userid && a->day == b->day &&
 		strcmp(a->server, b->server) == 0 && strcmp(a->bucket, b->bucket) == 0;
@@ -135,7 +135,7 @@ find_way(const UsageSet *set, uint32 hash, const OssUsage *usage, int first, int
 
 	for (int i = first; i <= last; i++)
 	{
-		if (set->hashes[i] == hash && is_same(&set->usages[i], usage))
+		if (set->hashes[i] == hash && is_same_usage(&set->usages[i], usage))
 			return i;
 		if (set->hashes[i] == 0 && way < 0)
 			way = i;
@@ -180,7 +180,7 @@ add_and_unlock(UsageSet *set, uint32 hash, const OssUsage *usage, int first, int
 static void
 add_usage(OssUsage *usage)
 {
-	uint32		hash = hash_of(usage);
+	uint32		hash = usage_hash(usage);
 	UsageSet   *set = get_set(hash);
 
 	SpinLockAcquire(&set->mutex);
@@ -188,7 +188,7 @@ add_usage(OssUsage *usage)
 		return;
 	usage->userid = InvalidOid;
 	usage->server[0] = usage->bucket[0] = '\0';
-	hash = hash_of(usage);
+	hash = usage_hash(usage);
 	for (uint32 i = 0; i < OSS_USAGE_SETS; i++)
 	{
 		set = get_set(hash + i);

@@ -125,7 +125,7 @@ compare_pieces(size_t a, size_t a_len, size_t b, size_t b_len)
 }
 
 static int
-compare_names(const Entry *a, const Entry *b)
+compare_header_names(const Entry *a, const Entry *b)
 {
 	return compare_pieces(a->name, a->name_len, b->name, b->name_len);
 }
@@ -136,7 +136,7 @@ compare_parameters(const void *a, const void *b)
 {
 	const Entry *x = a;
 	const Entry *y = b;
-	int			order = compare_names(x, y);
+	int			order = compare_header_names(x, y);
 
 	if (order != 0)
 		return order;
@@ -149,7 +149,7 @@ compare_headers(const void *a, const void *b)
 {
 	const Entry *x = a;
 	const Entry *y = b;
-	int			order = compare_names(x, y);
+	int			order = compare_header_names(x, y);
 
 	if (order != 0)
 		return order;
@@ -357,7 +357,7 @@ build_headers(const OssToSign *what)
 	{
 		const Entry *entry = &scratch.entries[i];
 
-		if (last != NULL && compare_names(last, entry) == 0)
+		if (last != NULL && compare_header_names(last, entry) == 0)
 			oss_text_add(out, ",", 1);
 		else
 		{

@@ -78,7 +78,7 @@ is_basic_operation(const char *name, size_t len)
 }
 
 static bool
-is_one_of(char c, const char *others)
+is_alphanumeric_or(char c, const char *others)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
 		(c >= '0' && c <= '9') || (c != '\0' && strchr(others, c) != NULL);
@@ -90,7 +90,7 @@ consists_of(const char *s, size_t len, const char *others)
 {
 	for (size_t i = 0; i < len; i++)
 	{
-		if (!is_one_of(s[i], others))
+		if (!is_alphanumeric_or(s[i], others))
 			return false;
 	}
 	return true;

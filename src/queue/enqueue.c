@@ -91,7 +91,7 @@ insert_one_job(FunctionCallInfo fcinfo, const ForeignServer *server, bool once)
 }
 
 static Datum
-enqueue(FunctionCallInfo fcinfo, bool once)
+enqueue_image(FunctionCallInfo fcinfo, bool once)
 {
 	Oid			serverid;
 	int64		job_id;
@@ -112,12 +112,12 @@ enqueue(FunctionCallInfo fcinfo, bool once)
 Datum
 oss_labels_enqueue(PG_FUNCTION_ARGS)
 {
-	return enqueue(fcinfo, false);
+	return enqueue_image(fcinfo, false);
 }
 
 /* oss_labels.enqueue_once(the same) */
 Datum
 oss_labels_enqueue_once(PG_FUNCTION_ARGS)
 {
-	return enqueue(fcinfo, true);
+	return enqueue_image(fcinfo, true);
 }

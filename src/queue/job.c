@@ -452,7 +452,7 @@ oss_job_renew(OssJob **jobs, int n, int64 token, TimestampTz leased_until)
 
 /* Sort jobs, and begin the columns of a statement that settles them. */
 static void
-begin_columns(OssColumn *columns, const Oid *types, int ncolumns, OssJob **jobs, int n)
+begin_job_columns(OssColumn *columns, const Oid *types, int ncolumns, OssJob **jobs, int n)
 {
 	Assert(ncolumns <= JOB_COLUMNS);
 	qsort(jobs, n, sizeof(OssJob *), compare_ids);
@@ -482,7 +482,7 @@ oss_job_fail(OssJob **jobs, int n, int64 token)
 
 	if (n == 0)
 		return;
-	begin_columns(columns, types, lengthof(types), jobs, n);
+	begin_job_columns(columns, types, lengthof(types), jobs, n);
 	for (int i = 0; i < n; i++)
 	{
 		const OssReason *reason = &jobs[i]->reason;
@@ -511,7 +511,7 @@ oss_job_put_back(OssJob **jobs, int n, int64 token)
 
 	if (n == 0)
 		return;
-	begin_columns(columns, types, lengthof(types), jobs, n);
+	begin_job_columns(columns, types, lengthof(types), jobs, n);
 	for (int i = 0; i < n; i++)
 	{
 		oss_column_add(&columns[0], Int64GetDatum(jobs[i]->place.id), false);

@@ -294,7 +294,7 @@ clip_text(Datum value, int max)
 
 /* Append a pending row, in insert->context. */
 static OssBulkRow *
-add_row(OssJobInsert *insert, Target *target, const OssJobObject *object)
+add_pending_row(OssJobInsert *insert, Target *target, const OssJobObject *object)
 {
 	int			natts = RelationGetDescr(target->relation)->natts;
 	OssBulkRow *row;
@@ -356,7 +356,7 @@ oss_job_insert(OssJobInsert *insert, const OssJobObject *object)
 		return;
 	}
 	old = MemoryContextSwitchTo(insert->context);
-	(void) add_row(insert, &insert->job, object);
+	(void) add_pending_row(insert, &insert->job, object);
 	MemoryContextSwitchTo(old);
 	insert->inserted++;
 	if (insert->job.n == ROWS)
@@ -384,7 +384,7 @@ oss_job_insert_failed(OssJobInsert *insert, const OssJobObject *object,
 			text_value("hint", refusal->hint)
 		};
 
-		set_values(target->relation, add_row(insert, target, object),
+		set_values(target->relation, add_pending_row(insert, target, object),
 				   values, lengthof(values));
 	}
 	MemoryContextSwitchTo(old);
@@ -405,7 +405,7 @@ oss_job_insert_deleted(OssJobInsert *insert, const OssJobObject *object)
 		 !open_target(insert, target, "deleted_row", &why)))
 		return;
 	old = MemoryContextSwitchTo(insert->context);
-	(void) add_row(insert, target, object);
+	(void) add_pending_row(insert, target, object);
 	MemoryContextSwitchTo(old);
 	insert->inserted++;
 	if (target->n == ROWS)

@@ -206,7 +206,7 @@ parse_raw_name(Parser *parser)
 
 /* Parse a name, and normalize it as those of labels are. */
 static char *
-parse_name(Parser *parser)
+parse_term_name(Parser *parser)
 {
 	char	   *name = parse_raw_name(parser);
 
@@ -272,13 +272,13 @@ parse_term(Parser *parser)
 	LabelQueryNode *term = make_node(LABEL_QUERY_TERM);
 	const char *begin = (peek_symbol(parser), parser->p);
 
-	term->name = parse_name(parser);
+	term->name = parse_term_name(parser);
 	if (term->name != NULL && is_parent_keyword(parser, begin))
 	{
 		(void) peek_symbol(parser);
 		skip_character(parser);
 		term->parent = true;
-		term->name = parse_name(parser);
+		term->name = parse_term_name(parser);
 	}
 	if (term->name == NULL || !parse_threshold(parser, term))
 		return NULL;

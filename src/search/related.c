@@ -214,8 +214,8 @@ take_rarity(TupleTableSlot *slot, void *arg)
 
 /* Return the elements of an array argument; none for NULL. */
 static Datum *
-array_elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
-			   char align, bool **nulls, int *n)
+argument_elements(FunctionCallInfo fcinfo, int arg, Oid type, int16 length, bool by_value,
+				  char align, bool **nulls, int *n)
 {
 	Datum	   *values;
 
@@ -301,11 +301,11 @@ read_wish(FunctionCallInfo fcinfo, Ranking *ranking)
 	int			nweights;
 	bool	   *no_name;
 	bool	   *no_weight;
-	Datum	   *names = array_elements(fcinfo, 0, TEXTOID, -1, false, TYPALIGN_INT,
-									   &no_name, &nnames);
-	Datum	   *weights = array_elements(fcinfo, 1, FLOAT8OID, sizeof(float8),
-										 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &no_weight,
-										 &nweights);
+	Datum	   *names = argument_elements(fcinfo, 0, TEXTOID, -1, false, TYPALIGN_INT,
+										  &no_name, &nnames);
+	Datum	   *weights = argument_elements(fcinfo, 1, FLOAT8OID, sizeof(float8),
+											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &no_weight,
+											&nweights);
 
 	ranking->names = names;
 	ranking->wanted = palloc(sizeof(KnownLabel *) * Max(nnames, 1));
@@ -352,19 +352,19 @@ compare_gains(const void *a, const void *b)
 
 /* Return a numeric column, NaN for null. */
 static double
-number_of(const TupleTableSlot *slot, int i)
+slot_number(const TupleTableSlot *slot, int i)
 {
 	return slot->tts_isnull[i] ? get_float8_nan() : DatumGetFloat8(slot->tts_values[i]);
 }
 
 /* Add an image of a label to the candidates. */
 static void
-take_candidate(TupleTableSlot *slot, void *arg)
+take_label_image(TupleTableSlot *slot, void *arg)
 {
 	Ranking    *ranking = arg;
 	const KnownLabel *label = ranking->wanted[DatumGetInt64(slot->tts_values[0]) - 1];
 	int64		image_id = DatumGetInt64(slot->tts_values[1]);
-	double		confidence = number_of(slot, 2);
+	double		confidence = slot_number(slot, 2);
 	double		weight = oss_related_weight(confidence, get_float8_nan()) * label->rarity;
 	Candidate  *candidate;
 	bool		found;
@@ -420,7 +420,7 @@ find_candidates(Ranking *ranking, double images)
 	}
 	oss_add_argument(&arguments, TEXTARRAYOID, oss_column_array(&names));
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&most));
-	oss_read(make_lists_query(ranking), &arguments, take_candidate, ranking);
+	oss_read(make_lists_query(ranking), &arguments, take_label_image, ranking);
 }
 
 /* Add an image of the scope to the candidates. */
@@ -550,13 +550,13 @@ add_part(Ranking *ranking, const TupleTableSlot *slot, int number)
 	part = &ranking->parts[ranking->nparts++];
 	part->image_id = DatumGetInt64(slot->tts_values[0]);
 	part->label = number;
-	part->weight = oss_related_weight(number_of(slot, 2), number_of(slot, 3)) * label->rarity;
+	part->weight = oss_related_weight(slot_number(slot, 2), slot_number(slot, 3)) * label->rarity;
 	part->wanted = label->wanted;
 }
 
 /* Apply a correction to a label of a candidate. */
 static void
-take_correction(TupleTableSlot *slot, void *arg)
+take_corrected_part(TupleTableSlot *slot, void *arg)
 {
 	Ranking    *ranking = arg;
 	LabelNumber *number = numbers_lookup(ranking->numbers,
@@ -589,8 +589,8 @@ take_part(TupleTableSlot *slot, void *arg)
 	CorrectedPart wanted;
 
 	if (number == NULL ||
-		(number->min_confidence < 0 && number_of(slot, 2) < oss_read_threshold) ||
-		(number->min_confidence > 0 && !(number_of(slot, 2) >= number->min_confidence)))
+		(number->min_confidence < 0 && slot_number(slot, 2) < oss_read_threshold) ||
+		(number->min_confidence > 0 && !(slot_number(slot, 2) >= number->min_confidence)))
 		return;
 	wanted.image_id = DatumGetInt64(slot->tts_values[0]);
 	wanted.label = number->label;
@@ -609,7 +609,7 @@ read_parts(Ranking *ranking)
 	ranking->room = 8192;
 	ranking->parts = palloc(sizeof(RelatedPart) * ranking->room);
 	oss_add_argument(&arguments, INT8ARRAYOID, best_ids(ranking));
-	oss_read(READ_CORRECTIONS, &arguments, take_correction, ranking);
+	oss_read(READ_CORRECTIONS, &arguments, take_corrected_part, ranking);
 	if (ranking->ncorrected > 1)
 		qsort(ranking->corrected, ranking->ncorrected, sizeof(CorrectedPart),
 			  compare_corrected);

@@ -95,7 +95,7 @@ order_hit(int64 image_id, double score, void *arg)
 }
 
 static void
-take_image(TupleTableSlot *slot, void *store)
+take_matching_image(TupleTableSlot *slot, void *store)
 {
 	tuplestore_puttupleslot(store, slot);
 }
@@ -129,7 +129,7 @@ return_some(const OssResult *result, HitOrder *order, int most)
 		return 0;
 	oss_add_argument(&arguments, INT8ARRAYOID, oss_column_array(&ids));
 	oss_add_argument(&arguments, FLOAT8ARRAYOID, oss_column_array(&scores));
-	oss_read(READ_HITS, &arguments, take_image, result->store);
+	oss_read(READ_HITS, &arguments, take_matching_image, result->store);
 	return n;
 }
 

@@ -174,7 +174,7 @@ sort_labels(TermLabels *labels)
 
 /* Add the label of a row of the result, and its names. */
 static void
-add_labels(TermReading *reading, uint64 row)
+add_term_label(TermReading *reading, uint64 row)
 {
 	int64		label_id = DatumGetInt64(oss_result_column(row, 1, NULL));
 	bool		no_rule;
@@ -200,7 +200,7 @@ add_labels(TermReading *reading, uint64 row)
 
 /* Find a term's labels; returns false if it has none. */
 static bool
-read_labels(TermReading *reading, const LabelQueryNode *term, const char *scope)
+read_term_labels(TermReading *reading, const LabelQueryNode *term, const char *scope)
 {
 	static OssPlan read_name = {
 		READ_LABELS("effective_name"), 1, {TEXTOID}, OSS_PLAN_READ
@@ -217,7 +217,7 @@ read_labels(TermReading *reading, const LabelQueryNode *term, const char *scope)
 	rows = oss_statement_execute(term->parent ? &read_parent : &read_name, &name,
 								 NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)
-		add_labels(reading, i);
+		add_term_label(reading, i);
 	SPI_freetuptable(SPI_tuptable);
 	if (rows == 0)
 		return false;
@@ -228,7 +228,7 @@ read_labels(TermReading *reading, const LabelQueryNode *term, const char *scope)
 
 /* Take a correction. */
 static void
-take_correction(TupleTableSlot *slot, void *arg)
+take_term_correction(TupleTableSlot *slot, void *arg)
 {
 	TermReading *reading = arg;
 	int64		label_id = DatumGetInt64(slot->tts_values[1]);
@@ -288,7 +288,7 @@ read_corrections(TermReading *reading)
 	reading->corrections_room = 64;
 	reading->corrections = palloc(sizeof(Correction) * reading->corrections_room);
 	add_ids(&arguments, &reading->names, -1);
-	oss_read(make_corrections_query(reading), &arguments, take_correction, reading);
+	oss_read(make_corrections_query(reading), &arguments, take_term_correction, reading);
 	sort_corrections(reading->corrections, reading->ncorrections);
 	for (int64 i = 0; i < reading->ncorrections; i++)
 	{
@@ -326,7 +326,7 @@ is_corrected(const TermReading *reading, int64 image_id, int name)
 
 /* Take a row of image_label, unless the label was corrected. */
 static void
-take_row(TupleTableSlot *slot, void *arg)
+take_label_row(TupleTableSlot *slot, void *arg)
 {
 	TermReading *reading = arg;
 	int64		image_id = DatumGetInt64(slot->tts_values[0]);
@@ -395,7 +395,7 @@ read_best(TermReading *reading, int64 most)
 	oss_add_argument(&arguments, FLOAT8OID, Float8GetDatum(only->min));
 	oss_read(psprintf(READ_BEST "%s" BEST_FIRST INT64_FORMAT,
 					  oss_scope_condition(reading->scope, "image_label", true), limit),
-			 &arguments, take_row, reading);
+			 &arguments, take_label_row, reading);
 	if (reading->nrows == limit)
 		return true;
 	reading->found.n = 0;
@@ -422,13 +422,13 @@ read_unrated(TermReading *reading)
 	oss_read(psprintf("SELECT image_id, label_confidence, label_id " READ_ROWS
 					  " AND label_confidence IS NULL%s",
 					  oss_scope_condition(reading->scope, "image_label", false)),
-			 &arguments, take_row, reading);
+			 &arguments, take_label_row, reading);
 	pfree(lenient.labels);
 }
 
 /* Read all rows of a term's labels. */
 static void
-read_rows(TermReading *reading)
+read_label_rows(TermReading *reading)
 {
 	read_unrated(reading);
 	for (double min = next_min(reading, -1); min >= 0; min = next_min(reading, min))
@@ -437,7 +437,7 @@ read_rows(TermReading *reading)
 		const char *query = make_rows_query(reading, "image_id, label_confidence, label_id",
 											min, &arguments);
 
-		oss_read(query, &arguments, take_row, reading);
+		oss_read(query, &arguments, take_label_row, reading);
 	}
 }
 
@@ -448,12 +448,12 @@ oss_read_term(const LabelQueryNode *term, int64 most, const char *scope)
 	ImageSet	none = {0, NULL};
 	ImageSet	set;
 
-	if (!read_labels(&reading, term, scope))
+	if (!read_term_labels(&reading, term, scope))
 		return none;
 	read_corrections(&reading);
 	oss_image_set_begin(&reading.found);
 	if (most < 0 || !read_best(&reading, most))
-		read_rows(&reading);
+		read_label_rows(&reading);
 	for (int64 i = 0; i < reading.ncorrections; i++)
 	{
 		const Correction *correction = &reading.corrections[i];
@@ -491,7 +491,7 @@ oss_count_term(const LabelQueryNode *term, int64 limit, const char *scope)
 	OssArguments arguments = {0};
 	int64		n;
 
-	if (!read_labels(&reading, term, scope))
+	if (!read_term_labels(&reading, term, scope))
 		return 0;
 	add_ids(&arguments, &reading.names, -1);
 	n = count_rows(make_corrections_query(&reading), &arguments, limit);
@@ -526,13 +526,6 @@ oss_query_terms(LabelQueryNode *query)
 	return collect_terms(query, NIL);
 }
 
-/* Order strings. */
-static int
-compare_strings(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
 /* Replace aliases in terms by names, given as pairs sorted by alias. */
 static void
 replace_names(List *terms, char *(*pairs)[2], int npairs)
@@ -541,12 +534,12 @@ replace_names(List *terms, char *(*pairs)[2], int npairs)
 
 	if (npairs == 0)
 		return;
-	qsort(pairs, npairs, sizeof(*pairs), compare_strings);
+	qsort(pairs, npairs, sizeof(*pairs), pg_qsort_strcmp);
 	foreach(lc, terms)
 	{
 		LabelQueryNode *term = lfirst(lc);
 		char	   *(*pair)[2] = bsearch(&term->name, pairs, npairs, sizeof(*pairs),
-										 compare_strings);
+										 pg_qsort_strcmp);
 
 		if (pair != NULL)
 			term->name = (*pair)[1];

@@ -14,7 +14,7 @@
 
 /* Take an image into a set, without a score. */
 static void
-take_image(TupleTableSlot *slot, void *builder)
+take_scope_image(TupleTableSlot *slot, void *builder)
 {
 	oss_image_set_add(builder, DatumGetInt64(slot->tts_values[0]), get_float8_nan());
 }
@@ -28,7 +28,7 @@ oss_read_universe(const char *scope, int64 most)
 	oss_image_set_begin(&builder);
 	oss_read(psprintf("SELECT i.image_id FROM oss_labels.image i WHERE %s LIMIT " INT64_FORMAT,
 					  scope == NULL ? "true" : scope, most),
-			 &arguments, take_image, &builder);
+			 &arguments, take_scope_image, &builder);
 	return oss_image_set_finish(&builder);
 }
 
@@ -60,7 +60,7 @@ take_universe(TupleTableSlot *slot, void *arg)
 
 	if (universe->builder.n == UNIVERSE_PIECE)
 		add_universe(universe);
-	take_image(slot, &universe->builder);
+	take_scope_image(slot, &universe->builder);
 }
 
 void
@@ -84,6 +84,6 @@ oss_read_versions(void)
 
 	oss_image_set_begin(&builder);
 	oss_read("SELECT image_id FROM oss_labels.image WHERE version_id IS NOT NULL",
-			 &arguments, take_image, &builder);
+			 &arguments, take_scope_image, &builder);
 	return oss_image_set_finish(&builder);
 }

@@ -104,7 +104,7 @@ make_comparable(Comparable *comparable, const char *name, int length)
 
 /* Return a hash of a term. */
 static uint32
-hash_of(const LabelQueryNode *term)
+term_hash(const LabelQueryNode *term)
 {
 	uint32		hash = hash_bytes((const unsigned char *) term->name, strlen(term->name));
 
@@ -118,7 +118,7 @@ hash_of(const LabelQueryNode *term)
 static bool
 is_to_be_reported(const LabelQueryNode *term)
 {
-	uint32		hash = hash_of(term);
+	uint32		hash = term_hash(term);
 
 	for (int i = 0; i < nsaid; i++)
 	{
@@ -136,13 +136,13 @@ is_to_be_reported(const LabelQueryNode *term)
  * once per image.
  */
 static bool
-is_repeated(const List *terms)
+is_repeated_query(const List *terms)
 {
 	uint32		query = 0;
 	ListCell   *lc;
 
 	foreach(lc, terms)
-		query = hash_combine(query, hash_of(lfirst(lc)));
+		query = hash_combine(query, term_hash(lfirst(lc)));
 	if (statement != GetCurrentStatementStartTimestamp())
 	{
 		statement = GetCurrentStatementStartTimestamp();
@@ -220,7 +220,7 @@ hint_of_similar(const Unknown *unknown)
 
 /* Report an unknown name. */
 static void
-report_unknown(const Unknown *unknown)
+report_unknown_name(const Unknown *unknown)
 {
 	const char *name = unknown->term->name;
 
@@ -297,14 +297,14 @@ check_terms(const List *terms, bool parents)
 	if (unknown_names->n > 0)
 		oss_read(parents ? READ_PARENTS : READ_NAMES, &none, take_names, unknown_names);
 	for (int i = 0; i < unknown_names->n; i++)
-		report_unknown(&unknown_names->names[i]);
+		report_unknown_name(&unknown_names->names[i]);
 	pfree(unknown_names);
 }
 
 void
 oss_report_unknown(const List *terms)
 {
-	if (!message_level_is_interesting(NOTICE) || terms == NIL || is_repeated(terms))
+	if (!message_level_is_interesting(NOTICE) || terms == NIL || is_repeated_query(terms))
 		return;
 	check_terms(terms, false);
 	check_terms(terms, true);

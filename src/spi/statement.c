@@ -178,7 +178,7 @@ oss_statement_end(const OssStatementState *state)
 
 /* Prepare a statement with cursor options. */
 static SPIPlanPtr
-prepare(const char *sql, int nargs, Oid *types, int options)
+prepare_plan(const char *sql, int nargs, Oid *types, int options)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, options);
@@ -193,7 +193,7 @@ prepare(const char *sql, int nargs, Oid *types, int options)
 SPIPlanPtr
 oss_query_prepare(const char *sql, int nargs, Oid *types)
 {
-	return prepare(sql, nargs, types, 0);
+	return prepare_plan(sql, nargs, types, 0);
 }
 
 void
@@ -217,8 +217,8 @@ oss_statement_execute_in(Snapshot snapshot, OssPlan *plan, Datum *values,
 
 	if (plan->plan == NULL)
 	{
-		SPIPlanPtr	made = prepare(plan->sql, plan->nargs, plan->types,
-								   options[plan->kind]);
+		SPIPlanPtr	made = prepare_plan(plan->sql, plan->nargs, plan->types,
+										options[plan->kind]);
 
 		oss_query_keep(made);
 		plan->plan = made;

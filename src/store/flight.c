@@ -219,7 +219,7 @@ find_room(FlightSeat *set)
 
 /* End a flight when its memory is freed. */
 static void
-on_reset(void *arg)
+on_flight_reset(void *arg)
 {
 	oss_flight_end(arg);
 }
@@ -273,7 +273,7 @@ oss_flight_board(const OssFlightName *name, TimestampTz since, TimestampTz fresh
 	{
 		flight->lasting = lasting;
 		nours += !lasting;
-		flight->reset.func = on_reset;
+		flight->reset.func = on_flight_reset;
 		flight->reset.arg = flight;
 		MemoryContextRegisterResetCallback(CurrentMemoryContext, &flight->reset);
 	}

@@ -100,7 +100,7 @@ push_key(OssJsonbState *out, const char *name)
 }
 
 static bool
-is_one_of(const JsonbValue *key, const char *const *names, int n)
+is_known_field(const JsonbValue *key, const char *const *names, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -123,7 +123,7 @@ oss_push_others(OssJsonbState *out, JsonbContainer *object, const char *const *n
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-			wanted = !is_one_of(&value, names, n);
+			wanted = !is_known_field(&value, names, n);
 		if (wanted && (token == WJB_KEY || token == WJB_VALUE))
 			oss_push_jsonb(out, token, &value);
 	}

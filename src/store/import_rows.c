@@ -13,7 +13,7 @@
 
 /* Return the elements of an array, and their number. */
 static Datum *
-array_elements(ArrayType *array, const char *name, bool **nulls, int *n)
+label_elements(ArrayType *array, const char *name, bool **nulls, int *n)
 {
 	int16		length;
 	bool		by_value;
@@ -41,7 +41,7 @@ beside_elements(ArrayType *array, const char *name, int nnames, bool **nulls)
 
 	if (array == NULL)
 		return NULL;
-	values = array_elements(array, name, nulls, &n);
+	values = label_elements(array, name, nulls, &n);
 	if (n != nnames)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -75,7 +75,7 @@ confidence_value(double confidence)
 }
 
 static void
-set_string(JsonbValue *value, Datum string, const OssPlace *place)
+set_label_string(JsonbValue *value, Datum string, const OssPlace *place)
 {
 	text	   *bytes = DatumGetTextPP(string);
 
@@ -93,7 +93,7 @@ typedef struct Row
 } Row;
 
 static int
-compare_strings(const JsonbValue *a, const JsonbValue *b)
+compare_label_strings(const JsonbValue *a, const JsonbValue *b)
 {
 	int			less;
 
@@ -110,10 +110,10 @@ compare_rows(const void *a, const void *b)
 {
 	const Row  *left = *(const Row *const *) a;
 	const Row  *right = *(const Row *const *) b;
-	int			less = compare_strings(&left->fields.values[LABEL_NAME], &right->fields.values[LABEL_NAME]);
+	int			less = compare_label_strings(&left->fields.values[LABEL_NAME], &right->fields.values[LABEL_NAME]);
 
 	return less != 0 ? less :
-		compare_strings(&left->fields.values[LABEL_PARENT], &right->fields.values[LABEL_PARENT]);
+		compare_label_strings(&left->fields.values[LABEL_PARENT], &right->fields.values[LABEL_PARENT]);
 }
 
 /* Refuse a duplicate label: the rows were grouped wrongly. */
@@ -157,7 +157,7 @@ oss_import_rows(ArrayType *names, ArrayType *confidences, ArrayType *parents)
 	bool	   *no_confidence;
 	bool	   *no_parent;
 	int			n;
-	Datum	   *name = array_elements(names, "names", &nulls, &n);
+	Datum	   *name = label_elements(names, "names", &nulls, &n);
 	Datum	   *confidence = beside_elements(confidences, "confidences", n, &no_confidence);
 	Datum	   *parent = beside_elements(parents, "parents", n, &no_parent);
 	Row		   *rows;
@@ -175,7 +175,7 @@ oss_import_rows(ArrayType *names, ArrayType *confidences, ArrayType *parents)
 		rows[i].place = i + 1;
 		if (nulls[i])
 			refuse_null(&at_name);
-		set_string(&values[LABEL_NAME], name[i], &at_name);
+		set_label_string(&values[LABEL_NAME], name[i], &at_name);
 		if (confidence != NULL)
 		{
 			if (no_confidence[i])
@@ -184,7 +184,7 @@ oss_import_rows(ArrayType *names, ArrayType *confidences, ArrayType *parents)
 			values[LABEL_CONFIDENCE] = confidence_value(DatumGetFloat8(confidence[i]));
 		}
 		if (parent != NULL && !no_parent[i])
-			set_string(&values[LABEL_PARENT], parent[i], &at_parent);
+			set_label_string(&values[LABEL_PARENT], parent[i], &at_parent);
 	}
 	check_distinct(rows, n);
 	oss_push_jsonb(&out, WJB_BEGIN_OBJECT, NULL);

@@ -95,7 +95,7 @@ oss_rights_reads_all(void)
 
 /* Does row security show the caller a stored image?  False if it is not stored. */
 static bool
-sees(const OssImage *image)
+sees_image(const OssImage *image)
 {
 	static OssPlan find = {FIND_IMAGE, 3, {TEXTOID, TEXTOID, TEXTOID}};
 
@@ -117,7 +117,7 @@ oss_rights_check_write(const OssImage *image)
 				 errmsg("permission denied to write labels of \"oss://%s/%s\"", image->bucket,
 						image->key),
 				 errhint("The extension's owner grants it: CALL oss_labels.grant_writing('role', 'bucket').")));
-	return sees(image);
+	return sees_image(image);
 }
 
 void
@@ -153,7 +153,7 @@ oss_rights_writes_all(void)
 void
 oss_rights_check_written(const OssImage *image)
 {
-	if (is_limited() && !sees(image))
+	if (is_limited() && !sees_image(image))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("new labels of \"oss://%s/%s\" violate row-level security policies of table \"image\"",
@@ -179,7 +179,7 @@ oss_rights_may_keep(const OssImage *image)
 
 	/* a caller who only pays for answers sees no rows */
 	return pg_class_aclcheck(image_table(), GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
-		sees(image);
+		sees_image(image);
 }
 
 /*

@@ -241,7 +241,7 @@ make_file(void)
  * entry is free.
  */
 static void
-warn(int error)
+warn_of_spool(int error)
 {
 	static int64 warned_at = 0;
 	int64		now = oss_clock_us();
@@ -270,7 +270,7 @@ warn_of_writing(void)
 
 	write_error = 0;
 	if (error != 0)
-		warn(error);
+		warn_of_spool(error);
 }
 
 /* Open the file before a request is sent. */
@@ -283,7 +283,7 @@ oss_spool_prepare(void)
 		leave_file();
 	if (mine < 0 && !make_file())
 	{
-		warn(errno);
+		warn_of_spool(errno);
 		return false;
 	}
 	warn_of_writing();
@@ -292,8 +292,8 @@ oss_spool_prepare(void)
 
 /* Set a string of a record. */
 static void
-put_string(SpoolHead *head, struct iovec *pieces, enum SpoolString which,
-		   const char *string, size_t len)
+put_record_string(SpoolHead *head, struct iovec *pieces, enum SpoolString which,
+				  const char *string, size_t len)
 {
 	static const char *const nul = "";
 
@@ -321,14 +321,14 @@ put_record(const OssSpoolRecord *record, SpoolHead *head, struct iovec *pieces, 
 	head->has_version = record->image.version_id != NULL;
 	pieces[0].iov_base = head;
 	pieces[0].iov_len = sizeof(*head);
-	put_string(head, pieces, SPOOL_SERVER, record->server, strlen(record->server));
-	put_string(head, pieces, SPOOL_BUCKET, record->image.bucket, strlen(record->image.bucket));
-	put_string(head, pieces, SPOOL_KEY, record->image.key, strlen(record->image.key));
-	put_string(head, pieces, SPOOL_VERSION, version, strlen(version));
-	put_string(head, pieces, SPOOL_ETAG, etag, strlen(etag));
-	put_string(head, pieces, SPOOL_REQUEST_ID, record->request_id,
-			   strlen(record->request_id));
-	put_string(head, pieces, SPOOL_BODY, record->body, record->body_len);
+	put_record_string(head, pieces, SPOOL_SERVER, record->server, strlen(record->server));
+	put_record_string(head, pieces, SPOOL_BUCKET, record->image.bucket, strlen(record->image.bucket));
+	put_record_string(head, pieces, SPOOL_KEY, record->image.key, strlen(record->image.key));
+	put_record_string(head, pieces, SPOOL_VERSION, version, strlen(version));
+	put_record_string(head, pieces, SPOOL_ETAG, etag, strlen(etag));
+	put_record_string(head, pieces, SPOOL_REQUEST_ID, record->request_id,
+					  strlen(record->request_id));
+	put_record_string(head, pieces, SPOOL_BODY, record->body, record->body_len);
 	head->length = 0;
 	for (int i = 0; i < n; i++)
 		head->length += pieces[i].iov_len;
@@ -431,7 +431,7 @@ stands_still(void)
 
 /* Give up waiting for the records that are not stored now. */
 static void
-give_up(void)
+give_up_waiting(void)
 {
 	const SpoolFile *file = &oss_spool->files[mine];
 
@@ -478,7 +478,7 @@ oss_spool_await(void)
 
 		if (left <= 1 || !oss_spool_served())
 		{
-			give_up();
+			give_up_waiting();
 			break;
 		}
 		(void) ConditionVariableTimedSleep(&oss_spool->changed, (long) Min(left, SERVED_MS),

@@ -237,7 +237,7 @@ set_column(OssBulkRow *row, int column, Datum value, bool known)
 }
 
 static void
-set_string(OssBulkRow *row, int column, const char *value)
+set_text_column(OssBulkRow *row, int column, const char *value)
 {
 	set_column(row, column, value ? CStringGetTextDatum(value) : (Datum) 0, value != NULL);
 }
@@ -251,13 +251,13 @@ make_image_row(OssBulkRow *to, const Answer *answer)
 	set_column(to, TAGGED_AT, TimestampTzGetDatum(row->tagged_at), true);
 	set_column(to, THR, Float8GetDatum(row->image.thr), row->image.has_thr);
 	set_column(to, LABEL_COUNT, Int32GetDatum(answer->labels.n), true);
-	set_string(to, BUCKET, row->image.bucket);
-	set_string(to, KEY, row->image.key);
-	set_string(to, VERSION_ID, row->image.version_id);
-	set_string(to, REQUEST_ID, row->request_id);
-	set_string(to, SOURCE, row->source ? row->source : OSS_SOURCE_SERVICE);
+	set_text_column(to, BUCKET, row->image.bucket);
+	set_text_column(to, KEY, row->image.key);
+	set_text_column(to, VERSION_ID, row->image.version_id);
+	set_text_column(to, REQUEST_ID, row->request_id);
+	set_text_column(to, SOURCE, row->source ? row->source : OSS_SOURCE_SERVICE);
 	set_column(to, RESPONSE, compress_answer(row->response), true);
-	set_string(to, ETAG, row->image.etag);
+	set_text_column(to, ETAG, row->image.etag);
 	set_column(to, OBJECT_SIZE, Int64GetDatum(row->facts.size), row->facts.size != 0);
 	set_column(to, LAST_MODIFIED, TimestampTzGetDatum(row->facts.last_modified),
 			   row->facts.last_modified != 0);
@@ -466,7 +466,7 @@ drop_doubles(OssNumberedLabels *answer)
 
 /* Take the labels of an answer, as a copy, for drop_doubles(). */
 static void
-read_labels(const OssStoreRow *row, OssNumberedLabels *labels)
+read_row_labels(const OssStoreRow *row, OssNumberedLabels *labels)
 {
 	labels->n = row->labels.n;
 	if (labels->n == 0)
@@ -499,7 +499,7 @@ oss_store_write(const OssStoreRow *rows, int n)
 	answers = palloc(sizeof(Answer) * n);
 	labels = palloc(sizeof(OssNumberedLabels) * n);
 	for (int i = 0; i < n; i++)
-		read_labels(&rows[i], &labels[i]);
+		read_row_labels(&rows[i], &labels[i]);
 	oss_vocabulary_number(labels, n);
 	for (int i = 0; i < n; i++)
 	{

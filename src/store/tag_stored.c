@@ -139,7 +139,7 @@ oss_stored_check_wish(const OssWish *wish, bool is_try)
 
 /* Set the first three parameters of a statement to an image. */
 static void
-image_args(const OssImage *image, Datum *values, char *nulls)
+wish_parameters(const OssImage *image, Datum *values, char *nulls)
 {
 	bool		isnull;
 
@@ -158,7 +158,7 @@ look_up_in(Snapshot snapshot, OssPlan *plan, const OssWish *wish)
 	bool		no_etag;
 	Datum		etag = oss_text_or_null(wish->image.etag, &no_etag);
 
-	image_args(&wish->image, values, nulls);
+	wish_parameters(&wish->image, values, nulls);
 	oss_arg(values, nulls, 3, Float8GetDatum(wish->image.thr), !wish->image.has_thr);
 	oss_arg(values, nulls, 4, Float8GetDatum(OSS_LABELS_THR_DEFAULT), false);
 	oss_arg(values, nulls, 5, IntervalPGetDatum(wish->max_age),
@@ -331,7 +331,7 @@ oss_stored_ask_for_all(OssWish *wish, OssLabelsSpec *spec)
 
 /* Write rows, several of which may be of the same image. */
 static void
-write_rows(const OssStoreRow *rows, int n)
+write_answers(const OssStoreRow *rows, int n)
 {
 	OssStatementState state;
 	int			begin = 0;
@@ -391,7 +391,7 @@ write_unlocked(void *arg)
 	if (notes != NULL)
 		oss_forgotten_close(notes);
 	if (n > 0)
-		write_rows(rows->rows, n);
+		write_answers(rows->rows, n);
 	oss_forgotten_check(rows->rows, n);
 	oss_statement_end(&state);
 }
@@ -423,8 +423,8 @@ keep_rows(OssStoreRow *rows, int n)
  * throws nor allocates.
  */
 static void
-identify(const OssRequest *request, OssImage *image, char etag[OSS_ETAG_MAX + 1],
-		 OssObjectFacts *facts)
+identify_answer(const OssRequest *request, OssImage *image, char etag[OSS_ETAG_MAX + 1],
+				OssObjectFacts *facts)
 {
 	oss_request_identity(request, etag, &facts->last_modified);
 	if (image->etag == NULL && etag[0] != '\0')
@@ -457,7 +457,7 @@ oss_stored_keep(const OssArrival *arrivals, int n)
 			.response = oss_response_parse(arrivals[i].request, NULL, &failure)
 		};
 
-		identify(arrivals[i].request, &row.image, etag, &row.facts);
+		identify_answer(arrivals[i].request, &row.image, etag, &row.facts);
 		if (row.response != NULL && oss_rights_may_keep(&row.image))
 			rows[count++] = row;
 	}
@@ -482,7 +482,7 @@ take_arrival(const OssRequest *request, void *arg)
 			oss_flight_end(keep->flight);
 		return;
 	}
-	identify(request, &record.image, etag, &record.facts);
+	identify_answer(request, &record.image, etag, &record.facts);
 	record.request_id = oss_request_id(request);
 	record.body = oss_request_body(request, &record.body_len);
 	keep->handed = oss_spool_append(&record, &place);

@@ -245,8 +245,8 @@ find_labels(Unknown *unknown, int nunknown)
 
 /* Set a column of a row. */
 static void
-set_column(const OssBulkRow *row, Relation table, const char *column, Datum value,
-		   bool isnull)
+set_vocabulary_column(const OssBulkRow *row, Relation table, const char *column, Datum value,
+					  bool isnull)
 {
 	int			i = get_attnum(RelationGetRelid(table), column) - 1;
 
@@ -263,7 +263,7 @@ set_column(const OssBulkRow *row, Relation table, const char *column, Datum valu
 static void
 set_text(const OssBulkRow *row, Relation table, const char *column, const text * value)
 {
-	set_column(row, table, column, PointerGetDatum(value), value == NULL);
+	set_vocabulary_column(row, table, column, PointerGetDatum(value), value == NULL);
 }
 
 /* Query what labels are read as; the first column of the result counts them from 1. */
@@ -321,23 +321,23 @@ write_labels(Unknown *unknown, int n)
 
 		if (one->found)
 			continue;
-		set_column(row, table, "label_id", Int64GetDatum(one->label_id), false);
+		set_vocabulary_column(row, table, "label_id", Int64GetDatum(one->label_id), false);
 		set_text(row, table, "label_name", label->name);
 		set_text(row, table, "parent_label_name", label->parent);
-		set_column(row, table, "label_level", Int32GetDatum(label->level), !label->has_level);
+		set_vocabulary_column(row, table, "label_level", Int32GetDatum(label->level), !label->has_level);
 		set_text(row, table, "language", label->language);
 		value = oss_result_column(i, 2, &isnull);
-		set_column(row, table, "effective_name", value, isnull);
+		set_vocabulary_column(row, table, "effective_name", value, isnull);
 		value = oss_result_column(i, 3, &isnull);
-		set_column(row, table, "effective_parent", value, isnull);
+		set_vocabulary_column(row, table, "effective_parent", value, isnull);
 		value = oss_result_column(i, 4, &isnull);
-		set_column(row, table, "min_confidence", value, isnull);
+		set_vocabulary_column(row, table, "min_confidence", value, isnull);
 		value = oss_result_column(i, 5, &isnull);
-		set_column(row, table, "shown", value, isnull);
+		set_vocabulary_column(row, table, "shown", value, isnull);
 		value = oss_result_column(i, 6, &isnull);
-		set_column(row, table, "names", value, isnull);
-		set_column(row, table, "merged", BoolGetDatum(false), false);
-		set_column(row, table, "is_new", BoolGetDatum(true), false);
+		set_vocabulary_column(row, table, "names", value, isnull);
+		set_vocabulary_column(row, table, "merged", BoolGetDatum(false), false);
+		set_vocabulary_column(row, table, "is_new", BoolGetDatum(true), false);
 		one->is_new = true;
 		nrows++;
 	}
@@ -461,7 +461,7 @@ try_refresh(void)
 
 /* Add missing labels.  Returns false if aliases and rules may be changing. */
 static bool
-add_labels(Unknown *unknown, int n)
+add_new_labels(Unknown *unknown, int n)
 {
 	LOCKTAG		rules = lock_of_vocabulary(LOCK_RULES);
 	LOCKTAG		rows = lock_of_vocabulary(LOCK_ROWS);
@@ -488,7 +488,7 @@ learn_labels(Unknown *unknown, int n)
 	for (int i = 0; i < n; i++)
 		missing |= !unknown[i].found;
 	if (missing)
-		whole = add_labels(unknown, n);
+		whole = add_new_labels(unknown, n);
 	for (int i = 0; i < n; i++)
 		any_new |= unknown[i].is_new;
 	if (any_new)

@@ -244,7 +244,7 @@ trigger_uses(Relation table, Trigger *trigger, const OssJobObject *object)
 
 /* Does another trigger before this one have the same arguments? */
 static bool
-is_repeated(const TriggerDesc *all, int i)
+is_repeated_trigger(const TriggerDesc *all, int i)
 {
 	const Trigger *trigger = &all->triggers[i];
 
@@ -278,7 +278,7 @@ oss_watch_uses(List *tables, const OssJobObject *object)
 		for (int i = 0; all != NULL && !used && i < all->numtriggers; i++)
 		{
 			if (oss_watch_is_enqueue_trigger(all->triggers[i].tgfoid) &&
-				!is_repeated(all, i))
+				!is_repeated_trigger(all, i))
 				used = trigger_uses(table, &all->triggers[i], object);
 		}
 		relation_close(table, NoLock);

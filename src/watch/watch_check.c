@@ -63,7 +63,7 @@ static OssPlan list_dropped = {
 
 /* Does a text contain a name, in any case? */
 static bool
-mentions(const char *text, const char *name)
+mentions_name(const char *text, const char *name)
 {
 	char	   *lower_text = downcase_identifier(text, strlen(text), false, false);
 	char	   *lower_name = downcase_identifier(name, strlen(name), false, false);
@@ -81,7 +81,7 @@ is_concerned(const Check *check, const char *condition)
 		return true;
 	foreach(cell, check->names)
 	{
-		if (condition && mentions(condition, lfirst(cell)))
+		if (condition && mentions_name(condition, lfirst(cell)))
 			return true;
 	}
 	return false;

@@ -126,7 +126,7 @@ static const char *const always[] = {
  * logical replication only, and the one for TRUNCATE fires always.
  */
 static char
-firing(Form_pg_trigger form)
+right_firing(Form_pg_trigger form)
 {
 	Trigger		trigger = {.tgname = NameStr(form->tgname)};
 
@@ -163,7 +163,7 @@ mend_triggers(Oid relid)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		HeapTuple	copy;
-		char		enabled = firing((Form_pg_trigger) GETSTRUCT(tuple));
+		char		enabled = right_firing((Form_pg_trigger) GETSTRUCT(tuple));
 
 		if (enabled == ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled)
 			continue;
