@@ -3888,7 +3888,7 @@ CREATE FUNCTION oss_labels.role_value(role regrole)
 RETURNS oss_labels.role_name
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'oss_labels_role_value';
-COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as a row has it that outlives the role: of accounts, of budgets';
+COMMENT ON FUNCTION oss_labels.role_value(regrole) IS 'Internal: a role as a value that outlives it';
 
 CREATE PROCEDURE oss_labels.grant_reading(role regrole, bucket text DEFAULT NULL, prefix text DEFAULT NULL)
 LANGUAGE plpgsql
@@ -3913,7 +3913,7 @@ BEGIN
 		EXECUTE format('GRANT EXECUTE ON FUNCTION oss_labels.may_read_all TO %s', role);
 	ELSE
 		INSERT INTO oss_labels.bucket_grant (role, bucket, prefix)
-		VALUES (pg_get_userbyid($1)::text::oss_labels.role_name, $2, coalesce($3, ''))
+		VALUES (oss_labels.role_value($1), $2, coalesce($3, ''))
 		ON CONFLICT DO NOTHING;
 	END IF;
 	CALL oss_labels.grant_family('reading', role);

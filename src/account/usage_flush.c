@@ -115,7 +115,7 @@ init_rows(Rows *rows)
 }
 
 static void
-add_usage(Rows *rows, const OssUsage *usage, const int64 *counts)
+add_usage_row(Rows *rows, const OssUsage *usage, const int64 *counts)
 {
 	oss_column_add(&rows->columns[0], DateADTGetDatum(usage->day), false);
 	oss_column_add_string(&rows->columns[1], usage->server[0] ? usage->server : NULL);
@@ -138,7 +138,7 @@ take_usages(Rows *rows, int64 flush)
 		int			n = oss_usage_take(set, flush, usages);
 
 		for (int i = 0; i < n; i++)
-			add_usage(rows, &usages[i], usages[i].written);
+			add_usage_row(rows, &usages[i], usages[i].written);
 	}
 	pfree(usages);
 }
@@ -183,7 +183,7 @@ add_unknown(Rows *rows, int64 unknown)
 	if (unknown <= 0)
 		return;
 	usage.counts[OSS_USAGE_REQUESTS] = usage.counts[OSS_USAGE_AMBIGUOUS] = unknown;
-	add_usage(rows, &usage, usage.counts);
+	add_usage_row(rows, &usage, usage.counts);
 }
 
 /* Begin statements that do not wait for others' locks. */

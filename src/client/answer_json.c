@@ -215,7 +215,7 @@ grow_array(void *array, int n, size_t size)
 
 /* Return a label's name, parent or language, NULL if it is not a string. */
 static text *
-text_of(const JsonbValue *value)
+label_text(const JsonbValue *value)
 {
 	return value->type == jbvString ?
 		cstring_to_text_with_len(value->val.string.val, value->val.string.len) : NULL;
@@ -250,11 +250,11 @@ take_field(OssLabel *label, const JsonbValue *name, const JsonbValue *value,
 	double		level;
 
 	if (is_member_name(name, "LabelName"))
-		label->name = oss_nfc(text_of(value));
+		label->name = oss_nfc(label_text(value));
 	else if (is_member_name(name, "ParentLabelName"))
-		label->parent = oss_nfc(text_of(value));
+		label->parent = oss_nfc(label_text(value));
 	else if (is_member_name(name, "Language"))
-		label->language = text_of(value);
+		label->language = label_text(value);
 	else if (is_member_name(name, "LabelConfidence"))
 		label->has_confidence = finite_number(value, known, &label->confidence);
 	else if (is_member_name(name, "CentricScore"))
@@ -313,7 +313,7 @@ read_object(Reader *reader, JsonbValue *out, OssLabel *label)
 
 /* Read an array, of labels or of something else. */
 static bool
-read_array(Reader *reader, JsonbValue *out, bool of_labels)
+read_answer_array(Reader *reader, JsonbValue *out, bool of_labels)
 {
 	OssLabels  *labels = reader->labels;
 	JsonbValue *elements = NULL;
@@ -372,7 +372,7 @@ read_answer_value(Reader *reader, JsonbValue *out, bool is_labels)
 				return false;
 			reader->depth++;
 			read = *reader->at == '{' ? read_object(reader, out, NULL) :
-				read_array(reader, out, is_labels);
+				read_answer_array(reader, out, is_labels);
 			reader->depth--;
 			reader->has_number = false;
 			return read;

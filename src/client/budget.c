@@ -46,7 +46,7 @@ static int64 statement_requests = 0;
 
 /* Set the reason of a refusal that no budget caused. */
 static OssBudgetAnswer
-refuse_request(OssBudgetRefusal *why, const char *code, const char *detail)
+refuse_because(OssBudgetRefusal *why, const char *code, const char *detail)
 {
 	why->code = code;
 	why->budget = 0;
@@ -165,7 +165,7 @@ oss_budget_keep_up(OssBudgetRefusal *why)
 	}
 	database = oss_budget_database();
 	if (database == NULL)
-		return refuse_request(why, "BudgetUnenforceable",
+		return refuse_because(why, "BudgetUnenforceable",
 							  "More databases send requests than there is shared memory for.");
 
 	/* without the lock: asked again before the request is counted */
@@ -193,7 +193,7 @@ look_at_own(const OssServer *server, const char *bucket, OssBudgetRefusal *why)
 	for (int i = 0; i < nown; i++)
 	{
 		if (oss_budget_covers(&own[i], server, bucket))
-			return refuse_request(why, "BudgetUnenforceable",
+			return refuse_because(why, "BudgetUnenforceable",
 								  "A budget covers the request, and oss_labels is not in shared_preload_libraries.");
 	}
 	return OSS_BUDGET_OPEN;
@@ -215,7 +215,7 @@ find_cells(const OssServer *server, const char *bucket, bool write_failed,
 	found->ncells = 0;
 	*wants_grant = database->attempts >= database->ceiling;
 	if (database->full)
-		return refuse_request(why, "BudgetUnenforceable",
+		return refuse_because(why, "BudgetUnenforceable",
 							  "There are more budgets than there is shared memory for.");
 	for (int i = 0; i < oss_budgets->ncells; i++)
 	{
@@ -226,7 +226,7 @@ find_cells(const OssServer *server, const char *bucket, bool write_failed,
 			continue;
 		if (database->standby || database->damaged || write_failed ||
 			found->ncells == OSS_MOST_COVERING)
-			return refuse_request(why, "BudgetUnenforceable", database->standby ?
+			return refuse_because(why, "BudgetUnenforceable", database->standby ?
 								  "A budget covers the request, and a standby cannot count for the primary." :
 								  "A budget covers the request, and what it has counted cannot be read or written.");
 		if (now >= budget->ends && budget->period != OSS_PERIOD_EVER)
@@ -287,17 +287,17 @@ oss_budget_look(const OssServer *server, const char *bucket, OssKind kind,
 	bool		wants_grant;
 
 	if (oss_requests_forbidden > 0)
-		return refuse_request(why, "RequestsForbidden", "The query is only estimated.");
+		return refuse_because(why, "RequestsForbidden", "The query is only estimated.");
 	if (!oss_allow_requests)
-		return refuse_request(why, "RequestsForbidden", "oss_labels.allow_requests is off.");
+		return refuse_because(why, "RequestsForbidden", "oss_labels.allow_requests is off.");
 	if (kind != OSS_KIND_LABELS)
 		return OSS_BUDGET_OPEN;
 	if (oss_budget_changing)
-		return refuse_request(why, "BudgetUnenforceable",
+		return refuse_because(why, "BudgetUnenforceable",
 							  "The transaction has changed budgets: commit it first.");
 	if (!queued && is_over_statement())
 	{
-		(void) refuse_request(why, "StatementLimit", "");
+		(void) refuse_because(why, "StatementLimit", "");
 		snprintf(why->detail, sizeof(why->detail),
 				 "The statement has sent " INT64_FORMAT " requests, and oss_labels.max_requests_per_statement is %d.",
 				 statement_requests, oss_max_requests_per_statement);

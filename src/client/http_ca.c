@@ -43,7 +43,7 @@ stat_ca_file(CaFile *file, const char *path)
 }
 
 static bool
-is_same_file(const CaFile *a, const CaFile *b)
+is_same_ca_file(const CaFile *a, const CaFile *b)
 {
 	return a->there == b->there &&
 		a->state.st_dev == b->state.st_dev &&
@@ -102,7 +102,7 @@ oss_http_ca_name(const char *path)
 	CaFile		now;
 
 	stat_ca_file(&now, path);
-	if (!is_same_file(file, &now))
+	if (!is_same_ca_file(file, &now))
 	{
 		file->replaced++;
 		rename_file(file);

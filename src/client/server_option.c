@@ -30,7 +30,7 @@ typedef void (*OptionRead) (OssServer *server, const char *name,
 							const char *value);
 
 static void
-refuse_option(const char *name, const char *value, const char *valid)
+refuse_server_option(const char *name, const char *value, const char *valid)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -49,8 +49,8 @@ read_int(const char *name, const char *value, int max)
 	number = strtol(value, &end, 10);
 	if (errno != 0 || end == value || *end != '\0' ||
 		number < 1 || number > max)
-		refuse_option(name, value, psprintf("Valid is a whole number from 1 to %d.",
-											max));
+		refuse_server_option(name, value, psprintf("Valid is a whole number from 1 to %d.",
+												   max));
 	return (int) number;
 }
 
@@ -158,14 +158,14 @@ read_addressing(OssServer *server, const char *name, const char *value)
 	else if (strcmp(value, "cname") == 0)
 		server->addressing = OSS_CNAME;
 	else
-		refuse_option(name, value, "Valid are virtual, path and cname.");
+		refuse_server_option(name, value, "Valid are virtual, path and cname.");
 }
 
 static void
 read_product(OssServer *server, const char *name, const char *value)
 {
 	if (oss_region_problem(value) != NULL && strcmp(value, "oss-cloudbox") != 0)
-		refuse_option(name, value, "Valid are lower-case letters, digits and hyphens, such as oss or oss-cloudbox.");
+		refuse_server_option(name, value, "Valid are lower-case letters, digits and hyphens, such as oss or oss-cloudbox.");
 	server->product = MemoryContextStrdup(server->context, value);
 }
 
@@ -173,7 +173,7 @@ static void
 read_ca_file(OssServer *server, const char *name, const char *value)
 {
 	if (!is_absolute_path(value))
-		refuse_option(name, value, "Valid is an absolute path on the database server.");
+		refuse_server_option(name, value, "Valid is an absolute path on the database server.");
 	server->ca_file = MemoryContextStrdup(server->context, value);
 }
 
@@ -185,7 +185,7 @@ read_max_rate(OssServer *server, const char *name, const char *value)
 
 	if (end == value || *end != '\0' || !isfinite(rate) || rate < 0 ||
 		rate > 100000 || (rate > 0 && rate < 0.01))
-		refuse_option(name, value, "Valid is a number from 0.01 to 100000, or 0 for no limit.");
+		refuse_server_option(name, value, "Valid is a number from 0.01 to 100000, or 0 for no limit.");
 	server->max_requests_per_second = rate;
 }
 
@@ -193,7 +193,7 @@ static void
 read_requester_pays(OssServer *server, const char *name, const char *value)
 {
 	if (!parse_bool(value, &server->requester_pays))
-		refuse_option(name, value, "Valid are true and false.");
+		refuse_server_option(name, value, "Valid are true and false.");
 }
 
 static void
@@ -203,7 +203,7 @@ read_stored_threshold(OssServer *server, const char *name, const char *value)
 
 	server->stored_threshold = strtod(value, &end);
 	if (end == value || *end != '\0' || !oss_thr_valid(server->stored_threshold))
-		refuse_option(name, value, "Valid is a number from 0 to 1.");
+		refuse_server_option(name, value, "Valid is a number from 0 to 1.");
 }
 
 /* An option: its reader, or the field and the maximum of a whole number. */

@@ -95,7 +95,7 @@ oss_dispatch_resolve(OssJob *job)
  * Any other error is one of the set-up and pauses the requester.
  */
 static void
-take_error(OssJob *job, ErrorData *error)
+take_resolve_error(OssJob *job, ErrorData *error)
 {
 	if (oss_error_is_interrupt(error))
 		ReThrowError(error);
@@ -187,7 +187,7 @@ judge_job(OssDispatcher *dispatcher, OssJob *job, const OssJob *before)
 	else if ((failure = oss_image_failure(&job->utf8)) != NULL)
 		fail_early(job, failure->sqlerrcode, failure->code, failure->message);
 	else if ((error = resolve_as_before(job, before)) != NULL)
-		take_error(job, error);
+		take_resolve_error(job, error);
 	else
 	{
 		/* the price is the same */

@@ -163,7 +163,7 @@ take_refusal(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 
 /* Give a job whose request failed its verdict. */
 static void
-take_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
+take_job_failure(OssDispatcher *dispatcher, OssJob *job, const OssFailure *failure)
 {
 	oss_job_set_failure(job, failure);
 	if (failure->retry == OSS_RETRY_THROTTLED)
@@ -261,7 +261,7 @@ take_request(OssDispatcher *dispatcher, OssRequest *request)
 	if (failure && job->flight)
 		oss_flight_end(job->flight);
 	if (failure)
-		take_failure(dispatcher, job, failure);
+		take_job_failure(dispatcher, job, failure);
 	else
 		oss_dispatch_finish(dispatcher, job, OSS_VERDICT_ANSWERED);
 }

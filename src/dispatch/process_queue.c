@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "client/budget.h"
+#include "client/failure.h"
 #include "client/http.h"
 #include "dispatch/blocked.h"
 #include "dispatch/deferred_end.h"
@@ -403,11 +404,9 @@ oss_labels_process_queue(PG_FUNCTION_ARGS)
 				 errmsg("max_jobs must not be negative"),
 				 errhint("Give the number of jobs to process, or NULL for all.")));
 	if (!oss_allow_requests)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("requests are not allowed"),
-				 errdetail("oss_labels.allow_requests is off."),
-				 errhint("Set oss_labels.allow_requests to on.")));
+		oss_failure_throw(oss_failure_make("RequestsForbidden",
+										   "oss_labels.allow_requests is off.",
+										   "labels of the queue's images"));
 	oss_procedure_begin();
 	dispatcher = oss_dispatch_create(PortalContext, oss_name_argument(fcinfo, 1), budget);
 	enter_queue();

@@ -103,7 +103,7 @@ field_of(const Reader *reader, const char *name)
 }
 
 static void XMLCALL
-on_start(void *data, const XML_Char *name, const XML_Char **attributes)
+on_error_start(void *data, const XML_Char *name, const XML_Char **attributes)
 {
 	Reader	   *reader = data;
 
@@ -124,7 +124,7 @@ on_start(void *data, const XML_Char *name, const XML_Char **attributes)
 }
 
 static void XMLCALL
-on_end(void *data, const XML_Char *name)
+on_error_end(void *data, const XML_Char *name)
 {
 	Reader	   *reader = data;
 
@@ -186,7 +186,7 @@ keep_char(Reader *reader, const char *s, size_t len)
 
 /* Handle text.  expat passes UTF-8 and does not split characters. */
 static void XMLCALL
-on_text(void *data, const XML_Char *s, int n)
+on_error_text(void *data, const XML_Char *s, int n)
 {
 	Reader	   *reader = data;
 
@@ -215,14 +215,14 @@ oss_error_keep(OssErrorXml *error, const char *name, const char *text,
 			place_of(&reader, &fields[i])[0] != '\0')
 			continue;
 		reader.field = &fields[i];
-		on_text(&reader, text, (int) len);
+		on_error_text(&reader, text, (int) len);
 	}
 }
 
 /* Refuse a document type declaration: no service sends one. */
 static void XMLCALL
-on_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
-		   const XML_Char *public_id, int has_internal_subset)
+on_error_doctype(void *data, const XML_Char *name, const XML_Char *system_id,
+				 const XML_Char *public_id, int has_internal_subset)
 {
 	refuse_document(data);
 }
@@ -246,7 +246,7 @@ oss_error_finish(OssErrorXml *error)
 }
 
 static bool
-run_parser(const char *body, size_t len, Reader *reader)
+parse_error(const char *body, size_t len, Reader *reader)
 {
 	bool		ok;
 
@@ -254,9 +254,9 @@ run_parser(const char *body, size_t len, Reader *reader)
 	if (reader->parser == NULL)
 		return false;
 	XML_SetUserData(reader->parser, reader);
-	XML_SetElementHandler(reader->parser, on_start, on_end);
-	XML_SetCharacterDataHandler(reader->parser, on_text);
-	XML_SetStartDoctypeDeclHandler(reader->parser, on_doctype);
+	XML_SetElementHandler(reader->parser, on_error_start, on_error_end);
+	XML_SetCharacterDataHandler(reader->parser, on_error_text);
+	XML_SetStartDoctypeDeclHandler(reader->parser, on_error_doctype);
 	ok = XML_Parse(reader->parser, body, (int) len, 1) == XML_STATUS_OK;
 	XML_ParserFree(reader->parser);
 	return ok && !reader->refused;
@@ -268,7 +268,7 @@ oss_error_xml_parse(const char *body, size_t len, OssErrorXml *error)
 	Reader		reader = {.error = error};
 
 	memset(error, 0, sizeof(*error));
-	if (len > INT_MAX || !run_parser(body, len, &reader))
+	if (len > INT_MAX || !parse_error(body, len, &reader))
 	{
 		memset(error, 0, sizeof(*error));
 		return false;

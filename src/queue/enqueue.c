@@ -33,7 +33,7 @@ static OssPlan insert_job = {
 
 /* Check the arguments.  Errors: 22023. */
 static void
-check_arguments(FunctionCallInfo fcinfo)
+check_job_arguments(FunctionCallInfo fcinfo)
 {
 	OssImage	image = {
 		.bucket = oss_utf8_argument(fcinfo, 0),
@@ -98,7 +98,7 @@ enqueue_image(FunctionCallInfo fcinfo, bool once)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	check_arguments(fcinfo);
+	check_job_arguments(fcinfo);
 	if (!PG_ARGISNULL(5))
 		oss_check_priority(PG_GETARG_INT32(5));
 	serverid = oss_server_oid(oss_name_argument(fcinfo, 4), GetUserId());

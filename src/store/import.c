@@ -95,7 +95,7 @@ flush_import(Import *import)
 
 /* Keep a copy of a row until it is stored with others. */
 static void
-keep_row(Import *import, const OssStoreRow *row)
+keep_import_row(Import *import, const OssStoreRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(import->memory);
 	OssStoreRow *kept = &import->rows[import->n++];
@@ -124,7 +124,7 @@ import_image(Import *import, const OssStoreRow *row)
 	if (import->sort != NULL)
 		oss_import_sort_add(import->sort, row);
 	else
-		keep_row(import, row);
+		keep_import_row(import, row);
 }
 
 /* Store several images in the order of their ids.  Errors: 22023 for one twice. */
@@ -147,7 +147,7 @@ store_sorted(Import *import)
 					 errmsg("\"oss://%s/%s\" is imported twice", row.image.bucket, row.image.key),
 					 errhint("Group its labels into one row, as by array_agg().")));
 		last = image_id;
-		keep_row(import, &row);
+		keep_import_row(import, &row);
 		MemoryContextReset(each);
 	}
 	MemoryContextSwitchTo(old);

@@ -51,7 +51,7 @@ static const Form google_vision = {
 static const char *const name_lists[] = {"Parents", "Aliases", "Categories"};
 
 static const char *
-kind_of(const JsonbValue *value)
+json_kind(const JsonbValue *value)
 {
 	switch (value->type)
 	{
@@ -84,7 +84,7 @@ static void
 refuse_kind(const Form *form, const OssPlace *place, const JsonbValue *value,
 			const char *expected)
 {
-	refuse_place(form, place, psprintf("is %s where %s is expected", kind_of(value), expected));
+	refuse_place(form, place, psprintf("is %s where %s is expected", json_kind(value), expected));
 }
 
 /* Find a field that is not null; else *value is null. */

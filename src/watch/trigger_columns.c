@@ -262,8 +262,8 @@ take_argument(OssWatch *watch, const Trigger *trigger,
 }
 
 static void
-read_arguments(OssWatch *watch, const Trigger *trigger,
-			   const TriggerArguments *arguments)
+read_trigger_arguments(OssWatch *watch, const Trigger *trigger,
+					   const TriggerArguments *arguments)
 {
 	if (arguments->n % 2 != 0)
 		bad_argument(trigger, arguments->strings[arguments->n - 1], "");
@@ -430,7 +430,7 @@ fill_trigger(OssWatch *watch, TriggerData *call)
 										   ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(watch->context);
 	arguments = trigger_arguments(trigger);
-	read_arguments(watch, trigger, &arguments);
+	read_trigger_arguments(watch, trigger, &arguments);
 	watch->source = source_of_trigger(relation, trigger);
 	watch->shadowed = is_shadowed(relation, trigger, watch->source);
 	watch->watched = find_watched(watch, relation, &arguments);

@@ -159,7 +159,7 @@ note_columns(Node *node, ReadColumns *read)
 }
 
 static Bitmapset *
-columns_of(SPIPlanPtr plan, const OssWatched *watched)
+condition_columns(SPIPlanPtr plan, const OssWatched *watched)
 {
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
 	ReadColumns read = {.watched = watched};
@@ -194,7 +194,7 @@ prepare_step(void *arg)
 									 i == 2 ? 1 : 0);
 	}
 	old = MemoryContextSwitchTo(watch->context);
-	watch->read = bms_copy(columns_of(plans[2], watch->watched));
+	watch->read = bms_copy(condition_columns(plans[2], watch->watched));
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < lengthof(plans); i++)
 	{

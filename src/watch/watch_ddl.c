@@ -113,12 +113,10 @@ enables_triggers(const AlterTableStmt *statement)
 	return false;
 }
 
-/* Triggers of the extension's own tables that fire always. */
+/* Functions whose triggers fire always, but image_learn. */
 static const char *const always[] = {
-	"label_alias_insert", "label_alias_refresh", "label_alias_settle",
-	"label_rule_insert", "label_rule_refresh", "label_rule_settle",
-	"vocabulary_complete", "vocabulary_insert", "vocabulary_refresh", "vocabulary_settle",
-	"label_correction_learn", "bucket_grant_enforce", "budget_changed", "budget_truncated"
+	"refresh_vocabulary", "settle_vocabulary", "complete_label", "learn_labels",
+	"enforce_bucket_grants", "budget_changed"
 };
 
 /*
@@ -137,13 +135,14 @@ right_firing(Form_pg_trigger form)
 		return oss_watch_is_replica(&trigger) ? TRIGGER_FIRES_ON_REPLICA :
 			strcmp(trigger.tgname, "oss_labels_truncate") == 0 ? TRIGGER_FIRES_ALWAYS :
 			form->tgenabled;
+	if (strcmp(trigger.tgname, "image_learn") == 0)
+		return TRIGGER_FIRES_ON_REPLICA;
 	for (int i = 0; i < lengthof(always); i++)
 	{
-		if (strcmp(trigger.tgname, always[i]) == 0)
+		if (strcmp(get_func_name(form->tgfoid), always[i]) == 0)
 			return TRIGGER_FIRES_ALWAYS;
 	}
-	return strcmp(trigger.tgname, "image_learn") == 0 ? TRIGGER_FIRES_ON_REPLICA :
-		form->tgenabled;
+	return form->tgenabled;
 }
 
 /* Restore tgenabled of a table's triggers. */

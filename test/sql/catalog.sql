@@ -68,3 +68,23 @@ WHERE coalesce(c.relnamespace, p.pronamespace, t.typnamespace, o.oprnamespace)
 SELECT p.oid::regproc, p.proparallel
 FROM pg_proc p WHERE p.oid IN ('oss_labels.rate_status'::regproc, 'oss_labels.profile'::regproc)
 ORDER BY p.proname;
+
+-- ENABLE TRIGGER ALL, as of pg_restore --disable-triggers, leaves each trigger of our tables firing as before
+BEGIN;
+CREATE TEMP TABLE firing AS
+SELECT t.oid, t.tgname, c.oid::regclass AS relation, t.tgenabled
+FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+	JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal;
+DO $$
+DECLARE
+	relation regclass;
+BEGIN
+	FOR relation IN SELECT DISTINCT f.relation FROM firing f LOOP
+		EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', relation);
+		EXECUTE format('ALTER TABLE %s ENABLE TRIGGER ALL', relation);
+	END LOOP;
+END $$;
+SELECT f.relation, f.tgname, f.tgenabled AS before, t.tgenabled AS after
+FROM firing f JOIN pg_trigger t ON t.oid = f.oid WHERE t.tgenabled <> f.tgenabled;
+SELECT count(*) > 10 AS always FROM firing WHERE tgenabled = 'A';
+ROLLBACK;
