@@ -43,6 +43,7 @@ typedef struct bucket_settings
 	char		image[1024];	/* relative to the data directory */
 	int64_t		keys;			/* so many made-up keys and no other; 0 = none */
 	char		key_prefix[64]; /* of the made-up keys */
+	bool		versioning;
 	struct bucket_settings *next;
 } bucket_settings;
 

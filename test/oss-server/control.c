@@ -15,6 +15,7 @@
 #include "bucket.h"
 #include "counter.h"
 #include "credential.h"
+#include "event.h"
 #include "fault.h"
 #include "http.h"
 #include "labels.h"
@@ -24,6 +25,7 @@
 #include "state.h"
 #include "stock.h"
 #include "token.h"
+#include "version.h"
 
 /* A control request under way. */
 typedef struct call
@@ -156,6 +158,7 @@ do_bucket(call *c)
 	s.requester_pays = param_int(c, "requester_pays", 0) != 0;
 	s.not_attached = param_int(c, "not_attached", 0) != 0;
 	s.archive = param_int(c, "archive", 0) != 0;
+	s.versioning = param_int(c, "versioning", 0) != 0;
 	s.path_forbidden = param_int(c, "path_forbidden", 0) != 0;
 	s.public_forbidden = param_int(c, "public_forbidden", 0) != 0;
 	s.keys = param_int(c, "keys", 0);
@@ -228,6 +231,7 @@ do_reset(call *c)
 		credential_reset();
 		bucket_reset();
 		state_reset();
+		event_reset();
 		token_ttl(0);
 		service_labels_etag(false);
 		control_load_buckets();
@@ -487,8 +491,50 @@ do_objects(call *c)
 static void
 do_delete(call *c)
 {
-	buffer_puts(&c->out, object_delete(param(c, "bucket"), param_text(c, "key"))
-				? "ok\n" : "no such object\n");
+	buffer_puts(&c->out, version_delete(param(c, "bucket"), param_text(c, "key"),
+										param_text(c, "version")) ?
+				"ok\n" : "no such object\n");
+}
+
+/* Print the event of an object. */
+static void
+do_event(call *c)
+{
+	event_shape shape;
+	object_event e = {.name = param(c, "name")};
+
+	if (!event_shape_of(param(c, "shape"), &shape) || param(c, "bucket")[0] == '\0')
+	{
+		bad(c, "no bucket, or an unknown shape");
+		return;
+	}
+	if (e.name[0] == '\0')
+		e.name = "ObjectCreated:PutObject";
+	snprintf(e.bucket, sizeof(e.bucket), "%s", param(c, "bucket"));
+	e.key = param_text(c, "key");
+	event_fill(&e);
+	if (param(c, "etag")[0])
+		copy_param(c, "etag", e.etag, sizeof(e.etag));
+	e.size = param_int(c, "size", e.size);
+	e.when_ms = param_int(c, "time_ms", e.when_ms);
+	event_write(&c->out, &e, shape);
+}
+
+/* Print the events of all that was stored and deleted since the last call. */
+static void
+do_events(call *c)
+{
+	event_shape shape;
+	event_delivery how = {.drop = (int) param_int(c, "drop", 0),
+		.repeat = (int) param_int(c, "repeat", 1),
+		.shuffle = param_int(c, "shuffle", 0) != 0,
+	.seed = (uint64_t) param_int(c, "seed", 1)};
+
+	if (!event_shape_of(param(c, "shape"), &shape) || how.drop < 0 ||
+		how.drop > 100 || how.repeat < 1 || how.repeat > 100)
+		bad(c, "an unknown shape, or a bad number");
+	else
+		event_list(&c->out, shape, &how);
 }
 
 /* Set what the service does everywhere. */
@@ -529,7 +575,7 @@ do_cname(call *c)
 static void
 do_put(call *c)
 {
-	int			err = object_put(param(c, "bucket"), param_text(c, "key"),
+	int			err = version_put(param(c, "bucket"), param_text(c, "key"),
 								 text_from(c->upload.data, c->upload.len));
 
 	if (err != 0)
@@ -626,6 +672,8 @@ static const struct
 	{"/objects", do_objects},
 	{"/delete", do_delete},
 	{"/set", do_set},
+	{"/event", do_event},
+	{"/events", do_events},
 	{"/cname", do_cname},
 	{"/put", do_put},
 	{"/path", do_path},

@@ -18,6 +18,7 @@
 #include "object.h"
 #include "stock.h"
 #include "token.h"
+#include "version.h"
 
 #define MAX_KEYS 1000
 #define DEFAULT_KEYS 100
@@ -42,6 +43,8 @@ typedef struct page
 	text		prefix;
 	text		delimiter;
 	text		after;			/* start-after, or key-marker */
+	text		version_after;	/* version-id-marker, until it is met */
+	text		version_asked;
 	text		token;			/* "" = none */
 	bool		url;
 	bool		owner;
@@ -52,6 +55,7 @@ typedef struct page
 	int64_t		n;
 	buffer		last;			/* the last key, or common prefix */
 	bool		last_is_group;
+	char		last_version[256];
 	bool		truncated;
 	object		image;			/* that stands for made-up keys */
 	object		file;
@@ -108,11 +112,6 @@ read_parameters(page *p)
 
 	p->versions = pair_list_count(&p->r->query, "versions") > 0;
 	p->max = DEFAULT_KEYS;
-	if (p->versions)
-	{
-		answer_error(p->r, 0, "NotImplemented", NULL, NULL, NULL);
-		return false;
-	}
 	if (!p->versions && pair_list_get(&p->r->query, "list-type", &value) &&
 		!text_eq(value, "2"))
 		return refuse(p, "list-type", value, NULL);
@@ -130,6 +129,11 @@ read_parameters(page *p)
 		p->token.len == 0)
 		return refuse(p, "continuation-token", p->token,
 					  "The continuation token provided is incorrect.");
+	if (p->versions && pair_list_get(&p->r->query, "version-id-marker", &p->version_after) &&
+		p->version_after.len > 0 && pair_list_count(&p->r->query, "key-marker") == 0)
+		return refuse(p, "version-id-marker", p->version_after,
+					  "A version-id marker cannot be specified without a key marker.");
+	p->version_asked = p->version_after;
 	return read_value(p, "prefix", &p->prefix) &&
 		read_value(p, "delimiter", &p->delimiter) &&
 		read_value(p, p->versions ? "key-marker" : "start-after", &p->after);
@@ -190,8 +194,17 @@ seek_page(page *p)
 	}
 	else if (p->after.len > 0)
 	{
+		/* a marker that ends in the delimiter stands for its whole group */
+		bool		group = p->versions && p->delimiter.len > 0 &&
+			p->after.len >= p->delimiter.len &&
+			memcmp(p->after.data + p->after.len - p->delimiter.len,
+				   p->delimiter.data, p->delimiter.len) == 0;
+
 		buffer_text(&p->last, p->after);
-		seek_after(p, p->after, false);
+		if (p->version_after.len > 0 && text_compare(p->after, p->prefix) > 0)
+			stock_seek(&p->stock, p->after);
+		else
+			seek_after(p, p->after, group);
 	}
 	else
 		stock_seek(&p->stock, p->prefix);
@@ -358,6 +371,105 @@ put_object(page *p, const stock_entry *e)
 	}
 }
 
+/* Note what the page has come to. */
+static void
+set_last(page *p, text last)
+{
+	buffer_reset(&p->last);
+	buffer_text(&p->last, last);
+}
+
+/* Append a version, or a delete marker. */
+static void
+put_version(page *p, text key, const char *id, bool marker, bool latest)
+{
+	buffer	   *out = &p->contents;
+	char		date[40];
+
+	buffer_puts(out, marker ? "<DeleteMarker>" : "<Version>");
+	put_key(p, key);
+	put_plain(out, "VersionId", id);
+	put_plain(out, "IsLatest", latest ? "true" : "false");
+	if (!marker)
+		put_identity(p, latest);
+	else
+	{
+		format_iso(p->id.modified, date, sizeof(date));
+		put_plain(out, "LastModified", date);
+		buffer_puts(out, OWNER);
+	}
+	buffer_puts(out, marker ? "</DeleteMarker>\n" : "</Version>\n");
+	p->r->listed++;
+	p->n++;
+	set_last(p, key);
+	snprintf(p->last_version, sizeof(p->last_version), "%s", id);
+}
+
+/*
+ * Pass over a version that stands before the page; return whether this one is
+ * to be listed, and set *full when the page has no room for it.
+ */
+static bool
+is_wanted(page *p, text key, const char *id, bool *full)
+{
+	if (p->version_after.len > 0 && text_same(key, p->after))
+	{
+		if (text_eq(p->version_after, id))
+			p->version_after = text_of("");
+		return false;
+	}
+	*full = *full || p->n >= p->max;
+	return !*full;
+}
+
+/* Append all versions of a key; false when the page is full before the last. */
+static bool
+put_versions(page *p, const stock_entry *e)
+{
+	object_state now = {0};
+	object_state *old;
+	int			n = object_state_versions(p->r->bucket, e->key, &old);
+	bool		known = object_state_get(p->r->bucket, e->key, text_of(""), &now);
+	const char *id = now.current[0] ? now.current : "null";
+	bool		full = false;
+	bool		latest = true;
+
+	if (known && now.delete_marker)
+	{
+		/* a marker that control set stands above the version "null" */
+		const char *marker = now.current[0] ? now.current : "CAEQmarker";
+
+		p->id.modified = now.traits.modified ? now.traits.modified : server_time();
+		if (is_wanted(p, e->key, marker, &full))
+			put_version(p, e->key, marker, true, true);
+		latest = false;
+	}
+	if (object_find(p->r->bucket, e->key, &p->file) == LOOKUP_FOUND)
+	{
+		identity_find(&p->stock.settings, e->key, &p->file, &e->traits, &p->id);
+		if (is_wanted(p, e->key, id, &full))
+			put_version(p, e->key, id, false, latest);
+		latest = false;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		object_state *v = &old[i];
+
+		p->id.modified = v->traits.modified;
+		if (!v->delete_marker && version_find(p->r->bucket, e->key, v, &p->file))
+			identity_find(&p->stock.settings, e->key, &p->file, &v->traits, &p->id);
+		if (is_wanted(p, e->key, v->version, &full))
+			put_version(p, e->key, v->version, v->delete_marker, latest);
+		latest = false;
+		object_state_clear(v);
+	}
+	free(old);
+	object_state_clear(&now);
+	/* when its version is gone, the page begins with the next key */
+	p->version_after = text_of("");
+	return !full;
+}
+
 /* Return the common prefix of a key, or the empty slice. */
 static text
 group_of(const page *p, text key)
@@ -391,23 +503,29 @@ walk(page *p)
 	{
 		text		group = group_of(p, e.key);
 
-		buffer_reset(&p->last);
 		p->last_is_group = group.len > 0;
 		if (p->last_is_group)
 		{
-			buffer_text(&p->last, group);
+			set_last(p, group);
 			buffer_puts(&p->groups, "<CommonPrefixes>");
 			put_value(p, &p->groups, "Prefix", group);
 			buffer_puts(&p->groups, "</CommonPrefixes>\n");
 			seek_after(p, text_from(p->last.data, p->last.len), true);
+			p->n++;
+		}
+		else if (p->versions)
+		{
+			if (!put_versions(p, &e))
+				break;
+			stock_next(&p->stock);
 		}
 		else
 		{
-			buffer_text(&p->last, e.key);
+			set_last(p, e.key);
 			put_object(p, &e);
 			stock_next(&p->stock);
+			p->n++;
 		}
-		p->n++;
 	}
 	p->truncated = odd(p, "empty-page") || peek(p, &e);
 }
@@ -425,6 +543,13 @@ put_next(page *p, buffer *out)
 				  p->truncated ? "true" : "false");
 	if (!p->truncated || odd(p, "no-token"))
 		return;
+	if (p->versions)
+	{
+		put_value(p, out, "NextKeyMarker", place.last);
+		if (!p->last_is_group)
+			put_plain(out, "NextVersionIdMarker", p->last_version);
+		return;
+	}
 	if (odd(p, "same-token") && p->token.len > 0)
 		buffer_text(&token, p->token);
 	else
@@ -441,8 +566,10 @@ put_request(page *p, buffer *out)
 
 	put_plain(out, "Name", p->r->bucket);
 	put_value(p, out, "Prefix", p->prefix);
-	if (p->after.len > 0)
-		put_value(p, out, "StartAfter", p->after);
+	if (p->after.len > 0 || p->versions)
+		put_value(p, out, p->versions ? "KeyMarker" : "StartAfter", p->after);
+	if (p->versions)
+		put_value(p, out, "VersionIdMarker", p->version_asked);
 	if (p->delimiter.len > 0)
 		put_value(p, out, "Delimiter", p->delimiter);
 	if (p->token.len > 0)
@@ -461,7 +588,8 @@ put_request(page *p, buffer *out)
 static void
 put_page(page *p, buffer *out)
 {
-	const char *root = odd(p, "wrong-root") ? "ListResult" : "ListBucketResult";
+	const char *root = odd(p, "wrong-root") ? "ListResult" :
+		p->versions ? "ListVersionsResult" : "ListBucketResult";
 	bool		contents_first = hash_bytes(p->last.data, p->last.len, 3) % 2;
 	char		number[24];
 
@@ -479,7 +607,8 @@ put_page(page *p, buffer *out)
 	if (contents_first)
 		put_next(p, out);
 	snprintf(number, sizeof(number), "%lld", (long long) p->n);
-	put_plain(out, "KeyCount", number);
+	if (!p->versions)
+		put_plain(out, "KeyCount", number);
 	if (p->url && odd(p, "encoding-last"))
 		put_plain(out, "EncodingType", "url");
 	if (odd(p, "broken"))
@@ -507,7 +636,7 @@ listing_answer(request *r, const char *variant, int64_t bytes)
 	r->listed = 0;
 	if (read_parameters(p))
 	{
-		stock_open(&p->stock, r->bucket, p->token.len == 0);
+		stock_open(&p->stock, r->bucket, p->token.len == 0, p->versions);
 		object_image(&p->stock.settings, &p->image);
 		if (seek_page(p))
 		{

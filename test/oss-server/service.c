@@ -20,6 +20,7 @@
 #include "listing.h"
 #include "object.h"
 #include "signature.h"
+#include "version.h"
 
 /* The x-oss-process of a request, understood. */
 typedef enum action
@@ -290,40 +291,44 @@ check_bucket(request *r, const bucket_settings *s)
 	return true;
 }
 
-/* Resolve versionId; *key becomes the key that holds the bytes. */
+/* Resolve versionId into the state of that version; "" is the current one. */
 static bool
-check_version(request *r, text *version, text *key, char **content)
+check_version(request *r, const bucket_settings *s, object_state *state)
 {
-	object_state state = {0};
-	bool		asked = pair_list_get(&r->query, "versionId", version);
-	bool		known;
+	text		version = {"", 0};
+	bool		asked = pair_list_get(&r->query, "versionId", &version);
+	bool		known = object_state_get(r->bucket, r->key, text_of(""), state);
+	bool		current;
 
-	if (asked && version->len == 0)
+	if (asked && version.len == 0)
 	{
 		answer_error(r, 400, "InvalidArgument", NULL,
 					 "Version id can not be the empty string.", NULL);
 		return false;
 	}
-	if (!asked || text_eq(*version, "null"))
-		*version = text_of("");
-	known = object_state_get(r->bucket, r->key, *version, &state);
-	if (version->len > 0 && !known)
+	current = !asked || text_eq(version, state->current[0] ? state->current
+								: "null");
+	if (!current)
 	{
-		refuse_with(r, "NoSuchVersion", "VersionId", *version);
-		return false;
+		object_state_clear(state);
+		known = object_state_get(r->bucket, r->key, version, state);
+		if (!known)
+		{
+			refuse_with(r, "NoSuchVersion", "VersionId", version);
+			return false;
+		}
 	}
-	if (known && state.delete_marker)
+	/* a marker that control set stands above the version "null" */
+	if (known && state->delete_marker &&
+		!(current && asked && state->current[0] == '\0'))
 	{
-		free(state.content);
 		answer_header(r, "x-oss-delete-marker", "true");
 		refuse_with(r, "NoSuchKey", "Key", r->key);
 		return false;
 	}
-	*content = state.content;
-	if (state.content)
-		*key = text_from(state.content, state.content_len);
-	if (version->len > 0)
-		answer_header(r, "x-oss-version-id", state.version);
+	if (!current || state->current[0] || s->versioning)
+		answer_header(r, "x-oss-version-id", !current ? state->version :
+					  state->current[0] ? state->current : "null");
 	return true;
 }
 
@@ -331,28 +336,26 @@ check_version(request *r, text *version, text *key, char **content)
 static bool
 find_object(request *r, const bucket_settings *s, object *o, identity *id)
 {
-	text		key = r->key;
-	text		version;
-	char	   *content = NULL;
+	object_state state = {0};
 	object_traits traits;
-	lookup		found = object_find(r->bucket, key, o);
+	bool		ok;
 
-	if (found == LOOKUP_NO_BUCKET)
+	if (object_find(r->bucket, r->key, o) == LOOKUP_NO_BUCKET)
 	{
 		refuse_with(r, "NoSuchBucket", "BucketName", text_of(r->bucket));
 		return false;
 	}
-	if (!check_version(r, &version, &key, &content))
-		return false;
-	if (content)
-		found = object_find(r->bucket, key, o);
-	free(content);
-	if (found != LOOKUP_FOUND)
+	ok = check_version(r, s, &state);
+	if (ok && !version_find(r->bucket, r->key, &state, o))
 	{
 		refuse_with(r, "NoSuchKey", "Key", r->key);
-		return false;
+		ok = false;
 	}
-	object_state_traits(r->bucket, r->key, version, o->number, &traits);
+	object_state_clear(&state);
+	if (!ok)
+		return false;
+	object_state_traits(r->bucket, r->key, text_of(state.version), o->number,
+						&traits);
 	identity_find(s, r->key, o, &traits, id);
 	if (id->archived && request_kind_of(r) != KIND_HEAD)
 	{
@@ -508,12 +511,26 @@ check_conditions(request *r, const identity *id)
 	return true;
 }
 
+/* Say which version is the current one now, where there are versions. */
+static void
+answer_current(request *r)
+{
+	object_state state = {0};
+
+	if (object_state_get(r->bucket, r->key, text_of(""), &state) &&
+		state.current[0])
+		answer_header(r, "x-oss-version-id", state.current);
+	if (state.delete_marker)
+		answer_header(r, "x-oss-delete-marker", "true");
+	object_state_clear(&state);
+}
+
 /* Answer PUT. */
 static void
 answer_put(request *r)
 {
-	int			err = object_put(r->bucket, r->key,
-								 text_from(r->upload.data, r->upload.len));
+	int			err = version_put(r->bucket, r->key,
+								  text_from(r->upload.data, r->upload.len));
 	buffer		etag = {0};
 
 	if (err == ENOENT)
@@ -528,6 +545,7 @@ answer_put(request *r)
 	}
 	etag_of(&etag, text_from(r->upload.data, r->upload.len));
 	answer_header(r, "ETag", etag.data);
+	answer_current(r);
 	buffer_free(&etag);
 }
 
@@ -536,14 +554,24 @@ static void
 answer_delete(request *r)
 {
 	object		o;
+	text		version = {"", 0};
+	bool		asked = pair_list_get(&r->query, "versionId", &version);
 
 	if (object_find(r->bucket, r->key, &o) == LOOKUP_NO_BUCKET)
-		refuse_with(r, "NoSuchBucket", "BucketName", text_of(r->bucket));
-	else
 	{
-		object_delete(r->bucket, r->key);
-		r->answer.status = 204;
+		refuse_with(r, "NoSuchBucket", "BucketName", text_of(r->bucket));
+		return;
 	}
+	if (asked && version.len == 0)
+	{
+		answer_error(r, 400, "InvalidArgument", NULL,
+					 "Version id can not be the empty string.", NULL);
+		return;
+	}
+	version_delete(r->bucket, r->key, version);
+	r->answer.status = 204;
+	if (!asked)
+		answer_current(r);
 }
 
 /* Answer a listing. */

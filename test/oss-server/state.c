@@ -25,6 +25,7 @@ state_free(object_state *s)
 {
 	free(s->key);
 	free(s->content);
+	free(s->file);
 	meter_free(&s->limit.let_by);
 	free(s);
 }
@@ -124,9 +125,35 @@ object_state_set(const object_state *s)
 	mine->content = s->content ?
 		text_dup(text_from(s->content, s->content_len)) : NULL;
 	mine->content_len = s->content_len;
+	free(mine->file);
+	mine->file = s->file ? strdup(s->file) : NULL;
+	mine->serial = ++serial;
 	meter_free(&mine->limit.let_by);
 	mine->limit = s->limit;
 	pthread_mutex_unlock(&lock);
+}
+
+/* Copy a state for a caller. */
+static void
+copy_out(object_state *copy, const object_state *s)
+{
+	*copy = *s;
+	copy->key = NULL;
+	copy->next = NULL;
+	memset(&copy->limit, 0, sizeof(copy->limit));
+	if (s->content)
+		copy->content = text_dup(text_from(s->content, s->content_len));
+	if (s->file)
+		copy->file = strdup(s->file);
+}
+
+/* Release what a copy owns. */
+void
+object_state_clear(object_state *copy)
+{
+	free(copy->content);
+	free(copy->file);
+	copy->content = copy->file = NULL;
 }
 
 /* Copy an object's state out. */
@@ -139,15 +166,94 @@ object_state_get(const char *bucket, text key, text version,
 	pthread_mutex_lock(&lock);
 	s = find(bucket, key, version);
 	if (s)
-	{
-		*copy = *s;
-		copy->key = NULL;
-		copy->next = NULL;
-		if (s->content)
-			copy->content = text_dup(text_from(s->content, s->content_len));
-	}
+		copy_out(copy, s);
 	pthread_mutex_unlock(&lock);
 	return s != NULL;
+}
+
+/* Forget the state of a version. */
+void
+object_state_remove(const char *bucket, text key, text version)
+{
+	pthread_mutex_lock(&lock);
+	for (object_state **link = slot_of(bucket, key); *link; link = &(*link)->next)
+	{
+		object_state *s = *link;
+
+		if (s == find(bucket, key, version))
+		{
+			*link = s->next;
+			state_free(s);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Compare versions for qsort(), the latest first. */
+static int
+compare_versions(const void *a, const void *b)
+{
+	const object_state *x = a;
+	const object_state *y = b;
+
+	return x->serial > y->serial ? -1 : x->serial < y->serial;
+}
+
+/* Copy out the states of all versions of an object. */
+int
+object_state_versions(const char *bucket, text key, object_state **out)
+{
+	int			n = 0;
+
+	*out = NULL;
+	pthread_mutex_lock(&lock);
+	for (const object_state *s = *slot_of(bucket, key); s; s = s->next)
+	{
+		if (s->version[0] == '\0' || strcmp(s->bucket, bucket) != 0 ||
+			!text_same(text_from(s->key, s->key_len), key))
+			continue;
+		*out = must_realloc(*out, (size_t) (n + 1) * sizeof(object_state));
+		copy_out(&(*out)[n++], s);
+	}
+	pthread_mutex_unlock(&lock);
+	if (n > 1)
+		qsort(*out, (size_t) n, sizeof(object_state), compare_versions);
+	return n;
+}
+
+/* Call back for each key of a bucket that has versions or a delete marker. */
+void
+object_state_each(const char *bucket, void (*call) (void *arg, text key),
+				  void *arg)
+{
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < SLOTS; i++)
+	{
+		for (const object_state *s = table[i]; s; s = s->next)
+		{
+			if ((s->version[0] || s->delete_marker) &&
+				strcmp(s->bucket, bucket) == 0)
+				call(arg, text_from(s->key, s->key_len));
+		}
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Say which version is an object's current one. */
+void
+object_state_current(const char *bucket, text key, const char *id,
+					 bool delete_marker, int64_t modified)
+{
+	object_state *s;
+
+	pthread_mutex_lock(&lock);
+	s = find_or_add(bucket, key, text_of(""));
+	snprintf(s->current, sizeof(s->current), "%s", id);
+	s->delete_marker = delete_marker;
+	if (delete_marker)
+		s->traits.modified = modified;
+	pthread_mutex_unlock(&lock);
 }
 
 /* Add a rule. */

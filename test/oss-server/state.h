@@ -38,6 +38,10 @@ typedef struct object_state
 	object_traits traits;
 	throttle	limit;
 	uint64_t	since;			/* rules until then do not concern it */
+	uint64_t	serial;			/* of a version: the later the higher */
+	char		current[64];	/* of the object as such: its version's id, "" =
+								 * "null" */
+	char	   *file;			/* of a version: holds its bytes, or NULL */
 	struct object_state *next;
 } object_state;
 
@@ -72,6 +76,27 @@ extern void object_state_set(const object_state *s);
  */
 extern bool object_state_get(const char *bucket, text key, text version,
 							 object_state *copy);
+
+/* Release what a copy owns. */
+extern void object_state_clear(object_state *copy);
+
+/* Forget the state of a version. */
+extern void object_state_remove(const char *bucket, text key, text version);
+
+/*
+ * Copy out the states of all versions of an object but its current one, the
+ * latest first; returns how many, in an array malloc'd for the caller.
+ */
+extern int	object_state_versions(const char *bucket, text key,
+								  object_state **out);
+
+/* Call back for each key of a bucket that has versions or a delete marker. */
+extern void object_state_each(const char *bucket,
+							  void (*call) (void *arg, text key), void *arg);
+
+/* Say which version is an object's current one, and whether it is a marker. */
+extern void object_state_current(const char *bucket, text key, const char *id,
+								 bool delete_marker, int64_t modified);
 
 /* Add a rule, which goes before those that were there. */
 extern void object_rule_add(const object_rule *rule);

@@ -238,14 +238,43 @@ stock_number(const bucket_settings *s, text key)
 	return number;
 }
 
+/* Add a key that is known by its state. */
+static void
+add_state_key(void *arg, text key)
+{
+	add_key(arg, key);
+}
+
+/* Read the directory, and add keys that have versions or a delete marker. */
+static file_index *
+build_versions(const char *bucket)
+{
+	file_index *x = build(bucket);
+	size_t		kept = 0;
+
+	object_state_each(bucket, add_state_key, x);
+	qsort(x->keys, x->n, sizeof(text), compare_keys);
+	for (size_t i = 0; i < x->n; i++)
+	{
+		if (kept > 0 && text_same(x->keys[kept - 1], x->keys[i]))
+			free((char *) x->keys[i].data);
+		else
+			x->keys[kept++] = x->keys[i];
+	}
+	x->n = kept;
+	x->refs = 1;
+	return x;
+}
+
 /* Begin at the first key. */
 void
-stock_open(stock *s, const char *bucket, bool fresh)
+stock_open(stock *s, const char *bucket, bool fresh, bool versions)
 {
 	memset(s, 0, sizeof(*s));
 	snprintf(s->bucket, sizeof(s->bucket), "%s", bucket);
 	bucket_get(bucket, &s->settings);
-	s->files = get_index(bucket, fresh);
+	s->versions = versions;
+	s->files = versions ? build_versions(bucket) : get_index(bucket, fresh);
 }
 
 /* End. */
@@ -304,7 +333,7 @@ stock_peek(stock *s, stock_entry *e)
 		}
 		e->key = key;
 		object_state_traits(s->bucket, key, text_of(""), e->number, &e->traits);
-		if (e->traits.deleted <= 0)
+		if (s->versions || e->traits.deleted <= 0)
 			return true;
 		stock_next(s);
 	}

@@ -27,6 +27,7 @@ typedef struct stock
 	bucket_settings settings;
 	char		bucket[MAX_BUCKET + 1];
 	struct file_index *files;
+	bool		versions;		/* keys without a current object, too */
 	size_t		at_file;
 	int64_t		at_made;
 	char		made[MAX_KEY + 1];
@@ -34,15 +35,20 @@ typedef struct stock
 
 /*
  * Begin at the first key.  fresh says that the directory must be read anew,
- * not as it was at most two seconds ago.
+ * not as it was at most two seconds ago; versions that keys without a current
+ * object are wanted, too.
  */
-extern void stock_open(stock *s, const char *bucket, bool fresh);
+extern void stock_open(stock *s, const char *bucket, bool fresh,
+					   bool versions);
 extern void stock_close(stock *s);
 
 /* Go to the first key that is at or after one. */
 extern void stock_seek(stock *s, text key);
 
-/* Look at the key there, passing over deleted ones; false at the end. */
+/*
+ * Look at the key there, passing over deleted ones unless versions are wanted;
+ * false at the end.
+ */
 extern bool stock_peek(stock *s, stock_entry *e);
 
 /* Go on to the next key. */

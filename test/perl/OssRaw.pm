@@ -7,6 +7,7 @@ use warnings;
 use Exporter 'import';
 use IO::Socket::INET;
 use IO::Select;
+use MIME::Base64;
 use Time::HiRes qw(time);
 
 use OssSign;
@@ -77,6 +78,8 @@ sub parse
 			$r{header}{ lc $name } = $value;
 		}
 	}
+	# errors of HEAD have no body
+	$r{body} = decode_base64($r{header}{'x-oss-err'}) if $r{body} eq '' && $r{header}{'x-oss-err'};
 	($r{code}) = $r{body} =~ m{<Code>\s*(.*?)\s*</Code>}s;
 	($r{message}) = $r{body} =~ m{<Message>\s*(.*?)\s*</Message>}s;
 	$r{code} = '' unless defined $r{code};

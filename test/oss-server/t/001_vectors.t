@@ -98,7 +98,7 @@ sub send_vector
 		}
 		my $query = join '&', map { OssSign::escape($_->[0]) . '=' . OssSign::escape($_->[1]) } @pairs;
 		$target = ($change{virtual} ? '' : "/$v->{bucket}") . '/'
-		  . OssSign::escape(bytes($v->{key}), 1) . ($query ne '' ? "?$query" : '');
+		  . OssSign::escape(bytes($v->{key} // ''), 1) . ($query ne '' ? "?$query" : '');
 	}
 	my $bucket = $v->{bucket} || 'bucket';
 	unshift @headers, [ 'Host', $change{virtual} ? "$bucket.localhost" : '127.0.0.1' ]
