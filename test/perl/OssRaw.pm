@@ -79,9 +79,9 @@ sub parse
 		}
 	}
 	# errors of HEAD have no body
-	$r{body} = decode_base64($r{header}{'x-oss-err'}) if $r{body} eq '' && $r{header}{'x-oss-err'};
-	($r{code}) = $r{body} =~ m{<Code>\s*(.*?)\s*</Code>}s;
-	($r{message}) = $r{body} =~ m{<Message>\s*(.*?)\s*</Message>}s;
+	my $error = $r{body} eq '' ? decode_base64($r{header}{'x-oss-err'} // '') : $r{body};
+	($r{code}) = $error =~ m{<Code>\s*(.*?)\s*</Code>}s;
+	($r{message}) = $error =~ m{<Message>\s*(.*?)\s*</Message>}s;
 	$r{code} = '' unless defined $r{code};
 	return \%r;
 }
