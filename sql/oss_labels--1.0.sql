@@ -16,10 +16,18 @@ RETURNS void
 LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'oss_labels_validator';
 REVOKE ALL ON FUNCTION oss_labels.validator(text[], oid) FROM PUBLIC;
-COMMENT ON FUNCTION oss_labels.validator(text[], oid) IS 'Internal: checks the options of servers and user mappings';
+COMMENT ON FUNCTION oss_labels.validator(text[], oid) IS
+	'Internal: checks the options of servers, user mappings and foreign tables';
+
+CREATE FUNCTION oss_labels.handler()
+RETURNS fdw_handler
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'oss_labels_handler';
+REVOKE ALL ON FUNCTION oss_labels.handler() FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.handler() IS 'Internal: lets a foreign table list a bucket';
 
 CREATE FOREIGN DATA WRAPPER oss_labels
-	NO HANDLER VALIDATOR oss_labels.validator;
+	HANDLER oss_labels.handler VALIDATOR oss_labels.validator;
 COMMENT ON FOREIGN DATA WRAPPER oss_labels IS
 	'Alibaba Cloud OSS: a server is an endpoint, a user mapping the credentials; USAGE on this is the right to choose endpoints';
 

@@ -205,6 +205,46 @@ typedef struct OssJsonbState
 #define oss_path_copy_disabled(path, from) ((void) (from))
 #endif
 
+/*
+ * PostgreSQL 17 and 18 added arguments.  disabled is the number of disabled nodes
+ * that the path counts as.
+ */
+#if PG_VERSION_NUM >= 180000
+#define oss_foreign_path(root, rel, rows, disabled, startup, total, pathkeys, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, disabled, startup, total, pathkeys, \
+							outer, NULL, NIL, NIL)
+#elif PG_VERSION_NUM >= 170000
+#define oss_foreign_path(root, rel, rows, disabled, startup, total, pathkeys, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, \
+							outer, NULL, NIL, NIL)
+#else
+#define oss_foreign_path(root, rel, rows, disabled, startup, total, pathkeys, outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, \
+							outer, NULL, NIL)
+#endif
+
+/* PostgreSQL 18 renamed it. */
+#if PG_VERSION_NUM >= 180000
+#define oss_pathkey_ascends(pathkey) ((pathkey)->pk_cmptype == COMPARE_LT)
+#else
+#define oss_pathkey_ascends(pathkey) ((pathkey)->pk_strategy == BTLessStrategyNumber)
+#endif
+
+/* PostgreSQL 18 keeps that in the locale. */
+#if PG_VERSION_NUM >= 180000
+#define oss_collates_by_bytes(collation) \
+	(pg_newlocale_from_collation(collation)->collate_is_c)
+#else
+#define oss_collates_by_bytes(collation) lc_collate_is_c(collation)
+#endif
+
+/* PostgreSQL 16 moved the role whose rights count into the plan. */
+#if PG_VERSION_NUM >= 160000
+#define oss_scan_role(plan, rte) ((plan)->checkAsUser)
+#else
+#define oss_scan_role(plan, rte) ((rte)->checkAsUser)
+#endif
+
 /* PostgreSQL 16 lets input functions report errors without throwing. */
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "account/usage_flush.h"
+#include "bucket/handler.h"
 #include "budget/budget_table.h"
 #include "client/budget.h"
 #include "client/request.h"
@@ -165,5 +166,6 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 		oss_statement_end_init();
 	MarkGUCPrefixReserved("oss_labels");
+	oss_bucket_init();
 	oss_pipeline_init();
 }

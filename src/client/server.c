@@ -642,6 +642,13 @@ oss_server_get(const char *name, Oid userid)
 	return look_up_server(oss_server_oid(name, userid), userid);
 }
 
+OssServer *
+oss_server_by_oid(Oid serverid, Oid userid)
+{
+	cache_refresh();
+	return look_up_server(serverid, userid);
+}
+
 void
 oss_server_credentials(OssServer *server, OssCredentials *who)
 {

@@ -82,6 +82,12 @@ typedef struct OssServer
 extern OssServer *oss_server_get(const char *name, Oid userid);
 
 /*
+ * The same for a foreign table's server: without checking USAGE, which whoever
+ * made the table had.
+ */
+extern OssServer *oss_server_by_oid(Oid serverid, Oid userid);
+
+/*
  * Have the catalogs read again, once per transaction, since the caches may
  * not have got the invalidation of a recent commit yet.
  */

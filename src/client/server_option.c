@@ -8,11 +8,14 @@
 #include <math.h>
 
 #include "access/reloptions.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
 #include "client/failure.h"
 #include "client/server_option.h"
+#include "client/table_option.h"
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -285,9 +288,11 @@ oss_server_options_read(OssServer *server, List *options)
 static const char *
 option_name(int i, Oid catalog)
 {
-	if (catalog != ForeignServerRelationId)
-		return oss_credential_option_name(i);
-	return i < lengthof(server_options) ? server_options[i].name : NULL;
+	if (catalog == ForeignTableRelationId)
+		return oss_table_option_name(i);
+	if (catalog == ForeignServerRelationId)
+		return i < lengthof(server_options) ? server_options[i].name : NULL;
+	return oss_credential_option_name(i);
 }
 
 static const char *
@@ -329,31 +334,53 @@ nearest_option(const char *name, Oid catalog)
 static bool
 is_option(const char *name, Oid catalog)
 {
-	if (catalog == ForeignServerRelationId)
-		return find_server_option(name) != NULL;
-	if (catalog == UserMappingRelationId)
-		for (int i = 0; oss_credential_option_name(i) != NULL; i++)
-			if (strcmp(oss_credential_option_name(i), name) == 0)
-				return true;
+	if (catalog != ForeignServerRelationId && catalog != UserMappingRelationId &&
+		catalog != ForeignTableRelationId)
+		return false;
+	for (int i = 0; option_name(i, catalog) != NULL; i++)
+		if (strcmp(option_name(i, catalog), name) == 0)
+			return true;
 	return false;
+}
+
+/* Say what objects of a catalog are, as in: an option of the server. */
+static const char *
+owner_name(Oid catalog)
+{
+	switch (catalog)
+	{
+		case ForeignServerRelationId:
+			return "server";
+		case UserMappingRelationId:
+			return "user mapping";
+		case ForeignTableRelationId:
+			return "foreign table";
+		case AttributeRelationId:
+			return "column";
+		default:
+			return "foreign-data wrapper";
+	}
 }
 
 static void
 refuse_unknown(const char *name, Oid catalog)
 {
+	static const Oid catalogs[] = {ForeignServerRelationId, UserMappingRelationId, ForeignTableRelationId};
 	const char *other = strlen(name) <= 64 ? nearest_option(name, catalog) : NULL;
 	const char *hint;
 
 	if (catalog == ForeignDataWrapperRelationId)
-		hint = "The wrapper itself has no options; servers and user mappings have.";
-	else if (is_option(name, ForeignServerRelationId))
-		hint = "It is an option of the server, not of the user mapping.";
-	else if (is_option(name, UserMappingRelationId))
-		hint = "It is an option of the user mapping, not of the server.";
+		hint = "The wrapper itself has no options; servers, user mappings and foreign tables have.";
+	else if (catalog == AttributeRelationId)
+		hint = "A column has none: its name says what it shows.";
 	else
 		hint = other != NULL ?
 			psprintf("Perhaps you meant the option \"%s\".", other) :
 			psprintf("Valid options are: %s.", option_names(catalog));
+	for (int i = 0; i < lengthof(catalogs); i++)
+		if (catalog != ForeignDataWrapperRelationId && is_option(name, catalogs[i]))
+			hint = psprintf("It is an option of the %s, not of the %s.",
+							owner_name(catalogs[i]), owner_name(catalog));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
@@ -385,6 +412,7 @@ oss_labels_validator(PG_FUNCTION_ARGS)
 {
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
+	OssTableOptions table;
 
 	foreach_ptr(DefElem, option, options)
 	{
@@ -398,5 +426,7 @@ oss_labels_validator(PG_FUNCTION_ARGS)
 		check_server_options(options);
 	if (catalog == UserMappingRelationId)
 		oss_credential_options_check(options);
+	if (catalog == ForeignTableRelationId)
+		oss_table_options_read(&table, options);
 	PG_RETURN_VOID();
 }

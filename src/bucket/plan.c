@@ -1,0 +1,319 @@
+/*-------------------------------------------------------------------------
+ * plan.c
+ *	  The planner's side of a foreign table: how many rows, which paths.
+ *
+ * Paths differ in what they know before the listing begins: what the query says,
+ * or also values of other relations, which a nested loop passes.  One without a
+ * bucket is the last resort, since its execution is an error.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "bucket/bucket.h"
+#include "bucket/handler.h"
+#include "bucket/plan.h"
+#include "catalog/pg_opfamily_d.h"
+#include "catalog/pg_type.h"
+#include "client/listing.h"
+#include "compat.h"
+#include "foreign/fdwapi.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "utils/rel.h"
+#include "utils/selfuncs.h"
+
+/*
+ * Objects of a bucket that nobody has counted by ANALYZE, and buckets of a table
+ * that has no option bucket: what the selectivity of an equality is made for
+ * without statistics.
+ */
+#define OBJECTS_UNKNOWN		10000
+#define BUCKETS_UNKNOWN		DEFAULT_NUM_DISTINCT
+
+/* Cost of a request of a page: dear beside rows, cheap beside labels. */
+#define REQUEST_COST		100.0
+
+/* Cost of what cannot be executed, above that of disabled paths. */
+#define IMPOSSIBLE_COST		1.0e11
+
+/* What a path knows before it lists. */
+typedef struct Known
+{
+	bool		bucket;			/* that there is one */
+	bool		one_bucket;
+	List	   *narrowing;		/* RestrictInfos that narrow what is listed */
+} Known;
+
+/* Add what these RestrictInfos say. */
+static void
+note_clauses(PlannerInfo *root, RelOptInfo *rel, List *clauses, Known *known)
+{
+	foreach_ptr(RestrictInfo, rinfo, clauses)
+	{
+		OssConditionKind kind;
+		Expr	   *value;
+
+		if (rinfo->pseudoconstant ||
+			!oss_bucket_condition(root, rel, rinfo->clause, &kind, &value))
+			continue;
+		known->narrowing = lappend(known->narrowing, rinfo);
+		if (oss_condition_is_of_bucket(kind))
+			known->bucket = true;
+		if (kind == OSS_BUCKET_IS)
+			known->one_bucket = true;
+	}
+}
+
+static Known
+what_is_known(PlannerInfo *root, RelOptInfo *rel, const ParamPathInfo *param)
+{
+	OssBucketTable *table = rel->fdw_private;
+	Known		known = {0};
+
+	known.bucket = known.one_bucket = table->options.bucket != NULL;
+	note_clauses(root, rel, rel->baserestrictinfo, &known);
+	if (param != NULL)
+		note_clauses(root, rel, param->ppi_clauses, &known);
+	return known;
+}
+
+/*
+ * Hook: keys are unique in a listing of current versions, which makes estimates
+ * of joins right that no ANALYZE has made.
+ */
+static get_relation_stats_hook_type prev_relation_stats_hook = NULL;
+
+static bool
+on_relation_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attno,
+				  VariableStatData *variable)
+{
+	RelOptInfo *rel = variable->rel;
+
+	if (rel != NULL && rel->fdwroutine != NULL && rel->fdw_private != NULL &&
+		rel->fdwroutine->GetForeignRelSize == oss_bucket_rel_size)
+	{
+		OssBucketTable *table = rel->fdw_private;
+
+		if (attno > 0 && attno == table->attnos[OSS_COLUMN_KEY] &&
+			table->options.bucket != NULL && !table->options.versions)
+			variable->isunique = true;
+	}
+	return prev_relation_stats_hook != NULL &&
+		prev_relation_stats_hook(root, rte, attno, variable);
+}
+
+void
+oss_bucket_init(void)
+{
+	prev_relation_stats_hook = get_relation_stats_hook;
+	get_relation_stats_hook = on_relation_stats;
+}
+
+/* Return the conditions that choose rows among those that a table has. */
+static List *
+choosing_clauses(PlannerInfo *root, RelOptInfo *rel)
+{
+	OssBucketTable *table = rel->fdw_private;
+	List	   *choosing = NIL;
+
+	foreach_ptr(RestrictInfo, rinfo, rel->baserestrictinfo)
+	{
+		OssConditionKind kind;
+		Expr	   *value;
+
+		if (table->options.bucket == NULL || rinfo->pseudoconstant ||
+			!oss_bucket_condition(root, rel, rinfo->clause, &kind, &value) ||
+			!oss_condition_is_of_bucket(kind))
+			choosing = lappend(choosing, rinfo);
+	}
+	return choosing;
+}
+
+void
+oss_bucket_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid tableid)
+{
+	Relation	relation = table_open(tableid, NoLock);
+	OssBucketTable *table = oss_bucket_table(relation);
+
+	table_close(relation, NoLock);
+	rel->fdw_private = table;
+	if (rel->tuples < 0 || (rel->tuples == 0 && rel->pages == 0))
+		rel->tuples = OBJECTS_UNKNOWN *
+			(table->options.bucket != NULL ? 1 : BUCKETS_UNKNOWN);
+
+	/* of this, only the width and the cost of the conditions stay */
+	set_baserel_size_estimates(root, rel);
+	rel->rows = clamp_row_est(rel->tuples *
+							  clauselist_selectivity(root, choosing_clauses(root, rel),
+													 0, JOIN_INNER, NULL));
+}
+
+/*
+ * Return the pathkeys that a listing of one bucket has: of those that the query
+ * wants, the first ones, as far as rows come in their order.
+ */
+static List *
+listing_pathkeys(PlannerInfo *root, RelOptInfo *rel)
+{
+	OssBucketTable *table = rel->fdw_private;
+	List	   *pathkeys = NIL;
+
+	foreach_ptr(PathKey, pathkey, root->query_pathkeys)
+	{
+		bool		bucket = false;
+		bool		key = false;
+
+		foreach_ptr(EquivalenceMember, member, pathkey->pk_eclass->ec_members)
+		{
+			Node	   *expr = (Node *) member->em_expr;
+
+			if (oss_bucket_is_column(rel, expr, OSS_COLUMN_BUCKET))
+				bucket = true;
+			if (oss_bucket_is_column(rel, expr, OSS_COLUMN_KEY))
+				key = true;
+		}
+		if (bucket)
+		{
+			pathkeys = lappend(pathkeys, pathkey);
+			continue;
+		}
+		if (!key || pathkey->pk_opfamily != TEXT_BTREE_FAM_OID ||
+			!oss_pathkey_ascends(pathkey) ||
+			!oss_bucket_sorts(pathkey->pk_eclass->ec_collation))
+			return pathkeys;
+		pathkeys = lappend(pathkeys, pathkey);
+		if (table->options.versions)
+			return pathkeys;
+	}
+	return pathkeys;
+}
+
+/* Add a path for these outer relations, NULL for none. */
+static void
+offer_path(PlannerInfo *root, RelOptInfo *rel, Relids outer, List *pathkeys)
+{
+	ParamPathInfo *param = get_baserel_parampathinfo(root, rel, outer);
+	Known		known = what_is_known(root, rel, param);
+	double		rows = param != NULL ? param->ppi_rows : rel->rows;
+	double		listed = rel->tuples *
+		clauselist_selectivity(root, known.narrowing, 0, JOIN_INNER, NULL);
+	Cost		startup = REQUEST_COST + rel->baserestrictcost.startup;
+	Cost		run;
+
+	if (!known.bucket && outer != NULL && !bms_equal(outer, rel->lateral_relids))
+		return;
+	listed = Max(listed, rows);
+	run = (ceil(listed / OSS_PAGE_MAX) - 1) * REQUEST_COST +
+		listed * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+	if (!known.bucket)
+		startup += IMPOSSIBLE_COST;
+	add_path(rel, (Path *)
+			 oss_foreign_path(root, rel, rows, known.bucket ? 0 : 1, startup, startup + run,
+							  known.one_bucket ? pathkeys : NIL, outer));
+}
+
+/* What an equivalence class is searched for. */
+typedef struct Wanted
+{
+	OssBucketColumn column;
+} Wanted;
+
+/* Is this member the column that is wanted? */
+static bool
+is_wanted(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
+		  EquivalenceMember *member, void *arg)
+{
+	return oss_bucket_is_column(rel, (Node *) member->em_expr, ((Wanted *) arg)->column);
+}
+
+/* Return the clauses of joins that narrow what is listed. */
+static List *
+joining_clauses(PlannerInfo *root, RelOptInfo *rel)
+{
+	List	   *clauses = NIL;
+	Known		known = {0};
+
+	foreach_ptr(RestrictInfo, rinfo, rel->joininfo)
+	{
+		if (join_clause_is_movable_to(rinfo, rel))
+			clauses = lappend(clauses, rinfo);
+	}
+	if (rel->has_eclass_joins)
+	{
+		for (int i = OSS_COLUMN_BUCKET; i <= OSS_COLUMN_KEY; i++)
+		{
+			Wanted		wanted = {i};
+
+			clauses = list_concat(clauses,
+								  generate_implied_equalities_for_column(root, rel, is_wanted, &wanted,
+																		 rel->lateral_referencers));
+		}
+	}
+	note_clauses(root, rel, clauses, &known);
+	return known.narrowing;
+}
+
+/* Add a set of outer relations to those that paths are made for. */
+static List *
+add_outer(List *outers, RelOptInfo *rel, Relids relids)
+{
+	Relids		outer = bms_del_member(bms_copy(relids), rel->relid);
+
+	outer = bms_add_members(outer, rel->lateral_relids);
+	foreach_ptr(Bitmapset, other, outers)
+	{
+		if (bms_equal(outer, other))
+			return outers;
+	}
+	return bms_is_empty(outer) ? outers : lappend(outers, outer);
+}
+
+void
+oss_bucket_paths(PlannerInfo *root, RelOptInfo *rel, Oid tableid)
+{
+	List	   *pathkeys = listing_pathkeys(root, rel);
+	List	   *joining = joining_clauses(root, rel);
+	List	   *outers = NIL;
+
+	offer_path(root, rel, bms_copy(rel->lateral_relids), pathkeys);
+	foreach_ptr(RestrictInfo, rinfo, joining)
+	{
+		outers = add_outer(outers, rel, rinfo->clause_relids);
+
+		/* the bucket may come from one relation, the key from another */
+		foreach_ptr(RestrictInfo, other, joining)
+			outers = add_outer(outers, rel, bms_union(rinfo->clause_relids, other->clause_relids));
+	}
+	foreach_ptr(Bitmapset, outer, outers)
+		offer_path(root, rel, outer, pathkeys);
+}
+
+ForeignScan *
+oss_bucket_plan(PlannerInfo *root, RelOptInfo *rel, Oid tableid,
+				ForeignPath *path, List *tlist, List *clauses, Plan *outer_plan)
+{
+	List	   *values = NIL;
+	List	   *private = list_make1(makeInteger(path->path.pathkeys != NIL));
+
+	foreach_ptr(RestrictInfo, rinfo, clauses)
+	{
+		OssConditionKind kind;
+		Expr	   *value;
+
+		if (rinfo->pseudoconstant ||
+			!oss_bucket_condition(root, rel, rinfo->clause, &kind, &value))
+			continue;
+		private = lappend(private, makeInteger(kind));
+		values = lappend(values, value);
+	}
+	return make_foreignscan(tlist, extract_actual_clauses(clauses, false), rel->relid,
+							values, private, NIL, NIL, outer_plan);
+}
