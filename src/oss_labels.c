@@ -6,7 +6,7 @@
 #include "postgres.h"
 
 #include "account/usage_flush.h"
-#include "bucket/handler.h"
+#include "bucket/plan.h"
 #include "budget/budget_table.h"
 #include "client/budget.h"
 #include "client/request.h"

@@ -34,12 +34,17 @@ oss_bucket_is_column(RelOptInfo *rel, Node *expr, OssBucketColumn column)
 		var->varattno == table->attnos[column];
 }
 
+/* Are bytes in this database sorted as keys are?  Other encodings may sort otherwise. */
+static bool
+bytes_sort(void)
+{
+	return GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII;
+}
+
 bool
 oss_bucket_sorts(Oid collation)
 {
-	/* other encodings may sort the same characters otherwise */
-	return OidIsValid(collation) && oss_collates_by_bytes(collation) &&
-		(GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII);
+	return OidIsValid(collation) && oss_collates_by_bytes(collation) && bytes_sort();
 }
 
 /* Return what "key op value" says, by op's function, or -1. */
@@ -56,12 +61,20 @@ kind_of_function(Oid funcid, Oid collation)
 			return OSS_KEY_BEGINS;
 		case F_TEXT_GT:
 			return oss_bucket_sorts(collation) ? OSS_KEY_ABOVE : -1;
+		case F_TEXT_PATTERN_GT:
+			return bytes_sort() ? OSS_KEY_ABOVE : -1;
 		case F_TEXT_GE:
 			return oss_bucket_sorts(collation) ? OSS_KEY_FROM : -1;
+		case F_TEXT_PATTERN_GE:
+			return bytes_sort() ? OSS_KEY_FROM : -1;
 		case F_TEXT_LT:
 			return oss_bucket_sorts(collation) ? OSS_KEY_BELOW : -1;
+		case F_TEXT_PATTERN_LT:
+			return bytes_sort() ? OSS_KEY_BELOW : -1;
 		case F_TEXT_LE:
 			return oss_bucket_sorts(collation) ? OSS_KEY_UP_TO : -1;
+		case F_TEXT_PATTERN_LE:
+			return bytes_sort() ? OSS_KEY_UP_TO : -1;
 		default:
 			return -1;
 	}

@@ -43,7 +43,7 @@ describe_value(ForeignScanState *node, OssConditionKind kind, Node *value, Expla
 		return kind == OSS_KEY_LIKE ? oss_like_prefix(shown, &whole) : shown;
 	}
 	shown = deparse_expression(value, set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, NIL),
-							  list_length(es->rtable) > 1 || es->verbose, false);
+							   list_length(es->rtable) > 1 || es->verbose, false);
 	if (kind == OSS_BUCKET_IN || kind == OSS_KEY_IN)
 		return psprintf("any of %s", shown);
 	return kind == OSS_KEY_LIKE ? psprintf("that of %s", shown) : shown;
@@ -61,7 +61,7 @@ explain_spans(ForeignScanState *node, const OssBucketScan *scan, ExplainState *e
 		const char *name = kind_labels[label];
 		char	   *line = NULL;
 		const char *option = label == OSS_BUCKET_IS ? scan->table->options.bucket :
-			label == OSS_KEY_BEGINS ? scan->table->options.prefix : NULL;
+		label == OSS_KEY_BEGINS ? scan->table->options.prefix : NULL;
 
 		if (label > 0 && strcmp(name, kind_labels[label - 1]) == 0)
 			continue;
@@ -75,6 +75,8 @@ explain_spans(ForeignScanState *node, const OssBucketScan *scan, ExplainState *e
 			if (strcmp(kind_labels[kind], name) != 0)
 				continue;
 			value = describe_value(node, kind, list_nth(plan->fdw_exprs, i), es);
+			if (value[0] == '\0')
+				continue;
 			if (line == NULL)
 				line = value;
 			else if (strcmp(line, value) != 0)

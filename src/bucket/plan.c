@@ -14,7 +14,6 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "bucket/bucket.h"
-#include "bucket/handler.h"
 #include "bucket/plan.h"
 #include "catalog/pg_opfamily_d.h"
 #include "catalog/pg_type.h"
@@ -156,6 +155,18 @@ oss_bucket_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid tableid)
 													 0, JOIN_INNER, NULL));
 }
 
+/* Is one of the expressions that a pathkey orders by this column? */
+static bool
+pathkey_has(RelOptInfo *rel, PathKey *pathkey, OssBucketColumn column)
+{
+	foreach_ptr(EquivalenceMember, member, pathkey->pk_eclass->ec_members)
+	{
+		if (oss_bucket_is_column(rel, (Node *) member->em_expr, column))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Return the pathkeys that a listing of one bucket has: of those that the query
  * wants, the first ones, as far as rows come in their order.
@@ -168,25 +179,13 @@ listing_pathkeys(PlannerInfo *root, RelOptInfo *rel)
 
 	foreach_ptr(PathKey, pathkey, root->query_pathkeys)
 	{
-		bool		bucket = false;
-		bool		key = false;
-
-		foreach_ptr(EquivalenceMember, member, pathkey->pk_eclass->ec_members)
-		{
-			Node	   *expr = (Node *) member->em_expr;
-
-			if (oss_bucket_is_column(rel, expr, OSS_COLUMN_BUCKET))
-				bucket = true;
-			if (oss_bucket_is_column(rel, expr, OSS_COLUMN_KEY))
-				key = true;
-		}
-		if (bucket)
+		if (pathkey_has(rel, pathkey, OSS_COLUMN_BUCKET))
 		{
 			pathkeys = lappend(pathkeys, pathkey);
 			continue;
 		}
-		if (!key || pathkey->pk_opfamily != TEXT_BTREE_FAM_OID ||
-			!oss_pathkey_ascends(pathkey) ||
+		if (!pathkey_has(rel, pathkey, OSS_COLUMN_KEY) ||
+			pathkey->pk_opfamily != TEXT_BTREE_FAM_OID || !oss_pathkey_ascends(pathkey) ||
 			!oss_bucket_sorts(pathkey->pk_eclass->ec_collation))
 			return pathkeys;
 		pathkeys = lappend(pathkeys, pathkey);
@@ -204,7 +203,7 @@ offer_path(PlannerInfo *root, RelOptInfo *rel, Relids outer, List *pathkeys)
 	Known		known = what_is_known(root, rel, param);
 	double		rows = param != NULL ? param->ppi_rows : rel->rows;
 	double		listed = rel->tuples *
-		clauselist_selectivity(root, known.narrowing, 0, JOIN_INNER, NULL);
+	clauselist_selectivity(root, known.narrowing, 0, JOIN_INNER, NULL);
 	Cost		startup = REQUEST_COST + rel->baserestrictcost.startup;
 	Cost		run;
 
@@ -301,8 +300,12 @@ oss_bucket_plan(PlannerInfo *root, RelOptInfo *rel, Oid tableid,
 				ForeignPath *path, List *tlist, List *clauses, Plan *outer_plan)
 {
 	List	   *values = NIL;
-	List	   *private = list_make1(makeInteger(path->path.pathkeys != NIL));
+	bool		ordered = false;
+	List	   *private;
 
+	foreach_ptr(PathKey, pathkey, path->path.pathkeys)
+		ordered |= pathkey_has(rel, pathkey, OSS_COLUMN_KEY);
+	private = list_make1(makeInteger(ordered));
 	foreach_ptr(RestrictInfo, rinfo, clauses)
 	{
 		OssConditionKind kind;

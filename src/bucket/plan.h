@@ -20,6 +20,9 @@ typedef enum OssBucketPrivate
 	OSS_BUCKET_KINDS
 } OssBucketPrivate;
 
+/* For _PG_init(): install the planner hook. */
+extern void oss_bucket_init(void);
+
 /* GetForeignRelSize, GetForeignPaths and GetForeignPlan. */
 extern void oss_bucket_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid tableid);
 extern void oss_bucket_paths(PlannerInfo *root, RelOptInfo *rel, Oid tableid);
