@@ -3689,6 +3689,48 @@ END $$;
 COMMENT ON FUNCTION oss_labels.take_objects(bigint, text[], bigint[], text[], timestamptz[], text[], boolean[], boolean) IS
 	'Internal: judge objects by the rules of a sync, and queue those that are new or changed as its role; the verdict on each';
 
+/*
+ * Note the stored images that a page does not have: between the key after which it
+ * began and that at which it ends, in the order of a listing, which is that of the
+ * bytes of UTF-8.  upto null: it is the last one.
+ */
+CREATE FUNCTION oss_labels.note_missing(sync_id bigint, keys text[], upto text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+	rule oss_labels.sync;
+	after text;
+	most text;
+BEGIN
+	SELECT * INTO rule FROM oss_labels.sync s WHERE s.sync_id = $1;
+	after := coalesce(rule.cursor_key, '');
+	IF getdatabaseencoding() IN ('UTF8', 'LATIN1', 'SQL_ASCII') THEN
+		most := coalesce(upto, rule.prefix || chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 1114111 ELSE 255 END));
+		INSERT INTO oss_labels.sync_missing AS m (sync_id, image_id, first_round, last_round)
+		SELECT rule.sync_id, i.image_id, rule.round, rule.round FROM oss_labels.image i
+		WHERE i.key COLLATE "C" > after AND i.key COLLATE "C" >= rule.prefix
+			AND i.key COLLATE "C" <= most AND i.bucket COLLATE "C" = rule.bucket
+			AND starts_with(i.key, rule.prefix) AND i.version_id IS NULL
+			AND i.tagged_at < rule.started_at AND i.key <> ALL (keys)
+		ON CONFLICT (sync_id, image_id) DO UPDATE SET last_round = excluded.last_round;
+	ELSE
+		INSERT INTO oss_labels.sync_missing AS m (sync_id, image_id, first_round, last_round)
+		SELECT rule.sync_id, i.image_id, rule.round, rule.round FROM oss_labels.image i
+		WHERE convert_to(i.key, 'UTF8') > convert_to(after, 'UTF8')
+			AND (upto IS NULL OR convert_to(i.key, 'UTF8') <= convert_to(upto, 'UTF8'))
+			AND i.bucket = rule.bucket AND starts_with(i.key, rule.prefix) AND i.version_id IS NULL
+			AND i.tagged_at < rule.started_at AND i.key <> ALL (keys)
+		ON CONFLICT (sync_id, image_id) DO UPDATE SET last_round = excluded.last_round;
+	END IF;
+END $$;
+COMMENT ON FUNCTION oss_labels.note_missing(bigint, text[], text) IS
+	'Internal: note which stored images a page of a listing does not have';
+
 CREATE FUNCTION oss_labels.sync_bucket(bucket text, prefix text DEFAULT NULL,
 	every interval DEFAULT NULL, max_requests bigint DEFAULT NULL,
 	suffixes text[] DEFAULT '{.jpg,.jpeg,.png}', max_size bigint DEFAULT 20971520,
@@ -3733,8 +3775,9 @@ COMMENT ON FUNCTION oss_labels.cancel_sync(bigint) IS
 	'Remove a sync of the caller''s, and its jobs that have not been requested; what is stored remains';
 
 CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
-	SELECT s.sync_id, s.server, s.requester, s.bucket, s.prefix, s.state, s.reason, s.round,
-		s.listed, s.new, s.changed, s.unchanged, s.queued_already,
+	SELECT s.sync_id, s.server, s.requester, s.bucket, s.prefix, s.state,
+		CASE WHEN s.state IN ('listing', 'forgetting', 'tagging') THEN coalesce(s.reason, p.reason)
+			ELSE s.reason END AS reason, s.round, s.listed, s.new, s.changed, s.unchanged, s.queued_already,
 		j.queued + h.held AS queued, j.in_flight, s.stored + t.stored AS stored, s.failed + t.failed AS failed,
 		s.skipped_suffix, s.skipped_folder, s.skipped_size, s.skipped_class, s.skipped_invalid,
 		s.skipped_failed, s.forgotten, s.list_requests, s.spent + t.spent AS spent, s.max_requests,
@@ -3768,6 +3811,9 @@ CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
 		pg_catalog.count(*) FILTER (WHERE coalesce(j.leased_until <= pg_catalog.clock_timestamp(), true)) AS queued,
 		pg_catalog.count(*) FILTER (WHERE j.leased_until > pg_catalog.clock_timestamp()) AS in_flight
 		FROM oss_labels.job j WHERE j.sync_id = s.sync_id) j
+	CROSS JOIN LATERAL (SELECT pg_catalog.min(p.reason) AS reason FROM oss_labels.own_pause p
+		WHERE (p.server IS NULL OR p.server = s.server) AND (p.requester IS NULL OR p.requester = s.requester)
+			AND (p.bucket IS NULL OR p.bucket = s.bucket)) p
 	CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS held
 		FROM oss_labels.sync_paused_job h WHERE h.sync_id = s.sync_id) h
 	CROSS JOIN LATERAL (SELECT (s.stored + t.stored + s.failed + t.failed) / nullif(extract(epoch FROM

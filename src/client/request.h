@@ -191,6 +191,9 @@ extern void oss_request_identity(const OssRequest *request,
 /* in request_retry.c: return the number of attempts sent. */
 extern int	oss_request_attempts(const OssRequest *request);
 
+/* in request_settle.c: return the number of those that are billed or may be. */
+extern int	oss_request_costs(const OssRequest *request);
+
 /*
  * Remove a request from its group, cancelling it if unfinished, and free it.
  */

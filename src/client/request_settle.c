@@ -80,9 +80,16 @@ oss_attempt_settle(OssRequest *request, OssOutcome outcome, int64 bytes)
 	if (!request->unsettled)
 		return;
 	request->unsettled = false;
+	request->costs += oss_outcome_costs(outcome);
 	oss_budget_settle(&request->reservation, oss_outcome_costs(outcome),
 					  outcome != OSS_OUTCOME_UNSENT);
 	elog(DEBUG2, "an attempt for bucket \"%s\" of server \"%s\" was %s",
 		 request->bucket, request->server->name, oss_outcome_name(outcome));
 	oss_usage_attempt(request->server, request->bucket, request->kind, outcome, bytes);
+}
+
+int
+oss_request_costs(const OssRequest *request)
+{
+	return request->costs;
 }

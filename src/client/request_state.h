@@ -79,6 +79,7 @@ struct OssRequest
 	bool		unsettled;		/* an attempt was begun whose outcome is not
 								 * counted yet */
 	OssReservation reservation; /* of that attempt */
+	int			costs;			/* attempts that count against budgets */
 	long		took_ms;		/* that attempt until its response; 0 without
 								 * one */
 	int64		deadline;

@@ -64,6 +64,28 @@ oss_utf8_try(const char *string, const char **utf8)
 										 true) == len;
 }
 
+char *
+oss_from_utf8(const char *utf8, size_t len)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			conversion;
+	size_t		room = len * MAX_CONVERSION_GROWTH + 1;
+	char	   *converted;
+
+	if (memchr(utf8, '\0', len) != NULL || !pg_verify_mbstr(PG_UTF8, utf8, (int) len, true))
+		return NULL;
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII || len == 0)
+		return pnstrdup(utf8, len);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion))
+		return NULL;
+	converted = palloc(room);
+	return pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
+										 (unsigned char *) unconstify(char *, utf8), (int) len,
+										 (unsigned char *) converted, (int) room,
+										 true) == len ? converted : NULL;
+}
+
 /*
  * Has text only characters that never compose with others?  Below U+0300 and
  * among the Chinese ones, which nearly all names consist of, there are no

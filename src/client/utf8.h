@@ -21,6 +21,12 @@ extern char *oss_utf8(const char *string);
 extern bool oss_utf8_try(const char *string, const char **utf8);
 
 /*
+ * Convert UTF-8 to a string of the database's encoding, palloc'd.  Returns NULL if
+ * that cannot have it, as U+0000.  Needs a transaction.
+ */
+extern char *oss_from_utf8(const char *utf8, size_t len);
+
+/*
  * Return a name in normalization form C, in which the same letters are the same
  * bytes: the same pointer if it is, else a palloc'd copy; NULL for NULL.  Where
  * the database's encoding is not UTF8, names are left as they are.

@@ -49,6 +49,9 @@
 #define BATCH 256
 #define IDLE_BATCH 64
 
+/* How often to see whether a page of a listing has come. */
+#define PAGE_MS 50
+
 /*
  * For how long a job is put back while a session requests its image, and when a
  * session has the answer; and for how long that answer is expected to be stored.
@@ -71,6 +74,7 @@ oss_dispatch_create(MemoryContext parent, const char *only_server, int64 budget)
 	dispatcher->token = oss_lease_token();
 	if (only_server)
 		dispatcher->only_server = MemoryContextStrdup(context, only_server);
+	dispatcher->syncs = oss_syncs_create(context, dispatcher->only_server, dispatcher->token);
 	dispatcher->claim.budget = budget < 0 ? PG_INT64_MAX : budget;
 	dlist_init(&dispatcher->hand.resting);
 	dlist_init(&dispatcher->hand.finished);
@@ -88,6 +92,7 @@ oss_dispatch_wake(OssDispatcher *dispatcher)
 {
 	dispatcher->claim.woken = true;
 	dispatcher->claim.behind = true;
+	oss_syncs_wake(dispatcher->syncs);
 }
 
 bool
@@ -255,6 +260,7 @@ take_request(OssDispatcher *dispatcher, OssRequest *request)
 	int64		now = oss_clock_us();
 
 	request_landed(dispatcher, job);
+	job->spent += oss_request_costs(request);
 	dispatcher->network.answer_ms += ((now - job->sent_at) / 1000.0 - dispatcher->network.answer_ms) / 64;
 	note_outcome(job, failure, now);
 	oss_dispatch_classify_throttles(job);
@@ -377,6 +383,16 @@ oss_dispatch_network(OssDispatcher *dispatcher, long timeout_ms)
 	OssRequest *request;
 
 	dispatcher->settle.batch = BATCH;
+	if (oss_syncs_pending(dispatcher->syncs))
+	{
+		/* a page ends the wait for nothing else */
+		ms = oss_shorter_wait(ms, PAGE_MS);
+		if (dispatcher->network.in_flight == 0)
+		{
+			oss_network_wait(ms);
+			return;
+		}
+	}
 	if (dispatcher->network.in_flight == 0)
 	{
 		if (ms != 0)
@@ -467,6 +483,9 @@ oss_dispatch_tables_due(OssDispatcher *dispatcher)
 	if (ms == 0 || wants_jobs(dispatcher, now))
 		return 0;
 
+	if (dispatcher->claim.budget > 0 && dispatcher->settle.troubles == 0)
+		ms = oss_shorter_wait(ms, oss_syncs_due(dispatcher->syncs));
+
 	/* avoid a turn for each commit of a busy application */
 	if (dispatcher->claim.woken && dispatcher->settle.troubles == 0)
 		ms = oss_wait_until(ms, now, busy ? dispatcher->turned_at + WAKE_US : 0);
@@ -492,6 +511,7 @@ oss_dispatch_stop(OssDispatcher *dispatcher)
 	/* again if an error ended what follows */
 	dispatcher->state = Max(dispatcher->state, DISPATCH_STOPPING);
 	dispatcher->settle.retry_at = dispatcher->settle.blocked_due = 0;
+	oss_syncs_stop(dispatcher->syncs);
 	foreach(cell, dispatcher->queue.lanes)
 	{
 		DispatchLane *lane = lfirst(cell);
@@ -542,6 +562,7 @@ oss_dispatch_cancel(OssDispatcher *dispatcher)
 			next = job->same_hash;
 			if (job->verdict != OSS_VERDICT_NONE)
 				continue;
+			job->spent += oss_request_attempts(job->request) > 0;
 			oss_request_free(job->request);
 			job->request = NULL;
 			request_landed(dispatcher, job);

@@ -26,6 +26,7 @@
 #include "client/request.h"
 #include "datatype/timestamp.h"
 #include "queue/job.h"
+#include "sync/sync.h"
 
 /*
  * How long a lease lasts.  It is renewed while the job is in hand, and freed when
@@ -273,6 +274,9 @@ typedef struct OssDispatcher
 	DispatchSettling settle;
 	DispatchUpkeep upkeep;
 	DispatchNetwork network;
+
+	OssSyncs   *syncs;			/* buckets that are kept in step */
+	int64		settled;		/* jobs, since the start */
 
 	int64		turned_at;		/* end of the last turn */
 	double		tables_ms;		/* how long it took */

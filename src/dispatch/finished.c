@@ -90,6 +90,7 @@ oss_dispatch_identify(OssJob *job)
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 	int64		newest = job->image.etag == NULL ? 0 : job->place.id;
 	char		etag[OSS_ETAG_MAX + 1] = "";
+	TimestampTz modified_at = 0;
 
 	for (const OssJob *j = job->followers; j; j = j->next)
 	{
@@ -97,9 +98,12 @@ oss_dispatch_identify(OssJob *job)
 			continue;
 		newest = j->place.id;
 		job->image.etag = pstrdup(j->image.etag);
+		job->facts = j->facts;
 	}
 	if (job->request)
-		oss_request_identity(job->request, etag, &job->facts.last_modified);
+		oss_request_identity(job->request, etag, &modified_at);
+	if (modified_at != 0)
+		job->facts.last_modified = modified_at;
 	if (job->image.etag == NULL && etag[0] != '\0')
 		job->image.etag = pstrdup(etag);
 	MemoryContextSwitchTo(old);

@@ -35,6 +35,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "store/spool.h"
+#include "sync/sync_row.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -232,7 +233,9 @@ dispatch_all(OssDispatcher *dispatcher)
 		if (oss_dispatch_tables_due(dispatcher) == 0 && now >= turn_at)
 			turn_at = try_turn(dispatcher, &errors) ? 0 :
 				now + (ERROR_US << Min(errors, 4));
-		if (turn_at == 0 && !oss_dispatch_busy(dispatcher) && !oss_dispatch_awaits(dispatcher))
+		if (turn_at == 0 && !oss_dispatch_busy(dispatcher) && !oss_dispatch_awaits(dispatcher) &&
+			(dispatcher->claim.budget <= 0 ||
+			 !oss_syncs_busy(dispatcher->syncs, dispatcher->settled)))
 			break;
 		if (now >= report_at)
 		{
@@ -507,6 +510,20 @@ answers_wait(void)
 		oss_statement_run(OSS_STATEMENT_WORK, &find_storing, NULL, NULL, SPI_OK_SELECT) == 0;
 }
 
+/* Is a bucket of the caller's listed, or about to be? */
+static bool
+syncs_at_work(void)
+{
+	OssStatementState state;
+	Oid			caller = GetUserId();
+	bool		at_work;
+
+	oss_statement_begin(&state, OSS_STATEMENT_WORK);
+	at_work = oss_sync_at_work(caller);
+	oss_statement_end(&state);
+	return at_work;
+}
+
 /* Return when an interval from now ends, by the calendar. */
 static int64
 end_of_wait(int64 now, Datum interval)
@@ -536,7 +553,7 @@ oss_labels_wait_for_queue(PG_FUNCTION_ARGS)
 		long		ms;
 
 		looked_at = oss_clock_us();
-		if (!queue_has_jobs() && !answers_wait())
+		if (!queue_has_jobs() && !answers_wait() && !syncs_at_work())
 			break;
 		SPI_commit();
 		oss_notice_no_worker();

@@ -29,6 +29,7 @@
 #include "spi/subtransaction.h"
 #include "store/forgotten.h"
 #include "store/store.h"
+#include "sync/sync_tally.h"
 #include "utils/timestamp.h"
 
 /* Answers that one turn stores, and jobs that it settles, at most. */
@@ -298,6 +299,7 @@ write_batch(void *arg)
 	oss_job_fail(sorted.failed, sorted.nfailed, dispatcher->token);
 	oss_dispatch_fail_spooled(sorted.unstored, sorted.nunstored);
 	oss_job_put_back(sorted.later, sorted.nlater, dispatcher->token);
+	oss_sync_tally(batch->jobs, batch->n);
 	for (int i = 0; i < sorted.nlater; i++)
 	{
 		OssJob	   *job = sorted.later[i];

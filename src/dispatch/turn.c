@@ -264,7 +264,8 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 {
 	/* job is first: handing answers over needs only that */
 	static const char *const tables[] = {"job", "failed_job", "active_pause",
-	"image", "image_label", "vocabulary", "forgotten", "deleted_row", "budget_spent"};
+		"image", "image_label", "vocabulary", "forgotten", "deleted_row", "budget_spent",
+	"sync_tally"};
 	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
 	Oid			schema = get_namespace_oid("oss_labels", true);
 
@@ -305,6 +306,8 @@ oss_dispatch_tables(OssDispatcher *dispatcher)
 		renew_leases(dispatcher);
 		more = look && oss_forget_deleted(MOST_FORGOTTEN);
 		oss_dispatch_claim(dispatcher);
+		if (dispatcher->claim.budget > 0)
+			more |= oss_syncs_step(dispatcher->syncs, dispatcher->settled);
 		dispatcher->claim.woken |= more;
 	}
 	else if (dispatcher->state == DISPATCH_STOPPING)
@@ -371,6 +374,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 		OssJob	   *next;
 
 		dlist_delete(&job->node);
+		dispatcher->settled++;
 		oss_dispatch_forget(dispatcher, job);
 		if (job->spooled)
 			oss_spool_stored(job->file, job->body_len);
@@ -390,6 +394,7 @@ oss_dispatch_commit(OssDispatcher *dispatcher)
 	end_pausing(dispatcher);
 	oss_dispatch_end_resumes(dispatcher, true);
 	oss_dispatch_hand_out(dispatcher);
+	oss_syncs_end(dispatcher->syncs, true);
 	MemoryContextReset(dispatcher->turn_context);
 	check_dispatcher(dispatcher);
 }
@@ -420,6 +425,7 @@ oss_dispatch_abort(OssDispatcher *dispatcher)
 	oss_dispatch_end_resumes(dispatcher, false);
 	dispatcher->claim.scan_at = 0;
 	oss_dispatch_wake(dispatcher);
+	oss_syncs_end(dispatcher->syncs, false);
 	MemoryContextReset(dispatcher->turn_context);
 	check_dispatcher(dispatcher);
 }

@@ -101,6 +101,9 @@ typedef struct OssJob
 	int			attempts;
 	int			throttles;		/* in a row */
 	bool		once;			/* one attempt, with exactly its threshold */
+	int64		sync_id;		/* the sync that enqueued it, or 0 */
+	int			spent;			/* requests that are billed or may be, since
+								 * it was claimed */
 	TimestampTz enqueued_at;
 	TimestampTz fresh_since;	/* DT_NOBEGIN: any stored answer serves it */
 	OssImage	image;

@@ -126,7 +126,8 @@ static OssPlan claim_jobs = {
 	" OR i.tagged_at BETWEEN j.enqueued_at AND clock_timestamp()) THEN -1 ELSE " OSS_SQL_THR("i.thr")
 	" END FROM oss_labels.image i WHERE " ITS_IMAGE("i") "),"
 	" j.answer, j.asked_at, j.asked_id, j.fresh_since,"
-	" CASE WHEN $5 THEN " ITS_FAILURE " END, j.etag, j.once",
+	" CASE WHEN $5 THEN " ITS_FAILURE " END, j.etag, j.once,"
+	" j.sync_id, j.object_size, j.last_modified",
 	5, {INT8OID, TIMESTAMPTZOID, TIDARRAYOID, TIMESTAMPTZOID, BOOLOID}
 };
 
@@ -283,6 +284,9 @@ make_job(uint64 row, const OssLaneKey *lane, MemoryContext parent)
 	job->fails_again = DatumGetBool(oss_result_column(row, 17, &isnull));
 	job->has_failed = !isnull;
 	job->once = DatumGetBool(oss_result_column(row, 19, NULL));
+	job->sync_id = DatumGetInt64(oss_result_column(row, 20, NULL));
+	job->facts.size = DatumGetInt64(oss_result_column(row, 21, NULL));
+	job->facts.last_modified = DatumGetTimestampTz(oss_result_column(row, 22, NULL));
 	answer = oss_result_column(row, 13, &isnull);
 	if (!isnull)
 	{

@@ -51,10 +51,10 @@ static OssPlan retry_jobs = {
 	" requester_name,"
 	" CASE WHEN code IS DISTINCT FROM 'SourceGone' THEN source_name END,"
 	" server, server_id, bucket, key, thr, version_id,"
-	" CASE WHEN $7 THEN priority ELSE least(priority, 0) END, fresh_since, etag) "
+	" CASE WHEN $7 THEN priority ELSE least(priority, 0) END, fresh_since, etag, sync_id) "
 	"INSERT INTO oss_labels.job"
 	" (requester, source, origin, requester_name, source_name,"
-	" server, server_id, bucket, key, thr, version_id, priority, fresh_since, etag) "
+	" server, server_id, bucket, key, thr, version_id, priority, fresh_since, etag, sync_id) "
 	"SELECT * FROM gone",
 	7, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID, BOOLOID}
 };

@@ -31,10 +31,7 @@ PG_FUNCTION_INFO_V1(oss_labels_cancel_sync);
 #define RULE "bucket, prefix, every, max_requests, suffixes, max_size," \
 	" storage_classes, thr, priority, forget, keep_corrected"
 
-/*
- * A rule that is what it was, and whose round is on, goes on; else a round begins.
- * state stays 'paused' here: see put_back_jobs.
- */
+/* A rule that is what it was, and whose round is on, goes on; else a round begins. */
 static OssPlan register_sync = {
 	"INSERT INTO oss_labels.sync AS s (" RULE ", requester, requester_name, origin,"
 	" server, server_id, from_list, state)"
@@ -110,6 +107,7 @@ static OssPlan resume_sync = {
 	4, {INT8OID, OIDOID, BOOLOID, INT8OID}
 };
 
+/* But not those whose answers came while they were set aside. */
 static OssPlan put_back_jobs = {
 	"WITH gone AS (DELETE FROM oss_labels.sync_paused_job WHERE sync_id = $1 RETURNING *)"
 	" INSERT INTO oss_labels.job (requester, requester_name, origin, server, server_id,"
@@ -118,7 +116,10 @@ static OssPlan put_back_jobs = {
 	" SELECT s.requester, s.requester_name, s.origin, s.server, s.server_id, s.bucket,"
 	" s.priority, s.sync_id, g.fresh_since, g.etag, g.object_size, g.last_modified, g.key,"
 	" g.thr, g.attempts, g.answer, g.asked_at, g.asked_id, g.reason"
-	" FROM gone g JOIN oss_labels.sync s ON s.sync_id = g.sync_id",
+	" FROM gone g JOIN oss_labels.sync s ON s.sync_id = g.sync_id"
+	" WHERE g.answer IS NOT NULL OR g.etag IS NULL OR NOT EXISTS (SELECT FROM oss_labels.image i"
+	" WHERE i.image_id = oss_labels.image_id(s.bucket, g.key) AND i.bucket = s.bucket"
+	" AND i.key = g.key AND i.etag = g.etag AND coalesce(i.thr, 0.7) <= coalesce(g.thr, 0.7))",
 	1, {INT8OID}
 };
 

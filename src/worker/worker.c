@@ -334,13 +334,18 @@ keep_accounts(OssDispatcher *dispatcher, bool now)
 		pg_atomic_write_u32(&worker.slot->counted, 1);
 }
 
-/* Return in how many ms the next job that is not in hand is due, -1: none. */
+/* Return in how many ms the next job that is not in hand, or sync, is due, -1: none. */
 static int64
 next_due_ms(const OssDispatcher *dispatcher)
 {
-	if (dispatcher->claim.next_due == 0)
+	TimestampTz due = dispatcher->claim.next_due;
+	TimestampTz next = oss_syncs_next(dispatcher->syncs);
+
+	if (due == 0 || (next != 0 && next < due))
+		due = next;
+	if (due == 0)
 		return -1;
-	return Max((dispatcher->claim.next_due - GetCurrentTimestamp()) / 1000, 0);
+	return Max((due - GetCurrentTimestamp()) / 1000, 0);
 }
 
 /* Has the worker been idle for oss_labels.worker_idle_timeout? */
@@ -352,7 +357,7 @@ idle_for_long(OssDispatcher *dispatcher)
 	int64		due_ms = next_due_ms(dispatcher);
 
 	if (worker.busy_at == 0 || oss_dispatch_busy(dispatcher) ||
-		dispatcher->claim.woken || dispatcher->claim.behind)
+		dispatcher->claim.woken || dispatcher->claim.behind || oss_syncs_pending(dispatcher->syncs))
 	{
 		worker.busy_at = now;
 		return false;
