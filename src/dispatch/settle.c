@@ -285,10 +285,7 @@ write_batch(void *arg)
 
 	sort_batch(batch, &sorted);
 
-	/*
-	 * Check deferrable constraints in each statement: an error at the commit
-	 * could not be attributed to a job.
-	 */
+	/* check deferrable constraints at once: an error at commit is no job's */
 	AfterTriggerSetState(makeNode(ConstraintsSetStmt));
 	oss_job_delete(sorted.deleted, sorted.ndeleted, dispatcher->token);
 
