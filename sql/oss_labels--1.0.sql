@@ -110,7 +110,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'oss_labels_object_info';
 REVOKE ALL ON FUNCTION oss_labels.object_info(text, text, text, name) FROM PUBLIC;
 COMMENT ON FUNCTION oss_labels.object_info(text, text, text, name) IS
-	'What the service says of an object: ETag, size and other headers, one row, by one HEAD request, which has no price per label';
+	'Headers that the service returns for an object: ETag, size and others; one row, by one HEAD request, which has no price per label';
 
 CREATE FUNCTION oss_labels.try_object_info(
 	bucket text,
@@ -163,12 +163,12 @@ ALTER FUNCTION oss_labels.try_object_info(text, text, text, name)
 
 /*
  * Bucket names are unique in all of OSS, so bucket, key and version_id name an
- * image whatever the server, and its id is a function of these three: whoever
- * knows the name knows the id, in each database.  No constraint compares texts.
- * Texts have the database's collation: only so do joins with tables of this
- * collation and of "C" use indexes on either side.  The first index is for those
- * of the former and for prefixes in a bucket, the second for those of the latter
- * and for prefixes in all buckets, whence its order.
+ * image whatever the server, and its id is a function of these three, the same
+ * in each database.  No constraint compares texts.  Texts have the database's
+ * collation, so that joins with tables of this collation and of "C" use indexes
+ * on either side.  The first index is for joins with the former and for prefixes
+ * in a bucket, the second for joins with the latter and for prefixes in all
+ * buckets.
  */
 
 CREATE FUNCTION oss_labels.image_id(bucket text, key text, version_id text DEFAULT NULL)
@@ -285,7 +285,7 @@ END $$;
 
 COMMENT ON TABLE oss_labels.image IS
 	'One row per tagged image, with the service''s answer; bucket, key and version_id (null: the current version) name it';
-COMMENT ON COLUMN oss_labels.image.image_id IS 'image_id(bucket, key, version_id): what image_label and label_correction call the image by';
+COMMENT ON COLUMN oss_labels.image.image_id IS 'image_id(bucket, key, version_id), by which image_label and label_correction refer to the image';
 COMMENT ON COLUMN oss_labels.image.tagged_at IS 'when the request for these labels was sent';
 COMMENT ON COLUMN oss_labels.image.thr IS 'requested confidence threshold, 0 to 1; null: the service''s default; the labels also serve calls with a higher threshold';
 COMMENT ON COLUMN oss_labels.image.label_count IS 'number of rows in image_label';
@@ -305,13 +305,12 @@ COMMENT ON INDEX oss_labels.image_version_idx IS 'versions that were asked for b
 COMMENT ON CONSTRAINT image_id_is_of_name ON oss_labels.image IS 'the id is that of the name';
 
 /*
- * Labels stand in image_label as numbers.  A number is a hash, so that no two
- * transactions need each other to find it, and what it means is in this table:
- * a row is written once, by whoever stores a label first, is seen by all at
- * once, and outlives a rollback, for it is true whatever becomes of the
- * transaction (store/vocabulary.c).  What a label is read as, after aliases and
- * rules, is kept here, too, so that reading compares numbers only:
- * triggers on label_alias and label_rule keep it right.
+ * image_label has labels as numbers.  A number is a hash of the label's names, so
+ * that each transaction finds it alone, and this table has its meaning.  The
+ * transaction that first stores a label writes the row.  All sessions see it at
+ * once, and a rollback does not remove it, since it stays true (store/vocabulary.c).
+ * A row also has the name that the label is read as by aliases and rules, so that
+ * reading compares numbers only.  Triggers on label_alias and label_rule update it.
  */
 CREATE TABLE oss_labels.vocabulary
 (
@@ -335,7 +334,7 @@ CREATE INDEX vocabulary_effective_parent_idx ON oss_labels.vocabulary (effective
 CREATE INDEX vocabulary_merged_idx ON oss_labels.vocabulary (merged, label_id);
 
 COMMENT ON TABLE oss_labels.vocabulary IS
-	'Every label that was ever stored, with what it is read as after aliases and house rules';
+	'Every label that was ever stored, and the label that it is read as by aliases and house rules';
 COMMENT ON COLUMN oss_labels.vocabulary.label_id IS 'label_id(label_name, parent_label_name, label_level, language)';
 COMMENT ON COLUMN oss_labels.vocabulary.min_confidence IS '0 to 1: a machine''s label below this does not count; null: below oss_labels.read_threshold';
 COMMENT ON COLUMN oss_labels.vocabulary.label_level IS 'depth in the service''s hierarchy of labels, 1 is the top; null: a person named it';
@@ -347,10 +346,10 @@ COMMENT ON COLUMN oss_labels.vocabulary.parent_label_name IS 'the label above it
 COMMENT ON COLUMN oss_labels.vocabulary.language IS 'language of the label''s name, such as en-us';
 COMMENT ON COLUMN oss_labels.vocabulary.effective_name IS 'the label that it is read as, after aliases';
 COMMENT ON COLUMN oss_labels.vocabulary.effective_parent IS 'the label above it, after aliases; null: none, or a hidden one';
-COMMENT ON COLUMN oss_labels.vocabulary.names IS 'label_id() of effective_name and of its aliases: by which of them a correction may name it';
+COMMENT ON COLUMN oss_labels.vocabulary.names IS 'label_id() of effective_name and of its aliases, by each of which a correction may name the label';
 COMMENT ON COLUMN oss_labels.vocabulary.twins IS 'all label_ids with the same effective_name and effective_parent, if there are others';
 COMMENT ON INDEX oss_labels.vocabulary_label_name_idx IS 'is this label known';
-COMMENT ON INDEX oss_labels.vocabulary_effective_name_idx IS 'what is read as a label';
+COMMENT ON INDEX oss_labels.vocabulary_effective_name_idx IS 'labels that are read as one label';
 COMMENT ON INDEX oss_labels.vocabulary_effective_parent_idx IS 'the labels below another';
 COMMENT ON INDEX oss_labels.vocabulary_merged_idx IS 'the few that have twins';
 
@@ -438,7 +437,7 @@ COMMENT ON COLUMN oss_labels.label.tagged_at IS 'when the request for these labe
 COMMENT ON COLUMN oss_labels.label.image_id IS 'image.image_id';
 COMMENT ON COLUMN oss_labels.label.source IS 'image.source: oss, or where the labels were imported from';
 
-/* What was asked for before, and is not stored yet, is not to be stored. */
+/* Answers that were requested before forget() must not be stored after it. */
 CREATE TABLE oss_labels.forgotten (
 	image_id bigint PRIMARY KEY,
 	forgotten_at timestamptz NOT NULL
@@ -473,9 +472,9 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.forgotten', '');
  */
 
 /*
- * Who enqueued a job, which table it came from and which server it is for: an
- * OID, the name at that time, and the database in which the OID means anything.
- * Plain values, so that a dump is restored whatever the target lacks.
+ * Requester, source table and server of a job: an OID, the name at that time, and
+ * the database in which the OID is valid.  They are plain values, so that a dump
+ * can be restored whatever objects are missing.
  */
 
 CREATE FUNCTION oss_labels.origin()
@@ -734,10 +733,10 @@ COMMENT ON COLUMN oss_labels.active_pause.seen IS 'fingerprint of server and use
 /*
  * The tables have no row security, which would keep pg_dump from reading them
  * for anybody but superusers: they are for the extension's owner and pg_monitor.
- * Everybody else sees what is his through the views own_job, own_failed_job,
- * own_pause and queue.  PostgreSQL checks EXECUTE on what a view calls as its
- * caller's, so they find out whose a row is as role_of() does, but with
- * functions of pg_catalog.
+ * Other roles see their own rows in the views own_job, own_failed_job, own_pause
+ * and queue.  PostgreSQL checks EXECUTE on the functions of a view for the caller,
+ * so these views find the requester of a row as role_of() does, but with functions
+ * of pg_catalog.
  */
 REVOKE ALL ON oss_labels.job, oss_labels.failed_job, oss_labels.active_pause FROM PUBLIC;
 GRANT SELECT ON oss_labels.job, oss_labels.failed_job, oss_labels.active_pause TO pg_monitor;
@@ -753,7 +752,7 @@ CREATE VIEW oss_labels.viewer AS
 	FROM pg_catalog.pg_control_system() c
 	OFFSET 0;
 
-COMMENT ON VIEW oss_labels.viewer IS 'Internal: what the views own_... need to know about the caller';
+COMMENT ON VIEW oss_labels.viewer IS 'Internal: facts about the caller for the views own_...';
 COMMENT ON COLUMN oss_labels.viewer.cluster IS 'upper half of the origins in this cluster';
 COMMENT ON COLUMN oss_labels.viewer.origin IS 'origin of this database';
 COMMENT ON COLUMN oss_labels.viewer.sees_all IS 'the caller has pg_monitor or the rights of the extension''s owner';
@@ -878,7 +877,7 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 	AS 'MODULE_PATHNAME', 'oss_labels_enqueue';
 
 COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer, interval, text) IS
-	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. What is stored, and not older than max_age, is not asked for again';
+	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. An image with a stored answer not older than max_age is not requested again';
 
 CREATE FUNCTION oss_labels.enqueue_once(bucket text, key text, thr float8,
 		version_id text, server name, priority integer, max_age interval, etag text DEFAULT NULL)
@@ -898,8 +897,8 @@ COMMENT ON FUNCTION oss_labels.enqueue_trigger() IS
 	'Trigger function that enqueues the images of inserted and updated rows and cancels those of deleted ones';
 
 /*
- * What watch() remembers of a table is a value of this type: names in text and
- * in dumps, OID and column numbers in the database.
+ * The columns of a watched table: names in text and in dumps, OID and column
+ * numbers in the database.
  */
 
 CREATE TYPE oss_labels.watched_columns;
@@ -1138,8 +1137,8 @@ END $$;
 COMMENT ON FUNCTION oss_labels.unwatch(regclass) IS 'Undo watch(); queued jobs and other triggers remain';
 
 /*
- * Servers are renamed and triggers enabled by DDL that asks nobody.  ALWAYS:
- * with session_replication_role = replica, too.
+ * Follows DDL that renames servers or enables triggers.  ALWAYS: also with
+ * session_replication_role = replica.
  */
 
 CREATE FUNCTION oss_labels.follow_ddl()
@@ -1315,12 +1314,12 @@ GRANT SELECT ON oss_labels.queue, oss_labels.worker TO pg_monitor;
 GRANT EXECUTE ON FUNCTION oss_labels.worker_status(), oss_labels.rate_status(text, text) TO pg_monitor;
 GRANT USAGE ON SCHEMA oss_labels TO pg_monitor;
 
--- Accounts: what was requested, and what it costs
+-- Accounts: requests and their costs
 
 /*
- * The worker adds to a row of usage_day at most once a second; what it has not
- * written yet is in shared memory.  Each time it writes it counts up "flush", so
- * that whoever reads the tables in one snapshot knows what they include.
+ * The worker adds to a row of usage_day at most once a second; newer counts are in
+ * shared memory.  Each write increments "flush", so that a snapshot of the tables
+ * tells which counts they include.
  */
 
 CREATE TABLE oss_labels.usage_day
@@ -1353,13 +1352,13 @@ COMMENT ON TABLE oss_labels.usage_day IS
 	'Requests by day, server, role and bucket, as far as they are written; the view usage has all';
 COMMENT ON COLUMN oss_labels.usage_day.day IS 'in oss_labels.billing_time_zone';
 COMMENT ON COLUMN oss_labels.usage_day.server IS 'name of the foreign server at that time; null: not known, as after a crash, or where a stored answer needed none';
-COMMENT ON COLUMN oss_labels.usage_day.requester IS 'the role whose user mapping was used: for jobs who enqueued; null: not known';
+COMMENT ON COLUMN oss_labels.usage_day.requester IS 'the role whose user mapping was used: for jobs the one that enqueued them; null: not known';
 COMMENT ON COLUMN oss_labels.usage_day.bucket IS 'name of the bucket; null: not known';
 COMMENT ON COLUMN oss_labels.usage_day.requests IS 'requests for labels that were sent, retries included: the sum of the next five';
 COMMENT ON COLUMN oss_labels.usage_day.billed IS 'answered with status 200: the service bills them';
 COMMENT ON COLUMN oss_labels.usage_day.ambiguous IS 'sent, and no complete answer came: they may be billed';
 COMMENT ON COLUMN oss_labels.usage_day.throttled IS 'refused because of the rate';
-COMMENT ON COLUMN oss_labels.usage_day.refused IS 'refused for what they asked for (other 4xx)';
+COMMENT ON COLUMN oss_labels.usage_day.refused IS 'refused for other reasons (other 4xx)';
 COMMENT ON COLUMN oss_labels.usage_day.failed IS 'the service failed (5xx)';
 COMMENT ON COLUMN oss_labels.usage_day.over_budget IS 'not sent, as a budget or another limit of this database forbids';
 COMMENT ON COLUMN oss_labels.usage_day.stored_hits IS 'images answered from the store';
@@ -1398,7 +1397,7 @@ CREATE FUNCTION oss_labels.usage_now(flush bigint)
 COMMENT ON FUNCTION oss_labels.usage_now(bigint) IS
 	'Internal: accounts of the caller''s roles that this flush does not include, for the view usage';
 
-/* A view of the owner's, as own_job: roles see what is theirs. */
+/* With the owner's rights, as own_job: roles see their own rows. */
 CREATE VIEW oss_labels.usage WITH (security_barrier = true) AS
 	SELECT u.day, u.server, u.requester, u.bucket,
 		pg_catalog.sum(u.requests)::bigint AS requests, pg_catalog.sum(u.billed)::bigint AS billed,
@@ -1422,7 +1421,7 @@ CREATE VIEW oss_labels.usage WITH (security_barrier = true) AS
 	GROUP BY u.day, u.server, u.requester, u.bucket;
 
 COMMENT ON VIEW oss_labels.usage IS
-	'Requests by day, server, role and bucket, and what became of them; roles see their own, pg_monitor and the extension''s owner all';
+	'Requests by day, server, role and bucket, and their outcomes; roles see their own, pg_monitor and the extension''s owner all';
 COMMENT ON COLUMN oss_labels.usage.day IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.usage.server IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.usage.requester IS 'as in usage_day';
@@ -1458,7 +1457,7 @@ INSERT INTO oss_labels.price (item, per_1000, currency, source, standard)
 VALUES ('label', 0.142, 'USD', 'ImageLabel, per 1 000 calls, by the price list of Alibaba Cloud IMM (international site), page of 2026-03-10', true);
 
 COMMENT ON TABLE oss_labels.price IS
-	'What requests cost. Add rows of your contract: one of the server counts before one of all servers, then the latest, then yours';
+	'Prices of requests. Add rows of your contract: one of the server counts before one of all servers, then the latest, then yours';
 COMMENT ON COLUMN oss_labels.price.item IS 'label, listing (of a bucket) or head (of an object)';
 COMMENT ON COLUMN oss_labels.price.server IS 'name of the foreign server; null: all';
 COMMENT ON COLUMN oss_labels.price.valid_from IS 'first day on which it counts';
@@ -1467,7 +1466,7 @@ COMMENT ON COLUMN oss_labels.price.currency IS 'as it is shown';
 COMMENT ON COLUMN oss_labels.price.source IS 'where it is from';
 COMMENT ON COLUMN oss_labels.price.standard IS 'the list price that the extension brings; a row of yours takes its place';
 
-/* What somebody has changed is his, and goes into his dumps. */
+/* A row that a user has changed is the user's own, and is dumped. */
 CREATE FUNCTION oss_labels.own_price()
 	RETURNS trigger
 	LANGUAGE plpgsql
@@ -1515,14 +1514,14 @@ CREATE VIEW oss_labels.cost WITH (security_barrier = true) AS
 	) o ON true;
 
 COMMENT ON VIEW oss_labels.cost IS
-	'What the requests of the view usage cost, by the table price';
+	'Costs of the requests in the view usage, by the table price';
 COMMENT ON COLUMN oss_labels.cost.day IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.cost.server IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.cost.requester IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.cost.bucket IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.cost.billed IS 'as in usage_day';
 COMMENT ON COLUMN oss_labels.cost.ambiguous IS 'as in usage_day';
-COMMENT ON COLUMN oss_labels.cost.cost IS 'price of what was billed, and of listings and headers if they have one in the same currency';
+COMMENT ON COLUMN oss_labels.cost.cost IS 'price of billed requests, and of listings and headers if they have one in the same currency';
 COMMENT ON COLUMN oss_labels.cost.cost_if_ambiguous IS 'the same if the service bills all that is ambiguous, too';
 COMMENT ON COLUMN oss_labels.cost.currency IS 'of the price of labels';
 
@@ -1693,7 +1692,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'oss_labels_estimate';
 COMMENT ON FUNCTION oss_labels.estimate(text, double precision, interval, name) IS
-	'What tag() of a query''s images would ask for, and its cost; the query has columns bucket, key and perhaps version_id and etag. Sends no request';
+	'The requests that tag() of a query''s images would send, and their cost; the query has columns bucket, key and perhaps version_id and etag. Sends no request';
 
 CREATE PROCEDURE oss_labels.retag(
 	older_than interval,
@@ -1765,7 +1764,7 @@ BEGIN
 	WHERE w.watch = arguments ->> 'watch';
 END $$;
 COMMENT ON FUNCTION oss_labels.watched_names(regclass) IS
-	'Internal: what a table is watched for, and the table under the names that it had then, which the condition uses';
+	'Internal: arguments of watch() for a table, and its names at that time, which the condition uses';
 
 CREATE FUNCTION oss_labels.untagged(relation regclass)
 RETURNS TABLE (
@@ -1888,10 +1887,10 @@ COMMENT ON COLUMN oss_labels.label_alias.label_name IS 'the name that replaces i
 COMMENT ON INDEX oss_labels.label_alias_label_name_idx IS 'the aliases of a label';
 
 /*
- * Names are normalized as those of labels are.  Neither what an alias is read
- * as nor a rule may depend on which of two was written first, and no rule is
- * without effect: there are no chains, and no rules for aliases.  The lock
- * keeps two sessions from making what neither sees of the other.
+ * Names are normalized as those of labels are.  There are no chains of aliases,
+ * and no rules for aliases: the order in which they were written must not matter,
+ * and each rule has an effect.  The lock keeps two sessions from making such a
+ * chain together, when neither sees the row of the other.
  */
 CREATE FUNCTION oss_labels.check_alias()
 RETURNS trigger
@@ -1982,8 +1981,8 @@ COMMENT ON COLUMN oss_labels.label_correction.label_name IS 'the label';
 COMMENT ON COLUMN oss_labels.label_correction.parent_label_name IS 'parent of an added label; null: none';
 COMMENT ON COLUMN oss_labels.label_correction.label_confidence IS 'confidence of an added label, 0 to 1';
 COMMENT ON COLUMN oss_labels.label_correction.added IS 'true: added; false: removed';
-COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'who corrected it, as the application says';
-COMMENT ON COLUMN oss_labels.label_correction.role IS 'the role that did; nobody can name another''s';
+COMMENT ON COLUMN oss_labels.label_correction.corrected_by IS 'person who corrected it, as given by the application';
+COMMENT ON COLUMN oss_labels.label_correction.role IS 'the role that corrected it; a role cannot name another one';
 COMMENT ON COLUMN oss_labels.label_correction.corrected_at IS 'time of the last correction';
 COMMENT ON COLUMN oss_labels.label_correction.note IS 'reason, free text';
 CREATE INDEX label_correction_name_id_idx ON oss_labels.label_correction (name_id);
@@ -1992,7 +1991,7 @@ COMMENT ON COLUMN oss_labels.label_correction.name_id IS 'label_id(label_name), 
 COMMENT ON INDEX oss_labels.label_correction_name_id_idx IS 'the corrections of a label';
 COMMENT ON INDEX oss_labels.label_correction_label_id_idx IS 'the images with an added label, as for image_label';
 
--- What the vocabulary says, and how it is kept right
+-- Contents of vocabulary, and the triggers that update it
 
 CREATE FUNCTION oss_labels.vocabulary_reading()
 RETURNS TABLE (label_id bigint, effective_name text, effective_parent text,
@@ -2021,7 +2020,7 @@ BEGIN ATOMIC
 	WINDOW placed AS (PARTITION BY n.effective_name, n.effective_parent ORDER BY n.label_id
 			ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
 END;
-COMMENT ON FUNCTION oss_labels.vocabulary_reading() IS 'Internal: what vocabulary should contain for each label, by the present aliases and rules';
+COMMENT ON FUNCTION oss_labels.vocabulary_reading() IS 'Internal: the row that vocabulary should have for each label, by the present aliases and rules';
 
 CREATE FUNCTION oss_labels.refresh_vocabulary()
 RETURNS trigger
@@ -2075,8 +2074,9 @@ CREATE TRIGGER label_rule_refresh AFTER UPDATE OR DELETE OR TRUNCATE ON oss_labe
 CREATE CONSTRAINT TRIGGER label_rule_settle AFTER INSERT OR UPDATE OR DELETE ON oss_labels.label_rule
 	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION oss_labels.settle_vocabulary();
 /*
- * A row of vocabulary that SQL inserts, as a restore does, is its transaction's: who
- * learns the same label waits for that, and must not be waited for.
+ * A row of vocabulary that SQL inserts, as a restore does, belongs to its transaction.
+ * A session that learns the same label waits for that transaction, which therefore
+ * must not wait for the session.
  */
 CREATE FUNCTION oss_labels.lock_vocabulary()
 RETURNS trigger
@@ -2123,8 +2123,8 @@ CREATE TRIGGER image_learn AFTER INSERT OR UPDATE ON oss_labels.image
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.learn_labels();
 
 /*
- * ALWAYS, also in a subscriber and with session_replication_role = replica, of
- * which image_learn is for these alone: who stores an answer learns its labels.
+ * ALWAYS: also in a subscriber and with session_replication_role = replica.
+ * image_learn is for these cases only: storing an answer learns its labels.
  */
 ALTER TABLE oss_labels.label_alias ENABLE ALWAYS TRIGGER label_alias_insert,
 	ENABLE ALWAYS TRIGGER label_alias_refresh,
@@ -2148,7 +2148,7 @@ COMMENT ON TRIGGER vocabulary_insert ON oss_labels.vocabulary IS 'keeps vocabula
 COMMENT ON TRIGGER vocabulary_refresh ON oss_labels.vocabulary IS 'keeps vocabulary right';
 COMMENT ON TRIGGER vocabulary_settle ON oss_labels.vocabulary IS 'keeps vocabulary right beside others';
 COMMENT ON TRIGGER label_correction_learn ON oss_labels.label_correction IS 'inserts new labels into vocabulary';
-COMMENT ON TRIGGER image_learn ON oss_labels.image IS 'notes in vocabulary what replication brings';
+COMMENT ON TRIGGER image_learn ON oss_labels.image IS 'adds replicated labels to vocabulary';
 
 CREATE FUNCTION oss_labels.write_correction(
 	role text,
@@ -2204,7 +2204,7 @@ BEGIN
 		corrected_at = excluded.corrected_at;
 END $$;
 COMMENT ON FUNCTION oss_labels.write_correction(text, text, text, text, boolean, text, text, text, text) IS
-	'Internal: what correct() does as the extension''s owner, for a role';
+	'Internal: the part of correct() that runs as the extension''s owner';
 
 CREATE FUNCTION oss_labels.correct(
 	bucket text,
@@ -2292,7 +2292,7 @@ COMMENT ON COLUMN oss_labels.readable_image_label.centric_score IS 'as in effect
 COMMENT ON COLUMN oss_labels.readable_image_label.language IS 'as in effective_image_label';
 COMMENT ON COLUMN oss_labels.readable_image_label.corrected IS 'as in effective_image_label';
 COMMENT ON COLUMN oss_labels.readable_image_label.raw_label_name IS 'as in effective_image_label';
-COMMENT ON COLUMN oss_labels.readable_image_label.counts IS 'whether it is in effective_image_label: a rule or a person says so, or it has the confidence that oss_labels.read_threshold asks for, or none';
+COMMENT ON COLUMN oss_labels.readable_image_label.counts IS 'whether it is in effective_image_label: by a rule or a correction, or because its confidence reaches oss_labels.read_threshold or is missing';
 
 CREATE VIEW oss_labels.effective_image_label WITH (security_invoker = true) AS
 	SELECT r.image_id, r.label_name, r.parent_label_name, r.label_level,
@@ -2311,8 +2311,8 @@ COMMENT ON COLUMN oss_labels.effective_image_label.corrected IS 'added by a pers
 COMMENT ON COLUMN oss_labels.effective_image_label.raw_label_name IS 'the name as stored';
 
 /*
- * Not over effective_image_label: one view less saves an eighth of what it takes to plan
- * a query for the labels of one image, which is most of its time.
+ * Not over effective_image_label: one view less saves an eighth of the time to plan
+ * a query for the labels of one image, and planning takes most of that query's time.
  */
 CREATE VIEW oss_labels.effective_label WITH (security_invoker = true) AS
 	SELECT i.bucket, i.key, i.version_id, e.label_name, e.parent_label_name,
@@ -2503,7 +2503,7 @@ COMMENT ON TABLE oss_labels.album IS 'Smart albums; rule and album_pin decide wh
 COMMENT ON COLUMN oss_labels.album.album_id IS 'identifies the album in album_pin';
 COMMENT ON COLUMN oss_labels.album.name IS 'name, unique per role and owner';
 COMMENT ON COLUMN oss_labels.album.owner IS 'owner: a role, or a user of the application, as it says';
-COMMENT ON COLUMN oss_labels.album.role IS 'the role that it belongs to; nobody can name another''s';
+COMMENT ON COLUMN oss_labels.album.role IS 'the role that it belongs to; a role cannot name another one';
 COMMENT ON COLUMN oss_labels.album.rule IS 'query for its images; null: only pinned ones';
 COMMENT ON COLUMN oss_labels.album.created_at IS 'when it was created';
 COMMENT ON SEQUENCE oss_labels.album_album_id_seq IS 'generates album_id';
@@ -2545,14 +2545,14 @@ CREATE TRIGGER album_truncate AFTER TRUNCATE ON oss_labels.album
 COMMENT ON TRIGGER album_delete ON oss_labels.album IS 'deletes the pins of deleted albums';
 COMMENT ON TRIGGER album_truncate ON oss_labels.album IS 'truncates album_pin with album';
 CREATE INDEX album_pin_key_idx ON oss_labels.album_pin (bucket, key);
-COMMENT ON INDEX oss_labels.album_pin_key_idx IS 'what was decided about an image';
+COMMENT ON INDEX oss_labels.album_pin_key_idx IS 'decisions about an image';
 COMMENT ON TABLE oss_labels.album_pin IS 'Images that people pinned to an album or excluded from it';
 COMMENT ON COLUMN oss_labels.album_pin.album_id IS 'album.album_id';
 COMMENT ON COLUMN oss_labels.album_pin.bucket IS 'bucket of the image';
 COMMENT ON COLUMN oss_labels.album_pin.key IS 'key of the image';
 COMMENT ON COLUMN oss_labels.album_pin.pinned IS 'true: pinned; false: excluded';
-COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'who decided, as the application says';
-COMMENT ON COLUMN oss_labels.album_pin.role IS 'the role that did; nobody can name another''s';
+COMMENT ON COLUMN oss_labels.album_pin.pinned_by IS 'person who decided, as given by the application';
+COMMENT ON COLUMN oss_labels.album_pin.role IS 'the role that decided; a role cannot name another one';
 COMMENT ON COLUMN oss_labels.album_pin.pinned_at IS 'time of the last decision';
 
 CREATE VIEW oss_labels.album_member WITH (security_invoker = true) AS
@@ -2675,7 +2675,7 @@ BEGIN
 		WHERE v.shown
 		GROUP BY v.effective_name;
 END $$;
-COMMENT ON FUNCTION oss_labels.rarity_of_all() IS 'Internal: label_rarity() for who reads everything, by the statistics';
+COMMENT ON FUNCTION oss_labels.rarity_of_all() IS 'Internal: label_rarity() for callers who may read all images, from the statistics';
 
 CREATE FUNCTION oss_labels.rarity_of_own()
 RETURNS TABLE (label_name text, rarity double precision)
@@ -2708,7 +2708,7 @@ BEGIN
 		WHERE v.shown
 		GROUP BY v.effective_name;
 END $$;
-COMMENT ON FUNCTION oss_labels.rarity_of_own() IS 'Internal: label_rarity() for who reads some images, by 10 000 of them';
+COMMENT ON FUNCTION oss_labels.rarity_of_own() IS 'Internal: label_rarity() for callers who may read some images, from 10 000 of them';
 
 CREATE FUNCTION oss_labels.label_rarity()
 RETURNS TABLE (label_name text, rarity double precision)
@@ -2849,11 +2849,10 @@ COMMENT ON FUNCTION oss_labels.image_sparsevec(text, text, text) IS
 -- ---------------------------------------------------------------------
 
 /*
- * What is stored is hidden by row security of image; the other tables follow
- * it.  It is off until a role is limited to a bucket: pg_dump reads tables that
- * have row security for superusers and the owner alone.  pg_dump does not
- * restore it either, for these are tables of an extension: the trigger on
- * bucket_grant does.
+ * Row security of image hides stored images; the other tables follow it.  It is
+ * off until a role is limited to a bucket: pg_dump can read tables with row
+ * security only as superuser or owner.  pg_dump does not restore it, since these
+ * are tables of an extension: the trigger on bucket_grant does.
  *
  * A scope is an array of texts "bucket/prefix", of which '' is everything.
  */
@@ -2896,7 +2895,7 @@ CREATE FUNCTION oss_labels.may_write_all()
 	RETURN true;
 COMMENT ON FUNCTION oss_labels.may_write_all() IS 'EXECUTE on this is the right to write all buckets; see grant_writing()';
 
-/* Policies on image that somebody else has made take the place of may_read_all(). */
+/* Policies on image that are not the extension's replace may_read_all(). */
 CREATE FUNCTION oss_labels.has_policy(permissive boolean[], commands "char"[])
 RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -2909,7 +2908,7 @@ BEGIN ATOMIC
 			AND EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) r (role)
 				WHERE r.role = 0 OR pg_catalog.pg_has_role(r.role, 'USAGE')));
 END;
-COMMENT ON FUNCTION oss_labels.has_policy(boolean[], "char"[]) IS 'Internal: whether image has policies of somebody else''s for the caller';
+COMMENT ON FUNCTION oss_labels.has_policy(boolean[], "char"[]) IS 'Internal: whether image has policies for the caller that are not the extension''s';
 
 CREATE FUNCTION oss_labels.reading_scope()
 RETURNS text[]
@@ -2963,7 +2962,7 @@ BEGIN
 	END IF;
 	RETURN CASE WHEN NOT oss_labels.has_policy('{true,false}', '{r,*}') THEN true END;
 END $$;
-COMMENT ON FUNCTION oss_labels.may_keep(text, text) IS 'Internal: whether the answer that tag() has got for the caller may be stored; null: unless what is stored is hidden from him';
+COMMENT ON FUNCTION oss_labels.may_keep(text, text) IS 'Internal: whether the answer that tag() has got for the caller may be stored; null: unless the stored row is hidden from the caller';
 
 /*
  * Policies without row security: nothing is done yet.  Scalar sub-selects, for
@@ -2979,7 +2978,7 @@ CREATE POLICY image ON oss_labels.image_label FOR SELECT
 CREATE POLICY image ON oss_labels.label_correction FOR SELECT
 	USING ((SELECT oss_labels.reads_all())
 		OR (SELECT true FROM oss_labels.image i WHERE i.image_id = label_correction.image_id));
-/* The service's labels are known to all; what people named is theirs. */
+/* All roles see the service's labels; labels that were added by hand are private. */
 CREATE POLICY image ON oss_labels.vocabulary FOR SELECT
 	USING ((SELECT oss_labels.reads_all()) OR label_level IS NOT NULL
 		OR (SELECT true FROM oss_labels.label_correction c WHERE c.label_id = vocabulary.label_id LIMIT 1)
@@ -2997,9 +2996,9 @@ COMMENT ON POLICY image ON oss_labels.image_label IS 'as the image';
 COMMENT ON POLICY image ON oss_labels.label_correction IS 'as the image';
 COMMENT ON POLICY image ON oss_labels.vocabulary IS 'as the images, for labels that the service did not name';
 COMMENT ON POLICY own ON oss_labels.album IS 'of the caller''s roles';
-COMMENT ON POLICY reading ON oss_labels.album IS 'for who reads everything';
+COMMENT ON POLICY reading ON oss_labels.album IS 'for roles that may read everything';
 COMMENT ON POLICY own ON oss_labels.album_pin IS 'as the album';
-COMMENT ON POLICY reading ON oss_labels.album_pin IS 'for who reads everything';
+COMMENT ON POLICY reading ON oss_labels.album_pin IS 'for roles that may read everything';
 
 CREATE PROCEDURE oss_labels.spread_row_security()
 LANGUAGE plpgsql
@@ -3082,8 +3081,8 @@ ALTER TABLE oss_labels.bucket_grant ENABLE ALWAYS TRIGGER bucket_grant_enforce;
 COMMENT ON TRIGGER bucket_grant_enforce ON oss_labels.bucket_grant IS 'enables row security, also after a restore';
 
 /*
- * Runs as who writes: a row says who he is.  A pin is its album's, as in the
- * policies: roles that share an album decide together.
+ * Runs as the role that writes, which the row must name.  A pin belongs to the role
+ * of its album, as in the policies: roles that share an album decide together.
  */
 CREATE FUNCTION oss_labels.check_role()
 RETURNS trigger
@@ -3122,18 +3121,17 @@ CREATE TRIGGER album_pin_check BEFORE INSERT OR UPDATE OR DELETE ON oss_labels.a
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
 CREATE TRIGGER label_correction_check BEFORE INSERT OR UPDATE OR DELETE ON oss_labels.label_correction
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.check_role();
-COMMENT ON TRIGGER album_check ON oss_labels.album IS 'nobody speaks for another role';
-COMMENT ON TRIGGER album_pin_check ON oss_labels.album_pin IS 'nobody speaks for another role';
-COMMENT ON TRIGGER label_correction_check ON oss_labels.label_correction IS 'nobody speaks for another role';
+COMMENT ON TRIGGER album_check ON oss_labels.album IS 'refuses rows in the name of another role';
+COMMENT ON TRIGGER album_pin_check ON oss_labels.album_pin IS 'refuses rows in the name of another role';
+COMMENT ON TRIGGER label_correction_check ON oss_labels.label_correction IS 'refuses rows in the name of another role';
 
 -- ---------------------------------------------------------------------
 -- 10. Budgets
 -- ---------------------------------------------------------------------
 
 /*
- * How often labels are asked for.  What is spent is counted in shared memory,
- * and kept through crashes in a file of the data directory; budget_spent is
- * for dumps and standbys.
+ * Limits on requests for labels.  Shared memory has the counters, and a file in the
+ * data directory keeps them through crashes; budget_spent is for dumps and standbys.
  */
 CREATE TABLE oss_labels.budget
 (
@@ -3155,7 +3153,7 @@ COMMENT ON COLUMN oss_labels.budget.budget_id IS 'number of the budget';
 COMMENT ON COLUMN oss_labels.budget.server IS 'name of the foreign server; null: all together';
 COMMENT ON COLUMN oss_labels.budget.server_id IS 'as in job';
 COMMENT ON COLUMN oss_labels.budget.origin IS 'as in job';
-COMMENT ON COLUMN oss_labels.budget.requester IS 'role that pays: the caller, or who enqueued the job; null: all together';
+COMMENT ON COLUMN oss_labels.budget.requester IS 'role that pays: the caller, or the one that enqueued the job; null: all together';
 COMMENT ON COLUMN oss_labels.budget.bucket IS 'name of the bucket; null: all together';
 COMMENT ON COLUMN oss_labels.budget.period IS 'day or month of oss_labels.billing_time_zone, or ever';
 COMMENT ON COLUMN oss_labels.budget.max_requests IS 'requests within a period, at most; 0: none';
@@ -3172,7 +3170,7 @@ CREATE TABLE oss_labels.budget_spent
 	period_end timestamptz NOT NULL,
 	spent bigint NOT NULL
 );
-COMMENT ON TABLE oss_labels.budget_spent IS 'What budgets had spent a moment ago, written by the worker for dumps and standbys; budget_status tells what they have spent now';
+COMMENT ON TABLE oss_labels.budget_spent IS 'Counters of budgets as of a moment ago, written by the worker for dumps and standbys; budget_status has the present ones';
 COMMENT ON COLUMN oss_labels.budget_spent.budget_id IS 'as in budget';
 COMMENT ON COLUMN oss_labels.budget_spent.counted_since IS 'as in budget, at that time';
 COMMENT ON COLUMN oss_labels.budget_spent.period_start IS 'when the period began';
@@ -3183,7 +3181,7 @@ CREATE FUNCTION oss_labels.budget_changed()
 RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_budget_changed';
-COMMENT ON FUNCTION oss_labels.budget_changed() IS 'Internal: trigger that makes a change of budgets hold from its commit on';
+COMMENT ON FUNCTION oss_labels.budget_changed() IS 'Internal: trigger that applies changes of budgets at commit';
 
 CREATE TRIGGER budget_changed AFTER INSERT OR UPDATE OR DELETE ON oss_labels.budget
 	FOR EACH ROW EXECUTE FUNCTION oss_labels.budget_changed();
@@ -3191,24 +3189,24 @@ CREATE TRIGGER budget_truncated AFTER TRUNCATE ON oss_labels.budget
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.budget_changed();
 ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_changed;
 ALTER TABLE oss_labels.budget ENABLE ALWAYS TRIGGER budget_truncated;
-COMMENT ON TRIGGER budget_changed ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
-COMMENT ON TRIGGER budget_truncated ON oss_labels.budget IS 'makes a change of budgets hold from its commit on';
+COMMENT ON TRIGGER budget_changed ON oss_labels.budget IS 'applies changes of budgets at commit';
+COMMENT ON TRIGGER budget_truncated ON oss_labels.budget IS 'applies changes of budgets at commit';
 
 CREATE FUNCTION oss_labels.budget_restored()
 RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_budget_restored';
-COMMENT ON FUNCTION oss_labels.budget_restored() IS 'Internal: trigger that has what a dump says counted from its commit on';
+COMMENT ON FUNCTION oss_labels.budget_restored() IS 'Internal: trigger that applies counters from a dump at commit';
 
 CREATE TRIGGER budget_restored AFTER INSERT OR UPDATE ON oss_labels.budget_spent
 	FOR EACH STATEMENT EXECUTE FUNCTION oss_labels.budget_restored();
-COMMENT ON TRIGGER budget_restored ON oss_labels.budget_spent IS 'has what a dump says counted from its commit on';
+COMMENT ON TRIGGER budget_restored ON oss_labels.budget_spent IS 'applies counters from a dump at commit';
 
 CREATE FUNCTION oss_labels.budget_created()
 RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'oss_labels_budget_created';
-COMMENT ON FUNCTION oss_labels.budget_created() IS 'Internal: forget at commit what was counted before the extension was created';
+COMMENT ON FUNCTION oss_labels.budget_created() IS 'Internal: at commit, forget counts from before the extension was created';
 SELECT oss_labels.budget_created();
 
 CREATE FUNCTION oss_labels.budget_room()
@@ -3223,7 +3221,7 @@ RETURNS TABLE (budget_id bigint, period_start timestamptz, period_end timestampt
 LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'oss_labels_budget_counts';
 COMMENT ON FUNCTION oss_labels.budget_counts() IS
-	'Internal: what the budgets that concern the caller have spent now; no rows where the library is not preloaded';
+	'Internal: present counters of the budgets that concern the caller; no rows where the library is not preloaded';
 
 CREATE FUNCTION oss_labels.budget_used_up(budget_id bigint)
 RETURNS boolean
@@ -3250,7 +3248,7 @@ CREATE VIEW oss_labels.budget_status WITH (security_barrier = true) AS
 	WHERE v.sees_all OR b.requester IS NULL OR pg_catalog.pg_has_role(
 		pg_catalog.to_regrole(pg_catalog.quote_ident(b.requester::text)), 'USAGE');
 COMMENT ON VIEW oss_labels.budget_status IS
-	'Budgets and what is left of them; roles see those that concern them, pg_monitor and the extension''s owner all';
+	'Budgets and the requests left in them; roles see those that concern them, pg_monitor and the extension''s owner all';
 COMMENT ON COLUMN oss_labels.budget_status.budget_id IS 'as in budget';
 COMMENT ON COLUMN oss_labels.budget_status.server IS 'present name of the foreign server; null: all together';
 COMMENT ON COLUMN oss_labels.budget_status.requester IS 'name of the role; null: all together';
@@ -3936,7 +3934,7 @@ BEGIN
 		EXECUTE format('REVOKE %s FROM %s', objects, role);
 	END LOOP;
 END $$;
-COMMENT ON PROCEDURE oss_labels.revoke_family(text, regrole) IS 'Internal: revokes the rights of a family, but not what tells a role its own grants';
+COMMENT ON PROCEDURE oss_labels.revoke_family(text, regrole) IS 'Internal: revokes the rights of a family, except those to see its own grants';
 
 CREATE FUNCTION oss_labels.role_value(role regrole)
 RETURNS oss_labels.role_name

@@ -8,11 +8,11 @@
 #include <ctype.h>
 
 #include "client/image.h"
-#include "client/request.h"
 #include "client/utf8.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "protocol/image_labels.h"
+#include "protocol/uri.h"
 #include "utils/memutils.h"
 
 /* Is this byte removed from either end of an ETag? */
@@ -135,10 +135,6 @@ oss_image_utf8(const OssImage *image)
 	return utf8;
 }
 
-/*
- * Return what is requested, for messages.  An illegal name may have any
- * length, so names are truncated to the length of the longest legal ones.
- */
 char *
 oss_object_what(const char *bucket, const char *key, OssKind kind)
 {
@@ -162,9 +158,8 @@ oss_object_what(const char *bucket, const char *key, OssKind kind)
 					key_shown, key, key_shown < key_len ? "..." : "");
 }
 
-/* Check an image that is asked for its labels, or by HEAD. */
-static const OssFailure *
-image_failure(const OssImage *image, bool head)
+const OssFailure *
+oss_image_kind_failure(const OssImage *image, OssKind kind)
 {
 	const char *code = NULL;
 	const char *problem = NULL;
@@ -184,20 +179,13 @@ image_failure(const OssImage *image, bool head)
 	if (code == NULL)
 		return NULL;
 	return oss_failure_make(code, oss_sentence(problem),
-							oss_object_what(image->bucket, image->key,
-											head ? OSS_KIND_HEAD : OSS_KIND_LABELS));
+							oss_object_what(image->bucket, image->key, kind));
 }
 
 const OssFailure *
 oss_image_failure(const OssImage *image)
 {
-	return image_failure(image, false);
-}
-
-const OssFailure *
-oss_spec_failure(const OssLabelsSpec *spec)
-{
-	return image_failure(&spec->image, spec->head);
+	return oss_image_kind_failure(image, OSS_KIND_LABELS);
 }
 
 void

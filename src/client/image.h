@@ -6,6 +6,9 @@
 #ifndef OSS_IMAGE_H
 #define OSS_IMAGE_H
 
+#include "client/failure.h"
+#include "client/outcome.h"
+
 /* Longest ETag; the service's have 32 to 40 characters. */
 #define OSS_ETAG_MAX	128
 
@@ -66,5 +69,25 @@ extern OssImage oss_image_copy(const OssImage *image);
  * not copied.  Errors: those of oss_utf8().
  */
 extern OssImage oss_image_utf8(const OssImage *image);
+
+/*
+ * Return what is requested of an object, or of a bucket and prefix, palloc'd, as
+ * errors name it: labels of "oss://bucket/key".  An illegal name may have any
+ * length, so names are truncated to the length of the longest legal ones.
+ */
+extern char *oss_object_what(const char *bucket, const char *key, OssKind kind);
+
+/*
+ * Check an image, whose strings are in UTF-8.  Returns NULL, or a failure
+ * (22023) in CurrentMemoryContext: InvalidBucketName, InvalidObjectName and
+ * InvalidVersionId, of scope IMAGE, or InvalidThreshold, of scope CALL.
+ */
+extern const OssFailure *oss_image_failure(const OssImage *image);
+
+/* The same for another kind of request than one for labels. */
+extern const OssFailure *oss_image_kind_failure(const OssImage *image, OssKind kind);
+
+/* Raise the failure of an image, if any. */
+extern void oss_image_check(const OssImage *image);
 
 #endif							/* OSS_IMAGE_H */

@@ -115,18 +115,8 @@ extern void oss_request_await(OssRequest *request);
 /* The same for the group's first waiting request. */
 extern void oss_group_await(OssGroup *group);
 
-/*
- * Check an image, whose strings are in UTF-8.  Returns NULL, or a failure
- * (22023) in CurrentMemoryContext: InvalidBucketName, InvalidObjectName and
- * InvalidVersionId, of scope IMAGE, or InvalidThreshold, of scope CALL.
- */
-extern const OssFailure *oss_image_failure(const OssImage *image);
-
-/* in image.c: the same for what is to be requested */
+/* in request_kind.c: check the image of a request, as oss_image_failure() does */
 extern const OssFailure *oss_spec_failure(const OssLabelsSpec *spec);
-
-/* in image.c: raise that failure, if any */
-extern void oss_image_check(const OssImage *image);
 
 /*
  * Return the next finished request of the group, waiting up to timeout_ms
@@ -165,9 +155,6 @@ extern const OssFailure *oss_request_failure(const OssRequest *request);
  * labels of "oss://bucket/key".
  */
 extern const char *oss_request_what(const OssRequest *request);
-
-/* in image.c: the same for the names of an object, or bucket and prefix */
-extern char *oss_object_what(const char *bucket, const char *key, OssKind kind);
 
 /* Return the body of the response, unchecked, and its length. */
 extern const char *oss_request_body(const OssRequest *request, size_t *len);

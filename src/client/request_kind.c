@@ -21,6 +21,13 @@ copy_string(MemoryContext context, const char *string)
 	return string != NULL ? MemoryContextStrdup(context, string) : NULL;
 }
 
+const OssFailure *
+oss_spec_failure(const OssLabelsSpec *spec)
+{
+	return oss_image_kind_failure(&spec->image,
+								  spec->head ? OSS_KIND_HEAD : OSS_KIND_LABELS);
+}
+
 void
 oss_request_copy_kind(OssRequest *request, const OssLabelsSpec *spec)
 {

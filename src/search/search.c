@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "search/search.h"
 #include "search/search_read.h"
 #include "search/search_universe.h"
 #include "search/unknown_name.h"

@@ -6,25 +6,7 @@
 #ifndef OSS_SEARCH_H
 #define OSS_SEARCH_H
 
-
 #include "search/label_query.h"
-
-/*
- * An image that was found.  score is the least confidence among the labels
- * that the match needed, NaN if it needed none.
- */
-typedef struct ImageHit
-{
-	int64		image_id;
-	double		score;
-} ImageHit;
-
-/* A set of images, in ascending order of image_id. */
-typedef struct ImageSet
-{
-	int64		n;
-	ImageHit   *hits;
-} ImageSet;
 
 /* Takes an image that was found. */
 typedef void (*OssTakeHit) (int64 image_id, double score, void *arg);

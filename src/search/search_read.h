@@ -10,6 +10,7 @@
 #ifndef OSS_SEARCH_READ_H
 #define OSS_SEARCH_READ_H
 
+#include "search/label_query.h"
 #include "search/search_set.h"
 
 /* A label of an image; confidence is NaN if the service gave none. */

@@ -6,7 +6,22 @@
 #ifndef OSS_SEARCH_SET_H
 #define OSS_SEARCH_SET_H
 
-#include "search/search.h"
+/*
+ * An image that was found.  score is the least confidence among the labels
+ * that the match needed, NaN if it needed none.
+ */
+typedef struct ImageHit
+{
+	int64		image_id;
+	double		score;
+} ImageHit;
+
+/* A set of images, in ascending order of image_id. */
+typedef struct ImageSet
+{
+	int64		n;
+	ImageHit   *hits;
+} ImageSet;
 
 /*
  * A set under construction: hits in any order; of several hits of an image,
