@@ -877,7 +877,7 @@ CREATE FUNCTION oss_labels.enqueue(bucket text, key text,
 	AS 'MODULE_PATHNAME', 'oss_labels_enqueue';
 
 COMMENT ON FUNCTION oss_labels.enqueue(text, text, float8, text, name, integer, interval, text) IS
-	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. An image with a stored answer not older than max_age is not requested again';
+	'Enqueue an image for tagging, in the caller''s transaction; returns job.job_id. A stored answer that is not older than max_age serves it';
 
 CREATE FUNCTION oss_labels.enqueue_once(bucket text, key text, thr float8,
 		version_id text, server name, priority integer, max_age interval, etag text DEFAULT NULL)
@@ -1692,7 +1692,7 @@ RETURNS TABLE (
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'oss_labels_estimate';
 COMMENT ON FUNCTION oss_labels.estimate(text, double precision, interval, name) IS
-	'The requests that tag() of a query''s images would send, and their cost; the query has columns bucket, key and perhaps version_id and etag. Sends no request';
+	'Requests that tag() of a query''s images would send, and their cost; the query has columns bucket, key and perhaps version_id and etag. Sends none';
 
 CREATE PROCEDURE oss_labels.retag(
 	older_than interval,

@@ -20,7 +20,7 @@
 #define TABLE_NAME_OPTION "table_name"
 
 static void
-check_bucket(const char *bucket)
+check_schema_name(const char *bucket)
 {
 	const char *problem = oss_bucket_problem(bucket);
 
@@ -82,7 +82,7 @@ oss_bucket_import(ImportForeignSchemaStmt *statement, Oid serverid)
 	OssTableOptions options;
 	StringInfoData command;
 
-	check_bucket(statement->remote_schema);
+	check_schema_name(statement->remote_schema);
 	oss_table_options_read(&options, statement->options);
 	initStringInfo(&command);
 	appendStringInfo(&command, "CREATE FOREIGN TABLE %s (", quote_identifier(table_name(statement)));
