@@ -440,12 +440,14 @@ COMMENT ON COLUMN oss_labels.label.source IS 'image.source: oss, or where the la
 /* Answers that were requested before forget() must not be stored after it. */
 CREATE TABLE oss_labels.forgotten (
 	image_id bigint PRIMARY KEY,
-	forgotten_at timestamptz NOT NULL
+	forgotten_at timestamptz NOT NULL,
+	removed_at timestamptz
 );
 COMMENT ON TABLE oss_labels.forgotten IS
 	'Notes of forget(): older answers that come later are not stored; the worker deletes notes after a week';
 COMMENT ON COLUMN oss_labels.forgotten.image_id IS 'the forgotten image''s id';
-COMMENT ON COLUMN oss_labels.forgotten.forgotten_at IS 'when forget() was called last';
+COMMENT ON COLUMN oss_labels.forgotten.forgotten_at IS 'when forget() was called last, or removed_at';
+COMMENT ON COLUMN oss_labels.forgotten.removed_at IS 'when the object was removed, as an event says: older events of contents are late; null: unknown';
 
 REVOKE ALL ON oss_labels.image, oss_labels.image_label, oss_labels.vocabulary,
 	oss_labels.label, oss_labels.forgotten FROM PUBLIC;
@@ -571,6 +573,8 @@ CREATE INDEX job_claim_idx ON oss_labels.job
 	(server, server_id, bucket, requester, origin, (~priority), due, job_id);
 CREATE INDEX job_object_idx ON oss_labels.job (key, bucket);
 CREATE INDEX job_sync_idx ON oss_labels.job (sync_id) WHERE sync_id IS NOT NULL;
+CREATE UNIQUE INDEX job_event_idx ON oss_labels.job (sync_id, key, coalesce(etag, ''))
+	WHERE sync_id IS NOT NULL AND fresh_since IS NOT NULL;
 
 COMMENT ON TABLE oss_labels.job IS
 	'One row per image to be tagged; deleted when its labels are stored, moved to failed_job on failure';
@@ -606,6 +610,7 @@ COMMENT ON COLUMN oss_labels.job.sync_id IS 'the sync that enqueued it; null: no
 COMMENT ON SEQUENCE oss_labels.job_job_id_seq IS 'generates job_id';
 COMMENT ON INDEX oss_labels.job_claim_idx IS 'order of claims within a server, bucket and requester';
 COMMENT ON INDEX oss_labels.job_sync_idx IS 'jobs of a sync';
+COMMENT ON INDEX oss_labels.job_event_idx IS 'a content that events name has one job, whoever brings them';
 COMMENT ON INDEX oss_labels.job_object_idx IS 'jobs of an object, for deleted rows';
 
 CREATE TABLE oss_labels.failed_job
@@ -3602,11 +3607,12 @@ COMMENT ON FUNCTION oss_labels.judge_objects(oss_labels.sync, text[], bigint[], 
  * Judge objects and queue those that are new or changed, in their order, as far as
  * max_requests allows: the first that it does not has the verdict "limit", and so
  * have all after it that are to be queued.  With counted, the counters of the round
- * advance up to there.
+ * advance up to there.  With event, the objects are from events: their jobs ask again
+ * for what failed before, and a content has one, also if two sessions bring its event.
  */
 CREATE FUNCTION oss_labels.take_objects(sync_id bigint, keys text[], sizes bigint[],
 	etags text[], last_modified timestamptz[], storage_classes text[], restored boolean[],
-	counted boolean DEFAULT false)
+	counted boolean DEFAULT false, event boolean DEFAULT false)
 RETURNS TABLE (n bigint, key text, verdict text, job_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -3643,10 +3649,12 @@ BEGIN
 		FROM judged o
 	), queued AS (
 		INSERT INTO oss_labels.job (requester, requester_name, origin, server, server_id, bucket, key,
-			thr, priority, etag, object_size, last_modified, sync_id)
+			thr, priority, etag, object_size, last_modified, sync_id, fresh_since)
 		SELECT rule.requester, rule.requester_name, rule.origin, rule.server, rule.server_id, rule.bucket,
-			o.key, rule.thr, rule.priority, o.etag, o.size, o.modified_at, rule.sync_id
+			o.key, rule.thr, rule.priority, o.etag, o.size, o.modified_at, rule.sync_id,
+			CASE WHEN event THEN least(o.modified_at, clock_timestamp()) END
 		FROM limited o WHERE o.verdict IN ('new', 'changed') ORDER BY o.n
+		ON CONFLICT DO NOTHING
 		RETURNING key, job_id
 	), verdict AS (
 		SELECT o.n, o.key, o.verdict, q.job_id, o.size,
@@ -3684,7 +3692,7 @@ BEGIN
 	END IF;
 	RETURN QUERY SELECT u.n, ($2)[u.n], u.verdict, u.job_id FROM unnest(ns, verdicts, ids) u (n, verdict, job_id);
 END $$;
-COMMENT ON FUNCTION oss_labels.take_objects(bigint, text[], bigint[], text[], timestamptz[], text[], boolean[], boolean) IS
+COMMENT ON FUNCTION oss_labels.take_objects(bigint, text[], bigint[], text[], timestamptz[], text[], boolean[], boolean, boolean) IS
 	'Internal: judge objects by the rules of a sync, and queue those that are new or changed as its role; the verdict on each';
 
 /*
@@ -3734,11 +3742,12 @@ CREATE FUNCTION oss_labels.sync_bucket(bucket text, prefix text DEFAULT NULL,
 	suffixes text[] DEFAULT '{.jpg,.jpeg,.png}', max_size bigint DEFAULT 20971520,
 	storage_classes text[] DEFAULT '{Standard,IA}', thr float8 DEFAULT NULL,
 	priority integer DEFAULT -10, forget boolean DEFAULT NULL,
-	keep_corrected boolean DEFAULT true, server name DEFAULT NULL)
+	keep_corrected boolean DEFAULT true, server name DEFAULT NULL,
+	list boolean DEFAULT true)
 RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100
 AS 'MODULE_PATHNAME', 'oss_labels_sync_bucket';
-COMMENT ON FUNCTION oss_labels.sync_bucket(text, text, interval, bigint, text[], bigint, text[], float8, integer, boolean, boolean, name) IS
+COMMENT ON FUNCTION oss_labels.sync_bucket(text, text, interval, bigint, text[], bigint, text[], float8, integer, boolean, boolean, name, boolean) IS
 	'Keep the labels of all images of a bucket, or below a prefix, in step with it: the worker lists it and queues what is new or changed';
 
 CREATE FUNCTION oss_labels.sync_list(bucket text, prefix text,
@@ -3863,6 +3872,565 @@ SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_sync_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_tally', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_missing', '');
 SELECT pg_catalog.pg_extension_config_dump('oss_labels.sync_paused_job', '');
+
+-- ---------------------------------------------------------------------
+-- 10c. Events of buckets, and lists of objects
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION oss_labels.url_decode(escaped text)
+RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'oss_labels_url_decode';
+COMMENT ON FUNCTION oss_labels.url_decode(text) IS
+	'A text that is escaped as in a query of a URL, in UTF-8: %20 and + are blanks; for keys of an inventory. Free';
+
+/* The names that an inventory may have, and the columns that become of them. */
+CREATE FUNCTION oss_labels.inventory_columns(manifest jsonb, relation text DEFAULT 'inventory')
+RETURNS TABLE (create_table text, copy_from text, query text, files text[])
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	known constant jsonb := '{"Bucket": "bucket text", "Key": "key text", "VersionId": "version_id text",
+		"IsLatest": "is_latest boolean", "IsDeleteMarker": "is_delete_marker boolean", "Size": "size bigint",
+		"StorageClass": "storage_class text", "LastModifiedDate": "last_modified timestamptz",
+		"ETag": "etag text", "IsMultipartUploaded": "is_multipart_uploaded boolean",
+		"EncryptionStatus": "encryption_status text", "ObjectAcl": "object_acl text",
+		"TaggingCount": "tagging_count integer", "ObjectType": "object_type text", "CRC64": "crc64 numeric"}';
+	names text[];
+	definitions text[];
+	columns text[];
+	target text;
+	unknown text;
+BEGIN
+	IF jsonb_typeof(manifest -> 'fileSchema') IS DISTINCT FROM 'string'
+		OR jsonb_typeof(manifest -> 'files') IS DISTINCT FROM 'array' THEN
+		RAISE EXCEPTION 'this is no manifest of an inventory' USING ERRCODE = '22023',
+			HINT = 'Give the content of manifest.json, which has fileFormat, fileSchema and files.';
+	END IF;
+	IF upper(manifest ->> 'fileFormat') IS DISTINCT FROM 'CSV' THEN
+		RAISE EXCEPTION 'an inventory of format "%" cannot be read', manifest ->> 'fileFormat'
+			USING ERRCODE = '22023', HINT = 'Have the inventory written as CSV.';
+	END IF;
+	SELECT array_agg(btrim(c) ORDER BY n) INTO names
+	FROM string_to_table(manifest ->> 'fileSchema', ',') WITH ORDINALITY s (c, n);
+	SELECT c INTO unknown FROM unnest(names) c WHERE NOT known ? c LIMIT 1;
+	IF unknown IS NOT NULL THEN
+		RAISE EXCEPTION 'an inventory''s column "%" is not known', unknown USING ERRCODE = '22023',
+			DETAIL = 'Known are ' || (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(known) k) || '.',
+			HINT = 'Make a table with a column for it yourself, and give backfill_listed() a query over that.';
+	END IF;
+	IF NOT names @> '{Key}' OR (SELECT count(DISTINCT c) FROM unnest(names) c) < cardinality(names) THEN
+		RAISE EXCEPTION 'fileSchema names no column "Key", or a column twice' USING ERRCODE = '22023',
+			DETAIL = manifest ->> 'fileSchema', HINT = 'Give manifest.json as OSS has written it.';
+	END IF;
+	IF EXISTS (SELECT FROM jsonb_array_elements(manifest -> 'files') f
+		WHERE jsonb_typeof(f -> 'key') IS DISTINCT FROM 'string') THEN
+		RAISE EXCEPTION 'a file of the manifest has no key' USING ERRCODE = '22023',
+			HINT = 'Give manifest.json as OSS has written it.';
+	END IF;
+	SELECT string_agg(quote_ident(p), '.' ORDER BY n) INTO target
+	FROM unnest(parse_ident(relation)) WITH ORDINALITY i (p, n);
+	SELECT array_agg(known ->> c ORDER BY n), array_agg(split_part(known ->> c, ' ', 1) ORDER BY n)
+	INTO definitions, columns FROM unnest(names) WITH ORDINALITY s (c, n);
+	create_table := format('CREATE TABLE %s (%s)', target, array_to_string(definitions, ', '));
+	copy_from := format('COPY %s (%s) FROM STDIN (FORMAT csv, FORCE_NULL (%2$s))', target, array_to_string(columns, ', '));
+	query := format('SELECT %s, oss_labels.url_decode(key) AS key%s FROM %s%s',
+		CASE WHEN columns @> '{bucket}' THEN 'bucket'
+			ELSE quote_nullable(manifest ->> 'sourceBucket') || ' AS bucket' END,
+		(SELECT string_agg(', ' || c, '' ORDER BY n) FROM unnest(columns) WITH ORDINALITY s (c, n)
+			WHERE c IN ('size', 'etag', 'last_modified', 'storage_class')), target,
+		(SELECT ' WHERE ' || string_agg(r.condition, ' AND ') FROM (VALUES
+			('is_latest', 'is_latest IS NOT FALSE'),
+			('is_delete_marker', 'is_delete_marker IS NOT TRUE')) r (c, condition) WHERE columns @> ARRAY[r.c]));
+	files := ARRAY(SELECT 'oss://' || coalesce((manifest ->> 'destinationBucket') || '/', '') || (f ->> 'key')
+		FROM jsonb_array_elements(manifest -> 'files') WITH ORDINALITY l (f, n) ORDER BY n);
+	RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION oss_labels.inventory_columns(jsonb, text) IS
+	'From the manifest of an OSS inventory: the statements that make and fill a table, the query over it for backfill_listed(), and the files; free';
+
+/*
+ * A time of OSS's: null for what is none, or, in an event, does not name its zone, for
+ * then it is of another clock.
+ */
+CREATE FUNCTION oss_labels.event_time(at jsonb, zoned boolean DEFAULT true)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	text_at text := regexp_replace(at #>> '{}', ' UTC$', '');
+BEGIN
+	RETURN CASE WHEN text_at ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})? ?(Z|[+-]\d\d(:?\d\d)?)?$'
+		AND (text_at ~ '(Z|[+-]\d\d(:?\d\d)?)$' OR NOT zoned) THEN text_at::timestamptz END;
+EXCEPTION WHEN data_exception THEN
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION oss_labels.event_time(jsonb, boolean) IS 'Internal: a time of an event or a list; null if it is none';
+
+/*
+ * The events in a document, one row each: OSS's own form, CloudEvents of
+ * EventBridge, which has such a form in "data" or is around it, arrays of either.
+ * What stands inside "oss" of some events stands beside it in others.
+ */
+CREATE FUNCTION oss_labels.event_items(event jsonb, depth integer DEFAULT 0)
+RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	inner_events jsonb := CASE jsonb_typeof(event) WHEN 'array' THEN event WHEN 'object' THEN event -> 'events' END;
+	name jsonb;
+	part jsonb;
+BEGIN
+	IF jsonb_typeof(inner_events) = 'array' AND depth < 5 THEN
+		RETURN QUERY SELECT i.* FROM jsonb_array_elements(inner_events) e, oss_labels.event_items(e, depth + 1) i;
+		RETURN;
+	END IF;
+	IF jsonb_typeof(event -> 'data') = 'object' THEN
+		part := event -> 'data';
+		IF jsonb_typeof(part -> 'events') = 'array' THEN
+			RETURN QUERY SELECT i.* FROM oss_labels.event_items(part, depth + 1) i;
+			RETURN;
+		END IF;
+		event := jsonb_build_object('eventName', event -> 'type', 'eventTime', event -> 'time') || jsonb_strip_nulls(part);
+	END IF;
+	part := CASE WHEN jsonb_typeof(event -> 'oss') = 'object' THEN event -> 'oss' ELSE event END;
+	name := coalesce(event -> 'eventName', part -> 'eventName');
+	IF jsonb_typeof(name) IS DISTINCT FROM 'string' OR name #>> '{}' !~ '^(oss:)?Object[A-Z]\w*:\w+$' THEN
+		RAISE EXCEPTION 'this is not an event of OSS' USING ERRCODE = '22023',
+			DETAIL = 'It has no eventName such as "ObjectCreated:PutObject".',
+			HINT = 'Give an event as OSS or EventBridge sends it, and have only OSS''s events sent here.';
+	END IF;
+	RETURN NEXT jsonb_build_object('name', regexp_replace(name #>> '{}', '^oss:', ''),
+		'at', oss_labels.event_time(coalesce(event -> 'eventTime', part -> 'eventTime')),
+		'bucket', CASE WHEN jsonb_typeof(part -> 'bucket' -> 'name') = 'string' THEN part -> 'bucket' -> 'name' END,
+		'key', CASE WHEN jsonb_typeof(part -> 'object' -> 'key') = 'string' THEN part -> 'object' -> 'key' END,
+		'etag', CASE WHEN jsonb_typeof(part -> 'object' -> 'eTag') = 'string'
+			AND length(part -> 'object' ->> 'eTag') <= 128 THEN part -> 'object' -> 'eTag' END,
+		'size', CASE WHEN part -> 'object' ->> 'size' ~ '^\d{1,18}$' THEN (part -> 'object' ->> 'size')::bigint END);
+END $$;
+COMMENT ON FUNCTION oss_labels.event_items(jsonb, integer) IS 'Internal: the events in a document';
+
+CREATE FUNCTION oss_labels.xml_text(xml text)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	unescaped text := xml;
+	entity text;
+	code bigint;
+BEGIN
+	IF xml ~ '^\s*<!\[CDATA\[' THEN
+		RETURN regexp_replace(xml, '<!\[CDATA\[(.*?)\]\]>', '\1', 'g');
+	END IF;
+
+	/* a character beyond ASCII is one of a JSON text: in any encoding as its escape there */
+	FOR entity IN SELECT DISTINCT m[1] FROM regexp_matches(xml, '&#(\d{1,7}|x[0-9A-Fa-f]{1,6});', 'g') m LOOP
+		code := CASE WHEN starts_with(entity, 'x') THEN ('x' || lpad(substr(entity, 2), 16, '0'))::bit(64)::bigint
+			ELSE entity::bigint END;
+		unescaped := replace(unescaped, '&#' || entity || ';',
+			CASE WHEN code BETWEEN 1 AND 127 THEN chr(code::integer)
+				WHEN code < 65536 THEN '\u' || lpad(to_hex(code), 4, '0')
+				ELSE '\u' || to_hex(55232 + (code >> 10)) || '\u' || to_hex(56320 + (code & 1023)) END);
+	END LOOP;
+	RETURN replace(replace(replace(replace(replace(unescaped, '&lt;', '<'), '&gt;', '>'),
+		'&quot;', '"'), '&apos;', ''''), '&amp;', '&');
+END $$;
+COMMENT ON FUNCTION oss_labels.xml_text(text) IS 'Internal: the text that the content of an XML element means';
+
+/*
+ * The document in a message: Base64 of it, an XML or JSON notification that has
+ * it as its Message, as it is or in Base64, or the document itself.
+ */
+CREATE FUNCTION oss_labels.message_document(message text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	body text := message;
+	document jsonb;
+	base64 text;
+BEGIN
+	FOR i IN 1 .. 4 LOOP
+		body := regexp_replace(body, '^[\s\ufeff]+', '');
+		IF starts_with(body, '<') THEN
+			body := oss_labels.xml_text((regexp_match(body,
+				'<(?:\w+:)?Message(?:Body)?(?:\s[^<>]*)?>((?:[^<]|<!\[CDATA\[.*?\]\]>)*)</'))[1]);
+		ELSIF body ~ '^[[{"]' THEN
+			document := body;
+			body := CASE jsonb_typeof(document) WHEN 'string' THEN document #>> '{}'
+				WHEN 'object' THEN coalesce(document ->> 'Message', document ->> 'MessageBody') END;
+			IF body IS NULL THEN
+				RETURN document;
+			END IF;
+		ELSE
+			base64 := rtrim(translate(regexp_replace(body, '\s', '', 'g'), '-_', '+/'), '=');
+			body := CASE WHEN base64 ~ '^[A-Za-z0-9+/]+$' AND length(base64) % 4 <> 1 THEN
+				convert_from(decode(rpad(base64, (length(base64) + 3) / 4 * 4, '='), 'base64'), 'UTF8') END;
+		END IF;
+		EXIT WHEN body IS NULL;
+	END LOOP;
+	RAISE EXCEPTION 'there is no event in the message' USING ERRCODE = '22023',
+		HINT = 'Give the message as SMQ delivers it: JSON, Base64 of that, or a notification with either as its Message.';
+EXCEPTION WHEN invalid_text_representation OR character_not_in_repertoire OR statement_too_complex THEN
+	RAISE EXCEPTION 'the message cannot be read: %', SQLERRM USING ERRCODE = '22023',
+		HINT = 'Give the message as SMQ delivers it: JSON, Base64 of that, or a notification with either as its Message.';
+END $$;
+COMMENT ON FUNCTION oss_labels.message_document(text) IS 'Internal: the document in a message of SMQ';
+
+CREATE FUNCTION oss_labels.forget_as(role oid, bucket text, key text)
+RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_forget_as';
+COMMENT ON FUNCTION oss_labels.forget_as(oid, text, text) IS 'Internal: forget() with the rights of a role, for an event';
+
+/*
+ * The rule is one of a role, which forgets what it may write; corrections of
+ * people are kept as by a round of the sync.  Returns what was done, or why nothing:
+ * "forgotten", or a reason.
+ */
+CREATE FUNCTION oss_labels.event_removal(rule oss_labels.sync, key text, at timestamptz)
+RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	id bigint := oss_labels.image_id(rule.bucket, key);
+	role oid := oss_labels.role_of(rule.origin, rule.requester, rule.requester_name);
+	queued boolean;
+	written timestamptz;
+BEGIN
+	IF at IS NULL THEN
+		RETURN 'no time';
+	END IF;
+	IF EXISTS (SELECT FROM oss_labels.job j WHERE j.key = key AND j.bucket = rule.bucket
+		AND j.sync_id = rule.sync_id AND j.last_modified >= at) THEN
+		RETURN 'older';
+	END IF;
+	DELETE FROM oss_labels.job j WHERE j.key = key AND j.bucket = rule.bucket
+		AND j.version_id IS NULL AND j.sync_id = rule.sync_id;
+	queued := FOUND;
+	SELECT coalesce(i.last_modified, i.tagged_at) INTO written FROM oss_labels.image i
+	WHERE i.image_id = id AND i.bucket = rule.bucket AND i.key = key;
+	IF written >= at THEN
+		RETURN 'older';
+	ELSIF NOT coalesce(rule.forget, true) THEN
+		RETURN 'kept';
+	ELSIF rule.keep_corrected AND EXISTS (SELECT FROM oss_labels.label_correction c WHERE c.image_id = id) THEN
+		RETURN 'corrected';
+	END IF;
+
+	/* without labels, too: those that are asked for at present come later */
+	IF written IS NOT NULL OR queued THEN
+		PERFORM oss_labels.forget_as(role, rule.bucket, key);
+	END IF;
+	IF id IS NOT NULL THEN
+		INSERT INTO oss_labels.forgotten AS f (image_id, forgotten_at, removed_at) VALUES (id, at, at)
+		ON CONFLICT (image_id) DO UPDATE SET removed_at = greatest(f.removed_at, excluded.removed_at);
+	END IF;
+	RETURN CASE WHEN written IS NOT NULL OR queued THEN 'forgotten' ELSE 'not stored' END;
+EXCEPTION WHEN insufficient_privilege THEN
+	RETURN 'not permitted';
+END $$;
+COMMENT ON FUNCTION oss_labels.event_removal(oss_labels.sync, text, timestamptz) IS
+	'Internal: what a sync does when an object was removed at a time: forget it, or why not';
+
+CREATE FUNCTION oss_labels.event_content(rule oss_labels.sync, key text, size bigint, etag text,
+	at timestamptz, restored boolean, OUT verdict text, OUT job_id bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	known text := upper(btrim(etag, E' \t"'));
+	id bigint := oss_labels.image_id(rule.bucket, key);
+BEGIN
+	IF EXISTS (SELECT FROM oss_labels.job j WHERE j.key = key AND j.bucket = rule.bucket
+			AND j.sync_id = rule.sync_id AND j.last_modified > at)
+		OR EXISTS (SELECT FROM oss_labels.image i
+			WHERE i.image_id = id AND i.bucket = rule.bucket AND i.key = key AND i.etag <> known
+				AND (i.last_modified > at OR i.last_modified IS NULL
+					AND i.tagged_at BETWEEN at + '15 min'::interval AND clock_timestamp()))
+		OR EXISTS (SELECT FROM oss_labels.forgotten f WHERE f.image_id = id AND f.removed_at > at) THEN
+		verdict := 'older';
+		RETURN;
+	END IF;
+	DELETE FROM oss_labels.failed_job f WHERE f.key = key AND f.bucket = rule.bucket
+		AND f.version_id IS NULL AND f.requester = rule.requester AND f.origin = rule.origin AND f.failed_at < at;
+	SELECT t.verdict, t.job_id INTO verdict, job_id FROM oss_labels.take_objects(rule.sync_id,
+		ARRAY[key], ARRAY[size], ARRAY[known], ARRAY[at], ARRAY[NULL::text], ARRAY[restored], event => true) t;
+
+	IF verdict IN ('new', 'changed') AND job_id IS NULL THEN
+		verdict := 'queued';	-- by a session that has committed meanwhile
+	END IF;
+
+	/* the worker adds up what becomes of jobs; whoever has locked the row does the same */
+	IF job_id IS NOT NULL AND rule.state = 'done' THEN
+		UPDATE oss_labels.sync s SET state = 'tagging', due = clock_timestamp(), finished_at = NULL
+		WHERE s.sync_id IN (SELECT d.sync_id FROM oss_labels.sync d
+			WHERE d.sync_id = rule.sync_id AND d.state = 'done' FOR UPDATE SKIP LOCKED);
+	END IF;
+END $$;
+COMMENT ON FUNCTION oss_labels.event_content(oss_labels.sync, text, bigint, text, timestamptz, boolean) IS
+	'Internal: what a sync does with a content that was written at a time: as take_objects(), or "older"';
+
+/*
+ * What an event tells is done as if the bucket had just been listed, by the rules
+ * of a sync and as its role.  So whoever posts events needs no right but EXECUTE on
+ * this, and chooses neither which buckets are asked for nor the threshold, the
+ * priority or the credentials.  It therefore runs as the extension's owner: it
+ * queues jobs of another role and looks up images that the poster must not see.  Of
+ * these he reads the reason, for names that he has given.
+ *
+ * Events come more than once and in any order.  Times of events and of contents are
+ * OSS's and compared with one another; tagged_at, which is by our clock, counts
+ * where nothing else is known: for a new content with the tolerance of
+ * judge_objects().  A failure is moot once the object was written again.
+ */
+CREATE FUNCTION oss_labels.ingest_event(event jsonb)
+RETURNS TABLE (bucket text, key text, action text, reason text, job_id bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+	item jsonb;
+	tells text;
+	at timestamptz;
+	said text;
+	rule oss_labels.sync;
+BEGIN
+	FOR item IN SELECT i FROM oss_labels.event_items(event) WITH ORDINALITY e (i, n)
+		ORDER BY i ->> 'bucket', i ->> 'key', n
+	LOOP
+		bucket := item ->> 'bucket';
+		key := item ->> 'key';
+		at := item ->> 'at';
+		action := 'ignored';
+		reason := NULL;
+		job_id := NULL;
+		tells := CASE WHEN item ->> 'name' IN ('ObjectCreated:PutObject', 'ObjectCreated:PostObject',
+				'ObjectCreated:CopyObject', 'ObjectCreated:AppendObject', 'ObjectCreated:CompleteMultipartUpload',
+				'ObjectCreated:PutSymlink', 'ObjectReplication:ObjectCreated', 'ObjectReplication:ObjectModified',
+				'ObjectRestore:FinishRestore') THEN 'content'
+			WHEN item ->> 'name' IN ('ObjectRemoved:DeleteObject', 'ObjectRemoved:DeleteObjects',
+				'ObjectReplication:ObjectRemoved') THEN 'removal' END;
+		IF tells IS NULL THEN
+			reason := item ->> 'name';
+		ELSIF bucket IS NULL OR key IS NULL THEN
+			RAISE EXCEPTION 'the event "%" names no object', item ->> 'name' USING ERRCODE = '22023',
+				DETAIL = 'The name of its bucket or the key of its object is missing, or no text.',
+				HINT = 'Give the event as OSS or EventBridge sends it.';
+		END IF;
+		FOR rule IN SELECT s.* FROM oss_labels.sync s
+			WHERE tells IS NOT NULL AND s.bucket = bucket AND starts_with(key, s.prefix)
+				AND NOT s.from_list AND s.origin = oss_labels.origin()
+			ORDER BY length(s.prefix) DESC, s.sync_id
+		LOOP
+			IF rule.state = 'paused' THEN
+				said := 'paused';
+			ELSIF tells = 'removal' THEN
+				said := oss_labels.event_removal(rule, key, at);
+			ELSE
+				SELECT c.verdict, c.job_id INTO said, job_id FROM oss_labels.event_content(rule, key,
+					(item ->> 'size')::bigint, item ->> 'etag', at, item ->> 'name' = 'ObjectRestore:FinishRestore') c;
+			END IF;
+			IF said IN ('new', 'changed', 'forgotten') THEN
+				action := CASE said WHEN 'forgotten' THEN said ELSE 'enqueued' END;
+				reason := nullif(said, 'forgotten');
+				EXIT;
+			END IF;
+			reason := coalesce(reason, said);
+			EXIT WHEN said IN ('unchanged', 'queued', 'older');
+		END LOOP;
+		reason := CASE WHEN action <> 'forgotten' THEN coalesce(reason, 'no rule') END;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION oss_labels.ingest_event(jsonb) IS
+	'Do what an event of OSS tells, in buckets that sync_bucket() names: queue a new content, forget a removed object; one row per event';
+
+CREATE FUNCTION oss_labels.ingest_message(message text)
+RETURNS TABLE (bucket text, key text, action text, reason text, job_id bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT * FROM oss_labels.ingest_event(oss_labels.message_document(message));
+EXCEPTION WHEN untranslatable_character THEN
+	/* no object of such a name can be stored; the message would come again for ever */
+	action := 'ignored';
+	reason := 'invalid';
+	RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION oss_labels.ingest_message(text) IS
+	'ingest_event() for a message as SMQ delivers it: JSON, Base64 of that, or a notification in XML or JSON that has either';
+
+/*
+ * The rows of a caller's query, with his search path.  In parentheses and as a
+ * cursor it can only be one SELECT.  While it runs, the transaction is read-only and
+ * sends no request.  What does not fit into work_mem is kept on disk.  The casts
+ * take the blanks off a character(n).
+ */
+CREATE FUNCTION oss_labels.listed_rows(query text, path text, bucket text)
+RETURNS TABLE (in_bucket text, key text, size bigint, etag text, modified_at timestamptz, storage_class text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 100000
+SET search_path = pg_catalog, pg_temp
+SET transaction_read_only = on
+SET oss_labels.allow_requests = off
+AS $$
+DECLARE
+	one record;
+BEGIN
+	PERFORM pg_catalog.set_config('search_path', path, true);
+	FOR one IN EXECUTE pg_catalog.format(E'SELECT q.key::pg_catalog.text AS key, pg_catalog.to_jsonb(q) AS j FROM (%s\n) q', query) LOOP
+		in_bucket := pg_catalog.substring(coalesce(one.j OPERATOR(pg_catalog.->>) 'bucket', bucket),
+			'^ *([a-z0-9][a-z0-9-]{1,61}[a-z0-9]) *$');
+		key := one.key;
+		size := CASE WHEN one.j OPERATOR(pg_catalog.->>) 'size' OPERATOR(pg_catalog.~) '^\d{1,18}$'
+			THEN one.j OPERATOR(pg_catalog.->>) 'size' END;
+		etag := pg_catalog.left(one.j OPERATOR(pg_catalog.->>) 'etag', 128);
+		modified_at := oss_labels.event_time(one.j OPERATOR(pg_catalog.->) 'last_modified', false);
+		storage_class := one.j OPERATOR(pg_catalog.->>) 'storage_class';
+		RETURN NEXT;
+	END LOOP;
+EXCEPTION WHEN undefined_column THEN
+	RAISE EXCEPTION '%', SQLERRM USING ERRCODE = '42703',
+		HINT = 'The query''s result needs the column key, and may have bucket, size, etag, last_modified and storage_class.';
+END $$;
+COMMENT ON FUNCTION oss_labels.listed_rows(text, text, text) IS
+	'Internal: the rows of a query of backfill_listed(), which can neither write nor request';
+
+CREATE FUNCTION oss_labels.take_listed(sync_id bigint, keys text[], sizes bigint[], etags text[],
+	last_modified timestamptz[], storage_classes text[], restored boolean[], dry_run boolean)
+RETURNS jsonb
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_take_listed';
+COMMENT ON FUNCTION oss_labels.take_listed(bigint, text[], bigint[], text[], timestamptz[], text[], boolean[], boolean) IS
+	'Internal: take_objects() for a list of the caller''s, or judge_objects(); the number of objects by verdict';
+
+/*
+ * A sync for each bucket takes the rows in batches.  Of rows of one object that of
+ * the latest content counts; they are sorted, in memory or on disk.  Rows without
+ * a bucket that can be have none.  A dry run removes its syncs.
+ */
+CREATE FUNCTION oss_labels.backfill_rows(query text, path text, bucket text, max_requests bigint,
+	suffixes text[], max_size bigint, storage_classes text[], thr float8, priority integer,
+	server name, dry_run boolean)
+RETURNS TABLE (sync_id bigint, in_bucket text, counts jsonb)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	one record;
+	before text;
+	verdicts jsonb;
+	room bigint := max_requests;
+	keys text[] := '{}';
+	sizes bigint[] := '{}';
+	etags text[] := '{}';
+	times timestamptz[] := '{}';
+	classes text[] := '{}';
+BEGIN
+	IF query IS NULL THEN
+		RAISE EXCEPTION 'query must not be null' USING ERRCODE = '22004',
+			HINT = 'Give a SELECT with the column key, and bucket unless that is an argument.';
+	END IF;
+	counts := '{}';
+	FOR one IN
+		SELECT r.*, false AS is_end FROM (
+			SELECT l.* FROM oss_labels.listed_rows(query, path, bucket) l
+			ORDER BY l.in_bucket COLLATE "C", l.key COLLATE "C", l.modified_at DESC NULLS LAST OFFSET 0
+		) r
+		UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, true
+	LOOP
+		IF cardinality(keys) > 0 AND (one.is_end OR cardinality(keys) = 1000
+				OR one.in_bucket IS DISTINCT FROM in_bucket) THEN
+			IF sync_id IS NULL THEN
+				sync_id := oss_labels.sync_list(in_bucket, NULL, NULL, room, suffixes, max_size,
+					storage_classes, thr, priority, NULL, true, server);
+			END IF;
+			verdicts := oss_labels.take_listed(sync_id, keys, sizes, etags, times, classes,
+				array_fill(false, ARRAY[cardinality(keys)]), dry_run);
+			counts := (SELECT jsonb_object_agg(v, n) FROM (
+				SELECT e.key AS v, sum(e.value::bigint) AS n
+				FROM (SELECT * FROM jsonb_each_text(counts) UNION ALL SELECT * FROM jsonb_each_text(verdicts)) e
+				GROUP BY e.key) c);
+			keys := '{}'; sizes := '{}'; etags := '{}'; times := '{}'; classes := '{}';
+		END IF;
+		IF one.is_end OR one.in_bucket IS DISTINCT FROM in_bucket THEN
+			IF counts <> '{}' THEN
+				IF dry_run AND sync_id IS NOT NULL THEN
+					PERFORM oss_labels.cancel_sync(sync_id);
+					sync_id := NULL;
+				END IF;
+				RETURN NEXT;
+			END IF;
+			room := CASE WHEN room IS NOT NULL THEN greatest(0, room
+				- coalesce((counts ->> 'new')::bigint, 0) - coalesce((counts ->> 'changed')::bigint, 0)) END;
+			sync_id := NULL;
+			counts := '{}';
+			in_bucket := one.in_bucket;
+			before := NULL;
+		END IF;
+		CONTINUE WHEN one.is_end;
+		IF one.key IS NULL OR one.in_bucket IS NULL THEN
+			counts := jsonb_set(counts, '{invalid}', to_jsonb(coalesce((counts ->> 'invalid')::bigint, 0) + 1));
+		ELSIF one.key = before THEN
+			counts := jsonb_set(counts, '{repeated}', to_jsonb(coalesce((counts ->> 'repeated')::bigint, 0) + 1));
+		ELSE
+			before := one.key;
+			keys := keys || one.key;
+			sizes := sizes || one.size;
+			etags := etags || one.etag;
+			times := times || one.modified_at;
+			classes := classes || one.storage_class;
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION oss_labels.backfill_rows(text, text, text, bigint, text[], bigint, text[], float8, integer, name, boolean) IS
+	'Internal: backfill_listed() with the caller''s search path; the number of rows by verdict';
+
+/* No search_path of its own: that of the caller is the query's. */
+CREATE FUNCTION oss_labels.backfill_listed(query text, bucket text DEFAULT NULL,
+	max_requests bigint DEFAULT NULL, suffixes text[] DEFAULT '{.jpg,.jpeg,.png}',
+	max_size bigint DEFAULT 20971520, storage_classes text[] DEFAULT '{Standard,IA}',
+	thr float8 DEFAULT NULL, priority integer DEFAULT -10, server name DEFAULT NULL,
+	dry_run boolean DEFAULT false)
+RETURNS TABLE (sync_id bigint, in_bucket text, listed bigint, new bigint, changed bigint,
+	unchanged bigint, queued_already bigint, skipped_suffix bigint, skipped_folder bigint,
+	skipped_size bigint, skipped_class bigint, skipped_invalid bigint, skipped_failed bigint,
+	repeated bigint, over_limit bigint, cost numeric, currency text)
+LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 1
+BEGIN ATOMIC
+	SELECT b.sync_id, b.in_bucket,
+		(SELECT pg_catalog.sum(e.value::bigint) FROM pg_catalog.jsonb_each_text(b.counts) e)::bigint,
+		n.new, n.changed, coalesce((b.counts ->> 'unchanged')::bigint, 0),
+		coalesce((b.counts ->> 'queued')::bigint, 0), coalesce((b.counts ->> 'suffix')::bigint, 0),
+		coalesce((b.counts ->> 'folder')::bigint, 0), coalesce((b.counts ->> 'size')::bigint, 0),
+		coalesce((b.counts ->> 'class')::bigint, 0), coalesce((b.counts ->> 'invalid')::bigint, 0),
+		coalesce((b.counts ->> 'failed')::bigint, 0), coalesce((b.counts ->> 'repeated')::bigint, 0),
+		coalesce((b.counts ->> 'limit')::bigint, 0),
+		pg_catalog.trim_scale((n.new + n.changed) * p.per_1000 / 1000), p.currency
+	FROM oss_labels.backfill_rows(backfill_listed.query, pg_catalog.current_setting('search_path'),
+		backfill_listed.bucket, backfill_listed.max_requests, backfill_listed.suffixes,
+		backfill_listed.max_size, backfill_listed.storage_classes, backfill_listed.thr,
+		backfill_listed.priority, backfill_listed.server, coalesce(backfill_listed.dry_run, false)) b
+	CROSS JOIN LATERAL (SELECT coalesce((b.counts ->> 'new')::bigint, 0) AS new,
+		coalesce((b.counts ->> 'changed')::bigint, 0) AS changed) n
+	LEFT JOIN LATERAL oss_labels.price_of('label', backfill_listed.server::text, CURRENT_DATE) p ON true;
+END;
+COMMENT ON FUNCTION oss_labels.backfill_listed(text, text, bigint, text[], bigint, text[], float8, integer, name, boolean) IS
+	'Queue the images of a list, such as an inventory, by the rules of sync_bucket(); what becomes of its rows, or would in a dry run';
 
 -- ---------------------------------------------------------------------
 -- 11. Privileges

@@ -32,7 +32,7 @@ typedef struct OssPlan
 {
 	const char *sql;
 	int			nargs;
-	Oid			types[16];
+	Oid			types[17];
 	OssPlanKind kind;
 	SPIPlanPtr	plan;
 } OssPlan;

@@ -31,13 +31,19 @@ PG_FUNCTION_INFO_V1(oss_labels_cancel_sync);
 #define RULE "bucket, prefix, every, max_requests, suffixes, max_size," \
 	" storage_classes, thr, priority, forget, keep_corrected"
 
-/* A rule that is what it was, and whose round is on, goes on; else a round begins. */
+/*
+ * A rule that is what it was, and whose round is on, goes on; else a round begins,
+ * unless it is for events alone ($17 is false).
+ */
 static OssPlan register_sync = {
 	"INSERT INTO oss_labels.sync AS s (" RULE ", requester, requester_name, origin,"
-	" server, server_id, from_list, state)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, false, 'listing')"
+	" server, server_id, from_list, state, due, listed_at, finished_at)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, false,"
+	" CASE WHEN $17 THEN 'listing' ELSE 'done' END,"
+	" CASE WHEN $17 THEN clock_timestamp() ELSE 'infinity' END,"
+	" CASE WHEN NOT $17 THEN clock_timestamp() END, CASE WHEN NOT $17 THEN clock_timestamp() END)"
 	" ON CONFLICT (bucket, prefix, requester, origin, server_id) WHERE NOT from_list"
-	" DO UPDATE SET state = CASE WHEN s.state IN ('listing', 'forgetting', 'tagging')"
+	" DO UPDATE SET state = CASE WHEN NOT $17 THEN 'done' WHEN s.state IN ('listing', 'forgetting', 'tagging')"
 	" AND (s.suffixes, s.max_size, s.storage_classes, s.thr) IS NOT DISTINCT FROM"
 	" (excluded.suffixes, excluded.max_size, excluded.storage_classes, excluded.thr)"
 	" THEN s.state ELSE 'waiting' END,"
@@ -49,8 +55,8 @@ static OssPlan register_sync = {
 	" requester_name = excluded.requester_name, reason = NULL, failures = 0,"
 	" due = excluded.due"
 	" RETURNING sync_id",
-	16, {TEXTOID, TEXTOID, INTERVALOID, INT8OID, TEXTARRAYOID, INT8OID, TEXTARRAYOID,
-		FLOAT8OID, INT4OID, BOOLOID, BOOLOID, OIDOID, TEXTOID, INT8OID, TEXTOID, OIDOID
+	17, {TEXTOID, TEXTOID, INTERVALOID, INT8OID, TEXTARRAYOID, INT8OID, TEXTARRAYOID,
+		FLOAT8OID, INT4OID, BOOLOID, BOOLOID, OIDOID, TEXTOID, INT8OID, TEXTOID, OIDOID, BOOLOID
 	}
 };
 
@@ -119,7 +125,8 @@ static OssPlan put_back_jobs = {
 	" FROM gone g JOIN oss_labels.sync s ON s.sync_id = g.sync_id"
 	" WHERE g.answer IS NOT NULL OR g.etag IS NULL OR NOT EXISTS (SELECT FROM oss_labels.image i"
 	" WHERE i.image_id = oss_labels.image_id(s.bucket, g.key) AND i.bucket = s.bucket"
-	" AND i.key = g.key AND i.etag = g.etag AND coalesce(i.thr, 0.7) <= coalesce(g.thr, 0.7))",
+	" AND i.key = g.key AND i.etag = g.etag AND coalesce(i.thr, 0.7) <= coalesce(g.thr, 0.7))"
+	" ON CONFLICT DO NOTHING",
 	1, {INT8OID}
 };
 
@@ -172,6 +179,13 @@ check_forget(void)
 				 errhint("The extension's owner grants it: CALL oss_labels.grant_writing('role', 'bucket'); or use forget => false.")));
 }
 
+/* Is the bucket to be listed?  Else events alone tell what is new. */
+static bool
+rule_lists(FunctionCallInfo fcinfo)
+{
+	return PG_NARGS() < 13 || PG_ARGISNULL(12) || PG_GETARG_BOOL(12);
+}
+
 /* Check the arguments of sync_bucket().  Errors: 22023, 42501. */
 static void
 check_arguments(FunctionCallInfo fcinfo)
@@ -192,6 +206,8 @@ check_arguments(FunctionCallInfo fcinfo)
 													  IntervalPGetDatum(&none))),
 					 "every must be positive",
 					 "Give the time from one round to the next, such as '1 day', or NULL for one round.");
+	require_argument(PG_ARGISNULL(2) || rule_lists(fcinfo), "a bucket that is not listed has no rounds",
+					 "Leave out every, or list => false.");
 	require_argument(PG_ARGISNULL(3) || PG_GETARG_INT64(3) >= 0, "max_requests must not be negative",
 					 "Give the requests for labels that may be paid for, or NULL for no limit.");
 	require_argument(PG_ARGISNULL(5) || PG_GETARG_INT64(5) >= 0, "max_size must not be negative",
@@ -206,8 +222,8 @@ check_arguments(FunctionCallInfo fcinfo)
 static int64
 register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 {
-	Datum		values[16];
-	char		nulls[16];
+	Datum		values[17];
+	char		nulls[17];
 	Datum		id;
 	ForeignServer *server;
 	OssStatementState state;
@@ -227,6 +243,7 @@ register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 	oss_arg(values, nulls, 13, Int64GetDatum(oss_origin()), false);
 	oss_arg_string(values, nulls, 14, server->servername);
 	oss_arg(values, nulls, 15, ObjectIdGetDatum(server->serverid), false);
+	oss_arg(values, nulls, 16, BoolGetDatum(rule_lists(fcinfo)), false);
 
 	oss_statement_begin(&state, OSS_STATEMENT_STORE);
 	oss_statement_execute(plan, values, nulls, SPI_OK_INSERT_RETURNING);
@@ -240,7 +257,7 @@ register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 
 /*
  * oss_labels.sync_bucket(bucket, prefix, every, max_requests, suffixes, max_size,
- * storage_classes, thr, priority, forget, keep_corrected, server)
+ * storage_classes, thr, priority, forget, keep_corrected, server, list)
  */
 Datum
 oss_labels_sync_bucket(PG_FUNCTION_ARGS)
