@@ -138,8 +138,8 @@ UPDATE oss_labels.sync SET forget = NULL WHERE sync_id = :sync_id;
 
 -- a failure is moot once the object is written again, or restored, and not before
 \o /dev/null
-INSERT INTO oss_labels.failed_job (job_id, enqueued_at, failed_at, priority, attempts, requester, server, server_id, bucket, key, etag, "sqlstate", message, permanent, seen)
-SELECT n, now(), '2026-01-01 00:00:02Z', 0, 1, current_user::regrole, 'oss', s.oid, 'dwoss1024', 'input/f' || n || '.jpg', 'A', 'P0002', 'gone', true, oss_labels.fingerprint('oss', current_user::regrole)
+INSERT INTO oss_labels.failed_job (job_id, enqueued_at, failed_at, thr, priority, attempts, requester, server, server_id, bucket, key, etag, "sqlstate", message, permanent, seen)
+SELECT n, now(), '2026-01-01 00:00:02Z', 0.5, 0, 1, current_user::regrole, 'oss', s.oid, 'dwoss1024', 'input/f' || n || '.jpg', 'A', 'P0002', 'gone', true, oss_labels.fingerprint('oss', current_user::regrole)
 FROM generate_series(1, 2) n, pg_foreign_server s WHERE s.srvname = 'oss';
 \o
 SELECT pg_temp.say('input/f1.jpg', 'A1', 'A3', 'A3');
