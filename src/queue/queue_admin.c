@@ -55,7 +55,7 @@ static OssPlan retry_jobs = {
 	"INSERT INTO oss_labels.job"
 	" (requester, source, origin, requester_name, source_name,"
 	" server, server_id, bucket, key, thr, version_id, priority, fresh_since, etag, sync_id) "
-	"SELECT * FROM gone",
+	"SELECT * FROM gone ON CONFLICT DO NOTHING",
 	7, {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, BOOLOID, BOOLOID}
 };
 
