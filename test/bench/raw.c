@@ -9,9 +9,10 @@
  * as fast as libcurl allows: kept handles and connections, and epoll under
  * curl_multi_socket_action() unless one request follows another.
  *
- * Usage: raw -n REQUESTS -c IN_FLIGHT [-k KEYS] [-b BUCKET] [-f] URL
+ * Usage: raw -n REQUESTS -c IN_FLIGHT [-k KEYS] [-b BUCKET] [-f] [-l] URL
  * Keys are 1.jpg, 2.jpg, ... KEYS.jpg, over and over.  -f opens a new
- * connection for each request.  OSS_CA_FILE names the CA file, if any, and
+ * connection for each request.  -l lists the bucket instead, one page of 1,000
+ * objects after another, and looks for nothing in them but the token.  OSS_CA_FILE names the CA file, if any, and
  * credentials are the stand-in's.  Prints requests per second, seconds of
  * CPU and connections opened, separated by tabs.
  *-------------------------------------------------------------------------
@@ -41,6 +42,7 @@ typedef struct Load
 	long		keys;
 	const char *bucket;
 	bool		fresh;
+	bool		list;
 	OssEndpoint endpoint;
 	const char *ca_file;
 } Load;
@@ -65,6 +67,7 @@ static OssSigningKey signing_key;
 static Slot *slots;
 static long started;
 static long connections;
+static char token[1024];		/* of the next page, or "" */
 static int	epoll_fd;
 static double act_by = -1;		/* when libcurl wants to be called, if ever */
 
@@ -115,19 +118,46 @@ add_header(Slot *slot, const char *name, const char *value)
 	slot->headers = curl_slist_append(slot->headers, line);
 }
 
-/* Sign a request for a key and give it to the slot's handle. */
+/* Keep the token of the page after one; "" after the last. */
+static void
+keep_token(const char *body)
+{
+	static const char open[] = "<NextContinuationToken>";
+	const char *begin = strstr(body, open);
+	size_t		n;
+
+	token[0] = '\0';
+	if (!begin)
+		return;
+	begin += strlen(open);
+	n = strcspn(begin, "<");
+	if (n >= sizeof(token))
+		fail("token", "too long");
+	memcpy(token, begin, n);
+	token[n] = '\0';
+	if (!oss_query_unescape(token, &n))
+		fail("token", begin);
+	token[n] = '\0';
+}
+
+/*
+ * Sign a request for a key, or for a page if that is NULL, and give it to the
+ * slot's handle.
+ */
 static void
 sign(Slot *slot, const char *key)
 {
 	OssCredentials who = {"testid", "testsecret", NULL};
-	OssField	query[] = {{"x-oss-process", PROCESS}};
+	OssField	labels[] = {{"x-oss-process", PROCESS}};
+	OssField	page[] = {{"list-type", "2"}, {"encoding-type", "url"}, {"max-keys", "1000"},
+	{"continuation-token", token}};
 	OssField	headers[] = {{"x-oss-content-sha256", "UNSIGNED-PAYLOAD"}, {"x-oss-date", NULL}};
 	OssToSign	what = {
 		.method = "GET",
 		.bucket = load.bucket,
 		.key = key,
-		.query = query,
-		.nquery = 1,
+		.query = key ? labels : page,
+		.nquery = key ? 1 : token[0] ? 4 : 3,
 		.headers = headers,
 		.nheaders = 2,
 		.region = REGION,
@@ -138,7 +168,7 @@ sign(Slot *slot, const char *key)
 	headers[1].value = what.timestamp;
 	oss_text_reset(&slot->authorization);
 	if (!oss_sign_header(&slot->authorization, &what, &who, &signing_key))
-		fail("signing", key);
+		fail("signing", key ? key : load.bucket);
 	curl_slist_free_all(slot->headers);
 	slot->headers = NULL;
 	add_header(slot, headers[0].name, headers[0].value);
@@ -147,8 +177,8 @@ sign(Slot *slot, const char *key)
 
 	oss_text_reset(&slot->url);
 	oss_object_url(&slot->url, &load.endpoint, OSS_PATH, load.bucket, key);
-	oss_text_adds(&slot->url, "?x-oss-process=");
-	oss_escape(&slot->url, PROCESS, strlen(PROCESS), false);
+	oss_text_adds(&slot->url, "?");
+	oss_query_string(&slot->url, what.query, what.nquery);
 }
 
 /* Make a slot's handle ready for the next request. */
@@ -158,7 +188,7 @@ prepare(Slot *slot)
 	char		key[32];
 
 	snprintf(key, sizeof(key), "%ld.jpg", started++ % load.keys + 1);
-	sign(slot, key);
+	sign(slot, load.list ? NULL : key);
 	oss_text_reset(&slot->body);
 	curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url.data);
 	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers);
@@ -176,8 +206,11 @@ take(Slot *slot, CURLcode result)
 	curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(slot->easy, CURLINFO_NUM_CONNECTS, &opened);
 	connections += opened;
-	if (status != 200 || !slot->body.data || !strstr(slot->body.data, "\"Labels\""))
+	if (status != 200 || !slot->body.data ||
+		(!load.list && !strstr(slot->body.data, "\"Labels\"")))
 		fail(slot->url.data, slot->body.data ? slot->body.data : "no answer");
+	if (load.list)
+		keep_token(slot->body.data);
 }
 
 /* Give a slot its handle, with all that stays the same. */
@@ -340,7 +373,7 @@ read_arguments(int argc, char **argv)
 	int			c;
 	const char *problem;
 
-	while ((c = getopt(argc, argv, "n:c:k:b:f")) != -1)
+	while ((c = getopt(argc, argv, "n:c:k:b:fl")) != -1)
 	{
 		switch (c)
 		{
@@ -359,12 +392,17 @@ read_arguments(int argc, char **argv)
 			case 'f':
 				load.fresh = true;
 				break;
+			case 'l':
+				load.list = true;
+				break;
 			default:
 				exit(2);
 		}
 	}
 	if (optind != argc - 1)
-		fail("usage", "raw -n REQUESTS -c IN_FLIGHT [-k KEYS] [-b BUCKET] [-f] URL");
+		fail("usage", "raw -n REQUESTS -c IN_FLIGHT [-k KEYS] [-b BUCKET] [-f] [-l] URL");
+	if (load.list && load.in_flight > 1)
+		fail("usage", "each page of a listing names the next one");
 	if (load.requests < 1 || load.in_flight < 1 || load.keys < 1)
 		fail("usage", "-n, -c and -k are 1 at least");
 	if ((problem = oss_endpoint_parse(argv[optind], &load.endpoint)))

@@ -1,4 +1,5 @@
--- An application: users post photos and click on them; labels come by themselves.
+-- An application: users look at the photos of a bucket; one call names it, and labels
+-- come by themselves.
 \set ON_ERROR_STOP on
 \set QUIET on
 \pset footer off
@@ -12,24 +13,19 @@ CREATE USER MAPPING FOR CURRENT_USER SERVER oss
 	OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');
 CREATE TABLE app_user (user_id integer PRIMARY KEY, name text);
 INSERT INTO app_user VALUES (1, 'Mei'), (2, 'Bo'), (3, 'Lin');
-CREATE TABLE post (post_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	user_id integer, bucket text DEFAULT 'image-demo', key text);
-CREATE TABLE click (user_id integer, post_id integer, weight float8 DEFAULT 1);
+CREATE TABLE click (user_id integer, key text);
+INSERT INTO click VALUES (1, 'album/cat-1.png'), (1, 'album/cat-3.png'),
+	(2, 'album/beach-0.png'), (2, 'album/beach-3.png'), (2, 'album/city-2.png');
+INSERT INTO click SELECT 3, 'album/dinner-' || n || '.png' FROM generate_series(0, 8, 2) n;
+\! test/demo/images "$OSS_DATA/image-demo" >/dev/null
 
-\echo '=== An application that watches its table of posts: inserting is all it does ==='
+\echo '=== A bucket of fifty pictures, tagged by one call: there is no table of them ==='
 \set ECHO queries
-SELECT oss_labels.watch('post', 'key', bucket_column => 'bucket');
-\set ECHO none
-\copy post (key) FROM PROGRAM 'test/demo/images "$OSS_DATA/image-demo"'
-UPDATE post SET user_id = 1 + post_id % 3;
+SELECT oss_labels.sync_bucket('image-demo', prefix => 'album/');
 CALL oss_labels.wait_for_queue('60 s');
-INSERT INTO click SELECT 1, post_id, 1 FROM post WHERE key IN ('album/cat-1.png', 'album/cat-3.png');
-INSERT INTO click SELECT 2, post_id, 1 FROM post WHERE key IN ('album/beach-0.png', 'album/beach-3.png', 'album/city-2.png');
-INSERT INTO click SELECT 3, post_id, 1 FROM post WHERE key LIKE 'album/dinner-%' AND post_id % 2 = 0;
-\set ECHO queries
 
-SELECT count(*) AS posts, count(i.image_id) AS tagged, sum(i.label_count) AS labels
-FROM post LEFT JOIN oss_labels.image i USING (bucket, key);
+SELECT listed, new, stored, failed, list_requests, spent AS label_requests
+FROM oss_labels.bucket_sync;
 
 \echo '=== Content identification: what is in the pictures, in the words of the house ==='
 INSERT INTO oss_labels.label_alias VALUES ('猫', 'Cat');
@@ -55,13 +51,12 @@ FROM oss_labels.related_images('image-demo', 'album/beach-0.png', 4);
 SELECT u.name, r.key, round(r.score::numeric, 3) AS score
 FROM app_user u
 CROSS JOIN LATERAL (
-	SELECT oss_labels.profile(l.label_name, l.label_confidence, l.centric_score, c.weight) AS likes
-	FROM click c JOIN post p USING (post_id) JOIN oss_labels.effective_label l USING (bucket, key)
-	WHERE c.user_id = u.user_id) p
+	SELECT oss_labels.profile(l.label_name, l.label_confidence, l.centric_score, 1) AS likes
+	FROM click c JOIN oss_labels.effective_label l USING (key)
+	WHERE c.user_id = u.user_id AND l.bucket = 'image-demo') p
 CROSS JOIN LATERAL (
 	SELECT r.key, r.score FROM oss_labels.images_for(p.likes, 40) r
-	WHERE NOT EXISTS (SELECT FROM click c JOIN post s USING (post_id)
-		WHERE c.user_id = u.user_id AND s.key = r.key)
+	WHERE NOT EXISTS (SELECT FROM click c WHERE c.user_id = u.user_id AND c.key = r.key)
 	ORDER BY r.score DESC LIMIT 2) r
 ORDER BY u.name, score DESC;
 
