@@ -3750,6 +3750,34 @@ AS 'MODULE_PATHNAME', 'oss_labels_sync_bucket';
 COMMENT ON FUNCTION oss_labels.sync_bucket(text, text, interval, bigint, text[], bigint, text[], float8, integer, boolean, boolean, name, boolean) IS
 	'Keep the labels of all images of a bucket, or below a prefix, in step with it: the worker lists it and queues what is new or changed';
 
+CREATE FUNCTION oss_labels.estimate_bucket(bucket text, prefix text DEFAULT NULL,
+	suffixes text[] DEFAULT '{.jpg,.jpeg,.png}', max_size bigint DEFAULT 20971520,
+	storage_classes text[] DEFAULT '{Standard,IA}', thr float8 DEFAULT NULL,
+	server name DEFAULT NULL)
+RETURNS TABLE (
+	listed bigint,
+	bytes bigint,
+	new bigint,
+	changed bigint,
+	unchanged bigint,
+	queued_already bigint,
+	skipped_suffix bigint,
+	skipped_folder bigint,
+	skipped_size bigint,
+	skipped_class bigint,
+	skipped_invalid bigint,
+	skipped_failed bigint,
+	to_ask bigint,
+	cost numeric,
+	currency text,
+	budget_left bigint,
+	seconds float8,
+	list_requests bigint)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'oss_labels_estimate_bucket';
+COMMENT ON FUNCTION oss_labels.estimate_bucket(text, text, text[], bigint, text[], float8, name) IS
+	'What a round of sync_bucket() would find and ask for, and its cost; sends the requests that list the bucket, and no other';
+
 CREATE FUNCTION oss_labels.sync_list(bucket text, prefix text,
 	every interval, max_requests bigint, suffixes text[], max_size bigint,
 	storage_classes text[], thr float8, priority integer, forget boolean,
@@ -4469,6 +4497,7 @@ AS $$
 			'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, '
 			'oss_labels.try_tag, oss_labels.object_info, oss_labels.try_object_info, '
 			'oss_labels.may_keep, oss_labels.usage_now, oss_labels.price_of, oss_labels.estimate, '
+			'oss_labels.estimate_bucket, '
 			'oss_labels.budget_counts, oss_labels.budget_left'),
 		('paying', 'SELECT ON oss_labels.usage, oss_labels.price, oss_labels.cost, '
 			'oss_labels.budget_status')

@@ -8,11 +8,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "client/utf8.h"
 #include "miscadmin.h"
 #include "spi/column_array.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
+#include "sync/page_columns.h"
 #include "sync/sync_row.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -279,48 +279,15 @@ oss_sync_finish(int64 id)
 	execute_for(&finish_sync, id);
 }
 
-/* The objects of a page, as columns. */
-typedef struct Columns
-{
-	OssColumn	keys;
-	OssColumn	sizes;
-	OssColumn	etags;
-	OssColumn	times;
-	OssColumn	classes;
-	OssColumn	restored;
-} Columns;
-
 /* Read a page to its end. */
 static void
-read_page(OssListing *listing, Columns *columns, OssSyncPage *page)
+read_listed(OssListing *listing, OssPageColumns *columns, OssSyncPage *page)
 {
 	const OssListed *object;
 
-	oss_column_init(&columns->keys, TEXTOID, OSS_PAGE_MAX);
-	oss_column_init(&columns->sizes, INT8OID, OSS_PAGE_MAX);
-	oss_column_init(&columns->etags, TEXTOID, OSS_PAGE_MAX);
-	oss_column_init(&columns->times, TIMESTAMPTZOID, OSS_PAGE_MAX);
-	oss_column_init(&columns->classes, TEXTOID, OSS_PAGE_MAX);
-	oss_column_init(&columns->restored, BOOLOID, OSS_PAGE_MAX);
+	oss_page_columns_init(columns);
 	while ((object = oss_listing_object(listing)) != NULL)
-	{
-		char	   *key = oss_from_utf8(object->key, object->key_len);
-		char	   *etag = oss_from_utf8(object->etag, strlen(object->etag));
-		char	   *class = oss_from_utf8(object->storage_class, strlen(object->storage_class));
-
-		if (key == NULL)
-		{
-			page->foreign++;
-			continue;
-		}
-		oss_column_add_string(&columns->keys, key);
-		oss_column_add(&columns->sizes, Int64GetDatum(object->size), object->size < 0);
-		oss_column_add_string(&columns->etags, etag);
-		oss_column_add(&columns->times, TimestampTzGetDatum(object->last_modified),
-					   object->last_modified == 0);
-		oss_column_add_string(&columns->classes, class);
-		oss_column_add(&columns->restored, BoolGetDatum(object->restored), false);
-	}
+		page->foreign += !oss_page_columns_add(columns, object);
 	page->n = columns->keys.n;
 	page->last = oss_listing_is_last(listing);
 }
@@ -328,21 +295,16 @@ read_page(OssListing *listing, Columns *columns, OssSyncPage *page)
 void
 oss_sync_take_page(const OssSyncRow *row, OssListing *listing, OssSyncPage *page)
 {
-	Columns		columns;
-	Datum		values[7];
+	OssPageColumns columns;
+	Datum		values[1 + OSS_PAGE_ARGS];
 	char		nulls[5] = "    ";
 
-	read_page(listing, &columns, page);
+	read_listed(listing, &columns, page);
 	page->taken = 0;
 	values[0] = Int64GetDatum(row->id);
 	if (page->n > 0)
 	{
-		values[1] = oss_column_array(&columns.keys);
-		values[2] = oss_column_array(&columns.sizes);
-		values[3] = oss_column_array(&columns.etags);
-		values[4] = oss_column_array(&columns.times);
-		values[5] = oss_column_array(&columns.classes);
-		values[6] = oss_column_array(&columns.restored);
+		oss_page_columns_args(&columns, &values[1]);
 		oss_statement_execute(&take_objects, values, NULL, SPI_OK_SELECT);
 		page->taken = (int) DatumGetInt64(oss_result_column(0, 1, NULL));
 		SPI_freetuptable(SPI_tuptable);

@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use lib 'test/perl';
 use QueueTest;
@@ -37,6 +38,18 @@ sub wait_state
 	ok($test->wait_sql("SELECT state FROM oss_labels.bucket_sync WHERE sync_id = $id", $state, seconds => 120), $what)
 	  or diag($test->sql("SELECT * FROM oss_labels.bucket_sync WHERE sync_id = $id"));
 	return;
+}
+
+# The worker's pid, as soon as there is one, while the server may start again.
+sub worker
+{
+	for (1 .. 600)
+	{
+		my $pid = eval { local $SIG{PIPE} = 'IGNORE'; $test->worker_pid };
+		return $pid if $pid;
+		sleep 0.1;
+	}
+	die 'no worker';
 }
 
 # Begin a round of a sync that is done.
@@ -84,7 +97,17 @@ my %truth = (
 	failed => 0);
 my @names = sort keys %truth;
 
-$test->{oss}->control('/reset?what=counters');
+$oss->control('/reset?what=counters');
+
+# --- what it would do, for the price of the listing
+is($test->sql("SELECT concat_ws(' ', " . join(', ', map { "'$_=' || $_" } grep { $_ ne 'failed' } @names)
+	. ", to_ask, list_requests, budget_left IS NULL, currency) FROM oss_labels.estimate_bucket('bigbucket')"),
+	join(' ', map({ "$_=$truth{$_}" } grep { $_ ne 'failed' } @names), 9500, 20, 't', 'USD'),
+	'estimate_bucket() says all of it');
+is($test->count, 0, 'and asks for no labels');
+is($test->count('list_requests'), 20, 'it lists');
+is($test->sql('SELECT count(*) FROM oss_labels.job'), '0', 'and queues nothing');
+$oss->control('/reset?what=counters');
 
 # --- one call: counters are the truth, and what is paid for is new or changed
 $id = $test->sql("SELECT oss_labels.sync_bucket('bigbucket')");
@@ -102,5 +125,28 @@ is(counted($id, 'unchanged', 'new', 'changed', 'forgotten'), 'unchanged=18300 ne
 	'all is unchanged, and what two listings missed is forgotten');
 is($test->sql('SELECT count(*) FROM oss_labels.image'), '18300', 'the store is what the bucket has');
 
-# --- five kills
+# --- five kills: nothing is left out, and what is asked for again was in flight
+$oss->set(objects => bucket => 'bigbucket', from => 1, to => 9_999, every => 10, changed => 1);
+$oss->set(objects => bucket => 'bigbucket', from => 12_000, to => 13_999, changed => 1);
+$oss->fault(kind => 'delay', delay => 10);
+$oss->control('/reset?what=counters');
+$test->sql("SELECT oss_labels.resume_sync($id)");
+for my $kill (1 .. 5)
+{
+	ok($oss->wait_counted('label_requests', 450 * $kill, 60), "kill $kill");
+	if ($kill % 2 == 0) { $test->kill_postmaster }
+	else { kill 'KILL', worker() }
+}
+worker();
+wait_state($id, 'done', 'it goes on after five kills');
+is(counted($id, 'listed', 'changed', 'new', 'unchanged', 'stored', 'failed', 'forgotten'),
+	'listed=19845 changed=3000 new=0 unchanged=15300 stored=3000 failed=0 forgotten=0',
+	'its counters are the truth');
+$oss->wait_count(in_flight => 0);
+my $twice = $test->count - 3000;
+cmp_ok($twice, '<=', 5 * 64, "what is asked for twice was in flight: $twice");
+is($test->count('keys_distinct'), 3000, 'what is asked for is what changed');
+cmp_ok($test->count('list_requests'), '<=', 20 + 5 * 2, 'pages are not listed again');
+is($test->sql(q{SELECT count(*) FROM oss_labels.image}), '18300', 'no image is lost');
+
 done_testing;
