@@ -16,10 +16,12 @@
 #include "spi/result_rows.h"
 #include "spi/role.h"
 #include "spi/statement.h"
+#include "spi/subtransaction.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(oss_labels_sync_bucket);
@@ -150,6 +152,66 @@ static OssPlan may_forget = {
 	1, {OIDOID}
 };
 
+/* Tries to change a row that the worker changes, too. */
+#define MOST_TRIES 20
+
+/* A change of a sync, and then of its jobs. */
+typedef struct SyncChange
+{
+	OssPlan    *plan;
+	Datum	   *values;
+	const char *nulls;
+	int			expect;
+	OssPlan    *jobs;
+	int			jobs_expect;
+	int64		id;				/* 0: the plan returns it */
+	bool		found;
+} SyncChange;
+
+/* Subtransaction: make a change of what is committed now. */
+static void
+run_change(void *arg)
+{
+	SyncChange *change = arg;
+	Datum		id = Int64GetDatum(change->id);
+	OssStatementState state;
+
+	oss_statement_begin(&state, OSS_STATEMENT_STORE);
+	change->found = oss_statement_execute_in(GetLatestSnapshot(), change->plan, change->values,
+											 change->nulls, change->expect) > 0;
+	if (change->found && change->id == 0)
+		id = oss_result_column(0, 1, NULL);
+	if (change->found)
+		oss_statement_execute_in(GetLatestSnapshot(), change->jobs, &id, NULL,
+								 change->jobs_expect);
+	change->id = DatumGetInt64(id);
+	oss_statement_end(&state);
+}
+
+/*
+ * Make a change, whatever the isolation level: that the worker has just changed the
+ * row is no reason to fail.
+ */
+static void
+make_change(SyncChange *change)
+{
+	int64		id = change->id;
+
+	for (int i = 1;; i++)
+	{
+		ErrorData  *error = oss_subtransaction(run_change, change);
+
+		if (error == NULL)
+			break;
+		if (error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE || i == MOST_TRIES)
+			ReThrowError(error);
+		FreeErrorData(error);
+		change->id = id;
+	}
+	if (change->found)
+		oss_wake_at_commit();
+}
+
 /* Raise 22023 unless an argument is fine. */
 static void
 require_argument(bool fine, const char *message, const char *hint)
@@ -224,9 +286,8 @@ register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 {
 	Datum		values[17];
 	char		nulls[17];
-	Datum		id;
 	ForeignServer *server;
-	OssStatementState state;
+	SyncChange	change;
 
 	check_arguments(fcinfo);
 	server = GetForeignServer(oss_server_oid(oss_name_argument(fcinfo, 11), GetUserId()));
@@ -245,14 +306,13 @@ register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 	oss_arg(values, nulls, 15, ObjectIdGetDatum(server->serverid), false);
 	oss_arg(values, nulls, 16, BoolGetDatum(rule_lists(fcinfo)), false);
 
-	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	oss_statement_execute(plan, values, nulls, SPI_OK_INSERT_RETURNING);
-	id = oss_result_column(0, 1, NULL);
-	oss_statement_execute(&put_back_jobs, &id, NULL, SPI_OK_INSERT);
-	oss_statement_end(&state);
-	oss_wake_at_commit();
+	change = (SyncChange)
+	{
+		plan, values, nulls, SPI_OK_INSERT_RETURNING, &put_back_jobs, SPI_OK_INSERT
+	};
+	make_change(&change);
 	oss_notice_no_worker();
-	return DatumGetInt64(id);
+	return change.id;
 }
 
 /*
@@ -282,24 +342,20 @@ change_sync(int64 id, OssPlan *plan, Datum extra, bool no_extra, int expect,
 {
 	Datum		values[4];
 	char		nulls[4];
-	bool		found;
-	OssStatementState state;
+	SyncChange	change = {
+		plan, values, nulls, expect, jobs, jobs_expect, id
+	};
 
 	oss_arg(values, nulls, 0, Int64GetDatum(id), false);
 	oss_arg(values, nulls, 1, ObjectIdGetDatum(GetUserId()), false);
 	oss_arg(values, nulls, 2, BoolGetDatum(has_privs_of_role(GetUserId(), oss_extension_owner())), false);
 	oss_arg(values, nulls, 3, extra, no_extra);
-	oss_statement_begin(&state, OSS_STATEMENT_STORE);
-	found = oss_statement_execute(plan, values, nulls, expect) > 0;
-	if (found)
-		oss_statement_execute(jobs, values, NULL, jobs_expect);
-	oss_statement_end(&state);
-	if (!found)
+	make_change(&change);
+	if (!change.found)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no sync " INT64_FORMAT, id),
 				 errhint("The view oss_labels.bucket_sync lists those of your roles.")));
-	oss_wake_at_commit();
 }
 
 /* oss_labels.pause_sync(sync_id) */
