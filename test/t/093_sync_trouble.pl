@@ -202,7 +202,7 @@ again($healthy, 'done', 'others go on');
 
 # --- process_queue() does it, to the end of the listing
 $test->sql('ALTER DATABASE postgres SET oss_labels.worker = off');
-$test->wait_worker('disabled%') or diag($test->sql('SELECT state FROM oss_labels.worker'));
+$test->wait_worker('off%') or diag($test->sql('SELECT state FROM oss_labels.worker'));
 make('byhand', 2500);
 my $hand = sync('byhand');
 $test->sql('CALL oss_labels.process_queue()');
