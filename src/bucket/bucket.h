@@ -49,7 +49,7 @@ extern OssBucketTable *oss_bucket_table(Relation relation);
 /* Return "name type" of a column, as CREATE FOREIGN TABLE wants it. */
 extern const char *oss_bucket_column_sql(OssBucketColumn column);
 
-/* What a condition says. */
+/* Kinds of conditions that narrow a listing. */
 typedef enum OssConditionKind
 {
 	OSS_BUCKET_IS,
@@ -67,16 +67,16 @@ typedef enum OssConditionKind
 #define oss_condition_is_of_bucket(kind) ((kind) <= OSS_BUCKET_IN)
 
 /*
- * Is a clause a condition that narrows what is listed?  If so, sets *kind and the
- * expression of its value, which may have columns of other relations.
+ * Does a clause narrow the listing?  If so, sets *kind and the expression of its
+ * value, which may have columns of other relations.
  */
 extern bool oss_bucket_condition(PlannerInfo *root, RelOptInfo *rel, Expr *clause,
 								 OssConditionKind *kind, Expr **value);
 
-/* Is an expression a column of the relation, as it is? */
+/* Is an expression a column of the relation, unchanged? */
 extern bool oss_bucket_is_column(RelOptInfo *rel, Node *expr, OssBucketColumn column);
 
-/* Is text of this collation sorted as keys are listed? */
+/* Does this collation sort text as keys are listed? */
 extern bool oss_bucket_sorts(Oid collation);
 
 #endif							/* OSS_BUCKET_H */

@@ -77,7 +77,7 @@ find_column(const char *table, const char *name, bool versions)
 	return OSS_COLUMNS;
 }
 
-/* Check a column's type, or what its domain is over. */
+/* Check the type of a column, or the base type of its domain. */
 static void
 check_type(const char *table, OssBucketColumn column, Oid type)
 {

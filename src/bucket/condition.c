@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  * condition.c
- *	  The conditions of a query that narrow what is listed.
+ *	  The conditions of a query that narrow the listing.
  *
- * Equal text has equal bytes under each deterministic collation, and a pattern's
- * beginning too; what comes before what is decided by bytes only under the
- * collation C.
+ * Under each deterministic collation equal text has equal bytes, and so has the
+ * beginning of a pattern.  Only the collation C orders text by bytes.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -34,7 +33,10 @@ oss_bucket_is_column(RelOptInfo *rel, Node *expr, OssBucketColumn column)
 		var->varattno == table->attnos[column];
 }
 
-/* Are bytes in this database sorted as keys are?  Other encodings may sort otherwise. */
+/*
+ * Are bytes in this database sorted as keys are?  Other encodings may sort
+ * differently.
+ */
 static bool
 bytes_sort(void)
 {
@@ -47,7 +49,7 @@ oss_bucket_sorts(Oid collation)
 	return OidIsValid(collation) && oss_collates_by_bytes(collation) && bytes_sort();
 }
 
-/* Return what "key op value" says, by op's function, or -1. */
+/* Return the kind of the condition "key op value", by op's function, or -1. */
 static int
 kind_of_function(Oid funcid, Oid collation)
 {

@@ -14,7 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/ruleutils.h"
 
-/* Under which label each kind of condition is printed. */
+/* Labels under which the kinds of conditions are printed. */
 static const char *const kind_labels[] = {
 	[OSS_BUCKET_IS] = "Bucket",
 	[OSS_BUCKET_IN] = "Bucket",
@@ -28,7 +28,7 @@ static const char *const kind_labels[] = {
 	[OSS_KEY_UP_TO] = "Stop After",
 };
 
-/* Return a value as it is printed: text itself, or the expression. */
+/* Return the text of a value to print: the string itself, or the expression. */
 static char *
 describe_value(ForeignScanState *node, OssConditionKind kind, Node *value, ExplainState *es)
 {
@@ -49,7 +49,7 @@ describe_value(ForeignScanState *node, OssConditionKind kind, Node *value, Expla
 	return kind == OSS_KEY_LIKE ? psprintf("that of %s", shown) : shown;
 }
 
-/* Print what is listed, conditions with one label in one line. */
+/* Print the conditions of the listing, those with one label in one line. */
 static void
 explain_spans(ForeignScanState *node, const OssBucketScan *scan, ExplainState *es)
 {

@@ -43,7 +43,7 @@ refuse_option(const char *name)
 			 errhint("Valid options are: prefix, versions, %s.", TABLE_NAME_OPTION)));
 }
 
-/* Return the table's options but bucket, as ", name 'value'". */
+/* Return the table's options except bucket, as ", name 'value'". */
 static char *
 option_list(List *options)
 {
@@ -62,7 +62,7 @@ option_list(List *options)
 	return list.data;
 }
 
-/* Return the name that the option table_name gives, else the bucket's. */
+/* Return the value of the option table_name, else the bucket's name. */
 static const char *
 table_name(const ImportForeignSchemaStmt *statement)
 {

@@ -2,9 +2,9 @@
  * plan.c
  *	  The planner's side of a foreign table: how many rows, which paths.
  *
- * Paths differ in what they know before the listing begins: what the query says,
- * or also values of other relations, which a nested loop passes.  One without a
- * bucket is the last resort, since its execution is an error.
+ * Paths differ in the values that they know before the listing begins: those in
+ * the query, or also values of other relations, which a nested loop passes.  A
+ * path without a bucket is the last resort, since its execution is an error.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,28 +30,29 @@
 #include "utils/selfuncs.h"
 
 /*
- * Objects of a bucket that nobody has counted by ANALYZE, and buckets of a table
- * that has no option bucket: what the selectivity of an equality is made for
- * without statistics.
+ * Estimated objects of a bucket without ANALYZE, and buckets of a table without the
+ * option bucket: the default selectivity of an equality fits these.
  */
 #define OBJECTS_UNKNOWN		10000
 #define BUCKETS_UNKNOWN		DEFAULT_NUM_DISTINCT
 
-/* Cost of a request of a page: dear beside rows, cheap beside labels. */
+/*
+ * Cost of the request of a page: high compared with rows, low compared with labels.
+ */
 #define REQUEST_COST		100.0
 
-/* Cost of what cannot be executed, above that of disabled paths. */
+/* Cost of a path that cannot be executed, above that of disabled paths. */
 #define IMPOSSIBLE_COST		1.0e11
 
-/* What a path knows before it lists. */
+/* The conditions whose values a path knows before it lists. */
 typedef struct Known
 {
-	bool		bucket;			/* that there is one */
+	bool		bucket;			/* the bucket is known */
 	bool		one_bucket;
-	List	   *narrowing;		/* RestrictInfos that narrow what is listed */
+	List	   *narrowing;		/* RestrictInfos that narrow the listing */
 } Known;
 
-/* Add what these RestrictInfos say. */
+/* Add the conditions in these RestrictInfos. */
 static void
 note_clauses(PlannerInfo *root, RelOptInfo *rel, List *clauses, Known *known)
 {
@@ -85,8 +86,8 @@ what_is_known(PlannerInfo *root, RelOptInfo *rel, const ParamPathInfo *param)
 }
 
 /*
- * Hook: keys are unique in a listing of current versions, which makes estimates
- * of joins right that no ANALYZE has made.
+ * Hook: keys are unique in a listing of current versions.  The planner then
+ * estimates joins correctly without ANALYZE.
  */
 static get_relation_stats_hook_type prev_relation_stats_hook = NULL;
 
@@ -116,7 +117,7 @@ oss_bucket_init(void)
 	get_relation_stats_hook = on_relation_stats;
 }
 
-/* Return the conditions that choose rows among those that a table has. */
+/* Return the conditions that select rows: not those on the bucket of a table of one. */
 static List *
 choosing_clauses(PlannerInfo *root, RelOptInfo *rel)
 {
@@ -155,7 +156,7 @@ oss_bucket_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid tableid)
 													 0, JOIN_INNER, NULL));
 }
 
-/* Is one of the expressions that a pathkey orders by this column? */
+/* Does a pathkey order by this column? */
 static bool
 pathkey_has(RelOptInfo *rel, PathKey *pathkey, OssBucketColumn column)
 {
@@ -168,8 +169,8 @@ pathkey_has(RelOptInfo *rel, PathKey *pathkey, OssBucketColumn column)
 }
 
 /*
- * Return the pathkeys that a listing of one bucket has: of those that the query
- * wants, the first ones, as far as rows come in their order.
+ * Return the pathkeys of a listing of one bucket: the longest prefix of the query's
+ * pathkeys that the order of keys satisfies.
  */
 static List *
 listing_pathkeys(PlannerInfo *root, RelOptInfo *rel)
@@ -219,13 +220,13 @@ offer_path(PlannerInfo *root, RelOptInfo *rel, Relids outer, List *pathkeys)
 							  known.one_bucket ? pathkeys : NIL, outer));
 }
 
-/* What an equivalence class is searched for. */
+/* The column to look for in an equivalence class. */
 typedef struct Wanted
 {
 	OssBucketColumn column;
 } Wanted;
 
-/* Is this member the column that is wanted? */
+/* Is this member the column to look for? */
 static bool
 is_wanted(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 		  EquivalenceMember *member, void *arg)
@@ -233,7 +234,7 @@ is_wanted(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
 	return oss_bucket_is_column(rel, (Node *) member->em_expr, ((Wanted *) arg)->column);
 }
 
-/* Return the clauses of joins that narrow what is listed. */
+/* Return the join clauses that narrow the listing. */
 static List *
 joining_clauses(PlannerInfo *root, RelOptInfo *rel)
 {
@@ -260,7 +261,7 @@ joining_clauses(PlannerInfo *root, RelOptInfo *rel)
 	return known.narrowing;
 }
 
-/* Add a set of outer relations to those that paths are made for. */
+/* Add a set of outer relations for which paths are made. */
 static List *
 add_outer(List *outers, RelOptInfo *rel, Relids relids)
 {

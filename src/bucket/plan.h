@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * plan.h
- *	  The planner's side of a foreign table, for its handler, and what it tells
- *	  the executor's.
+ *	  The planner's side of a foreign table, for its handler, and its data for
+ *	  the executor's side.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_BUCKET_PLAN_H

@@ -17,7 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* How a column is made: of its usual type, or by an input function. */
+/* How the value of a column is made: in its usual type, or by an input function. */
 typedef struct Reader
 {
 	bool		usual;
@@ -73,8 +73,8 @@ oss_bucket_row_begin(const OssBucketTable *table, TupleDesc desc)
 }
 
 /*
- * Return UTF-8 text in the database's encoding, NULL if that does not have it.  No
- * text has the character U+0000.
+ * Return UTF-8 text in the database's encoding, NULL if it cannot be represented
+ * there, or has the character U+0000.
  */
 static text *
 make_text(const char *utf8, size_t len)

@@ -16,13 +16,13 @@ typedef struct OssBucketRow OssBucketRow;
 extern OssBucketRow *oss_bucket_row_begin(const OssBucketTable *table, TupleDesc desc);
 
 /*
- * Set the columns of an object of a bucket, in CurrentMemoryContext.  Returns false
- * if the database's encoding does not have its key, which is counted.
+ * Set the columns of an object of a bucket, in CurrentMemoryContext.  Returns false,
+ * and counts the object, if the database's encoding cannot represent its key.
  */
 extern bool oss_bucket_row_set(OssBucketRow *row, const char *bucket,
 							   const OssListed *object, Datum *values, bool *nulls);
 
-/* Warn of the objects that could not be set since the last time. */
+/* Warn of the objects that could not be represented since the last warning. */
 extern void oss_bucket_row_warn(OssBucketRow *row, const char *bucket);
 
 #endif							/* OSS_ROW_H */

@@ -3,7 +3,7 @@
  *	  ANALYZE of a foreign table: its bucket is listed once, and rows are chosen
  *	  from it at random.
  *
- * Nobody else tells how many objects there are.
+ * OSS has no cheaper way to count the objects.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -8,7 +8,7 @@
 
 #include "foreign/fdwapi.h"
 
-/* AnalyzeForeignTable: one that has no bucket is skipped. */
+/* AnalyzeForeignTable: tables without a bucket are skipped. */
 extern bool oss_bucket_analyze(Relation relation, AcquireSampleRowsFunc *sample, BlockNumber *pages);
 
 #endif							/* OSS_SAMPLE_H */

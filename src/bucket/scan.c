@@ -2,8 +2,9 @@
  * scan.c
  *	  The executor's side of a foreign table.
  *
- * The values of the conditions say what is listed.  A listing begins when the first
- * row is wanted; what a rescan asks for again, EXPLAIN ANALYZE counts.
+ * The values of the conditions determine the listings.  A listing begins with the
+ * first row that is read.  EXPLAIN ANALYZE also counts requests that a rescan
+ * repeats.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -75,7 +76,7 @@ oss_bucket_scan_begin(ForeignScanState *node, int eflags)
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
-	/* before anything is asked for, of this or of others */
+	/* before any request, of this node or of others */
 	check_bucket(scan, relation);
 	(void) oss_server_by_oid(scan->serverid, scan->userid);
 }
@@ -106,7 +107,7 @@ read_array(OssCondition *condition, Datum value)
 	return condition->n > 0;
 }
 
-/* The same of any condition, with its pattern, if it is one, as what it begins with. */
+/* The same for any condition; a pattern is replaced by its literal beginning. */
 static bool
 read_condition(OssCondition *condition, OssConditionKind kind, Datum value)
 {
@@ -129,7 +130,7 @@ read_condition(OssCondition *condition, OssConditionKind kind, Datum value)
 	return true;
 }
 
-/* Evaluate the conditions, and from them what is to be listed. */
+/* Evaluate the conditions, and determine the listings. */
 static void
 begin_spans(OssBucketScan *scan, ExprContext *econtext)
 {

@@ -12,8 +12,8 @@
 #include "nodes/execnodes.h"
 
 /*
- * fdw_state of the scan.  What is listed belongs to context, which is reset when the
- * scan is started anew; listing is NULL between two of them.
+ * fdw_state of the scan.  The listings belong to context, which is reset when the
+ * scan restarts; listing is NULL between two of them.
  */
 typedef struct OssBucketScan
 {
@@ -25,7 +25,7 @@ typedef struct OssBucketScan
 	OssBucketRow *row;
 
 	MemoryContext context;
-	bool		begun;			/* are spans those of the present values? */
+	bool		begun;			/* do spans fit the present values? */
 	OssListSpec *spans;
 	int			nspans;
 	int			next_span;

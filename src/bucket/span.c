@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * span.c
- *	  Which listings give all rows that the conditions let pass, and few others.
+ *	  The listings that include all rows that satisfy the conditions, and few
+ *	  others.
  *
  * Keys are compared as bytes of UTF-8, in which they are listed.
  *-------------------------------------------------------------------------
@@ -16,10 +17,13 @@
 /* Longest key, in bytes. */
 #define MAX_KEY		1023
 
-/* So many keys are looked up each with a request; more of them by one listing. */
+/*
+ * Up to this many keys are looked up with a request each; more are found by one
+ * listing.
+ */
 #define MAX_LOOKUPS	32
 
-/* The character after which no other can come. */
+/* The highest character of Unicode. */
 #define LAST_CHARACTER	0x10FFFF
 
 /* Sorted strings without duplicates. */
@@ -88,7 +92,7 @@ narrow_below(Range *range, const char *key)
 		range->below = key;
 }
 
-/* Return what comes next after a key: no key has the character U+0000. */
+/* Return the key that follows a key: no key has the character U+0000. */
 static const char *
 just_above(const char *key)
 {
@@ -96,8 +100,8 @@ just_above(const char *key)
 }
 
 /*
- * Return what comes before a key, and after nearly all keys that do: the character
- * before its last one, and the last character of all.  NULL: the first key of all.
+ * Return a bound just below a key: its last character replaced by the one before,
+ * followed by the highest character.  NULL for the first key of all.
  */
 static const char *
 just_before(const char *key)
@@ -129,7 +133,7 @@ just_before(const char *key)
 	return before.data;
 }
 
-/* Return a bound that may be longer than a key may be, or one below it that is not. */
+/* Shorten a bound that is longer than any key to a lower one that is not. */
 static const char *
 cut_bound(const char *bound)
 {
@@ -143,7 +147,7 @@ cut_bound(const char *bound)
 	return pnstrdup(bound, len);
 }
 
-/* Leave out bounds that say nothing, and see whether anything is left. */
+/* Remove bounds without effect.  Returns whether the range can have keys. */
 static void
 finish_range(Range *range)
 {
@@ -165,13 +169,7 @@ finish_range(Range *range)
 		range->above = NULL;
 }
 
-static int
-compare_names(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
-/* Return a condition's values as UTF-8; those that are none are no key's. */
+/* Return a condition's values as UTF-8, without those that no key can have. */
 static Names
 names_of(const OssCondition *condition)
 {
@@ -185,20 +183,20 @@ names_of(const OssCondition *condition)
 			pg_verify_mbstr(PG_UTF8, utf8, strlen(utf8), true))
 			names.names[names.n++] = utf8;
 	}
-	qsort(names.names, names.n, sizeof(char *), compare_names);
-	names.n = qunique(names.names, names.n, sizeof(char *), compare_names);
+	qsort(names.names, names.n, sizeof(char *), pg_qsort_strcmp);
+	names.n = qunique(names.names, names.n, sizeof(char *), pg_qsort_strcmp);
 	return names;
 }
 
-/* Keep the names that are also among others. */
+/* Intersect two sets of names. */
 static void
-intersect(Names *names, const Names *others)
+intersect_names(Names *names, const Names *others)
 {
 	int			n = 0;
 
 	for (int i = 0; i < names->n; i++)
 	{
-		if (bsearch(&names->names[i], others->names, others->n, sizeof(char *), compare_names))
+		if (bsearch(&names->names[i], others->names, others->n, sizeof(char *), pg_qsort_strcmp))
 			names->names[n++] = names->names[i];
 	}
 	names->n = n;
@@ -208,13 +206,13 @@ static void
 narrow_names(Names *names, bool *given, const Names *others)
 {
 	if (*given)
-		intersect(names, others);
+		intersect_names(names, others);
 	else
 		*names = *others;
 	*given = true;
 }
 
-/* Narrow a range by a condition on keys other than one for certain keys. */
+/* Narrow a range by a condition on keys, except by equality. */
 static void
 narrow_range(Range *range, OssConditionKind kind, const Names *names)
 {
@@ -222,7 +220,7 @@ narrow_range(Range *range, OssConditionKind kind, const Names *names)
 
 	if (names->n == 0)
 	{
-		/* not UTF-8: the condition itself decides what is above or below */
+		/* not UTF-8: only the condition itself can compare */
 		range->empty |= kind == OSS_KEY_BEGINS;
 		return;
 	}
@@ -249,7 +247,7 @@ narrow_range(Range *range, OssConditionKind kind, const Names *names)
 	}
 }
 
-/* Return the beginning that two strings have in common. */
+/* Return the common beginning of two strings. */
 static const char *
 common_prefix(const char *a, const char *b)
 {
@@ -273,7 +271,7 @@ range_of_key(Range range, const char *key)
 	return range;
 }
 
-/* What is listed of each bucket. */
+/* The listings of each bucket. */
 typedef struct Ranges
 {
 	int			n;

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * span.h
- *	  What is listed, once the values of the conditions are known.
+ *	  The listings of a scan, once the values of the conditions are known.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SPAN_H
@@ -18,15 +18,15 @@ typedef struct OssCondition
 } OssCondition;
 
 /*
- * Write what is to be listed, one listing after the other, without servers.  Returns
- * the number of listings; palloc'd.  Errors: 22023 for a bucket's name.
+ * Write the listings in their order, without servers.  Returns their number;
+ * palloc'd.  Errors: 22023 for a bucket's name.
  */
 extern int	oss_bucket_spans(const OssBucketTable *table, const OssCondition *conditions,
 							 int n, OssListSpec **spans);
 
 /*
- * Return the beginning of what a pattern of LIKE matches, palloc'd.  Sets *whole if
- * it matches nothing else.
+ * Return the literal beginning of a pattern of LIKE, palloc'd.  Sets *whole if the
+ * pattern matches only that text.
  */
 extern char *oss_like_prefix(const char *pattern, bool *whole);
 

@@ -2,9 +2,9 @@
  * sync.c
  *	  Whole buckets in step: the listings of the syncs that are due.
  *
- * What counts is in the row of a sync; here is only the listing that goes on from
- * its cursor.  After a crash, or an error, another one does.  Each sync has at most
- * one page asked for, and none while many of its jobs wait.
+ * The row of a sync has its state; this file only has the listing that continues
+ * from its cursor.  After a crash or an error, a new listing continues there.
+ * Each sync has at most one page asked for, and none while many of its jobs wait.
  */
 #include "postgres.h"
 
@@ -22,10 +22,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* No page is asked for while so many jobs of a sync wait. */
+/* No page is requested while this many jobs of a sync wait. */
 #define MOST_JOBS 5000
 
-/* How often a sync that waits for its jobs is looked at, and all are read. */
+/*
+ * How often to check a sync that waits for its jobs, and how often to read all
+ * syncs.
+ */
 #define LOOK_US INT64CONST(200000)
 #define SCAN_US INT64CONST(5000000)
 
@@ -43,8 +46,8 @@ typedef struct Sync
 	char	   *position;		/* key after which its next page begins, or
 								 * NULL */
 	int64		requests;		/* of the listing that are counted */
-	bool		asks;			/* ask for a page after the commit */
-	bool		asked;			/* a page was asked for */
+	bool		asks;			/* request a page after the commit */
+	bool		asked;			/* a page was requested */
 	bool		read;			/* in the open transaction */
 	int64		look_at;		/* next step */
 	bool		cut;			/* max_requests ended within its last page */
@@ -93,7 +96,7 @@ drop_listing(Sync *sync)
 	sync->position = NULL;
 }
 
-/* Has what was asked for come? */
+/* Has the requested page arrived? */
 static bool
 has_come(const Sync *sync)
 {
@@ -215,7 +218,7 @@ wait_a_while(Sync *sync, int64 settled, int64 us)
 	sync->look_at = oss_clock_us() + us;
 }
 
-/* Take a sync that has ended, or waits for long, off the list. */
+/* Remove a sync that has ended, or waits for long, from the list. */
 static void
 leave(OssSyncs *syncs, Sync *sync)
 {
@@ -225,7 +228,7 @@ leave(OssSyncs *syncs, Sync *sync)
 	syncs->scan_at = Min(syncs->scan_at, oss_clock_us() + LOOK_US);
 }
 
-/* Stop a sync because of an error, or put it off if that may pass. */
+/* Stop a sync because of an error, or defer it if the error may pass. */
 static void
 take_failure(OssSyncs *syncs, Sync *sync, bool passes, const char *reason)
 {
@@ -262,7 +265,7 @@ begin_listing(Sync *sync, const OssSyncRow *row)
 	sync->position = row->cursor ? MemoryContextStrdup(sync->context, row->cursor) : NULL;
 }
 
-/* Is the listing one of the present round, and where the cursor is? */
+/* Does the listing belong to the present round, at its cursor? */
 static bool
 is_in_place(const Sync *sync, const OssSyncRow *row)
 {
@@ -272,7 +275,7 @@ is_in_place(const Sync *sync, const OssSyncRow *row)
 		oss_server_is_current(sync->server);
 }
 
-/* Settle the page that has come.  Returns whether the listing is over. */
+/* Settle the page that has arrived.  Returns whether the listing is over. */
 static bool
 settle_page(Sync *sync, const OssSyncRow *row)
 {
@@ -294,7 +297,7 @@ settle_page(Sync *sync, const OssSyncRow *row)
 	return false;
 }
 
-/* Ask for a page, unless the jobs, a pause or max_requests forbid it. */
+/* Request a page, unless the jobs, a pause or max_requests forbid it. */
 static void
 ask_or_wait(OssSyncs *syncs, Sync *sync, const OssSyncRow *row, int64 settled)
 {
@@ -356,7 +359,7 @@ step_listing(OssSyncs *syncs, Sync *sync, OssSyncRow *row, int64 settled)
 		ask_or_wait(syncs, sync, row, settled);
 }
 
-/* What a step needs, for a subtransaction. */
+/* Argument of the subtransaction of a step. */
 typedef struct Step
 {
 	OssSyncs   *syncs;
@@ -484,7 +487,7 @@ oss_syncs_step(OssSyncs *syncs, int64 settled)
 		bool		come = sync->look_at <= now && has_come(sync);
 		ErrorData  *error;
 
-		/* one page a turn: other jobs are not to wait for many */
+		/* one page a turn, so that other jobs do not wait */
 		if (sync->look_at > now || (come ? page : sync->asked))
 			continue;
 		page |= come;

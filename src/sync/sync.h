@@ -25,7 +25,7 @@ extern void oss_syncs_wake(OssSyncs *syncs);
 /* Return in how many ms a step is due, -1: none.  Never waits. */
 extern long oss_syncs_due(OssSyncs *syncs);
 
-/* Is a page asked for that has not come? */
+/* Is a page requested that has not arrived? */
 extern bool oss_syncs_pending(const OssSyncs *syncs);
 
 /*
@@ -47,7 +47,7 @@ extern bool oss_syncs_step(OssSyncs *syncs, int64 settled);
 /* Note the end of that transaction. */
 extern void oss_syncs_end(OssSyncs *syncs, bool committed);
 
-/* Cancel what is asked for. */
+/* Cancel the requests. */
 extern void oss_syncs_stop(OssSyncs *syncs);
 
 #endif							/* OSS_SYNC_H */

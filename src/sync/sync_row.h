@@ -66,7 +66,7 @@ extern void oss_sync_add_tallies(int64 id);
 /* Begin a round. */
 extern void oss_sync_begin_round(int64 id);
 
-/* What a page was. */
+/* The result of settling a page. */
 typedef struct OssSyncPage
 {
 	int			n;				/* objects */
@@ -84,7 +84,7 @@ typedef struct OssSyncPage
  */
 extern void oss_sync_take_page(const OssSyncRow *row, OssListing *listing, OssSyncPage *page);
 
-/* Say that a process asks for a page, by its token, or none does (0). */
+/* Note which process, by its token, requests a page; 0: none. */
 extern void oss_sync_lease(int64 id, int64 token);
 
 /* Note that a listing failed; it is tried again after some seconds. */

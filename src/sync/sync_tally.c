@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * sync_tally.c
- *	  What became of the jobs of syncs.
+ *	  Outcomes of the jobs of syncs.
  *
  * Rows are only added here, so that nothing waits for a sync's row.
  *-------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * sync_tally.h
- *	  What became of the jobs of syncs.
+ *	  Outcomes of the jobs of syncs.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_SYNC_TALLY_H
