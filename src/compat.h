@@ -25,9 +25,10 @@
 /* DATCONNLIMIT_INVALID_DB, which old minor versions lack. */
 #define OSS_DATABASE_INVALID (-2)
 
-/* PostgreSQL 18 moved ExplainProperty...(). */
+/* PostgreSQL 18 moved ExplainProperty...() and ExplainState. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #endif
 
 /* PostgreSQL 18 added names of modules. */

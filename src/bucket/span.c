@@ -13,9 +13,7 @@
 #include "lib/qunique.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-
-/* Longest key, in bytes. */
-#define MAX_KEY		1023
+#include "protocol/uri.h"
 
 /*
  * Up to this many keys are looked up with a request each; more are found by one
@@ -128,7 +126,7 @@ just_before(const char *key)
 	unicode_to_utf8(character, buffer);
 	appendBinaryStringInfo(&before, (char *) buffer, pg_utf_mblen(buffer));
 	unicode_to_utf8(LAST_CHARACTER, buffer);
-	if (before.len + pg_utf_mblen(buffer) <= MAX_KEY)
+	if (before.len + pg_utf_mblen(buffer) <= OSS_KEY_MAX)
 		appendBinaryStringInfo(&before, (char *) buffer, pg_utf_mblen(buffer));
 	return before.data;
 }
@@ -139,9 +137,9 @@ cut_bound(const char *bound)
 {
 	size_t		len = strlen(bound);
 
-	if (len <= MAX_KEY)
+	if (len <= OSS_KEY_MAX)
 		return bound;
-	len = MAX_KEY;
+	len = OSS_KEY_MAX;
 	while (len > 0 && ((unsigned char) bound[len] & 0xC0) == 0x80)
 		len--;
 	return pnstrdup(bound, len);
@@ -155,7 +153,7 @@ finish_range(Range *range)
 
 	if (range->above != NULL)
 		range->above = cut_bound(range->above);
-	if (prefix != NULL && strlen(prefix) > MAX_KEY)
+	if (prefix != NULL && oss_prefix_problem(prefix) != NULL)
 		range->empty = true;
 	if (prefix != NULL && range->above != NULL && strcmp(range->above, prefix) < 0)
 		range->above = NULL;

@@ -13,9 +13,6 @@
 #include "protocol/uri.h"
 #include "utils/builtins.h"
 
-/* Longest prefix, in bytes of UTF-8: that of a key. */
-#define MAX_PREFIX	1023
-
 static const char *const table_options[] = {"bucket", "prefix", "versions"};
 
 const char *
@@ -50,10 +47,11 @@ static const char *
 read_prefix(DefElem *option)
 {
 	const char *value = defGetString(option);
+	const char *problem = oss_prefix_problem(oss_utf8(value));
 
-	if (strlen(oss_utf8(value)) > MAX_PREFIX)
-		refuse_value(option, value, "A prefix is longer than 1023 bytes, so that no key begins with it.",
-					 "Give a shorter one, or leave the option out for all keys.");
+	if (problem != NULL)
+		refuse_value(option, value, oss_sentence(problem),
+					 "Write what keys begin with, or leave the option out for all keys.");
 	return value[0] != '\0' ? value : NULL;
 }
 

@@ -15,6 +15,7 @@ CREATE FOREIGN TABLE t (key text OPTIONS (bucket 'k')) SERVER oss;
 SELECT set_config('test.long', repeat('x', 1024), false) \g /dev/null
 DO $$BEGIN EXECUTE format('CREATE FOREIGN TABLE t (key text) SERVER oss OPTIONS (prefix %L)', current_setting('test.long'));
 EXCEPTION WHEN OTHERS THEN RAISE NOTICE '% %', SQLSTATE, left(SQLERRM, 50); END$$;
+CREATE FOREIGN TABLE t (key text) SERVER oss OPTIONS (prefix '/photos/');
 ALTER SERVER oss OPTIONS (ADD bucket 'big');
 ALTER USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (ADD prefix 'a/');
 
@@ -101,6 +102,8 @@ SELECT * FROM try($$key ^@ 'photos/0001' AND key ^@ 'photos/0002'$$);
 SELECT * FROM try($$key = 'photos/0001/0001000.jpg'$$);
 SELECT * FROM try($$'photos/0001/0001000.jpg' = key AND bucket = 'big'$$);
 SELECT * FROM try($$key = ''$$);
+SELECT * FROM try($$key LIKE '/photos/%' OR key = '/'$$);
+SELECT * FROM try($$key LIKE '/photos/%'$$);
 SELECT * FROM try($$key IN ('photos/0001/0001000.jpg', 'photos/0002/0002000.jpg', 'photos', '', NULL)$$);
 SELECT * FROM try($$key = ANY (SELECT 'photos/0001/00010' || lpad(i::text, 2, '0') || '.jpg' FROM generate_series(0, 50) i)$$);
 SELECT * FROM try($$key = ANY (ARRAY(SELECT 'photos/0001/00010' || lpad(i::text, 2, '0') || '.jpg' FROM generate_series(0, 50) i))$$);
