@@ -136,6 +136,26 @@ REVOKE ALL ON FUNCTION oss_labels.try_object_info(text, text, text, name) FROM P
 COMMENT ON FUNCTION oss_labels.try_object_info(text, text, text, name) IS
 	'Like object_info(), but an error that belongs to the object is one row with error_code set';
 
+CREATE FUNCTION oss_labels.list_objects(
+	bucket text,
+	prefix text DEFAULT NULL,
+	start_after text DEFAULT NULL,
+	max_rows bigint DEFAULT 1000,
+	server name DEFAULT NULL)
+RETURNS TABLE (
+	key text,
+	size bigint,
+	etag text,
+	last_modified timestamptz,
+	storage_class text,
+	object_type text,
+	restored boolean)
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
+AS 'MODULE_PATHNAME', 'oss_labels_list_objects';
+REVOKE ALL ON FUNCTION oss_labels.list_objects(text, text, text, bigint, name) FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.list_objects(text, text, text, bigint, name) IS
+	'The first objects of a bucket in the byte order of their keys, one row each, by one listing request a thousand rows';
+
 -- ---------------------------------------------------------------------
 -- 3. The pipeline: many images in one query
 -- ---------------------------------------------------------------------
@@ -4496,6 +4516,7 @@ AS $$
 		('paying', 'EXECUTE ON FUNCTION oss_labels.detect, '
 			'oss_labels.try_detect, oss_labels.detect_json, oss_labels.tag, '
 			'oss_labels.try_tag, oss_labels.object_info, oss_labels.try_object_info, '
+			'oss_labels.list_objects, '
 			'oss_labels.may_keep, oss_labels.usage_now, oss_labels.price_of, oss_labels.estimate, '
 			'oss_labels.estimate_bucket, '
 			'oss_labels.budget_counts, oss_labels.budget_left'),

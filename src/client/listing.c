@@ -3,8 +3,8 @@
  *	  The objects of a bucket, page by page.
  *
  * At most one page is asked for, while another one is read.  Whatever the
- * service answers, a listing ends: keys must ascend, and pages without a new key
- * must not begin where one before did.
+ * service answers, a listing ends: keys must ascend, and few pages in a row may
+ * have no new one.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,6 +16,9 @@
 
 /* Objects of a page that are read before the next one is asked for. */
 #define READ_BEFORE_NEXT 100
+
+/* Pages in a row that may have no new key. */
+#define IDLE_PAGES_MAX 100
 
 /* Objects that are read between looks at the network. */
 #define READ_BETWEEN_LOOKS 64
@@ -51,10 +54,7 @@ struct OssListing
 	char	   *next_key;		/* of versions */
 	char	   *next_version;
 
-	/* pages in a row without a new key, and where one of them goes on */
-	uint64		idle_pages;
-	char	   *idle_at;
-
+	int			idle_pages;		/* pages in a row without a new key */
 	const OssFailure *failure;
 };
 
@@ -158,7 +158,7 @@ follow_key(OssListing *listing, const OssListEntry *entry)
 		return false;
 	if (order < 0)
 	{
-		fail_listing(listing, "A key comes after one that is greater, or equals the one to start after.");
+		fail_listing(listing, "The keys do not ascend.");
 		return false;
 	}
 	listing->began = true;
@@ -229,6 +229,13 @@ take_entries(OssListing *listing, OssListPage *page)
 	listing->end = n;
 }
 
+/* Is a string, NULL for an empty one, the same as another? */
+static bool
+is_same(const char *kept, const char *string)
+{
+	return strcmp(kept != NULL ? kept : "", string) == 0;
+}
+
 /* Keep a copy of a string in place of another one; NULL for "". */
 static void
 keep_string(OssListing *listing, char **place, const char *string)
@@ -249,41 +256,26 @@ note_next(OssListing *listing, const OssListPage *page)
 		listing->last = true;
 		return;
 	}
-	if (listing->spec.versions)
+	if (is_same(listing->token, page->next_token) &&
+		is_same(listing->next_key, page->next_key) &&
+		is_same(listing->next_version, page->next_version))
 	{
-		keep_string(listing, &listing->next_key, page->next_key);
-		keep_string(listing, &listing->next_version, page->next_version);
+		fail_listing(listing, "A page goes on where it began.");
+		return;
 	}
-	else
-		keep_string(listing, &listing->token, page->next_token);
+	keep_string(listing, &listing->token, page->next_token);
+	keep_string(listing, &listing->next_key, page->next_key);
+	keep_string(listing, &listing->next_version, page->next_version);
 }
 
-/*
- * Check that a listing gets on.  Pages without a new key may follow each other,
- * but one that goes on where another one of them did would come again for ever.
- * One is remembered, a later one each time that their number has doubled.
- */
+/* Check that a listing gets on. */
 static void
-check_progress(OssListing *listing, bool has_new_key)
+check_progress(OssListing *listing)
 {
-	char	   *next;
-
-	if (listing->last)
-		return;
-	if (has_new_key)
-	{
-		listing->idle_pages = 0;
-		keep_string(listing, &listing->idle_at, "");
-	}
-	next = listing->spec.versions ?
-		psprintf("%s\n%s", listing->next_key, listing->next_version ? listing->next_version : "") :
-		pstrdup(listing->token);
-	if (listing->idle_at != NULL && strcmp(listing->idle_at, next) == 0)
-		fail_listing(listing, "A page without a new key goes on where one before did.");
-	else if ((listing->idle_pages & (listing->idle_pages - 1)) == 0)
-		keep_string(listing, &listing->idle_at, next);
-	listing->idle_pages++;
-	pfree(next);
+	listing->idle_pages = listing->end > 0 || listing->last ? 0 : listing->idle_pages + 1;
+	if (listing->idle_pages > IDLE_PAGES_MAX)
+		fail_listing(listing, psprintf("%d pages in a row have no new key, and more are said to follow.",
+									   listing->idle_pages));
 }
 
 /* Take the page that has come in place of the one that is read. */
@@ -291,21 +283,17 @@ static void
 take_page(OssListing *listing)
 {
 	OssListPage *page = unconstify(OssListPage *, oss_request_page(listing->asked));
-	char		key[OSS_KEY_MAX + 1];
-	size_t		key_len = listing->key_len;
-	bool		began = listing->began;
 
-	memcpy(key, listing->key, key_len);
 	if (listing->reading != NULL)
 		oss_request_free(listing->reading);
 	listing->reading = listing->asked;
 	listing->asked = NULL;
 	listing->page_open = true;
 	note_next(listing, page);
-	take_entries(listing, page);
 	if (listing->failure == NULL)
-		check_progress(listing, listing->began &&
-					   (!began || compare_keys(listing->key, listing->key_len, key, key_len) > 0));
+		take_entries(listing, page);
+	if (listing->failure == NULL)
+		check_progress(listing);
 }
 
 OssListingTurn
@@ -341,7 +329,7 @@ oss_listing_ask(OssListing *listing)
 		.versions = spec->versions,
 		.prefix = spec->prefix,
 		.start_after = listing->began ? listing->key : NULL,
-		.token = listing->token
+		.token = spec->versions ? NULL : listing->token
 	};
 	OssLabelsSpec request = {
 		.server = spec->server,
@@ -462,12 +450,6 @@ bool
 oss_listing_is_last(const OssListing *listing)
 {
 	return listing->last;
-}
-
-const char *
-oss_listing_cursor(const OssListing *listing)
-{
-	return listing->began ? listing->key : NULL;
 }
 
 const OssFailure *

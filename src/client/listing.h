@@ -122,13 +122,6 @@ extern const OssListed *oss_listing_object(OssListing *listing);
 /* Is nothing left but what the present page has, or has had? */
 extern bool oss_listing_is_last(const OssListing *listing);
 
-/*
- * Return the start_after with which a new listing, without versions, goes on
- * after the present page; NULL if nothing has been listed.  Valid until the next
- * page.
- */
-extern const char *oss_listing_cursor(const OssListing *listing);
-
 /* Return why it failed, valid as long as the listing, or NULL. */
 extern const OssFailure *oss_listing_failure(const OssListing *listing);
 

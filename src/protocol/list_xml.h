@@ -2,7 +2,7 @@
  * list_xml.h
  *	  Read a page of a listing: the objects of a bucket, or their versions.
  *
- * Expat parses.  Rules: README.md 9.
+ * Expat parses.  Rules: README.md 9.2.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_LIST_XML_H
