@@ -4281,6 +4281,8 @@ BEGIN
 		FOR rule IN SELECT s.* FROM oss_labels.sync s
 			WHERE tells IS NOT NULL AND s.bucket = bucket AND starts_with(key, s.prefix)
 				AND NOT s.from_list AND s.origin = oss_labels.origin()
+				AND has_function_privilege(oss_labels.role_of(s.origin, s.requester, s.requester_name),
+					'oss_labels.sync_bucket'::regproc, 'EXECUTE')
 			ORDER BY length(s.prefix) DESC, s.sync_id
 		LOOP
 			IF rule.state = 'paused' THEN
@@ -4324,16 +4326,15 @@ COMMENT ON FUNCTION oss_labels.ingest_message(text) IS
 
 /*
  * The rows of a caller's query, with his search path.  In parentheses and as a
- * cursor it can only be one SELECT.  While it runs, the transaction is read-only and
- * sends no request.  What does not fit into work_mem is kept on disk.  The casts
- * take the blanks off a character(n).
+ * cursor it can only be one SELECT, and the transaction is read-only while it runs.
+ * What does not fit into work_mem is kept on disk.  The cast takes the blanks off a
+ * character(n).
  */
-CREATE FUNCTION oss_labels.listed_rows(query text, path text, bucket text)
+CREATE FUNCTION oss_labels.listed_query(query text, path text, bucket text)
 RETURNS TABLE (in_bucket text, key text, size bigint, etag text, modified_at timestamptz, storage_class text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 100000
 SET search_path = pg_catalog, pg_temp
 SET transaction_read_only = on
-SET oss_labels.allow_requests = off
 AS $$
 DECLARE
 	one record;
@@ -4354,8 +4355,15 @@ EXCEPTION WHEN undefined_column THEN
 	RAISE EXCEPTION '%', SQLERRM USING ERRCODE = '42703',
 		HINT = 'The query''s result needs the column key, and may have bucket, size, etag, last_modified and storage_class.';
 END $$;
+COMMENT ON FUNCTION oss_labels.listed_query(text, text, text) IS
+	'Internal: the rows of a query of backfill_listed(), which cannot write';
+
+CREATE FUNCTION oss_labels.listed_rows(query text, path text, bucket text)
+RETURNS TABLE (in_bucket text, key text, size bigint, etag text, modified_at timestamptz, storage_class text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100000
+AS 'MODULE_PATHNAME', 'oss_labels_listed_rows';
 COMMENT ON FUNCTION oss_labels.listed_rows(text, text, text) IS
-	'Internal: the rows of a query of backfill_listed(), which can neither write nor request';
+	'Internal: the same; nor can it send requests';
 
 CREATE FUNCTION oss_labels.take_listed(sync_id bigint, keys text[], sizes bigint[], etags text[],
 	last_modified timestamptz[], storage_classes text[], restored boolean[], dry_run boolean)

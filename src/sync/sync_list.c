@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * sync_list.c
- *	  take_listed(): objects that a caller's query names, for backfill_listed().
+ *	  listed_rows() and take_listed(): objects that a caller's query names, for
+ *	  backfill_listed().
  *
  * take_objects() trusts whoever calls it, and backfill_listed() runs as its caller:
  * here is checked that the sync is his.
@@ -9,12 +10,16 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "client/budget.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "spi/result_rows.h"
 #include "spi/statement.h"
 
+PG_FUNCTION_INFO_V1(oss_labels_listed_rows);
 PG_FUNCTION_INFO_V1(oss_labels_take_listed);
 
+#define LISTED_COLUMNS 6
 #define ARGUMENTS 8
 
 #define COUNT_VERDICTS(from) \
@@ -36,6 +41,50 @@ static OssPlan judge_list = {
 	COUNT_VERDICTS("oss_labels.judge_objects(s, $2, $3, $4, $5, $6, $7)"),
 	ARGUMENTS, TYPES
 };
+
+/* Add a row of the query to the result. */
+static void
+add_listed(uint64 row, void *arg)
+{
+	OssResult  *result = arg;
+	Datum		values[LISTED_COLUMNS];
+	bool		nulls[LISTED_COLUMNS];
+
+	for (int i = 0; i < LISTED_COLUMNS; i++)
+		values[i] = oss_result_column(row, i + 1, &nulls[i]);
+	oss_result_add(result, values, nulls);
+}
+
+/*
+ * oss_labels.listed_rows(query, path, bucket): the rows of listed_query(), while
+ * which no request is sent.  Errors: those of the query.
+ */
+Datum
+oss_labels_listed_rows(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1),
+	PG_ARGISNULL(2) ? CStringGetTextDatum("") : PG_GETARG_DATUM(2)};
+	OssResult	result = oss_result_begin(fcinfo);
+	OssStatementState state;
+	SPIPlanPtr	plan;
+
+	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
+	plan = oss_query_prepare("SELECT * FROM oss_labels.listed_query($1, $2, $3)", 3, types);
+	oss_requests_forbidden++;
+	PG_TRY();
+	{
+		(void) oss_query_read(plan, values, false, add_listed, &result);
+	}
+	PG_FINALLY();
+	{
+		oss_requests_forbidden--;
+	}
+	PG_END_TRY();
+	SPI_freeplan(plan);
+	oss_statement_end(&state);
+	return (Datum) 0;
+}
 
 /*
  * oss_labels.take_listed(sync_id, keys, sizes, etags, last_modified, storage_classes,

@@ -137,7 +137,7 @@ $oss->control('/reset');
 
 $test->role('busy');
 $test->bucket('backlog');
-$oss->fault(kind => 'delay', bucket => 'backlog', delay => 100);
+$oss->fault(kind => 'delay', bucket => 'backlog', delay => 1000);
 $oss->put('live', 'urgent.jpg', $jpeg . 'urgent');
 my $urgent = event('urgent.jpg');
 $test->sql("SET ROLE busy; SELECT count(oss_labels.enqueue('backlog', 'b' || g)) FROM generate_series(1, 5000) g");

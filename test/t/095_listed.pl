@@ -42,7 +42,7 @@ is($test->count, 2, 'and nothing is asked for');
 
 $test->role('app');
 $test->role('eve');
-$test->sql("GRANT EXECUTE ON FUNCTION oss_labels.backfill_listed, oss_labels.backfill_rows, oss_labels.listed_rows, oss_labels.event_time,"
+$test->sql("GRANT EXECUTE ON FUNCTION oss_labels.backfill_listed, oss_labels.backfill_rows, oss_labels.listed_rows, oss_labels.listed_query, oss_labels.event_time,"
 	  . " oss_labels.take_listed, oss_labels.sync_list, oss_labels.cancel_sync, oss_labels.sync_bucket TO app, eve;"
 	  . " GRANT SELECT ON oss_labels.bucket_sync TO app, eve;"
 	  . " CREATE TABLE list (bucket text, key char(40), size integer, etag text, last_modified timestamp);"
@@ -77,6 +77,7 @@ $test->sql("CREATE TABLE precious (key text); INSERT INTO precious VALUES ('x');
 $before = $test->count . ' ' . $oss->count('head_requests');
 for my $bad (
 	"SELECT 'tenlabels' AS bucket, label_name AS key FROM oss_labels.detect('tenlabels', 'n')",
+	"SELECT set_config('oss_labels.allow_requests', 'on', true) AS bucket, oss_labels.detect_json('tenlabels', 'n')::text AS key",
 	"SELECT set_config('transaction_read_only', 'off', true) AS bucket, public.drops() AS key",
 	"SELECT 'tenlabels' AS bucket, public.drops() AS key",
 	"SELECT oss_labels.enqueue('tenlabels', 'n')::text AS key",
