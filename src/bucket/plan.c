@@ -20,12 +20,15 @@
 #include "client/listing.h"
 #include "compat.h"
 #include "foreign/fdwapi.h"
+#include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
 
@@ -158,14 +161,22 @@ oss_bucket_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid tableid)
 
 /* Does a pathkey order by this column? */
 static bool
-pathkey_has(RelOptInfo *rel, PathKey *pathkey, OssBucketColumn column)
+pathkey_has(PlannerInfo *root, RelOptInfo *rel, PathKey *pathkey, OssBucketColumn column)
 {
-	foreach_ptr(EquivalenceMember, member, pathkey->pk_eclass->ec_members)
-	{
-		if (oss_bucket_is_column(rel, (Node *) member->em_expr, column))
-			return true;
-	}
-	return false;
+	AttrNumber	attno = ((OssBucketTable *) rel->fdw_private)->attnos[column];
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Var		   *var;
+
+	if (attno == 0)
+		return false;
+	get_atttypetypmodcoll(planner_rt_fetch(rel->relid, root)->relid, attno,
+						  &type, &typmod, &collation);
+	var = makeVar(rel->relid, attno, type, typmod, collation, 0);
+
+	/* finds columns of partitions, too, and below casts and collations */
+	return find_ec_member_matching_expr(pathkey->pk_eclass, (Expr *) var, rel->relids) != NULL;
 }
 
 /*
@@ -180,12 +191,12 @@ listing_pathkeys(PlannerInfo *root, RelOptInfo *rel)
 
 	foreach_ptr(PathKey, pathkey, root->query_pathkeys)
 	{
-		if (pathkey_has(rel, pathkey, OSS_COLUMN_BUCKET))
+		if (pathkey_has(root, rel, pathkey, OSS_COLUMN_BUCKET))
 		{
 			pathkeys = lappend(pathkeys, pathkey);
 			continue;
 		}
-		if (!pathkey_has(rel, pathkey, OSS_COLUMN_KEY) ||
+		if (!pathkey_has(root, rel, pathkey, OSS_COLUMN_KEY) ||
 			pathkey->pk_opfamily != TEXT_BTREE_FAM_OID || !oss_pathkey_ascends(pathkey) ||
 			!oss_bucket_sorts(pathkey->pk_eclass->ec_collation))
 			return pathkeys;
@@ -305,7 +316,7 @@ oss_bucket_plan(PlannerInfo *root, RelOptInfo *rel, Oid tableid,
 	List	   *private;
 
 	foreach_ptr(PathKey, pathkey, path->path.pathkeys)
-		ordered |= pathkey_has(rel, pathkey, OSS_COLUMN_KEY);
+		ordered |= pathkey_has(root, rel, pathkey, OSS_COLUMN_KEY);
 	private = list_make1(makeInteger(ordered));
 	foreach_ptr(RestrictInfo, rinfo, clauses)
 	{
