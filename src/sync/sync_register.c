@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "client/listing.h"
 #include "client/request.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
@@ -252,16 +253,23 @@ rule_lists(FunctionCallInfo fcinfo)
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	const char *prefix = oss_utf8_argument(fcinfo, 1);
-	OssImage	image = {
+	OssListSpec spec = {
 		.bucket = oss_utf8_argument(fcinfo, 0),
-		.key = prefix && prefix[0] != '\0' ? prefix : "x",
+		.prefix = oss_utf8_argument(fcinfo, 1)
+	};
+	OssImage	image = {
+		.bucket = spec.bucket,
+		.key = "x",
 		.has_thr = !PG_ARGISNULL(7),
 		.thr = PG_ARGISNULL(7) ? 0 : PG_GETARG_FLOAT8(7)
 	};
+	const OssFailure *failure;
 	Interval	none = {0};
 
-	require_argument(image.bucket != NULL, "bucket must not be null", "Give the name of the bucket.");
+	require_argument(spec.bucket != NULL, "bucket must not be null", "Give the name of the bucket.");
+	failure = oss_list_failure(&spec);
+	if (failure)
+		oss_failure_throw(failure);
 	oss_image_check(&image);
 	require_argument(PG_ARGISNULL(2) ||
 					 DatumGetBool(DirectFunctionCall2(interval_gt, PG_GETARG_DATUM(2),
