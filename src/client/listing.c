@@ -349,25 +349,35 @@ oss_listing_ask(OssListing *listing)
 	listing->asked = oss_request_start(listing->group, &request, NULL);
 }
 
+/* Read a number of n digits that stands behind a character, and go on after it. */
+static bool
+read_digits(const char **text, char before, int n, int *value)
+{
+	const char *c = *text;
+
+	if (before != '\0' && *c++ != before)
+		return false;
+	for (*value = 0; n > 0 && *c >= '0' && *c <= '9'; n--, c++)
+		*value = *value * 10 + (*c - '0');
+	*text = c;
+	return n == 0;
+}
+
 /* Return the time that a text says, as 2020-05-18T05:45:47.000Z, or 0. */
 static TimestampTz
 read_time(const char *text)
 {
 	struct pg_tm tm = {0};
 	int			ms = 0;
-	int			n = 0;
 	TimestampTz at;
 	int			utc = 0;
 
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-			   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &n) != 6)
-		return 0;
-	if (text[n] == '.' && sscanf(text + n, ".%3dZ", &ms) != 1)
-		return 0;
-	if (text[strlen(text) - 1] != 'Z' || ms < 0 ||
+	if (!read_digits(&text, '\0', 4, &tm.tm_year) || !read_digits(&text, '-', 2, &tm.tm_mon) ||
+		!read_digits(&text, '-', 2, &tm.tm_mday) || !read_digits(&text, 'T', 2, &tm.tm_hour) ||
+		!read_digits(&text, ':', 2, &tm.tm_min) || !read_digits(&text, ':', 2, &tm.tm_sec) ||
+		(*text == '.' && !read_digits(&text, '.', 3, &ms)) || strcmp(text, "Z") != 0 ||
 		ValidateDate(DTK_DATE_M, false, false, false, &tm) != 0 ||
-		tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 ||
-		tm.tm_sec < 0 || tm.tm_sec > 60 ||
+		tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60 ||
 		tm2timestamp(&tm, ms * 1000, &utc, &at) != 0)
 		return 0;
 	return at;
