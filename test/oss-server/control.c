@@ -13,6 +13,7 @@
 
 #include "answer.h"
 #include "bucket.h"
+#include "call.h"
 #include "counter.h"
 #include "credential.h"
 #include "event.h"
@@ -23,121 +24,7 @@
 #include "service.h"
 #include "signature.h"
 #include "state.h"
-#include "stock.h"
 #include "token.h"
-#include "version.h"
-
-/* A control request under way. */
-typedef struct call
-{
-	char	   *target;
-	bool		begun;
-	buffer		upload;
-	buffer		storage;
-	pair_list	params;
-	buffer		out;
-	int			status;
-} call;
-
-/* Return a parameter as a C string, or "". */
-static const char *
-param(call *c, const char *name)
-{
-	text		value;
-
-	if (!pair_list_get(&c->params, name, &value))
-		return "";
-	return value.data;
-}
-
-/* Return a parameter's bytes. */
-static text
-param_text(call *c, const char *name)
-{
-	text		value = {"", 0};
-
-	pair_list_get(&c->params, name, &value);
-	return value;
-}
-
-/* Return a parameter as a number. */
-static int64_t
-param_int(call *c, const char *name, int64_t otherwise)
-{
-	const char *s = param(c, name);
-
-	return s[0] ? strtoll(s, NULL, 10) : otherwise;
-}
-
-/* Refuse a call. */
-static void
-bad(call *c, const char *why)
-{
-	c->status = 400;
-	buffer_printf(&c->out, "%s\n", why);
-}
-
-/* Copy a parameter into a field; false when it is too long. */
-static bool
-copy_param(call *c, const char *name, char *field, size_t size)
-{
-	return snprintf(field, size, "%s", param(c, name)) < (int) size;
-}
-
-/* Copy the code of a parameter; false when the table of errors does not have it. */
-static bool
-copy_code(call *c, const char *name, char *field, size_t size)
-{
-	return copy_param(c, name, field, size) &&
-		(field[0] == '\0' || service_error_find(field) != NULL);
-}
-
-/* Read a limit; false when the code is unknown or a number negative. */
-static bool
-read_throttle(call *c, throttle *t)
-{
-	int64_t		rate = param_int(c, "rate", 0);
-
-	if (strcmp(param(c, "throttle"), THROTTLE_IMM) == 0)
-		strcpy(t->code, THROTTLE_IMM);
-	else if (!copy_code(c, "throttle", t->code, sizeof(t->code)))
-		return false;
-	t->retry_after = (int) param_int(c, "retry_after", 0);
-	if (rate < 0 || t->retry_after < 0)
-		return false;
-	meter_init(&t->let_by, t->code[0] ? rate : 0);
-	return true;
-}
-
-/*
- * Take the query apart.  Values are used as C strings, so each is copied with
- * a NUL behind it.
- */
-static void
-parse_params(call *c, text query)
-{
-	pair_list	raw = {0};
-	buffer		decoded = {0};
-
-	query_parse(&raw, &decoded, query);
-	buffer_reserve(&c->storage, decoded.len + (size_t) raw.n * 2 + 1);
-	for (int i = 0; i < raw.n; i++)
-	{
-		text		parts[2] = {raw.items[i].name, raw.items[i].value};
-
-		for (int j = 0; j < 2; j++)
-		{
-			const char *at = c->storage.data + c->storage.len;
-
-			buffer_text(&c->storage, parts[j]);
-			buffer_add(&c->storage, "", 1);
-			parts[j].data = at;
-		}
-		pair_list_add(&c->params, parts[0], parts[1]);
-	}
-	free(raw.items);
-	buffer_free(&decoded);
-}
 
 /* Set what a bucket is like. */
 static void
@@ -176,17 +63,6 @@ do_bucket(call *c)
 	s.labels_etag = param_int(c, "labels_etag", 0) != 0;
 	bucket_set(&s);
 	buffer_puts(&c->out, "ok\n");
-}
-
-/* Release what a call owns. */
-static void
-call_clear(call *c)
-{
-	free(c->target);
-	free(c->params.items);
-	buffer_free(&c->upload);
-	buffer_free(&c->storage);
-	buffer_free(&c->out);
 }
 
 /* Set the buckets that the data directory's file "buckets" describes. */
@@ -413,130 +289,6 @@ do_scope(call *c)
 	buffer_printf(&c->out, "%s %s\n", scope.region, scope.product);
 }
 
-/* Return a parameter as a truth, or -1 when it is not there. */
-static int
-param_truth(call *c, const char *name)
-{
-	return pair_list_count(&c->params, name) == 0 ? -1 :
-		param_int(c, name, 0) != 0;
-}
-
-/* Read what is said of an object; false when a value is too long. */
-static bool
-read_traits(call *c, object_traits *t)
-{
-	traits_clear(t);
-	t->size = param_int(c, "size", -1);
-	t->modified = param_int(c, "modified", 0);
-	t->archive = param_truth(c, "archive");
-	t->deleted = param_truth(c, "deleted");
-	t->changed = param_int(c, "changed", 0) != 0;
-	if (t->changed && t->modified == 0)
-		t->modified = server_time();
-	return copy_param(c, "etag", t->etag, sizeof(t->etag)) &&
-		copy_param(c, "class", t->storage_class, sizeof(t->storage_class)) &&
-		copy_param(c, "type", t->type, sizeof(t->type)) &&
-		copy_param(c, "restored", t->restored, sizeof(t->restored));
-}
-
-/* Set the state of an object or of one of its versions. */
-static void
-do_object(call *c)
-{
-	object_state s = {0};
-	text		key = param_text(c, "key");
-	text		content = param_text(c, "content");
-
-	if (!copy_param(c, "bucket", s.bucket, sizeof(s.bucket)) ||
-		!copy_param(c, "version", s.version, sizeof(s.version)) ||
-		key.len == 0 || !read_traits(c, &s.traits) ||
-		!read_throttle(c, &s.limit))
-	{
-		bad(c, "bucket or key missing, or a bad value");
-		return;
-	}
-	s.key = (char *) key.data;
-	s.key_len = key.len;
-	s.content = content.len ? (char *) content.data : NULL;
-	s.content_len = content.len;
-	s.delete_marker = param_int(c, "delete_marker", 0) != 0;
-	object_state_set(&s);
-	buffer_puts(&c->out, "ok\n");
-}
-
-/* Say something of many objects. */
-static void
-do_objects(call *c)
-{
-	object_rule rule = {0};
-	text		prefix = param_text(c, "prefix");
-
-	rule.from = param_int(c, "from", 0);
-	rule.to = param_int(c, "to", -1);
-	rule.every = param_int(c, "every", 1);
-	if (!copy_param(c, "bucket", rule.bucket, sizeof(rule.bucket)) ||
-		rule.bucket[0] == '\0' || !read_traits(c, &rule.traits) ||
-		rule.from < 0 || rule.every < 1 || (prefix.len > 0 && rule.to >= 0))
-	{
-		bad(c, "bucket missing, prefix and to at once, or a bad value");
-		return;
-	}
-	rule.prefix = (char *) prefix.data;
-	rule.prefix_len = prefix.len;
-	object_rule_add(&rule);
-	buffer_puts(&c->out, "ok\n");
-}
-
-/* Remove an object, unsigned. */
-static void
-do_delete(call *c)
-{
-	buffer_puts(&c->out, version_delete(param(c, "bucket"), param_text(c, "key"),
-										param_text(c, "version")) ?
-				"ok\n" : "no such object\n");
-}
-
-/* Print the event of an object. */
-static void
-do_event(call *c)
-{
-	event_shape shape;
-	object_event e = {.name = param(c, "name")};
-
-	if (!event_shape_of(param(c, "shape"), &shape) || param(c, "bucket")[0] == '\0')
-	{
-		bad(c, "no bucket, or an unknown shape");
-		return;
-	}
-	if (e.name[0] == '\0')
-		e.name = "ObjectCreated:PutObject";
-	snprintf(e.bucket, sizeof(e.bucket), "%s", param(c, "bucket"));
-	e.key = param_text(c, "key");
-	event_fill(&e);
-	if (param(c, "etag")[0])
-		copy_param(c, "etag", e.etag, sizeof(e.etag));
-	e.size = param_int(c, "size", e.size);
-	e.when_ms = param_int(c, "time_ms", e.when_ms);
-	event_write(&c->out, &e, shape);
-}
-
-/* Print the events of all that was stored and deleted since the last call. */
-static void
-do_events(call *c)
-{
-	event_shape shape;
-	event_delivery how = {.drop = (int) param_int(c, "drop", 0),
-		.repeat = (int) param_int(c, "repeat", 1),
-		.shuffle = param_int(c, "shuffle", 0) != 0,
-	.seed = (uint64_t) param_int(c, "seed", 1)};
-
-	if (!event_shape_of(param(c, "shape"), &shape) || how.drop < 0 ||
-		how.drop > 100 || how.repeat < 1 || how.repeat > 100)
-		bad(c, "an unknown shape, or a bad number");
-	else
-		event_list(&c->out, shape, &how);
-}
-
 /* Set what the service does everywhere. */
 static void
 do_set(call *c)
@@ -569,32 +321,6 @@ do_cname(call *c)
 	}
 	cname_set(param(c, "host"), param(c, "bucket"));
 	buffer_puts(&c->out, "ok\n");
-}
-
-/* Store the request's body as an object, unsigned. */
-static void
-do_put(call *c)
-{
-	int			err = version_put(param(c, "bucket"), param_text(c, "key"),
-								 text_from(c->upload.data, c->upload.len));
-
-	if (err != 0)
-		bad(c, strerror(err));
-	else
-		buffer_puts(&c->out, "ok\n");
-}
-
-/* Print the file of an object. */
-static void
-do_path(call *c)
-{
-	object		o;
-
-	if (object_find(param(c, "bucket"), param_text(c, "key"), &o) !=
-		LOOKUP_FOUND)
-		bad(c, "no such object");
-	else
-		buffer_printf(&c->out, "%s\n", o.path);
 }
 
 /* Close all connections of clients. */

@@ -25,16 +25,16 @@
 #define MADE_UP_TIME 1767225600
 
 /* The MD5 of a file as it was. */
-typedef struct digest
+typedef struct file_digest
 {
 	char	   *path;
 	ino_t		ino;
 	off_t		size;
 	struct timespec mtime;
 	char		etag[ETAG_LEN + 1];
-} digest;
+} file_digest;
 
-static digest digests[SLOTS];
+static file_digest digests[SLOTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Append the MD5 of bytes as an ETag. */
@@ -69,7 +69,7 @@ read_etag(const char *path, char *etag)
 static void
 file_etag(const object *o, char *etag)
 {
-	digest	   *d = &digests[hash_bytes(o->path, strlen(o->path), 0) % SLOTS];
+	file_digest *d = &digests[hash_bytes(o->path, strlen(o->path), 0) % SLOTS];
 
 	pthread_mutex_lock(&lock);
 	if (d->path == NULL || strcmp(d->path, o->path) != 0 ||

@@ -34,7 +34,7 @@ static const char *const variants[] = {"broken", "truncated", "namespace",
 "wrong-root", "bad-values"};
 
 /* A page being written. */
-typedef struct page
+typedef struct listing_page
 {
 	request    *r;
 	const char *variant;		/* "" = none */
@@ -49,7 +49,7 @@ typedef struct page
 	bool		url;
 	bool		owner;
 	int64_t		max;
-	stock		stock;
+	stock_cursor stock;
 	buffer		contents;
 	buffer		groups;
 	int64_t		n;
@@ -60,11 +60,11 @@ typedef struct page
 	object		image;			/* that stands for made-up keys */
 	object		file;
 	identity	id;
-} page;
+} listing_page;
 
 /* Return whether a page is odd in a way. */
 static bool
-odd(const page *p, const char *variant)
+odd(const listing_page *p, const char *variant)
 {
 	return strcmp(p->variant, variant) == 0;
 }
@@ -83,7 +83,7 @@ listing_variant_known(const char *variant)
 
 /* Refuse a parameter. */
 static bool
-refuse(page *p, const char *name, text value, const char *message)
+refuse(listing_page *p, const char *name, text value, const char *message)
 {
 	buffer		extra = {0};
 
@@ -96,7 +96,7 @@ refuse(page *p, const char *name, text value, const char *message)
 
 /* Read a parameter of limited length. */
 static bool
-read_value(page *p, const char *name, text *value)
+read_value(listing_page *p, const char *name, text *value)
 {
 	*value = text_of("");
 	pair_list_get(&p->r->query, name, value);
@@ -106,7 +106,7 @@ read_value(page *p, const char *name, text *value)
 
 /* Read the parameters; false when one is refused. */
 static bool
-read_parameters(page *p)
+read_parameters(listing_page *p)
 {
 	text		value;
 
@@ -141,7 +141,7 @@ read_parameters(page *p)
 
 /* Return a hash of what is listed. */
 static uint64_t
-listing_hash(const page *p)
+listing_hash(const listing_page *p)
 {
 	uint64_t	h = hash_bytes(p->r->bucket, strlen(p->r->bucket), 0);
 
@@ -151,7 +151,7 @@ listing_hash(const page *p)
 
 /* Go to the first key after one, or after all that begin with a group. */
 static void
-seek_after(page *p, text last, bool group)
+seek_after(listing_page *p, text last, bool group)
 {
 	buffer		next = {0};
 
@@ -171,7 +171,7 @@ seek_after(page *p, text last, bool group)
 
 /* Go where the page begins; false when the token is refused. */
 static bool
-seek_page(page *p)
+seek_page(listing_page *p)
 {
 	token_place place;
 	buffer		storage = {0};
@@ -196,9 +196,9 @@ seek_page(page *p)
 	{
 		/* a marker that ends in the delimiter stands for its whole group */
 		bool		group = p->versions && p->delimiter.len > 0 &&
-			p->after.len >= p->delimiter.len &&
-			memcmp(p->after.data + p->after.len - p->delimiter.len,
-				   p->delimiter.data, p->delimiter.len) == 0;
+		p->after.len >= p->delimiter.len &&
+		memcmp(p->after.data + p->after.len - p->delimiter.len,
+			   p->delimiter.data, p->delimiter.len) == 0;
 
 		buffer_text(&p->last, p->after);
 		if (p->version_after.len > 0 && text_compare(p->after, p->prefix) > 0)
@@ -213,7 +213,7 @@ seek_page(page *p)
 
 /* Append a value that encoding-type concerns. */
 static void
-put_value(page *p, buffer *out, const char *name, text value)
+put_value(listing_page *p, buffer *out, const char *name, text value)
 {
 	buffer_puts(out, "<");
 	buffer_puts(out, name);
@@ -250,7 +250,7 @@ put_value(page *p, buffer *out, const char *name, text value)
 
 /* Append a key, or what an odd page has in its place. */
 static void
-put_key(page *p, text key)
+put_key(listing_page *p, text key)
 {
 	buffer		odd_key = {0};
 	buffer	   *out = &p->contents;
@@ -292,22 +292,22 @@ put_plain(buffer *out, const char *name, const char *value)
 
 /* Append what is said of an object. */
 static void
-put_identity(page *p, bool second)
+put_identity(listing_page *p, bool second)
 {
 	buffer	   *out = &p->contents;
 	identity   *id = &p->id;
 	bool		bad = odd(p, "bad-values");
-	char		text[64];
+	char		value[64];
 
 	for (int i = 0; i < 2; i++)
 	{
 		if ((i == 0) == second)
 		{
-			snprintf(text, sizeof(text), "%lld", (long long) id->size);
-			put_plain(out, "Size", bad ? "many" : text);
+			snprintf(value, sizeof(value), "%lld", (long long) id->size);
+			put_plain(out, "Size", bad ? "many" : value);
 			put_plain(out, "StorageClass", id->storage_class);
-			format_iso(id->modified, text, sizeof(text));
-			put_plain(out, "LastModified", bad ? "yesterday" : text);
+			format_iso(id->modified, value, sizeof(value));
+			put_plain(out, "LastModified", bad ? "yesterday" : value);
 		}
 		else
 		{
@@ -329,7 +329,7 @@ put_identity(page *p, bool second)
 
 /* Append an object. */
 static void
-put_object(page *p, const stock_entry *e)
+put_object(listing_page *p, const stock_entry *e)
 {
 	buffer	   *out = &p->contents;
 	bool		second = hash_bytes(e->key.data, e->key.len, 7) % 2;
@@ -373,7 +373,7 @@ put_object(page *p, const stock_entry *e)
 
 /* Note what the page has come to. */
 static void
-set_last(page *p, text last)
+set_last(listing_page *p, text last)
 {
 	buffer_reset(&p->last);
 	buffer_text(&p->last, last);
@@ -381,7 +381,7 @@ set_last(page *p, text last)
 
 /* Append a version, or a delete marker. */
 static void
-put_version(page *p, text key, const char *id, bool marker, bool latest)
+put_version(listing_page *p, text key, const char *id, bool marker, bool latest)
 {
 	buffer	   *out = &p->contents;
 	char		date[40];
@@ -410,7 +410,7 @@ put_version(page *p, text key, const char *id, bool marker, bool latest)
  * to be listed, and set *full when the page has no room for it.
  */
 static bool
-is_wanted(page *p, text key, const char *id, bool *full)
+is_wanted(listing_page *p, text key, const char *id, bool *full)
 {
 	if (p->version_after.len > 0 && text_same(key, p->after))
 	{
@@ -424,7 +424,7 @@ is_wanted(page *p, text key, const char *id, bool *full)
 
 /* Append all versions of a key; false when the page is full before the last. */
 static bool
-put_versions(page *p, const stock_entry *e)
+put_versions(listing_page *p, const stock_entry *e)
 {
 	object_state now = {0};
 	object_state *old;
@@ -472,7 +472,7 @@ put_versions(page *p, const stock_entry *e)
 
 /* Return the common prefix of a key, or the empty slice. */
 static text
-group_of(const page *p, text key)
+group_of(const listing_page *p, text key)
 {
 	const char *at;
 
@@ -487,7 +487,7 @@ group_of(const page *p, text key)
 
 /* Return whether there is one more key to list. */
 static bool
-peek(page *p, stock_entry *e)
+peek(listing_page *p, stock_entry *e)
 {
 	return stock_peek(&p->stock, e) && e->key.len >= p->prefix.len &&
 		memcmp(e->key.data, p->prefix.data, p->prefix.len) == 0;
@@ -495,7 +495,7 @@ peek(page *p, stock_entry *e)
 
 /* Walk the keys of a page. */
 static void
-walk(page *p)
+walk(listing_page *p)
 {
 	stock_entry e;
 
@@ -532,7 +532,7 @@ walk(page *p)
 
 /* Append what says how the listing goes on. */
 static void
-put_next(page *p, buffer *out)
+put_next(listing_page *p, buffer *out)
 {
 	token_place place = {.listing = listing_hash(p),.group = p->last_is_group,
 	.last = text_from(p->last.data, p->last.len)};
@@ -560,7 +560,7 @@ put_next(page *p, buffer *out)
 
 /* Append what was asked for. */
 static void
-put_request(page *p, buffer *out)
+put_request(listing_page *p, buffer *out)
 {
 	char		number[24];
 
@@ -586,10 +586,10 @@ put_request(page *p, buffer *out)
 
 /* Write the document. */
 static void
-put_page(page *p, buffer *out)
+put_page(listing_page *p, buffer *out)
 {
 	const char *root = odd(p, "wrong-root") ? "ListResult" :
-		p->versions ? "ListVersionsResult" : "ListBucketResult";
+	p->versions ? "ListVersionsResult" : "ListBucketResult";
 	bool		contents_first = hash_bytes(p->last.data, p->last.len, 3) % 2;
 	char		number[24];
 
@@ -625,7 +625,7 @@ put_page(page *p, buffer *out)
 bool
 listing_answer(request *r, const char *variant, int64_t bytes)
 {
-	page	   *p;
+	listing_page *p;
 
 	if (variant && !listing_variant_known(variant))
 		return false;

@@ -210,8 +210,8 @@ static bool
 check_rights(request *r, const credential *who, action act)
 {
 	bool		denied = r->is_list ? who->deny_list :
-		request_kind_of(r) == KIND_PUT || request_kind_of(r) == KIND_DELETE ?
-		who->deny_put : who->deny_get;
+	request_kind_of(r) == KIND_PUT || request_kind_of(r) == KIND_DELETE ?
+	who->deny_put : who->deny_get;
 
 	if (!credential_allows(who, r->bucket, r->key))
 		answer_error(r, 0, "AccessDenied", "0003-00000001", who->token[0] ?

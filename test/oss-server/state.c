@@ -224,7 +224,7 @@ object_state_versions(const char *bucket, text key, object_state **out)
 
 /* Call back for each key of a bucket that has versions or a delete marker. */
 void
-object_state_each(const char *bucket, void (*call) (void *arg, text key),
+object_state_each(const char *bucket, void (*found) (void *arg, text key),
 				  void *arg)
 {
 	pthread_mutex_lock(&lock);
@@ -234,7 +234,7 @@ object_state_each(const char *bucket, void (*call) (void *arg, text key),
 		{
 			if ((s->version[0] || s->delete_marker) &&
 				strcmp(s->bucket, bucket) == 0)
-				call(arg, text_from(s->key, s->key_len));
+				found(arg, text_from(s->key, s->key_len));
 		}
 	}
 	pthread_mutex_unlock(&lock);

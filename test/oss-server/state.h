@@ -39,8 +39,8 @@ typedef struct object_state
 	throttle	limit;
 	uint64_t	since;			/* rules until then do not concern it */
 	uint64_t	serial;			/* of a version: the later the higher */
-	char		current[64];	/* of the object as such: its version's id, "" =
-								 * "null" */
+	char		current[64];	/* of the object as such: its version's id, ""
+								 * = "null" */
 	char	   *file;			/* of a version: holds its bytes, or NULL */
 	struct object_state *next;
 } object_state;
@@ -92,7 +92,7 @@ extern int	object_state_versions(const char *bucket, text key,
 
 /* Call back for each key of a bucket that has versions or a delete marker. */
 extern void object_state_each(const char *bucket,
-							  void (*call) (void *arg, text key), void *arg);
+							  void (*found) (void *arg, text key), void *arg);
 
 /* Say which version is an object's current one, and whether it is a marker. */
 extern void object_state_current(const char *bucket, text key, const char *id,

@@ -268,7 +268,7 @@ build_versions(const char *bucket)
 
 /* Begin at the first key. */
 void
-stock_open(stock *s, const char *bucket, bool fresh, bool versions)
+stock_open(stock_cursor *s, const char *bucket, bool fresh, bool versions)
 {
 	memset(s, 0, sizeof(*s));
 	snprintf(s->bucket, sizeof(s->bucket), "%s", bucket);
@@ -279,7 +279,7 @@ stock_open(stock *s, const char *bucket, bool fresh, bool versions)
 
 /* End. */
 void
-stock_close(stock *s)
+stock_close(stock_cursor *s)
 {
 	pthread_mutex_lock(&lock);
 	unref(s->files);
@@ -288,7 +288,7 @@ stock_close(stock *s)
 
 /* Go to the first key that is at or after one. */
 void
-stock_seek(stock *s, text key)
+stock_seek(stock_cursor *s, text key)
 {
 	int64_t		low = 0;
 	int64_t		high = s->settings.keys;
@@ -308,7 +308,7 @@ stock_seek(stock *s, text key)
 
 /* Look at the key there. */
 bool
-stock_peek(stock *s, stock_entry *e)
+stock_peek(stock_cursor *s, stock_entry *e)
 {
 	for (;;)
 	{
@@ -341,7 +341,7 @@ stock_peek(stock *s, stock_entry *e)
 
 /* Go on to the next key. */
 void
-stock_next(stock *s)
+stock_next(stock_cursor *s)
 {
 	bool		file = s->at_file < s->files->n;
 	bool		made = s->at_made < s->settings.keys;

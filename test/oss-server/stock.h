@@ -22,7 +22,7 @@ typedef struct stock_entry
 } stock_entry;
 
 /* A place among the keys of a bucket. */
-typedef struct stock
+typedef struct stock_cursor
 {
 	bucket_settings settings;
 	char		bucket[MAX_BUCKET + 1];
@@ -31,28 +31,28 @@ typedef struct stock
 	size_t		at_file;
 	int64_t		at_made;
 	char		made[MAX_KEY + 1];
-} stock;
+} stock_cursor;
 
 /*
  * Begin at the first key.  fresh says that the directory must be read anew,
  * not as it was at most two seconds ago; versions that keys without a current
  * object are wanted, too.
  */
-extern void stock_open(stock *s, const char *bucket, bool fresh,
+extern void stock_open(stock_cursor *s, const char *bucket, bool fresh,
 					   bool versions);
-extern void stock_close(stock *s);
+extern void stock_close(stock_cursor *s);
 
 /* Go to the first key that is at or after one. */
-extern void stock_seek(stock *s, text key);
+extern void stock_seek(stock_cursor *s, text key);
 
 /*
  * Look at the key there, passing over deleted ones unless versions are wanted;
  * false at the end.
  */
-extern bool stock_peek(stock *s, stock_entry *e);
+extern bool stock_peek(stock_cursor *s, stock_entry *e);
 
 /* Go on to the next key. */
-extern void stock_next(stock *s);
+extern void stock_next(stock_cursor *s);
 
 /* The directory of a bucket has changed. */
 extern void stock_changed(const char *bucket);

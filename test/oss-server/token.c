@@ -17,14 +17,14 @@
 #define MARK "Cg+/"
 
 /* What stands before the key. */
-typedef struct head
+typedef struct token_head
 {
 	uint64_t	salt;
 	uint64_t	sum;			/* of all that follows */
 	uint64_t	made_us;
 	uint64_t	listing;
 	uint64_t	group;
-} head;
+} token_head;
 
 static _Atomic int64_t ttl;
 
@@ -63,7 +63,7 @@ token_write(buffer *out, const token_place *place)
 {
 	static _Atomic uint64_t serial;
 	uint64_t	n = atomic_fetch_add(&serial, 1);
-	head		h = {.made_us = now_us(),.listing = place->listing,
+	token_head	h = {.made_us = now_us(),.listing = place->listing,
 	.group = place->group};
 	buffer		plain = {0};
 
@@ -86,7 +86,7 @@ token_write(buffer *out, const token_place *place)
 bool
 token_read(text token, token_place *place, buffer *storage)
 {
-	head		h;
+	token_head	h;
 	int			len;
 	size_t		pad = 0;
 
