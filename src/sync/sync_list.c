@@ -44,7 +44,7 @@ static OssPlan judge_list = {
 
 /* Add a row of the query to the result. */
 static void
-add_listed(uint64 row, void *arg)
+add_listed_row(uint64 row, void *arg)
 {
 	OssResult  *result = arg;
 	Datum		values[LISTED_COLUMNS];
@@ -74,7 +74,7 @@ oss_labels_listed_rows(PG_FUNCTION_ARGS)
 	oss_requests_forbidden++;
 	PG_TRY();
 	{
-		(void) oss_query_read(plan, values, false, add_listed, &result);
+		(void) oss_query_read(plan, values, false, add_listed_row, &result);
 	}
 	PG_FINALLY();
 	{

@@ -217,7 +217,7 @@ sub kill_postmaster
 	$call{killed}->() if $call{killed};
 	for (1 .. 200)
 	{
-		last unless grep { kill 0, $_ } @children;
+		last unless grep { kill 0, $_ } $pid, @children;
 		sleep 0.05;
 	}
 	$call{gone}->() if $call{gone};
