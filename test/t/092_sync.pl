@@ -147,7 +147,7 @@ is(counted($id, 'listed', 'changed', 'new', 'unchanged', 'stored', 'failed', 'fo
 	'its counters are the truth');
 $oss->wait_count(in_flight => 0);
 my $twice = $test->count - 3000;
-cmp_ok($twice, '<=', 5 * ($oss->count('label_most_in_flight') + 64), "what is asked for twice was in flight, or not stored yet: $twice");
+cmp_ok($twice, '<=', 5 * ($oss->count('label_most_in_flight') + 256), "what is asked for twice was in flight, or not stored yet: $twice");
 is($test->count('keys_distinct'), 3000, 'what is asked for is what changed');
 cmp_ok($test->count('list_requests'), '<=', 20 + 5 * 2, 'pages are not listed again');
 is($test->sql(q{SELECT count(*) FROM oss_labels.image}), '18300', 'no image is lost');
