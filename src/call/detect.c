@@ -16,6 +16,8 @@ PG_FUNCTION_INFO_V1(oss_labels_try_detect);
 PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
 void		(*oss_detect_keep) (const Datum *args, const bool *nulls, OssLabelsSpec *spec) = NULL;
+bool		(*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
+								 const OssResult *result, Datum *value) = NULL;
 
 /* Read the image of SQL arguments. */
 bool
@@ -207,8 +209,9 @@ oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 }
 
 static Datum
-return_labels(FunctionCallInfo fcinfo, bool is_try)
+return_labels(FunctionCallInfo fcinfo, OssFunction which)
 {
+	bool		is_try = which == OSS_TRY_DETECT;
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[DETECT_ARGUMENTS];
 	bool		nulls[DETECT_ARGUMENTS];
@@ -217,6 +220,8 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	OssGroup   *group = NULL;
 	DetectRows *rows;
 
+	if (oss_answer_begun && oss_answer_begun(which, fcinfo, &result, NULL))
+		return (Datum) 0;
 	call_arguments(fcinfo, args, nulls);
 	if (!oss_detect_spec(args, nulls, &spec))
 		return (Datum) 0;
@@ -235,14 +240,14 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 Datum
 oss_labels_detect(PG_FUNCTION_ARGS)
 {
-	return return_labels(fcinfo, false);
+	return return_labels(fcinfo, OSS_DETECT);
 }
 
 /* try_detect(bucket, key, thr, version_id, server) */
 Datum
 oss_labels_try_detect(PG_FUNCTION_ARGS)
 {
-	return return_labels(fcinfo, true);
+	return return_labels(fcinfo, OSS_TRY_DETECT);
 }
 
 /* detect_json(bucket, key, thr, version_id, server) */
@@ -256,7 +261,10 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	OssGroup   *group;
 	OssRequest *request;
 	Jsonb	   *answer;
+	Datum		begun;
 
+	if (oss_answer_begun && oss_answer_begun(OSS_DETECT_JSON, fcinfo, NULL, &begun))
+		return begun;
 	call_arguments(fcinfo, args, nulls);
 	if (!oss_detect_spec(args, nulls, &spec))
 		PG_RETURN_NULL();

@@ -202,8 +202,9 @@ oss_object_rows(const OssRequest *request, bool is_try)
 }
 
 static Datum
-return_object(FunctionCallInfo fcinfo, bool is_try)
+return_object(FunctionCallInfo fcinfo, OssFunction which)
 {
+	bool		is_try = which == OSS_TRY_OBJECT_INFO;
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[INFO_ARGUMENTS];
 	bool		nulls[INFO_ARGUMENTS];
@@ -212,6 +213,8 @@ return_object(FunctionCallInfo fcinfo, bool is_try)
 	OssGroup   *group = NULL;
 	DetectRows *rows;
 
+	if (oss_answer_begun && oss_answer_begun(which, fcinfo, &result, NULL))
+		return (Datum) 0;
 	for (int i = 0; i < INFO_ARGUMENTS; i++)
 	{
 		args[i] = fcinfo->args[i].value;
@@ -232,12 +235,12 @@ return_object(FunctionCallInfo fcinfo, bool is_try)
 Datum
 oss_labels_object_info(PG_FUNCTION_ARGS)
 {
-	return return_object(fcinfo, false);
+	return return_object(fcinfo, OSS_OBJECT_INFO);
 }
 
 /* try_object_info(bucket, key, version_id, server) */
 Datum
 oss_labels_try_object_info(PG_FUNCTION_ARGS)
 {
-	return return_object(fcinfo, true);
+	return return_object(fcinfo, OSS_TRY_OBJECT_INFO);
 }

@@ -42,7 +42,8 @@ static const char *const symbols[] = {
 	[OSS_TAG] = "oss_labels_tag",
 	[OSS_TRY_TAG] = "oss_labels_try_tag",
 	[OSS_OBJECT_INFO] = "oss_labels_object_info",
-	[OSS_TRY_OBJECT_INFO] = "oss_labels_try_object_info"
+	[OSS_TRY_OBJECT_INFO] = "oss_labels_try_object_info",
+	[OSS_DETECT_JSON] = "oss_labels_detect_json"
 };
 
 static KnownFunction known_functions[lengthof(symbols)];
@@ -108,7 +109,7 @@ is_as_defined(HeapTuple proc, OssFunction which)
 	bool		no_settings;
 
 	(void) SysCacheGetAttr(PROCOID, proc, Anum_pg_proc_proconfig, &no_settings);
-	return no_settings && form->proretset && !form->prosecdef &&
+	return no_settings && form->proretset == (which != OSS_DETECT_JSON) && !form->prosecdef &&
 		form->pronargs == oss_function_arguments(which);
 }
 
