@@ -28,6 +28,7 @@ typedef struct Insertion
 {
 	PlannedStmt *stmt;
 	int			last_id;
+	bool		again;			/* the plan has pipelines already */
 } Insertion;
 
 /*
@@ -452,6 +453,7 @@ treat_plan(Insertion *in, Plan *plan)
 			((SubqueryScan *) plan)->subplan = treat_plan(in, ((SubqueryScan *) plan)->subplan);
 			break;
 		case T_CustomScan:
+			in->again |= ((CustomScan *) plan)->methods == &oss_pipeline_scan_methods;
 			treat_plans(in, ((CustomScan *) plan)->custom_plans);
 			break;
 		case T_NestLoop:
@@ -477,11 +479,11 @@ treat_plan(Insertion *in, Plan *plan)
 bool
 oss_pipeline_insert(PlannedStmt *stmt, bool scroll)
 {
-	Insertion	in = {stmt, FIRST_NODE_ID};
+	Insertion	in = {stmt, FIRST_NODE_ID, false};
 
 	treat_plans(&in, stmt->subplans);
 	stmt->planTree = treat_plan(&in, stmt->planTree);
 	if (scroll && IsA(stmt->planTree, CustomScan))
 		stmt->planTree = materialize_finished_plan(stmt->planTree);
-	return in.last_id > FIRST_NODE_ID;
+	return in.last_id > FIRST_NODE_ID && !in.again;
 }

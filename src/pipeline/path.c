@@ -6,8 +6,11 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "compat.h"
+#include "executor/executor.h"
 #include "jit/jit.h"
+#include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -18,6 +21,7 @@
 #include "pipeline/expected.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
+#include "utils/plancache.h"
 #include "utils/syscache.h"
 
 /*
@@ -41,6 +45,10 @@ bool		oss_pipeline_enabled = true;
 static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
 static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
 static planner_hook_type prev_planner_hook = NULL;
+static ExecutorStart_hook_type prev_start_hook = NULL;
+
+/* Was the library loaded in this transaction?  Then plans may be older. */
+static bool late = false;
 
 /*
  * Return the call of one of our functions that a base relation consists of, and set
@@ -391,30 +399,76 @@ has_functions(const PlannedStmt *stmt)
 }
 
 /*
- * Hook: put the pipeline into the plan.  A plan whose cost is money has nothing that is
- * worth compiling, which would delay the first request.
+ * Put pipelines into a plan.  One whose cost is money has nothing that is worth
+ * compiling, which would delay the first request.
  */
+static bool
+treat_statement(PlannedStmt *stmt, bool scroll)
+{
+	if (!oss_pipeline_enabled || stmt->parallelModeNeeded || !has_functions(stmt) ||
+		!oss_pipeline_insert(stmt, scroll))
+		return false;
+	stmt->jitFlags = PGJIT_NONE;
+	return true;
+}
+
+/* Hook. */
 static PlannedStmt *
 on_planner(OSS_PLANNER_PARAMETERS)
 {
 	PlannedStmt *stmt = prev_planner_hook ? prev_planner_hook(OSS_PLANNER_ARGUMENTS) :
 		standard_planner(OSS_PLANNER_ARGUMENTS);
 
-	if (oss_pipeline_enabled && !stmt->parallelModeNeeded && has_functions(stmt) &&
-		oss_pipeline_insert(stmt, (options & CURSOR_OPT_SCROLL) != 0))
-		stmt->jitFlags = PGJIT_NONE;
+	(void) treat_statement(stmt, (options & CURSOR_OPT_SCROLL) != 0);
 	return stmt;
+}
+
+/*
+ * Hook: treat the plan during whose making the library was loaded, too late for
+ * on_planner().
+ */
+static void
+on_start(QueryDesc *desc, int eflags)
+{
+	if (late)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(desc));
+		PlannedStmt *copy = copyObject(desc->plannedstmt);
+
+		if (treat_statement(copy, (eflags & EXEC_FLAG_BACKWARD) != 0))
+			desc->plannedstmt = copy;
+		MemoryContextSwitchTo(old);
+	}
+	if (prev_start_hook)
+		prev_start_hook(desc, eflags);
+	else
+		standard_ExecutorStart(desc, eflags);
+}
+
+/* Transaction callback: plans that are made from now on are treated by on_planner(). */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		late = false;
 }
 
 void
 oss_pipeline_init(void)
 {
-	prev_planner_hook = planner_hook;
-	planner_hook = on_planner;
 	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
 	oss_begun_init();
+	prev_planner_hook = planner_hook;
+	planner_hook = on_planner;
 	prev_rel_pathlist_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = on_rel_pathlist;
 	prev_join_pathlist_hook = set_join_pathlist_hook;
 	set_join_pathlist_hook = on_join_pathlist;
+	if (process_shared_preload_libraries_in_progress)
+		return;
+	late = true;
+	prev_start_hook = ExecutorStart_hook;
+	ExecutorStart_hook = on_start;
+	RegisterXactCallback(on_transaction_end, NULL);
+	ResetPlanCache();
 }

@@ -22,7 +22,10 @@
 /* Return the members of a target list that return sets, as expressions. */
 extern List *oss_sets_of(List *tlist);
 
-/* Put the pipeline into a finished plan.  Returns whether there are any calls. */
+/*
+ * Put pipelines into a finished plan, which can be read backward if scroll is set.
+ * Returns false if there is no place for any, or if they are there already.
+ */
 extern bool oss_pipeline_insert(PlannedStmt *stmt, bool scroll);
 
 /* In node.c. */
