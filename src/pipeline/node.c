@@ -189,7 +189,11 @@ find_lower(PipelineState *state)
 		below = outerPlanState(below);
 	if (IsA(below, CustomScanState) &&
 		((CustomScanState *) below)->methods == &exec_methods)
+	{
 		((PipelineState *) below)->upper = state;
+		if (below == state->window.outer)
+			((PipelineState *) below)->window.member->above = &state->window.nrows;
+	}
 }
 
 static void

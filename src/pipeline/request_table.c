@@ -310,8 +310,10 @@ bool
 oss_pipeline_may_start(const PipelineMember *member)
 {
 	int			concurrency = member->query->concurrency;
+	int			ahead = member->above ? Max(*member->above - 1, 0) : 0;
 
-	return has_memory(member->query) && member->started < 2 * member->delivered + 1 &&
+	return has_memory(member->query) &&
+		member->started < 2 * Max(member->delivered - ahead, 0) + 1 &&
 		member->outstanding < WINDOW_FACTOR * concurrency &&
 		oss_group_counters(member->group)->unfinished < share_request(member) &&
 		count_unfinished(member->query) < concurrency;

@@ -30,6 +30,8 @@ typedef struct PipelineMember
 	PipelineQuery *query;
 	struct PipelineWindow *window;
 	OssGroup   *group;
+	const int  *above;			/* rows that a node above has read ahead, each
+								 * one of ours, or NULL */
 	bool		running;		/* has started to read and not reached the end */
 	int64		started;
 	int64		delivered;
