@@ -70,8 +70,9 @@ oss_object_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 	return true;
 }
 
-DetectRows *
-oss_object_failure_rows(const OssFailure *failure, bool is_try)
+/* Make the row of a failure, or raise it. */
+static DetectRows *
+failure_rows(const OssFailure *failure, bool is_try)
 {
 	return oss_failure_rows(failure, INFO_COLUMNS, is_try);
 }
@@ -193,7 +194,7 @@ oss_object_rows(const OssRequest *request, bool is_try)
 	size_t		len;
 
 	if (failure != NULL)
-		return oss_object_failure_rows(failure, is_try);
+		return failure_rows(failure, is_try);
 	rows = oss_success_rows(1, INFO_COLUMNS, is_try, oss_request_id(request));
 	lines = oss_request_body(request, &len);
 	read_headers(lines, len, rows->values, rows->nulls);
@@ -223,7 +224,7 @@ return_object(FunctionCallInfo fcinfo, OssFunction which)
 	if (!oss_object_spec(args, nulls, &spec))
 		return (Datum) 0;
 	failure = oss_spec_failure(&spec);
-	rows = failure != NULL ? oss_object_failure_rows(failure, is_try) :
+	rows = failure != NULL ? failure_rows(failure, is_try) :
 		oss_object_rows(oss_detect_run(&spec, &group), is_try);
 	oss_detect_add_rows(&result, rows);
 	if (group != NULL)

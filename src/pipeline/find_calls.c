@@ -191,6 +191,22 @@ search_expr(Node *node, void *context)
 	return expression_tree_walker(node, search_expr, search);
 }
 
+List *
+oss_sets_of(List *tlist)
+{
+	List	   *sets = NIL;
+	ListCell   *lc;
+
+	foreach(lc, tlist)
+	{
+		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
+
+		if (expression_returns_set((Node *) expr))
+			sets = lappend(sets, expr);
+	}
+	return sets;
+}
+
 /* Does a LIMIT let its plan run? */
 static bool
 is_positive(Node *limit)

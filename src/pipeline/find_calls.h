@@ -43,6 +43,9 @@ extern List *oss_calls_of_expr(const PlannedStmt *stmt, Node *expr);
  */
 extern List *oss_calls_of_inner(const PlannedStmt *stmt, Plan *inner, List *params);
 
+/* Return the members of a target list that return sets, as expressions. */
+extern List *oss_sets_of(List *tlist);
+
 /* What an SQL function calls, and nothing else. */
 typedef struct OssWrapped
 {

@@ -41,22 +41,6 @@ typedef struct Columns
 	bool		as_is;
 } Columns;
 
-List *
-oss_sets_of(List *tlist)
-{
-	List	   *sets = NIL;
-	ListCell   *lc;
-
-	foreach(lc, tlist)
-	{
-		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
-
-		if (expression_returns_set((Node *) expr))
-			sets = lappend(sets, expr);
-	}
-	return sets;
-}
-
 /* Tree mutator: refer to columns of the scan tuple. */
 static Node *
 read_columns(Node *node, void *context)

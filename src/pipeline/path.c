@@ -266,7 +266,7 @@ join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
 /* Add a nested loop for each outer path, with the costs of a pipeline. */
 static void
 offer_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
-					RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
+			RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
 {
 	Path	   *call_path = function_path(innerrel);
 	List	   *paths = NIL;
@@ -417,7 +417,7 @@ static PlannedStmt *
 on_planner(OSS_PLANNER_PARAMETERS)
 {
 	PlannedStmt *stmt = prev_planner_hook ? prev_planner_hook(OSS_PLANNER_ARGUMENTS) :
-		standard_planner(OSS_PLANNER_ARGUMENTS);
+	standard_planner(OSS_PLANNER_ARGUMENTS);
 
 	(void) treat_statement(stmt, (options & CURSOR_OPT_SCROLL) != 0);
 	return stmt;

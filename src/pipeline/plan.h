@@ -19,9 +19,6 @@
  * custom_private has a Float for each call: the requests that the planner expects.
  */
 
-/* Return the members of a target list that return sets, as expressions. */
-extern List *oss_sets_of(List *tlist);
-
 /*
  * Put pipelines into a finished plan, which can be read backward if scroll is set.
  * Returns false if there is no place for any, or if they are there already.

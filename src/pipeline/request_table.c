@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "call/object_info.h"
 #include "client/labels_response.h"
@@ -19,8 +18,8 @@
 #include "compat.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "pipeline/labels.h"
 #include "pipeline/request_table.h"
-#include "utils/float.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -598,43 +597,6 @@ oss_pipeline_wait_turn(PipelineMember *member)
 	}
 }
 
-static void
-form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
-{
-	labels->tuples = palloc(sizeof(MinimalTuple) * Max(rows->nrows, 1));
-	labels->confidences = palloc(sizeof(double) * Max(rows->nrows, 1));
-	labels->n = rows->nrows;
-	for (int i = 0; i < rows->nrows; i++)
-	{
-		int			first = i * rows->ncolumns;
-
-		labels->tuples[i] = oss_form_minimal_tuple(desc, rows->values + first,
-												   rows->nulls + first);
-
-		/* object_info() has another column there, which nobody compares */
-		labels->confidences[i] = rows->nulls[first + DETECT_CONFIDENCE] ?
-			get_float8_nan() : DatumGetFloat8(rows->values[first + DETECT_CONFIDENCE]);
-	}
-}
-
-/* Return the labels with a confidence of at least least, or without one. */
-static const PipelineLabels *
-confident_labels(const PipelineLabels *labels, double least)
-{
-	PipelineLabels *some;
-
-	if (!(least > 0))
-		return labels;
-	some = palloc0(sizeof(PipelineLabels));
-	some->tuples = palloc(sizeof(MinimalTuple) * Max(labels->n, 1));
-	for (int i = 0; i < labels->n; i++)
-	{
-		if (!(labels->confidences[i] < least))
-			some->tuples[some->n++] = labels->tuples[i];
-	}
-	return some;
-}
-
 const PipelineLabels *
 oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 {
@@ -643,7 +605,7 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 	DetectRows *rows;
 
 	if (answer->request == NULL)
-		return confident_labels(&answer->labels, least);
+		return oss_labels_confident(&answer->labels, least);
 	Assert(answer->references > 0 && oss_pipeline_done(answer));
 	if (answer->query->unstored)
 		store_again(answer->query);
@@ -655,12 +617,12 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 	else
 		rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which), 0);
 	MemoryContextSwitchTo(answer->context);
-	form_tuples(&answer->labels, rows, desc);
+	oss_labels_form(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(work);
 	oss_request_free(answer->request);
 	answer->request = NULL;
-	return confident_labels(&answer->labels, least);
+	return oss_labels_confident(&answer->labels, least);
 }
 
 Datum
@@ -681,15 +643,6 @@ oss_pipeline_json(PipelineAnswer *answer)
 		answer->request = NULL;
 	}
 	return JsonbPGetDatum(answer->json);
-}
-
-PipelineLabels *
-oss_pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
-{
-	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
-
-	form_tuples(labels, rows, desc);
-	return labels;
 }
 
 /*

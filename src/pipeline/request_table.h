@@ -10,9 +10,8 @@
 #define OSS_REQUEST_TABLE_H
 
 
-#include "access/htup.h"
-#include "access/tupdesc.h"
 #include "nodes/execnodes.h"
+#include "pipeline/labels.h"
 #include "pipeline/pipeline.h"
 #include "store/tag_stored.h"
 
@@ -39,14 +38,6 @@ typedef struct PipelineMember
 	int64		coalesced;		/* rows that shared a request */
 	int64		lost;			/* sent, dropped and never delivered */
 } PipelineMember;
-
-/* The label rows of an answer, with the columns of the function. */
-typedef struct PipelineLabels
-{
-	int			n;
-	MinimalTuple *tuples;
-	double	   *confidences;	/* NaN: missing */
-} PipelineLabels;
 
 /*
  * Join the query of estate, until oss_pipeline_leave() or the end of estate.
@@ -128,9 +119,5 @@ extern Datum oss_pipeline_json(PipelineAnswer *answer);
  * unfinished one is cancelled.
  */
 extern void oss_pipeline_release(PipelineAnswer *answer, bool delivered);
-
-/* Copy rows into labels in CurrentMemoryContext. */
-extern PipelineLabels *oss_pipeline_make_labels(const DetectRows *rows,
-												TupleDesc desc);
 
 #endif							/* OSS_REQUEST_TABLE_H */

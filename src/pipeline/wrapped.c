@@ -109,6 +109,15 @@ are_about_rows(Node *quals)
 	return true;
 }
 
+/* Does a LIMIT let its query run? */
+static bool
+is_positive(Node *limit)
+{
+	limit = eval_const_expressions(NULL, limit);
+	return limit == NULL || (IsA(limit, Const) && (((Const *) limit)->constisnull ||
+												   DatumGetInt64(((Const *) limit)->constvalue) > 0));
+}
+
 /* Does a query read one function, or such a query, in any case?  Return its call. */
 static FuncExpr *
 only_call(Query *query)
@@ -118,10 +127,7 @@ only_call(Query *query)
 
 	if (query->commandType != CMD_SELECT || query->cteList != NIL ||
 		query->setOperations != NULL || query->havingQual != NULL ||
-		query->hasModifyingCTE || query->rowMarks != NIL ||
-		(query->limitCount != NULL &&
-		 (!IsA(query->limitCount, Const) ||
-		  DatumGetInt64(((Const *) query->limitCount)->constvalue) < 1)))
+		query->hasModifyingCTE || query->rowMarks != NIL || !is_positive(query->limitCount))
 		return NULL;
 	if (query->jointree->fromlist == NIL && list_length(query->targetList) == 1 &&
 		query->jointree->quals == NULL)

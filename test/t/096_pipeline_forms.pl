@@ -112,7 +112,7 @@ sub run_form
 	my ($sql, $mode) = @_;
 
 	reset_all($mode eq 'on');
-	my ($rc, $out, $err) = $node->psql('postgres', "SET oss_labels.pipeline = $mode; $sql");
+	my ($rc, $out, $err) = $node->psql('postgres', "LOAD 'oss_labels'; SET oss_labels.pipeline = $mode; $sql");
 	$out =~ s/""RequestId"": ""[^"]*""//g;
 	return { rows => $out . $err, requests => $oss->count('label_requests'),
 		flight => $oss->count('label_most_in_flight') };
