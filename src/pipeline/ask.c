@@ -212,15 +212,17 @@ compute_guarded(Computation *computation, bool is_current)
 	return OUTCOME_ERROR;
 }
 
-/* Set a call's labels from what tag() found without a request of its own. */
+/* Set a call's labels from what tag() found; "how" says whose answer it is. */
 static void
 set_stored(PipelineWindow *window, const CallSite *site, PipelineCall *call,
-		   const Question *question)
+		   const Question *question, OssUsageCount how)
 {
 	PipelineLabels *labels;
 	MemoryContext old;
 
-	oss_usage_free(OSS_USAGE_STORED_HITS, question->wish.server, call->userid,
+	if (call->flight != NULL)
+		oss_window_leave_flight(call);
+	oss_usage_free(how, question->wish.server, call->userid,
 				   question->wish.image.bucket, 1);
 	call->stored = AllocSetContextCreate(window->context, "oss_labels stored labels",
 										 ALLOCSET_SMALL_SIZES);
@@ -265,32 +267,95 @@ board_flight(PipelineWindow *window, CallSite *site, PipelineCall *call,
 	return false;
 }
 
+/* Look once more for the answer to a call of tag(). */
+static bool
+look_again(PipelineWindow *window, CallSite *site, PipelineCall *call, Question *question)
+{
+	question->stored = oss_stored_find(&question->wish, oss_function_is_try(site->which));
+	if (question->stored != NULL)
+		set_stored(window, site, call, question, OSS_USAGE_SHARED);
+	return question->stored != NULL;
+}
+
 /*
- * Start a call's request.  Not if the answer may have been stored since we looked; if
- * it could not be stored, that is an error of its turn.
+ * Leave the flight of somebody else: with the labels, if they are there.  Returns false
+ * when they are not.
+ */
+static bool
+land_flight(PipelineWindow *window, CallSite *site, PipelineCall *call, Question *question)
+{
+	question->stored = oss_stored_share(&question->wish, call->flight,
+										oss_function_is_try(site->which));
+	if (question->stored != NULL)
+	{
+		set_stored(window, site, call, question, OSS_USAGE_SHARED);
+		return true;
+	}
+
+	/* it may have been stored, and left the spool, since we looked */
+	if (look_again(window, site, call, question))
+		return true;
+	if (oss_flight_state(call->flight, NULL) == OSS_FLIGHT_ANSWERED)
+		oss_flight_end(call->flight);
+	oss_window_leave_flight(call);
+	return false;
+}
+
+/*
+ * Start a call's request, with others' flights unless it is to be alone.  If the answer
+ * may have been stored since we looked, look again if it is the call's turn, else let it
+ * be.  If it could not be stored, that is an error of its turn.
  */
 static void
 start_request(PipelineWindow *window, CallSite *site, PipelineCall *call,
-			  const Question *question)
+			  Question *question, bool is_turn, bool alone)
 {
-	OssFlight  *flight;
+	OssFlight  *flight = NULL;
 
-	if (!board_flight(window, site, call, question, &flight))
+	if (!alone && !board_flight(window, site, call, question, &flight))
 		return;
-	if (oss_function_is_tag(site->which) &&
-		(oss_stored_may_have_come() ||
-		 oss_stored_refusal(&question->wish, question->spec.server) != NULL))
+	if (oss_function_is_tag(site->which))
 	{
-		if (!oss_stored_may_have_come())
+		bool		start = true;
+
+		if (oss_stored_may_have_come())
+			start = is_turn && !look_again(window, site, call, question);
+		if (start && oss_stored_refusal(&question->wish, question->spec.server) != NULL)
+		{
 			call->state = CALL_ALONE;
-		if (flight != NULL)
+			start = false;
+		}
+		if (!start && flight != NULL)
 			MemoryContextDelete(GetMemoryChunkContext(flight));
-		return;
+		if (!start)
+			return;
 	}
+	if (is_turn)
+		oss_pipeline_wait_turn(window->member);
 	call->answer = oss_pipeline_start(window->member, site->which, &question->spec,
 									  question->keep ? &question->wish : NULL, flight);
 	call->state = CALL_ASKED;
 	window->unsent = true;
+}
+
+/* Find or start a call's request. */
+static void
+find_or_start(PipelineWindow *window, CallSite *site, PipelineCall *call,
+			  Question *question, bool is_turn)
+{
+	bool		alone = call->flight != NULL &&
+	oss_flight_state(call->flight, NULL) == OSS_FLIGHT_ASKED;
+
+	if (call->flight != NULL && land_flight(window, site, call, question))
+		return;
+	if (oss_spec_failure(&question->spec) != NULL)
+		return;
+	call->state = CALL_UNASKED;
+	call->answer = oss_pipeline_find(window->member, site->which, &question->spec);
+	if (call->answer != NULL)
+		call->state = CALL_ASKED;
+	else if (is_turn || oss_pipeline_may_start(window->member))
+		start_request(window, site, call, question, is_turn, alone);
 }
 
 bool
@@ -310,24 +375,19 @@ oss_window_ask(PipelineWindow *window, CallSite *site, PipelineCall *call, bool 
 		call->least = oss_function_is_tag(site->which) && question.keep ?
 			question.wish.least : 0;
 	if (outcome == OUTCOME_STORED)
-		set_stored(window, site, call, &question);
-	if (outcome != OUTCOME_SPEC)
-		return outcome != OUTCOME_ERROR;
-
-	old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
-	before = oss_run_as_begin(&site->as);
-	if (oss_spec_failure(&question.spec) == NULL)
+		set_stored(window, site, call, &question,
+				   call->flight != NULL ? OSS_USAGE_SHARED : OSS_USAGE_STORED_HITS);
+	if (outcome == OUTCOME_SPEC)
 	{
-		call->state = CALL_UNASKED;
-		call->answer = oss_pipeline_find(window->member, site->which, &question.spec);
-		if (call->answer != NULL)
-			call->state = CALL_ASKED;
-		else if (is_turn || oss_pipeline_may_start(window->member))
-			start_request(window, site, call, &question);
+		old = MemoryContextSwitchTo(window->econtext->ecxt_per_tuple_memory);
+		before = oss_run_as_begin(&site->as);
+		find_or_start(window, site, call, &question, is_turn);
+		oss_run_as_end(&before);
+		MemoryContextSwitchTo(old);
 	}
-	oss_run_as_end(&before);
-	MemoryContextSwitchTo(old);
-	return true;
+	else if (call->flight != NULL)
+		oss_window_leave_flight(call);
+	return outcome != OUTCOME_ERROR;
 }
 
 void

@@ -344,11 +344,8 @@ oss_window_await(PipelineWindow *window, PipelineCall *call, bool refill)
 			case CALL_JOINED:
 				if (wait_for_flight(window, call))
 					break;
-				oss_window_leave_flight(call);
-				call->state = CALL_ALONE;
-				return false;
+				/* FALLTHROUGH */
 			case CALL_UNASKED:
-				oss_pipeline_wait_turn(window->member);
 				(void) oss_window_ask(window, site, call, false, true);
 				if (call->state == CALL_UNASKED)
 					call->state = CALL_ALONE;
