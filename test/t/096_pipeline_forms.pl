@@ -138,6 +138,69 @@ for my $form (@forms)
 	  or diag run_form("EXPLAIN (COSTS OFF) $limit", 'on')->{rows};
 }
 
+# ---- UPDATE ----
+
+reset_all(1);
+$node->safe_psql('postgres', "LOAD 'oss_labels'; UPDATE few SET note = (SELECT string_agg(label_name, ',') FROM oss_labels.detect(bucket, key))");
+is($oss->count('label_requests'), 40, 'UPDATE ... SET: requests');
+cmp_ok($oss->count('label_most_in_flight'), '>=', 8, 'UPDATE ... SET: in flight');
+is($node->safe_psql('postgres', "SELECT count(*) FROM few WHERE note LIKE '%,%,%'"), 40, 'UPDATE ... SET: rows');
+
+# ---- errors come at their turn ----
+
+for my $query (
+	"(VALUES (1, 'p1.jpg'), (2, 'p2.jpg'), (3, 'missing.jpg'), (4, 'p4.jpg')) v (i, k), LATERAL oss_labels.detect('album', v.k) x,
+		LATERAL oss_labels.detect('album', x.label_name) y LIMIT 18",
+	"(VALUES (1, 'p1.jpg'), (2, 'p2.jpg'), (3, 'missing.jpg')) v (i, k)
+		WHERE EXISTS (SELECT FROM oss_labels.detect('album', v.k)) AND EXISTS (SELECT FROM oss_labels.detect('album', v.k, thr => 0.1)) LIMIT 2",
+	"(VALUES (1, 'p1.jpg'), (2, ''), (0, 'p4.jpg')) v (i, k), LATERAL (SELECT count(*) FROM oss_labels.detect('album', 'p' || 6 / v.i)) x LIMIT 2")
+{
+	reset_all(0);
+	$oss->control('/fault?status=404&code=NoSuchKey&key=missing.jpg');
+	my %rows = map { $_ => ($node->psql('postgres', "LOAD 'oss_labels'; SET oss_labels.pipeline = $_; SELECT count(*) FROM (SELECT FROM $query) z"))[1] } qw(on off);
+	is($rows{on}, $rows{off}, 'LIMIT before an error') or diag $query;
+	isnt($rows{on}, '', 'has rows');
+	my %error = map { $_ => ($node->psql('postgres', "LOAD 'oss_labels'; SET oss_labels.pipeline = $_; SELECT FROM " . $query =~ s/LIMIT \d+$//r))[2] } qw(on off);
+	s/request id \w+// for values %error;
+	is($error{on}, $error{off}, 'and the error without LIMIT');
+	isnt($error{on}, '', 'is one');
+}
+
+# ---- nothing is begun that the caller may not do, or that is not evaluated ----
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE nobody;
+GRANT USAGE ON SCHEMA oss_labels TO nobody;
+CREATE FUNCTION forbidden(k text) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = oss_labels
+	AS 'SELECT count(*) FROM detect(''album'', k)';
+ALTER FUNCTION forbidden OWNER TO nobody;
+SQL
+for my $query (
+	'SELECT forbidden(key) FROM few',
+	'SELECT CASE WHEN id < 0 THEN oss_labels.detect_json(bucket, key) END FROM few',
+	"SELECT coalesce(key, (SELECT max(label_name) FROM oss_labels.detect(bucket, key))) FROM few",
+	'SELECT id FROM few WHERE id < 0 AND EXISTS (SELECT FROM oss_labels.detect(bucket, key))',
+	'SELECT id FROM few p WHERE id > 0 OR EXISTS (SELECT FROM oss_labels.detect(bucket, key))',
+	'SELECT * FROM few p, LATERAL (SELECT FROM oss_labels.detect(p.bucket, p.key) LIMIT 0) l',
+	'SELECT * FROM few p LEFT JOIN LATERAL oss_labels.detect(p.bucket, p.key) l ON p.id < 0',
+	'SELECT * FROM few p, LATERAL (SELECT count(*) FROM oss_labels.detect(p.bucket, p.key) WHERE p.id < 0) l')
+{
+	reset_all(0);
+	$node->psql('postgres', "LOAD 'oss_labels'; $query");
+	is($oss->count('label_requests'), 0, "none for $query");
+}
+
+# ---- memory ----
+
+# answers of 0.7 MB: in 4 MB, no more than some at a time
+reset_all(1);
+$oss->control('/bucket?name=large&image=examplebucket/example.jpg&labels=4000');
+is($node->safe_psql('postgres', "LOAD 'oss_labels'; SET oss_labels.concurrency = 64; SET work_mem = '4MB';
+	SELECT count(*) FROM few p, LATERAL oss_labels.detect('large', p.key) l"), 160000, 'large answers: rows');
+is($oss->count('label_requests'), 40, 'large answers: requests');
+cmp_ok($oss->count('label_most_in_flight'), '<=', 10, 'large answers: as many as memory holds');
+cmp_ok($oss->count('label_most_in_flight'), '>=', 2, 'large answers: but some');
+
 $node->stop;
 $oss->stop;
 done_testing();
