@@ -18,6 +18,7 @@ PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 void		(*oss_detect_keep) (const Datum *args, const bool *nulls, OssLabelsSpec *spec) = NULL;
 bool		(*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
 								 const OssResult *result, Datum *value) = NULL;
+void		(*oss_sends_alone) (OssFunction which) = NULL;
 
 /* Read the image of SQL arguments. */
 bool
@@ -208,6 +209,14 @@ oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 	return request;
 }
 
+OssRequest *
+oss_detect_run_alone(OssFunction which, const OssLabelsSpec *spec, OssGroup **group)
+{
+	if (oss_sends_alone)
+		oss_sends_alone(which);
+	return oss_detect_run(spec, group);
+}
+
 static Datum
 return_labels(FunctionCallInfo fcinfo, OssFunction which)
 {
@@ -229,7 +238,7 @@ return_labels(FunctionCallInfo fcinfo, OssFunction which)
 	if (failure == NULL && oss_detect_keep)
 		oss_detect_keep(args, nulls, &spec);
 	rows = failure != NULL ? oss_detect_failure_rows(failure, is_try) :
-		oss_detect_rows(oss_detect_run(&spec, &group), is_try, 0);
+		oss_detect_rows(oss_detect_run_alone(which, &spec, &group), is_try, 0);
 	oss_detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);
@@ -271,7 +280,7 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	oss_image_check(&spec.image);
 	if (oss_detect_keep)
 		oss_detect_keep(args, nulls, &spec);
-	request = oss_detect_run(&spec, &group);
+	request = oss_detect_run_alone(OSS_DETECT_JSON, &spec, &group);
 	answer = oss_response_parse(request, NULL, &failure);
 	if (answer == NULL)
 		oss_failure_throw(failure);

@@ -49,6 +49,12 @@ typedef enum OssFunction
 extern bool (*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
 								 const OssResult *result, Datum *value);
 
+/*
+ * Note that a call for which nothing was begun ahead sends its request.  Set by the pipeline,
+ * or NULL.
+ */
+extern void (*oss_sends_alone) (OssFunction which);
+
 /* Rows of one image: nrows times ncolumns values and nulls, row by row. */
 typedef struct DetectRows
 {
@@ -79,6 +85,10 @@ extern bool oss_detect_spec(const Datum *args, const bool *nulls,
  * CurrentMemoryContext, owns it.  Errors: those of oss_group_wait().
  */
 extern OssRequest *oss_detect_run(const OssLabelsSpec *spec, OssGroup **group);
+
+/* The same for a call for which nothing was begun ahead. */
+extern OssRequest *oss_detect_run_alone(OssFunction which, const OssLabelsSpec *spec,
+										OssGroup **group);
 
 /*
  * Make the rows of a finished request, in CurrentMemoryContext: those of labels

@@ -225,7 +225,7 @@ return_object(FunctionCallInfo fcinfo, OssFunction which)
 		return (Datum) 0;
 	failure = oss_spec_failure(&spec);
 	rows = failure != NULL ? failure_rows(failure, is_try) :
-		oss_object_rows(oss_detect_run(&spec, &group), is_try);
+		oss_object_rows(oss_detect_run_alone(which, &spec, &group), is_try);
 	oss_detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);

@@ -67,6 +67,16 @@ on_finish(QueryDesc *desc)
 	PG_END_TRY();
 }
 
+EState *
+oss_begun_query(void)
+{
+	Running    *r = running;
+
+	while (r != NULL && r->around != NULL)
+		r = r->around;
+	return r != NULL ? r->estate : NULL;
+}
+
 bool
 oss_begun_follows(const EState *estate)
 {

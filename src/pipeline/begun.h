@@ -14,6 +14,9 @@
 /* For _PG_init(): answer calls, and follow which queries run. */
 extern void oss_begun_init(void);
 
+/* Return the outermost query that is running, or NULL. */
+extern EState *oss_begun_query(void);
+
 /* Is a query running, so that its calls will be answered? */
 extern bool oss_begun_follows(const EState *estate);
 

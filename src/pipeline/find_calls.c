@@ -92,6 +92,45 @@ make_id(Oid id)
 	return makeConst(OIDOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(id), false, true);
 }
 
+/* Return the place where a call stands, in the query or in an inlined function. */
+static Const *
+make_place(const FuncExpr *call)
+{
+	int64		place = (int64) call->funcid << 32 | (uint32) call->location;
+
+	return makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(place), false,
+					 FLOAT8PASSBYVAL);
+}
+
+bool
+oss_call_is_at(List *places, const FuncExpr *call)
+{
+	return list_member(places, make_place(call));
+}
+
+/* Add a call, or its place to an equal one. */
+static void
+add_call(Search *search, List *call, Const *place)
+{
+	ListCell   *lc;
+
+	foreach(lc, search->calls)
+	{
+		List	   *other = lfirst(lc);
+		ListCell   *places = list_nth_cell(other, OSS_CALL_PLACES);
+		int			i = 0;
+
+		while (i < OSS_CALL_PLACES && equal(list_nth(other, i), list_nth(call, i)))
+			i++;
+		if (i == OSS_CALL_PLACES)
+		{
+			lfirst(places) = lappend(lfirst(places), place);
+			return;
+		}
+	}
+	search->calls = lappend(search->calls, lappend(call, list_make1(place)));
+}
+
 /* Note a call of one of our functions, perhaps in an SQL function. */
 static void
 note_call(Search *search, FuncExpr *call)
@@ -116,8 +155,7 @@ note_call(Search *search, FuncExpr *call)
 	entry = list_make4(args, wrapped.args, copyObject(search->conditions),
 					   list_make3(make_id(wrapped.which), make_id(wrapped.funcid),
 								  make_id(wrapper)));
-	if (!list_member(search->calls, entry))
-		search->calls = lappend(search->calls, entry);
+	add_call(search, entry, make_place(call));
 }
 
 /* Search the plan of a sublink, if it is run for each row. */

@@ -23,8 +23,9 @@ typedef enum OssCallPart
 	OSS_CALL_ARGUMENTS,
 	OSS_CALL_WRAPPED,
 	OSS_CALL_CONDITIONS,
-	OSS_CALL_IDS				/* Consts: OssFunction, OIDs of the function
+	OSS_CALL_IDS,				/* Consts: OssFunction, OIDs of the function
 								 * and of the SQL function or InvalidOid */
+	OSS_CALL_PLACES				/* Consts: where equal calls stand */
 } OssCallPart;
 
 /* Return one of the IDs of a call. */
@@ -45,6 +46,9 @@ extern List *oss_calls_of_inner(const PlannedStmt *stmt, Plan *inner, List *para
 
 /* Return the members of a target list that return sets, as expressions. */
 extern List *oss_sets_of(List *tlist);
+
+/* Is a call one of those at these places? */
+extern bool oss_call_is_at(List *places, const FuncExpr *call);
 
 /* What an SQL function calls, and nothing else. */
 typedef struct OssWrapped

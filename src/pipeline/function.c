@@ -69,6 +69,12 @@ watch_functions(void)
 	watching = true;
 }
 
+const char *
+oss_function_name(OssFunction which)
+{
+	return symbols[which] + strlen("oss_labels_");
+}
+
 /* Return the index in symbols of a function's C symbol, or -1. */
 static int
 find_symbol(HeapTuple proc)

@@ -17,6 +17,7 @@
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
+#include "pipeline/alone.h"
 #include "pipeline/begun.h"
 #include "pipeline/expected.h"
 #include "pipeline/pipeline.h"
@@ -384,9 +385,8 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
 }
 
-/* Has a plan functions that are not PostgreSQL's own? */
-static bool
-has_functions(const PlannedStmt *stmt)
+bool
+oss_pipeline_has_functions(const PlannedStmt *stmt)
 {
 	ListCell   *lc;
 
@@ -405,7 +405,7 @@ has_functions(const PlannedStmt *stmt)
 static bool
 treat_statement(PlannedStmt *stmt, bool scroll)
 {
-	if (!oss_pipeline_enabled || stmt->parallelModeNeeded || !has_functions(stmt) ||
+	if (!oss_pipeline_enabled || stmt->parallelModeNeeded || !oss_pipeline_has_functions(stmt) ||
 		!oss_pipeline_insert(stmt, scroll))
 		return false;
 	stmt->jitFlags = PGJIT_NONE;
@@ -458,6 +458,7 @@ oss_pipeline_init(void)
 {
 	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
 	oss_begun_init();
+	oss_alone_init();
 	prev_planner_hook = planner_hook;
 	planner_hook = on_planner;
 	prev_rel_pathlist_hook = set_rel_pathlist_hook;

@@ -50,7 +50,8 @@ oss_function_is_head(OssFunction which)
 	return which == OSS_OBJECT_INFO || which == OSS_TRY_OBJECT_INFO;
 }
 
-/* Return the number of its arguments. */
+/* Return its name in SQL, and the number of its arguments. */
+extern const char *oss_function_name(OssFunction which);
 extern int	oss_function_arguments(OssFunction which);
 
 /*

@@ -37,7 +37,7 @@ ask_service(OssLabelsSpec *spec, const OssWish *wish, OssFlight *flight, bool is
 
 	oss_stored_check_taken(wish, spec->server);
 	keep = oss_stored_hand_on(wish, spec, flight);
-	arrival.request = oss_detect_run(spec, &group);
+	arrival.request = oss_detect_run_alone(is_try ? OSS_TRY_TAG : OSS_TAG, spec, &group);
 	if (keep == NULL || !keep->handed)
 		oss_stored_keep(&arrival, 1);
 	rows = oss_detect_rows(arrival.request, is_try, wish->least);
