@@ -13,7 +13,7 @@ use Test::More;
 use lib 'test/perl';
 use OssTest;
 
-my $t = OssTest->new(conf => "oss_labels.concurrency = 16\n");
+my $t = OssTest->new(conf => "shared_preload_libraries = 'oss_labels'\noss_labels.concurrency = 16\n");
 my $oss = $t->{oss};
 my $delay = 60 * OssServer::patience();
 
@@ -83,7 +83,7 @@ my @forms = (
 	[ 'an expression below an outer join', q{SELECT g.id, s.name FROM P g LEFT JOIN (SELECT p.id, coalesce(l.label_name, 'x') AS name FROM P p, LATERAL F, p.key) l) s USING (id)} ],
 	[ 'an argument that is a sub-select', 'SELECT p.id, l.label_name FROM P p, LATERAL F, (SELECT max(q.key) FROM P q WHERE q.id = p.id)) l', 'all' ],
 	[ 'in a CTE', 'WITH w AS MATERIALIZED (SELECT p.id, (SELECT count(*) FROM F, p.key) l) AS n FROM P p) SELECT * FROM w', 'all' ],
-	[ 'UNION ALL', 'SELECT p.id, ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p WHERE p.id <= 10 UNION ALL SELECT p.id, ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p WHERE p.id > 10' ],
+	[ 'UNION ALL', 'SELECT p.id, ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p WHERE p.id <= 20 UNION ALL SELECT p.id, ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p WHERE p.id > 20' ],
 	[ 'a window function', 'SELECT p.id, row_number() OVER (ORDER BY p.id), s.n FROM P p, LATERAL (SELECT count(*) AS n FROM F, p.key) l) s', 'all' ],
 	[ 'the select list of an aggregate', 'SELECT p.kind, sum((SELECT count(*) FROM F, p.key) l)) FROM P p GROUP BY p.kind', 'all' ],
 	[ 'two calls', 'SELECT p.id, (SELECT count(*) FROM F, p.key) l), ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p' ],
