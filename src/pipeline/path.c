@@ -11,6 +11,7 @@
 #include "executor/executor.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
+#include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -70,6 +71,17 @@ call_of(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
 	if (!oss_pipeline_function(((FuncExpr *) function->funcexpr)->funcid, which))
 		return NULL;
 	return (FuncExpr *) function->funcexpr;
+}
+
+/* Is a relation a call that can be begun ahead, for all that its arguments tell? */
+static bool
+may_begin(PlannerInfo *root, RelOptInfo *rel)
+{
+	OssFunction which;
+	FuncExpr   *call = call_of(root, rel, &which);
+
+	return call != NULL && !contain_subplans((Node *) call->args) &&
+		!contain_volatile_functions((Node *) call->args);
 }
 
 /*
@@ -372,14 +384,12 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 				 RelOptInfo *innerrel, JoinType jointype,
 				 JoinPathExtraData *extra)
 {
-	OssFunction which;
-
 	if (prev_join_pathlist_hook)
 		prev_join_pathlist_hook(root, joinrel, outerrel, innerrel, jointype,
 								extra);
 	if (oss_pipeline_enabled &&
 		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
-		call_of(root, innerrel, &which) != NULL)
+		may_begin(root, innerrel))
 		offer_paths(root, joinrel, outerrel, innerrel, jointype, extra);
 	else if (oss_pipeline_enabled && contains_call(root, innerrel))
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);

@@ -81,7 +81,6 @@ my @forms = (
 	[ 'a condition without columns', q{SELECT p.id, l.label_name FROM P p, LATERAL F, p.key) l WHERE current_setting('test.bucket') <> ''} ],
 	[ 'a condition without columns at the join', q{SELECT p.id, l.label_name FROM P p LEFT JOIN LATERAL F, p.key) l ON now() > '2000-01-01'} ],
 	[ 'an expression below an outer join', q{SELECT g.id, s.name FROM P g LEFT JOIN (SELECT p.id, coalesce(l.label_name, 'x') AS name FROM P p, LATERAL F, p.key) l) s USING (id)} ],
-	[ 'an argument that is a sub-select', 'SELECT p.id, l.label_name FROM P p, LATERAL F, (SELECT max(q.key) FROM P q WHERE q.id = p.id)) l', 'all' ],
 	[ 'in a CTE', 'WITH w AS MATERIALIZED (SELECT p.id, (SELECT count(*) FROM F, p.key) l) AS n FROM P p) SELECT * FROM w', 'all' ],
 	[ 'UNION ALL', 'SELECT p.id, ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p WHERE p.id <= 20 UNION ALL SELECT p.id, ARRAY(SELECT l.label_name FROM F, p.key) l) FROM P p WHERE p.id > 20' ],
 	[ 'a window function', 'SELECT p.id, row_number() OVER (ORDER BY p.id), s.n FROM P p, LATERAL (SELECT count(*) AS n FROM F, p.key) l) s', 'all' ],
@@ -184,6 +183,62 @@ for my $form (@limited)
 
 	is(scalar(split /\n/, $with->{out}), 10, "$form->[0]: ten rows") or diag $with->{err};
 	cmp_ok($requests, '<=', 21, "$form->[0]: $requests requests for them");
+}
+
+# ---- what is made one at a time says so ----
+
+$t->ok(<<'SQL');
+CREATE FUNCTION slow_labels(key text) RETURNS text[] LANGUAGE plpgsql
+	AS $$BEGIN RETURN ARRAY(SELECT l.label_name FROM oss_labels.detect(bucket(), $1) l); END$$;
+CREATE FUNCTION loop_labels() RETURNS void LANGUAGE plpgsql
+	AS $$DECLARE k text; BEGIN FOR k IN SELECT key FROM photo LOOP PERFORM FROM oss_labels.detect(bucket(), k); END LOOP; END$$;
+SQL
+
+# Forms, and the function of which EXPLAIN says so.
+my @alone = (
+	[ 'in a CASE', 'SELECT p.id, CASE WHEN p.id > 0 THEN (SELECT count(*) FROM F, p.key) l) END FROM photo p', 'detect' ],
+	[ 'in a COALESCE', 'SELECT p.id, coalesce(p.labels, ARRAY(SELECT l.label_name FROM F, p.key) l)) FROM photo p', 'detect' ],
+	[ 'behind OR', 'SELECT p.id FROM photo p WHERE p.id < 0 OR EXISTS (SELECT FROM try_detect(B, p.key) l)', 'try_detect' ],
+	[ 'in a CASE of a value', 'SELECT CASE WHEN p.id > 0 THEN detect_json(B, p.key) END FROM photo p', 'detect_json' ],
+	[ 'with an argument that is a sub-select', 'SELECT p.id, l.label_name FROM photo p, LATERAL F, (SELECT max(q.key) FROM photo q WHERE q.id = p.id)) l', 'detect' ],
+	[ 'tag in a CASE', 'SELECT CASE WHEN p.id > 0 THEN (SELECT count(*) FROM tag(B, p.key) l) END FROM photo p', 'tag' ],
+	[ 'HEAD requests in a CASE', 'SELECT CASE WHEN p.id > 0 THEN (SELECT o.size FROM object_info(B, p.key) o) END FROM photo p', 'object_info' ],
+	[ 'in a PL pgSQL function', 'SELECT slow_labels(p.key) FROM photo p' ],
+	[ 'in a loop of a function', 'SELECT loop_labels()' ],
+);
+my $said = qr/WARNING: .*: 20 requests of this query were made one at a time\n.*last is one of oss_labels\.(\w+)\(\)\.\nHINT: /;
+my $notice = qr/NOTICE: .*: requests of oss_labels\.(\w+)\(\) are made one at a time in this plan\nHINT: /;
+
+sub said { my ($result) = @_; my @functions = $result->{err} =~ /$said/g; return "@functions" }
+
+my $warned = run_all('warn', sub { complete($_[0][1], 'photo') . ";\n" }, @alone);
+my $explained = run_all('explain', sub { 'EXPLAIN ' . complete($_[0][1], 'photo') . ";\n" }, @alone);
+for my $form (@alone)
+{
+	is(said($warned->{ $form->[0] }), $form->[2] // 'detect', "$form->[0]: says so, once");
+	my @functions = $explained->{ $form->[0] }{err} =~ /$notice/g;
+	is("@functions", $form->[2] // '', "$form->[0]: EXPLAIN says so before");
+	is($explained->{ $form->[0] }{tally}{requests}, 0, "$form->[0]: without a request");
+}
+
+# What must not say so, nor fail: the statements, and the words
+my $case = $alone[0];
+for my $quiet (
+	[ '19 calls', sub { complete($_[0][1], 'photo') . " WHERE p.id <> 7;\n" }, '' ],
+	[ 'another query', sub { (complete($_[0][1], 'photo') . " WHERE p.id < 15;\n") x 2 }, '' ],
+	[ 'twice', sub { (complete($_[0][1], 'photo') . ";\n") x 2 }, 'detect detect' ],
+	[ 'a cursor', sub { "BEGIN;\nDECLARE c CURSOR FOR " . complete($_[0][1], 'photo') . ";\n" . "FETCH 4 FROM c;\n" x 6 }, 'detect' ],
+	[ 'two cursors', sub { "BEGIN;\n" . join('', map { "DECLARE c$_ CURSOR FOR " . complete($case->[1], 'photo') . ";\n" } 1, 2)
+			  . "FETCH 4 FROM c1;\nFETCH 5 FROM c2;\n" x 6 }, 'detect detect' ],
+	[ 'no pipeline', sub { "SET oss_labels.pipeline = off;\n" . complete($_[0][1], 'photo') . ";\n" }, '' ],
+	[ 'nothing below errors', sub { "SET client_min_messages = error;\n" . complete($_[0][1], 'photo') . ";\n" }, '' ],
+	[ 'a loop of queries', sub { "DO \$\$DECLARE k text; BEGIN FOR k IN SELECT key FROM photo LOOP PERFORM FROM oss_labels.detect(bucket(), k); END LOOP; END\$\$;\n" }, '' ],
+	[ 'stored images', sub { my $tag = "SELECT count(*) FROM photo p, LATERAL oss_labels.tag(bucket(), p.key) l;\n";
+			$tag . "SELECT CASE WHEN p.id > 0 THEN (SELECT count(*) FROM oss_labels.tag(bucket(), p.key) l) END FROM photo p;\n" }, '' ])
+{
+	my $result = run_all("quiet $quiet->[0]", $quiet->[1], $case)->{ $case->[0] };
+	is(said($result), $quiet->[2], "$quiet->[0]: " . ($quiet->[2] ? 'each query says so' : 'says nothing'));
+	unlike($result->{err}, qr/ERROR/, "$quiet->[0]: no error");
 }
 
 done_testing();
