@@ -17,6 +17,7 @@
 #include "optimizer/optimizer.h"
 #include "pipeline/find_calls.h"
 #include "pipeline/plan.h"
+#include "utils/syscache.h"
 
 /*
  * State of the search.  ids and exprs say what the parameters that the node passes
@@ -90,6 +91,19 @@ static Const *
 make_id(Oid id)
 {
 	return makeConst(OIDOID, -1, InvalidOid, sizeof(Oid), ObjectIdGetDatum(id), false, true);
+}
+
+bool
+oss_pipeline_has_functions(const PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->invalItems)
+	{
+		if (lfirst_node(PlanInvalItem, lc)->cacheId == PROCOID)
+			return true;
+	}
+	return false;
 }
 
 /* Return the place where a call stands, in the query or in an inlined function. */

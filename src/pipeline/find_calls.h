@@ -50,6 +50,9 @@ extern List *oss_sets_of(List *tlist);
 /* Is a call one of those at these places? */
 extern bool oss_call_is_at(List *places, const FuncExpr *call);
 
+/* Has a plan functions that are not PostgreSQL's own? */
+extern bool oss_pipeline_has_functions(const PlannedStmt *stmt);
+
 /* What an SQL function calls, and nothing else. */
 typedef struct OssWrapped
 {

@@ -46,6 +46,8 @@ static const char *const symbols[] = {
 	[OSS_DETECT_JSON] = "oss_labels_detect_json"
 };
 
+bool		oss_pipeline_enabled = true;
+
 static KnownFunction known_functions[lengthof(symbols)];
 
 PG_FUNCTION_INFO_V1(oss_labels_detect_support);

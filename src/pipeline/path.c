@@ -21,10 +21,10 @@
 #include "pipeline/alone.h"
 #include "pipeline/begun.h"
 #include "pipeline/expected.h"
+#include "pipeline/find_calls.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
 #include "utils/plancache.h"
-#include "utils/syscache.h"
 
 /*
  * Cost of a call in the pipeline, as a fraction of its cost in a nested loop.
@@ -41,8 +41,6 @@
  * save.
  */
 #define JOIN_FIRST_BONUS	0.02
-
-bool		oss_pipeline_enabled = true;
 
 static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
 static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
@@ -393,19 +391,6 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		offer_paths(root, joinrel, outerrel, innerrel, jointype, extra);
 	else if (oss_pipeline_enabled && contains_call(root, innerrel))
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
-}
-
-bool
-oss_pipeline_has_functions(const PlannedStmt *stmt)
-{
-	ListCell   *lc;
-
-	foreach(lc, stmt->invalItems)
-	{
-		if (lfirst_node(PlanInvalItem, lc)->cacheId == PROCOID)
-			return true;
-	}
-	return false;
 }
 
 /*

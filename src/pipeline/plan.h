@@ -25,9 +25,6 @@
  */
 extern bool oss_pipeline_insert(PlannedStmt *stmt, bool scroll);
 
-/* Has a plan functions that are not PostgreSQL's own? */
-extern bool oss_pipeline_has_functions(const PlannedStmt *stmt);
-
 /* In node.c. */
 extern const CustomScanMethods oss_pipeline_scan_methods;
 
