@@ -172,6 +172,8 @@ ALTER FUNCTION oss_labels.detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
 ALTER FUNCTION oss_labels.try_detect(text, text, double precision, text, name)
 	SUPPORT oss_labels.detect_support;
+ALTER FUNCTION oss_labels.detect_json(text, text, double precision, text, name)
+	SUPPORT oss_labels.detect_support;
 ALTER FUNCTION oss_labels.object_info(text, text, text, name)
 	SUPPORT oss_labels.detect_support;
 ALTER FUNCTION oss_labels.try_object_info(text, text, text, name)

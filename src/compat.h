@@ -176,19 +176,6 @@ typedef struct OssJsonbState
 	table_beginscan(relation, snapshot, 0, NULL)
 #endif
 
-/*
- * PostgreSQL 17 places conditions without variables above a custom join
- * itself, if the path's custom_restrictinfo is set.
- */
-#if PG_VERSION_NUM >= 170000
-#define OSS_CUSTOM_JOIN_IS_GATED true
-#define oss_path_set_restrictinfo(cpath, rinfos) \
-	((cpath)->custom_restrictinfo = (rinfos))
-#else
-#define OSS_CUSTOM_JOIN_IS_GATED false
-#define oss_path_set_restrictinfo(cpath, rinfos) ((void) (rinfos))
-#endif
-
 /* PostgreSQL 18 added the argument extra. */
 #if PG_VERSION_NUM >= 180000
 #define oss_form_minimal_tuple(desc, values, nulls) \
@@ -196,6 +183,13 @@ typedef struct OssJsonbState
 #else
 #define oss_form_minimal_tuple(desc, values, nulls) \
 	heap_form_minimal_tuple(desc, values, nulls)
+#endif
+
+/* Expressions that evaluate some of their parts only on error; PostgreSQL 17 added one. */
+#if PG_VERSION_NUM >= 170000
+#define OSS_IS_LAZY_EXPR(node) IsA(node, JsonExpr)
+#else
+#define OSS_IS_LAZY_EXPR(node) false
 #endif
 
 /* PostgreSQL 18 counts disabled nodes instead of adding to the cost. */

@@ -107,7 +107,7 @@ static void
 define_pipeline_settings(void)
 {
 	DefineCustomBoolVariable("oss_labels.pipeline",
-							 "Keeps many requests in flight in queries that join with detect(), try_detect(), tag() or try_tag().",
+							 "Keeps many requests in flight in queries that call detect(), tag(), object_info(), their try_ forms or detect_json() for each row.",
 							 "Off: the ordinary plan, one request at a time.",
 							 &oss_pipeline_enabled, true,
 							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);

@@ -16,6 +16,9 @@ PG_FUNCTION_INFO_V1(oss_labels_try_detect);
 PG_FUNCTION_INFO_V1(oss_labels_detect_json);
 
 void		(*oss_detect_keep) (const Datum *args, const bool *nulls, OssLabelsSpec *spec) = NULL;
+bool		(*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
+								 const OssResult *result, Datum *value) = NULL;
+void		(*oss_sends_alone) (OssFunction which) = NULL;
 
 /* Read the image of SQL arguments. */
 bool
@@ -206,9 +209,18 @@ oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 	return request;
 }
 
-static Datum
-return_labels(FunctionCallInfo fcinfo, bool is_try)
+OssRequest *
+oss_detect_run_alone(OssFunction which, const OssLabelsSpec *spec, OssGroup **group)
 {
+	if (oss_sends_alone)
+		oss_sends_alone(which);
+	return oss_detect_run(spec, group);
+}
+
+static Datum
+return_labels(FunctionCallInfo fcinfo, OssFunction which)
+{
+	bool		is_try = which == OSS_TRY_DETECT;
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[DETECT_ARGUMENTS];
 	bool		nulls[DETECT_ARGUMENTS];
@@ -217,6 +229,8 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	OssGroup   *group = NULL;
 	DetectRows *rows;
 
+	if (oss_answer_begun && oss_answer_begun(which, fcinfo, &result, NULL))
+		return (Datum) 0;
 	call_arguments(fcinfo, args, nulls);
 	if (!oss_detect_spec(args, nulls, &spec))
 		return (Datum) 0;
@@ -224,7 +238,7 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 	if (failure == NULL && oss_detect_keep)
 		oss_detect_keep(args, nulls, &spec);
 	rows = failure != NULL ? oss_detect_failure_rows(failure, is_try) :
-		oss_detect_rows(oss_detect_run(&spec, &group), is_try, 0);
+		oss_detect_rows(oss_detect_run_alone(which, &spec, &group), is_try, 0);
 	oss_detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);
@@ -235,14 +249,14 @@ return_labels(FunctionCallInfo fcinfo, bool is_try)
 Datum
 oss_labels_detect(PG_FUNCTION_ARGS)
 {
-	return return_labels(fcinfo, false);
+	return return_labels(fcinfo, OSS_DETECT);
 }
 
 /* try_detect(bucket, key, thr, version_id, server) */
 Datum
 oss_labels_try_detect(PG_FUNCTION_ARGS)
 {
-	return return_labels(fcinfo, true);
+	return return_labels(fcinfo, OSS_TRY_DETECT);
 }
 
 /* detect_json(bucket, key, thr, version_id, server) */
@@ -256,14 +270,17 @@ oss_labels_detect_json(PG_FUNCTION_ARGS)
 	OssGroup   *group;
 	OssRequest *request;
 	Jsonb	   *answer;
+	Datum		begun;
 
+	if (oss_answer_begun && oss_answer_begun(OSS_DETECT_JSON, fcinfo, NULL, &begun))
+		return begun;
 	call_arguments(fcinfo, args, nulls);
 	if (!oss_detect_spec(args, nulls, &spec))
 		PG_RETURN_NULL();
 	oss_image_check(&spec.image);
 	if (oss_detect_keep)
 		oss_detect_keep(args, nulls, &spec);
-	request = oss_detect_run(&spec, &group);
+	request = oss_detect_run_alone(OSS_DETECT_JSON, &spec, &group);
 	answer = oss_response_parse(request, NULL, &failure);
 	if (answer == NULL)
 		oss_failure_throw(failure);

@@ -29,6 +29,32 @@ enum DetectArgument
 #define DETECT_CONFIDENCE	3
 #define OUTCOME_COLUMNS		4
 
+/* The functions that send a request. */
+typedef enum OssFunction
+{
+	OSS_DETECT,
+	OSS_TRY_DETECT,
+	OSS_TAG,
+	OSS_TRY_TAG,
+	OSS_OBJECT_INFO,
+	OSS_TRY_OBJECT_INFO,
+	OSS_DETECT_JSON
+} OssFunction;
+
+/*
+ * Answer a call from the request that was begun ahead for it, if there is one: add
+ * its rows to result, or set the return value of fcinfo for detect_json().  Returns
+ * false if the call must send its own.  Set by the pipeline, or NULL.
+ */
+extern bool (*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
+								 const OssResult *result, Datum *value);
+
+/*
+ * Note that a call for which nothing was begun ahead sends its request.  Set by the pipeline,
+ * or NULL.
+ */
+extern void (*oss_sends_alone) (OssFunction which);
+
 /* Rows of one image: nrows times ncolumns values and nulls, row by row. */
 typedef struct DetectRows
 {
@@ -59,6 +85,10 @@ extern bool oss_detect_spec(const Datum *args, const bool *nulls,
  * CurrentMemoryContext, owns it.  Errors: those of oss_group_wait().
  */
 extern OssRequest *oss_detect_run(const OssLabelsSpec *spec, OssGroup **group);
+
+/* The same for a call for which nothing was begun ahead. */
+extern OssRequest *oss_detect_run_alone(OssFunction which, const OssLabelsSpec *spec,
+										OssGroup **group);
 
 /*
  * Make the rows of a finished request, in CurrentMemoryContext: those of labels

@@ -70,8 +70,9 @@ oss_object_spec(const Datum *args, const bool *nulls, OssLabelsSpec *spec)
 	return true;
 }
 
-DetectRows *
-oss_object_failure_rows(const OssFailure *failure, bool is_try)
+/* Make the row of a failure, or raise it. */
+static DetectRows *
+failure_rows(const OssFailure *failure, bool is_try)
 {
 	return oss_failure_rows(failure, INFO_COLUMNS, is_try);
 }
@@ -193,7 +194,7 @@ oss_object_rows(const OssRequest *request, bool is_try)
 	size_t		len;
 
 	if (failure != NULL)
-		return oss_object_failure_rows(failure, is_try);
+		return failure_rows(failure, is_try);
 	rows = oss_success_rows(1, INFO_COLUMNS, is_try, oss_request_id(request));
 	lines = oss_request_body(request, &len);
 	read_headers(lines, len, rows->values, rows->nulls);
@@ -202,8 +203,9 @@ oss_object_rows(const OssRequest *request, bool is_try)
 }
 
 static Datum
-return_object(FunctionCallInfo fcinfo, bool is_try)
+return_object(FunctionCallInfo fcinfo, OssFunction which)
 {
+	bool		is_try = which == OSS_TRY_OBJECT_INFO;
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[INFO_ARGUMENTS];
 	bool		nulls[INFO_ARGUMENTS];
@@ -212,6 +214,8 @@ return_object(FunctionCallInfo fcinfo, bool is_try)
 	OssGroup   *group = NULL;
 	DetectRows *rows;
 
+	if (oss_answer_begun && oss_answer_begun(which, fcinfo, &result, NULL))
+		return (Datum) 0;
 	for (int i = 0; i < INFO_ARGUMENTS; i++)
 	{
 		args[i] = fcinfo->args[i].value;
@@ -220,8 +224,8 @@ return_object(FunctionCallInfo fcinfo, bool is_try)
 	if (!oss_object_spec(args, nulls, &spec))
 		return (Datum) 0;
 	failure = oss_spec_failure(&spec);
-	rows = failure != NULL ? oss_object_failure_rows(failure, is_try) :
-		oss_object_rows(oss_detect_run(&spec, &group), is_try);
+	rows = failure != NULL ? failure_rows(failure, is_try) :
+		oss_object_rows(oss_detect_run_alone(which, &spec, &group), is_try);
 	oss_detect_add_rows(&result, rows);
 	if (group != NULL)
 		oss_group_free(group);
@@ -232,12 +236,12 @@ return_object(FunctionCallInfo fcinfo, bool is_try)
 Datum
 oss_labels_object_info(PG_FUNCTION_ARGS)
 {
-	return return_object(fcinfo, false);
+	return return_object(fcinfo, OSS_OBJECT_INFO);
 }
 
 /* try_object_info(bucket, key, version_id, server) */
 Datum
 oss_labels_try_object_info(PG_FUNCTION_ARGS)
 {
-	return return_object(fcinfo, true);
+	return return_object(fcinfo, OSS_TRY_OBJECT_INFO);
 }

@@ -28,7 +28,4 @@ extern bool oss_object_spec(const Datum *args, const bool *nulls,
 /* As oss_detect_rows(), of a request made by such a spec. */
 extern DetectRows *oss_object_rows(const OssRequest *request, bool is_try);
 
-/* The same for a failure without a request. */
-extern DetectRows *oss_object_failure_rows(const OssFailure *failure, bool is_try);
-
 #endif							/* OSS_OBJECT_INFO_H */

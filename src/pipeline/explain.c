@@ -8,32 +8,17 @@
 #include <math.h>
 
 #include "account/price.h"
+#include "catalog/pg_type.h"
 #include "commands/explain.h"
 #include "compat.h"
 #include "nodes/makefuncs.h"
+#include "pipeline/find_calls.h"
 #include "pipeline/node.h"
 #include "pipeline/plan.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
-
-/* Return the name of a join type, NULL for an inner join. */
-static const char *
-join_name(JoinType jointype)
-{
-	switch (jointype)
-	{
-		case JOIN_LEFT:
-			return "Left";
-		case JOIN_SEMI:
-			return "Semi";
-		case JOIN_ANTI:
-			return "Anti";
-		default:
-			return NULL;
-	}
-}
 
 static void
 explain_expression(const char *label, Node *expr, CustomScanState *css,
@@ -47,28 +32,52 @@ explain_expression(const char *label, Node *expr, CustomScanState *css,
 						deparse_expression(expr, context, prefix, false), es);
 }
 
+/* Return arguments as one expression. */
+static Node *
+row_of(List *args)
+{
+	RowExpr    *row = makeNode(RowExpr);
+
+	row->args = args;
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_IMPLICIT_CAST;
+	row->location = -1;
+	return (Node *) row;
+}
+
 /* Print the properties of the plan. */
 static void
 explain_plan(PipelineState *state, List *ancestors, ExplainState *es)
 {
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
-	FuncExpr   *call = list_nth_node(FuncExpr, cscan->custom_exprs,
-									 OSS_PLAN_CALL);
-	const char *join = join_name(state->jointype);
+	StringInfoData names;
+	ListCell   *lc;
 
-	ExplainPropertyText("Function",
-						quote_qualified_identifier(get_namespace_name(get_func_namespace(call->funcid)),
-												   get_func_name(call->funcid)),
-						es);
-	if (es->verbose)
-		explain_expression("Function Call", (Node *) call, &state->css,
-						   ancestors, es);
-	if (join != NULL)
-		ExplainPropertyText("Join Type", join, es);
-	if (state->match_clauses != NIL)
-		explain_expression("Join Filter",
-						   (Node *) make_ands_explicit(state->match_clauses),
-						   &state->css, ancestors, es);
+	initStringInfo(&names);
+	foreach(lc, cscan->custom_exprs)
+	{
+		List	   *call = lfirst_node(List, lc);
+		Oid			wrapper = oss_call_id(call, 2);
+		Oid			funcid = OidIsValid(wrapper) ? wrapper : oss_call_id(call, 1);
+
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 quote_qualified_identifier(get_namespace_name(get_func_namespace(funcid)),
+													get_func_name(funcid)));
+	}
+	ExplainPropertyText("Function", names.data, es);
+	foreach(lc, cscan->custom_exprs)
+	{
+		List	   *call = lfirst_node(List, lc);
+		List	   *conditions = list_nth(call, OSS_CALL_CONDITIONS);
+
+		if (es->verbose)
+			explain_expression("Arguments",
+							   row_of(list_nth(call, OSS_CALL_ARGUMENTS)),
+							   &state->css, ancestors, es);
+		if (conditions != NIL)
+			explain_expression("Call Filter", (Node *) make_ands_explicit(conditions),
+							   &state->css, ancestors, es);
+	}
 	ExplainPropertyInteger("Concurrency", NULL,
 						   oss_pipeline_member_concurrency(state->window.member), es);
 }
@@ -113,6 +122,20 @@ wanted_share(const Plan *plan, List *ancestors)
 	return share;
 }
 
+/* Return what so many requests cost, as a text to add to the others, or NULL. */
+static char *
+cost_of(const char *kind, double requests)
+{
+	Datum		cost;
+	char	   *currency;
+
+	if (requests < (double) PG_INT64_MAX &&
+		oss_price_of(kind, NULL, (int64) requests, &cost, &currency))
+		return psprintf("%s %s", DatumGetCString(DirectFunctionCall1(numeric_out, cost)),
+						currency);
+	return NULL;
+}
+
 /*
  * Print what the planner expects, before anything is paid for; what is stored already
  * it does not know.
@@ -121,21 +144,30 @@ static void
 explain_estimate(PipelineState *state, List *ancestors, ExplainState *es)
 {
 	CustomScan *cscan = (CustomScan *) state->css.ss.ps.plan;
-	double		requests = floatVal(list_nth(cscan->custom_private, OSS_PLAN_REQUESTS));
 	double		share = wanted_share(&cscan->scan.plan, ancestors);
-	bool		head = oss_function_is_head(state->window.which);
-	Datum		cost;
-	char	   *currency;
+	double		total = 0;
+	double		heads = 0;
+	char	   *cost;
+	int			i = 0;
+	ListCell   *lc;
 
-	if (share < 1)
-		requests = Min(requests, oss_pipeline_most_started(state->window.member,
-														   ceil(requests * share)));
-	ExplainPropertyFloat("Estimated Requests", NULL, requests, 0, es);
-	if (requests < (double) PG_INT64_MAX &&
-		oss_price_of(head ? "head" : "label", NULL, (int64) requests, &cost, &currency))
-		ExplainPropertyText("Estimated Cost",
-							psprintf("%s %s", DatumGetCString(DirectFunctionCall1(numeric_out, cost)),
-									 currency), es);
+	foreach(lc, cscan->custom_private)
+	{
+		double		requests = floatVal(lfirst(lc));
+
+		if (share < 1)
+			requests = Min(requests, oss_pipeline_most_started(state->window.member,
+															   ceil(requests * share)));
+		total += requests;
+		if (oss_function_is_head(state->window.sites[i++].which))
+			heads += requests;
+	}
+	ExplainPropertyFloat("Estimated Requests", NULL, total, 0, es);
+
+	/* there is no common price */
+	cost = heads == 0 ? cost_of("label", total) : heads == total ? cost_of("head", total) : NULL;
+	if (cost != NULL)
+		ExplainPropertyText("Estimated Cost", cost, es);
 }
 
 /* Print the counters of the execution. */

@@ -42,8 +42,11 @@ static const char *const symbols[] = {
 	[OSS_TAG] = "oss_labels_tag",
 	[OSS_TRY_TAG] = "oss_labels_try_tag",
 	[OSS_OBJECT_INFO] = "oss_labels_object_info",
-	[OSS_TRY_OBJECT_INFO] = "oss_labels_try_object_info"
+	[OSS_TRY_OBJECT_INFO] = "oss_labels_try_object_info",
+	[OSS_DETECT_JSON] = "oss_labels_detect_json"
 };
+
+bool		oss_pipeline_enabled = true;
 
 static KnownFunction known_functions[lengthof(symbols)];
 
@@ -66,6 +69,12 @@ watch_functions(void)
 		return;
 	CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
 	watching = true;
+}
+
+const char *
+oss_function_name(OssFunction which)
+{
+	return symbols[which] + strlen("oss_labels_");
 }
 
 /* Return the index in symbols of a function's C symbol, or -1. */
@@ -108,7 +117,7 @@ is_as_defined(HeapTuple proc, OssFunction which)
 	bool		no_settings;
 
 	(void) SysCacheGetAttr(PROCOID, proc, Anum_pg_proc_proconfig, &no_settings);
-	return no_settings && form->proretset && !form->prosecdef &&
+	return no_settings && form->proretset == (which != OSS_DETECT_JSON) && !form->prosecdef &&
 		form->pronargs == oss_function_arguments(which);
 }
 

@@ -1,17 +1,14 @@
 /*-------------------------------------------------------------------------
  * path.c
- *	  The planner's side of the pipeline: paths and their costs.
- *
- * A pipeline path replaces the nested loops that the planner made for the same
- * join.  Unusual joins keep their nested loop, which returns the same rows with
- * one request at a time.
+ *	  The planner's hooks: what calls cost, and in which order relations are joined
+ *	  with them.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
-#include "catalog/pg_proc.h"
+#include "access/xact.h"
 #include "compat.h"
+#include "executor/executor.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/clauses.h"
@@ -20,9 +17,14 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
-#include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
+#include "pipeline/alone.h"
+#include "pipeline/begun.h"
+#include "pipeline/expected.h"
+#include "pipeline/find_calls.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/plan.h"
+#include "utils/plancache.h"
 
 /*
  * Cost of a call in the pipeline, as a fraction of its cost in a nested loop.
@@ -34,37 +36,51 @@
 #define CALL_SHARE			0.5
 #define RESTART_SHARE		0.25
 
-/* Estimated memory of an answer that is kept for equal requests. */
-#define ANSWER_BYTES		8192.0
-
 /*
  * Fraction of the requests that each relation joined before the call may
  * save.
  */
 #define JOIN_FIRST_BONUS	0.02
 
-bool		oss_pipeline_enabled = true;
-
 static set_rel_pathlist_hook_type prev_rel_pathlist_hook = NULL;
 static set_join_pathlist_hook_type prev_join_pathlist_hook = NULL;
 static planner_hook_type prev_planner_hook = NULL;
+static ExecutorStart_hook_type prev_start_hook = NULL;
 
-/* Has the statement that is being planned a pipeline? */
-static bool has_pipeline = false;
+/* Was the library loaded in this transaction?  Then plans may be older. */
+static bool late = false;
 
-/* PlanCustomPath method. */
-static Plan *
-plan_pipeline(PlannerInfo *root, RelOptInfo *rel, CustomPath *best_path, List *tlist,
-			  List *clauses, List *custom_plans)
+/*
+ * Return the call of one of our functions that a base relation consists of, and set
+ * *which; else return NULL.
+ */
+static FuncExpr *
+call_of(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
 {
-	has_pipeline = true;
-	return oss_pipeline_plan(root, rel, best_path, tlist, clauses, custom_plans);
+	RangeTblEntry *rte;
+	RangeTblFunction *function;
+
+	if (rel->reloptkind != RELOPT_BASEREL || rel->rtekind != RTE_FUNCTION)
+		return NULL;
+	rte = planner_rt_fetch(rel->relid, root);
+	function = linitial_node(RangeTblFunction, rte->functions);
+	if (!IsA(function->funcexpr, FuncExpr))
+		return NULL;
+	if (!oss_pipeline_function(((FuncExpr *) function->funcexpr)->funcid, which))
+		return NULL;
+	return (FuncExpr *) function->funcexpr;
 }
 
-static const CustomPathMethods path_methods = {
-	.CustomName = OSS_PIPELINE_NAME,
-	.PlanCustomPath = plan_pipeline
-};
+/* Is a relation a call that can be begun ahead, for all that its arguments tell? */
+static bool
+may_begin(PlannerInfo *root, RelOptInfo *rel)
+{
+	OssFunction which;
+	FuncExpr   *call = call_of(root, rel, &which);
+
+	return call != NULL && !contain_subplans((Node *) call->args) &&
+		!contain_volatile_functions((Node *) call->args);
+}
 
 /*
  * Charge the whole call to each rescan of a function with lateral arguments.
@@ -97,86 +113,8 @@ on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 	if (prev_rel_pathlist_hook)
 		prev_rel_pathlist_hook(root, rel, rti, rte);
 	if (!bms_is_empty(rel->lateral_relids) &&
-		oss_pipeline_call(root, rel, &which) != NULL)
+		call_of(root, rel, &which) != NULL)
 		charge_rescans(rel);
-}
-
-/*
- * Are all variables of these expressions available to the join: as columns of
- * the function, of the outer path, or of relations that a nested loop above
- * passes as parameters?
- */
-static bool
-variables_at_hand(List *exprs, RelOptInfo *innerrel, Path *outer_path,
-				  Relids required_outer)
-{
-	List	   *variables = pull_var_clause((Node *) exprs,
-											PVC_RECURSE_AGGREGATES |
-											PVC_RECURSE_WINDOWFUNCS |
-											PVC_INCLUDE_PLACEHOLDERS);
-	ListCell   *lc;
-
-	foreach(lc, variables)
-	{
-		Var		   *var = (Var *) lfirst(lc);
-
-		if (list_member(outer_path->pathtarget->exprs, var))
-			continue;
-		if (!IsA(var, Var))
-			return false;
-		if (var->varno == innerrel->relid)
-		{
-			if (var->varattno < InvalidAttrNumber)
-				return false;
-		}
-		else if (!bms_is_member(var->varno, required_outer))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Can a call's arguments be evaluated ahead of their row's turn?  Volatile
- * ones must not be; sublinks are plans, which cannot be run where errors are
- * deferred.
- */
-static bool
-arguments_fit(OssFunction which, FuncExpr *call, RelOptInfo *innerrel,
-			  Path *outer_path, Relids required_outer)
-{
-	return list_length(call->args) == oss_function_arguments(which) &&
-		!contain_volatile_functions((Node *) call->args) &&
-		!contain_subplans((Node *) call->args) &&
-		variables_at_hand(call->args, innerrel, outer_path, required_outer);
-}
-
-static bool
-has_pseudoconstant(List *clauses)
-{
-	ListCell   *lc;
-
-	foreach(lc, clauses)
-	{
-		if (lfirst_node(RestrictInfo, lc)->pseudoconstant)
-			return true;
-	}
-	return false;
-}
-
-/* Can the pipeline compute the join's target and check its conditions? */
-static bool
-join_fits(RelOptInfo *joinrel, RelOptInfo *innerrel, Path *outer_path,
-		  List *clauses, Relids required_outer)
-{
-	if (has_pseudoconstant(innerrel->baserestrictinfo) ||
-		(!OSS_CUSTOM_JOIN_IS_GATED && has_pseudoconstant(clauses)))
-		return false;
-	return variables_at_hand(joinrel->reltarget->exprs, innerrel, outer_path,
-							 NULL) &&
-		variables_at_hand(get_actual_clauses(innerrel->baserestrictinfo),
-						  innerrel, outer_path, required_outer) &&
-		variables_at_hand(extract_actual_clauses(clauses, false), innerrel,
-						  outer_path, required_outer);
 }
 
 /* Return how many distinct images these relations can name. */
@@ -196,8 +134,7 @@ estimate_distinct(PlannerInfo *root, Relids relids)
 }
 
 /*
- * Estimate the number of requests.  Equal ones are shared while the answers
- * fit into work_mem, so that joins may repeat images; if all fit, joining
+ * Estimate the number of requests.  If all answers fit into work_mem, joining
  * another relation first can only save requests: *bonus is the share to charge.
  */
 static double
@@ -209,30 +146,21 @@ estimate_requests(PlannerInfo *root, FuncExpr *call, Path *outer_path, double *b
 	int			others = (bms_num_members(outer_path->parent->relids) -
 						  bms_num_members(relids));
 
-	*bonus = 1;
-	if (images > work_mem * 1024.0 / ANSWER_BYTES)
-		return outer_path->rows;
-	*bonus = 1 - JOIN_FIRST_BONUS * Min(others, 10);
-	return Min(images, outer_path->rows);
+	*bonus = oss_expected_of(images + 1, images) > images ? 1 :
+		1 - JOIN_FIRST_BONUS * Min(others, 10);
+	return oss_expected_of(outer_path->rows, images);
 }
 
+/* Set the costs of a nested loop with a call as its inner side. */
 static void
-cost_pipeline(PlannerInfo *root, CustomPath *cpath, FuncExpr *call,
-			  Path *outer_path, Path *call_path, List *clauses)
+cost_loop(PlannerInfo *root, Path *path, FuncExpr *call, Path *outer_path, Path *call_path)
 {
-	Path	   *path = &cpath->path;
 	QualCost	quals;
-	double		requests;
 	double		bonus;
 	double		calls;
 
-	path->rows = path->param_info ? path->param_info->ppi_rows :
-		path->parent->rows;
-	cost_qual_eval(&quals, clauses, root);
-	requests = estimate_requests(root, call, outer_path, &bonus);
-	cpath->custom_private = lappend(cpath->custom_private,
-									makeFloat(psprintf("%.0f", requests)));
-	calls = requests * bonus * CALL_SHARE;
+	cost_qual_eval(&quals, ((JoinPath *) path)->joinrestrictinfo, root);
+	calls = estimate_requests(root, call, outer_path, &bonus) * bonus * CALL_SHARE;
 	if (PATH_REQ_OUTER(path) != NULL)
 		calls += RESTART_SHARE;
 	path->startup_cost = outer_path->startup_cost + quals.startup +
@@ -277,48 +205,28 @@ find_required_outer(Path *outer_path, Path *call_path,
 	return required;
 }
 
-/*
- * Make the path for an outer path.  Returns NULL if the pipeline cannot do
- * it.
- */
-static CustomPath *
+/* Make the path for an outer path.  Returns NULL if it makes no sense. */
+static Path *
 make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 		  Path *call_path, JoinType jointype, JoinPathExtraData *extra)
 {
 	OssFunction which;
-	FuncExpr   *call = oss_pipeline_call(root, call_path->parent, &which);
-	List	   *clauses = extra->restrictlist;
+	FuncExpr   *call = call_of(root, call_path->parent, &which);
+	JoinCostWorkspace workspace = {0};
 	bool		sensible;
 	Relids		required_outer = find_required_outer(outer_path, call_path,
 													 extra, &sensible);
-	CustomPath *cpath = makeNode(CustomPath);
+	Path	   *path;
 
-	if (!sensible ||
-		!arguments_fit(which, call, call_path->parent, outer_path, required_outer))
+	if (!sensible)
 		return NULL;
-	cpath->path.pathtype = T_CustomScan;
-	cpath->path.parent = joinrel;
-	cpath->path.pathtarget = joinrel->reltarget;
-	cpath->path.param_info = get_joinrel_parampathinfo(root, joinrel,
-													   outer_path, call_path,
-													   extra->sjinfo,
-													   required_outer,
-													   &clauses);
-	if (!join_fits(joinrel, call_path->parent, outer_path, clauses,
-				   required_outer))
-		return NULL;
-	cpath->path.pathkeys = build_join_pathkeys(root, joinrel, jointype,
-											   outer_path->pathkeys);
-	cpath->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-	cpath->custom_paths = list_make1(outer_path);
-	cpath->custom_private = list_make4(makeInteger(which),
-									   makeInteger(jointype),
-									   makeInteger(call_path->parent->relid),
-									   clauses);
-	cpath->methods = &path_methods;
-	oss_path_set_restrictinfo(cpath, clauses);
-	cost_pipeline(root, cpath, call, outer_path, call_path, clauses);
-	return cpath;
+	path = (Path *) create_nestloop_path(root, joinrel, jointype, &workspace, extra,
+										 outer_path, call_path, extra->restrictlist,
+										 build_join_pathkeys(root, joinrel, jointype,
+															 outer_path->pathkeys),
+										 required_outer);
+	cost_loop(root, path, call, outer_path, call_path);
+	return path;
 }
 
 /* Is a path a nested loop over these relations? */
@@ -366,10 +274,10 @@ join_may_fit(RelOptInfo *joinrel, RelOptInfo *outerrel, RelOptInfo *innerrel,
 		bms_overlap(innerrel->lateral_relids, outerrel->relids);
 }
 
-/* Add a pipeline path for each outer path that it can use. */
+/* Add a nested loop for each outer path, with the costs of a pipeline. */
 static void
-offer_pipeline_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
-					RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
+offer_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
+			RelOptInfo *innerrel, JoinType jointype, JoinPathExtraData *extra)
 {
 	Path	   *call_path = function_path(innerrel);
 	List	   *paths = NIL;
@@ -380,7 +288,7 @@ offer_pipeline_path(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel
 	foreach(lc, outerrel->pathlist)
 	{
 		Path	   *outer_path = lfirst(lc);
-		CustomPath *path;
+		Path	   *path;
 
 		if (bms_overlap(PATH_REQ_OUTER(outer_path), innerrel->relids))
 			continue;
@@ -406,7 +314,7 @@ contains_call(PlannerInfo *root, RelOptInfo *rel)
 		/* from PostgreSQL 16 on, relids include outer joins */
 		RelOptInfo *base = root->simple_rel_array[relid];
 
-		if (base != NULL && oss_pipeline_call(root, base, &which) != NULL)
+		if (base != NULL && call_of(root, base, &which) != NULL)
 			return true;
 	}
 	return false;
@@ -474,46 +382,89 @@ on_join_pathlist(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 				 RelOptInfo *innerrel, JoinType jointype,
 				 JoinPathExtraData *extra)
 {
-	OssFunction which;
-
 	if (prev_join_pathlist_hook)
 		prev_join_pathlist_hook(root, joinrel, outerrel, innerrel, jointype,
 								extra);
 	if (oss_pipeline_enabled &&
 		join_may_fit(joinrel, outerrel, innerrel, jointype) &&
-		oss_pipeline_call(root, innerrel, &which) != NULL)
-		offer_pipeline_path(root, joinrel, outerrel, innerrel, jointype, extra);
+		may_begin(root, innerrel))
+		offer_paths(root, joinrel, outerrel, innerrel, jointype, extra);
 	else if (oss_pipeline_enabled && contains_call(root, innerrel))
 		charge_inner_side(root, joinrel, outerrel, innerrel, jointype, extra);
 }
 
 /*
- * Hook: a plan whose cost is money has nothing that is worth compiling, which would
- * delay the first request.
+ * Put pipelines into a plan.  One whose cost is money has nothing that is worth
+ * compiling, which would delay the first request.
  */
+static bool
+treat_statement(PlannedStmt *stmt, bool scroll)
+{
+	if (!oss_pipeline_enabled || stmt->parallelModeNeeded || !oss_pipeline_has_functions(stmt) ||
+		!oss_pipeline_insert(stmt, scroll))
+		return false;
+	stmt->jitFlags = PGJIT_NONE;
+	return true;
+}
+
+/* Hook. */
 static PlannedStmt *
 on_planner(OSS_PLANNER_PARAMETERS)
 {
-	bool		outer = has_pipeline;
-	PlannedStmt *plan;
+	PlannedStmt *stmt = prev_planner_hook ? prev_planner_hook(OSS_PLANNER_ARGUMENTS) :
+	standard_planner(OSS_PLANNER_ARGUMENTS);
 
-	has_pipeline = false;
-	plan = prev_planner_hook ? prev_planner_hook(OSS_PLANNER_ARGUMENTS) :
-		standard_planner(OSS_PLANNER_ARGUMENTS);
-	if (has_pipeline)
-		plan->jitFlags = PGJIT_NONE;
-	has_pipeline = outer;
-	return plan;
+	(void) treat_statement(stmt, (options & CURSOR_OPT_SCROLL) != 0);
+	return stmt;
+}
+
+/*
+ * Hook: treat the plan during whose making the library was loaded, too late for
+ * on_planner().
+ */
+static void
+on_start(QueryDesc *desc, int eflags)
+{
+	if (late)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(desc));
+		PlannedStmt *copy = copyObject(desc->plannedstmt);
+
+		if (treat_statement(copy, (eflags & EXEC_FLAG_BACKWARD) != 0))
+			desc->plannedstmt = copy;
+		MemoryContextSwitchTo(old);
+	}
+	if (prev_start_hook)
+		prev_start_hook(desc, eflags);
+	else
+		standard_ExecutorStart(desc, eflags);
+}
+
+/* Transaction callback: plans that are made from now on are treated by on_planner(). */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		late = false;
 }
 
 void
 oss_pipeline_init(void)
 {
+	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
+	oss_begun_init();
+	oss_alone_init();
 	prev_planner_hook = planner_hook;
 	planner_hook = on_planner;
-	RegisterCustomScanMethods(&oss_pipeline_scan_methods);
 	prev_rel_pathlist_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = on_rel_pathlist;
 	prev_join_pathlist_hook = set_join_pathlist_hook;
 	set_join_pathlist_hook = on_join_pathlist;
+	if (process_shared_preload_libraries_in_progress)
+		return;
+	late = true;
+	prev_start_hook = ExecutorStart_hook;
+	ExecutorStart_hook = on_start;
+	RegisterXactCallback(on_transaction_end, NULL);
+	ResetPlanCache();
 }

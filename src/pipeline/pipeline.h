@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  * pipeline.h
- *	  Many images in one query: a plan node that keeps requests in flight
- *	  while it returns joined rows in outer order.
+ *	  Many images in one query: a plan node that reads rows ahead and begins
+ *	  the requests of the calls that stand above it.
  *
  * Top floor.  src/README.md, "The life of a request".
  *
- * The planner's side (path.c) uses the node for a join whose inner side is a
- * call of detect, tag, object_info or their try_ forms.  The executor's side (node.c)
- * joins the rows of its window (window.c), whose requests are shared within a
- * query (request_table.c).
+ * The node is put into finished plans (insert.c), below whatever evaluates calls
+ * once for each row (find_calls.c).  It returns the rows that it reads, unchanged
+ * and in order (node.c, window.c).  The calls are the ordinary functions, which ask
+ * for what was begun for the current row (begun.c).  Requests are shared within
+ * a query (request_table.c).  path.c has what calls cost.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_PIPELINE_H
@@ -26,17 +27,6 @@ extern int	oss_pipeline_concurrency;
 
 /* For _PG_init(): install the planner hooks and register the node. */
 extern void oss_pipeline_init(void);
-
-/* The functions that the node replaces. */
-typedef enum OssFunction
-{
-	OSS_DETECT,
-	OSS_TRY_DETECT,
-	OSS_TAG,
-	OSS_TRY_TAG,
-	OSS_OBJECT_INFO,
-	OSS_TRY_OBJECT_INFO
-} OssFunction;
 
 /* Does it give what is stored? */
 static inline bool
@@ -60,7 +50,8 @@ oss_function_is_head(OssFunction which)
 	return which == OSS_OBJECT_INFO || which == OSS_TRY_OBJECT_INFO;
 }
 
-/* Return the number of its arguments. */
+/* Return its name in SQL, and the number of its arguments. */
+extern const char *oss_function_name(OssFunction which);
 extern int	oss_function_arguments(OssFunction which);
 
 /*

@@ -10,16 +10,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "call/object_info.h"
+#include "client/labels_response.h"
 #include "client/usage.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "pipeline/labels.h"
 #include "pipeline/request_table.h"
-#include "utils/float.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -43,7 +43,7 @@ typedef struct AnswerKey
 
 /*
  * A request and its answer.  request is set until rows are made of it; then
- * labels.tuples is.  kept: it has no references, node is in the query's list,
+ * labels.tuples or json is.  kept: it has no references, node is in the query's list,
  * and bytes is included in kept_bytes.
  */
 struct PipelineAnswer
@@ -55,6 +55,8 @@ struct PipelineAnswer
 	AnswerKey	key;
 	OssRequest *request;
 	PipelineLabels labels;
+	Jsonb	   *json;			/* for detect_json(), instead */
+	Size		body;			/* of the response, counted in its query */
 	OssWish    *wish;			/* store the answer for it on arrival, or NULL */
 	OssKeep    *keep;			/* hands it to the worker, or NULL */
 	SubTransactionId stored_in; /* that has stored it for wish */
@@ -105,7 +107,8 @@ keys_are_equal(const AnswerKey *a, const AnswerKey *b)
 
 /*
  * The requests of one EState.  kept_bytes is the sum of bytes of the answers
- * in kept.  stored_in is the latest of all answers'; unstored is set when such
+ * in kept, held_bytes that of the bodies of those that are waited for; arrived and
+ * arrived_bytes are of all.  stored_in is the latest of all answers'; unstored is set when such
  * a subtransaction was rolled back.
  */
 struct PipelineQuery
@@ -119,6 +122,9 @@ struct PipelineQuery
 	struct answers_hash *answers;
 	dlist_head	kept;
 	Size		kept_bytes;
+	Size		held_bytes;
+	int64		arrived;
+	int64		arrived_bytes;
 	SubTransactionId stored_in;
 	bool		unstored;
 };
@@ -242,6 +248,14 @@ oss_pipeline_leave(PipelineMember *member)
 		MemoryContextDelete(query->context);
 }
 
+List *
+oss_pipeline_members(EState *estate)
+{
+	PipelineQuery *query = find_query(estate);
+
+	return query != NULL ? query->members : NIL;
+}
+
 int
 oss_pipeline_member_concurrency(const PipelineMember *member)
 {
@@ -277,12 +291,28 @@ share_request(const PipelineMember *member)
 	return Max(1, member->query->concurrency / Max(running, 1));
 }
 
+/*
+ * Is there memory for one more answer, as large as those before?  One is always
+ * possible.
+ */
+static bool
+has_memory(const PipelineQuery *query)
+{
+	int			unfinished = count_unfinished(query);
+	double		average = query->arrived > 0 ? (double) query->arrived_bytes / query->arrived : 0;
+
+	return (unfinished == 0 && query->held_bytes == 0) ||
+		query->held_bytes + (unfinished + 1) * average <= work_mem * 1024.0;
+}
+
 bool
 oss_pipeline_may_start(const PipelineMember *member)
 {
 	int			concurrency = member->query->concurrency;
+	int			ahead = member->above ? Max(*member->above - 1, 0) : 0;
 
-	return member->started < 2 * member->delivered + 1 &&
+	return has_memory(member->query) &&
+		member->started < 2 * Max(member->delivered - ahead, 0) + 1 &&
 		member->outstanding < WINDOW_FACTOR * concurrency &&
 		oss_group_counters(member->group)->unfinished < share_request(member) &&
 		count_unfinished(member->query) < concurrency;
@@ -332,6 +362,31 @@ oss_pipeline_undelivered(const PipelineMember *member)
 	return n;
 }
 
+/* Note that a response has come. */
+static void
+count_body(PipelineAnswer *answer)
+{
+	size_t		len = 0;
+
+	if (answer->body > 0 || answer->request == NULL)
+		return;
+	if (!oss_request_failed(answer->request))
+		(void) oss_request_body(answer->request, &len);
+	answer->body = Max(len, 1);
+	answer->query->held_bytes += answer->body;
+	answer->query->arrived++;
+	answer->query->arrived_bytes += answer->body;
+}
+
+/* An answer is not waited for any more. */
+static void
+discount_body(PipelineAnswer *answer)
+{
+	Assert(answer->query->held_bytes >= answer->body);
+	answer->query->held_bytes -= answer->body;
+	answer->body = 0;
+}
+
 /* Free an answer, cancelling its request. */
 static void
 forget_answer(PipelineAnswer *answer)
@@ -339,6 +394,7 @@ forget_answer(PipelineAnswer *answer)
 	if (is_undelivered(answer))
 		answer->starter->lost++;
 	unkeep_answer(answer);
+	discount_body(answer);
 	answers_delete(answer->query->answers, answer->key);
 	if (answer->request != NULL)
 		oss_request_free(answer->request);
@@ -408,6 +464,14 @@ bool
 oss_pipeline_done(const PipelineAnswer *answer)
 {
 	return answer->request == NULL || oss_request_done(answer->request);
+}
+
+bool
+oss_pipeline_succeeded(const PipelineAnswer *answer)
+{
+	return answer->request == NULL ||
+		(oss_request_done(answer->request) &&
+		 (oss_function_is_try(answer->which) || !oss_request_failed(answer->request)));
 }
 
 /* Store answers for tag(). */
@@ -483,6 +547,7 @@ take_finished(PipelineMember *member, long timeout_ms)
 
 	while (request != NULL)
 	{
+		count_body(oss_request_tag(request));
 		n = add_arrival(member->query, arrivals, n, oss_request_tag(request));
 		request = oss_group_next(member->group);
 	}
@@ -532,43 +597,6 @@ oss_pipeline_wait_turn(PipelineMember *member)
 	}
 }
 
-static void
-form_tuples(PipelineLabels *labels, const DetectRows *rows, TupleDesc desc)
-{
-	labels->tuples = palloc(sizeof(MinimalTuple) * Max(rows->nrows, 1));
-	labels->confidences = palloc(sizeof(double) * Max(rows->nrows, 1));
-	labels->n = rows->nrows;
-	for (int i = 0; i < rows->nrows; i++)
-	{
-		int			first = i * rows->ncolumns;
-
-		labels->tuples[i] = oss_form_minimal_tuple(desc, rows->values + first,
-												   rows->nulls + first);
-
-		/* object_info() has another column there, which nobody compares */
-		labels->confidences[i] = rows->nulls[first + DETECT_CONFIDENCE] ?
-			get_float8_nan() : DatumGetFloat8(rows->values[first + DETECT_CONFIDENCE]);
-	}
-}
-
-/* Return the labels with a confidence of at least least, or without one. */
-static const PipelineLabels *
-confident_labels(const PipelineLabels *labels, double least)
-{
-	PipelineLabels *some;
-
-	if (!(least > 0))
-		return labels;
-	some = palloc0(sizeof(PipelineLabels));
-	some->tuples = palloc(sizeof(MinimalTuple) * Max(labels->n, 1));
-	for (int i = 0; i < labels->n; i++)
-	{
-		if (!(labels->confidences[i] < least))
-			some->tuples[some->n++] = labels->tuples[i];
-	}
-	return some;
-}
-
 const PipelineLabels *
 oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 {
@@ -577,7 +605,7 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 	DetectRows *rows;
 
 	if (answer->request == NULL)
-		return confident_labels(&answer->labels, least);
+		return oss_labels_confident(&answer->labels, least);
 	Assert(answer->references > 0 && oss_pipeline_done(answer));
 	if (answer->query->unstored)
 		store_again(answer->query);
@@ -589,33 +617,32 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 	else
 		rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which), 0);
 	MemoryContextSwitchTo(answer->context);
-	form_tuples(&answer->labels, rows, desc);
+	oss_labels_form(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(work);
 	oss_request_free(answer->request);
 	answer->request = NULL;
-	return confident_labels(&answer->labels, least);
+	return oss_labels_confident(&answer->labels, least);
 }
 
-PipelineLabels *
-oss_pipeline_make_labels(const DetectRows *rows, TupleDesc desc)
+Datum
+oss_pipeline_json(PipelineAnswer *answer)
 {
-	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
+	const OssFailure *failure;
+	MemoryContext old;
 
-	form_tuples(labels, rows, desc);
-	return labels;
-}
-
-PipelineLabels *
-oss_pipeline_failure_labels(const OssFailure *failure, OssFunction which,
-							TupleDesc desc)
-{
-	PipelineLabels *labels = palloc(sizeof(PipelineLabels));
-
-	form_tuples(labels, (oss_function_is_head(which) ? oss_object_failure_rows :
-						 oss_detect_failure_rows) (failure, oss_function_is_try(which)),
-				desc);
-	return labels;
+	if (answer->json == NULL)
+	{
+		Assert(answer->references > 0 && oss_pipeline_done(answer));
+		old = MemoryContextSwitchTo(answer->context);
+		answer->json = oss_response_parse(answer->request, NULL, &failure);
+		MemoryContextSwitchTo(old);
+		if (answer->json == NULL)
+			oss_failure_throw(failure);
+		oss_request_free(answer->request);
+		answer->request = NULL;
+	}
+	return JsonbPGetDatum(answer->json);
 }
 
 /*
@@ -629,6 +656,7 @@ keep_answer(PipelineAnswer *answer)
 
 	answer->bytes = MemoryContextMemAllocated(answer->context, true) +
 		(answer->request != NULL ? UNREAD_BYTES : 0);
+	discount_body(answer);
 	answer->kept = true;
 	dlist_push_tail(&query->kept, &answer->node);
 	query->kept_bytes += answer->bytes;

@@ -10,9 +10,8 @@
 #define OSS_REQUEST_TABLE_H
 
 
-#include "access/htup.h"
-#include "access/tupdesc.h"
 #include "nodes/execnodes.h"
+#include "pipeline/labels.h"
 #include "pipeline/pipeline.h"
 #include "store/tag_stored.h"
 
@@ -20,15 +19,18 @@ typedef struct PipelineQuery PipelineQuery;
 typedef struct PipelineAnswer PipelineAnswer;
 
 /*
- * A node's membership in its query.  started, delivered and outstanding count
- * requests, not rows.  started <= 2 * delivered + 1, except for requests that
- * the current row waits for.  outstanding counts requests whose answers some
+ * A node's membership in its query.  The node sets window.  started, delivered and
+ * outstanding count requests, not rows.  started <= 2 * delivered + 1, except for
+ * requests that the current row waits for.  outstanding counts requests whose answers some
  * row still needs.
  */
 typedef struct PipelineMember
 {
 	PipelineQuery *query;
+	struct PipelineWindow *window;
 	OssGroup   *group;
+	const int  *above;			/* rows that a node above has read ahead, each
+								 * one of ours, or NULL */
 	bool		running;		/* has started to read and not reached the end */
 	int64		started;
 	int64		delivered;
@@ -36,14 +38,6 @@ typedef struct PipelineMember
 	int64		coalesced;		/* rows that shared a request */
 	int64		lost;			/* sent, dropped and never delivered */
 } PipelineMember;
-
-/* The label rows of an answer, with the columns of the function. */
-typedef struct PipelineLabels
-{
-	int			n;
-	MinimalTuple *tuples;
-	double	   *confidences;	/* NaN: missing */
-} PipelineLabels;
 
 /*
  * Join the query of estate, until oss_pipeline_leave() or the end of estate.
@@ -55,6 +49,9 @@ extern PipelineMember *oss_pipeline_join(EState *estate);
  * cancelled and everything is freed.
  */
 extern void oss_pipeline_leave(PipelineMember *member);
+
+/* Return the members of the query of estate. */
+extern List *oss_pipeline_members(EState *estate);
 
 /* Return how many requests the member sent without delivering a row. */
 extern int64 oss_pipeline_undelivered(const PipelineMember *member);
@@ -92,6 +89,9 @@ extern PipelineAnswer *oss_pipeline_start(PipelineMember *member,
 /* Has the request finished? */
 extern bool oss_pipeline_done(const PipelineAnswer *answer);
 
+/* The same, and will it give rows? */
+extern bool oss_pipeline_succeeded(const PipelineAnswer *answer);
+
 /* Run the event loop without waiting. */
 extern void oss_pipeline_poll(PipelineMember *member);
 
@@ -110,23 +110,14 @@ extern void oss_pipeline_wait_turn(PipelineMember *member);
 extern const PipelineLabels *oss_pipeline_labels(PipelineAnswer *answer,
 												 TupleDesc desc, double least);
 
+/* Return the document of detect_json() likewise, valid as long. */
+extern Datum oss_pipeline_json(PipelineAnswer *answer);
+
 /*
  * Drop a reference; delivered: all its rows were returned.  Without
  * references, an answer is kept for equal requests within work_mem, and an
  * unfinished one is cancelled.
  */
 extern void oss_pipeline_release(PipelineAnswer *answer, bool delivered);
-
-/* Copy rows into labels in CurrentMemoryContext. */
-extern PipelineLabels *oss_pipeline_make_labels(const DetectRows *rows,
-												TupleDesc desc);
-
-/*
- * Make labels of a failure in CurrentMemoryContext, or raise it; see
- * oss_detect_failure_rows().
- */
-extern PipelineLabels *oss_pipeline_failure_labels(const OssFailure *failure,
-												   OssFunction which,
-												   TupleDesc desc);
 
 #endif							/* OSS_REQUEST_TABLE_H */

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "client/utf8.h"
+#include "executor/tuptable.h"
 #include "funcapi.h"
 #include "spi/result_rows.h"
 #include "utils/builtins.h"
@@ -30,6 +31,22 @@ void
 oss_result_add(const OssResult *result, Datum *values, bool *nulls)
 {
 	tuplestore_putvalues(result->store, result->desc, values, nulls);
+}
+
+void
+oss_result_add_tuples(const OssResult *result, MinimalTuple *tuples, int n)
+{
+	TupleTableSlot *slot;
+
+	if (n == 0)
+		return;
+	slot = MakeSingleTupleTableSlot(result->desc, &TTSOpsMinimalTuple);
+	for (int i = 0; i < n; i++)
+	{
+		ExecStoreMinimalTuple(tuples[i], slot, false);
+		tuplestore_puttupleslot(result->store, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 Datum

@@ -7,6 +7,7 @@
 #ifndef OSS_RESULT_ROWS_H
 #define OSS_RESULT_ROWS_H
 
+#include "access/htup.h"
 #include "fmgr.h"
 #include "utils/tuplestore.h"
 
@@ -24,6 +25,9 @@ typedef struct OssResult
 extern OssResult oss_result_begin(FunctionCallInfo fcinfo);
 
 extern void oss_result_add(const OssResult *result, Datum *values, bool *nulls);
+
+/* Add tuples, which have the result's columns. */
+extern void oss_result_add_tuples(const OssResult *result, MinimalTuple *tuples, int n);
 
 /*
  * Return a text argument in UTF-8, NULL for NULL.  Errors: those of

@@ -37,7 +37,7 @@ ask_service(OssLabelsSpec *spec, const OssWish *wish, OssFlight *flight, bool is
 
 	oss_stored_check_taken(wish, spec->server);
 	keep = oss_stored_hand_on(wish, spec, flight);
-	arrival.request = oss_detect_run(spec, &group);
+	arrival.request = oss_detect_run_alone(is_try ? OSS_TRY_TAG : OSS_TAG, spec, &group);
 	if (keep == NULL || !keep->handed)
 		oss_stored_keep(&arrival, 1);
 	rows = oss_detect_rows(arrival.request, is_try, wish->least);
@@ -89,8 +89,9 @@ share_or_ask(OssLabelsSpec *spec, const OssWish *wish, bool is_try)
 
 /* Return the labels of one image as a set. */
 static Datum
-return_tagged(FunctionCallInfo fcinfo, bool is_try)
+return_tagged(FunctionCallInfo fcinfo, OssFunction which)
 {
+	bool		is_try = which == OSS_TRY_TAG;
 	OssResult	result = oss_result_begin(fcinfo);
 	Datum		args[TAG_ARGUMENTS];
 	bool		nulls[TAG_ARGUMENTS];
@@ -99,6 +100,8 @@ return_tagged(FunctionCallInfo fcinfo, bool is_try)
 	const OssFailure *failure;
 	DetectRows *rows;
 
+	if (oss_answer_begun && oss_answer_begun(which, fcinfo, &result, NULL))
+		return (Datum) 0;
 	for (int i = 0; i < TAG_ARGUMENTS; i++)
 	{
 		args[i] = fcinfo->args[i].value;
@@ -126,14 +129,14 @@ return_tagged(FunctionCallInfo fcinfo, bool is_try)
 Datum
 oss_labels_tag(PG_FUNCTION_ARGS)
 {
-	return return_tagged(fcinfo, false);
+	return return_tagged(fcinfo, OSS_TAG);
 }
 
 /* try_tag(bucket, key, thr, version_id, server, max_age) */
 Datum
 oss_labels_try_tag(PG_FUNCTION_ARGS)
 {
-	return return_tagged(fcinfo, true);
+	return return_tagged(fcinfo, OSS_TRY_TAG);
 }
 
 /*

@@ -86,11 +86,11 @@ SELECT count(*) FROM (SELECT FROM (VALUES ('no such label'), ('nor this')) v (na
 SELECT count(*) FROM (SELECT FROM generate_series(1, 5) g, labeled LIMIT 20) x;
 \setenv MOST 5
 :at_most
--- EXISTS over one image: the ordinary plan, a request for each row
+-- EXISTS over one image
 SELECT count(*) FROM photo p WHERE p.id <= 5
 	AND EXISTS (SELECT FROM oss_labels.detect(p.bucket, p.key) l WHERE l.label_level = 2);
 :requests
--- in a select list: the ordinary plan; (...).* is one call
+-- in a select list; (...).* is one call
 SELECT count(*) FROM (SELECT oss_labels.detect(p.bucket, p.key) FROM photo p WHERE p.id <= 5) x;
 :requests
 CREATE TABLE expanded AS

@@ -83,18 +83,31 @@ BEGIN;
 SELECT p.id FROM photo p, LATERAL oss_labels.detect(p.bucket, p.key) l;
 ROLLBACK;
 
+-- in sublinks, lateral subqueries, select lists, with ordinality or other functions
+:explain SELECT * FROM photo p, LATERAL oss_labels.detect(p.bucket, p.key) WITH ORDINALITY l;
+:explain SELECT * FROM photo p,
+	LATERAL ROWS FROM (oss_labels.detect(p.bucket, p.key), generate_series(1, 2)) l;
+:explain SELECT oss_labels.detect(p.bucket, p.key) FROM photo p;
+SELECT * FROM nodes_of('SELECT * FROM photo p WHERE id > 5
+	AND EXISTS (SELECT FROM oss_labels.detect(p.bucket, p.key) l WHERE l.label_level = 2)');
+SELECT * FROM nodes_of('SELECT * FROM photo p, LATERAL (
+	SELECT array_agg(l.label_name) FROM oss_labels.detect(p.bucket, p.key) l) x');
+SELECT * FROM nodes_of('UPDATE photo p SET key = (SELECT max(l.label_name) FROM oss_labels.detect(p.bucket, p.key) l)');
+-- for the rows that are left of a condition before
+SELECT * FROM nodes_of('SELECT id, oss_labels.detect_json(p.bucket, p.key) FROM photo p
+	WHERE EXISTS (SELECT FROM oss_labels.detect(p.bucket, p.key) l WHERE l.label_level = 2)
+	AND NOT EXISTS (SELECT FROM oss_labels.detect(p.bucket, p.key, thr => 0.5) l WHERE l.label_level = 2)');
+-- not in a branch that may not be evaluated
+:explain SELECT CASE WHEN id > 5 THEN oss_labels.detect_json(p.bucket, p.key) END FROM photo p;
+:explain SELECT coalesce(to_jsonb(p.id), oss_labels.detect_json(p.bucket, p.key)) FROM photo p;
+:explain SELECT FROM photo p WHERE p.id = 5 OR oss_labels.detect_json(p.bucket, p.key) ? 'Labels';
+:explain SELECT count(oss_labels.detect_json(p.bucket, p.key)) FILTER (WHERE p.id = 5) FROM photo p;
+SELECT * FROM nodes_of('SELECT * FROM photo p, LATERAL (SELECT FROM photo q, oss_labels.detect(p.bucket, q.key) LIMIT 1) x');
 -- the ordinary plan: arguments without any column, volatile or with a sublink,
 :explain SELECT * FROM photo p, LATERAL oss_labels.detect('album', 'p1.jpg') l;
 :explain SELECT * FROM photo p, LATERAL oss_labels.detect(p.bucket, p.key || random()) l;
 SELECT * FROM nodes_of('SELECT * FROM photo p,
 	LATERAL oss_labels.detect(p.bucket, (SELECT q.key FROM photo q WHERE q.id = p.id)) l');
--- ordinality, several functions, other calls around it,
-:explain SELECT * FROM photo p, LATERAL oss_labels.detect(p.bucket, p.key) WITH ORDINALITY l;
-:explain SELECT * FROM photo p,
-	LATERAL ROWS FROM (oss_labels.detect(p.bucket, p.key), generate_series(1, 2)) l;
-:explain SELECT oss_labels.detect(p.bucket, p.key) FROM photo p;
-SELECT * FROM nodes_of('SELECT * FROM photo p
-WHERE EXISTS (SELECT FROM oss_labels.detect(p.bucket, p.key) l WHERE l.label_level = 2)');
 :explain SELECT * FROM photo p FULL JOIN oss_labels.detect('album', 'p1.jpg') l
 	ON l.label_name = p.key;
 -- the setting,
