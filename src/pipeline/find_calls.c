@@ -261,7 +261,7 @@ oss_sets_of(List *tlist)
 
 /* Does a LIMIT let its plan run? */
 static bool
-is_positive(Node *limit)
+lets_plan_run(Node *limit)
 {
 	if (limit == NULL)
 		return true;
@@ -313,7 +313,7 @@ search_plan(Search *search, Plan *plan)
 			search_plan(search, ((SubqueryScan *) plan)->subplan);
 			return;
 		case T_Limit:
-			if (!is_positive(((Limit *) plan)->limitCount))
+			if (!lets_plan_run(((Limit *) plan)->limitCount))
 				return;
 			break;
 		case T_ProjectSet:

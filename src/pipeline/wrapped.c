@@ -111,7 +111,7 @@ are_about_rows(Node *quals)
 
 /* Does a LIMIT let its query run? */
 static bool
-is_positive(Node *limit)
+lets_query_run(Node *limit)
 {
 	limit = eval_const_expressions(NULL, limit);
 	return limit == NULL || (IsA(limit, Const) && (((Const *) limit)->constisnull ||
@@ -127,7 +127,7 @@ only_call(Query *query)
 
 	if (query->commandType != CMD_SELECT || query->cteList != NIL ||
 		query->setOperations != NULL || query->havingQual != NULL ||
-		query->hasModifyingCTE || query->rowMarks != NIL || !is_positive(query->limitCount))
+		query->hasModifyingCTE || query->rowMarks != NIL || !lets_query_run(query->limitCount))
 		return NULL;
 	if (query->jointree->fromlist == NIL && list_length(query->targetList) == 1 &&
 		query->jointree->quals == NULL)

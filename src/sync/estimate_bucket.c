@@ -184,6 +184,7 @@ oss_labels_estimate_bucket(PG_FUNCTION_ARGS)
 		.bucket = oss_utf8_argument(fcinfo, 0),
 		.prefix = oss_utf8_argument(fcinfo, 1)
 	};
+	OssImage	image = {.key = "x"};	/* any, to check thr */
 	const OssFailure *failure;
 
 	if (spec.bucket == NULL)
@@ -194,12 +195,10 @@ oss_labels_estimate_bucket(PG_FUNCTION_ARGS)
 	failure = oss_list_failure(&spec);
 	if (failure)
 		oss_failure_throw(failure);
-	if (!PG_ARGISNULL(5))
-		oss_image_check(&(OssImage)
-						{
-							.bucket = spec.bucket,.key = "x",.has_thr = true,
-								.thr = PG_GETARG_FLOAT8(5)
-						});
+	image.bucket = spec.bucket;
+	image.has_thr = !PG_ARGISNULL(5);
+	image.thr = image.has_thr ? PG_GETARG_FLOAT8(5) : 0;
+	oss_image_check(&image);
 	spec.server = oss_server_get(oss_name_argument(fcinfo, 6), GetUserId());
 	oss_server_pin_in_context(spec.server);
 	estimate->server = spec.server;
