@@ -236,7 +236,7 @@ explain_alone(const PlannedStmt *stmt)
 
 /* ExecutorStart_hook: nothing else starts a query that it does not run. */
 static void
-on_start(QueryDesc *desc, int eflags)
+on_alone_start(QueryDesc *desc, int eflags)
 {
 	if (prev_start_hook)
 		prev_start_hook(desc, eflags);
@@ -252,5 +252,5 @@ oss_alone_init(void)
 {
 	oss_sends_alone = count_alone;
 	prev_start_hook = ExecutorStart_hook;
-	ExecutorStart_hook = on_start;
+	ExecutorStart_hook = on_alone_start;
 }

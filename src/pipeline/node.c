@@ -224,7 +224,7 @@ begin_pipeline(CustomScanState *css, EState *estate, int eflags)
 
 /* Return the row of the window that is to be returned next. */
 static TupleTableSlot *
-next_row(PipelineState *state)
+next_outer_row(PipelineState *state)
 {
 	PipelineWindow *window = &state->window;
 	TupleTableSlot *slot;
@@ -262,7 +262,7 @@ exec_pipeline(CustomScanState *css)
 		CHECK_FOR_INTERRUPTS();
 		ResetExprContext(econtext);
 		ExecClearTuple(scan);
-		row = next_row(state);
+		row = next_outer_row(state);
 		if (TupIsNull(row))
 			return NULL;
 		memcpy(scan->tts_values, row->tts_values,

@@ -423,7 +423,7 @@ on_planner(OSS_PLANNER_PARAMETERS)
  * on_planner().
  */
 static void
-on_start(QueryDesc *desc, int eflags)
+on_pipeline_start(QueryDesc *desc, int eflags)
 {
 	if (late)
 	{
@@ -464,7 +464,7 @@ oss_pipeline_init(void)
 		return;
 	late = true;
 	prev_start_hook = ExecutorStart_hook;
-	ExecutorStart_hook = on_start;
+	ExecutorStart_hook = on_pipeline_start;
 	RegisterXactCallback(on_transaction_end, NULL);
 	ResetPlanCache();
 }
