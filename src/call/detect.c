@@ -19,6 +19,7 @@ void		(*oss_detect_keep) (const Datum *args, const bool *nulls, OssLabelsSpec *s
 bool		(*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
 								 const OssResult *result, Datum *value) = NULL;
 void		(*oss_sends_alone) (OssFunction which) = NULL;
+uint64		oss_calls_alone = 0;
 
 /* Read the image of SQL arguments. */
 bool
@@ -212,6 +213,7 @@ oss_detect_run(const OssLabelsSpec *spec, OssGroup **group)
 OssRequest *
 oss_detect_run_alone(OssFunction which, const OssLabelsSpec *spec, OssGroup **group)
 {
+	oss_calls_alone++;
 	if (oss_sends_alone)
 		oss_sends_alone(which);
 	return oss_detect_run(spec, group);

@@ -55,6 +55,9 @@ extern bool (*oss_answer_begun) (OssFunction which, FunctionCallInfo fcinfo,
  */
 extern void (*oss_sends_alone) (OssFunction which);
 
+/* How many there have been. */
+extern uint64 oss_calls_alone;
+
 /* Rows of one image: nrows times ncolumns values and nulls, row by row. */
 typedef struct DetectRows
 {

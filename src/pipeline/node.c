@@ -14,6 +14,7 @@
 #include "catalog/pg_proc.h"
 #include "compat.h"
 #include "executor/executor.h"
+#include "executor/instrument.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

@@ -113,12 +113,14 @@ begin_row(PipelineWindow *window, PipelineRow *row, TupleTableSlot *slot)
 static bool
 read_row(PipelineWindow *window)
 {
+	uint64		alone = oss_calls_alone;
 	TupleTableSlot *slot;
 
 	window->ahead = window->nrows > 0;
 	window->paused = false;
 	slot = ExecProcNode(window->outer);
 	window->ahead = false;
+	window->pays |= oss_calls_alone != alone;
 	if (TupIsNull(slot))
 	{
 		window->exhausted = !window->paused;
@@ -185,11 +187,13 @@ ask_last(PipelineWindow *window)
 	return !last->stop;
 }
 
+/* Of rows that cost requests, no more are read than of images are asked for. */
 static bool
 has_room(const PipelineWindow *window)
 {
 	return window->nrows == 0 ||
-		(window->nrows < ROWS_PER_REQUEST * oss_pipeline_member_concurrency(window->member) &&
+		((!window->pays || window->nrows <= window->delivered) &&
+		 window->nrows < ROWS_PER_REQUEST * oss_pipeline_member_concurrency(window->member) &&
 		 window->bytes < (Size) work_mem * 1024);
 }
 
@@ -240,7 +244,10 @@ bool
 oss_window_next(PipelineWindow *window)
 {
 	if (window->current)
+	{
 		drop_first(window, true);
+		window->delivered++;
+	}
 	window->current = false;
 	window->member->running = true;
 	fill_window(window);

@@ -91,6 +91,8 @@ typedef struct PipelineWindow
 	MemoryContext turn_context; /* of labels of the first row */
 	dlist_head	rows;
 	int			nrows;
+	int64		delivered;		/* rows that were returned */
+	bool		pays;			/* reading a row has sent a request of its own */
 	Size		bytes;			/* of the rows */
 	uint64		flight_changes; /* when joined images were last looked at */
 	bool		current;		/* the first row was returned */

@@ -179,6 +179,14 @@ for my $form (@alone)
 	is($explained->{ $form->[0] }{tally}{requests}, 0, "$form->[0]: without a request");
 }
 
+# Rows of which each costs a request made alone are not read far ahead.
+my $ahead = run_all('ahead', sub { "SELECT p.id, l.label_name, m.n FROM many p"
+	  . " CROSS JOIN LATERAL oss_labels.detect(bucket(), (SELECT max(q.key) FROM many q WHERE q.id = p.id)) l"
+	  . " CROSS JOIN LATERAL (SELECT count(*) AS n FROM oss_labels.detect(bucket(), 'same' || p.id % 2 || l.label_level * 0)) m LIMIT 10;\n" },
+	$alone[0])->{ $alone[0][0] };
+is(scalar(split /\n/, $ahead->{out}), 10, 'rows that cost a request each: ten of them') or diag $ahead->{err};
+cmp_ok($ahead->{tally}{requests}, '<=', 2 * (4 + 2) + 2, "$ahead->{tally}{requests} requests for ten rows of six images");
+
 # What must not say so, nor fail: the statements, and the words
 my $case = $alone[0];
 for my $quiet (
