@@ -3840,7 +3840,7 @@ CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
 		CASE WHEN s.listed_at IS NOT NULL AND r.per_second > 0 AND s.state IN ('forgetting', 'tagging')
 			THEN pg_catalog.make_interval(secs => (j.queued + j.in_flight) / r.per_second) END AS eta,
 		s.started_at, s.listed_at, s.finished_at,
-		CASE WHEN s.state IN ('waiting', 'stopped') THEN s.started_at + s.every END AS next_at, s.every
+		CASE WHEN s.state IN ('waiting', 'stopped') THEN nullif(s.due, 'infinity') END AS next_at, s.every
 	FROM (
 		SELECT s.sync_id, coalesce(f.srvname::text, s.server) AS server,
 			CASE WHEN s.origin & -4294967296 = v.cluster
@@ -3851,7 +3851,7 @@ CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
 			s.round, s.listed, s.new, s.changed, s.unchanged, s.queued_already, s.stored, s.failed,
 			s.skipped_suffix, s.skipped_folder, s.skipped_size, s.skipped_class, s.skipped_invalid,
 			s.skipped_failed, s.forgotten, s.list_requests, s.spent, s.max_requests, s.every,
-			s.started_at, s.listed_at, s.finished_at
+			s.started_at, s.listed_at, s.finished_at, s.due
 		FROM oss_labels.sync s CROSS JOIN oss_labels.viewer v
 		LEFT JOIN pg_catalog.pg_foreign_server f ON f.oid = s.server_id AND s.origin = v.origin
 		WHERE v.sees_all OR pg_catalog.pg_has_role(
