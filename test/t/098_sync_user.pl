@@ -49,4 +49,21 @@ $test->sql('DROP TRIGGER refuse ON oss_labels.sync');
 ok($test->wait_sql("SELECT state || ' ' || round || ' ' || unchanged FROM oss_labels.bucket_sync WHERE sync_id = $id",
 		'waiting 2 3', seconds => 30), 'and it goes on when it can');
 
+# --- a join with a table of the user's comes before what is paid for, also without ANALYZE
+$oss->set(bucket => name => 'catalogue', keys => 300);
+my $of = "'photos/0000/' || lpad(g::text, 7, '0') || '.jpg'";
+$test->sql('IMPORT FOREIGN SCHEMA catalogue FROM SERVER oss INTO public');
+for my $case ([ 'products', 3, '' ], [ 'keyed', 4, '; CREATE UNIQUE INDEX ON keyed (pic)' ], [ 'analyzed', 5, '; ANALYZE analyzed' ])
+{
+	my ($table, $n, $more) = @$case;
+	my $before = $oss->count('label_requests');
+
+	$test->sql("CREATE TABLE $table WITH (autovacuum_enabled = off) AS SELECT g AS id, $of"
+		  . " AS pic FROM generate_series($n * 10, $n * 10 + $n - 1) g$more");
+	is($test->sql("SELECT count(DISTINCT p.id) FROM $table p JOIN catalogue o ON o.key = p.pic,"
+			. ' LATERAL oss_labels.tag(o.bucket, o.key, thr => 0, etag => o.etag) l'),
+		$n, "a join of a bucket with table $table");
+	is($oss->count('label_requests') - $before, $n, 'asks for what is joined alone');
+}
+
 done_testing;
