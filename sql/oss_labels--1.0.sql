@@ -3531,7 +3531,7 @@ CREATE TABLE oss_labels.sync_paused_job
 	asked_id text,
 	reason text
 );
-CREATE INDEX sync_paused_job_idx ON oss_labels.sync_paused_job (sync_id);
+CREATE INDEX sync_paused_job_idx ON oss_labels.sync_paused_job (sync_id, key);
 ALTER TABLE oss_labels.sync_paused_job REPLICA IDENTITY FULL;
 
 COMMENT ON TABLE oss_labels.sync_paused_job IS 'Jobs of paused syncs, which resume_sync() queues again';
@@ -3842,7 +3842,7 @@ CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
 		CASE WHEN s.listed_at IS NOT NULL AND r.per_second > 0 AND s.state IN ('forgetting', 'tagging')
 			THEN pg_catalog.make_interval(secs => (j.queued + j.in_flight) / r.per_second) END AS eta,
 		s.started_at, s.listed_at, s.finished_at,
-		CASE WHEN s.state IN ('waiting', 'stopped') THEN s.started_at + s.every END AS next_at, s.every
+		CASE WHEN s.state IN ('waiting', 'stopped') THEN nullif(s.due, 'infinity') END AS next_at, s.every
 	FROM (
 		SELECT s.sync_id, coalesce(f.srvname::text, s.server) AS server,
 			CASE WHEN s.origin & -4294967296 = v.cluster
@@ -3853,7 +3853,7 @@ CREATE VIEW oss_labels.bucket_sync WITH (security_barrier = true) AS
 			s.round, s.listed, s.new, s.changed, s.unchanged, s.queued_already, s.stored, s.failed,
 			s.skipped_suffix, s.skipped_folder, s.skipped_size, s.skipped_class, s.skipped_invalid,
 			s.skipped_failed, s.forgotten, s.list_requests, s.spent, s.max_requests, s.every,
-			s.started_at, s.listed_at, s.finished_at
+			s.started_at, s.listed_at, s.finished_at, s.due
 		FROM oss_labels.sync s CROSS JOIN oss_labels.viewer v
 		LEFT JOIN pg_catalog.pg_foreign_server f ON f.oid = s.server_id AND s.origin = v.origin
 		WHERE v.sees_all OR pg_catalog.pg_has_role(
@@ -4159,12 +4159,16 @@ BEGIN
 		RETURN 'no time';
 	END IF;
 	IF EXISTS (SELECT FROM oss_labels.job j WHERE j.key = key AND j.bucket = rule.bucket
-		AND j.sync_id = rule.sync_id AND j.last_modified >= at) THEN
+		AND j.sync_id = rule.sync_id AND j.last_modified >= at)
+		OR EXISTS (SELECT FROM oss_labels.sync_paused_job h
+		WHERE h.sync_id = rule.sync_id AND h.key = key AND h.last_modified >= at) THEN
 		RETURN 'older';
 	END IF;
 	DELETE FROM oss_labels.job j WHERE j.key = key AND j.bucket = rule.bucket
 		AND j.version_id IS NULL AND j.sync_id = rule.sync_id;
 	queued := FOUND;
+	DELETE FROM oss_labels.sync_paused_job h WHERE h.sync_id = rule.sync_id AND h.key = key;
+	queued := queued OR FOUND;
 	SELECT coalesce(i.last_modified, i.tagged_at) INTO written FROM oss_labels.image i
 	WHERE i.image_id = id AND i.bucket = rule.bucket AND i.key = key;
 	IF written >= at THEN
@@ -4202,12 +4206,18 @@ DECLARE
 BEGIN
 	IF EXISTS (SELECT FROM oss_labels.job j WHERE j.key = key AND j.bucket = rule.bucket
 			AND j.sync_id = rule.sync_id AND j.last_modified > at)
+		OR EXISTS (SELECT FROM oss_labels.sync_paused_job h
+			WHERE h.sync_id = rule.sync_id AND h.key = key AND h.last_modified > at)
 		OR EXISTS (SELECT FROM oss_labels.image i
 			WHERE i.image_id = id AND i.bucket = rule.bucket AND i.key = key AND i.etag <> known
 				AND (i.last_modified > at OR i.last_modified IS NULL
 					AND i.tagged_at BETWEEN at + '15 min'::interval AND clock_timestamp()))
 		OR EXISTS (SELECT FROM oss_labels.forgotten f WHERE f.image_id = id AND f.removed_at > at) THEN
 		verdict := 'older';
+		RETURN;
+	ELSIF EXISTS (SELECT FROM oss_labels.sync_paused_job h
+		WHERE h.sync_id = rule.sync_id AND h.key = key AND h.etag = known) THEN
+		verdict := 'queued';
 		RETURN;
 	END IF;
 	DELETE FROM oss_labels.failed_job f WHERE f.key = key AND f.bucket = rule.bucket
@@ -4217,6 +4227,20 @@ BEGIN
 
 	IF verdict IN ('new', 'changed') AND job_id IS NULL THEN
 		verdict := 'queued';	-- by a session that has committed meanwhile
+	END IF;
+
+	/* resume_sync() queues it, and what it replaces is not asked for */
+	IF job_id IS NOT NULL AND rule.state = 'paused' THEN
+		DELETE FROM oss_labels.sync_paused_job h
+		WHERE h.sync_id = rule.sync_id AND h.key = key AND h.answer IS NULL;
+		WITH gone AS (DELETE FROM oss_labels.job j WHERE j.job_id = job_id RETURNING j.*)
+		INSERT INTO oss_labels.sync_paused_job (sync_id, fresh_since, etag, object_size, last_modified,
+			key, thr, attempts)
+		SELECT g.sync_id, g.fresh_since, g.etag, g.object_size, g.last_modified, g.key, g.thr, g.attempts
+		FROM gone g;
+		UPDATE oss_labels.sync s SET finished_at = NULL
+		WHERE s.sync_id = rule.sync_id AND s.finished_at IS NOT NULL;
+		job_id := NULL;
 	END IF;
 
 	/* the worker adds up what becomes of jobs; whoever has locked the row does the same */
@@ -4240,7 +4264,9 @@ COMMENT ON FUNCTION oss_labels.event_content(oss_labels.sync, text, bigint, text
  * Events come more than once and in any order.  Times of events and of contents are
  * OSS's and compared with one another; tagged_at, which is by our clock, counts
  * where nothing else is known: for a new content with the tolerance of
- * judge_objects().  A failure is moot once the object was written again.
+ * judge_objects().  A time that is later than now by more than that is none: else an
+ * invented event would make all true ones older.  A failure is moot once the object
+ * was written again.
  */
 CREATE FUNCTION oss_labels.ingest_event(event jsonb)
 RETURNS TABLE (bucket text, key text, action text, reason text, job_id bigint)
@@ -4264,6 +4290,7 @@ BEGIN
 		bucket := item ->> 'bucket';
 		key := item ->> 'key';
 		at := item ->> 'at';
+		at := CASE WHEN at <= clock_timestamp() + '15 min'::interval THEN at END;
 		action := 'ignored';
 		reason := NULL;
 		job_id := NULL;
@@ -4287,9 +4314,12 @@ BEGIN
 					'oss_labels.sync_bucket'::regproc, 'EXECUTE')
 			ORDER BY length(s.prefix) DESC, s.sync_id
 		LOOP
+			/* not to be resumed before its job is set aside */
 			IF rule.state = 'paused' THEN
-				said := 'paused';
-			ELSIF tells = 'removal' THEN
+				SELECT s.state INTO rule.state FROM oss_labels.sync s WHERE s.sync_id = rule.sync_id FOR UPDATE;
+				CONTINUE WHEN rule.state IS NULL;
+			END IF;
+			IF tells = 'removal' THEN
 				said := oss_labels.event_removal(rule, key, at);
 			ELSE
 				SELECT c.verdict, c.job_id INTO said, job_id FROM oss_labels.event_content(rule, key,

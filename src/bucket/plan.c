@@ -214,8 +214,13 @@ offer_path(PlannerInfo *root, RelOptInfo *rel, Relids outer, List *pathkeys)
 	ParamPathInfo *param = get_baserel_parampathinfo(root, rel, outer);
 	Known		known = what_is_known(root, rel, param);
 	double		rows = param != NULL ? param->ppi_rows : rel->rows;
+
+	/*
+	 * The relation's id, not 0: with 0 join clauses would keep this
+	 * selectivity, which is a default, for the estimates of joins.
+	 */
 	double		listed = rel->tuples *
-	clauselist_selectivity(root, known.narrowing, 0, JOIN_INNER, NULL);
+	clauselist_selectivity(root, known.narrowing, rel->relid, JOIN_INNER, NULL);
 	Cost		startup = REQUEST_COST + rel->baserestrictcost.startup;
 	Cost		run;
 

@@ -424,7 +424,24 @@ step_sync(void *arg)
 	}
 }
 
-/* Handle an error of a step. */
+/* What a step failed with. */
+typedef struct StepFailure
+{
+	Step	   *step;
+	bool		passes;
+	const char *reason;
+} StepFailure;
+
+/* Subtransaction: write that a step failed. */
+static void
+write_failure(void *arg)
+{
+	StepFailure *failure = arg;
+
+	take_failure(failure->step->syncs, failure->step->sync, failure->passes, failure->reason);
+}
+
+/* Handle an error of a step.  That it cannot be written must not hold up the others. */
 static void
 take_error(Step *step, ErrorData *error)
 {
@@ -443,7 +460,18 @@ take_error(Step *step, ErrorData *error)
 		wait_a_while(sync, step->settled, LOOK_US);
 	}
 	else
-		take_failure(step->syncs, sync, passes, error->message);
+	{
+		StepFailure failure = {step, passes, error->message};
+		ErrorData  *other = oss_subtransaction(write_failure, &failure);
+
+		if (other == NULL)
+			return;
+		if (oss_error_is_interrupt(other))
+			ReThrowError(other);
+		FreeErrorData(other);
+		drop_listing(sync);
+		wait_a_while(sync, step->settled, SCAN_US);
+	}
 }
 
 /* Lock the tables; false if another session has locked one. */

@@ -153,6 +153,9 @@ static OssPlan may_forget = {
 	1, {OIDOID}
 };
 
+/* Longest time from one round to the next: the calendar has the time of the next one. */
+#define MOST_YEARS 1000
+
 /* Tries to change a row that the worker changes, too. */
 #define MOST_TRIES 20
 
@@ -265,6 +268,7 @@ check_arguments(FunctionCallInfo fcinfo)
 	};
 	const OssFailure *failure;
 	Interval	none = {0};
+	Interval	most = {.month = MOST_YEARS * MONTHS_PER_YEAR};
 
 	require_argument(spec.bucket != NULL, "bucket must not be null", "Give the name of the bucket.");
 	failure = oss_list_failure(&spec);
@@ -275,6 +279,11 @@ check_arguments(FunctionCallInfo fcinfo)
 					 DatumGetBool(DirectFunctionCall2(interval_gt, PG_GETARG_DATUM(2),
 													  IntervalPGetDatum(&none))),
 					 "every must be positive",
+					 "Give the time from one round to the next, such as '1 day', or NULL for one round.");
+	require_argument(PG_ARGISNULL(2) ||
+					 DatumGetBool(DirectFunctionCall2(interval_le, PG_GETARG_DATUM(2),
+													  IntervalPGetDatum(&most))),
+					 "every must not be longer than 1000 years",
 					 "Give the time from one round to the next, such as '1 day', or NULL for one round.");
 	require_argument(PG_ARGISNULL(2) || rule_lists(fcinfo), "a bucket that is not listed has no rounds",
 					 "Leave out every, or list => false.");
