@@ -1,5 +1,6 @@
 # Whole buckets against hostile or unlucky events: times of the future, and syncs that
-# are paused; removed objects in databases of other encodings.
+# are paused; removed objects in databases of other encodings; a
+# clock that is set back.
 use strict;
 use warnings;
 
@@ -10,7 +11,7 @@ use Test::More;
 use lib 'test/perl';
 use QueueTest;
 
-my $test = QueueTest->new(name => 'hostile');
+my $test = QueueTest->new(name => 'hostile', clock => PostgreSQL::Test::Utils::tempdir . '/clock');
 my ($node, $oss) = ($test->{node}, $test->{oss});
 my $jpeg = slurp_file('test/oss-server/data/examplebucket/example.jpg');
 
@@ -80,6 +81,17 @@ $test->wait_empty;
 is($test->count - $asked, 3, 'each content that is there is asked for once');
 is(stored(), join(',', map { "$_.jpg false" } qw(kept twice undone written)), 'and stored');
 is($oss->count('list_requests'), 0, 'nothing was listed');
+
+# ---- the clock is set back while a bucket is listed ----
+
+$oss->set(bucket => name => 'back', keys => 1500, labels => 1);
+$test->sql('SELECT oss_labels.pause()');
+$test->set_clock(3600);
+my $back = $test->sql("SELECT oss_labels.sync_bucket('back')");
+$test->set_clock(0);
+$test->sql('SELECT oss_labels.resume()');
+ok($test->wait_sql("SELECT state || ' ' || stored FROM oss_labels.bucket_sync WHERE sync_id = $back", 'done 1500'), 'it goes on at once')
+  or diag($test->sql('SELECT * FROM oss_labels.bucket_sync'));
 
 # ---- in other encodings, what is after the last key that is there ----
 
