@@ -3738,7 +3738,8 @@ BEGIN
 	SELECT * INTO rule FROM oss_labels.sync s WHERE s.sync_id = $1;
 	after := coalesce(rule.cursor_key, '');
 	IF getdatabaseencoding() IN ('UTF8', 'LATIN1', 'SQL_ASCII') THEN
-		most := coalesce(upto, rule.prefix || chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 1114111 ELSE 255 END));
+		most := coalesce(upto, rule.prefix ||
+			repeat(chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 1114111 ELSE 255 END), 1023));
 		INSERT INTO oss_labels.sync_missing AS m (sync_id, image_id, first_round, last_round)
 		SELECT rule.sync_id, i.image_id, rule.round, rule.round FROM oss_labels.image i
 		WHERE i.key COLLATE "C" > after AND i.key COLLATE "C" >= rule.prefix

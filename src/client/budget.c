@@ -287,7 +287,7 @@ oss_budget_look(const OssServer *server, const char *bucket, OssKind kind,
 	bool		wants_grant;
 
 	if (oss_requests_forbidden > 0)
-		return refuse_because(why, "RequestsForbidden", "The query is only estimated.");
+		return refuse_because(why, "RequestsForbidden", "The query is only read, for an estimate or a list.");
 	if (!oss_allow_requests)
 		return refuse_because(why, "RequestsForbidden", "oss_labels.allow_requests is off.");
 	if (kind != OSS_KIND_LABELS)

@@ -137,7 +137,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "BudgetUnenforceable", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_ACCESS,
 	"a budget cannot be enforced here", "Budgets need oss_labels in shared_preload_libraries, files that can be written, and a server that is no standby; and what has changed them must be committed first."},
 	{0, "RequestsForbidden", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
-	"requests are not allowed", "Set oss_labels.allow_requests to on; a query that is estimated must not call what sends requests."},
+	"requests are not allowed", "Set oss_labels.allow_requests to on. The query of estimate() or backfill_listed() must send none: copy a bucket's rows into a table first."},
 	{0, "StatementLimit", NULL, NULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
 	"the statement has sent as many requests as it may", "Raise oss_labels.max_requests_per_statement, use enqueue(), or ask for fewer images in a statement."},
 

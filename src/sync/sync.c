@@ -357,6 +357,13 @@ step_listing(OssSyncs *syncs, Sync *sync, OssSyncRow *row, int64 settled)
 	}
 	if (!sync->asked)
 		ask_or_wait(syncs, sync, row, settled);
+
+	/*
+	 * the page's jobs are claimed in the next turn: process_queue() goes on
+	 * until then
+	 */
+	if (come && sync->waits && row->jobs > 0)
+		sync->look_at = 0;
 }
 
 /* Argument of the subtransaction of a step. */

@@ -20,11 +20,19 @@
 #define DUE \
 	"s.origin = oss_labels.origin() AND s.state NOT IN ('paused', 'done')"
 
+/*
+ * Is the time of its next step there?  What is on waits for ten minutes at most: later
+ * it is only after the clock was set back.
+ */
+#define DUE_NOW \
+	"(s.due <= clock_timestamp() OR s.state IN ('listing', 'forgetting', 'tagging')" \
+	" AND (s.failures = 0 OR s.due > clock_timestamp() + interval '11 min'))"
+
 static OssPlan list_due = {
-	"SELECT s.sync_id, s.due, s.due <= clock_timestamp() FROM oss_labels.sync s"
+	"SELECT s.sync_id, s.due, " DUE_NOW " FROM oss_labels.sync s"
 	" WHERE " DUE " AND s.due < 'infinity'"
 	" AND ($1 IS NULL OR oss_labels.server_of(s.origin, s.server_id, s.server) = $1)"
-	" ORDER BY s.due, s.sync_id",
+	" ORDER BY 3 DESC, s.due, s.sync_id",
 	1, {TEXTOID}
 };
 
@@ -54,7 +62,7 @@ static OssPlan read_sync = {
 	" FROM oss_labels.sync s"
 	" LEFT JOIN pg_roles r ON r.oid = oss_labels.role_of(s.origin, s.requester, s.requester_name)"
 	" LEFT JOIN pg_foreign_server f ON f.srvname = oss_labels.server_of(s.origin, s.server_id, s.server)"
-	" WHERE s.sync_id = $1 AND s.due <= clock_timestamp() AND " DUE
+	" WHERE s.sync_id = $1 AND " DUE_NOW " AND " DUE
 	" FOR UPDATE OF s SKIP LOCKED",
 	2, {INT8OID, INT8OID}
 };
@@ -170,7 +178,7 @@ static OssPlan finish_sync = {
 };
 
 static OssPlan find_at_work = {
-	"SELECT FROM oss_labels.sync s WHERE " DUE " AND s.due <= clock_timestamp() AND s.failures = 0"
+	"SELECT FROM oss_labels.sync s WHERE " DUE " AND " DUE_NOW " AND s.failures = 0"
 	" AND ($2 OR pg_has_role($1, s.requester, 'USAGE'))"
 	" AND NOT " ITS_PAUSE " AND (s.state IN ('listing', 'forgetting', 'waiting')"
 	" OR s.state = 'tagging' AND NOT s.from_list AND " ITS_JOBS " = 0) LIMIT 1",

@@ -66,4 +66,18 @@ for my $case ([ 'products', 3, '' ], [ 'keyed', 4, '; CREATE UNIQUE INDEX ON key
 	is($oss->count('label_requests') - $before, $n, 'asks for what is joined alone');
 }
 
+# --- without a worker, a page that max_requests ends is tagged by the call that lists it
+$test->sql('ALTER DATABASE postgres SET oss_labels.worker = off; SELECT oss_labels.cancel_sync(sync_id) FROM oss_labels.sync');
+$oss->set(bucket => name => 'foreground', keys => 7);
+$test->sql("SELECT oss_labels.sync_bucket('foreground', max_requests => 3)");
+for my $most (3, 5, 100)
+{
+	$test->sql("SELECT oss_labels.resume_sync(sync_id, $most) FROM oss_labels.sync") if $most > 3;
+	$test->sql('CALL oss_labels.process_queue()');
+	my $n = $most > 7 ? 7 : $most;
+	is($test->sql("SELECT state || ' ' || listed || ' ' || stored FROM oss_labels.bucket_sync"),
+		($n < 7 ? 'stopped' : 'done') . " $n $n", "$n of 7 are listed and tagged by one call");
+	is($oss->tally(bucket => 'foreground')->{label_requests}, $n, 'and asked for once');
+}
+
 done_testing;

@@ -1,5 +1,6 @@
 # Whole buckets against hostile or unlucky events: times of the future, and syncs that
-# are paused.
+# are paused; removed objects in databases of other encodings; a
+# clock that is set back.
 use strict;
 use warnings;
 
@@ -10,7 +11,7 @@ use Test::More;
 use lib 'test/perl';
 use QueueTest;
 
-my $test = QueueTest->new(name => 'hostile');
+my $test = QueueTest->new(name => 'hostile', clock => PostgreSQL::Test::Utils::tempdir . '/clock');
 my ($node, $oss) = ($test->{node}, $test->{oss});
 my $jpeg = slurp_file('test/oss-server/data/examplebucket/example.jpg');
 
@@ -80,6 +81,38 @@ $test->wait_empty;
 is($test->count - $asked, 3, 'each content that is there is asked for once');
 is(stored(), join(',', map { "$_.jpg false" } qw(kept twice undone written)), 'and stored');
 is($oss->count('list_requests'), 0, 'nothing was listed');
+
+# ---- the clock is set back while a bucket is listed ----
+
+$oss->set(bucket => name => 'back', keys => 1500, labels => 1);
+$test->sql('SELECT oss_labels.pause()');
+$test->set_clock(3600);
+my $back = $test->sql("SELECT oss_labels.sync_bucket('back')");
+$test->set_clock(0);
+$test->sql('SELECT oss_labels.resume()');
+ok($test->wait_sql("SELECT state || ' ' || stored FROM oss_labels.bucket_sync WHERE sync_id = $back", 'done 1500'), 'it goes on at once')
+  or diag($test->sql('SELECT * FROM oss_labels.bucket_sync'));
+
+# ---- in other encodings, what is after the last key that is there ----
+
+$oss->put('last', $_, $jpeg . $_) for 'a.jpg', "\xc3\xbfz.jpg", "\xf4\x8f\xbf\xbfz.jpg";
+$test->sql('CREATE DATABASE ' . lc($_) . " ENCODING '$_' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0") for qw(LATIN1 UTF8 SQL_ASCII);
+$test->sql($_) for 'ALTER SYSTEM SET oss_labels.worker = off', 'SELECT pg_reload_conf()';
+ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'oss_labels worker'", 0), 'there is no worker');
+my $sync = "SET oss_labels.server = 'oss'; SELECT oss_labels.sync_bucket('last', forget => true); CALL oss_labels.process_queue()";
+my %there = (latin1 => 2, utf8 => 3, sql_ascii => 3);
+for my $database (sort keys %there)
+{
+	$node->safe_psql($database, $test->create_sql);
+	$node->safe_psql($database, $sync);
+	is($node->safe_psql($database, 'SELECT count(*) FROM oss_labels.image'), $there{$database}, "$database: all is stored that can be");
+}
+$oss->delete('last', $_) for "\xc3\xbfz.jpg", "\xf4\x8f\xbf\xbfz.jpg";
+for my $database (sort keys %there)
+{
+	$node->safe_psql($database, $sync) for 1, 2;
+	is($node->safe_psql($database, "SELECT string_agg(key, ' ') FROM oss_labels.image"), 'a.jpg', "$database: the last ones are forgotten");
+}
 
 $session->quit;
 $node->stop;
