@@ -316,7 +316,8 @@ treat_aggregates(Insertion *in, Agg *agg)
 	List	   *calls = NIL;
 	ListCell   *lc;
 
-	foreach(lc, pull_var_clause((Node *) agg->plan.targetlist, PVC_INCLUDE_AGGREGATES))
+	foreach(lc, pull_var_clause((Node *) list_concat_copy(agg->plan.targetlist, agg->plan.qual),
+								PVC_INCLUDE_AGGREGATES))
 	{
 		Aggref	   *aggref = lfirst(lc);
 		ListCell   *arg;

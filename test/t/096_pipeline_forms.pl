@@ -88,6 +88,7 @@ my @forms = (
 	[ 'json elements', "SELECT p.id, e ->> 'LabelName' AS name FROM TABLE p, jsonb_array_elements(oss_labels.detect_json(p.bucket, p.key) -> 'Labels') e", 'SELECT count(*) FROM (QUERY LIMIT 30) x' ],
 	[ 'json in a condition', "SELECT p.id FROM TABLE p WHERE oss_labels.detect_json(p.bucket, p.key) ? 'Labels'" ],
 	[ 'json in an aggregate', "SELECT jsonb_agg(oss_labels.detect_json(p.bucket, p.key)) FROM TABLE p", '' ],
+	[ 'aggregate in HAVING', 'SELECT p.id % 4 AS m FROM TABLE p GROUP BY 1 HAVING min((SELECT count(*) FROM oss_labels.detect(p.bucket, p.key))) = 3', '' ],
 	[ 'json in aggregates of grouping sets', "SELECT p.id % 2 AS a, p.id % 3 AS b, jsonb_agg(oss_labels.detect_json(p.bucket, p.key) -> 'Labels' ORDER BY p.id) FROM TABLE p GROUP BY GROUPING SETS ((1, 2), (1), (2))", '' ],
 	[ 'sublink beside a window function', 'SELECT * FROM (SELECT row_number() OVER (ORDER BY p.id) AS n, p.id,
 		(SELECT count(*) FROM oss_labels.detect(p.bucket, p.key)) FROM TABLE p) w WHERE n <= 40' ],
