@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
@@ -264,6 +265,50 @@ treat_nested_loop(Insertion *in, NestLoop *loop)
 								oss_calls_of_inner(in->stmt, innerPlan(loop), loop->nestParams));
 }
 
+/* Context of compute_below(): a node, and the pipeline below it. */
+typedef struct Below
+{
+	Insertion  *in;
+	Plan	   *pipeline;
+} Below;
+
+/*
+ * Tree mutator: let a pipeline compute the arguments of aggregates that make calls.  A
+ * node that keeps rows in files or sorts them again would compute them when the
+ * pipeline is elsewhere.
+ */
+static Node *
+compute_below(Node *node, void *context)
+{
+	Below	   *below = context;
+	Columns		columns = {NIL, true};
+	Aggref	   *aggref;
+	ListCell   *lc;
+
+	if (node == NULL || !IsA(node, Aggref))
+		return expression_tree_mutator(node, compute_below, context);
+	aggref = copyObject((Aggref *) node);
+	foreach(lc, aggref->aggfilter == NULL ? aggref->args : NIL)
+	{
+		TargetEntry *arg = lfirst_node(TargetEntry, lc);
+		List	  **tlist = &below->pipeline->targetlist;
+		TargetEntry *entry;
+		Node	   *expr;
+
+		if (oss_calls_of_expr(below->in->stmt, (Node *) arg->expr) == NIL)
+			continue;
+		expr = read_columns((Node *) arg->expr, &columns);
+		entry = tlist_member((Expr *) expr, *tlist);
+		if (entry == NULL)
+		{
+			entry = makeTargetEntry((Expr *) expr, list_length(*tlist) + 1, NULL, false);
+			*tlist = lappend(*tlist, entry);
+		}
+		arg->expr = (Expr *) makeVarFromTargetEntry(OUTER_VAR, entry);
+	}
+	return (Node *) aggref;
+}
+
 /* Read ahead for the arguments of aggregates. */
 static void
 treat_aggregates(Insertion *in, Agg *agg)
@@ -271,7 +316,8 @@ treat_aggregates(Insertion *in, Agg *agg)
 	List	   *calls = NIL;
 	ListCell   *lc;
 
-	foreach(lc, pull_var_clause((Node *) agg->plan.targetlist, PVC_INCLUDE_AGGREGATES))
+	foreach(lc, pull_var_clause((Node *) list_concat_copy(agg->plan.targetlist, agg->plan.qual),
+								PVC_INCLUDE_AGGREGATES))
 	{
 		Aggref	   *aggref = lfirst(lc);
 		ListCell   *arg;
@@ -281,10 +327,20 @@ treat_aggregates(Insertion *in, Agg *agg)
 		foreach(arg, aggref->args)
 			calls = list_union(calls, oss_calls_of_expr(in->stmt, (Node *) lfirst_node(TargetEntry, arg)->expr));
 	}
-	outerPlan(agg) = put_below(in, outerPlan(agg), calls);
+	if (calls != NIL)
+	{
+		Below		below = {in, put_below(in, outerPlan(agg), calls)};
+
+		outerPlan(agg) = below.pipeline;
+		agg->plan.targetlist = (List *) compute_below((Node *) agg->plan.targetlist, &below);
+		agg->plan.qual = (List *) compute_below((Node *) agg->plan.qual, &below);
+	}
 }
 
-/* Return the list in which a node has its conditions, or NULL. */
+/*
+ * Return the list in which a node has its conditions, or NULL.  A join that looks for
+ * one inner row must find the one that meets them all.
+ */
 static List **
 conditions_of(Plan *plan)
 {
@@ -293,7 +349,7 @@ conditions_of(Plan *plan)
 		case T_NestLoop:
 		case T_MergeJoin:
 		case T_HashJoin:
-			return ((Join *) plan)->jointype == JOIN_INNER ?
+			return ((Join *) plan)->jointype == JOIN_INNER && !((Join *) plan)->inner_unique ?
 				&((Join *) plan)->joinqual : &plan->qual;
 		case T_WindowAgg:
 			return NULL;
@@ -357,6 +413,16 @@ treat_expressions(Insertion *in, Plan *plan)
 	Bitmapset  *all = NULL;
 	ListCell   *lc;
 
+	/* its run condition refers to places in the target list */
+	foreach(lc, IsA(plan, WindowAgg) ? tlist : NIL)
+	{
+		Node	   *expr = (Node *) lfirst_node(TargetEntry, lc)->expr;
+
+		if (!IsA(expr, WindowFunc))
+			expr = (Node *) makeNullConst(exprType(expr), exprTypmod(expr),
+										  exprCollation(expr));
+		columns.exprs = lappend(columns.exprs, expr);
+	}
 	foreach(lc, conditions ? *conditions : NIL)
 	{
 		calls = oss_calls_of_expr(in->stmt, lfirst(lc));
@@ -467,7 +533,7 @@ oss_pipeline_insert(PlannedStmt *stmt, bool scroll)
 
 	treat_plans(&in, stmt->subplans);
 	stmt->planTree = treat_plan(&in, stmt->planTree);
-	if (scroll && IsA(stmt->planTree, CustomScan))
+	if (scroll && !ExecSupportsBackwardScan(stmt->planTree))
 		stmt->planTree = materialize_finished_plan(stmt->planTree);
 	return in.last_id > FIRST_NODE_ID && !in.again;
 }

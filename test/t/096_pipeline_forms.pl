@@ -88,6 +88,10 @@ my @forms = (
 	[ 'json elements', "SELECT p.id, e ->> 'LabelName' AS name FROM TABLE p, jsonb_array_elements(oss_labels.detect_json(p.bucket, p.key) -> 'Labels') e", 'SELECT count(*) FROM (QUERY LIMIT 30) x' ],
 	[ 'json in a condition', "SELECT p.id FROM TABLE p WHERE oss_labels.detect_json(p.bucket, p.key) ? 'Labels'" ],
 	[ 'json in an aggregate', "SELECT jsonb_agg(oss_labels.detect_json(p.bucket, p.key)) FROM TABLE p", '' ],
+	[ 'aggregate in HAVING', 'SELECT p.id % 4 AS m FROM TABLE p GROUP BY 1 HAVING min((SELECT count(*) FROM oss_labels.detect(p.bucket, p.key))) = 3', '' ],
+	[ 'json in aggregates of grouping sets', "SELECT p.id % 2 AS a, p.id % 3 AS b, jsonb_agg(oss_labels.detect_json(p.bucket, p.key) -> 'Labels' ORDER BY p.id) FROM TABLE p GROUP BY GROUPING SETS ((1, 2), (1), (2))", '' ],
+	[ 'sublink beside a window function', 'SELECT * FROM (SELECT row_number() OVER (ORDER BY p.id) AS n, p.id,
+		(SELECT count(*) FROM oss_labels.detect(p.bucket, p.key)) FROM TABLE p) w WHERE n <= 40' ],
 	[ 'ordinality', 'SELECT p.id, l.label_name, l.ordinality FROM TABLE p, oss_labels.detect(p.bucket, p.key) WITH ORDINALITY l', 'SELECT count(*) FROM (QUERY LIMIT 30) x' ],
 	[ 'rows from', 'SELECT p.id, l.* FROM TABLE p, ROWS FROM (oss_labels.detect(p.bucket, p.key), generate_series(1, 3)) l', 'SELECT count(*) FROM (QUERY LIMIT 30) x' ],
 	[ 'set in the select list', 'SELECT p.id, oss_labels.detect(p.bucket, p.key) FROM TABLE p', 'SELECT count(*) FROM (QUERY LIMIT 30) x' ],
@@ -188,6 +192,29 @@ for my $query (
 	reset_all(0);
 	$node->psql('postgres', "LOAD 'oss_labels'; $query");
 	is($oss->count('label_requests'), 0, "none for $query");
+}
+
+# ---- calls that a node would make, or compare, elsewhere than at their row ----
+
+$node->safe_psql('postgres', 'CREATE TABLE name AS SELECT label_name AS name FROM generate_series(1, 3) i, LATERAL (VALUES (\'x\' || i)) v (label_name)');
+reset_all(0);
+$node->safe_psql('postgres', "INSERT INTO name SELECT label_name FROM oss_labels.detect('album', 'p1.jpg'); CREATE UNIQUE INDEX ON name (name); ANALYZE name");
+for my $query (
+	"SET work_mem = '64kB'; SET hash_mem_multiplier = 1; SET enable_sort = off;
+		SELECT md5(string_agg(x::text, ',' ORDER BY key)) FROM (SELECT key, note, count(oss_labels.detect_json(bucket, key)) FROM photo GROUP BY key, note) x",
+	"BEGIN; DECLARE c SCROLL CURSOR FOR SELECT id, (SELECT count(*) FROM oss_labels.detect(bucket, key)) FROM few LIMIT 20;
+		FETCH 5 FROM c; FETCH BACKWARD 3 FROM c; FETCH 2 FROM c",
+	"BEGIN; DECLARE c SCROLL CURSOR FOR SELECT id, (SELECT count(*) FROM oss_labels.detect(bucket, key)) FROM few UNION ALL SELECT 0, 0;
+		FETCH 5 FROM c; FETCH BACKWARD 3 FROM c; FETCH 2 FROM c",
+	"SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off; SET enable_material = off;
+		SELECT p.id, n.name FROM (SELECT * FROM few WHERE id <= 2 OFFSET 0) p JOIN name n ON n.name = (SELECT max(label_name) FROM oss_labels.detect(p.bucket, p.key)) ORDER BY 1")
+{
+	my $off = run_form($query, 'off');
+	my $on = run_form($query =~ s/^(?=S)/SET client_min_messages = error; /r, 'on');
+
+	is($on->{rows}, $off->{rows}, 'rows') or diag $query;
+	isnt($on->{rows}, '', 'there are some');
+	cmp_ok($on->{requests}, '<=', $query =~ /SCROLL/ ? 11 : $off->{requests}, 'and no more requests');
 }
 
 # ---- memory ----
