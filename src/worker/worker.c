@@ -507,6 +507,14 @@ leave_when_told(OssDispatcher *dispatcher)
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 	read_own_switch(dispatcher);
+
+	/* only a new process has the configuration file's value */
+	if (worker.switch_now == OSS_WORKER_UNSET &&
+		worker.switch_at_start != OSS_WORKER_UNSET)
+	{
+		finish_work(dispatcher, STOP_MS);
+		leave_slot(OSS_SLOT_IDLE, 0);
+	}
 	if (worker.switch_now == OSS_WORKER_OFF ||
 		(worker.switch_now == OSS_WORKER_UNSET && !oss_worker_enabled))
 	{
@@ -529,14 +537,6 @@ leave_when_told(OssDispatcher *dispatcher)
 		oss_clock_us() - worker.started_at > TURN_MS * INT64CONST(1000))
 	{
 		finish_work(dispatcher, YIELD_MS);
-		leave_slot(OSS_SLOT_IDLE, 0);
-	}
-
-	/* only a new process has the configuration file's value */
-	if (worker.switch_now == OSS_WORKER_UNSET &&
-		worker.switch_at_start != OSS_WORKER_UNSET)
-	{
-		finish_work(dispatcher, STOP_MS);
 		leave_slot(OSS_SLOT_IDLE, 0);
 	}
 }
