@@ -272,44 +272,55 @@ typedef struct Below
 	Plan	   *pipeline;
 } Below;
 
+/* Let a pipeline compute an expression of the node above, if that makes calls. */
+static Expr *
+computed_below(Below *below, Expr *expr)
+{
+	Columns		columns = {NIL, true};
+	List	  **tlist = &below->pipeline->targetlist;
+	TargetEntry *entry;
+
+	if (oss_calls_of_expr(below->in->stmt, (Node *) expr) == NIL)
+		return expr;
+	expr = (Expr *) read_columns((Node *) expr, &columns);
+	entry = tlist_member(expr, *tlist);
+	if (entry == NULL)
+	{
+		entry = makeTargetEntry(expr, list_length(*tlist) + 1, NULL, false);
+		*tlist = lappend(*tlist, entry);
+	}
+	return (Expr *) makeVarFromTargetEntry(OUTER_VAR, entry);
+}
+
 /*
- * Tree mutator: let a pipeline compute the arguments of aggregates that make calls.  A
- * node that keeps rows in files or sorts them again would compute them when the
- * pipeline is elsewhere.
+ * Tree mutator: let a pipeline compute the arguments of aggregates that make calls, or
+ * what filters their rows.  A node that keeps rows in files or sorts them again would
+ * compute them when the pipeline is elsewhere.
  */
 static Node *
 compute_below(Node *node, void *context)
 {
-	Below	   *below = context;
-	Columns		columns = {NIL, true};
 	Aggref	   *aggref;
 	ListCell   *lc;
 
 	if (node == NULL || !IsA(node, Aggref))
 		return expression_tree_mutator(node, compute_below, context);
 	aggref = copyObject((Aggref *) node);
-	foreach(lc, aggref->aggfilter == NULL ? aggref->args : NIL)
+	if (aggref->aggfilter != NULL)
+	{
+		aggref->aggfilter = computed_below(context, aggref->aggfilter);
+		return (Node *) aggref;
+	}
+	foreach(lc, aggref->args)
 	{
 		TargetEntry *arg = lfirst_node(TargetEntry, lc);
-		List	  **tlist = &below->pipeline->targetlist;
-		TargetEntry *entry;
-		Node	   *expr;
 
-		if (oss_calls_of_expr(below->in->stmt, (Node *) arg->expr) == NIL)
-			continue;
-		expr = read_columns((Node *) arg->expr, &columns);
-		entry = tlist_member((Expr *) expr, *tlist);
-		if (entry == NULL)
-		{
-			entry = makeTargetEntry((Expr *) expr, list_length(*tlist) + 1, NULL, false);
-			*tlist = lappend(*tlist, entry);
-		}
-		arg->expr = (Expr *) makeVarFromTargetEntry(OUTER_VAR, entry);
+		arg->expr = computed_below(context, arg->expr);
 	}
 	return (Node *) aggref;
 }
 
-/* Read ahead for the arguments of aggregates. */
+/* Read ahead for the arguments of aggregates, or what filters their rows. */
 static void
 treat_aggregates(Insertion *in, Agg *agg)
 {
@@ -322,8 +333,13 @@ treat_aggregates(Insertion *in, Agg *agg)
 		Aggref	   *aggref = lfirst(lc);
 		ListCell   *arg;
 
-		if (!IsA(aggref, Aggref) || aggref->aggfilter != NULL)
+		if (!IsA(aggref, Aggref))
 			continue;
+		if (aggref->aggfilter != NULL)
+		{
+			calls = list_union(calls, oss_calls_of_expr(in->stmt, (Node *) aggref->aggfilter));
+			continue;
+		}
 		foreach(arg, aggref->args)
 			calls = list_union(calls, oss_calls_of_expr(in->stmt, (Node *) lfirst_node(TargetEntry, arg)->expr));
 	}

@@ -288,6 +288,11 @@ rescan_pipeline(CustomScanState *css)
 	PlanState  *outer = state->window.outer;
 
 	ExecClearTuple(css->ss.ss_ScanTupleSlot);
+
+	/* a scan that starts one request waits for it before the next scan does */
+	if (state->window.member->started - state->window.started_before == 1 && oss_sends_alone)
+		oss_sends_alone(state->window.sites[0].which);
+	state->window.started_before = state->window.member->started;
 	oss_window_clear(&state->window);
 	if (outer->chgParam == NULL)
 		ExecReScan(outer);

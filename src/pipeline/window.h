@@ -92,6 +92,7 @@ typedef struct PipelineWindow
 	dlist_head	rows;
 	int			nrows;
 	int64		delivered;		/* rows that were returned */
+	int64		started_before; /* requests, before the last rescan */
 	bool		pays;			/* reading a row has sent a request of its own */
 	Size		bytes;			/* of the rows */
 	uint64		flight_changes; /* when joined images were last looked at */
