@@ -7,6 +7,7 @@ SET client_min_messages = warning;
 SELECT current_database() AS db \gset
 ALTER DATABASE :"db" SET oss_labels.worker = off;
 SELECT oss_labels.cancel_sync(sync_id) FROM oss_labels.sync;
+ALTER TABLE oss_labels.sync ALTER sync_id RESTART;
 DELETE FROM oss_labels.job;
 DELETE FROM oss_labels.failed_job;
 DELETE FROM oss_labels.image;
