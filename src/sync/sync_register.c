@@ -35,8 +35,8 @@ PG_FUNCTION_INFO_V1(oss_labels_cancel_sync);
 	" storage_classes, thr, priority, forget, keep_corrected"
 
 /*
- * A rule that is what it was, and whose round is on, goes on; else a round begins,
- * unless it is for events alone ($17 is false).
+ * A rule that is what it was, and whose listing is on, goes on; else a round begins,
+ * unless it is for events alone ($17 is false).  What is tagged may be of events.
  */
 static OssPlan register_sync = {
 	"INSERT INTO oss_labels.sync AS s (" RULE ", requester, requester_name, origin,"
@@ -46,7 +46,7 @@ static OssPlan register_sync = {
 	" CASE WHEN $17 THEN clock_timestamp() ELSE 'infinity' END,"
 	" CASE WHEN NOT $17 THEN clock_timestamp() END, CASE WHEN NOT $17 THEN clock_timestamp() END)"
 	" ON CONFLICT (bucket, prefix, requester, origin, server_id) WHERE NOT from_list"
-	" DO UPDATE SET state = CASE WHEN NOT $17 THEN 'done' WHEN s.state IN ('listing', 'forgetting', 'tagging')"
+	" DO UPDATE SET state = CASE WHEN NOT $17 THEN 'done' WHEN s.state IN ('listing', 'forgetting')"
 	" AND (s.suffixes, s.max_size, s.storage_classes, s.thr) IS NOT DISTINCT FROM"
 	" (excluded.suffixes, excluded.max_size, excluded.storage_classes, excluded.thr)"
 	" THEN s.state ELSE 'waiting' END,"
