@@ -269,6 +269,8 @@ ok($test->wait_worker('idle%'), 'prepared: the worker is gone');
 $test->sql("BEGIN; SELECT oss_labels.enqueue('tenlabels', '$_'); PREPARE TRANSACTION '$_'") for qw(here crash rolled);
 $test->sql("COMMIT PREPARED 'here'");
 ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'here'", '1', seconds => 20), 'COMMIT PREPARED in another session wakes the worker');
+# the worker commits asynchronously: this flushes what it has stored
+$test->sql('CHECKPOINT');
 $node->stop('immediate');
 $node->start;
 ok($test->wait_worker('idle%'), 'prepared: the worker is gone, after a crash');
