@@ -349,10 +349,9 @@ oss_window_await(PipelineWindow *window, PipelineCall *call, bool refill)
 				oss_pipeline_wait(call->answer);
 				break;
 			case CALL_JOINED:
-				if (wait_for_flight(window, call))
-					break;
-				/* FALLTHROUGH */
 			case CALL_UNASKED:
+				if (call->state == CALL_JOINED && wait_for_flight(window, call))
+					break;
 				(void) oss_window_ask(window, site, call, false, true);
 				if (call->state == CALL_UNASKED)
 					call->state = CALL_ALONE;
