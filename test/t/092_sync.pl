@@ -24,13 +24,6 @@ sub counted
 	return $test->sql("SELECT '$columns FROM oss_labels.bucket_sync WHERE sync_id = $id");
 }
 
-# The same as we expect it.
-sub expected
-{
-	my (%n) = @_;
-	return join ' ', map { "$_=$n{$_}" } @_[ grep { $_ % 2 == 0 } 0 .. $#_ ];
-}
-
 # Wait until a sync is in a state; says why if it is not.
 sub wait_state
 {

@@ -5,25 +5,17 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
 use lib 'test/perl';
-use OssServer;
+use OssTest;
 
-my $oss = OssServer->new;
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->start;
-$node->safe_psql('postgres', <<SQL);
-CREATE EXTENSION oss_labels;
-CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels
-	OPTIONS (region 'cn-hangzhou', endpoint '@{[ $oss->http_endpoint ]}');
-CREATE USER MAPPING FOR CURRENT_USER SERVER oss
-	OPTIONS (access_key_id 'testid', access_key_secret 'testsecret');
+my $t = OssTest->new;
+my ($node, $oss) = ($t->{node}, $t->{oss});
+$t->ok(<<SQL);
 CREATE TABLE photo (id integer PRIMARY KEY, bucket text, key text, note text, wanted text DEFAULT 'Cat');
 INSERT INTO photo SELECT i, 'album', 'p' || i || '.jpg' FROM generate_series(1, 1000) i;
 CREATE TABLE few AS SELECT * FROM photo WHERE id <= 40;
