@@ -44,7 +44,7 @@ sub again
 	my ($id, $state, $what) = @_;
 	my $round = "SELECT finished_at > '" . $test->sql('SELECT clock_timestamp()') . "' FROM oss_labels.bucket_sync WHERE sync_id = $id";
 	$test->sql("SELECT oss_labels.resume_sync($id)");
-	$test->wait_sql($round) if $state eq 'done';
+	ok($test->wait_sql($round), "$what: the round ends") if $state eq 'done';
 	state_is($id, $state, $what);
 	return;
 }
@@ -175,6 +175,7 @@ state_is($healthy, 'done', 'a healthy bucket beside others\' trouble');
 state_is($denied, 'stopped', 'a denied listing stops');
 like(shown($denied, 'reason'), qr/ListObjects|denied/i, 'it says why');
 isnt(shown($throttled, 'state'), 'done', 'a throttled bucket is not done');
+isnt(shown($hanging, 'state'), 'done', 'nor is one whose listing hangs');
 $blocker->query_safe('ROLLBACK');
 $blocker->quit;
 state_is($locked, 'done', 'what was locked goes on');
@@ -187,7 +188,6 @@ state_is($denied, 'done', 'the denied one when it is told to');
 
 # --- the role, the server, the mapping
 $test->sql("ALTER SERVER oss RENAME TO other");
-make('renamed', 20);
 again($healthy, 'done', 'a renamed server');
 $test->sql('ALTER SERVER other RENAME TO oss; REVOKE USAGE ON FOREIGN SERVER oss FROM ada');
 my $ada = $test->sql("SELECT sync_id FROM oss_labels.bucket_sync WHERE requester = 'ada'");
@@ -202,7 +202,7 @@ again($healthy, 'done', 'others go on');
 
 # --- process_queue() does it, to the end of the listing
 $test->sql('ALTER DATABASE postgres SET oss_labels.worker = off');
-$test->wait_worker('off%') or diag($test->sql('SELECT state FROM oss_labels.worker'));
+ok($test->wait_worker('off%'), 'the worker is off');
 make('byhand', 2500);
 my $hand = sync('byhand');
 $test->sql('CALL oss_labels.process_queue()');
