@@ -58,7 +58,7 @@ static OssPlan read_sync = {
 	" " ITS_PAUSE ","
 	" s.lease <> $2 AND oss_labels.lease_holder(s.lease) = 'busy',"
 	" EXISTS (SELECT FROM oss_labels.sync_tally t WHERE t.sync_id = s.sync_id),"
-	" s.from_list, coalesce(s.forget, true), s.listed > 0"
+	" coalesce(s.forget, true), s.listed > 0"
 	" FROM oss_labels.sync s"
 	" LEFT JOIN pg_roles r ON r.oid = oss_labels.role_of(s.origin, s.requester, s.requester_name)"
 	" LEFT JOIN pg_foreign_server f ON f.srvname = oss_labels.server_of(s.origin, s.server_id, s.server)"
@@ -247,9 +247,8 @@ oss_sync_read(int64 id, int64 token, OssSyncRow *row)
 	row->paused = DatumGetBool(oss_result_column(0, 11, NULL));
 	row->taken = DatumGetBool(oss_result_column(0, 12, NULL));
 	row->tallied = DatumGetBool(oss_result_column(0, 13, NULL));
-	row->from_list = DatumGetBool(oss_result_column(0, 14, NULL));
-	row->forgets = DatumGetBool(oss_result_column(0, 15, NULL));
-	row->any_listed = DatumGetBool(oss_result_column(0, 16, NULL));
+	row->forgets = DatumGetBool(oss_result_column(0, 14, NULL));
+	row->any_listed = DatumGetBool(oss_result_column(0, 15, NULL));
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -362,28 +361,40 @@ oss_sync_stop(int64 id, int64 requests, bool for_good, const char *reason)
 	oss_statement_execute(&stop_sync, values, NULL, SPI_OK_UPDATE);
 }
 
+bool
+oss_sync_forget_as(Oid role, Datum bucket, Datum key)
+{
+	Datum		names[] = {bucket, key};
+	Oid			userid;
+	int			context;
+	OssStatementState state;
+	bool		forgotten;
+
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(role, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	oss_statement_begin(&state, OSS_STATEMENT_PINNED);
+	oss_statement_execute(&forget_image, names, NULL, SPI_OK_SELECT);
+	forgotten = DatumGetBool(oss_result_column(0, 1, NULL));
+	oss_statement_end(&state);
+	SetUserIdAndSecContext(userid, context);
+	return forgotten;
+}
+
 /* An image that is to be forgotten as a role. */
 typedef struct Forgetting
 {
 	Oid			role;
 	Datum		names[2];
-	bool		done;
 } Forgetting;
 
 /* Subtransaction: forget an image. */
 static void
 forget_as_role(void *arg)
 {
-	Forgetting *forgetting = arg;
-	Oid			userid;
-	int			context;
+	const Forgetting *forgetting = arg;
 
-	GetUserIdAndSecContext(&userid, &context);
-	SetUserIdAndSecContext(forgetting->role, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	oss_statement_run(OSS_STATEMENT_PINNED, &forget_image, forgetting->names, NULL, SPI_OK_SELECT);
-	SetUserIdAndSecContext(userid, context);
-	forgetting->done = true;
+	(void) oss_sync_forget_as(forgetting->role, forgetting->names[0], forgetting->names[1]);
 }
 
 bool

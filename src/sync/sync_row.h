@@ -42,7 +42,6 @@ typedef struct OssSyncRow
 	bool		paused;			/* its jobs are */
 	bool		taken;			/* another process lists it */
 	bool		tallied;		/* there are tallies to be added */
-	bool		from_list;
 	bool		forgets;
 	bool		any_listed;
 } OssSyncRow;
@@ -101,6 +100,13 @@ extern void oss_sync_stop(int64 id, int64 requests, bool for_good, const char *r
  * whether all are done.
  */
 extern bool oss_sync_forget(const OssSyncRow *row);
+
+/*
+ * Forget an image with the rights of a role, as forget() does; begins statements of
+ * its own.  An error ends the (sub)transaction, which restores the user.  Errors:
+ * 42501.
+ */
+extern bool oss_sync_forget_as(Oid role, Datum bucket, Datum key);
 
 /* End the forgetting: what is left are the jobs. */
 extern void oss_sync_end_listing(int64 id);
