@@ -36,17 +36,17 @@ PG_FUNCTION_INFO_V1(oss_labels_cancel_sync);
 
 /*
  * A rule that is what it was, and whose listing is on, goes on; else a round begins,
- * unless it is for events alone ($17 is false).  What is tagged may be of events.
+ * unless it is for events alone ($17 is done).  What is tagged may be of events.  A
+ * list ($17 is tagging) is always new.
  */
 static OssPlan register_sync = {
 	"INSERT INTO oss_labels.sync AS s (" RULE ", requester, requester_name, origin,"
 	" server, server_id, from_list, state, due, listed_at, finished_at)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, false,"
-	" CASE WHEN $17 THEN 'listing' ELSE 'done' END,"
-	" CASE WHEN $17 THEN clock_timestamp() ELSE 'infinity' END,"
-	" CASE WHEN NOT $17 THEN clock_timestamp() END, CASE WHEN NOT $17 THEN clock_timestamp() END)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+	" $17 = 'tagging', $17, CASE WHEN $17 = 'done' THEN 'infinity' ELSE clock_timestamp() END,"
+	" CASE WHEN $17 = 'done' THEN clock_timestamp() END, CASE WHEN $17 = 'done' THEN clock_timestamp() END)"
 	" ON CONFLICT (bucket, prefix, requester, origin, server_id) WHERE NOT from_list"
-	" DO UPDATE SET state = CASE WHEN NOT $17 THEN 'done' WHEN s.state IN ('listing', 'forgetting')"
+	" DO UPDATE SET state = CASE WHEN $17 = 'done' THEN 'done' WHEN s.state IN ('listing', 'forgetting')"
 	" AND (s.suffixes, s.max_size, s.storage_classes, s.thr) IS NOT DISTINCT FROM"
 	" (excluded.suffixes, excluded.max_size, excluded.storage_classes, excluded.thr)"
 	" THEN s.state ELSE 'waiting' END,"
@@ -59,17 +59,7 @@ static OssPlan register_sync = {
 	" due = excluded.due"
 	" RETURNING sync_id",
 	17, {TEXTOID, TEXTOID, INTERVALOID, INT8OID, TEXTARRAYOID, INT8OID, TEXTARRAYOID,
-		FLOAT8OID, INT4OID, BOOLOID, BOOLOID, OIDOID, TEXTOID, INT8OID, TEXTOID, OIDOID, BOOLOID
-	}
-};
-
-static OssPlan register_list = {
-	"INSERT INTO oss_labels.sync (" RULE ", requester, requester_name, origin,"
-	" server, server_id, from_list, state)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, true, 'tagging')"
-	" RETURNING sync_id",
-	16, {TEXTOID, TEXTOID, INTERVALOID, INT8OID, TEXTARRAYOID, INT8OID, TEXTARRAYOID,
-		FLOAT8OID, INT4OID, BOOLOID, BOOLOID, OIDOID, TEXTOID, INT8OID, TEXTOID, OIDOID
+		FLOAT8OID, INT4OID, BOOLOID, BOOLOID, OIDOID, TEXTOID, INT8OID, TEXTOID, OIDOID, TEXTOID
 	}
 };
 
@@ -297,9 +287,9 @@ check_arguments(FunctionCallInfo fcinfo)
 		check_forget();
 }
 
-/* Register what to keep in step.  Returns its number. */
+/* Register what to keep in step, in its first state.  Returns its number. */
 static int64
-register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
+register_rule(FunctionCallInfo fcinfo, const char *state)
 {
 	Datum		values[17];
 	char		nulls[17];
@@ -321,11 +311,11 @@ register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 	oss_arg(values, nulls, 13, Int64GetDatum(oss_origin()), false);
 	oss_arg_string(values, nulls, 14, server->servername);
 	oss_arg(values, nulls, 15, ObjectIdGetDatum(server->serverid), false);
-	oss_arg(values, nulls, 16, BoolGetDatum(rule_lists(fcinfo)), false);
+	oss_arg_string(values, nulls, 16, state);
 
 	change = (SyncChange)
 	{
-		plan, values, nulls, SPI_OK_INSERT_RETURNING, &put_back_jobs, SPI_OK_INSERT
+		&register_sync, values, nulls, SPI_OK_INSERT_RETURNING, &put_back_jobs, SPI_OK_INSERT
 	};
 	make_change(&change);
 	oss_notice_no_worker();
@@ -339,14 +329,14 @@ register_rule(FunctionCallInfo fcinfo, OssPlan *plan)
 Datum
 oss_labels_sync_bucket(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(register_rule(fcinfo, &register_sync));
+	PG_RETURN_INT64(register_rule(fcinfo, rule_lists(fcinfo) ? "listing" : "done"));
 }
 
 /* oss_labels.sync_list(the same) */
 Datum
 oss_labels_sync_list(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(register_rule(fcinfo, &register_list));
+	PG_RETURN_INT64(register_rule(fcinfo, "tagging"));
 }
 
 /*
