@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "client/http.h"
 #include "dispatch/claim.h"
 #include "dispatch/dispatch.h"
@@ -20,11 +19,9 @@
 #include "dispatch/turn.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
-#include "storage/lmgr.h"
 #include "store/forgotten.h"
 #include "store/spool.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -266,18 +263,9 @@ oss_dispatch_lock_tables(const OssDispatcher *dispatcher)
 	static const char *const tables[] = {"job", "failed_job", "active_pause",
 		"image", "image_label", "vocabulary", "forgotten", "deleted_row", "budget_spent",
 	"sync_tally"};
-	int			n = dispatcher && dispatcher->state == DISPATCH_LEAVING ? 1 : lengthof(tables);
-	Oid			schema = get_namespace_oid("oss_labels", true);
 
-	for (int i = 0; i < n; i++)
-	{
-		Oid			table = get_relname_relid(tables[i], schema);
-
-		if (!OidIsValid(table) ||
-			!ConditionalLockRelationOid(table, RowExclusiveLock))
-			return tables[i];
-	}
-	return NULL;
+	return oss_own_tables_lock(tables, dispatcher && dispatcher->state == DISPATCH_LEAVING ?
+							   1 : lengthof(tables));
 }
 
 void

@@ -18,6 +18,7 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -128,6 +129,21 @@ oss_own_table_open(const char *name, LOCKMODE mode)
 		relation = try_table_open(relid, mode);
 	}
 	return relation;
+}
+
+const char *
+oss_own_tables_lock(const char *const *names, int n)
+{
+	Oid			schema = get_namespace_oid("oss_labels", true);
+
+	for (int i = 0; i < n; i++)
+	{
+		Oid			table = get_relname_relid(names[i], schema);
+
+		if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock))
+			return names[i];
+	}
+	return NULL;
 }
 
 static void

@@ -81,6 +81,12 @@ extern char *oss_extension_version(void);
 extern Relation oss_own_table_open(const char *name, LOCKMODE mode);
 
 /*
+ * Lock tables of the extension for writing, in the transaction.  Returns NULL, or the
+ * name of one that cannot be locked without waiting, or does not exist.
+ */
+extern const char *oss_own_tables_lock(const char *const *names, int n);
+
+/*
  * Connect to SPI and switch to role and settings of a use; may be nested.
  * CurrentMemoryContext is kept.  oss_statement_end() restores all and frees
  * results; so does the end of the (sub)transaction on error.  Errors: 55000

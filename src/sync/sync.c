@@ -8,17 +8,14 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "client/http.h"
 #include "client/listing.h"
 #include "client/utf8.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
 #include "spi/subtransaction.h"
-#include "storage/lmgr.h"
 #include "sync/sync.h"
 #include "sync/sync_row.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -275,12 +272,15 @@ is_in_place(const Sync *sync, const OssSyncRow *row)
 		oss_server_is_current(sync->server);
 }
 
-/* Settle the page that has arrived.  Returns whether the listing is over. */
+/*
+ * Settle the page that has arrived, and read the row again.  Returns whether it needs
+ * another step.
+ */
 static bool
-settle_page(Sync *sync, const OssSyncRow *row)
+settle_page(Sync *sync, OssSyncRow *row)
 {
 	OssSyncPage page = {0};
-	OssSyncRow	now;
+	bool		due;
 
 	sync->asked = false;
 	sync->read = true;
@@ -289,12 +289,16 @@ settle_page(Sync *sync, const OssSyncRow *row)
 	elog(DEBUG1, "oss_labels: sync " INT64_FORMAT " listed %d objects of bucket \"%s\"",
 		 sync->id, page.taken, row->bucket);
 	sync->cut = page.taken < page.n;
-	if (page.last || sync->cut || !oss_sync_read(sync->id, 0, &now))
-		return true;
+	due = oss_sync_read(sync->id, 0, row);
+	if (page.last || sync->cut || !due)
+	{
+		drop_listing(sync);
+		return due;
+	}
 	if (sync->position)
 		pfree(sync->position);
-	sync->position = now.cursor ? MemoryContextStrdup(sync->context, now.cursor) : NULL;
-	return false;
+	sync->position = row->cursor ? MemoryContextStrdup(sync->context, row->cursor) : NULL;
+	return true;
 }
 
 /* Request a page, unless the jobs, a pause or max_requests forbid it. */
@@ -346,9 +350,7 @@ step_listing(OssSyncs *syncs, Sync *sync, OssSyncRow *row, int64 settled)
 	}
 	if (come && oss_listing_turn(sync->listing) == OSS_LISTING_PAGE)
 	{
-		if (settle_page(sync, row))
-			drop_listing(sync);
-		if (!oss_sync_read(sync->id, 0, row) || row->phase != OSS_SYNC_LISTING)
+		if (!settle_page(sync, row) || row->phase != OSS_SYNC_LISTING)
 		{
 			sync->waits = false;
 			sync->look_at = 0;
@@ -486,16 +488,8 @@ static bool
 lock_tables(void)
 {
 	static const char *const tables[] = {"sync", "sync_tally", "sync_missing", "label_correction"};
-	Oid			schema = get_namespace_oid("oss_labels", true);
 
-	for (int i = 0; i < lengthof(tables); i++)
-	{
-		Oid			table = get_relname_relid(tables[i], schema);
-
-		if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock))
-			return false;
-	}
-	return true;
+	return oss_own_tables_lock(tables, lengthof(tables)) == NULL;
 }
 
 bool
