@@ -43,8 +43,7 @@ struct OssListing
 	int64		returned;		/* objects */
 	OssListed	object;
 
-	/* where it is: the last key, and its version */
-	bool		began;			/* there is one, or spec.start_after */
+	/* where it is: the last key, at first spec.start_after, and its version */
 	char		key[OSS_KEY_MAX + 1];
 	size_t		key_len;
 	char		version[OSS_VERSION_ID_MAX + 1];
@@ -84,13 +83,6 @@ on_listing_reset(void *arg)
 	oss_server_unpin(arg);
 }
 
-/* Copy a string that is not empty, else return NULL. */
-static const char *
-copy_given(const char *string)
-{
-	return string != NULL && string[0] != '\0' ? pstrdup(string) : NULL;
-}
-
 OssListing *
 oss_listing_begin(MemoryContext parent, const OssListSpec *spec)
 {
@@ -103,16 +95,13 @@ oss_listing_begin(MemoryContext parent, const OssListSpec *spec)
 	listing->context = context;
 	listing->spec = *spec;
 	listing->spec.bucket = pstrdup(spec->bucket);
-	listing->spec.prefix = copy_given(spec->prefix);
-	listing->spec.start_after = copy_given(spec->start_after);
+	listing->spec.prefix = pstrdup(spec->prefix ? spec->prefix : "");
+	listing->spec.start_after = NULL;
+	if (spec->start_after != NULL)
+		strlcpy(listing->key, spec->start_after, sizeof(listing->key));
+	listing->key_len = strlen(listing->key);
 	listing->spec.stop_at = spec->stop_at ? pstrdup(spec->stop_at) : NULL;
 	listing->group = oss_group_create(context);
-	if (listing->spec.start_after != NULL)
-	{
-		listing->began = true;
-		strlcpy(listing->key, listing->spec.start_after, sizeof(listing->key));
-		listing->key_len = strlen(listing->key);
-	}
 	oss_server_pin(spec->server);
 	reset->func = on_listing_reset;
 	reset->arg = spec->server;
@@ -129,7 +118,7 @@ fail_listing(OssListing *listing, const char *detail)
 
 	listing->failure = oss_failure_make("ListingInconsistent", detail,
 										oss_object_what(listing->spec.bucket,
-														listing->spec.prefix ? listing->spec.prefix : "",
+														listing->spec.prefix,
 														OSS_KIND_LISTING));
 	MemoryContextSwitchTo(old);
 }
@@ -150,8 +139,7 @@ compare_keys(const char *a, size_t a_len, const char *b, size_t b_len)
 static bool
 follow_key(OssListing *listing, const OssListEntry *entry)
 {
-	int			order = listing->began ?
-	compare_keys(entry->key, entry->key_len, listing->key, listing->key_len) : 1;
+	int			order = compare_keys(entry->key, entry->key_len, listing->key, listing->key_len);
 
 	if (order == 0 && (!listing->spec.versions || listing->version[0] == '\0' ||
 					   strcmp(entry->version_id, listing->version) == 0))
@@ -161,7 +149,6 @@ follow_key(OssListing *listing, const OssListEntry *entry)
 		fail_listing(listing, "The keys do not ascend.");
 		return false;
 	}
-	listing->began = true;
 	memcpy(listing->key, entry->key, entry->key_len + 1);
 	listing->key_len = entry->key_len;
 	strlcpy(listing->version, entry->version_id, sizeof(listing->version));
@@ -173,9 +160,9 @@ static bool
 has_prefix(const OssListing *listing, const OssListEntry *entry)
 {
 	const char *prefix = listing->spec.prefix;
-	size_t		len = prefix ? strlen(prefix) : 0;
+	size_t		len = strlen(prefix);
 
-	return len == 0 || (entry->key_len >= len && memcmp(entry->key, prefix, len) == 0);
+	return entry->key_len >= len && memcmp(entry->key, prefix, len) == 0;
 }
 
 /*
@@ -282,7 +269,7 @@ check_progress(OssListing *listing)
 static void
 take_page(OssListing *listing)
 {
-	OssListPage *page = unconstify(OssListPage *, oss_request_page(listing->asked));
+	OssListPage *page = oss_request_page(listing->asked);
 
 	if (listing->reading != NULL)
 		oss_request_free(listing->reading);
@@ -328,12 +315,12 @@ oss_listing_ask(OssListing *listing)
 	OssListQuery query = {
 		.versions = spec->versions,
 		.prefix = spec->prefix,
-		.start_after = listing->began ? listing->key : NULL,
+		.start_after = listing->key,
 		.token = spec->versions ? NULL : listing->token
 	};
 	OssLabelsSpec request = {
 		.server = spec->server,
-		.image = {.bucket = spec->bucket,.key = spec->prefix ? spec->prefix : ""},
+		.image = {.bucket = spec->bucket,.key = spec->prefix},
 		.queued = spec->queued,
 		.list = &query
 	};

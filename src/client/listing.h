@@ -10,8 +10,10 @@
  *		oss_listing_end(listing);
  *
  * The first page is asked for alone; once 100 objects of a page are read, or
- * half of it, the next one is asked for.  Page by page, for who drives the network itself, as the
- * worker does, and asks for a page when it has room for it:
+ * half of it, the next one is asked for.
+ *
+ * Page by page, for who drives the network itself, as the worker does, and asks
+ * for a page when it has room for it:
  *
  *		oss_listing_ask(listing);							-- never blocks
  *		oss_network_wait(...);

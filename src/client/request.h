@@ -36,7 +36,7 @@
 typedef struct OssGroup OssGroup;
 typedef struct OssRequest OssRequest;
 
-/* A page of a listing; strings are in UTF-8, or NULL. */
+/* A page of a listing; strings are in UTF-8, or NULL; "" are left out. */
 typedef struct OssListQuery
 {
 	bool		versions;
@@ -160,7 +160,7 @@ extern const char *oss_request_what(const OssRequest *request);
 extern const char *oss_request_body(const OssRequest *request, size_t *len);
 
 /* in request_kind.c: return the page of a listing, which has not failed. */
-extern const OssListPage *oss_request_page(const OssRequest *request);
+extern OssListPage *oss_request_page(OssRequest *request);
 
 /* Return x-oss-request-id of the response, "" without one. */
 extern const char *oss_request_id(const OssRequest *request);

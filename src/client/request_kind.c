@@ -192,8 +192,8 @@ oss_request_what(const OssRequest *request)
 	return oss_object_what(request->bucket, request->key, request->kind);
 }
 
-const OssListPage *
-oss_request_page(const OssRequest *request)
+OssListPage *
+oss_request_page(OssRequest *request)
 {
 	Assert(request->kind == OSS_KIND_LISTING && request->state == REQUEST_DONE);
 	return &request->page;
