@@ -235,7 +235,7 @@ typedef struct OssJsonbState
 
 /* PostgreSQL 16 moved the role whose rights count into the plan. */
 #if PG_VERSION_NUM >= 160000
-#define oss_scan_role(plan, rte) ((plan)->checkAsUser)
+#define oss_scan_role(plan, rte) ((void) (rte), (plan)->checkAsUser)
 #else
 #define oss_scan_role(plan, rte) ((rte)->checkAsUser)
 #endif

@@ -49,6 +49,9 @@ extern OssBucketTable *oss_bucket_table(Relation relation);
 /* Return "name type" of a column, as CREATE FOREIGN TABLE wants it. */
 extern const char *oss_bucket_column_sql(OssBucketColumn column);
 
+/* Return the OID of that type. */
+extern Oid	oss_bucket_column_type(OssBucketColumn column);
+
 /* Kinds of conditions that narrow a listing. */
 typedef enum OssConditionKind
 {
@@ -70,7 +73,8 @@ typedef enum OssConditionKind
  * Does a clause narrow the listing?  If so, sets *kind and the expression of its
  * value, which may have columns of other relations.
  */
-extern bool oss_bucket_condition(PlannerInfo *root, RelOptInfo *rel, Expr *clause,
+extern bool oss_bucket_condition(PlannerInfo *root, RelOptInfo *rel,
+								 const RestrictInfo *rinfo,
 								 OssConditionKind *kind, Expr **value);
 
 /* Is an expression a column of the relation, unchanged? */

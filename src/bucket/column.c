@@ -16,7 +16,7 @@ typedef struct ColumnRule
 	const char *name;
 	const char *type;			/* as it is made by IMPORT FOREIGN SCHEMA */
 	const char *types;			/* as an error says it */
-	Oid			oids[3];
+	Oid			oids[3];		/* the usual one first */
 } ColumnRule;
 
 #define TEXTS			"text or varchar", {TEXTOID, VARCHAROID}
@@ -40,6 +40,12 @@ const char *
 oss_bucket_column_sql(OssBucketColumn column)
 {
 	return psprintf("%s %s", column_rules[column].name, column_rules[column].type);
+}
+
+Oid
+oss_bucket_column_type(OssBucketColumn column)
+{
+	return column_rules[column].oids[0];
 }
 
 /* Return the names of the columns that a table may have. */

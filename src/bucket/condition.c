@@ -106,12 +106,15 @@ is_known(PlannerInfo *root, RelOptInfo *rel, Node *value)
 }
 
 bool
-oss_bucket_condition(PlannerInfo *root, RelOptInfo *rel, Expr *clause,
+oss_bucket_condition(PlannerInfo *root, RelOptInfo *rel, const RestrictInfo *rinfo,
 					 OssConditionKind *kind, Expr **value)
 {
+	Expr	   *clause = rinfo->clause;
 	Node	   *column = NULL;
 	int			found = -1;
 
+	if (rinfo->pseudoconstant)
+		return false;
 	if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
 	{
 		OpExpr	   *op = (OpExpr *) clause;

@@ -64,8 +64,7 @@ note_clauses(PlannerInfo *root, RelOptInfo *rel, List *clauses, Known *known)
 		OssConditionKind kind;
 		Expr	   *value;
 
-		if (rinfo->pseudoconstant ||
-			!oss_bucket_condition(root, rel, rinfo->clause, &kind, &value))
+		if (!oss_bucket_condition(root, rel, rinfo, &kind, &value))
 			continue;
 		known->narrowing = lappend(known->narrowing, rinfo);
 		if (oss_condition_is_of_bucket(kind))
@@ -132,8 +131,8 @@ choosing_clauses(PlannerInfo *root, RelOptInfo *rel)
 		OssConditionKind kind;
 		Expr	   *value;
 
-		if (table->options.bucket == NULL || rinfo->pseudoconstant ||
-			!oss_bucket_condition(root, rel, rinfo->clause, &kind, &value) ||
+		if (table->options.bucket == NULL ||
+			!oss_bucket_condition(root, rel, rinfo, &kind, &value) ||
 			!oss_condition_is_of_bucket(kind))
 			choosing = lappend(choosing, rinfo);
 	}
@@ -236,18 +235,12 @@ offer_path(PlannerInfo *root, RelOptInfo *rel, Relids outer, List *pathkeys)
 							  known.one_bucket ? pathkeys : NIL, outer));
 }
 
-/* The column to look for in an equivalence class. */
-typedef struct Wanted
-{
-	OssBucketColumn column;
-} Wanted;
-
-/* Is this member the column to look for? */
+/* Is this member of an equivalence class the column to look for? */
 static bool
 is_wanted(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec,
-		  EquivalenceMember *member, void *arg)
+		  EquivalenceMember *member, void *column)
 {
-	return oss_bucket_is_column(rel, (Node *) member->em_expr, ((Wanted *) arg)->column);
+	return oss_bucket_is_column(rel, (Node *) member->em_expr, *(OssBucketColumn *) column);
 }
 
 /* Return the join clauses that narrow the listing. */
@@ -266,10 +259,10 @@ joining_clauses(PlannerInfo *root, RelOptInfo *rel)
 	{
 		for (int i = OSS_COLUMN_BUCKET; i <= OSS_COLUMN_KEY; i++)
 		{
-			Wanted		wanted = {i};
+			OssBucketColumn column = i;
 
 			clauses = list_concat(clauses,
-								  generate_implied_equalities_for_column(root, rel, is_wanted, &wanted,
+								  generate_implied_equalities_for_column(root, rel, is_wanted, &column,
 																		 rel->lateral_referencers));
 		}
 	}
@@ -302,9 +295,10 @@ oss_bucket_paths(PlannerInfo *root, RelOptInfo *rel, Oid tableid)
 	offer_path(root, rel, bms_copy(rel->lateral_relids), pathkeys);
 	foreach_ptr(RestrictInfo, rinfo, joining)
 	{
-		outers = add_outer(outers, rel, rinfo->clause_relids);
-
-		/* the bucket may come from one relation, the key from another */
+		/*
+		 * two clauses, too: the bucket from one relation, the key from
+		 * another
+		 */
 		foreach_ptr(RestrictInfo, other, joining)
 			outers = add_outer(outers, rel, bms_union(rinfo->clause_relids, other->clause_relids));
 	}
@@ -328,8 +322,7 @@ oss_bucket_plan(PlannerInfo *root, RelOptInfo *rel, Oid tableid,
 		OssConditionKind kind;
 		Expr	   *value;
 
-		if (rinfo->pseudoconstant ||
-			!oss_bucket_condition(root, rel, rinfo->clause, &kind, &value))
+		if (!oss_bucket_condition(root, rel, rinfo, &kind, &value))
 			continue;
 		private = lappend(private, makeInteger(kind));
 		values = lappend(values, value);

@@ -9,8 +9,7 @@
 #include "postgres.h"
 
 #include "bucket/row.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
+#include "client/utf8.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -34,20 +33,6 @@ struct OssBucketRow
 	int64		unreadable;
 };
 
-static const Oid usual_types[] = {
-	[OSS_COLUMN_BUCKET] = TEXTOID,
-	[OSS_COLUMN_KEY] = TEXTOID,
-	[OSS_COLUMN_SIZE] = INT8OID,
-	[OSS_COLUMN_ETAG] = TEXTOID,
-	[OSS_COLUMN_LAST_MODIFIED] = TIMESTAMPTZOID,
-	[OSS_COLUMN_STORAGE_CLASS] = TEXTOID,
-	[OSS_COLUMN_OBJECT_TYPE] = TEXTOID,
-	[OSS_COLUMN_RESTORED] = BOOLOID,
-	[OSS_COLUMN_VERSION_ID] = TEXTOID,
-	[OSS_COLUMN_IS_LATEST] = BOOLOID,
-	[OSS_COLUMN_IS_DELETE_MARKER] = BOOLOID,
-};
-
 OssBucketRow *
 oss_bucket_row_begin(const OssBucketTable *table, TupleDesc desc)
 {
@@ -65,37 +50,20 @@ oss_bucket_row_begin(const OssBucketTable *table, TupleDesc desc)
 			continue;
 		attribute = TupleDescAttr(desc, table->attnos[i] - 1);
 		reader->typmod = attribute->atttypmod;
-		reader->usual = attribute->atttypid == usual_types[i] && reader->typmod < 0;
+		reader->usual = attribute->atttypid == oss_bucket_column_type(i) && reader->typmod < 0;
 		getTypeInputInfo(attribute->atttypid, &input, &reader->ioparam);
 		fmgr_info(input, &reader->input);
 	}
 	return row;
 }
 
-/*
- * Return UTF-8 text in the database's encoding, NULL if it cannot be represented
- * there, or has the character U+0000.
- */
+/* Return UTF-8 as text, NULL if oss_from_utf8() does. */
 static text *
 make_text(const char *utf8, size_t len)
 {
-	int			encoding = GetDatabaseEncoding();
-	Oid			conversion;
-	char	   *converted;
-	size_t		room = len * MAX_CONVERSION_GROWTH + 1;
+	const char *string = oss_from_utf8(utf8, len);
 
-	if (memchr(utf8, '\0', len) != NULL || !pg_verify_mbstr(PG_UTF8, utf8, len, true))
-		return NULL;
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII || len == 0)
-		return cstring_to_text_with_len(utf8, len);
-	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
-	converted = palloc(room);
-	if (!OidIsValid(conversion) ||
-		pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
-									  (unsigned char *) unconstify(char *, utf8), len,
-									  (unsigned char *) converted, room, true) != len)
-		return NULL;
-	return cstring_to_text(converted);
+	return string != NULL ? cstring_to_text(string) : NULL;
 }
 
 /* Return text, or set *isnull for an empty one. */
@@ -152,7 +120,7 @@ convert(Reader *reader, OssBucketColumn column, Datum value, bool isnull)
 
 	if (!isnull)
 	{
-		getTypeOutputInfo(usual_types[column], &output, &is_varlena);
+		getTypeOutputInfo(oss_bucket_column_type(column), &output, &is_varlena);
 		string = OidOutputFunctionCall(output, value);
 	}
 

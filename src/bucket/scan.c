@@ -63,7 +63,6 @@ oss_bucket_scan_begin(ForeignScanState *node, int eflags)
 	RangeTblEntry *rte = exec_rt_fetch(plan->scan.scanrelid, node->ss.ps.state);
 	Oid			role = oss_scan_role(plan, rte);
 
-	(void) rte;
 	scan->table = oss_bucket_table(relation);
 	scan->kinds = list_copy_tail(plan->fdw_private, OSS_BUCKET_KINDS);
 	scan->values = ExecInitExprList(plan->fdw_exprs, &node->ss.ps);
@@ -81,13 +80,6 @@ oss_bucket_scan_begin(ForeignScanState *node, int eflags)
 	(void) oss_server_by_oid(scan->serverid, scan->userid);
 }
 
-/* Return text of a value as a string. */
-static const char *
-value_string(Datum value)
-{
-	return TextDatumGetCString(value);
-}
-
 /* Set the values of a condition.  Returns false for NULL: no row passes. */
 static bool
 read_array(OssCondition *condition, Datum value)
@@ -102,7 +94,7 @@ read_array(OssCondition *condition, Datum value)
 	for (int i = 0; i < n; i++)
 	{
 		if (!nulls[i])
-			condition->values[condition->n++] = value_string(elements[i]);
+			condition->values[condition->n++] = TextDatumGetCString(elements[i]);
 	}
 	return condition->n > 0;
 }
@@ -118,7 +110,7 @@ read_condition(OssCondition *condition, OssConditionKind kind, Datum value)
 	condition->n = 0;
 	if (kind == OSS_BUCKET_IN || kind == OSS_KEY_IN)
 		return read_array(condition, value);
-	string = value_string(value);
+	string = TextDatumGetCString(value);
 	if (kind == OSS_KEY_LIKE)
 	{
 		string = oss_like_prefix(string, &whole);

@@ -99,7 +99,7 @@ just_above(const char *key)
 
 /*
  * Return a bound just below a key: its last character replaced by the one before,
- * followed by the highest character.  NULL for the first key of all.
+ * followed by the highest character.  "" for the first key of all.
  */
 static const char *
 just_before(const char *key)
@@ -111,7 +111,7 @@ just_before(const char *key)
 	StringInfoData before;
 
 	if (len == 0)
-		return NULL;
+		return "";
 	do
 		last--;
 	while (last > 0 && ((unsigned char) key[last] & 0xC0) == 0x80);
@@ -232,8 +232,7 @@ narrow_range(Range *range, OssConditionKind kind, const Names *names)
 			narrow_above(range, name);
 			break;
 		case OSS_KEY_FROM:
-			if (just_before(name) != NULL)
-				narrow_above(range, just_before(name));
+			narrow_above(range, just_before(name));
 			break;
 		case OSS_KEY_BELOW:
 			narrow_below(range, name);
@@ -303,8 +302,7 @@ make_ranges(Range range, bool has_keys, const Names *keys)
 		const char *last = keys->names[keys->n - 1];
 
 		narrow_prefix(&range, common_prefix(first, last));
-		if (just_before(first) != NULL)
-			narrow_above(&range, just_before(first));
+		narrow_above(&range, just_before(first));
 		narrow_below(&range, just_above(last));
 	}
 	finish_range(&range);
