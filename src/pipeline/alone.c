@@ -16,7 +16,6 @@
 #include "pipeline/begun.h"
 #include "pipeline/find_calls.h"
 #include "pipeline/plan.h"
-#include "utils/lsyscache.h"
 
 /* So many requests may be made one at a time without a word. */
 #define MANY_ALONE 20
@@ -83,7 +82,7 @@ count_alone(OssFunction which)
 			 errhint(HINT_ALONE, oss_function_name(which))));
 }
 
-/* Context of walkers over a plan. */
+/* Context of walkers over plans. */
 typedef struct Look
 {
 	List	   *begun;			/* places of calls that are begun ahead */
@@ -126,52 +125,12 @@ look_at_expr(Node *node, void *context)
 	return expression_tree_walker(node, look_at_expr, context);
 }
 
-/* What to do with each plan. */
-typedef void (*PlanVisitor) (Look *look, Plan *plan);
-
-static void visit_plans(Look *look, List *plans, PlanVisitor visit);
-
-/* Visit a plan and all below it. */
-static void
-visit_plan(Look *look, Plan *plan, PlanVisitor visit)
+/* Tree walker: note what plans begin ahead, and the parameters that they set once. */
+static bool
+note_begun(PlanState *ps, void *context)
 {
-	if (plan == NULL)
-		return;
-	visit(look, plan);
-	visit_plan(look, outerPlan(plan), visit);
-	visit_plan(look, innerPlan(plan), visit);
-	switch (nodeTag(plan))
-	{
-		case T_Append:
-			visit_plans(look, ((Append *) plan)->appendplans, visit);
-			break;
-		case T_MergeAppend:
-			visit_plans(look, ((MergeAppend *) plan)->mergeplans, visit);
-			break;
-		case T_SubqueryScan:
-			visit_plan(look, ((SubqueryScan *) plan)->subplan, visit);
-			break;
-		case T_CustomScan:
-			visit_plans(look, ((CustomScan *) plan)->custom_plans, visit);
-			break;
-		default:
-			break;
-	}
-}
-
-static void
-visit_plans(Look *look, List *plans, PlanVisitor visit)
-{
-	ListCell   *lc;
-
-	foreach(lc, plans)
-		visit_plan(look, lfirst(lc), visit);
-}
-
-/* Note what a plan begins ahead, and the parameters that it sets once. */
-static void
-note_begun(Look *look, Plan *plan)
-{
+	Look	   *look = context;
+	const Plan *plan = ps->plan;
 	ListCell   *lc;
 
 	foreach(lc, plan->initPlan)
@@ -187,12 +146,15 @@ note_begun(Look *look, Plan *plan)
 		foreach(lc, ((CustomScan *) plan)->custom_exprs)
 			look->begun = list_concat(look->begun, list_nth(lfirst(lc), OSS_CALL_PLACES));
 	}
+	return planstate_tree_walker(ps, note_begun, look);
 }
 
-/* Note the calls of a plan that nothing begins ahead. */
-static void
-note_alone(Look *look, Plan *plan)
+/* Tree walker: note the calls of plans that nothing begins ahead. */
+static bool
+note_alone(PlanState *ps, void *context)
 {
+	Look	   *look = context;
+	const Plan *plan = ps->plan;
 	ListCell   *lc;
 
 	(void) look_at_expr((Node *) plan->targetlist, look);
@@ -214,19 +176,18 @@ note_alone(Look *look, Plan *plan)
 		default:
 			break;
 	}
+	return planstate_tree_walker(ps, note_alone, look);
 }
 
 /* Tell EXPLAIN of the calls in a plan that are made one at a time. */
 static void
-explain_alone(const PlannedStmt *stmt)
+explain_alone(PlanState *ps)
 {
 	Look		look = {NIL};
 	int			which = -1;
 
-	visit_plan(&look, stmt->planTree, note_begun);
-	visit_plans(&look, stmt->subplans, note_begun);
-	visit_plan(&look, stmt->planTree, note_alone);
-	visit_plans(&look, stmt->subplans, note_alone);
+	(void) note_begun(ps, &look);
+	(void) note_alone(ps, &look);
 	while ((which = bms_next_member(look.alone, which)) >= 0)
 		ereport(NOTICE,
 				(errmsg("requests of oss_labels.%s() are made one at a time in this plan",
@@ -244,7 +205,7 @@ on_alone_start(QueryDesc *desc, int eflags)
 		standard_ExecutorStart(desc, eflags);
 	if ((eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0 && oss_pipeline_enabled &&
 		oss_pipeline_has_functions(desc->plannedstmt))
-		explain_alone(desc->plannedstmt);
+		explain_alone(desc->planstate);
 }
 
 void

@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * ask.h
  *	  What a call will ask for: evaluating it ahead, and starting its request.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_ASK_H

@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * begun.h
  *	  What has been begun ahead for the calls of the queries that are running.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_BEGUN_H

@@ -9,10 +9,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/value.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "pipeline/expected.h"
 #include "pipeline/find_calls.h"

@@ -243,6 +243,27 @@ search_expr(Node *node, void *context)
 	return expression_tree_walker(node, search_expr, search);
 }
 
+/* Tree walker. */
+static bool
+collect_params(Node *node, void *params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params,
+												((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, params);
+}
+
+Bitmapset *
+oss_params_of(Node *expr)
+{
+	Bitmapset  *params = NULL;
+
+	(void) collect_params(expr, &params);
+	return params;
+}
+
 List *
 oss_sets_of(List *tlist)
 {
@@ -259,9 +280,8 @@ oss_sets_of(List *tlist)
 	return sets;
 }
 
-/* Does a LIMIT let its plan run? */
-static bool
-lets_plan_run(Node *limit)
+bool
+oss_limit_lets_run(Node *limit)
 {
 	if (limit == NULL)
 		return true;
@@ -313,7 +333,7 @@ search_plan(Search *search, Plan *plan)
 			search_plan(search, ((SubqueryScan *) plan)->subplan);
 			return;
 		case T_Limit:
-			if (!lets_plan_run(((Limit *) plan)->limitCount))
+			if (!oss_limit_lets_run(((Limit *) plan)->limitCount))
 				return;
 			break;
 		case T_ProjectSet:

@@ -1,8 +1,6 @@
 /*-------------------------------------------------------------------------
  * find_calls.h
  *	  The calls in a finished plan that are made for every row of a node.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_FIND_CALLS_H
@@ -43,6 +41,12 @@ extern List *oss_calls_of_expr(const PlannedStmt *stmt, Node *expr);
  * these parameters (NestLoopParam).
  */
 extern List *oss_calls_of_inner(const PlannedStmt *stmt, Plan *inner, List *params);
+
+/* Does a LIMIT let what is below it run? */
+extern bool oss_limit_lets_run(Node *limit);
+
+/* Return the IDs of the executor parameters in an expression. */
+extern Bitmapset *oss_params_of(Node *expr);
 
 /* Return the members of a target list that return sets, as expressions. */
 extern List *oss_sets_of(List *tlist);

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * function.c
- *	  The functions that the pipeline replaces, and their planner support.
+ *	  The functions whose requests the pipeline begins, and their planner support.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,7 +12,6 @@
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "fmgr.h"
-#include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "pipeline/pipeline.h"
@@ -107,8 +106,8 @@ oss_function_arguments(OssFunction which)
 
 /*
  * Has a function the properties given by the extension's script?  One that
- * runs as another role or with other settings needs the function manager, so
- * it keeps the ordinary plan.
+ * runs as another role or with other settings would not ask as the pipeline does,
+ * so that nothing is begun for it.
  */
 static bool
 is_as_defined(HeapTuple proc, OssFunction which)

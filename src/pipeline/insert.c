@@ -34,7 +34,7 @@ typedef struct Insertion
 
 /*
  * Context of read_columns(): the columns of the row, to which those that are missing
- * are added; NULL if all Vars refer to a plan's target list as it is.
+ * are added.  as_is: all Vars refer to a plan's target list as it is, instead.
  */
 typedef struct Columns
 {
@@ -94,25 +94,13 @@ columns_of(Plan *plan, int varno)
 	return tlist;
 }
 
-/* Tree walker: collect the IDs of executor parameters. */
-static bool
-collect_params(Node *node, void *params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params,
-												((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_params, params);
-}
-
 /* Put a pipeline upon a plan, for calls whose Vars are its columns. */
 static CustomScan *
 put_upon(Insertion *in, Plan *plan, List *calls)
 {
 	CustomScan *cscan = makeNode(CustomScan);
 	Plan	   *own = &cscan->scan.plan;
-	Bitmapset  *params = NULL;
+	Bitmapset  *params = oss_params_of((Node *) calls);
 
 	own->startup_cost = plan->startup_cost;
 	own->total_cost = plan->total_cost;
@@ -123,7 +111,6 @@ put_upon(Insertion *in, Plan *plan, List *calls)
 	own->lefttree = plan;
 	own->initPlan = plan->initPlan;
 	plan->initPlan = NIL;
-	(void) collect_params((Node *) calls, &params);
 	own->extParam = bms_union(plan->extParam, params);
 	own->allParam = bms_union(plan->allParam, params);
 	cscan->custom_scan_tlist = columns_of(plan, OUTER_VAR);
@@ -254,15 +241,20 @@ gate_inner(Insertion *in, NestLoop *loop)
 static void
 treat_nested_loop(Insertion *in, NestLoop *loop)
 {
-	if (loop->nestParams == NIL ||
-		oss_calls_of_inner(in->stmt, innerPlan(loop), loop->nestParams) == NIL)
+	List	   *calls = NIL;
+
+	if (loop->nestParams != NIL)
+		calls = oss_calls_of_inner(in->stmt, innerPlan(loop), loop->nestParams);
+	if (calls == NIL)
 		return;
 	if (IsA(innerPlan(loop), Memoize))
 		innerPlan(loop) = outerPlan(innerPlan(loop));
 	if (IS_OUTER_JOIN(loop->join.jointype))
+	{
 		gate_inner(in, loop);
-	outerPlan(loop) = put_below(in, outerPlan(loop),
-								oss_calls_of_inner(in->stmt, innerPlan(loop), loop->nestParams));
+		calls = oss_calls_of_inner(in->stmt, innerPlan(loop), loop->nestParams);
+	}
+	outerPlan(loop) = put_below(in, outerPlan(loop), calls);
 }
 
 /* Context of compute_below(): a node, and the pipeline below it. */

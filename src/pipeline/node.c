@@ -108,18 +108,6 @@ is_safe(OssFunction which, List *args, List *conditions)
 		GetDatabaseEncoding() == PG_UTF8;
 }
 
-/* Tree walker: collect the IDs of executor parameters. */
-static bool
-collect_site_params(Node *node, void *params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params,
-												((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_site_params, params);
-}
-
 /* Prepare the call in an SQL function, and that function's arguments. */
 static void
 begin_wrapped(CallSite *site, Oid wrapper, List *outer_args, PlanState *ps)
@@ -158,8 +146,7 @@ begin_site(CallSite *site, List *call, PlanState *ps)
 
 	site->which = (OssFunction) oss_call_id(call, 0);
 	site->safe = !OidIsValid(wrapper) && is_safe(site->which, args, conditions);
-	(void) collect_site_params((Node *) args, &site->params);
-	(void) collect_site_params((Node *) conditions, &site->params);
+	site->params = oss_params_of((Node *) call);
 	site->conditions = ExecInitQual(conditions, ps);
 	if (OidIsValid(wrapper))
 		begin_wrapped(site, wrapper, args, ps);

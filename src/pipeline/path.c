@@ -51,14 +51,14 @@ static ExecutorStart_hook_type prev_start_hook = NULL;
 static bool late = false;
 
 /*
- * Return the call of one of our functions that a base relation consists of, and set
- * *which; else return NULL.
+ * Return the call of one of our functions that a base relation consists of, or NULL.
  */
 static FuncExpr *
-call_of(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
+call_of(PlannerInfo *root, RelOptInfo *rel)
 {
 	RangeTblEntry *rte;
 	RangeTblFunction *function;
+	OssFunction which;
 
 	if (rel->reloptkind != RELOPT_BASEREL || rel->rtekind != RTE_FUNCTION)
 		return NULL;
@@ -66,7 +66,7 @@ call_of(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
 	function = linitial_node(RangeTblFunction, rte->functions);
 	if (!IsA(function->funcexpr, FuncExpr))
 		return NULL;
-	if (!oss_pipeline_function(((FuncExpr *) function->funcexpr)->funcid, which))
+	if (!oss_pipeline_function(((FuncExpr *) function->funcexpr)->funcid, &which))
 		return NULL;
 	return (FuncExpr *) function->funcexpr;
 }
@@ -75,8 +75,7 @@ call_of(PlannerInfo *root, RelOptInfo *rel, OssFunction *which)
 static bool
 may_begin(PlannerInfo *root, RelOptInfo *rel)
 {
-	OssFunction which;
-	FuncExpr   *call = call_of(root, rel, &which);
+	FuncExpr   *call = call_of(root, rel);
 
 	return call != NULL && !contain_subplans((Node *) call->args) &&
 		!contain_volatile_functions((Node *) call->args);
@@ -108,12 +107,10 @@ static void
 on_rel_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti,
 				RangeTblEntry *rte)
 {
-	OssFunction which;
-
 	if (prev_rel_pathlist_hook)
 		prev_rel_pathlist_hook(root, rel, rti, rte);
 	if (!bms_is_empty(rel->lateral_relids) &&
-		call_of(root, rel, &which) != NULL)
+		call_of(root, rel) != NULL)
 		charge_rescans(rel);
 }
 
@@ -210,8 +207,7 @@ static Path *
 make_path(PlannerInfo *root, RelOptInfo *joinrel, Path *outer_path,
 		  Path *call_path, JoinType jointype, JoinPathExtraData *extra)
 {
-	OssFunction which;
-	FuncExpr   *call = call_of(root, call_path->parent, &which);
+	FuncExpr   *call = call_of(root, call_path->parent);
 	JoinCostWorkspace workspace = {0};
 	bool		sensible;
 	Relids		required_outer = find_required_outer(outer_path, call_path,
@@ -300,11 +296,10 @@ offer_paths(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outerrel,
 		replace_nested_loops(joinrel, outerrel, innerrel, paths);
 }
 
-/* Does a join relation include a call of detect, try_detect or tag? */
+/* Does a join relation include a call of one of our functions? */
 static bool
 contains_call(PlannerInfo *root, RelOptInfo *rel)
 {
-	OssFunction which;
 	int			relid = -1;
 
 	if (rel->reloptkind != RELOPT_JOINREL)
@@ -314,7 +309,7 @@ contains_call(PlannerInfo *root, RelOptInfo *rel)
 		/* from PostgreSQL 16 on, relids include outer joins */
 		RelOptInfo *base = root->simple_rel_array[relid];
 
-		if (base != NULL && call_of(root, base, &which) != NULL)
+		if (base != NULL && call_of(root, base) != NULL)
 			return true;
 	}
 	return false;

@@ -3,7 +3,7 @@
  *	  Many images in one query: a plan node that reads rows ahead and begins
  *	  the requests of the calls that stand above it.
  *
- * Top floor.  src/README.md, "The life of a request".
+ * src/README.md, "The life of a request".
  *
  * The node is put into finished plans (insert.c), below whatever evaluates calls
  * once for each row (find_calls.c).  It returns the rows that it reads, unchanged

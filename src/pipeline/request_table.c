@@ -15,7 +15,6 @@
 #include "client/labels_response.h"
 #include "client/usage.h"
 #include "common/hashfn.h"
-#include "compat.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "pipeline/labels.h"

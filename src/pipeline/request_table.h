@@ -2,8 +2,6 @@
  * request_table.h
  *	  The requests of a query, shared by all its pipeline nodes: equal ones are
  *	  sent once, and the query's concurrency is limited.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_REQUEST_TABLE_H

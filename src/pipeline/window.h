@@ -2,8 +2,6 @@
  * window.h
  *	  The rows that a pipeline node has read ahead, and the requests of the calls
  *	  that will be made for them.
- *
- * Top floor.
  *-------------------------------------------------------------------------
  */
 #ifndef OSS_WINDOW_H

@@ -109,15 +109,6 @@ are_about_rows(Node *quals)
 	return true;
 }
 
-/* Does a LIMIT let its query run? */
-static bool
-lets_query_run(Node *limit)
-{
-	limit = eval_const_expressions(NULL, limit);
-	return limit == NULL || (IsA(limit, Const) && (((Const *) limit)->constisnull ||
-												   DatumGetInt64(((Const *) limit)->constvalue) > 0));
-}
-
 /* Does a query read one function, or such a query, in any case?  Return its call. */
 static FuncExpr *
 only_call(Query *query)
@@ -127,7 +118,8 @@ only_call(Query *query)
 
 	if (query->commandType != CMD_SELECT || query->cteList != NIL ||
 		query->setOperations != NULL || query->havingQual != NULL ||
-		query->hasModifyingCTE || query->rowMarks != NIL || !lets_query_run(query->limitCount))
+		query->hasModifyingCTE || query->rowMarks != NIL ||
+		!oss_limit_lets_run(eval_const_expressions(NULL, query->limitCount)))
 		return NULL;
 	if (query->jointree->fromlist == NIL && list_length(query->targetList) == 1 &&
 		query->jointree->quals == NULL)
