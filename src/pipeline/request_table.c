@@ -50,7 +50,6 @@ struct PipelineAnswer
 	MemoryContext context;
 	PipelineQuery *query;
 	PipelineMember *starter;
-	OssFunction which;
 	AnswerKey	key;
 	OssRequest *request;
 	PipelineLabels labels;
@@ -435,7 +434,6 @@ oss_pipeline_start(PipelineMember *member, OssFunction which,
 	answer->context = context;
 	answer->query = query;
 	answer->starter = member;
-	answer->which = which;
 	answer->key.which = which;
 	answer->key.server = spec.server;
 	answer->key.image = oss_image_copy(&spec.image);
@@ -470,7 +468,7 @@ oss_pipeline_succeeded(const PipelineAnswer *answer)
 {
 	return answer->request == NULL ||
 		(oss_request_done(answer->request) &&
-		 (oss_function_is_try(answer->which) || !oss_request_failed(answer->request)));
+		 (oss_function_is_try(answer->key.which) || !oss_request_failed(answer->request)));
 }
 
 /* Store answers for tag(). */
@@ -611,10 +609,10 @@ oss_pipeline_labels(PipelineAnswer *answer, TupleDesc desc, double least)
 	work = AllocSetContextCreate(answer->context, "oss_labels parsing",
 								 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(work);
-	if (oss_function_is_head(answer->which))
-		rows = oss_object_rows(answer->request, oss_function_is_try(answer->which));
+	if (oss_function_is_head(answer->key.which))
+		rows = oss_object_rows(answer->request, oss_function_is_try(answer->key.which));
 	else
-		rows = oss_detect_rows(answer->request, oss_function_is_try(answer->which), 0);
+		rows = oss_detect_rows(answer->request, oss_function_is_try(answer->key.which), 0);
 	MemoryContextSwitchTo(answer->context);
 	oss_labels_form(&answer->labels, rows, desc);
 	MemoryContextSwitchTo(old);

@@ -53,12 +53,6 @@ first_row(PipelineWindow *window)
 	return dlist_head_element(PipelineRow, node, &window->rows);
 }
 
-static CallSite *
-site_of(PipelineWindow *window, PipelineRow *row, PipelineCall *call)
-{
-	return &window->sites[call - row->calls];
-}
-
 /*
  * Run the event loop, unless it was run within TURN_EVERY_US and now is
  * false.
@@ -335,7 +329,7 @@ fill_meanwhile(PipelineWindow *window)
 bool
 oss_window_await(PipelineWindow *window, PipelineCall *call, bool refill)
 {
-	CallSite   *site = site_of(window, first_row(window), call);
+	CallSite   *site = &window->sites[call - first_row(window)->calls];
 
 	for (;;)
 	{
