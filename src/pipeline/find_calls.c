@@ -243,27 +243,6 @@ search_expr(Node *node, void *context)
 	return expression_tree_walker(node, search_expr, search);
 }
 
-/* Tree walker. */
-static bool
-collect_params(Node *node, void *params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params,
-												((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_params, params);
-}
-
-Bitmapset *
-oss_params_of(Node *expr)
-{
-	Bitmapset  *params = NULL;
-
-	(void) collect_params(expr, &params);
-	return params;
-}
-
 List *
 oss_sets_of(List *tlist)
 {
@@ -278,15 +257,6 @@ oss_sets_of(List *tlist)
 			sets = lappend(sets, expr);
 	}
 	return sets;
-}
-
-bool
-oss_limit_lets_run(Node *limit)
-{
-	if (limit == NULL)
-		return true;
-	return IsA(limit, Const) && (((Const *) limit)->constisnull ||
-								 DatumGetInt64(((Const *) limit)->constvalue) > 0);
 }
 
 /* Search a node that returns one row, or the plan below it. */

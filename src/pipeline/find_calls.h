@@ -45,9 +45,6 @@ extern List *oss_calls_of_inner(const PlannedStmt *stmt, Plan *inner, List *para
 /* Does a LIMIT let what is below it run? */
 extern bool oss_limit_lets_run(Node *limit);
 
-/* Return the IDs of the executor parameters in an expression. */
-extern Bitmapset *oss_params_of(Node *expr);
-
 /* Return the members of a target list that return sets, as expressions. */
 extern List *oss_sets_of(List *tlist);
 

@@ -108,6 +108,27 @@ is_safe(OssFunction which, List *args, List *conditions)
 		GetDatabaseEncoding() == PG_UTF8;
 }
 
+/* Tree walker. */
+static bool
+collect_params(Node *node, void *params)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params,
+												((Param *) node)->paramid);
+	return expression_tree_walker(node, collect_params, params);
+}
+
+Bitmapset *
+oss_params_of(Node *expr)
+{
+	Bitmapset  *params = NULL;
+
+	(void) collect_params(expr, &params);
+	return params;
+}
+
 /* Prepare the call in an SQL function, and that function's arguments. */
 static void
 begin_wrapped(CallSite *site, Oid wrapper, List *outer_args, PlanState *ps)

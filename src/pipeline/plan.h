@@ -28,4 +28,7 @@ extern bool oss_pipeline_insert(PlannedStmt *stmt, bool scroll);
 /* In node.c. */
 extern const CustomScanMethods oss_pipeline_scan_methods;
 
+/* Return the IDs of the executor parameters in an expression. */
+extern Bitmapset *oss_params_of(Node *expr);
+
 #endif							/* OSS_PLAN_H */

@@ -109,6 +109,15 @@ are_about_rows(Node *quals)
 	return true;
 }
 
+bool
+oss_limit_lets_run(Node *limit)
+{
+	if (limit == NULL)
+		return true;
+	return IsA(limit, Const) && (((Const *) limit)->constisnull ||
+								 DatumGetInt64(((Const *) limit)->constvalue) > 0);
+}
+
 /* Does a query read one function, or such a query, in any case?  Return its call. */
 static FuncExpr *
 only_call(Query *query)
