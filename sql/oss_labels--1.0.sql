@@ -31,6 +31,35 @@ CREATE FOREIGN DATA WRAPPER oss_labels
 COMMENT ON FOREIGN DATA WRAPPER oss_labels IS
 	'Alibaba Cloud OSS: a server is an endpoint, a user mapping the credentials; USAGE on this is the right to choose endpoints';
 
+/*
+ * Domains of single buckets.  Not a table: the rows are an option of the server,
+ * and so follow all that holds for its other options.
+ */
+CREATE VIEW oss_labels.bucket_domain WITH (security_invoker = true) AS
+	SELECT s.srvname AS server, btrim(split_part(e.entry, '=', 1)) AS bucket,
+		btrim(substr(e.entry, strpos(e.entry, '=') + 1)) AS host
+	FROM pg_catalog.pg_foreign_server s
+		JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'oss_labels',
+		LATERAL pg_catalog.pg_options_to_table(s.srvoptions) o,
+		LATERAL pg_catalog.regexp_split_to_table(o.option_value, '\s*,\s*') e(entry)
+	WHERE o.option_name = 'bucket_domains' AND btrim(e.entry) <> '';
+COMMENT ON VIEW oss_labels.bucket_domain IS
+	'Domains of single buckets, which the server''s owner may insert, update and delete; the same as the option bucket_domains of the server';
+COMMENT ON COLUMN oss_labels.bucket_domain.server IS 'name of the foreign server';
+COMMENT ON COLUMN oss_labels.bucket_domain.bucket IS 'name of the bucket';
+COMMENT ON COLUMN oss_labels.bucket_domain.host IS 'domain to which requests for the bucket go, with a port unless it is 443';
+REVOKE ALL ON oss_labels.bucket_domain FROM PUBLIC;
+
+CREATE FUNCTION oss_labels.bucket_domain_write()
+RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'oss_labels_bucket_domain_write';
+REVOKE ALL ON FUNCTION oss_labels.bucket_domain_write() FROM PUBLIC;
+COMMENT ON FUNCTION oss_labels.bucket_domain_write() IS 'Internal: trigger that alters the server';
+CREATE TRIGGER bucket_domain_write INSTEAD OF INSERT OR UPDATE OR DELETE ON oss_labels.bucket_domain
+	FOR EACH ROW EXECUTE FUNCTION oss_labels.bucket_domain_write();
+COMMENT ON TRIGGER bucket_domain_write ON oss_labels.bucket_domain IS 'alters the server';
+
 -- ---------------------------------------------------------------------
 -- 2. Calls that send one request
 -- ---------------------------------------------------------------------
@@ -3325,9 +3354,9 @@ BEGIN
 		RAISE EXCEPTION 'there is no period "%"', set_budget.period USING ERRCODE = '22023',
 			HINT = 'A period is day, month or ever.';
 	END IF;
-	IF set_budget.bucket !~ '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$' THEN
+	IF set_budget.bucket !~ '^[a-z0-9][a-z0-9_-]{1,61}[a-z0-9]$' THEN
 		RAISE EXCEPTION 'no bucket can have the name "%"', set_budget.bucket USING ERRCODE = '22023',
-			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens.';
+			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens, old ones also underscores.';
 	END IF;
 	IF set_budget.requester IS NOT NULL THEN
 		role_value := oss_labels.role_value(set_budget.requester);
@@ -4375,7 +4404,7 @@ BEGIN
 	PERFORM pg_catalog.set_config('search_path', path, true);
 	FOR one IN EXECUTE pg_catalog.format(E'SELECT q.key::pg_catalog.text AS key, pg_catalog.to_jsonb(q) AS j FROM (%s\n) q', query) LOOP
 		in_bucket := pg_catalog.substring(coalesce(one.j OPERATOR(pg_catalog.->>) 'bucket', bucket),
-			'^ *([a-z0-9][a-z0-9-]{1,61}[a-z0-9]) *$');
+			'^ *([a-z0-9][a-z0-9_-]{1,61}[a-z0-9]) *$');
 		key := one.key;
 		size := CASE WHEN one.j OPERATOR(pg_catalog.->>) 'size' OPERATOR(pg_catalog.~) '^\d{1,18}$'
 			THEN one.j OPERATOR(pg_catalog.->>) 'size' END;
@@ -4610,10 +4639,10 @@ BEGIN
 		RAISE EXCEPTION 'a prefix needs a bucket' USING ERRCODE = 'invalid_parameter_value',
 			HINT = 'Give the bucket whose keys have the prefix.';
 	END IF;
-	IF bucket !~ '^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$' THEN
+	IF bucket !~ '^[a-z0-9][a-z0-9_-]{1,61}[a-z0-9]$' THEN
 		RAISE EXCEPTION 'no bucket can have the name "%"', bucket
 			USING ERRCODE = 'invalid_parameter_value',
-			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens. Give the beginning of keys as prefix.';
+			HINT = 'A bucket''s name has 3 to 63 lower-case letters, digits and hyphens, old ones also underscores. Give the beginning of keys as prefix.';
 	END IF;
 	IF prefix ~ '^[/\\]' THEN
 		RAISE EXCEPTION 'no key has the prefix "%"', prefix

@@ -146,6 +146,8 @@ typedef struct OssJsonbState
 #if PG_VERSION_NUM >= 160000
 #define oss_server_aclcheck(serverid, userid, mode) \
 	object_aclcheck(ForeignServerRelationId, serverid, userid, mode)
+#define oss_server_ownercheck(serverid, userid) \
+	object_ownercheck(ForeignServerRelationId, serverid, userid)
 #define oss_database_ownercheck(dbid, userid) \
 	object_ownercheck(DatabaseRelationId, dbid, userid)
 #define oss_class_ownercheck(relid, userid) \
@@ -157,6 +159,8 @@ typedef struct OssJsonbState
 #else
 #define oss_server_aclcheck(serverid, userid, mode) \
 	pg_foreign_server_aclcheck(serverid, userid, mode)
+#define oss_server_ownercheck(serverid, userid) \
+	pg_foreign_server_ownercheck(serverid, userid)
 #define oss_database_ownercheck(dbid, userid) \
 	pg_database_ownercheck(dbid, userid)
 #define oss_class_ownercheck(relid, userid) \

@@ -37,6 +37,7 @@ typedef struct ServerCheck
 	const char *name;			/* of the server, or NULL */
 	const char *step;			/* of resolve_endpoint(), in case of an error */
 	OssServer  *server;
+	OssRoute	route;
 	OssCredentials who;			/* a copy: other requests of the process may
 								 * renew the server's */
 	char	   *bucket;
@@ -171,9 +172,12 @@ report_catalogs(ServerCheck *p)
 
 	report_check(p, "server", true, psprintf("\"%s\"", s->name), NULL);
 	report_check(p, "options", true,
-				 psprintf("region %s, endpoint %s://%s:%d, addressing %s", s->region,
-						  s->endpoint.https ? "https" : "http", s->endpoint.host,
-						  s->endpoint.port, addressing[s->addressing]), NULL);
+				 psprintf("region %s, endpoint %s, addressing %s%s", s->region,
+						  s->endpoint_template ? s->endpoint_template :
+						  psprintf("%s://%s:%d", s->endpoint.https ? "https" : "http",
+								   s->endpoint.host, s->endpoint.port),
+						  addressing[s->addressing], s->ndomains == 0 ? "" :
+						  psprintf(", %d of bucket_domains", s->ndomains)), NULL);
 	report_check(p, "mapping", true,
 				 psprintf("of %s", s->public_mapping ? "PUBLIC" :
 						  psprintf("role \"%s\"", GetUserNameFromId(s->userid, false))),
@@ -191,7 +195,7 @@ report_network(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
 {
 	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
 		return report_failure(p, "dns", failure);
-	report_check(p, "dns", true, psprintf("%s is %s, %lld ms", p->server->endpoint.host,
+	report_check(p, "dns", true, psprintf("%s is %s, %lld ms", p->route.endpoint.host,
 										  a->address[0] ? a->address : "known",
 										  (long long) (a->dns_us / 1000)), NULL);
 	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
@@ -204,8 +208,13 @@ report_network(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
 	if (a->end == HTTP_TLS || a->end == HTTP_CERTIFICATE ||
 		(a->end == HTTP_TIMEOUT && a->sent_us == 0))
 		return report_failure(p, "tls", failure);
-	report_check(p, "tls", true, p->server->endpoint.https ?
-				 "certificate accepted" : "not used: plain http on loopback", NULL);
+	if (p->route.endpoint.https || p->route.endpoint.is_loopback)
+		report_check(p, "tls", true, p->route.endpoint.https ?
+					 "certificate accepted" : "not used: plain http on loopback", NULL);
+	else
+		report_check(p, "tls", true, psprintf("not used: plain http to %s, by the option plain_http",
+											  a->address),
+					 "Others in that network may read what is sent, repeat it for 15 minutes, and forge answers: use https where the service has it.");
 	if (a->end != HTTP_ANSWERED)
 		return report_failure(p, "answer", failure);
 	return true;
@@ -234,13 +243,33 @@ report_clock(ServerCheck *p, const HttpAnswer *a)
 				 "Requests reckon with it, but let NTP set the clock of the database server.");
 }
 
+/* Check the arguments, and find the host to which requests for the bucket go. */
+static bool
+check_route(ServerCheck *p)
+{
+	OssImage	image = {.bucket = p->bucket,.key = p->key != NULL ? p->key : PROBE_KEY};
+	const OssFailure *failure = p->bucket != NULL ? oss_image_failure(&image) : NULL;
+	const char *problem;
+
+	if (failure != NULL)
+		return report_failure(p, "arguments", failure);
+	problem = oss_route_find(p->server, p->bucket, &p->route);
+	if (problem == NULL)
+		return true;
+	if (p->bucket != NULL)
+		return report_failure(p, "dns", oss_route_failure(p->server, problem, "an answer"));
+	report_unknown(p, "dns", psprintf("cannot tell: %s", problem),
+				   "Give a bucket, whose host is checked then.");
+	return false;
+}
+
 /* Check network and clock with one unsigned request. */
 static bool
 check_network(ServerCheck *p)
 {
 	OssTarget	target = {.method = "GET"};
 	const OssFailure *failure;
-	const HttpAnswer *answer = oss_probe(p->server, &target, NULL, &failure);
+	const HttpAnswer *answer = oss_probe(p->server, &p->route, &target, NULL, &failure);
 
 	if (!report_network(p, answer, failure))
 		return false;
@@ -342,7 +371,7 @@ check_object(ServerCheck *p)
 	OssTarget	target = {.method = "HEAD",.bucket = p->bucket,
 	.key = p->key != NULL ? p->key : PROBE_KEY};
 	const OssFailure *failure;
-	const HttpAnswer *a = oss_probe(p->server, &target, &p->who, &failure);
+	const HttpAnswer *a = oss_probe(p->server, &p->route, &target, &p->who, &failure);
 
 	if (failure != NULL && blames_signature(failure))
 		return report_failure(p, "signature", failure);
@@ -382,8 +411,6 @@ Datum
 oss_labels_check_server(PG_FUNCTION_ARGS)
 {
 	ServerCheck p = {0};
-	OssImage	image = {.key = PROBE_KEY};
-	const OssFailure *failure;
 
 	p.result = oss_result_begin(fcinfo);
 	p.bucket = oss_utf8_argument(fcinfo, 1);
@@ -392,7 +419,7 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 	if (!check_catalogs(&p))
 		return (Datum) 0;
 	report_catalogs(&p);
-	if (!check_budget(&p) || !check_network(&p))
+	if (!check_budget(&p) || !check_route(&p) || !check_network(&p))
 		return (Datum) 0;
 	if (p.bucket == NULL)
 	{
@@ -400,12 +427,7 @@ oss_labels_check_server(PG_FUNCTION_ARGS)
 					 "Give a bucket to check the signature and the bucket, and a key to check the paid action with one request.");
 		return (Datum) 0;
 	}
-	image.bucket = p.bucket;
-	if (p.key != NULL)
-		image.key = p.key;
-	if ((failure = oss_image_failure(&image)) != NULL)
-		report_failure(&p, "arguments", failure);
-	else if (check_object(&p))
+	if (check_object(&p))
 		check_labels(&p);
 	return (Datum) 0;
 }

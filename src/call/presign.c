@@ -88,12 +88,25 @@ check_process(const char *process)
 				 errhint("Basic image operations are possible, such as \"image/resize,w_200\".")));
 }
 
+/* Set the route of a URL.  Errors: 55000 there is none. */
+static void
+find_url_route(const OssServer *server, const OssImage *image, OssRoute *route)
+{
+	const char *problem = oss_route_find(server, image->bucket, route);
+
+	if (problem != NULL)
+		oss_failure_throw(oss_route_failure(server, problem,
+											psprintf("a URL of \"oss://%s/%s\"",
+													 image->bucket, image->key)));
+}
+
 /* presign(bucket, key, expires, process, version_id, server) */
 Datum
 oss_labels_presign(PG_FUNCTION_ARGS)
 {
 	OssImage	image = {0};
 	OssServer  *server;
+	OssRoute	route;
 	OssTarget	target = {.method = "GET"};
 	OssCredentials who;
 	bool		told = !PG_ARGISNULL(PRESIGN_EXPIRES);
@@ -114,8 +127,9 @@ oss_labels_presign(PG_FUNCTION_ARGS)
 
 	/* waiting for credentials may process invalidations */
 	oss_server_pin_in_context(server);
+	find_url_route(server, &image, &route);
 	expires = living_seconds(server, expires, told,
 							 oss_server_credentials_for(server, expires, &who));
-	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(server, &target, &who,
-													expires)));
+	PG_RETURN_TEXT_P(cstring_to_text(oss_signed_url(server, &route, &target,
+													&who, expires)));
 }

@@ -64,6 +64,7 @@ struct OssAccess
 	const OssFailureRule *refused;
 	OssScope	scope;			/* of the refusal */
 	char		code[128];
+	OssReach	reach;			/* of a host that is the bucket's own */
 };
 
 static bool
@@ -182,6 +183,12 @@ oss_access_join(OssServer *server, const char *bucket, OssKind kind)
 	}
 	access->users++;
 	return access;
+}
+
+OssReach *
+oss_access_reach(OssAccess *access)
+{
+	return &access->reach;
 }
 
 void

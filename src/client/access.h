@@ -25,6 +25,12 @@ extern OssAccess *oss_access_join(OssServer *server, const char *bucket, OssKind
 extern void oss_access_leave(OssAccess *access);
 
 /*
+ * Return the attempts without a response of the bucket's host, for one whose
+ * host is its own.
+ */
+extern OssReach *oss_access_reach(OssAccess *access);
+
+/*
  * Return 0 if a request for this key may start at the time now (of
  * oss_http_now()), else how many ms to wait; the end of a request may end the
  * wait earlier.

@@ -155,7 +155,7 @@ sts_endpoint_problem(const char *value)
 {
 	OssEndpoint ignored;
 
-	return problem_sentence(oss_endpoint_parse(value, &ignored));
+	return problem_sentence(oss_endpoint_parse(value, false, &ignored));
 }
 
 static const char *

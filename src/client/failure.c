@@ -378,16 +378,6 @@ oss_failure_make(const char *code, const char *detail, const char *what)
 	return oss_failure_refuse(oss_failure_rule(code), code, detail, what);
 }
 
-const OssFailureRule *
-oss_failure_on_cname(const OssFailureRule *rule)
-{
-	if ((rule->code != NULL &&
-		 strcmp(rule->code, "SignatureDoesNotMatch") == 0) ||
-		(rule->ec != NULL && strcmp(rule->ec, "0002-00000040") == 0))
-		return oss_failure_rule("OtherDomain");
-	return rule;
-}
-
 void
 oss_failure_throw(const OssFailure *failure)
 {

@@ -151,12 +151,6 @@ extern OssFailure *oss_failure_refuse(const OssFailureRule *rule,
 									  const char *code, const char *detail,
 									  const char *what);
 
-/*
- * Return the rule that replaces this one if the server has a custom domain,
- * at which a signature for another bucket than the domain's does not match.
- */
-extern const OssFailureRule *oss_failure_on_cname(const OssFailureRule *rule);
-
 /* Raise a failure as an ERROR. */
 extern void oss_failure_throw(const OssFailure *failure);
 

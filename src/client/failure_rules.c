@@ -30,10 +30,10 @@
 #define HINT_LATER "Try again later."
 #define HINT_NETWORK "Check the server's option endpoint and the network; oss_labels.check_server() shows how far a request gets."
 #define HINT_CERTIFICATE "Check the server's options endpoint and ca_file, and the CA certificates of this machine."
-#define HINT_PUBLIC "Use an internal endpoint from within the region, such as 'https://oss-cn-hangzhou-internal.aliyuncs.com', or a custom domain of the bucket with the server's options endpoint and addressing 'cname'."
+#define HINT_PUBLIC "Use an internal endpoint from within the region (endpoint_type 'internal'), or a custom domain of the bucket: a row in oss_labels.bucket_domain, or the server's options endpoint, which may have {bucket} in it, and addressing 'cname'."
 #define HINT_BILL "Look at the bills and the messages of the Alibaba Cloud account that owns the bucket, and of the one that the key belongs to."
 #define HINT_KMS "Look at the bill of the account's Key Management Service; only encrypted objects need it."
-#define HINT_DOMAIN "A custom domain belongs to one bucket, so check that the server's endpoint is this bucket's; otherwise check access_key_id, access_key_secret and security_token of the user mapping."
+#define HINT_DOMAIN "A custom domain belongs to one bucket, so check that the server's endpoint, or the row in oss_labels.bucket_domain, is this bucket's; otherwise check access_key_id, access_key_secret and security_token of the user mapping."
 #define HINT_FORMAT "The service takes JPEG and PNG images of at most 20 MB, 30000 pixels a side and 250 million pixels."
 #define HINT_IMM "Create an IMM project in the bucket's region and attach the bucket to it."
 #define HINT_LACKS "Check the key; if no image of the bucket is found, create an IMM project in the bucket's region and attach the bucket to it."
@@ -113,7 +113,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "CertificateRefused", NULL, NULL, SQL_UNREACHED, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
 	"the server's certificate was refused", HINT_CERTIFICATE},
 	{0, "ForbiddenAddress", NULL, NULL, SQL_DENIED, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
-	"the endpoint resolves to an address that requests may not go to", "Link-local and metadata addresses are never used, and plain http only on loopback."},
+	"the endpoint resolves to an address that requests may not go to", "Link-local and metadata addresses are never used, and plain http only on loopback, with plain_http 'private' also to private addresses."},
 	{0, "Unreachable", NULL, NULL, SQL_UNREACHED, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
 	"the endpoint could not be reached several times in a row", HINT_NETWORK},
 	{0, "AnswerTimeout", NULL, NULL, SQL_CONNECTION, OSS_RETRY_TRANSIENT, OSS_SCOPE_IMAGE,
@@ -163,9 +163,13 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "InvalidThreshold", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_CALL,
 	"the threshold is not valid", "Give a thr from 0 to 1, or NULL for the service's default."},
 
-	/* a wrong signature at a custom domain; see oss_failure_on_cname() */
+	/* no host for the bucket */
+	{0, "NoDomain", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_BUCKET,
+	"the server has no domain for the bucket", "Insert the bucket's domain into oss_labels.bucket_domain, or change the server's option endpoint."},
+
+	/* a wrong signature at a custom domain; see oss_route_rule() */
 	{0, "OtherDomain", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_ACCESS,
-	"the signature does not match, or the custom domain is another bucket's", HINT_DOMAIN},
+	"the custom domain is another bucket's, or the signature does not match", HINT_DOMAIN},
 
 	/* credentials that could not be fetched */
 	{0, "CredentialsUnavailable", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER,
@@ -197,9 +201,9 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "NonStandardHostForbidden", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_BUCKET,
 	"the endpoint does not know its own host name", "Check the server's options endpoint and addressing."},
 	{0, "TransferAccelerationDisabled", NULL, NULL, SQL_STATE, OSS_RETRY_NEVER, OSS_SCOPE_BUCKET,
-	"transfer acceleration is disabled for the bucket", "Use the region's own endpoint, or enable transfer acceleration."},
+	"transfer acceleration is disabled for the bucket", "Enable transfer acceleration for the bucket, or use endpoint_type 'public', on a machine of Alibaba Cloud in the region 'internal'."},
 	{0, "CnameDenied", NULL, NULL, SQL_DENIED, OSS_RETRY_NEVER, OSS_SCOPE_BUCKET,
-	"the custom domain belongs to another user", "Check the server's options endpoint and addressing."},
+	"the custom domain belongs to another user", "Check the server's option endpoint and the row in oss_labels.bucket_domain."},
 	{0, "PublicEndpointForbidden", NULL, NULL, NOT_PUBLIC},
 
 	/* IMM */
@@ -255,7 +259,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "MissingArgument", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_DENIAL,
 	"the service misses an argument", HINT_UNKNOWN},
 	{0, "InvalidBucketName", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
-	"the bucket's name is not valid", "A bucket's name has 3 to 63 lower-case letters, digits and hyphens."},
+	"the bucket's name is not valid", "A bucket's name has 3 to 63 lower-case letters, digits and hyphens, old ones also underscores."},
 	{0, "InvalidObjectName", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,
 	"the key is not valid", "A key has 1 to 1023 bytes of UTF-8 and does not begin with a slash or backslash."},
 	{0, "TooManyPipes", NULL, NULL, SQL_ARGUMENT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,

@@ -13,7 +13,6 @@
 #include "client/http_internal.h"
 #include "compat.h"
 #include "lib/ilist.h"
-#include "protocol/address.h"
 #include "utils/memutils.h"
 
 #define USER_AGENT "oss_labels/" OSS_LABELS_VERSION
@@ -57,8 +56,7 @@ struct HttpTransfer
 	size_t		max_body;
 	size_t		header_bytes;
 	bool		want_headers;
-	HttpReach	reach;
-	bool		loopback_only;
+	HttpAllowed allowed;
 	bool		refused_address;
 	bool		too_large;
 	bool		no_memory;
@@ -156,25 +154,6 @@ on_body(char *bytes, size_t size, size_t n, void *arg)
 	return append_body(t, bytes, n) ? n : 0;
 }
 
-/* May this transfer connect to the address? */
-static bool
-address_allowed(const HttpTransfer *t, const struct sockaddr *addr)
-{
-	switch (oss_address_class(addr))
-	{
-		case OSS_ADDRESS_LOOPBACK:
-			return true;
-		case OSS_ADDRESS_ORDINARY:
-			return !t->loopback_only;
-		case OSS_ADDRESS_LINK_LOCAL:
-		case OSS_ADDRESS_METADATA:
-			return t->reach == HTTP_REACH_METADATA;
-		case OSS_ADDRESS_UNUSABLE:
-			break;
-	}
-	return false;
-}
-
 /* curl's callback to open a socket; refuses forbidden addresses. */
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
@@ -182,7 +161,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
 	HttpTransfer *t = arg;
 	int			fd;
 
-	if (!address_allowed(t, &peer->addr))
+	if (!oss_http_may_connect(&t->allowed, &peer->addr))
 	{
 		t->refused_address = true;
 		return CURL_SOCKET_BAD;
@@ -209,6 +188,11 @@ on_send(void *arg, char *address, char *local_address, int port,
 {
 	HttpTransfer *t = arg;
 
+	if (!oss_http_may_use(&t->allowed, address))
+	{
+		t->refused_address = true;
+		return 1;
+	}
 	t->sent_again = t->sent;
 	t->sent = true;
 	if (t->tell_sent)
@@ -232,6 +216,7 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 			return HTTP_ANSWERED;
 		case CURLE_COULDNT_RESOLVE_HOST:
 			return HTTP_RESOLVE;
+		case CURLE_ABORTED_BY_CALLBACK:
 		case CURLE_COULDNT_CONNECT:
 			return t->refused_address ? HTTP_FORBIDDEN_ADDRESS : HTTP_CONNECT;
 		case CURLE_SSL_CONNECT_ERROR:
@@ -530,9 +515,7 @@ make_transfer(MemoryContext parent, const HttpSpec *spec, HttpDone done,
 	t->tell_sent = spec->sent;
 	if (t->tell_sent)
 		*t->tell_sent = !OSS_TELLS_SENT;
-	t->reach = spec->reach;
-	t->loopback_only = spec->reach == HTTP_REACH_OSS &&
-		pg_strncasecmp(spec->url, "https:", 6) != 0;
+	t->allowed = oss_http_allowed(spec);
 	if (spec->body != NULL)
 	{
 		t->sent_body = MemoryContextAllocZero(context, spec->body_len + 1);

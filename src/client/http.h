@@ -55,6 +55,8 @@ typedef struct HttpSpec
 	size_t		max_body;		/* limit on the response's body, in bytes */
 	HttpReach	reach;
 	bool		allow_http;		/* http:// as well as https:// */
+	bool		private_http;	/* http:// to private addresses, not to
+								 * loopback alone */
 	bool		fresh;			/* use a new connection */
 	bool		queued;			/* its timeout runs while the loop is idle,
 								 * see oss_http_now() */

@@ -11,6 +11,7 @@
 #define OSS_HTTP_INTERNAL_H
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include "client/http.h"
 
@@ -89,6 +90,27 @@ extern void oss_http_socket_connected(int fd);
 
 /* Close a socket of oss_http_socket_open().  Returns the result of close(). */
 extern int	oss_http_socket_close(int fd);
+
+/* ---------- http_address.c ---------- */
+
+/* Which addresses a transfer may connect to. */
+typedef struct HttpAllowed
+{
+	HttpReach	reach;
+	bool		plain;			/* http: loopback */
+	bool		private_too;	/* and private addresses */
+} HttpAllowed;
+
+extern HttpAllowed oss_http_allowed(const HttpSpec *spec);
+
+/* May it connect to the address?  Does not throw. */
+extern bool oss_http_may_connect(const HttpAllowed *allowed, const struct sockaddr *addr);
+
+/*
+ * The same for a connection to an address, as text, that may have been kept since
+ * a transfer to which more was allowed.
+ */
+extern bool oss_http_may_use(const HttpAllowed *allowed, const char *address);
 
 /* ---------- http_timeout.c ---------- */
 

@@ -18,7 +18,7 @@ on_done(HttpTransfer *transfer, void *arg)
 }
 
 const HttpAnswer *
-oss_probe(OssServer *server, const OssTarget *target,
+oss_probe(OssServer *server, const OssRoute *route, const OssTarget *target,
 		  const OssCredentials *who, const OssFailure **failure)
 {
 	bool	   *done = palloc0(sizeof(bool));
@@ -28,7 +28,7 @@ oss_probe(OssServer *server, const OssTarget *target,
 	OssErrorXml xml;
 	OssRetry	retry;
 
-	oss_signed_spec(server, target, who, &spec);
+	oss_signed_spec(server, route, target, who, &spec);
 	spec.timeout_ms = server->timeout_ms;
 	spec.max_body = PROBE_MAX_BODY;
 	transfer = oss_http_start(CurrentMemoryContext, &spec, on_done, done);
@@ -42,10 +42,11 @@ oss_probe(OssServer *server, const OssTarget *target,
 		const OssFailureRule *rule = oss_failure_classify(answer, &xml);
 		OssFailure *made;
 
-		if (server->addressing == OSS_CNAME)
-			rule = oss_failure_on_cname(rule);
+		rule = oss_route_rule(route, rule);
 		made = oss_failure_describe(rule, answer, &xml, "an answer");
 		made->scope = rule->scope;
+		made->hint = oss_route_hint(route, rule);
+		made->detail = oss_route_detail(route, target->bucket, made->detail);
 		*failure = made;
 		retry = rule->retry;
 	}

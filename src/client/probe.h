@@ -16,7 +16,8 @@
  * CurrentMemoryContext; the failure's scope is its rule's.  Errors: 57014 and
  * so on while waiting; class 53.
  */
-extern const HttpAnswer *oss_probe(OssServer *server, const OssTarget *target,
+extern const HttpAnswer *oss_probe(OssServer *server, const OssRoute *route,
+								   const OssTarget *target,
 								   const OssCredentials *who,
 								   const OssFailure **failure);
 

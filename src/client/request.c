@@ -143,6 +143,7 @@ make_request(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	request->arrived = spec->arrived;
 	request->arrived_arg = spec->arrived_arg;
 
+	request->no_route = oss_route_find(spec->server, request->bucket, &request->route);
 	request->access = oss_access_join(spec->server, spec->image.bucket, request->kind);
 
 	/* nothing can throw from here on */
@@ -287,8 +288,9 @@ judge_response(OssRequest *request)
 				 oss_http_answer(request->transfer)->status);
 		code = status;
 	}
-	request->scope = oss_access_failure(request->access, request->key,
-										request->rule, code, request);
+	request->scope = oss_route_scope(&request->route, request->rule,
+									 oss_access_failure(request->access, request->key,
+														request->rule, code, request));
 }
 
 /* Start timeout_ms unless it has started. */
@@ -444,6 +446,12 @@ oss_request_start(OssGroup *group, const OssLabelsSpec *spec, void *tag)
 	OssRequest *request;
 
 	request = make_request(group, spec, tag);
+	if (request->no_route != NULL)
+	{
+		fail_request(request, oss_route_failure(request->server, request->no_route,
+												oss_request_what(request)));
+		return request;
+	}
 	wait_until(request, 0);
 
 	/* older requests to the same server go first */
@@ -534,13 +542,12 @@ on_answer(HttpTransfer *transfer, void *arg)
 	{
 		oss_attempt_settle(request, OSS_OUTCOME_BILLED, answer->bytes_received);
 		end_in_flight(request, OSS_RATE_ANSWERED);
-		request->server->unreachable = 0;
+		oss_request_reach(request)->failed = 0;
 		take_document(request, answer);
 		return;
 	}
 	request->rule = oss_request_classify(request, answer);
-	if (request->server->addressing == OSS_CNAME)
-		request->rule = oss_failure_on_cname(request->rule);
+	request->rule = oss_route_rule(&request->route, request->rule);
 	oss_attempt_settle(request, oss_outcome(request->kind, answer, request->rule->retry),
 					   answer->bytes_received);
 	request->took_ms = answered ? (long) (answer->total_us / 1000) : 0;
@@ -635,6 +642,8 @@ oss_request_failure(const OssRequest *request)
 		failure = oss_failure_describe(r->rule, oss_http_answer(r->transfer),
 									   &r->xml, oss_request_what(r));
 	failure->hint = oss_request_hint(r);
+	if (!r->refused)
+		failure->detail = oss_route_detail(&r->route, r->bucket, failure->detail);
 	failure->scope = r->scope;
 	failure->denial = r->rule->scope == OSS_SCOPE_DENIAL;
 	failure->unsent = r->refused;

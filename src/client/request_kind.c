@@ -116,7 +116,7 @@ oss_request_sign(OssRequest *request, const OssCredentials *who, HttpSpec *spec)
 			break;
 	}
 	target.version_id = request->version_id;
-	oss_signed_spec(request->server, &target, who, spec);
+	oss_signed_spec(request->server, &request->route, &target, who, spec);
 	spec->max_body = request->kind == OSS_KIND_LISTING ? PAGE_BYTES_MAX :
 		(size_t) oss_max_response_kb * 1024;
 	spec->want_headers = request->kind == OSS_KIND_HEAD;
@@ -170,20 +170,27 @@ oss_request_drop_token(OssRequest *request)
 	return true;
 }
 
+OssReach *
+oss_request_reach(const OssRequest *request)
+{
+	return request->route.own ? oss_access_reach(request->access) :
+		&request->server->reach;
+}
+
 const char *
 oss_request_hint(const OssRequest *request)
 {
 	const OssFailureRule *rule = request->rule;
 
 	if (request->kind != OSS_KIND_LISTING)
-		return rule->hint;
+		return oss_route_hint(&request->route, rule);
 	if (oss_failure_names_rights(rule))
 		return request->list->versions ?
 			"Grant the key's user oss:ListObjectVersions on the bucket in a RAM policy, and see that no policy of the bucket denies it." :
 			"Grant the key's user oss:ListObjects on the bucket in a RAM policy, and see that no policy of the bucket denies it.";
 	if (rule == oss_failure_rule("AnswerTooLarge"))
 		return "A page of a listing has less than 8 MB. Check that the endpoint is OSS itself and no proxy or CDN answers in its place.";
-	return rule->hint;
+	return oss_route_hint(&request->route, rule);
 }
 
 const char *

@@ -60,12 +60,12 @@ oss_too_late(const OssRequest *request, int64 when)
 static void
 note_unreachable(OssRequest *request)
 {
-	OssServer  *server = request->server;
+	OssReach   *reach = oss_request_reach(request);
 
-	if (server->unreachable > 0 && request->sent < server->unreachable_at)
+	if (reach->failed > 0 && request->sent < reach->failed_at)
 		return;
-	server->unreachable++;
-	server->unreachable_at = oss_http_now();
+	reach->failed++;
+	reach->failed_at = oss_http_now();
 }
 
 /* Count attempts without any response from the endpoint. */
@@ -84,12 +84,12 @@ note_reachable(OssRequest *request, const HttpAnswer *answer)
 				note_unreachable(request);
 			break;
 		case HTTP_ANSWERED:
-			request->server->unreachable = 0;
+			oss_request_reach(request)->failed = 0;
 			break;
 		default:
 			break;
 	}
-	if (request->server->unreachable >= UNREACHABLE_LIMIT &&
+	if (oss_request_reach(request)->failed >= UNREACHABLE_LIMIT &&
 		answer->status == 0 && request->rule->retry == OSS_RETRY_TRANSIENT)
 		request->rule = oss_failure_rule("Unreachable");
 }

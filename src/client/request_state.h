@@ -14,6 +14,7 @@
 #include "client/http.h"
 #include "client/outcome.h"
 #include "client/request.h"
+#include "client/route.h"
 #include "lib/ilist.h"
 #include "protocol/image_labels.h"
 
@@ -52,6 +53,8 @@ struct OssRequest
 	void	   *tag;
 	OssServer  *server;
 	OssAccess  *access;
+	OssRoute	route;
+	const char *no_route;		/* why there is none, or NULL */
 	char	   *bucket;
 	char	   *key;
 	char	   *version_id;
@@ -122,6 +125,11 @@ extern const OssFailureRule *oss_request_classify(OssRequest *request, const Htt
  * did so already.
  */
 extern bool oss_request_drop_token(OssRequest *request);
+
+/*
+ * Return the attempts without a response of the host that the request goes to.
+ */
+extern OssReach *oss_request_reach(const OssRequest *request);
 
 /* Return the hint for a failed request. */
 extern const char *oss_request_hint(const OssRequest *request);

@@ -235,20 +235,26 @@ read_rows(Oid serverid, Oid userid, ServerRows *rows)
 }
 
 /*
- * Does the server use secrets or files of the machine, so that its owner must
- * be a superuser?
+ * Return why the server's owner must be a superuser, who else could send secrets
+ * of the machine or requests of others anywhere; NULL if he need not be.
  */
-static bool
-needs_trusted_owner(const OssServer *server)
+static const char *
+trust_needed(const OssServer *server)
 {
-	return server->machine_credentials || server->ca_file != NULL;
+	if (server->machine_credentials)
+		return "The user mapping uses credentials of the server machine, which the owner of the foreign server could send anywhere.";
+	if (server->ca_file != NULL)
+		return "The option ca_file reads a file of the server machine.";
+	if (server->private_http)
+		return "The option plain_http lets unencrypted requests reach hosts of the private network, which the owner of the foreign server could choose.";
+	return NULL;
 }
 
 /* Are owner and user superusers, where the options require it? */
 static bool
 is_trusted(const OssServer *server)
 {
-	return (!needs_trusted_owner(server) || superuser_arg(server->owner)) &&
+	return (trust_needed(server) == NULL || superuser_arg(server->owner)) &&
 		(!server->superusers_only || superuser_arg(server->userid));
 }
 
@@ -528,13 +534,11 @@ check_trust(const OssServer *server)
 {
 	if (is_trusted(server))
 		return;
-	if (needs_trusted_owner(server) && !superuser_arg(server->owner))
+	if (trust_needed(server) != NULL && !superuser_arg(server->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("server \"%s\" must be owned by a superuser", server->name),
-				 server->machine_credentials ?
-				 errdetail("The user mapping uses credentials of the server machine, which the owner of the foreign server could send anywhere.") :
-				 errdetail("The option ca_file reads a file of the server machine."),
+				 errdetail_internal("%s", trust_needed(server)),
 				 errhint("Make a superuser its owner with ALTER SERVER ... OWNER TO.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -15,6 +15,21 @@
 
 #define OSS_WRAPPER_NAME "oss_labels"
 
+/* Attempts without a response, to one host or the server's. */
+typedef struct OssReach
+{
+	int			failed;			/* in a row, each started after the end of the
+								 * one before */
+	int64		failed_at;		/* oss_http_now() at the end of the last one */
+} OssReach;
+
+/* A bucket's own domain, by the option bucket_domains. */
+typedef struct OssDomain
+{
+	const char *bucket;
+	OssEndpoint endpoint;
+} OssDomain;
+
 /*
  * A foreign server resolved for one role, with state kept from request to
  * request.  Immutable but for the name, current_at and the last block.  It
@@ -38,8 +53,13 @@ typedef struct OssServer
 	char	   *name;
 	char	   *region;
 	char	   *product;
-	OssEndpoint endpoint;
+	OssEndpoint endpoint;		/* see client/route.h for a bucket's */
 	OssAddressing addressing;
+	char	   *endpoint_template;	/* with {bucket}, in place of endpoint, or
+									 * NULL */
+	OssDomain  *domains;		/* in the order of their buckets */
+	int			ndomains;
+	bool		private_http;	/* plain http to private addresses */
 	char	   *ca_file;		/* NULL: the system's store */
 	int			connect_timeout_ms;
 	int			timeout_ms;		/* deadline over all attempts */
@@ -58,9 +78,7 @@ typedef struct OssServer
 	int			users;
 	bool		cached;			/* in the cache */
 	int			in_flight;
-	int			unreachable;	/* attempts in a row without a response, each
-								 * started after the end of the one before */
-	int64		unreachable_at; /* oss_http_now() at the end of the last one */
+	OssReach	reach;			/* but of buckets with hosts of their own */
 	OssSigningKey signing_key;
 	struct HTAB *buckets[3];	/* of access.c, in context, or NULL: one a
 								 * kind of request */

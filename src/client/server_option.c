@@ -13,6 +13,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
+#include "client/endpoint_option.h"
 #include "client/failure.h"
 #include "client/server_option.h"
 #include "client/table_option.h"
@@ -81,76 +82,6 @@ read_region(OssServer *server, const char *name, const char *value)
 	server->region = MemoryContextStrdup(server->context, value);
 }
 
-/* Return the endpoint meant by a URL with a path, for a hint, or NULL. */
-static char *
-without_path(const char *value)
-{
-	const char *scheme_end = strstr(value, "://");
-	const char *host = scheme_end != NULL ? scheme_end + 3 : value;
-	char	   *text = pnstrdup(value, host - value + strcspn(host, "/?#\\"));
-	OssEndpoint endpoint;
-	const char *own;
-
-	if (oss_endpoint_parse(text, &endpoint) != NULL)
-		return NULL;
-	own = oss_endpoint_behind_bucket(&endpoint);
-	return own != NULL ? psprintf("https://%s", own) : text;
-}
-
-static void
-read_endpoint(OssServer *server, const char *name, const char *value)
-{
-	const char *problem = oss_endpoint_parse(value, &server->endpoint);
-	const char *right;
-
-	if (problem == NULL)
-		return;
-	right = without_path(value);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-
-	/* user information may contain a password */
-			 errmsg("invalid value for option \"%s\": \"%s\"", name,
-					strchr(value, '@') == NULL ? value : "..."),
-			 errdetail_internal("%s", oss_sentence(problem)),
-			 right != NULL ?
-			 errhint("Write \"%s\"; bucket and key are arguments of each call.", right) :
-			 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\"; plain http is for loopback addresses only.")));
-}
-
-/*
- * Refuse an endpoint whose host begins with a bucket, to which another one
- * would be prepended, and one that is only a region.
- */
-static void
-check_endpoint(const OssServer *server, const char *value)
-{
-	const OssEndpoint *endpoint = &server->endpoint;
-	const char *own = oss_endpoint_behind_bucket(endpoint);
-	size_t		len = strlen(server->region);
-
-	if (own != NULL && server->addressing != OSS_CNAME)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", "endpoint", value),
-				 errdetail("The endpoint has a bucket in it, \"%.*s\".",
-						   (int) (own - endpoint->host - 1), endpoint->host),
-				 errhint("Write \"https://%s\"; the bucket is an argument of each call.", own)));
-	if (strchr(endpoint->host, '.') != NULL || endpoint->is_ip)
-		return;
-	if (oss_is_endpoint_label(endpoint->host) ||
-		(strncmp(endpoint->host, server->region, len) == 0 &&
-		 (endpoint->host[len] == '\0' ||
-		  strcmp(endpoint->host + len, "-internal") == 0)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", "endpoint", value),
-				 errdetail("The endpoint has no domain."),
-				 errhint("Write \"https://%s%s.aliyuncs.com\".",
-						 strncmp(endpoint->host, "oss-", 4) == 0 ? "" : "oss-",
-						 endpoint->host)));
-}
-
 static void
 read_addressing(OssServer *server, const char *name, const char *value)
 {
@@ -178,6 +109,14 @@ read_ca_file(OssServer *server, const char *name, const char *value)
 	if (!is_absolute_path(value))
 		refuse_server_option(name, value, "Valid is an absolute path on the database server.");
 	server->ca_file = MemoryContextStrdup(server->context, value);
+}
+
+static void
+read_plain_http(OssServer *server, const char *name, const char *value)
+{
+	server->private_http = strcmp(value, "private") == 0;
+	if (!server->private_http && strcmp(value, "loopback") != 0)
+		refuse_server_option(name, value, "Valid are loopback and private.");
 }
 
 static void
@@ -209,7 +148,10 @@ read_stored_threshold(OssServer *server, const char *name, const char *value)
 		refuse_server_option(name, value, "Valid is a number from 0 to 1.");
 }
 
-/* An option: its reader, or the field and the maximum of a whole number. */
+/*
+ * An option: its reader, or the field and the maximum of a whole number, or
+ * neither: those are read by oss_endpoint_options_read().
+ */
 typedef struct ServerOption
 {
 	const char *name;
@@ -220,8 +162,11 @@ typedef struct ServerOption
 
 static const ServerOption server_options[] = {
 	{"region", read_region},
-	{"endpoint", read_endpoint},
+	{"endpoint"},
+	{"endpoint_type"},
+	{"bucket_domains"},
 	{"addressing", read_addressing},
+	{"plain_http", read_plain_http},
 	{"product", read_product},
 	{"ca_file", read_ca_file},
 	{"connect_timeout_ms", NULL, offsetof(OssServer, connect_timeout_ms), MAX_TIMEOUT_MS},
@@ -246,9 +191,6 @@ find_server_option(const char *name)
 void
 oss_server_options_read(OssServer *server, List *options)
 {
-	bool		addressed = false;
-	const char *endpoint = NULL;
-
 	server->product = "oss";
 	server->connect_timeout_ms = 5000;
 	server->timeout_ms = 60000;
@@ -260,28 +202,16 @@ oss_server_options_read(OssServer *server, List *options)
 
 		if (known != NULL && known->read != NULL)
 			known->read(server, option->defname, defGetString(option));
-		else if (known != NULL)
+		else if (known != NULL && known->max > 0)
 			*(int *) ((char *) server + known->offset) =
 				read_int(option->defname, defGetString(option), known->max);
-		if (strcmp(option->defname, "addressing") == 0)
-			addressed = true;
-		if (strcmp(option->defname, "endpoint") == 0)
-			endpoint = defGetString(option);
 	}
 	if (server->region == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"region\" is required"),
 				 errhint("Name the bucket's region, such as OPTIONS (region 'cn-hangzhou').")));
-	if (server->endpoint.host[0] == '\0')
-		oss_endpoint_of_region(server->region, &server->endpoint);
-
-	/* protocol/README.md 4.4: the SDKs take an IP for a path-style endpoint */
-	if (!addressed)
-		server->addressing = server->endpoint.is_ip || server->endpoint.is_loopback ?
-			OSS_PATH : OSS_VIRTUAL_HOST;
-	if (endpoint != NULL)
-		check_endpoint(server, endpoint);
+	oss_endpoint_options_read(server, options);
 }
 
 /* Return the name of the i-th option of a catalog's objects, or NULL. */
@@ -403,6 +333,17 @@ check_server_options(List *options)
 				 errmsg("permission denied to set option \"%s\"", "ca_file"),
 				 errdetail("Only superusers may choose trusted CAs and files of the server machine."),
 				 errhint("Let a superuser set it, or leave it out for the CA certificates of the system.")));
+	if (server.private_http && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", "plain_http"),
+				 errdetail("Only superusers may send requests unencrypted, or to plain http services of the private network."),
+				 errhint("Let a superuser set it, or use an https endpoint.")));
+	if (server.private_http)
+		ereport(WARNING,
+				(errmsg("plain http to private addresses is allowed for this server"),
+				 errdetail("Whoever can read or change that traffic can read keys and labels of objects, repeat a request for 15 minutes, use a security token, and forge answers."),
+				 errhint("Use an https endpoint with ca_file where the service has one.")));
 	MemoryContextDelete(context);
 }
 

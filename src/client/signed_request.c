@@ -101,8 +101,9 @@ sign_request(Signing *signing, OssServer *server, const OssCredentials *who,
 }
 
 void
-oss_signed_spec(OssServer *server, const OssTarget *target,
-				const OssCredentials *who, HttpSpec *spec)
+oss_signed_spec(OssServer *server, const OssRoute *route,
+				const OssTarget *target, const OssCredentials *who,
+				HttpSpec *spec)
 {
 	static Signing signing;
 	static OssText url = {0};
@@ -112,7 +113,7 @@ oss_signed_spec(OssServer *server, const OssTarget *target,
 	if (who != NULL && !sign_request(&signing, server, who, &authorization))
 		out_of_memory();
 	oss_text_reset(&url);
-	oss_object_url(&url, &server->endpoint, server->addressing,
+	oss_object_url(&url, &route->endpoint, route->addressing,
 				   target->bucket, target->key);
 	if (signing.what.nquery > 0)
 		oss_text_adds(&url, "?");
@@ -128,12 +129,14 @@ oss_signed_spec(OssServer *server, const OssTarget *target,
 	spec->ca_file = server->ca_file;
 	spec->connect_timeout_ms = server->connect_timeout_ms;
 	spec->reach = HTTP_REACH_OSS;
-	spec->allow_http = !server->endpoint.https;
+	spec->allow_http = !route->endpoint.https;
+	spec->private_http = server->private_http;
 }
 
 char *
-oss_signed_url(OssServer *server, const OssTarget *target,
-			   const OssCredentials *who, long expires)
+oss_signed_url(OssServer *server, const OssRoute *route,
+			   const OssTarget *target, const OssCredentials *who,
+			   long expires)
 {
 	static OssText url = {0};
 	Signing		signing;
@@ -144,7 +147,7 @@ oss_signed_url(OssServer *server, const OssTarget *target,
 		signing.query[signing.what.nquery++] =
 			oss_field("x-oss-request-payer", "requester");
 	oss_text_reset(&url);
-	oss_object_url(&url, &server->endpoint, server->addressing,
+	oss_object_url(&url, &route->endpoint, route->addressing,
 				   target->bucket, target->key);
 	oss_text_adds(&url, "?");
 	if (url.failed ||

@@ -9,7 +9,7 @@
 #define OSS_SIGNED_REQUEST_H
 
 #include "client/http.h"
-#include "client/server.h"
+#include "client/route.h"
 
 #define OSS_QUERY_MAX	7
 
@@ -37,17 +37,19 @@ extern bool oss_correct_clock(const OssServer *server, const char *date);
 
 /*
  * Set *spec, except timeout_ms, max_body, queued and fresh, to a newly signed
- * request or, if who is NULL, to an unsigned one.  Strings are valid until
+ * request along a route or, if who is NULL, to an unsigned one.  Strings are valid until
  * the next call.  Errors: 53200.
  */
-extern void oss_signed_spec(OssServer *server, const OssTarget *target,
-							const OssCredentials *who, HttpSpec *spec);
+extern void oss_signed_spec(OssServer *server, const OssRoute *route,
+							const OssTarget *target, const OssCredentials *who,
+							HttpSpec *spec);
 
 /*
  * Return a palloc'd URL with which any client can GET the target for
  * "expires" seconds (1 to OSS_EXPIRES_MAX).  Errors: 53200.
  */
-extern char *oss_signed_url(OssServer *server, const OssTarget *target,
-							const OssCredentials *who, long expires);
+extern char *oss_signed_url(OssServer *server, const OssRoute *route,
+							const OssTarget *target, const OssCredentials *who,
+							long expires);
 
 #endif							/* OSS_SIGNED_REQUEST_H */

@@ -36,6 +36,17 @@ static const Carrier carriers[] = {
 	{{0x20, 0x02}, 2, 2},
 };
 
+/*
+ * Metadata services of clouds at unique local addresses, fd00::/8, which plain
+ * http to private addresses must not reach.
+ */
+static const unsigned char metadata_ipv6[][16] = {
+	{0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54},
+	{0xfd, 0x20, 0, 0xce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54},
+	{0xfd, 0, 0, 0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 0xa9, 0xfe, 0xa9, 0xfe},
+	{0xfd, 0, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x42},
+};
+
 /* Classify an IPv4 address given as its four bytes. */
 static OssAddressClass
 class_of_ipv4(const unsigned char *a)
@@ -51,6 +62,9 @@ class_of_ipv4(const unsigned char *a)
 	/* this host, multicast, reserved and broadcast */
 	if (a[0] == 0 || a[0] >= 224)
 		return OSS_ADDRESS_UNUSABLE;
+	if (a[0] == 10 || (a[0] == 172 && (a[1] & 0xf0) == 16) ||
+		(a[0] == 192 && a[1] == 168) || (a[0] == 100 && (a[1] & 0xc0) == 64))
+		return OSS_ADDRESS_PRIVATE;
 	return OSS_ADDRESS_ORDINARY;
 }
 
@@ -67,11 +81,21 @@ class_of_ipv6(const unsigned char *a)
 	for (size_t i = 0; i < sizeof(carriers) / sizeof(carriers[0]); i++)
 	{
 		const Carrier *c = &carriers[i];
+		OssAddressClass class;
 
-		if (memcmp(a, c->prefix, c->prefix_len) == 0)
-			return class_of_ipv4(a + c->at);
+		if (memcmp(a, c->prefix, c->prefix_len) != 0)
+			continue;
+		class = class_of_ipv4(a + c->at);
+
+		/* only the first carrier does not lead through other networks */
+		return class == OSS_ADDRESS_PRIVATE && i > 0 ? OSS_ADDRESS_ORDINARY : class;
 	}
-	return OSS_ADDRESS_ORDINARY;
+	for (size_t i = 0; i < sizeof(metadata_ipv6) / sizeof(metadata_ipv6[0]); i++)
+	{
+		if (memcmp(a, metadata_ipv6[i], 16) == 0)
+			return OSS_ADDRESS_METADATA;
+	}
+	return (a[0] & 0xfe) == 0xfc ? OSS_ADDRESS_PRIVATE : OSS_ADDRESS_ORDINARY;
 }
 
 OssAddressClass

@@ -1,26 +1,16 @@
 /*-------------------------------------------------------------------------
  * uri.c
  *	  URLs of objects: escaping, and the rules for names of buckets, keys,
- *	  regions, versions and endpoints.
+ *	  regions and versions.
  *
  * Characters are compared by their ASCII codes, independent of the locale.
  *-------------------------------------------------------------------------
  */
 #include "protocol/uri.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "protocol/address.h"
-
-#define HTTPS_PORT		443
-#define HTTP_PORT		80
-#define PORT_MAX		65535
-#define LABEL_MAX		63
 
 /* ---------- characters ---------- */
 
@@ -44,16 +34,16 @@ is_unreserved(unsigned char c)
 		c == '~';
 }
 
-/* Is this name of n bytes from [a-z0-9-], with no hyphen at either end? */
-static bool
-is_name(const char *name, size_t n)
+bool
+oss_is_name(const char *name, size_t n, bool underscores)
 {
 	for (size_t i = 0; i < n; i++)
 	{
-		if (!is_name_char(name[i]))
+		if (!is_name_char(name[i]) && !(underscores && name[i] == '_'))
 			return false;
 	}
-	return n > 0 && name[0] != '-' && name[n - 1] != '-';
+	return n > 0 && name[0] != '-' && name[0] != '_' &&
+		name[n - 1] != '-' && name[n - 1] != '_';
 }
 
 void
@@ -194,9 +184,11 @@ oss_bucket_problem(const char *bucket)
 
 	if (len < 3 || len > OSS_BUCKET_MAX)
 		return "a bucket name has 3 to 63 characters";
-	if (!is_name(bucket, len))
+	/* old buckets may have underscores, new ones may not */
+	if (!oss_is_name(bucket, len, true))
 		return "a bucket name consists of lower-case letters, digits and "
-			"hyphens, and neither begins nor ends with a hyphen";
+			"hyphens, old ones also of underscores, and neither begins nor "
+			"ends with a hyphen or an underscore";
 	return NULL;
 }
 
@@ -254,7 +246,7 @@ oss_region_problem(const char *region)
 		return "a region is written without \"oss-\", as in \"cn-hangzhou\"";
 	if (len > OSS_REGION_MAX)
 		return "a region has at most 59 characters";
-	if (!is_name(region, len))
+	if (!oss_is_name(region, len, false))
 		return "a region consists of lower-case letters, digits and "
 			"hyphens, as in \"cn-hangzhou\"";
 	return NULL;
@@ -273,294 +265,6 @@ oss_version_id_problem(const char *version_id)
 			return "a version id consists of visible ASCII characters";
 	}
 	return NULL;
-}
-
-/* ---------- endpoints ---------- */
-
-/*
- * Set the endpoint's host to a name of len bytes in lower case.  Returns
- * false if it is too long.
- */
-static bool
-lower_host(const char *name, size_t len, OssEndpoint *endpoint)
-{
-	if (len > OSS_HOST_MAX)
-		return false;
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = name[i];
-
-		endpoint->host[i] = c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
-	}
-	endpoint->host[len] = '\0';
-	return true;
-}
-
-/*
- * Would a resolver read a host's last label as a number?  Then it takes the
- * whole host for an address in one of inet_aton()'s spellings.
- */
-static bool
-ends_in_number(const char *host)
-{
-	const char *label = strrchr(host, '.');
-
-	label = label != NULL ? label + 1 : host;
-	if (label[0] == '0' && label[1] == 'x')
-		return label[2 + strspn(label + 2, "0123456789abcdef")] == '\0';
-	return label[0] != '\0' && label[strspn(label, "0123456789")] == '\0';
-}
-
-static bool
-is_host_name(const char *host)
-{
-	for (;;)
-	{
-		size_t		len = strcspn(host, ".");
-
-		if (len > LABEL_MAX || !is_name(host, len))
-			return false;
-		if (host[len] == '\0')
-			return true;
-		host += len + 1;
-	}
-}
-
-/* Is this name localhost or one below it (RFC 6761)? */
-static bool
-is_localhost(const char *host)
-{
-	static const char name[] = "localhost";
-	size_t		len = strlen(host);
-	size_t		n = sizeof(name) - 1;
-
-	if (len < n || strcmp(host + len - n, name) != 0)
-		return false;
-	return len == n || host[len - n - 1] == '.';
-}
-
-/* Set is_ip and is_loopback from the endpoint's host. */
-static void
-note_literal(OssEndpoint *endpoint)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-	const struct sockaddr *addr = NULL;
-
-	if (inet_pton(AF_INET, endpoint->host, &in.sin_addr) == 1)
-		addr = (const struct sockaddr *) &in;
-	else if (inet_pton(AF_INET6, endpoint->host, &in6.sin6_addr) == 1)
-		addr = (const struct sockaddr *) &in6;
-	endpoint->is_ip = addr != NULL;
-	endpoint->is_loopback = addr != NULL ?
-		oss_address_class(addr) == OSS_ADDRESS_LOOPBACK :
-		is_localhost(endpoint->host);
-}
-
-/*
- * Parse the host.  Returns what is wrong with it, or NULL.  The dot that ends
- * an absolute name is removed: no certificate has it, nor does the Host
- * header.
- */
-static const char *
-parse_host(const char *text, size_t len, bool bracketed,
-		   OssEndpoint *endpoint)
-{
-	if (len > 1 && text[len - 1] == '.' && !bracketed)
-		len--;
-	if (len == 0)
-		return "the endpoint has no host";
-	if (!lower_host(text, len, endpoint))
-		return "the endpoint's host is too long";
-	note_literal(endpoint);
-	if (bracketed)
-		return endpoint->is_ip && strchr(endpoint->host, ':') != NULL ?
-			NULL : "what stands in brackets is not an IPv6 address";
-	if (endpoint->is_ip)
-		return NULL;
-	if (ends_in_number(endpoint->host))
-		return "the endpoint's host is neither a name nor an IPv4 address";
-	if (!is_host_name(endpoint->host))
-		return "the endpoint's host is not a legal host name";
-	return NULL;
-}
-
-/* Parse a port of len digits.  Returns what is wrong with it, or NULL. */
-static const char *
-parse_port(const char *text, size_t len, int *port)
-{
-	static const char problem[] = "a port is a number from 1 to 65535";
-	int			value = 0;
-
-	if (len == 0 || len > 5)
-		return problem;
-	for (size_t i = 0; i < len; i++)
-	{
-		if (!is_digit(text[i]))
-			return problem;
-		value = value * 10 + (text[i] - '0');
-	}
-	if (value < 1 || value > PORT_MAX)
-		return problem;
-	*port = value;
-	return NULL;
-}
-
-/*
- * Parse "host[:port]" of len bytes.  Returns what is wrong with it, or NULL.
- */
-static const char *
-parse_authority(const char *text, size_t len, OssEndpoint *endpoint)
-{
-	bool		bracketed = len > 0 && text[0] == '[';
-	const char *end = text + len;
-	const char *host_end;
-	const char *after;
-	const char *problem;
-
-	if (memchr(text, '@', len) != NULL)
-		return "an endpoint must not contain user information";
-	if (bracketed)
-	{
-		text++;
-		host_end = memchr(text, ']', end - text);
-		if (host_end == NULL)
-			return "the endpoint's bracket is not closed";
-		after = host_end + 1;
-	}
-	else
-	{
-		host_end = memchr(text, ':', len);
-		if (host_end == NULL)
-			host_end = end;
-		else if (memchr(host_end + 1, ':', end - host_end - 1) != NULL)
-			return "an IPv6 address in an endpoint stands in brackets";
-		after = host_end;
-	}
-	problem = parse_host(text, host_end - text, bracketed, endpoint);
-	if (problem != NULL || after == end)
-		return problem;
-	if (*after != ':')
-		return "the endpoint has characters between host and port";
-	return parse_port(after + 1, end - after - 1, &endpoint->port);
-}
-
-/*
- * Parse the scheme and move *text past it.  Returns what is wrong with it, or
- * NULL.
- */
-static const char *
-parse_scheme(const char **text, OssEndpoint *endpoint)
-{
-	const char *end = strstr(*text, "://");
-	size_t		len;
-
-	endpoint->https = true;
-	if (end == NULL)
-		return NULL;
-	len = end - *text;
-	if (len == 4 || len == 5)
-	{
-		char		scheme[6] = {0};
-
-		/* this bit makes an ASCII letter lower case */
-		for (size_t i = 0; i < len; i++)
-			scheme[i] = (*text)[i] | 0x20;
-		endpoint->https = strcmp(scheme, "https") == 0;
-		if (endpoint->https || strcmp(scheme, "http") == 0)
-		{
-			*text = end + 3;
-			return NULL;
-		}
-	}
-	return "an endpoint's scheme is https or http";
-}
-
-const char *
-oss_endpoint_parse(const char *text, OssEndpoint *endpoint)
-{
-	const char *problem;
-	size_t		len;
-	int			scheme_port;
-
-	memset(endpoint, 0, sizeof(*endpoint));
-	problem = parse_scheme(&text, endpoint);
-	if (problem != NULL)
-		return problem;
-	len = strcspn(text, "/?#\\");
-	if (text[len] != '\0' && strcmp(text + len, "/") != 0)
-		return "an endpoint has no path, query or fragment";
-	scheme_port = endpoint->https ? HTTPS_PORT : HTTP_PORT;
-	endpoint->port = scheme_port;
-	problem = parse_authority(text, len, endpoint);
-	if (problem != NULL)
-		return problem;
-	endpoint->default_port = endpoint->port == scheme_port;
-	if (!endpoint->https && !endpoint->is_loopback)
-		return "plain http is for loopback addresses only, since others could "
-			"read and replay the request";
-	return NULL;
-}
-
-void
-oss_endpoint_of_region(const char *region, OssEndpoint *endpoint)
-{
-	memset(endpoint, 0, sizeof(*endpoint));
-	endpoint->https = true;
-	endpoint->default_port = true;
-	endpoint->port = HTTPS_PORT;
-	snprintf(endpoint->host, sizeof(endpoint->host), "oss-%s.aliyuncs.com",
-			 region);
-}
-
-/* Does a host label begin like a region's id, such as cn-hangzhou? */
-static bool
-begins_like_region(const char *label)
-{
-	return label[0] >= 'a' && label[0] <= 'z' &&
-		label[1] >= 'a' && label[1] <= 'z' && label[2] == '-';
-}
-
-bool
-oss_is_endpoint_label(const char *label)
-{
-	return strncmp(label, "oss-", 4) == 0 &&
-		(begins_like_region(label + 4) ||
-		 strncmp(label + 4, "accelerate", 10) == 0);
-}
-
-/* Return the start of the host label that ends before end. */
-static const char *
-label_before(const char *host, const char *end)
-{
-	while (end > host && end[-1] != '.')
-		end--;
-	return end;
-}
-
-const char *
-oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
-{
-	static const char domain[] = ".aliyuncs.com";
-	const char *host = endpoint->host;
-	const char *end = host + strlen(host);
-	const char *own;
-
-	if (end - host < (ptrdiff_t) sizeof(domain) ||
-		strcmp(end - sizeof(domain) + 1, domain) != 0)
-		return NULL;
-	own = label_before(host, end - sizeof(domain) + 1);
-	if (strncmp(own, "oss.", 4) == 0 && own > host)
-	{
-		/* dual-stack endpoints look like cn-hangzhou.oss.aliyuncs.com */
-		const char *region = label_before(host, own - 1);
-
-		if (begins_like_region(region))
-			own = region;
-	}
-	else if (!oss_is_endpoint_label(own))
-		return NULL;
-	return own > host ? own : NULL;
 }
 
 /* ---------- URLs (1.8) ---------- */

@@ -28,18 +28,19 @@ check_endpoint(const OssEndpoint *endpoint)
 	promise(strncmp(url.data, endpoint->https ? "https://" : "http://",
 					endpoint->https ? 8 : 7) == 0);
 	promise(url.data[url.len - 1] == '/');
-	promise(oss_endpoint_parse(url.data, &again) == NULL);
+	promise(oss_endpoint_parse(url.data, false, &again) == NULL);
 	promise(memcmp(endpoint, &again, sizeof(again)) == 0);
 	oss_text_free(&url);
 }
 
-/* Check a name of [a-z0-9-] that was accepted. */
+/* Check a name of these characters, letters and digits that was accepted. */
 static void
-check_name(const char *name)
+check_name(const char *name, const char *others)
 {
-	promise(name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0');
-	promise(name[0] != '-' && name[0] != '\0');
-	promise(name[strlen(name) - 1] != '-');
+	for (const char *c = name; *c; c++)
+		promise((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || strchr(others, *c));
+	promise(name[0] != '\0' && !strchr(others, name[0]));
+	promise(!strchr(others, name[strlen(name) - 1]));
 }
 
 /* Check what is said about a key, against the C library's opinion. */
@@ -53,6 +54,22 @@ check_key(const char *key, size_t len)
 	promise((oss_key_problem(key, len) == NULL) == legal);
 }
 
+/* Check a template that was accepted: no bucket chooses the domain. */
+static void
+check_template(const char *text)
+{
+	OssEndpoint one;
+	OssEndpoint other;
+	const char *domain;
+
+	promise(oss_endpoint_expand(text, "aaa", false, &one) == NULL);
+	promise(oss_endpoint_expand(text, "b_b", false, &other) == NULL);
+	domain = strchr(strstr(one.host, "aaa"), '.');
+	promise(domain != NULL && domain[1] != '\0' && !one.is_ip && !other.is_ip);
+	promise(strlen(one.host) == strlen(other.host) && one.port == other.port);
+	promise(strcmp(domain, other.host + (domain - one.host)) == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -60,15 +77,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	OssEndpoint endpoint;
 	OssText		url = {0};
 
-	if (oss_endpoint_parse(text, &endpoint) == NULL)
+	if (oss_endpoint_parse(text, false, &endpoint) == NULL)
 		check_endpoint(&endpoint);
+	if (oss_template_problem(text, false) == NULL)
+		check_template(text);
 	check_key(text, size);
 	if (oss_bucket_problem(text) == NULL)
-		check_name(text);
+		check_name(text, "-_");
 	if (oss_region_problem(text) == NULL)
 	{
-		check_name(text);
-		oss_endpoint_of_region(text, &endpoint);
+		check_name(text, "-");
+		promise(oss_endpoint_of_region(text, OSS_ENDPOINT_PUBLIC, &endpoint) == NULL);
 		check_endpoint(&endpoint);
 	}
 	oss_version_id_problem(text);

@@ -73,7 +73,7 @@ ORDER BY p.proname;
 BEGIN;
 CREATE TEMP TABLE firing AS
 SELECT t.oid, t.tgname, c.oid::regclass AS relation, t.tgenabled
-FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind = 'r'
 	JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal;
 DO $$
 DECLARE

@@ -49,7 +49,10 @@ check_escape(void)
 	oss_text_free(&out);
 }
 
-/* A bucket's name has 3 to 63 of [a-z0-9-], no hyphen at the ends. */
+/*
+ * A bucket's name has 3 to 63 of [a-z0-9_-], no hyphen or underscore at the
+ * ends.
+ */
 static void
 check_bucket(void)
 {
@@ -67,7 +70,10 @@ check_bucket(void)
 	is_problem(oss_bucket_problem("-ab"), "hyphen", "bucket -ab");
 	is_problem(oss_bucket_problem("ab-"), "hyphen", "bucket ab-");
 	is_problem(oss_bucket_problem("Abc"), "lower-case", "bucket Abc");
-	is_problem(oss_bucket_problem("a_c"), "lower-case", "bucket a_c");
+	is_text(oss_bucket_problem("a_c"), NULL, "bucket a_c, as old ones may be called");
+	is_text(oss_bucket_problem("a__-_c"), NULL, "bucket a__-_c");
+	is_problem(oss_bucket_problem("_ac"), "underscore", "bucket _ac");
+	is_problem(oss_bucket_problem("ac_"), "underscore", "bucket ac_");
 	is_problem(oss_bucket_problem("a.c"), "lower-case", "bucket a.c");
 	is_problem(oss_bucket_problem("a/c"), "lower-case", "bucket a/c");
 	is_problem(oss_bucket_problem("a c"), "lower-case", "bucket with blank");
@@ -204,7 +210,7 @@ check_endpoint(const char *text, const char *host, int port, bool is_ip,
 {
 	OssEndpoint endpoint;
 	OssText		out = {0};
-	const char *problem = oss_endpoint_parse(text, &endpoint);
+	const char *problem = oss_endpoint_parse(text, false, &endpoint);
 
 	if (!is_text(problem, NULL, text))
 		return;
@@ -323,7 +329,7 @@ check_buckets_in_endpoints(void)
 	{
 		OssEndpoint endpoint;
 
-		is_text(oss_endpoint_parse(cases[i].text, &endpoint), NULL,
+		is_text(oss_endpoint_parse(cases[i].text, false, &endpoint), NULL,
 				cases[i].text);
 		is_text(oss_endpoint_behind_bucket(&endpoint), cases[i].own,
 				"  its endpoint behind a bucket");
@@ -396,7 +402,7 @@ check_bad_endpoints(void)
 	OssEndpoint endpoint;
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		is_problem(oss_endpoint_parse(refused[i].text, &endpoint),
+		is_problem(oss_endpoint_parse(refused[i].text, false, &endpoint),
 				   refused[i].word, refused[i].text[0] == '\0' ?
 				   "empty endpoint" : refused[i].text);
 }
@@ -411,11 +417,167 @@ check_host_length(void)
 	for (int i = 0; i < 259; i++)
 		host[i] = i % 50 == 49 ? '.' : 'h';
 	host[254] = '\0';
-	is_problem(oss_endpoint_parse(host, &endpoint), "too long",
+	is_problem(oss_endpoint_parse(host, false, &endpoint), "too long",
 			   "host of 254 characters");
 	host[253] = '\0';
-	is_text(oss_endpoint_parse(host, &endpoint), NULL,
+	is_text(oss_endpoint_parse(host, false, &endpoint), NULL,
 			"host of 253 characters");
+}
+
+/* Plain http to private addresses. */
+static void
+check_private_http(void)
+{
+	static const char *const allowed[] = {
+		"http://10.1.2.3", "http://172.16.0.1:8080", "http://192.168.0.1/",
+		"http://100.64.0.1", "http://[fd00::1]:80", "http://oss.corp.example",
+		"http://127.0.0.1", "http://localhost"
+	};
+	static const char *const refused[] = {
+		"http://8.8.8.8", "http://172.32.0.1", "http://169.254.169.254",
+		"http://100.100.100.200", "http://[2400:3200::1]", "http://[fe80::1]",
+		"http://[fd00:ec2::254]", "http://[64:ff9b::10.0.0.1]", "http://0.0.0.0"
+	};
+	OssEndpoint endpoint;
+
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+		is_text(oss_endpoint_parse(allowed[i], true, &endpoint), NULL, allowed[i]);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		is_problem(oss_endpoint_parse(refused[i], true, &endpoint),
+				   "loopback and private", refused[i]);
+	is_problem(oss_endpoint_parse("http://10.1.2.3", false, &endpoint),
+			   "loopback addresses only", "http://10.1.2.3 unless it is allowed");
+}
+
+/* Endpoints with a placeholder for the bucket. */
+static void
+check_templates(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *word;		/* of the problem, or NULL */
+	}			cases[] = {
+		{"https://{bucket}.img.example.com", NULL},
+		{"{bucket}.example.com", NULL},
+		{"HTTPS://IMG-{bucket}-1.Example.com:8443/", NULL},
+		{"https://cdn.{bucket}.example.com", NULL},
+		{"http://{bucket}.localhost:9000", NULL},
+		{"http://{bucket}.example.com", "loopback"},
+		{"https://{bucket}", "domain follows"},
+		{"https://{bucket}.", "domain follows"},
+		{"https://{bucket}:8443", "domain follows"},
+		{"https://img.{bucket}", "domain follows"},
+		{"https://img.example.{bucket}:443", "domain follows"},
+		{"https://10.0.0.{bucket}", "domain follows"},
+		{"https://{bucket}.0.0.1", "neither a name nor"},
+		{"https://{bucket}.example.com/{bucket}", "one {bucket}"},
+		{"https://{bucket}.{bucket}.com", "one {bucket}"},
+		{"https://example.com/{bucket}", "no path"},
+		{"https://example.com?{bucket}.x", "no path"},
+		{"https://example.com:{bucket}", "port"},
+		{"https://{bucket}@example.com", "user information"},
+		{"https://{bucket}.example.com@evil.example", "user information"},
+		{"https://[{bucket}.example.com]", "brackets"},
+		{"{bucket}://img.example.com", "scheme"},
+		{"https://{Bucket}.example.com", "only placeholder"},
+		{"https://{key}.example.com", "only placeholder"},
+		{"https://{}.example.com", "only placeholder"},
+		{"https://}{.example.com", "only placeholder"},
+		{"https://{{bucket}}.example.com", "only placeholder"},
+		{"https://{bucket}}.example.com", "no other braces"},
+		{"https://{bucket}.{region}.example.com", "no other braces"},
+		{"https://{bucket}.img_1.example.com", "legal host"},
+		{"https://{bucket}..example.com", "legal host"},
+		{"https://-{bucket}.example.com", "legal host"},
+		{"https://{bucket}%2e.example.com", "legal host"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		const char *problem = oss_template_problem(cases[i].text, false);
+
+		ok(oss_endpoint_is_template(cases[i].text), "%s is a template", cases[i].text);
+		if (cases[i].word == NULL)
+			is_text(problem, NULL, "  a legal one");
+		else
+			is_problem(problem, cases[i].word, "  not a legal one");
+	}
+	ok(!oss_endpoint_is_template("https://example.com"), "https://example.com is none");
+}
+
+/* Templates with a bucket in them. */
+static void
+check_expansions(void)
+{
+	static const char text[] = "https://IMG-{bucket}.example.com:8443";
+	OssEndpoint endpoint;
+	OssText		out = {0};
+	char		bucket[OSS_BUCKET_MAX + 1];
+
+	is_text(oss_endpoint_expand(text, "my_bucket", false, &endpoint), NULL, text);
+	is_text(endpoint.host, "img-my_bucket.example.com", "  its host");
+	oss_object_url(&out, &endpoint, OSS_CNAME, "my_bucket", "a/b.jpg");
+	is_text(out.data, "https://img-my_bucket.example.com:8443/a/b.jpg", "  its URL");
+	oss_text_free(&out);
+	memset(bucket, 'b', OSS_BUCKET_MAX);
+	bucket[59] = '\0';
+	is_text(oss_endpoint_expand(text, bucket, false, &endpoint), NULL,
+			"a bucket that makes a label of 63 characters");
+	bucket[59] = 'b';
+	bucket[60] = '\0';
+	is_problem(oss_endpoint_expand(text, bucket, false, &endpoint), "legal host",
+			   "one that makes a label of 64");
+	is_text(oss_endpoint_expand("http://{bucket}.localhost", "buc", false, &endpoint), NULL,
+			"http to a bucket below localhost");
+	ok(endpoint.is_loopback, "  is loopback");
+}
+
+/* The service's own endpoints, and which type a host is of. */
+static void
+check_types(void)
+{
+	static const struct
+	{
+		OssEndpointType type;
+		const char *host;
+	}			cases[] = {
+		{OSS_ENDPOINT_PUBLIC, "oss-cn-hangzhou.aliyuncs.com"},
+		{OSS_ENDPOINT_INTERNAL, "oss-cn-hangzhou-internal.aliyuncs.com"},
+		{OSS_ENDPOINT_ACCELERATE, "oss-accelerate.aliyuncs.com"},
+		{OSS_ENDPOINT_DUALSTACK, "cn-hangzhou.oss.aliyuncs.com"},
+	};
+	static const char *const others[] = {
+		"photos.example.com", "aliyuncs.com", "oss-cn-hangzhou-internal.example.com",
+		"cb-1.cn-hangzhou.oss-cloudbox.aliyuncs.com", "127.0.0.1",
+		"ep-1.oss.cn-hangzhou.privatelink.aliyuncs.com"
+	};
+	OssEndpoint endpoint;
+	char		host[OSS_HOST_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		is_text(oss_endpoint_of_region("cn-hangzhou", cases[i].type, &endpoint), NULL,
+				cases[i].host);
+		is_text(endpoint.host, cases[i].host, "  is the host of its type");
+		ok(oss_endpoint_type(&endpoint) == cases[i].type, "  and of that type");
+		snprintf(host, sizeof(host), "buc.%s", cases[i].host);
+		oss_endpoint_parse(host, false, &endpoint);
+		ok(oss_endpoint_type(&endpoint) == cases[i].type, "  with a bucket, too");
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	{
+		oss_endpoint_parse(others[i], false, &endpoint);
+		ok(oss_endpoint_type(&endpoint) == OSS_ENDPOINT_OTHER, "%s is of no type", others[i]);
+	}
+	oss_endpoint_parse("oss-accelerate-overseas.aliyuncs.com", false, &endpoint);
+	ok(oss_endpoint_type(&endpoint) == OSS_ENDPOINT_ACCELERATE, "the overseas one accelerates");
+	memset(host, 'r', OSS_REGION_MAX);
+	host[OSS_REGION_MAX] = '\0';
+	is_text(oss_endpoint_of_region(host, OSS_ENDPOINT_PUBLIC, &endpoint), NULL,
+			"the longest region");
+	is_problem(oss_endpoint_of_region(host, OSS_ENDPOINT_INTERNAL, &endpoint), "legal host",
+			   "  has no internal endpoint");
 }
 
 /* Check the URL of a bucket and key at an endpoint. */
@@ -426,7 +588,7 @@ check_url(const char *at, OssAddressing addressing, const char *bucket,
 	OssEndpoint endpoint;
 	OssText		out = {0};
 
-	is_text(oss_endpoint_parse(at, &endpoint), NULL, at);
+	is_text(oss_endpoint_parse(at, false, &endpoint), NULL, at);
 	oss_object_url(&out, &endpoint, addressing, bucket, key);
 	is_text(out.data, want, want);
 	oss_text_free(&out);
@@ -439,7 +601,7 @@ check_urls(void)
 	OssEndpoint endpoint;
 	OssText		out = {0};
 
-	oss_endpoint_of_region("cn-hangzhou", &endpoint);
+	oss_endpoint_of_region("cn-hangzhou", OSS_ENDPOINT_PUBLIC, &endpoint);
 	ok(endpoint.https && endpoint.default_port && endpoint.port == 443 &&
 	   !endpoint.is_ip && !endpoint.is_loopback,
 	   "the endpoint of a region is https");
@@ -478,6 +640,10 @@ main(void)
 	check_buckets_in_endpoints();
 	check_bad_endpoints();
 	check_host_length();
+	check_private_http();
+	check_templates();
+	check_expansions();
+	check_types();
 	check_urls();
 	return tap_done();
 }
