@@ -188,11 +188,6 @@ on_send(void *arg, char *address, char *local_address, int port,
 {
 	HttpTransfer *t = arg;
 
-	if (!oss_http_may_use(&t->allowed, address))
-	{
-		t->refused_address = true;
-		return 1;
-	}
 	t->sent_again = t->sent;
 	t->sent = true;
 	if (t->tell_sent)
@@ -216,7 +211,6 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 			return HTTP_ANSWERED;
 		case CURLE_COULDNT_RESOLVE_HOST:
 			return HTTP_RESOLVE;
-		case CURLE_ABORTED_BY_CALLBACK:
 		case CURLE_COULDNT_CONNECT:
 			return t->refused_address ? HTTP_FORBIDDEN_ADDRESS : HTTP_CONNECT;
 		case CURLE_SSL_CONNECT_ERROR:

@@ -7,9 +7,6 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include "client/http_internal.h"
 #include "protocol/address.h"
 
@@ -42,19 +39,4 @@ oss_http_may_connect(const HttpAllowed *allowed, const struct sockaddr *addr)
 			break;
 	}
 	return false;
-}
-
-bool
-oss_http_may_use(const HttpAllowed *allowed, const char *address)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-
-	/* its connections are not kept, and were checked when they were opened */
-	if (allowed->reach == HTTP_REACH_METADATA)
-		return true;
-	if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
-		return oss_http_may_connect(allowed, (struct sockaddr *) &in);
-	return inet_pton(AF_INET6, address, &in6.sin6_addr) == 1 &&
-		oss_http_may_connect(allowed, (struct sockaddr *) &in6);
 }

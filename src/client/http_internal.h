@@ -106,12 +106,6 @@ extern HttpAllowed oss_http_allowed(const HttpSpec *spec);
 /* May it connect to the address?  Does not throw. */
 extern bool oss_http_may_connect(const HttpAllowed *allowed, const struct sockaddr *addr);
 
-/*
- * The same for a connection to an address, as text, that may have been kept since
- * a transfer to which more was allowed.
- */
-extern bool oss_http_may_use(const HttpAllowed *allowed, const char *address);
-
 /* ---------- http_timeout.c ---------- */
 
 typedef struct HttpTimeout

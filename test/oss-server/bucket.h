@@ -37,6 +37,7 @@ typedef struct bucket_settings
 	int			labels;			/* exactly so many labels; 0 = as derived */
 	bool		labels_etag;	/* labels answers tell the object's ETag */
 	bool		public_forbidden;	/* at OSS's own public endpoints */
+	bool		not_accelerated;	/* transfer acceleration is off */
 	char		refuse[MAX_CODE];	/* "" = no; else every request's error */
 	throttle	limit;
 	char		region[64];		/* "" = the server's */

@@ -48,6 +48,7 @@ do_bucket(call *c)
 	s.versioning = param_int(c, "versioning", 0) != 0;
 	s.path_forbidden = param_int(c, "path_forbidden", 0) != 0;
 	s.public_forbidden = param_int(c, "public_forbidden", 0) != 0;
+	s.not_accelerated = param_int(c, "not_accelerated", 0) != 0;
 	s.keys = param_int(c, "keys", 0);
 	if (s.keys < 0 || s.keys > 10000000 ||
 		!copy_param(c, "prefix", s.key_prefix, sizeof(s.key_prefix)))

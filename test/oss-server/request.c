@@ -171,18 +171,21 @@ cname_find(text host, char *bucket)
 	return found;
 }
 
-/* Return whether a bucket name follows the documented rules. */
+/*
+ * Return whether a bucket name follows the documented rules, but that old ones
+ * may have underscores within.
+ */
 bool
 bucket_name_valid(text name)
 {
-	if (name.len < 3 || name.len > 63 ||
-		name.data[0] == '-' || name.data[name.len - 1] == '-')
+	if (name.len < 3 || name.len > 63 || strchr("-_", name.data[0]) ||
+		strchr("-_", name.data[name.len - 1]))
 		return false;
 	for (size_t i = 0; i < name.len; i++)
 	{
 		char		c = name.data[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
 			return false;
 	}
 	return true;

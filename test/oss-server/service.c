@@ -161,6 +161,17 @@ host_is_public(request *r)
 	return !text_ends(endpoint, "-internal");
 }
 
+/* Return whether a host is an accelerate endpoint. */
+static bool
+host_accelerates(request *r)
+{
+	text		rest = r->host;
+
+	text_cut(&rest, '.');
+	return r->style == HOST_VIRTUAL && text_starts(rest, "oss-accelerate") &&
+		text_ends(rest, ".aliyuncs.com");
+}
+
 /* Refuse what the account of the sender or of the bucket forbids. */
 static bool
 check_account(request *r, const credential *who, const bucket_settings *s)
@@ -171,6 +182,8 @@ check_account(request *r, const credential *who, const bucket_settings *s)
 		answer_error(r, 0, s->refuse, NULL, NULL, NULL);
 	else if (s->public_forbidden && host_is_public(r))
 		answer_error(r, 0, "PublicEndpointForbidden", NULL, NULL, NULL);
+	else if (s->not_accelerated && host_accelerates(r))
+		answer_error(r, 0, "TransferAccelerationDisabled", NULL, NULL, NULL);
 	else
 		return true;
 	return false;

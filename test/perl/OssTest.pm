@@ -52,8 +52,9 @@ sub new
 		oss => OssServer->new(certs => $certs, args => [ @https, @{ $option{oss_args} // [] } ]),
 		node => PostgreSQL::Test::Cluster->new($option{name} // 'main'),
 		names => "$dir/names",
+		routes => "$dir/routes",
 		env => { LD_PRELOAD => Cwd::abs_path('test/resolver/resolver.so'),
-			OSS_TEST_NAMES => "$dir/names", %{ $option{env} // {} } }
+			OSS_TEST_NAMES => "$dir/names", OSS_TEST_ROUTES => "$dir/routes", %{ $option{env} // {} } }
 	}, $class;
 	my $node = $self->{node};
 
@@ -245,6 +246,16 @@ sub names
 	my ($self, %name) = @_;
 	open my $file, '>', $self->{names} or die $!;
 	print $file "$_ $name{$_}\n" for sort keys %name;
+	close $file;
+	return;
+}
+
+# Set which addresses lead to which ports of this machine: 'address port' => port.
+sub routes
+{
+	my ($self, %route) = @_;
+	open my $file, '>', $self->{routes} or die $!;
+	print $file "$_ $route{$_}\n" for sort keys %route;
 	close $file;
 	return;
 }

@@ -14,19 +14,26 @@
  * While the file OSS_TEST_EPOLL is there, it is removed by the next socket that is
  * to be watched by epoll, and that is refused as at fs.epoll.max_user_watches.
  *
+ * The file OSS_TEST_ROUTES has lines "ADDRESS PORT LOCAL": what connects to that
+ * address and port gets to the port LOCAL of this machine.
+ *
  * With OSS_TEST_LIFE set, libcurl is told to use connections for 1/100 of the
  * time that it would be told.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -165,6 +172,58 @@ epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 		return -1;
 	}
 	return real(epfd, op, fd, event);
+}
+
+/* Find the local port to which an address is routed; 0 for none. */
+static int
+find_route(const char *address, int port)
+{
+	const char *path = getenv("OSS_TEST_ROUTES");
+	FILE	   *file = path ? fopen(path, "r") : NULL;
+	char		from[64];
+	int			from_port;
+	int			to = 0;
+	int			found = 0;
+
+	while (file && !found && fscanf(file, "%63s %d %d", from, &from_port, &to) == 3)
+		found = from_port == port && strcmp(from, address) == 0;
+	if (file)
+		fclose(file);
+	return found ? to : 0;
+}
+
+int
+connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	static int	(*real) (int, const struct sockaddr *, socklen_t);
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	char		address[64];
+	int			to;
+
+	if (real == NULL)
+		real = (int (*) (int, const struct sockaddr *, socklen_t)) dlsym(RTLD_NEXT, "connect");
+	if (addr->sa_family == AF_INET)
+	{
+		memcpy(&in, addr, sizeof(in));
+		inet_ntop(AF_INET, &in.sin_addr, address, sizeof(address));
+		to = find_route(address, ntohs(in.sin_port));
+		in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		in.sin_port = htons((uint16_t) to);
+		if (to > 0)
+			return real(fd, (struct sockaddr *) &in, sizeof(in));
+	}
+	else if (addr->sa_family == AF_INET6)
+	{
+		memcpy(&in6, addr, sizeof(in6));
+		inet_ntop(AF_INET6, &in6.sin6_addr, address, sizeof(address));
+		to = find_route(address, ntohs(in6.sin6_port));
+		inet_pton(AF_INET6, "::ffff:127.0.0.1", &in6.sin6_addr);
+		in6.sin6_port = htons((uint16_t) to);
+		if (to > 0)
+			return real(fd, (struct sockaddr *) &in6, sizeof(in6));
+	}
+	return real(fd, addr, len);
 }
 
 /* CURLOPT_MAXLIFETIME_CONN, without libcurl's headers. */
