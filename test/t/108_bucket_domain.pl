@@ -278,12 +278,20 @@ is(scalar(() = $out =~ /certificate was refused/g), 7, 'a bad certificate of one
 $t->ok("UPDATE oss_labels.bucket_domain SET host = '127.0.0.1:" . OssTest::closed_port . "' WHERE bucket = 'bucket-b'");
 ($out, $err) = $t->psql(join '', @calls);
 like($out, qr/several times in a row/, 'a domain that is not reached');
+my $closed = OssTest::closed_port;
+$t->ok("INSERT INTO oss_labels.bucket_domain VALUES ('oss', 'third-1', '127.0.0.1:$closed')");
+($out, $err) = $t->psql(join '', @calls[ 0 .. 6 ], "SELECT public.outcome(" . literal(OssTest::detect_sql('k.jpg', 'third-1')) . ") ->> 'message';\n");
+like($out, qr/several times in a row.*third-1\/k\.jpg": could not connect to the endpoint$/s, 'which says nothing of a third');
 is($oss->count('label_answers'), 2, "the other bucket's requests are sent all the same");
 $t->ok("INSERT INTO picture VALUES ('bucket-b', 'x1'), ('bucket-a', 'x1'), ('bucket-a', 'x2')");
 settled('and the worker goes on with it', "SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a' AND key LIKE 'x%'", '2');
 $t->ok("UPDATE oss_labels.bucket_domain SET host = 'https://127.0.0.1:" . $t->port_of('EXPIRED') . "' WHERE bucket = 'bucket-b'");
 $t->ok("INSERT INTO picture VALUES ('bucket-b', 'x3'), ('bucket-a', 'x3')");
 settled('beside a bad certificate, too', "SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a' AND key = 'x3'", '1');
+$t->ok("UPDATE oss_labels.bucket_domain SET host = '169.254.1.1' WHERE bucket = 'bucket-b'");
+$t->ok("INSERT INTO picture VALUES ('bucket-b', 'x4'), ('bucket-a', 'x4')");
+settled('a domain at a forbidden address pauses its bucket', "SELECT string_agg(DISTINCT bucket, ',') FROM oss_labels.active_pause WHERE reason ~ 'ForbiddenAddress|may not go to'", 'bucket-b');
+settled('and no other', "SELECT count(*) FROM oss_labels.image WHERE bucket = 'bucket-a' AND key = 'x4'", '1');
 is($t->ok("SELECT count(*) FROM oss_labels.active_pause WHERE bucket IS DISTINCT FROM 'bucket-b'"), '0', 'nothing else is paused');
 
 done_testing();
