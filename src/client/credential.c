@@ -22,7 +22,9 @@ static const CredentialProvider *const providers[] = {
 	&oss_credential_ecs_ram_role,
 	&oss_credential_oidc,
 	&oss_credential_uri,
-	&oss_credential_config_file
+	&oss_credential_config_file,
+	&oss_credential_ram_role_arn,
+	&oss_credential_default
 };
 
 StaticAssertDecl(lengthof(providers) == CREDENTIAL_KINDS,
@@ -53,6 +55,7 @@ make_source(MemoryContext parent)
 															 sizeof(*callback));
 
 	source->context = context;
+	source->providers = providers;
 	source->fetch_context = AllocSetContextCreate(context,
 												  "oss_labels credential fetch",
 												  ALLOCSET_SMALL_SIZES);
@@ -74,6 +77,7 @@ oss_credential_source_make(MemoryContext context, List *options)
 	source = make_source(context);
 	oss_credential_options_read(&source->options, source->context, options);
 	source->provider = providers[oss_credential_kind(options)];
+	source->uses_machine = oss_credential_uses_machine(options);
 	return source;
 }
 
@@ -190,7 +194,7 @@ look_for_key(CredentialSource *source, TimestampTz now)
 	{
 		MemoryContextReset(source->failure_context);
 		source->failure = NULL;
-		oss_credential_remember_failure(source,
+		oss_credential_remember_failure(source, answer.trouble,
 										MemoryContextStrdup(source->failure_context,
 															answer.detail),
 										answer.failed_at);

@@ -54,6 +54,7 @@ typedef struct CacheSlot
 	int64		leased_until;
 
 	TimestampTz failed_at;		/* 0: the last fetch did not fail */
+	CredentialTrouble trouble;
 	char		detail[CREDENTIAL_DETAIL_MAX];
 
 	char		refused_id[CREDENTIAL_ID_MAX + 1];
@@ -294,6 +295,7 @@ advise_fetch(CacheSlot *slot, CredentialTicket *ticket, TimestampTz until,
 	if (!usable && slot->failed_at != 0 && now >= slot->failed_at &&
 		now - slot->failed_at < CREDENTIAL_FAILURE_REMEMBERED)
 	{
+		answer->trouble = slot->trouble;
 		strlcpy(answer->detail, slot->detail, sizeof(answer->detail));
 		answer->failed_at = slot->failed_at;
 		return CREDENTIAL_FAIL;
@@ -398,8 +400,8 @@ oss_credential_cache_store(const CredentialIdentity *who, CredentialTicket *tick
 
 void
 oss_credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticket,
-						  const char *detail, TimestampTz failed_at,
-						  TimestampTz refresh_at)
+						  CredentialTrouble trouble, const char *detail,
+						  TimestampTz failed_at, TimestampTz refresh_at)
 {
 	CacheSlot  *slot = lock_slot(who);
 
@@ -408,6 +410,7 @@ oss_credential_cache_fail(const CredentialIdentity *who, CredentialTicket *ticke
 	if (slot->fetch != 0 && slot->fetch == ticket->number)
 	{
 		slot->failed_at = failed_at;
+		slot->trouble = trouble;
 		strlcpy(slot->detail, detail, sizeof(slot->detail));
 		if (refresh_at != 0 && slot->version == ticket->version)
 			slot->key.refresh_at = refresh_at;

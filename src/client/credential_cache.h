@@ -23,6 +23,15 @@
 
 #define CREDENTIAL_DETAIL_MAX	512
 
+/* Why a fetch failed: what may help. */
+typedef enum CredentialTrouble
+{
+	CREDENTIAL_UNAVAILABLE,		/* the source, or anything else */
+	CREDENTIAL_ROLE_REFUSED,	/* the role, or who may assume it */
+	CREDENTIAL_ROLE_KEY_REFUSED,	/* the key that assumes it */
+	CREDENTIAL_ROLE_CALL_REFUSED	/* how it is assumed */
+} CredentialTrouble;
+
 /*
  * Longest security token of a shared key; a key with a longer one is not
  * shared.
@@ -73,13 +82,15 @@ typedef enum CredentialAdvice
 {
 	CREDENTIAL_FETCH,			/* start or continue a fetch */
 	CREDENTIAL_TAKE,			/* key: another process fetched it */
-	CREDENTIAL_FAIL,			/* detail, failed_at: another's fetch failed */
+	CREDENTIAL_FAIL,			/* trouble, detail, failed_at: another's fetch
+								 * failed */
 	CREDENTIAL_WAIT				/* another process is fetching it */
 } CredentialAdvice;
 
 typedef struct CredentialAnswer
 {
 	CredentialCached key;
+	CredentialTrouble trouble;
 	char		detail[CREDENTIAL_DETAIL_MAX];
 	TimestampTz failed_at;
 } CredentialAnswer;
@@ -107,7 +118,8 @@ extern void oss_credential_cache_store(const CredentialIdentity *who,
  * ticket's key, which is still usable, or 0.
  */
 extern void oss_credential_cache_fail(const CredentialIdentity *who,
-									  CredentialTicket *ticket, const char *detail,
+									  CredentialTicket *ticket,
+									  CredentialTrouble trouble, const char *detail,
 									  TimestampTz failed_at,
 									  TimestampTz refresh_at);
 

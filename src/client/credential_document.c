@@ -43,18 +43,6 @@ read_expiration(const char *text, TimestampTz *when)
 	return true;
 }
 
-/* Skip a UTF-8 byte order mark, which some editors write. */
-static const char *
-skip_bom(const char *bytes, size_t *len)
-{
-	static const char bom[] = "\xEF\xBB\xBF";
-
-	if (*len < strlen(bom) || memcmp(bytes, bom, strlen(bom)) != 0)
-		return bytes;
-	*len -= strlen(bom);
-	return bytes + strlen(bom);
-}
-
 /*
  * Replace "~" by the home directory.  Returns false if the result is too
  * long.
@@ -145,7 +133,7 @@ read_open_file(CredentialSource *source, int fd, const char *path,
 	}
 	buffer[n] = '\0';
 	*len = n;
-	return unconstify(char *, skip_bom(buffer, len));
+	return unconstify(char *, oss_credential_skip_bom(buffer, len));
 }
 
 char *
@@ -250,7 +238,7 @@ oss_credential_json(const char *bytes, size_t len)
 	char	   *text;
 	Datum		json;
 
-	bytes = skip_bom(bytes, &len);
+	bytes = oss_credential_skip_bom(bytes, &len);
 	text = pnstrdup(bytes, len);
 	decode_escapes(text);
 	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
@@ -305,6 +293,15 @@ oss_credential_json_part(JsonbContainer *object, const char *name)
 	return value->val.binary.data;
 }
 
+/* Is it made of the characters of codes and request ids, and not too long? */
+static bool
+is_token(const char *text)
+{
+	return text[0] != '\0' && strlen(text) <= CODE_MAX &&
+		strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ._-") == strlen(text);
+}
+
 /*
  * Return a service's error code, or NULL if it does not look like one.  The
  * message is not shown: it may repeat secrets of the request.
@@ -314,31 +311,31 @@ error_code(JsonbContainer *object)
 {
 	char	   *code = oss_credential_json_text(object, "Code");
 
-	if (code == NULL || strlen(code) > CODE_MAX ||
-		strspn(code, "0123456789abcdefghijklmnopqrstuvwxyz"
-			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ._-") != strlen(code))
-		return NULL;
-	return code;
+	return code != NULL && is_token(code) ? code : NULL;
 }
 
-/* Fail the fetch because of the response's status. */
+/*
+ * Fail the fetch because of the response's status.  The message is not shown:
+ * that of a refused signature repeats what was signed, a security token too.
+ */
 static void
 fail_status(CredentialSource *source, const char *service,
 			const HttpAnswer *answer)
 {
-	const char *code = NULL;
+	OssErrorXml error;
+	const char *id = "";
 
-	size_t		len = answer->body_len;
-	const char *body = skip_bom(answer->body, &len);
-
-	if (len > 0 && body[0] == '{')
-		code = error_code(&oss_credential_json(body, len)->root);
-	if (code != NULL)
-		oss_credential_fail(source, "Asking %s failed: status %d, code %s.",
-							service, answer->status, code);
-	else
+	if (!oss_credential_error_read(answer, &error) || !is_token(error.code))
+	{
 		oss_credential_fail(source, "Asking %s failed: status %d.",
 							service, answer->status);
+		return;
+	}
+	if (is_token(error.request_id))
+		id = psprintf(", request id %s", error.request_id);
+	oss_credential_fail_as(source, oss_credential_trouble(error.code),
+						   "Asking %s failed: status %d, code %s%s.",
+						   service, answer->status, error.code, id);
 }
 
 /* Why a transfer got no response. */

@@ -11,9 +11,6 @@
 #include "client/credential_fetch.h"
 #include "utils/jsonb.h"
 
-/* Largest credential file, token file or response, in bytes. */
-#define CREDENTIAL_DOCUMENT_MAX	65536
-
 /*
  * Read a file into CurrentMemoryContext, without byte order mark,
  * NUL-terminated.  With private_only, owner and mode must be those of a

@@ -81,6 +81,39 @@ body_text(const HttpAnswer *answer)
 	return pnstrdup(begin, end - begin);
 }
 
+/* Return the role that the mapping or the environment names, or NULL. */
+static const char *
+given_role(const CredentialOptions *options)
+{
+	const char *role = options->role_name;
+
+	if (role == NULL)
+		role = getenv("ALIBABA_CLOUD_ECS_METADATA");
+	return role != NULL && role[0] != '\0' ? role : NULL;
+}
+
+/*
+ * Begin, unless the environment forbids it.  What it names must be checked, as
+ * it becomes part of a URL.
+ */
+static void
+begin_ecs(CredentialSource *source)
+{
+	CredentialOptions given = {0};
+	const char *problem;
+
+	given.role_name = unconstify(char *, given_role(source->fetch_options));
+	if (oss_credential_environment_is_true("ALIBABA_CLOUD_ECS_METADATA_DISABLED"))
+		oss_credential_fail(source, "ALIBABA_CLOUD_ECS_METADATA_DISABLED is true in the environment of the database server.");
+	else if (oss_credential_options_problem(&given, CREDENTIAL_ECS_RAM_ROLE,
+											&problem) != NULL)
+		oss_credential_fail(source, "The name of the RAM role cannot be used. %s", problem);
+	else
+		send_to_metadata(source, "PUT", "/latest/api/token",
+						 "X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL,
+						 STEP_TOKEN);
+}
+
 /* Read the token, and request the key with or without it. */
 static void
 take_token(CredentialSource *source)
@@ -97,11 +130,12 @@ take_token(CredentialSource *source)
 			source->metadata_token = token;
 	}
 	if (source->metadata_token == NULL &&
-		oss_credential_option_is_true(options->disable_imds_v1))
-		oss_credential_fail(source, "Asking %s for a token failed, and disable_imds_v1 forbids to go on without one.",
+		(oss_credential_option_is_true(options->disable_imds_v1) ||
+		 oss_credential_environment_is_true("ALIBABA_CLOUD_IMDSV1_DISABLED")))
+		oss_credential_fail(source, "Asking %s for a token failed, and disable_imds_v1 or ALIBABA_CLOUD_IMDSV1_DISABLED forbids to go on without one.",
 							SERVICE);
 	else
-		ask_key(source, options->role_name);
+		ask_key(source, given_role(options));
 }
 
 /* Read the name of the instance's role, and request its key. */
@@ -134,9 +168,7 @@ ecs_step(CredentialSource *source)
 	switch (source->step)
 	{
 		case STEP_BEGIN:
-			send_to_metadata(source, "PUT", "/latest/api/token",
-							 "X-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_TTL,
-							 STEP_TOKEN);
+			begin_ecs(source);
 			break;
 		case STEP_TOKEN:
 			take_token(source);
@@ -151,5 +183,5 @@ ecs_step(CredentialSource *source)
 }
 
 const CredentialProvider oss_credential_ecs_ram_role = {
-	CREDENTIAL_ECS_RAM_ROLE, true, ecs_step
+	CREDENTIAL_ECS_RAM_ROLE, true, ecs_step, 0
 };

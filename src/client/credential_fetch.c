@@ -10,11 +10,22 @@
  */
 #include "postgres.h"
 
+#include <sys/uio.h>
+
 #include "client/credential_fetch.h"
 #include "common/pg_prng.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "protocol/error_json.h"
 #include "utils/memutils.h"
+
+/* Of requests to STS and the like, unless the mapping says otherwise. */
+#define CONNECT_TIMEOUT_MS	5000
+#define TIMEOUT_MS			10000
+
+/* How often, and first after how long, a throttled request is repeated. */
+#define THROTTLED_MAX		4
+#define THROTTLED_PAUSE		(USECS_PER_SEC / 2)
 
 /* A key is renewed this long before it expires; but see set_lifetime(). */
 #define REFRESH_WINDOW	(180 * USECS_PER_SEC)
@@ -52,8 +63,48 @@ oss_credential_fetch_end(CredentialSource *source)
 	source->fetching = NULL;
 	source->transfer = NULL;
 	source->transfer_done = false;
+	source->resume_at = 0;
+	source->throttled = 0;
 	source->metadata_token = NULL;
+	source->uses = NULL;
+	source->fallback = NULL;
+	source->fallback_reasons = NULL;
+	source->base = NULL;
 	MemoryContextReset(source->fetch_context);
+}
+
+const char *
+oss_credential_skip_bom(const char *bytes, size_t *len)
+{
+	static const char bom[] = "\xEF\xBB\xBF";
+
+	if (*len < strlen(bom) || memcmp(bytes, bom, strlen(bom)) != 0)
+		return bytes;
+	*len -= strlen(bom);
+	return bytes + strlen(bom);
+}
+
+bool
+oss_credential_error_read(const HttpAnswer *answer, OssErrorXml *error)
+{
+	size_t		len = answer->body_len;
+	const char *body = oss_credential_skip_bom(answer->body, &len);
+
+	return oss_error_xml_parse(body, len, error) ||
+		oss_error_json_parse(body, len, error);
+}
+
+void
+oss_credential_set_network(HttpSpec *spec, const CredentialSource *source)
+{
+	const CredentialOptions *options = &source->options;
+
+	spec->ca_file = options->ca_file;
+	spec->connect_timeout_ms = options->connect_timeout_ms != NULL ?
+		atoi(options->connect_timeout_ms) : CONNECT_TIMEOUT_MS;
+	spec->timeout_ms = options->timeout_ms != NULL ?
+		atoi(options->timeout_ms) : TIMEOUT_MS;
+	spec->max_body = CREDENTIAL_DOCUMENT_MAX;
 }
 
 bool
@@ -81,13 +132,50 @@ go_on_with_old_key(CredentialSource *source, const char *detail)
 			 errhint("The present credentials are used while they last.")));
 }
 
+/* by CredentialTrouble: codes of the table of errors */
+static const char *const trouble_codes[] = {
+	[CREDENTIAL_UNAVAILABLE] = "CredentialsUnavailable",
+	[CREDENTIAL_ROLE_REFUSED] = "RoleRefused",
+	[CREDENTIAL_ROLE_KEY_REFUSED] = "RoleKeyRefused",
+	[CREDENTIAL_ROLE_CALL_REFUSED] = "RoleCallRefused"
+};
+
+/* What an error code of STS means; an asterisk matches any rest. */
+static const struct
+{
+	const char *code;
+	CredentialTrouble trouble;
+}			sts_codes[] = {
+	{"NoPermission", CREDENTIAL_ROLE_REFUSED},
+	{"EntityNotExist.Role", CREDENTIAL_ROLE_REFUSED},
+	{"AuthenticationFail.", CREDENTIAL_ROLE_REFUSED},
+	{"ImplicitDeny", CREDENTIAL_ROLE_REFUSED},
+	{"Forbidden", CREDENTIAL_ROLE_REFUSED},
+	{"InvalidAccessKeyId", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"Incomplete", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"SignatureDoesNotMatch", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"InvalidSecurityToken", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"SecurityTokenExpired", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"InvalidParameter", CREDENTIAL_ROLE_CALL_REFUSED},
+	{"Missing", CREDENTIAL_ROLE_CALL_REFUSED}
+};
+
+CredentialTrouble
+oss_credential_trouble(const char *code)
+{
+	for (int i = 0; i < lengthof(sts_codes); i++)
+		if (strncmp(code, sts_codes[i].code, strlen(sts_codes[i].code)) == 0)
+			return sts_codes[i].trouble;
+	return CREDENTIAL_UNAVAILABLE;
+}
+
 void
-oss_credential_remember_failure(CredentialSource *source, const char *detail,
-								TimestampTz failed_at)
+oss_credential_remember_failure(CredentialSource *source, CredentialTrouble trouble,
+								const char *detail, TimestampTz failed_at)
 {
 	MemoryContext old = MemoryContextSwitchTo(source->failure_context);
 
-	source->failure = oss_failure_make("CredentialsUnavailable", detail,
+	source->failure = oss_failure_make(trouble_codes[trouble], detail,
 									   psprintf("credentials from source \"%s\"",
 												oss_credential_kind_name(source->provider->kind)));
 	MemoryContextSwitchTo(old);
@@ -95,12 +183,49 @@ oss_credential_remember_failure(CredentialSource *source, const char *detail,
 	source->wanted_until = 0;
 }
 
-void
-oss_credential_fail(CredentialSource *source, const char *format,...)
+/*
+ * Run the step that the source set for the case that a step fails.
+ */
+static void
+fall_back(CredentialSource *source, const char *detail)
+{
+	MemoryContext old = MemoryContextSwitchTo(source->fetch_context);
+
+	source->fallback_reasons = source->fallback_reasons == NULL ? pstrdup(detail) :
+		psprintf("%s %s", source->fallback_reasons, detail);
+	MemoryContextSwitchTo(old);
+	source->fetching = source->fallback;
+	source->fetch_options = source->fallback_options;
+	source->step = source->fallback_step;
+	source->uses = source->fallback_uses;
+	source->transfer_done = false;
+	source->throttled = 0;
+	source->again = true;
+}
+
+/* End the fetch with a failure; detail is allocated in failure_context. */
+static void
+end_failed(CredentialSource *source, CredentialTrouble trouble, const char *detail)
+{
+	bool		usable;
+
+	oss_credential_remember_failure(source, trouble, detail, GetCurrentTimestamp());
+	source->fetching = NULL;
+	usable = oss_credential_key_usable(source, source->failed_at);
+	if (usable)
+		go_on_with_old_key(source, detail);
+	oss_credential_cache_fail(&source->identity, &source->ticket, trouble, detail,
+							  source->failed_at,
+							  usable ? source->key.refresh_at : 0);
+}
+
+/* Write the DETAIL of a failure; see oss_credential_fail(). */
+static void
+fail_with(CredentialSource *source, CredentialTrouble trouble, const char *format,
+		  va_list args)
 {
 	MemoryContext old;
 	StringInfoData detail;
-	bool		usable;
 	int			needed;
 
 	MemoryContextReset(source->failure_context);
@@ -109,24 +234,41 @@ oss_credential_fail(CredentialSource *source, const char *format,...)
 	initStringInfo(&detail);
 	for (;;)
 	{
-		va_list		args;
+		va_list		copy;
 
-		va_start(args, format);
-		needed = appendStringInfoVA(&detail, format, args);
-		va_end(args);
+		va_copy(copy, args);
+		needed = appendStringInfoVA(&detail, format, copy);
+		va_end(copy);
 		if (needed == 0)
 			break;
 		enlargeStringInfo(&detail, needed);
 	}
 	MemoryContextSwitchTo(old);
-	oss_credential_remember_failure(source, detail.data, GetCurrentTimestamp());
-	source->fetching = NULL;
-	usable = oss_credential_key_usable(source, source->failed_at);
-	if (usable)
-		go_on_with_old_key(source, detail.data);
-	oss_credential_cache_fail(&source->identity, &source->ticket, detail.data,
-							  source->failed_at,
-							  usable ? source->key.refresh_at : 0);
+	if (source->fallback != NULL)
+		fall_back(source, detail.data);
+	else
+		end_failed(source, trouble, detail.data);
+}
+
+void
+oss_credential_fail(CredentialSource *source, const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	fail_with(source, CREDENTIAL_UNAVAILABLE, format, args);
+	va_end(args);
+}
+
+void
+oss_credential_fail_as(CredentialSource *source, CredentialTrouble trouble,
+					   const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	fail_with(source, trouble, format, args);
+	va_end(args);
 }
 
 /*
@@ -180,6 +322,88 @@ service_time(const CredentialSource *source, TimestampTz now)
 		there : now;
 }
 
+/* Reset callback of fetch_context. */
+static void
+wipe_bytes(void *arg)
+{
+	const struct iovec *bytes = arg;
+
+	explicit_bzero(bytes->iov_base, bytes->iov_len);
+}
+
+void
+oss_credential_wipe_later(CredentialSource *source, char *bytes, size_t len)
+{
+	struct
+	{
+		MemoryContextCallback callback;
+		struct iovec bytes;
+	}		   *later = MemoryContextAllocZero(source->fetch_context, sizeof(*later));
+
+	later->bytes.iov_base = bytes;
+	later->bytes.iov_len = len;
+	later->callback.func = wipe_bytes;
+	later->callback.arg = &later->bytes;
+	MemoryContextRegisterResetCallback(source->fetch_context, &later->callback);
+}
+
+/* Copy a secret into fetch_context. */
+static char *
+copy_secret(CredentialSource *source, const char *secret)
+{
+	char	   *copy = MemoryContextStrdup(source->fetch_context, secret);
+
+	oss_credential_wipe_later(source, copy, strlen(copy));
+	return copy;
+}
+
+void
+oss_credential_use_by(CredentialSource *source, const CredentialProvider *provider,
+					  const CredentialOptions *options)
+{
+	CredentialUse *use = MemoryContextAlloc(source->fetch_context, sizeof(*use));
+
+	Assert(provider->signed_step > 0);
+	use->provider = provider;
+	use->options = options;
+	use->next = source->uses;
+	source->uses = use;
+}
+
+/* A key is there: what was to be tried instead is not, if it is that key. */
+static void
+leave_fallback(CredentialSource *source)
+{
+	if (source->fallback == NULL || source->uses != source->fallback_uses)
+		return;
+	source->default_found = source->fallback_step;
+	source->fallback = NULL;
+}
+
+/* Go on with the last provider that is to use the key. */
+static void
+use_key(CredentialSource *source, const char *id, const char *secret,
+		const char *token)
+{
+	CredentialUse *use = source->uses;
+	CredentialOptions *base = MemoryContextAllocZero(source->fetch_context,
+													 sizeof(*base));
+
+	base->access_key_id = copy_secret(source, id);
+	base->access_key_secret = copy_secret(source, secret);
+	if (token != NULL)
+		base->security_token = copy_secret(source, token);
+	leave_fallback(source);
+	source->uses = use->next;
+	source->base = base;
+	source->fetching = use->provider;
+	source->fetch_options = use->options;
+	source->step = use->provider->signed_step;
+	source->transfer_done = false;
+	source->throttled = 0;
+	use->provider->step(source);
+}
+
 void
 oss_credential_deliver(CredentialSource *source, const char *id,
 					   const char *secret, const char *token,
@@ -205,6 +429,12 @@ oss_credential_deliver(CredentialSource *source, const char *id,
 		oss_credential_fail(source, "The key has expired already.");
 		return;
 	}
+	if (source->uses != NULL)
+	{
+		use_key(source, id, secret, token);
+		return;
+	}
+	leave_fallback(source);
 	key.id = MemoryContextStrdup(source->context, id);
 	key.secret = MemoryContextStrdup(source->context, secret);
 	if (token != NULL)
@@ -264,6 +494,23 @@ transfer_worth_repeating(const CredentialSource *source)
 	return answer->end == HTTP_BROKEN;
 }
 
+/* Send the step's request again; a signed one is signed anew. */
+static void
+repeat_transfer(CredentialSource *source)
+{
+	int			step = source->fetching->signed_step;
+
+	if (step > 0 && source->step > step)
+	{
+		source->step = step;
+		source->transfer_done = false;
+		source->fetching->step(source);
+	}
+	else
+		oss_credential_send(source, &source->spec, source->step);
+	source->transfer_repeated = true;
+}
+
 /*
  * Return the text of a caught error.  Data exceptions come from the JSON
  * parser and quote the document, so they are replaced.
@@ -280,12 +527,53 @@ caught_error_text(const ErrorData *error)
 }
 
 /*
+ * Has the service throttled the request, and is it worth while to wait?  Then
+ * set when it is repeated.
+ */
+static bool
+wait_throttled(CredentialSource *source)
+{
+	const HttpAnswer *answer = oss_http_answer(source->transfer);
+	int64		wait = THROTTLED_PAUSE << source->throttled;
+	OssErrorXml error;
+
+	if (answer->end != HTTP_ANSWERED || answer->status == 200 ||
+		source->throttled >= THROTTLED_MAX ||
+		!oss_credential_error_read(answer, &error) ||
+		strncmp(error.code, "Throttling", strlen("Throttling")) != 0)
+		return false;
+	wait += (int64) (wait / 2 * pg_prng_double(&pg_global_prng_state));
+	source->throttled++;
+	source->resume_at = GetCurrentTimestamp() + wait;
+	elog(DEBUG1, "credentials from source \"%s\" are throttled (%s): asking again after " INT64_FORMAT " ms",
+		 oss_credential_kind_name(source->provider->kind), error.code, wait / 1000);
+	return true;
+}
+
+/* Run the next step, or repeat the last one; see do_step(). */
+static void
+advance_step(CredentialSource *source)
+{
+	if (source->resume_at != 0)
+	{
+		source->resume_at = 0;
+		repeat_transfer(source);
+	}
+	else if (source->transfer_done && wait_throttled(source))
+		return;
+	else if (source->transfer_done && transfer_worth_repeating(source))
+		repeat_transfer(source);
+	else
+		source->fetching->step(source);
+}
+
+/*
  * Run the next step.  Errors come from oss_http_start(), when memory or
  * descriptors run out, and from parsers that refuse a document.  That code
  * has no side effects that need a rollback.
  */
 static void
-do_step(CredentialSource *source)
+try_step(CredentialSource *source)
 {
 	MemoryContext old = MemoryContextSwitchTo(source->fetch_context);
 	uint32		interrupts = InterruptHoldoffCount;
@@ -293,13 +581,7 @@ do_step(CredentialSource *source)
 
 	PG_TRY();
 	{
-		if (source->transfer_done && transfer_worth_repeating(source))
-		{
-			oss_credential_send(source, &source->spec, source->step);
-			source->transfer_repeated = true;
-		}
-		else
-			source->fetching->step(source);
+		advance_step(source);
 	}
 	PG_CATCH();
 	{
@@ -307,6 +589,7 @@ do_step(CredentialSource *source)
 
 		/* first of all: fetching must not stay set without a transfer */
 		source->fetching = NULL;
+		source->resume_at = 0;
 
 		/* restore what the ERROR reset, since this is not the top level */
 		InterruptHoldoffCount = interrupts;
@@ -326,8 +609,27 @@ do_step(CredentialSource *source)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
+}
+
+/* Run the next step, and those that need not wait for a transfer. */
+static void
+do_step(CredentialSource *source)
+{
+	do
+	{
+		source->again = false;
+		try_step(source);
+	} while (source->again);
 	if (source->fetching == NULL)
 		oss_credential_fetch_end(source);
+}
+
+/* Is it time to repeat a throttled request?  The clock may have been set. */
+static bool
+is_resumed(const CredentialSource *source, TimestampTz now)
+{
+	return now >= source->resume_at ||
+		source->resume_at - now > THROTTLED_PAUSE << (THROTTLED_MAX + 1);
 }
 
 void
@@ -346,7 +648,7 @@ oss_credential_fetch(CredentialSource *source, TimestampTz now)
 		source->step = 0;
 		do_step(source);
 	}
-	else if (source->transfer_done)
+	else if (source->resume_at != 0 ? is_resumed(source, now) : source->transfer_done)
 		do_step(source);
 	Assert(source->fetching == NULL || source->transfer != NULL);
 }

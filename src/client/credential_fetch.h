@@ -11,6 +11,10 @@
 #include "client/credential_cache.h"
 #include "client/failure.h"
 #include "client/http.h"
+#include "protocol/error_xml.h"
+
+/* Largest credential file, token file or response, in bytes. */
+#define CREDENTIAL_DOCUMENT_MAX	65536
 
 typedef struct CredentialSource CredentialSource;
 
@@ -26,7 +30,20 @@ typedef struct CredentialProvider
 	CredentialKind kind;
 	bool		renewable;		/* fetching again can give another key */
 	void		(*step) (CredentialSource *source);
+	int			signed_step;	/* the step that sends a request signed with
+								 * source->base, each attempt anew; 0: none */
 } CredentialProvider;
+
+/*
+ * Something to be done with the key that the steps of a fetch give: the last
+ * one pushed is the first one done.
+ */
+typedef struct CredentialUse
+{
+	const CredentialProvider *provider;
+	const CredentialOptions *options;
+	struct CredentialUse *next;
+} CredentialUse;
 
 /*
  * A source of credentials.  While fetching is not NULL, neither is transfer,
@@ -37,7 +54,9 @@ struct CredentialSource
 {
 	MemoryContext context;
 	const CredentialProvider *provider;
+	const CredentialProvider *const *providers; /* by CredentialKind */
 	CredentialOptions options;
+	bool		uses_machine;	/* may read files and the environment */
 	CredentialKey key;
 
 	/* sharing the key with other processes */
@@ -60,7 +79,22 @@ struct CredentialSource
 	HttpSpec	spec;			/* of transfer */
 	int			step;
 	TimestampTz asked_at;		/* last call of oss_credential_get() */
+	TimestampTz resume_at;		/* 0, or when a throttled step is repeated */
+	int			throttled;		/* times that this step was */
 	char	   *metadata_token; /* ECS: the token of the hardened mode */
+	CredentialUse *uses;		/* of the key that is being fetched */
+	const CredentialProvider *fallback; /* its fallback_step is run if a step
+										 * fails; or NULL */
+	int			fallback_step;
+	CredentialUse *fallback_uses;	/* uses when it was set */
+	const CredentialOptions *fallback_options;
+	char	   *fallback_reasons;	/* why steps before it failed, or NULL */
+	bool		again;			/* run another step at once */
+	const CredentialOptions *base;	/* key to sign with, in signed_step */
+	time_t		sts_clock_ahead;	/* of the local clock, as far as known */
+
+	/* CREDENTIAL_DEFAULT: the step that gave the present key, 0: none */
+	int			default_found;
 
 	/* the last failed fetch */
 	MemoryContext failure_context;
@@ -83,6 +117,7 @@ extern void oss_credential_fetch_end(CredentialSource *source);
 
 /* Remember a failed fetch; detail must be allocated in failure_context. */
 extern void oss_credential_remember_failure(CredentialSource *source,
+											CredentialTrouble trouble,
 											const char *detail,
 											TimestampTz failed_at);
 
@@ -109,6 +144,36 @@ extern void oss_credential_delegate(CredentialSource *source,
 									const CredentialOptions *options);
 
 /*
+ * For providers: have the key that the fetch will give signed with by this
+ * provider, whose signed_step is then run, instead of ending the fetch.  The
+ * options live in fetch_context.
+ */
+extern void oss_credential_use_by(CredentialSource *source,
+								  const CredentialProvider *provider,
+								  const CredentialOptions *options);
+
+/*
+ * For providers: overwrite bytes in fetch_context when the fetch ends.
+ */
+extern void oss_credential_wipe_later(CredentialSource *source, char *bytes,
+									  size_t len);
+
+/*
+ * For providers: set CA file, time-outs and limit of a request to a service
+ * that is neither OSS nor the metadata service, as the mapping says.
+ */
+extern void oss_credential_set_network(HttpSpec *spec, const CredentialSource *source);
+
+/*
+ * Read an error document of a service, JSON or XML, into *error.  Returns
+ * false if there is none.
+ */
+extern bool oss_credential_error_read(const HttpAnswer *answer, OssErrorXml *error);
+
+/* Skip a UTF-8 byte order mark, which some editors write. */
+extern const char *oss_credential_skip_bom(const char *bytes, size_t *len);
+
+/*
  * For providers: end the fetch with a key, or fail it if the key is malformed
  * or has expired.  token may be NULL or "", expires_at DT_NOEND.
  */
@@ -122,13 +187,22 @@ extern void oss_credential_deliver(CredentialSource *source, const char *id,
  */
 extern void oss_credential_fail(CredentialSource *source, const char *format,...)
 			pg_attribute_printf(2, 3);
+extern void oss_credential_fail_as(CredentialSource *source, CredentialTrouble trouble,
+								   const char *format,...)
+			pg_attribute_printf(3, 4);
+
+/* Return what an error code of STS means. */
+extern CredentialTrouble oss_credential_trouble(const char *code);
 
 /* The providers, one per kind of source. */
 extern const CredentialProvider oss_credential_static;
 extern const CredentialProvider oss_credential_environment;
+extern const CredentialProvider oss_credential_cloud_environment;
 extern const CredentialProvider oss_credential_ecs_ram_role;
 extern const CredentialProvider oss_credential_oidc;
+extern const CredentialProvider oss_credential_ram_role_arn;
 extern const CredentialProvider oss_credential_uri;
 extern const CredentialProvider oss_credential_config_file;
+extern const CredentialProvider oss_credential_default;
 
 #endif							/* OSS_CREDENTIAL_FETCH_H */

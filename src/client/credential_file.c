@@ -4,8 +4,8 @@
  *	  Cloud CLI (JSON) or of the SDKs (INI).
  *
  * protocol/README.md 5.2.  A profile either holds a key or names another
- * source, whose provider continues the fetch.  No message shows contents of the
- * file.
+ * source, whose provider continues the fetch, or a role to assume with either.
+ * No message shows contents of the file.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,6 +16,9 @@
 
 #define DEFAULT_FILE	"~/.aliyun/config.json"
 
+/* Profiles of a chain, each of which names the next as source_profile. */
+#define PROFILES_MAX	5
+
 /*
  * A profile of either kind of file, as the provider and options of an
  * equivalent user mapping.
@@ -23,6 +26,7 @@
 typedef struct Profile
 {
 	const CredentialProvider *provider; /* NULL: unsupported mode */
+	bool		chained;		/* the role's key comes from source_profile */
 	CredentialOptions options;
 	bool		json;			/* else INI */
 	bool		found;
@@ -50,7 +54,10 @@ static const FieldName json_fields[] = {
 	FIELD("oidc_token_file", oidc_token_file),
 	FIELD("sts_region", sts_region),
 	FIELD("enable_vpc", enable_vpc),
-	FIELD("credentials_uri", credentials_uri)
+	FIELD("credentials_uri", credentials_uri),
+	FIELD("policy", policy),
+	FIELD("external_id", external_id),
+	FIELD("source_profile", source_profile)
 };
 
 static const FieldName ini_fields[] = {
@@ -62,24 +69,28 @@ static const FieldName ini_fields[] = {
 	FIELD("role_session_name", role_session_name),
 	FIELD("oidc_provider_arn", oidc_provider_arn),
 	FIELD("oidc_token_file_path", oidc_token_file),
+	FIELD("policy", policy),
 	FIELD("credentials_uri", credentials_uri)
 };
 
-/* A mode, as the JSON file and the INI file call it. */
+/* A mode, as the JSON file and the INI file (NULL: it has none) call it. */
 typedef struct ModeName
 {
 	const char *json;
 	const char *ini;
 	const CredentialProvider *provider;
 	bool		with_token;
+	bool		chained;
 } ModeName;
 
 static const ModeName modes[] = {
-	{"AK", "access_key", &oss_credential_static, false},
-	{"StsToken", "sts", &oss_credential_static, true},
-	{"EcsRamRole", "ecs_ram_role", &oss_credential_ecs_ram_role, false},
-	{"OIDC", "oidc_role_arn", &oss_credential_oidc, false},
-	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false}
+	{"AK", "access_key", &oss_credential_static, false, false},
+	{"StsToken", "sts", &oss_credential_static, true, false},
+	{"RamRoleArn", "ram_role_arn", &oss_credential_ram_role_arn, false, false},
+	{"ChainableRamRoleArn", NULL, &oss_credential_ram_role_arn, false, true},
+	{"EcsRamRole", "ecs_ram_role", &oss_credential_ecs_ram_role, false, false},
+	{"OIDC", "oidc_role_arn", &oss_credential_oidc, false, false},
+	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false, false}
 };
 
 /* Set the provider of a mode.  The CLI accepts modes in any case. */
@@ -88,11 +99,11 @@ set_mode(Profile *profile, const char *mode)
 {
 	for (int i = 0; mode != NULL && i < lengthof(modes); i++)
 		if (profile->json ? pg_strcasecmp(modes[i].json, mode) == 0 :
-			strcmp(modes[i].ini, mode) == 0)
+			modes[i].ini != NULL && strcmp(modes[i].ini, mode) == 0)
 		{
 			profile->provider = modes[i].provider;
-			if (profile->provider == &oss_credential_static &&
-				!modes[i].with_token)
+			profile->chained = modes[i].chained;
+			if (!modes[i].with_token)
 				profile->options.security_token = NULL;
 		}
 }
@@ -189,32 +200,47 @@ read_ini_profile(Profile *profile, const char *text, size_t len,
 	set_mode(profile, ini_text(text, len, name, "type"));
 }
 
-/* Read a profile; the contents tell the kind of file. */
-static void
-read_profile(Profile *profile, const char *text, size_t len, const char *name)
+/*
+ * Read a profile; the contents tell the kind of file.  Its secrets are
+ * overwritten when the fetch ends.
+ */
+static Profile *
+read_profile(CredentialSource *source, const char *text, size_t len, const char *name)
 {
+	Profile    *profile = palloc0(sizeof(*profile));
 	size_t		begin = strspn(text, " \t\r\n");
+	const CredentialOptions *options = &profile->options;
+	char	   *secrets[] = {NULL, NULL, NULL};
 
-	if (name == NULL)
-		name = getenv("ALIBABA_CLOUD_PROFILE");
 	profile->json = text[begin] == '{';
 	if (profile->json)
 		read_json_profile(profile, text, len, name);
 	else
 		read_ini_profile(profile, text, len, name);
+	secrets[0] = options->access_key_secret;
+	secrets[1] = options->security_token;
+	secrets[2] = options->access_token;
+	for (int i = 0; i < lengthof(secrets); i++)
+		if (secrets[i] != NULL)
+			oss_credential_wipe_later(source, secrets[i], strlen(secrets[i]));
+	return profile;
 }
 
-/* Continue the fetch with the profile's provider, or fail it. */
-static void
-use_profile(CredentialSource *source, Profile *profile, const char *path)
+/* Fail the fetch if the profile cannot be used. */
+static bool
+profile_is_good(CredentialSource *source, const Profile *profile, const char *path)
 {
+	const CredentialOptions *options = &profile->options;
+	bool		has_key = options->access_key_id != NULL && options->access_key_secret != NULL;
+	bool		needs_key = profile->provider == &oss_credential_static ||
+		(profile->provider == &oss_credential_ram_role_arn && !profile->chained);
 	const char *problem = NULL;
 	const char *name = NULL;
 
 	if (profile->provider != NULL)
-		name = oss_credential_options_problem(&profile->options,
-											  profile->provider->kind,
-											  &problem);
+		name = oss_credential_options_problem(options, profile->provider->kind, &problem);
+	if (name == NULL && needs_key)
+		name = oss_credential_options_problem(options, CREDENTIAL_STATIC, &problem);
 
 	if (!profile->found)
 		oss_credential_fail(source, "File \"%s\" does not have the profile. It was taken for %s.",
@@ -225,25 +251,58 @@ use_profile(CredentialSource *source, Profile *profile, const char *path)
 		oss_credential_fail(source, "The profile in file \"%s\" is not to be used: it has enable = false.",
 							path);
 	else if (profile->provider == NULL)
-		oss_credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, EcsRamRole, OIDC and CredentialsURI are (access_key, sts, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
+		oss_credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, RamRoleArn, ChainableRamRoleArn, EcsRamRole, OIDC and CredentialsURI are (access_key, sts, ram_role_arn, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
 							path);
 	else if (name != NULL)
 		oss_credential_fail(source, "The %s in the profile in file \"%s\" cannot be used. %s",
 							name, path, problem);
-	else if (profile->provider == &oss_credential_static &&
-			 (profile->options.access_key_id == NULL ||
-			  profile->options.access_key_secret == NULL))
+	else if (needs_key && !has_key)
 		oss_credential_fail(source, "The profile in file \"%s\" has no access_key_id and access_key_secret.",
 							path);
+	else if (profile->chained && options->source_profile == NULL)
+		oss_credential_fail(source, "The profile in file \"%s\" has no source_profile.",
+							path);
 	else
-		oss_credential_delegate(source, profile->provider, &profile->options);
+		return true;
+	return false;
+}
+
+/*
+ * Continue the fetch with the profile's provider, or fail it.  A chained
+ * profile names the one whose key assumes its role, and so on; a profile that is
+ * its own source would be too long a chain too.
+ */
+static void
+use_profile(CredentialSource *source, const char *text, size_t len,
+			const char *name, const char *path)
+{
+	for (int i = 0; i < PROFILES_MAX; i++)
+	{
+		Profile    *profile = read_profile(source, text, len, name);
+
+		if (!profile_is_good(source, profile, path))
+			return;
+		if (profile->provider == &oss_credential_ram_role_arn)
+			oss_credential_use_by(source, profile->provider, &profile->options);
+		if (!profile->chained)
+		{
+			oss_credential_delegate(source,
+									profile->provider == &oss_credential_ram_role_arn ?
+									&oss_credential_static : profile->provider,
+									&profile->options);
+			return;
+		}
+		name = profile->options.source_profile;
+	}
+	oss_credential_fail(source, "The chain of profiles in file \"%s\" is a circle, or has more than %d profiles.",
+						path, PROFILES_MAX);
 }
 
 static void
 config_file_step(CredentialSource *source)
 {
 	CredentialOptions options = *source->fetch_options;
-	Profile    *profile = palloc0(sizeof(*profile));
+	const char *name = options.profile;
 	const char *problem;
 	char	   *text;
 	size_t		len;
@@ -262,12 +321,12 @@ config_file_step(CredentialSource *source)
 	text = oss_credential_file_read(source, options.config_file, true, &len);
 	if (text == NULL)
 		return;
-	read_profile(profile, text, len, options.profile);
-	use_profile(source, profile, options.config_file);
-	oss_credential_options_wipe(&profile->options);
-	explicit_bzero(text, len);
+	oss_credential_wipe_later(source, text, len);
+	if (name == NULL)
+		name = getenv("ALIBABA_CLOUD_PROFILE");
+	use_profile(source, text, len, name, options.config_file);
 }
 
 const CredentialProvider oss_credential_config_file = {
-	CREDENTIAL_CONFIG_FILE, true, config_file_step
+	CREDENTIAL_CONFIG_FILE, true, config_file_step, 0
 };

@@ -11,6 +11,7 @@
 #include "client/credential_option.h"
 #include "client/failure.h"
 #include "commands/defrem.h"
+#include "nodes/value.h"
 #include "protocol/uri.h"
 #include "utils/builtins.h"
 
@@ -21,21 +22,32 @@
 #define DURATION_MIN	900		/* seconds; protocol/README.md 5.2 */
 #define DURATION_MAX	43200
 
-/* The option does not belong to a single source. */
+#define POLICY_MAX		2048
+#define EXTERNAL_ID_MIN	2
+#define EXTERNAL_ID_MAX	1224
+#define TIMEOUT_MAX_MS	3600000
+#define ROLES_MAX		4		/* on the way to another */
+
+/* The sources that an option belongs to, as a set of kinds. */
+#define OF(kind)		(1 << CREDENTIAL_##kind)
+#define OF_STS			(OF(OIDC) | OF(RAM_ROLE_ARN))
+#define OF_NETWORK		(OF_STS | OF(URI) | OF(CONFIG_FILE) | OF(DEFAULT))
 #define ANY_KIND		(-1)
 
 /* The option has no field, as it is read where the mapping is checked. */
 #define NOT_KEPT		((size_t) -1)
 
 /*
- * An option; kind is that of its source or ANY_KIND, and problem() returns
- * what is wrong with a value as a static sentence, or NULL.
+ * An option; kinds are those of its sources or ANY_KIND, and problem() returns
+ * what is wrong with a value as a static sentence, or NULL.  Unless reserved, a
+ * role may set it for a key of its own.
  */
 typedef struct OptionDef
 {
 	const char *name;
 	size_t		offset;			/* in CredentialOptions, or NOT_KEPT */
-	int			kind;
+	int			kinds;
+	bool		reserved;		/* to superusers */
 	const char *(*problem) (const char *value);
 } OptionDef;
 
@@ -46,7 +58,9 @@ static const char *const kind_names[] = {
 	"ecs_ram_role",
 	"oidc",
 	"credentials_uri",
-	"config_file"
+	"config_file",
+	"ram_role_arn",
+	"default"
 };
 
 StaticAssertDecl(lengthof(kind_names) == CREDENTIAL_KINDS,
@@ -124,6 +138,79 @@ arn_problem(const char *value)
 }
 
 static const char *
+role_arn_problem(const char *value)
+{
+	const char *problem = arn_problem(value);
+
+	if (problem == NULL && strstr(value, ":role/") == NULL)
+		problem = "The ARN of a role looks like \"acs:ram::1234567890123456:role/reader\".";
+	return problem;
+}
+
+/* Each of up to ROLES_MAX ARNs, separated by commas and blanks. */
+static const char *
+role_list_problem(const char *value)
+{
+	char		role[ARN_MAX + 1];
+	int			n = 0;
+
+	for (;;)
+	{
+		size_t		len = strcspn(value, ",");
+		const char *problem;
+
+		while (len > 0 && value[0] == ' ')
+			value++, len--;
+		if (len > ARN_MAX)
+			return "The value is too long.";
+		memcpy(role, value, len);
+		role[len] = '\0';
+		if (++n > ROLES_MAX)
+			return "There are at most 4 roles on the way to another.";
+		if ((problem = role_arn_problem(role)) != NULL)
+			return problem;
+		value += len;
+		if (*value++ == '\0')
+			return NULL;
+	}
+}
+
+static const char *
+external_id_problem(const char *value)
+{
+	size_t		len = strlen(value);
+
+	if (len < EXTERNAL_ID_MIN || len > EXTERNAL_ID_MAX)
+		return "An external id has 2 to 1224 characters.";
+	if (strspn(value, "0123456789abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ+=,.@:/_-") != len)
+		return "An external id is made of letters, digits, \"+\", \"=\", \",\", \".\", \"@\", \":\", \"/\", \"_\" and \"-\".";
+	return NULL;
+}
+
+static const char *
+policy_problem(const char *value)
+{
+	if (value[0] != '{' || strlen(value) > POLICY_MAX)
+		return "A policy is a JSON object of at most 2048 bytes.";
+	for (const char *c = value; *c != '\0'; c++)
+		if ((unsigned char) *c >= 0x7f || ((unsigned char) *c < ' ' && !isspace((unsigned char) *c)))
+			return "A policy is ASCII text; write other characters as \\uXXXX.";
+	return NULL;
+}
+
+static const char *
+timeout_problem(const char *value)
+{
+	char	   *end;
+	long		ms = strtol(value, &end, 10);
+
+	if (end == value || *end != '\0' || ms < 1 || ms > TIMEOUT_MAX_MS)
+		return "The value is a number of milliseconds from 1 to 3600000.";
+	return NULL;
+}
+
+static const char *
 path_problem(const char *value)
 {
 	if (value[0] != '/' && strncmp(value, "~/", 2) != 0)
@@ -132,6 +219,14 @@ path_problem(const char *value)
 		if ((unsigned char) *c < ' ' || (unsigned char) *c >= 0x7f)
 			return "The value holds a character that is not printable ASCII.";
 	return strlen(value) < MAXPGPATH ? NULL : "The value is too long.";
+}
+
+static const char *
+ca_file_problem(const char *value)
+{
+	if (value[0] != '/')
+		return "The name of the file begins with \"/\".";
+	return path_problem(value);
 }
 
 static const char *
@@ -204,32 +299,47 @@ static const char *
 source_problem(const char *value)
 {
 	if (kind_by_name(value) < 0)
-		return "Credential sources are static, environment, ecs_ram_role, oidc, credentials_uri and config_file.";
+		return "Credential sources are static, environment, ecs_ram_role, oidc, credentials_uri, config_file, ram_role_arn and default.";
 	return NULL;
 }
 
-#define OPTION(field, kind, problem) \
-	{#field, offsetof(CredentialOptions, field), kind, problem}
+static const char *
+role_source_problem(const char *value)
+{
+	if (kind_by_name(value) < 0 || kind_by_name(value) == CREDENTIAL_RAM_ROLE_ARN)
+		return "Sources of the key that assumes a role are static, environment, ecs_ram_role, oidc, credentials_uri, config_file and default; roles on the way stand in source_role_arn.";
+	return NULL;
+}
+
+#define OPTION(field, kinds, reserved, problem) \
+	{#field, offsetof(CredentialOptions, field), kinds, reserved, problem}
 
 static const OptionDef option_defs[] = {
-	{"credential_source", NOT_KEPT, ANY_KIND, source_problem},
-	OPTION(access_key_id, CREDENTIAL_STATIC, oss_credential_id_problem),
-	OPTION(access_key_secret, CREDENTIAL_STATIC, oss_credential_secret_problem),
-	OPTION(security_token, CREDENTIAL_STATIC, oss_credential_token_problem),
-	OPTION(role_name, CREDENTIAL_ECS_RAM_ROLE, role_problem),
-	OPTION(disable_imds_v1, CREDENTIAL_ECS_RAM_ROLE, bool_problem),
-	OPTION(role_arn, CREDENTIAL_OIDC, arn_problem),
-	OPTION(oidc_provider_arn, CREDENTIAL_OIDC, arn_problem),
-	OPTION(oidc_token_file, CREDENTIAL_OIDC, path_problem),
-	OPTION(role_session_name, CREDENTIAL_OIDC, role_problem),
-	OPTION(duration_seconds, CREDENTIAL_OIDC, duration_problem),
-	OPTION(sts_endpoint, CREDENTIAL_OIDC, sts_endpoint_problem),
-	OPTION(sts_region, CREDENTIAL_OIDC, region_problem),
-	OPTION(enable_vpc, CREDENTIAL_OIDC, bool_problem),
-	OPTION(credentials_uri, CREDENTIAL_URI, url_problem),
-	OPTION(config_file, CREDENTIAL_CONFIG_FILE, path_problem),
-	OPTION(profile, CREDENTIAL_CONFIG_FILE, profile_problem),
-	{"superuser_required", NOT_KEPT, ANY_KIND, bool_problem}
+	{"credential_source", NOT_KEPT, ANY_KIND, false, source_problem},
+	OPTION(access_key_id, OF(STATIC), false, oss_credential_id_problem),
+	OPTION(access_key_secret, OF(STATIC), false, oss_credential_secret_problem),
+	OPTION(security_token, OF(STATIC), false, oss_credential_token_problem),
+	OPTION(role_name, OF(ECS_RAM_ROLE), true, role_problem),
+	OPTION(disable_imds_v1, OF(ECS_RAM_ROLE), true, bool_problem),
+	OPTION(role_arn, OF_STS, false, role_arn_problem),
+	OPTION(role_source, OF(RAM_ROLE_ARN), false, role_source_problem),
+	OPTION(source_role_arn, OF(RAM_ROLE_ARN), false, role_list_problem),
+	OPTION(external_id, OF(RAM_ROLE_ARN), false, external_id_problem),
+	OPTION(policy, OF_STS, false, policy_problem),
+	OPTION(oidc_provider_arn, OF(OIDC), true, arn_problem),
+	OPTION(oidc_token_file, OF(OIDC), true, path_problem),
+	OPTION(role_session_name, OF_STS, false, role_problem),
+	OPTION(duration_seconds, OF_STS, false, duration_problem),
+	OPTION(sts_endpoint, OF_STS | OF(CONFIG_FILE) | OF(DEFAULT), true, sts_endpoint_problem),
+	OPTION(sts_region, OF_STS, false, region_problem),
+	OPTION(enable_vpc, OF_STS, false, bool_problem),
+	OPTION(credentials_uri, OF(URI), true, url_problem),
+	OPTION(config_file, OF(CONFIG_FILE), true, path_problem),
+	OPTION(profile, OF(CONFIG_FILE), true, profile_problem),
+	OPTION(ca_file, OF_NETWORK, true, ca_file_problem),
+	OPTION(connect_timeout_ms, OF_NETWORK, false, timeout_problem),
+	OPTION(timeout_ms, OF_NETWORK, false, timeout_problem),
+	{"superuser_required", NOT_KEPT, ANY_KIND, true, bool_problem}
 };
 
 const char *
@@ -253,6 +363,21 @@ oss_credential_option_is_true(const char *value)
 	bool		result = false;
 
 	return value != NULL && parse_bool(value, &result) && result;
+}
+
+bool
+oss_credential_environment_is_true(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value != NULL && pg_strcasecmp(value, "true") == 0;
+}
+
+CredentialKind
+oss_credential_role_source(const CredentialOptions *options)
+{
+	return options->role_source == NULL ? CREDENTIAL_STATIC :
+		kind_by_name(options->role_source);
 }
 
 void
@@ -290,7 +415,7 @@ oss_credential_options_problem(const CredentialOptions *options,
 		const OptionDef *def = &option_defs[i];
 		const char *value;
 
-		if (def->kind != kind)
+		if (def->offset == NOT_KEPT || (def->kinds & (1 << kind)) == 0)
 			continue;
 		value = *(char *const *) ((const char *) options + def->offset);
 		if (value != NULL && (*problem = def->problem(value)) != NULL)
@@ -334,8 +459,11 @@ static bool
 option_needs_superuser(const OptionDef *def, const char *value)
 {
 	if (def->problem == source_problem)
+		return strcmp(value, kind_names[CREDENTIAL_STATIC]) != 0 &&
+			strcmp(value, kind_names[CREDENTIAL_RAM_ROLE_ARN]) != 0;
+	if (def->problem == role_source_problem)
 		return strcmp(value, kind_names[CREDENTIAL_STATIC]) != 0;
-	return def->kind != CREDENTIAL_STATIC;
+	return def->reserved;
 }
 
 void
@@ -362,68 +490,185 @@ oss_credential_option_check(const char *name, const char *value,
 				 errhint("Use access_key_id and access_key_secret, or ask a superuser to define the user mapping.")));
 }
 
-static void
-check_option_belongs(const OptionDef *def, CredentialKind kind)
+/* Return the name of the first kind in a set, and of all as text. */
+static char *
+names_of_kinds(int kinds, const char **first)
 {
-	if (def->kind == kind || def->kind == ANY_KIND)
+	char	   *names = NULL;
+
+	for (int i = 0; i < CREDENTIAL_KINDS; i++)
+	{
+		if ((kinds & (1 << i)) == 0)
+			continue;
+		if (names == NULL)
+			*first = kind_names[i];
+		names = names == NULL ? psprintf("\"%s\"", kind_names[i]) :
+			psprintf("%s or \"%s\"", names, kind_names[i]);
+	}
+	return names;
+}
+
+/* Check that an option belongs to one of these kinds of source. */
+static void
+check_option_belongs(const OptionDef *def, CredentialKind kind, int kinds)
+{
+	const char *first = NULL;
+	char	   *names;
+
+	if ((def->kinds & kinds) != 0)
 		return;
+	names = names_of_kinds(def->kinds, &first);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" belongs to credential source \"%s\", not \"%s\"",
-					def->name, kind_names[def->kind], kind_names[kind]),
+			 errmsg("option \"%s\" belongs to credential source %s, not \"%s\"",
+					def->name, names, kind_names[kind]),
 			 errhint("Set credential_source to \"%s\", or leave the option out.",
-					 kind_names[def->kind])));
+					 first)));
+}
+
+/* Refuse a mapping because of a missing option. */
+static void
+refuse_missing(const char *name, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" is missing", name),
+			 detail != NULL ? errdetail("%s", detail) : 0,
+			 errhint("%s", hint)));
+}
+
+/* Refuse a chain in which a role occurs twice. */
+static void
+check_circle(const CredentialOptions *options)
+{
+	const char *rest = options->source_role_arn;
+	List	   *roles = list_make1(makeString(options->role_arn));
+
+	while (rest != NULL)
+	{
+		size_t		blanks = strspn(rest, " ");
+		size_t		len = strcspn(rest + blanks, ", ");
+		String	   *role = makeString(pnstrdup(rest + blanks, len));
+
+		if (list_member(roles, role))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("role \"%s\" occurs twice in the chain of roles", strVal(role)),
+					 errdetail("source_role_arn and role_arn name the roles in the order in which they are assumed."),
+					 errhint("Name each role once.")));
+		roles = lappend(roles, role);
+		rest = strchr(rest, ',');
+		if (rest != NULL)
+			rest++;
+	}
+}
+
+/*
+ * Refuse a policy that is no JSON before STS does.  jsonb_in() has no side
+ * effects that need a rollback.
+ */
+static void
+check_policy(const char *policy)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		(void) DirectFunctionCall1(jsonb_in, CStringGetDatum(policy));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\"", "policy"),
+				 errdetail("It is not valid JSON."),
+				 errhint("Give a RAM policy, such as '{\"Version\": \"1\", \"Statement\": [...]}'.")));
+	}
+	PG_END_TRY();
+}
+
+/* Check what assuming a role needs. */
+static void
+check_role_options(const CredentialOptions *options)
+{
+	CredentialKind from = oss_credential_role_source(options);
+
+	if (options->role_arn == NULL)
+		refuse_missing("role_arn", NULL, "Give the ARN of the role to assume, such as 'acs:ram::1234567890123456:role/reader'.");
+	if (from == CREDENTIAL_STATIC &&
+		(options->access_key_id == NULL || options->access_key_secret == NULL))
+		refuse_missing(options->access_key_id == NULL ? "access_key_id" : "access_key_secret",
+					   "A key assumes the role.",
+					   "Give access_key_id and access_key_secret, or let a superuser choose another role_source.");
+	check_circle(options);
+}
+
+/*
+ * Accept a mapping without options: pg_dump writes that if it may not see them.
+ */
+static void
+check_static_options(const CredentialOptions *options, bool has_any)
+{
+	if (!has_any ||
+		(options->access_key_id != NULL && options->access_key_secret != NULL))
+		return;
+	refuse_missing(options->access_key_id != NULL ? "access_key_secret" : "access_key_id",
+				   NULL, "Give access_key_id and access_key_secret, or choose another credential_source.");
 }
 
 void
-oss_credential_options_check(List *options)
+oss_credential_options_check(List *defelems)
 {
-	CredentialKind kind = oss_credential_kind(options);
-	bool		has_id = false;
-	bool		has_secret = false;
-	bool		has_region = false;
-	bool		has_vpc = false;
-	bool		has_other = false;
+	CredentialKind kind = oss_credential_kind(defelems);
+	int			kinds = 1 << kind;
+	bool		has_any = false;
+	CredentialOptions options;
 
-	foreach_node(DefElem, elem, options)
+	oss_credential_options_read(&options, CurrentMemoryContext, defelems);
+	if (kind == CREDENTIAL_RAM_ROLE_ARN)
+		kinds |= 1 << oss_credential_role_source(&options);
+	foreach_node(DefElem, elem, defelems)
 	{
 		const OptionDef *def = find_option(elem->defname);
 
 		if (def == NULL)
 			continue;
-		check_option_belongs(def, kind);
-		has_id |= def->offset == offsetof(CredentialOptions, access_key_id);
-		has_secret |= def->offset == offsetof(CredentialOptions,
-											  access_key_secret);
-		has_region |= def->offset == offsetof(CredentialOptions, sts_region);
-		has_vpc |= def->offset == offsetof(CredentialOptions, enable_vpc);
-		has_other = true;
+		check_option_belongs(def, kind, kinds);
+		has_any = true;
 	}
 
-	if (has_vpc && !has_region)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" is missing", "sts_region"),
-				 errdetail("Each region has its own endpoint of STS inside a VPC."),
-				 errhint("Give sts_region the region of the database server's VPC, such as 'cn-hangzhou'.")));
-
-	/*
-	 * Accept a mapping without options: pg_dump writes that if it may not see
-	 * them.
-	 */
-	if (kind == CREDENTIAL_STATIC && has_other &&
-		!(has_id && has_secret))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" is missing",
-						has_id ? "access_key_secret" : "access_key_id"),
-				 errhint("Give access_key_id and access_key_secret, or choose another credential_source.")));
+	if (options.enable_vpc != NULL && options.sts_region == NULL)
+		refuse_missing("sts_region", "Each region has its own endpoint of STS inside a VPC.",
+					   "Give sts_region the region of the database server's VPC, such as 'cn-hangzhou'.");
+	if (options.policy != NULL)
+		check_policy(options.policy);
+	if (kind == CREDENTIAL_RAM_ROLE_ARN)
+		check_role_options(&options);
+	if (kind == CREDENTIAL_STATIC)
+		check_static_options(&options, has_any);
+	oss_credential_options_wipe(&options);
 }
 
 bool
 oss_credential_uses_machine(List *options)
 {
-	return oss_credential_kind(options) != CREDENTIAL_STATIC;
+	CredentialKind kind = oss_credential_kind(options);
+
+	if (kind != CREDENTIAL_RAM_ROLE_ARN)
+		return kind != CREDENTIAL_STATIC;
+	foreach_node(DefElem, elem, options)
+	{
+		if (strcmp(elem->defname, "role_source") == 0)
+			return strcmp(defGetString(elem), kind_names[CREDENTIAL_STATIC]) != 0;
+	}
+	return false;
 }
 
 bool

@@ -24,10 +24,17 @@ typedef enum CredentialKind
 	CREDENTIAL_ECS_RAM_ROLE,
 	CREDENTIAL_OIDC,
 	CREDENTIAL_URI,
-	CREDENTIAL_CONFIG_FILE
+	CREDENTIAL_CONFIG_FILE,
+	CREDENTIAL_RAM_ROLE_ARN,
+	CREDENTIAL_DEFAULT,
+
+	/* modes of profiles only */
+	CREDENTIAL_EXTERNAL,
+	CREDENTIAL_CLOUD_SSO
 } CredentialKind;
 
-#define CREDENTIAL_KINDS	(CREDENTIAL_CONFIG_FILE + 1)
+/* Those that a user mapping can choose. */
+#define CREDENTIAL_KINDS	(CREDENTIAL_DEFAULT + 1)
 
 /*
  * The values that a source needs: options of a mapping, or of a profile of a
@@ -51,6 +58,22 @@ typedef struct CredentialOptions
 	char	   *credentials_uri;
 	char	   *config_file;
 	char	   *profile;
+	char	   *role_source;
+	char	   *source_role_arn;	/* roles on the way, separated by commas */
+	char	   *external_id;
+	char	   *policy;
+	char	   *ca_file;
+	char	   *connect_timeout_ms;
+	char	   *timeout_ms;
+
+	/* of profiles only */
+	char	   *source_profile;
+	char	   *process_command;
+	char	   *sign_in_url;
+	char	   *account_id;
+	char	   *access_config;
+	char	   *access_token;
+	char	   *access_token_expires;
 } CredentialOptions;
 
 /* Return the name of a kind of source, as in the option credential_source. */
@@ -61,6 +84,9 @@ extern const char *oss_credential_kind_name(CredentialKind kind);
  * static if they do not choose.
  */
 extern CredentialKind oss_credential_kind(List *options);
+
+/* Return the kind of the source of the key that assumes a role. */
+extern CredentialKind oss_credential_role_source(const CredentialOptions *options);
 
 /*
  * Copy a mapping's options (DefElems) into context, ignoring unknown ones;
@@ -80,6 +106,9 @@ extern const char *oss_credential_options_problem(const CredentialOptions *optio
 
 /* Return the value of a legal Boolean; false for NULL. */
 extern bool oss_credential_option_is_true(const char *value);
+
+/* Is an environment variable of the database server "true", in any case? */
+extern bool oss_credential_environment_is_true(const char *name);
 
 /*
  * Each returns NULL if the value can be used in a request, else the problem

@@ -24,7 +24,7 @@ static_step(CredentialSource *source)
 }
 
 const CredentialProvider oss_credential_static = {
-	CREDENTIAL_STATIC, false, static_step
+	CREDENTIAL_STATIC, false, static_step, 0
 };
 
 /*
@@ -38,11 +38,30 @@ deliver_from_environment(CredentialSource *source, const char *id_name,
 	const char *id = getenv(id_name);
 	const char *secret = getenv(secret_name);
 
-	if (id == NULL || secret == NULL)
+	if (id == NULL || id[0] == '\0' || secret == NULL || secret[0] == '\0')
 		return false;
 	oss_credential_deliver(source, id, secret, getenv(token_name), DT_NOEND);
 	return true;
 }
+
+static bool
+deliver_cloud_key(CredentialSource *source)
+{
+	return deliver_from_environment(source, "ALIBABA_CLOUD_ACCESS_KEY_ID",
+									"ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+									"ALIBABA_CLOUD_SECURITY_TOKEN");
+}
+
+static void
+cloud_environment_step(CredentialSource *source)
+{
+	if (!deliver_cloud_key(source))
+		oss_credential_fail(source, "The environment of the database server has no ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.");
+}
+
+const CredentialProvider oss_credential_cloud_environment = {
+	CREDENTIAL_ENVIRONMENT, false, cloud_environment_step, 0
+};
 
 static void
 environment_step(CredentialSource *source)
@@ -50,12 +69,10 @@ environment_step(CredentialSource *source)
 	if (!deliver_from_environment(source, "OSS_ACCESS_KEY_ID",
 								  "OSS_ACCESS_KEY_SECRET",
 								  "OSS_SESSION_TOKEN") &&
-		!deliver_from_environment(source, "ALIBABA_CLOUD_ACCESS_KEY_ID",
-								  "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-								  "ALIBABA_CLOUD_SECURITY_TOKEN"))
+		!deliver_cloud_key(source))
 		oss_credential_fail(source, "The environment of the database server has neither OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET nor ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.");
 }
 
 const CredentialProvider oss_credential_environment = {
-	CREDENTIAL_ENVIRONMENT, false, environment_step
+	CREDENTIAL_ENVIRONMENT, false, environment_step, 0
 };

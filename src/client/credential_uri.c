@@ -10,8 +10,6 @@
 #include "client/credential_document.h"
 
 #define SERVICE				"the credentials URI"
-#define CONNECT_TIMEOUT_MS	5000
-#define TIMEOUT_MS			10000
 
 static void
 ask_uri(CredentialSource *source)
@@ -32,9 +30,7 @@ ask_uri(CredentialSource *source)
 	{
 		spec.method = "GET";
 		spec.url = pstrdup(from.credentials_uri);
-		spec.connect_timeout_ms = CONNECT_TIMEOUT_MS;
-		spec.timeout_ms = TIMEOUT_MS;
-		spec.max_body = CREDENTIAL_DOCUMENT_MAX;
+		oss_credential_set_network(&spec, source);
 		spec.reach = HTTP_REACH_METADATA;
 		spec.allow_http = true;
 		oss_credential_send(source, &spec, 1);
@@ -50,4 +46,4 @@ uri_step(CredentialSource *source)
 		oss_credential_deliver_answer(source, SERVICE, NULL, false);
 }
 
-const CredentialProvider oss_credential_uri = {CREDENTIAL_URI, true, uri_step};
+const CredentialProvider oss_credential_uri = {CREDENTIAL_URI, true, uri_step, 0};

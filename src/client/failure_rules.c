@@ -174,6 +174,12 @@ const OssFailureRule oss_failure_rules[] = {
 	/* credentials that could not be fetched */
 	{0, "CredentialsUnavailable", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER,
 	"no credentials are available", "Check the options of the user mapping; oss_labels.check_server() helps."},
+	{0, "RoleRefused", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER,
+	"the RAM role cannot be assumed", "Check role_arn and external_id; the role's trust policy must name the caller, and a RAM policy must grant it sts:AssumeRole on the role."},
+	{0, "RoleKeyRefused", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER,
+	"the key that assumes the RAM role is refused", "Check the key that the user mapping or its role_source gives to assume the role."},
+	{0, "RoleCallRefused", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER,
+	"the RAM role cannot be assumed in this way", "Check role_arn, role_session_name, duration_seconds, policy and external_id; the role limits the duration."},
 
 	/* authentication */
 	{0, "InvalidAccessKeyId", NULL, NULL, BAD_KEY_ID},

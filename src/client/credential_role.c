@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ * credential_role.c
+ *	  Credentials of a RAM role, by AssumeRole of STS with the key of another
+ *	  source, or through a chain of roles.
+ *
+ * protocol/README.md 5.2 and 5.3.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "client/credential_sts.h"
+
+/* Steps of the fetch. */
+enum
+{
+	STEP_BEGIN,
+	STEP_ASK,					/* the key to sign with is there */
+	STEP_KEY
+};
+
+/* Return the i-th element of the option source_role_arn, NULL after the last. */
+static char *
+role_on_the_way(const CredentialOptions *options, int i)
+{
+	const char *list = options->source_role_arn;
+
+	for (; list != NULL && i > 0; i--)
+	{
+		list = strchr(list, ',');
+		if (list != NULL)
+			list++;
+	}
+	if (list == NULL)
+		return NULL;
+	list += strspn(list, " ");
+	return pnstrdup(list, strcspn(list, ", "));
+}
+
+/*
+ * Begin with the source of the first key; each role that is to be assumed with
+ * it is put on the stack, the last one first.
+ */
+static void
+begin_chain(CredentialSource *source)
+{
+	const CredentialOptions *options = source->fetch_options;
+	CredentialOptions *first = palloc(sizeof(*first));
+	const CredentialProvider *provider = source->providers[oss_credential_role_source(options)];
+	int			n = 0;
+	char	   *arn;
+
+	*first = *options;
+	first->role_arn = NULL;
+	oss_credential_use_by(source, &oss_credential_ram_role_arn, options);
+	while ((arn = role_on_the_way(options, n)) != NULL)
+		n++;
+	for (int i = n - 1; i >= 0; i--)
+	{
+		CredentialOptions *way = palloc(sizeof(*way));
+
+		arn = role_on_the_way(options, i);
+		if (i == 0 && provider->kind == CREDENTIAL_OIDC)
+		{
+			first->role_arn = arn;
+			break;
+		}
+		*way = *options;
+		way->role_arn = arn;
+		way->external_id = NULL;
+		way->policy = NULL;
+		way->duration_seconds = NULL;
+		oss_credential_use_by(source, &oss_credential_ram_role_arn, way);
+	}
+	first->policy = NULL;
+	first->duration_seconds = NULL;
+	oss_credential_delegate(source, provider, first);
+}
+
+static void
+ask_for_role(CredentialSource *source)
+{
+	CredentialOptions options = *source->fetch_options;
+	OssCredentials who = {
+		source->base->access_key_id, source->base->access_key_secret,
+		source->base->security_token
+	};
+	const char *name;
+	const char *problem;
+
+	if (source->uses_machine)
+		oss_sts_add_environment(&options);
+	if (options.role_arn == NULL)
+		oss_credential_fail(source, "No role to assume is given.");
+	else if ((name = oss_credential_options_problem(&options, CREDENTIAL_RAM_ROLE_ARN,
+													&problem)) != NULL)
+		oss_credential_fail(source, "%s cannot be used. %s", name, problem);
+	else
+	{
+		const OssField form[] = {
+			{"RoleArn", options.role_arn},
+			{"RoleSessionName", options.role_session_name != NULL ?
+			options.role_session_name : OSS_STS_DEFAULT_SESSION},
+			{"DurationSeconds", options.duration_seconds != NULL ?
+			options.duration_seconds : OSS_STS_DEFAULT_DURATION},
+			{"Policy", options.policy},
+			{"ExternalId", options.external_id}
+		};
+
+		oss_sts_call(source, &options, "AssumeRole", form, lengthof(form), &who,
+					 STEP_KEY);
+	}
+}
+
+static void
+role_step(CredentialSource *source)
+{
+	if (source->step == STEP_BEGIN)
+		begin_chain(source);
+	else if (source->step == STEP_ASK || oss_sts_clock_differs(source))
+		ask_for_role(source);
+	else
+		oss_credential_deliver_answer(source,
+									  psprintf("STS for role \"%s\"",
+											   source->fetch_options->role_arn != NULL ?
+											   source->fetch_options->role_arn : ""),
+									  "Credentials", false);
+}
+
+const CredentialProvider oss_credential_ram_role_arn = {
+	CREDENTIAL_RAM_ROLE_ARN, true, role_step, STEP_ASK
+};
