@@ -24,6 +24,7 @@
 #include "service.h"
 #include "signature.h"
 #include "state.h"
+#include "sts.h"
 #include "token.h"
 
 /* Set what a bucket is like. */
@@ -106,6 +107,7 @@ do_reset(call *c)
 	if (what[0] == '\0')
 	{
 		credential_reset();
+		sts_reset();
 		bucket_reset();
 		state_reset();
 		event_reset();
@@ -257,6 +259,33 @@ do_credential_remove(call *c)
 				: "no such id\n");
 }
 
+/* Add a role that STS knows, or replace it. */
+static void
+do_sts_role(call *c)
+{
+	sts_role	role = {0};
+
+	if (!copy_param(c, "arn", role.arn, sizeof(role.arn)) || role.arn[0] == '\0' ||
+		!copy_param(c, "trust", role.trust, sizeof(role.trust)) ||
+		!copy_param(c, "external_id", role.external_id, sizeof(role.external_id)) ||
+		!copy_param(c, "oidc_token", role.oidc_token, sizeof(role.oidc_token)))
+	{
+		bad(c, "arn missing, or a value too long");
+		return;
+	}
+	role.max_duration = param_int(c, "max_duration", 3600);
+	role.lifetime = param_int(c, "lifetime", 0);
+	sts_role_set(&role);
+	buffer_puts(&c->out, "ok\n");
+}
+
+/* List the calls of STS. */
+static void
+do_sts_log(call *c)
+{
+	sts_log(&c->out);
+}
+
 /* List the credentials. */
 static void
 do_credentials(call *c)
@@ -392,6 +421,8 @@ static const struct
 	{"/credential", do_credential},
 	{"/credential-remove", do_credential_remove},
 	{"/credentials", do_credentials},
+	{"/sts-role", do_sts_role},
+	{"/sts-log", do_sts_log},
 	{"/clock", do_clock},
 	{"/bucket", do_bucket},
 	{"/scope", do_scope},

@@ -39,6 +39,7 @@ typedef struct totals
 {
 	uint64_t	requests_total;
 	uint64_t	label_requests;
+	uint64_t	sts_requests;
 	uint64_t	label_answers;
 	uint64_t	label_billed;
 	uint64_t	label_completed;
@@ -82,7 +83,7 @@ static const struct
 	uint64_t   *value;
 }			plain[] = {
 #define PLAIN(x) {#x, &t.x}
-	PLAIN(requests_total), PLAIN(label_requests), PLAIN(label_answers),
+	PLAIN(requests_total), PLAIN(label_requests), PLAIN(sts_requests), PLAIN(label_answers),
 	PLAIN(label_billed), PLAIN(label_completed), PLAIN(abandoned), PLAIN(label_abandoned),
 	PLAIN(in_flight), PLAIN(most_in_flight), PLAIN(label_in_flight),
 	PLAIN(label_most_in_flight), PLAIN(bytes_sent), PLAIN(bytes_received),
@@ -262,6 +263,12 @@ counter_begin(const request *r)
 	request_kind kind = request_kind_of(r);
 
 	pthread_mutex_lock(&lock);
+	if (r->is_sts)
+	{
+		t.sts_requests++;
+		pthread_mutex_unlock(&lock);
+		return;
+	}
 	t.requests_total++;
 	if (++t.in_flight > t.most_in_flight)
 		t.most_in_flight = t.in_flight;
@@ -287,6 +294,8 @@ counter_begin(const request *r)
 void
 counter_answered(request *r)
 {
+	if (r->is_sts)
+		return;
 	pthread_mutex_lock(&lock);
 	tally_begin(r);
 	r->tallied = true;
@@ -304,6 +313,12 @@ counter_end(const request *r, bool completed, bool abandoned,
 	char		status[16];
 
 	pthread_mutex_lock(&lock);
+	if (r->is_sts)
+	{
+		bump("sts_", abandoned ? "abandoned" : a->code[0] ? a->code : "ok");
+		pthread_mutex_unlock(&lock);
+		return;
+	}
 	t.in_flight--;
 	t.abandoned += abandoned;
 	t.bytes_sent += bytes_sent;

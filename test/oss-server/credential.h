@@ -19,6 +19,7 @@ typedef struct credential
 	char		id[64];
 	char		secret[MAX_SECRET];
 	char		token[2048];
+	char		arn[160];		/* of the role it is of, or "" */
 	bool		disabled;
 	bool		deny_get;		/* no oss:GetObject */
 	bool		deny_imm;		/* no oss:ProcessImm */

@@ -52,7 +52,7 @@ static const struct
 };
 
 static const char *const scopes[] = {"label", "any", "get", "put", "head",
-"list", "delete"};
+"list", "delete", "sts"};
 
 static fault *faults;			/* in order of definition */
 static int	next_id = 1;
@@ -358,6 +358,8 @@ in_scope(const fault *f, const request *r)
 			return r->is_list;
 		case SCOPE_DELETE:
 			return request_kind_of(r) == KIND_DELETE;
+		case SCOPE_STS:
+			return r->is_sts;
 		case SCOPE_ANY:
 			return true;
 	}

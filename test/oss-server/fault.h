@@ -54,7 +54,8 @@ typedef enum fault_scope
 	SCOPE_PUT,
 	SCOPE_HEAD,
 	SCOPE_LIST,
-	SCOPE_DELETE
+	SCOPE_DELETE,
+	SCOPE_STS
 } fault_scope;
 
 /*

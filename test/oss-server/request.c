@@ -324,6 +324,8 @@ request_parse(request *r)
 		if (r->style == HOST_VIRTUAL)
 			r->bucket_invalid = !bucket_name_valid(text_of(r->bucket));
 	}
+	r->is_sts = strcmp(r->method, "POST") == 0 &&
+		pair_list_count(&r->query, "Action") > 0;
 	r->is_list = strcmp(r->method, "GET") == 0 && r->bucket[0] != '\0' &&
 		r->key.len == 0 && (pair_list_count(&r->query, "list-type") > 0 ||
 							pair_list_count(&r->query, "versions") > 0);

@@ -80,6 +80,7 @@ typedef struct request
 	bool		bucket_invalid;
 	bool		is_label;		/* asks for the action image/labels */
 	bool		is_list;		/* lists a bucket: key is empty */
+	bool		is_sts;			/* calls STS, not OSS */
 	text		list_prefix;	/* of what it lists */
 	int64_t		listed;			/* objects in the answer of a listing */
 	bool		https;

@@ -20,6 +20,7 @@
 #include "listing.h"
 #include "object.h"
 #include "signature.h"
+#include "sts.h"
 #include "version.h"
 
 /* The x-oss-process of a request, understood. */
@@ -655,6 +656,8 @@ service_answer(request *r)
 	request_kind kind = request_kind_of(r);
 
 	answer_begin(r);
+	if (r->is_sts)
+		return sts_answer(r);
 	if (!check_names(r) || !signature_check(r, &who))
 		return false;
 	if (kind == KIND_OTHER && strcmp(r->method, "GET") != 0)
