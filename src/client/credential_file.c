@@ -233,7 +233,7 @@ profile_is_good(CredentialSource *source, const Profile *profile, const char *pa
 	const CredentialOptions *options = &profile->options;
 	bool		has_key = options->access_key_id != NULL && options->access_key_secret != NULL;
 	bool		needs_key = profile->provider == &oss_credential_static ||
-		(profile->provider == &oss_credential_ram_role_arn && !profile->chained);
+	(profile->provider == &oss_credential_ram_role_arn && !profile->chained);
 	const char *problem = NULL;
 	const char *name = NULL;
 

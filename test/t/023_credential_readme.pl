@@ -15,7 +15,7 @@ use CredentialTest;
 my ($section) = slurp_file('sql/README.md') =~ /^## Credentials\n(.*?)^## /ms;
 ok($section, 'sql/README.md has a section on credentials');
 my @snippets = $section =~ /^```sql\n(.*?)^```/msg;
-is(scalar @snippets, 6, 'it has six snippets');
+is(scalar @snippets, 7, 'it has seven snippets');
 
 my $home = PostgreSQL::Test::Utils::tempdir;
 mkdir "$home/.aliyun" or die;
@@ -51,6 +51,7 @@ $test->psql_ok('CREATE ROLE app LOGIN;'
 # Services that are elsewhere in the world are here in this test.
 my %here = (
 	oidc => "ADD sts_endpoint '" . $server->url . "'",
+	ram_role_arn => "ADD sts_endpoint '" . $server->url . "'",
 	credentials_uri => "SET credentials_uri '" . $server->url . "/credentials'");
 my %key = (config_file => 'fileid', environment => 'envid', static => 'LTAI5tExample');
 
