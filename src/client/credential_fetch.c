@@ -219,6 +219,10 @@ end_failed(CredentialSource *source, CredentialTrouble trouble, const char *deta
 							  usable ? source->key.refresh_at : 0);
 }
 
+static void fail_with(CredentialSource *source, CredentialTrouble trouble,
+					  const char *format, va_list args)
+			pg_attribute_printf(3, 0);
+
 /* Write the DETAIL of a failure; see oss_credential_fail(). */
 static void
 fail_with(CredentialSource *source, CredentialTrouble trouble, const char *format,

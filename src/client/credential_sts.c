@@ -136,7 +136,7 @@ make_nonce(void)
 
 /* Return the signature of a call, palloc'd. */
 static char *
-make_signature(const OssField *fields, int nfields, const char *secret)
+sts_signature(const OssField *fields, int nfields, const char *secret)
 {
 	char	   *signature = palloc(64);
 	OssText		made = {0};
@@ -192,7 +192,7 @@ oss_sts_call(CredentialSource *source, const CredentialOptions *options,
 	if (who != NULL)
 	{
 		/* the form has been written: its first field may be overwritten */
-		char	   *signature = make_signature(fields, nfields, who->secret);
+		char	   *signature = sts_signature(fields, nfields, who->secret);
 
 		fields[nquery++] = oss_field("Signature", signature);
 	}

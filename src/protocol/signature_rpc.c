@@ -29,7 +29,7 @@ compare_names(const void *a, const void *b)
 static void
 add_sorted(OssText *out, const OssField *fields, size_t nfields)
 {
-	const OssField *sorted[OSS_RPC_FIELDS_MAX];
+	const OssField *sorted[OSS_RPC_FIELDS_MAX] = {0};
 
 	for (size_t i = 0; i < nfields; i++)
 		sorted[i] = &fields[i];

@@ -272,7 +272,7 @@ static bool
 session_valid(text name)
 {
 	static const char legal[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZ.@-_";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZ.@-_";
 
 	for (size_t i = 0; i < name.len; i++)
 		if (name.data[i] == '\0' || strchr(legal, name.data[i]) == NULL)
