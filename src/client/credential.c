@@ -12,6 +12,13 @@
 /* A refused key that the source returns again within this time is bad. */
 #define REFUSAL_REMEMBERED		(10 * USECS_PER_SEC)
 
+/*
+ * A request that waits for credentials asks again after this time at the
+ * latest, since the process that fetches them may die, or to look at a program.
+ */
+#define POLL_MS			500
+#define PROGRAM_POLL_MS	20
+
 /* A key is renewed for a longer life at most once in this time. */
 #define WANTED_AGAIN	(60 * USECS_PER_SEC)
 
@@ -115,6 +122,18 @@ oss_credential_source_inherit(CredentialSource *source, const CredentialSource *
 	Assert(source->key.id == NULL);
 	source->key = key;
 	source->ticket.version = from->ticket.version;
+}
+
+void
+oss_credential_source_allow_programs(CredentialSource *source, bool allow)
+{
+	source->may_run_programs = allow;
+}
+
+int
+oss_credential_poll_ms(const CredentialSource *source)
+{
+	return source->program != NULL ? PROGRAM_POLL_MS : POLL_MS;
 }
 
 const char *

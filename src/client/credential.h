@@ -17,12 +17,6 @@
 #include "protocol/signature_v4.h"
 #include "utils/timestamp.h"
 
-/*
- * A request that waits for credentials asks again after this time at the
- * latest, since the process that fetches them may die.
- */
-#define CREDENTIAL_POLL_MS	500
-
 struct OssFailure;
 
 typedef struct CredentialSource CredentialSource;
@@ -63,7 +57,7 @@ extern void oss_credential_source_inherit(CredentialSource *source,
 /*
  * Get credentials.  READY: *out points into the source, valid until the next
  * call.  PENDING: this or another process is fetching them; ask again after
- * each oss_http_turn(), whose timeout is CREDENTIAL_POLL_MS at most.  FAILED:
+ * each oss_http_turn(), whose timeout is oss_credential_poll_ms() at most.  FAILED:
  * *failure explains, valid until the next call; the failure is returned for a
  * second before a new fetch, so that the metadata service is not flooded.
  * Throws only when out of memory.
@@ -94,6 +88,15 @@ extern TimestampTz oss_credential_ends_at(const CredentialSource *source);
  * key: false for static keys, and when a newly fetched key was the same.
  */
 extern bool oss_credential_refused(CredentialSource *source, const char *key_id);
+
+/*
+ * Say whether the role that uses the source may run programs: it is a
+ * superuser.
+ */
+extern void oss_credential_source_allow_programs(CredentialSource *source, bool allow);
+
+/* Return after how many ms, at the latest, to ask for a pending key again. */
+extern int	oss_credential_poll_ms(const CredentialSource *source);
 
 /* Return the source's name as in the option credential_source. */
 extern const char *oss_credential_source_name(const CredentialSource *source);

@@ -28,7 +28,7 @@
 
 /*
  * Another process may take over a fetch that was not continued for this time.
- * A waiting fetch is continued every CREDENTIAL_POLL_MS.
+ * A waiting fetch is continued every half second.
  */
 #define LEASE_US	INT64CONST(5000000)
 
@@ -382,8 +382,8 @@ oss_credential_cache_store(const CredentialIdentity *who, CredentialTicket *tick
 		return;
 	drop_key(slot);
 	slot->failed_at = 0;
-	if (key->expires && (key->token == NULL ||
-						 strlen(key->token) <= CREDENTIAL_CACHED_TOKEN_MAX))
+	if (key->expires && !key->own &&
+		(key->token == NULL || strlen(key->token) <= CREDENTIAL_CACHED_TOKEN_MAX))
 	{
 		Assert(strlen(key->id) <= CREDENTIAL_ID_MAX &&
 			   strlen(key->secret) <= CREDENTIAL_SECRET_MAX);

@@ -48,6 +48,7 @@ typedef struct CredentialKey
 	char	   *secret;
 	char	   *token;			/* NULL without one */
 	bool		expires;
+	bool		own;			/* not to be shared: others could not fetch it */
 	TimestampTz expires_at;		/* by the local clock, less a margin */
 	TimestampTz refresh_at;		/* when to renew it, DT_NOEND for never */
 } CredentialKey;
@@ -100,7 +101,7 @@ typedef struct CredentialAnswer
  * or while fetching it.  A shared key is good only if it lives until "until"
  * (0: any).  With wait, WAIT makes the table set the process's latch when
  * that changes, until oss_credential_cache_stop_waiting(); ask again after
- * CREDENTIAL_POLL_MS anyway.
+ * half a second anyway.
  */
 extern CredentialAdvice oss_credential_cache_ask(const CredentialIdentity *who,
 												 CredentialTicket *ticket, bool wait,

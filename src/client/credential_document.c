@@ -18,9 +18,8 @@
 /* Longest error code that is shown. */
 #define CODE_MAX	64
 
-/* Parse a time of RFC 3339, ignoring fractions of seconds. */
-static bool
-read_expiration(const char *text, TimestampTz *when)
+bool
+oss_credential_expiration_read(const char *text, TimestampTz *when)
 {
 	struct tm	tm = {0};
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -390,7 +389,7 @@ deliver_object(CredentialSource *source, const char *service,
 	if (missing != NULL)
 		oss_credential_fail(source, "The answer of %s has no %s.", service,
 							missing);
-	else if (!read_expiration(values[3], &expires_at))
+	else if (!oss_credential_expiration_read(values[3], &expires_at))
 		oss_credential_fail(source, "The time at which the key expires is malformed; a right one is 2030-01-31T12:00:00Z.");
 	else
 		oss_credential_deliver(source, values[0], values[1], values[2],

@@ -28,6 +28,9 @@ extern char *oss_credential_file_read(CredentialSource *source, const char *path
 extern Jsonb *oss_credential_json(const char *bytes, size_t len);
 extern void oss_credential_json_wipe(Jsonb *json);
 
+/* Parse a time of RFC 3339, ignoring fractions of seconds. */
+extern bool oss_credential_expiration_read(const char *text, TimestampTz *when);
+
 /*
  * Return a scalar field of an object as palloc'd text, or an object or array
  * in it; NULL if there is none or object is NULL.

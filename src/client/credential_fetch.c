@@ -66,6 +66,8 @@ oss_credential_fetch_end(CredentialSource *source)
 	source->resume_at = 0;
 	source->throttled = 0;
 	source->metadata_token = NULL;
+	source->program = NULL;
+	source->from_program = false;
 	source->uses = NULL;
 	source->fallback = NULL;
 	source->fallback_reasons = NULL;
@@ -449,6 +451,7 @@ oss_credential_deliver(CredentialSource *source, const char *id,
 		key.refresh_at = source->provider->renewable ?
 			now + REREAD_AFTER : DT_NOEND;
 	oss_credential_key_wipe(&source->key);
+	key.own = source->from_program;
 	source->key = key;
 	source->fetching = NULL;
 	source->wanted_until = 0;
@@ -641,7 +644,7 @@ oss_credential_fetch(CredentialSource *source, TimestampTz now)
 {
 	int64		patience = (source->spec.timeout_ms + 1000) * INT64CONST(1000);
 
-	Assert(source->fetching == NULL || source->transfer != NULL);
+	Assert(source->fetching == NULL || source->transfer != NULL || source->program != NULL);
 
 	/* a time-out means nothing if no query ran the event loop meanwhile */
 	if (source->fetching == NULL || now - source->asked_at > patience)
@@ -652,7 +655,8 @@ oss_credential_fetch(CredentialSource *source, TimestampTz now)
 		source->step = 0;
 		do_step(source);
 	}
-	else if (source->resume_at != 0 ? is_resumed(source, now) : source->transfer_done)
+	else if (source->resume_at != 0 ? is_resumed(source, now) :
+			 (source->transfer_done || source->program != NULL))
 		do_step(source);
-	Assert(source->fetching == NULL || source->transfer != NULL);
+	Assert(source->fetching == NULL || source->transfer != NULL || source->program != NULL);
 }

@@ -46,8 +46,8 @@ typedef struct CredentialUse
 } CredentialUse;
 
 /*
- * A source of credentials.  While fetching is not NULL, neither is transfer,
- * so that a later oss_http_turn() ends it.  All memory of a fetch is in
+ * A source of credentials.  While fetching is not NULL, neither is transfer, so
+ * that a later oss_http_turn() ends it, or program.  All memory of a fetch is in
  * fetch_context, which outlives the query that started the fetch.
  */
 struct CredentialSource
@@ -57,6 +57,7 @@ struct CredentialSource
 	const CredentialProvider *const *providers; /* by CredentialKind */
 	CredentialOptions options;
 	bool		uses_machine;	/* may read files and the environment */
+	bool		may_run_programs;	/* the role is a superuser */
 	CredentialKey key;
 
 	/* sharing the key with other processes */
@@ -81,6 +82,8 @@ struct CredentialSource
 	TimestampTz asked_at;		/* last call of oss_credential_get() */
 	TimestampTz resume_at;		/* 0, or when a throttled step is repeated */
 	int			throttled;		/* times that this step was */
+	struct OssProgram *program; /* External: runs, or has ended */
+	bool		from_program;	/* the key, or the one it is fetched with */
 	char	   *metadata_token; /* ECS: the token of the hardened mode */
 	CredentialUse *uses;		/* of the key that is being fetched */
 	const CredentialProvider *fallback; /* its fallback_step is run if a step
@@ -204,5 +207,7 @@ extern const CredentialProvider oss_credential_ram_role_arn;
 extern const CredentialProvider oss_credential_uri;
 extern const CredentialProvider oss_credential_config_file;
 extern const CredentialProvider oss_credential_default;
+extern const CredentialProvider oss_credential_external;
+extern const CredentialProvider oss_credential_cloud_sso;
 
 #endif							/* OSS_CREDENTIAL_FETCH_H */

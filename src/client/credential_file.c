@@ -57,7 +57,13 @@ static const FieldName json_fields[] = {
 	FIELD("credentials_uri", credentials_uri),
 	FIELD("policy", policy),
 	FIELD("external_id", external_id),
-	FIELD("source_profile", source_profile)
+	FIELD("source_profile", source_profile),
+	FIELD("process_command", process_command),
+	FIELD("cloud_sso_sign_in_url", sign_in_url),
+	FIELD("cloud_sso_account_id", account_id),
+	FIELD("cloud_sso_access_config", access_config),
+	FIELD("access_token", access_token),
+	FIELD("cloud_sso_access_token_expire", access_token_expires)
 };
 
 static const FieldName ini_fields[] = {
@@ -90,7 +96,9 @@ static const ModeName modes[] = {
 	{"ChainableRamRoleArn", NULL, &oss_credential_ram_role_arn, false, true},
 	{"EcsRamRole", "ecs_ram_role", &oss_credential_ecs_ram_role, false, false},
 	{"OIDC", "oidc_role_arn", &oss_credential_oidc, false, false},
-	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false, false}
+	{"CredentialsURI", "credentials_uri", &oss_credential_uri, false, false},
+	{"CloudSSO", NULL, &oss_credential_cloud_sso, false, false},
+	{"External", NULL, &oss_credential_external, false, false}
 };
 
 /* Set the provider of a mode.  The CLI accepts modes in any case. */
@@ -251,7 +259,7 @@ profile_is_good(CredentialSource *source, const Profile *profile, const char *pa
 		oss_credential_fail(source, "The profile in file \"%s\" is not to be used: it has enable = false.",
 							path);
 	else if (profile->provider == NULL)
-		oss_credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, RamRoleArn, ChainableRamRoleArn, EcsRamRole, OIDC and CredentialsURI are (access_key, sts, ram_role_arn, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
+		oss_credential_fail(source, "The profile in file \"%s\" has a mode that is not supported; AK, StsToken, RamRoleArn, ChainableRamRoleArn, EcsRamRole, OIDC, CredentialsURI, CloudSSO and External are (access_key, sts, ram_role_arn, ecs_ram_role, oidc_role_arn and credentials_uri in an INI file).",
 							path);
 	else if (name != NULL)
 		oss_credential_fail(source, "The %s in the profile in file \"%s\" cannot be used. %s",

@@ -387,7 +387,7 @@ advance_request(OssRequest *request, int64 now)
 	{
 		case CREDENTIAL_PENDING:
 			request->wants_key = true;
-			return oss_shorter_wait(left, CREDENTIAL_POLL_MS);
+			return oss_shorter_wait(left, oss_credential_poll_ms(request->server->source));
 		case CREDENTIAL_FAILED:
 			fail_request(request, failure);
 			return 0;

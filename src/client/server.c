@@ -267,6 +267,7 @@ take_rows(OssServer *server, const ServerRows *rows, int64 now)
 	server->current_at = rows->server_tentative ? 0 : now;
 	oss_credential_source_share(server->source, rows->mapping, rows->mapping_digest,
 								rows->mapping_tentative ? 0 : now);
+	oss_credential_source_allow_programs(server->source, superuser_arg(server->userid));
 }
 
 /*
@@ -669,7 +670,7 @@ oss_server_credentials(OssServer *server, OssCredentials *who)
 														server->timeout_ms),
 											   psprintf("credentials from source \"%s\"",
 														oss_credential_source_name(server->source))));
-		oss_http_turn(CREDENTIAL_POLL_MS);
+		oss_http_turn(oss_credential_poll_ms(server->source));
 	}
 	if (state == CREDENTIAL_FAILED)
 		oss_failure_throw(failure);
