@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -112,16 +111,12 @@ watch_ends_of_programs(void)
 	registered = true;
 }
 
-/* Close all descriptors from 3 on. */
+/* Close all descriptors from 3 on: a server does not have more than these. */
 static void
 close_descriptors(void)
 {
 	struct rlimit limit;
 
-#ifdef SYS_close_range
-	if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
-		return;
-#endif
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 65536)
 		limit.rlim_cur = 65536;
 	for (int fd = 3; fd < (int) limit.rlim_cur; fd++)

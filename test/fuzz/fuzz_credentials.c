@@ -93,7 +93,8 @@ static CredentialSource *
 make_source(int kind)
 {
 	static const char *const names[] = {
-		"credentials_uri", "ecs_ram_role", "oidc", "config_file"
+		"credentials_uri", "ecs_ram_role", "oidc", "config_file", "ram_role_arn",
+		"default"
 	};
 	List	   *options = list_make1(option("credential_source", names[kind]));
 
@@ -114,6 +115,12 @@ make_source(int kind)
 		case 3:
 			options = lappend(options, option("config_file",
 											  write_file(rest, rest_len)));
+			break;
+		case 4:
+			options = lappend(options, option("role_arn", "acs:ram::1:role/r"));
+			options = lappend(options, option("role_source", "credentials_uri"));
+			options = lappend(options, option("credentials_uri",
+											  "http://127.0.0.1:8000/key"));
 			break;
 		default:
 			break;
@@ -155,10 +162,13 @@ fuzz_credentials(const uint8_t *data, size_t size)
 	answer.status = statuses[data[1] % lengthof(statuses)];
 	rest = data + 2;
 	rest_len = size - 2;
-	source = make_source(data[0] % 4);
+	source = make_source(data[0] % 6);
 	for (int i = 0; i < STEPS_MAX && state == CREDENTIAL_PENDING; i++)
 		state = oss_credential_get(source, &key, &failure);
-	promise(state != CREDENTIAL_PENDING);
+
+	/* one that is throttled rests */
+	if (state == CREDENTIAL_PENDING)
+		return;
 	if (state == CREDENTIAL_READY)
 		check_key(&key);
 	else

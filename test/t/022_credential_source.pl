@@ -279,7 +279,7 @@ my %profiles = (
 	sts => { mode => 'StsToken', access_key_id => 'issued', access_key_secret => $ISSUED,
 		sts_token => $TOKEN },
 	ecs => { mode => 'EcsRamRole', ram_role_name => 'TestRole' },
-	external => { mode => 'External', process_command => 'touch /tmp/never' },
+	external => { mode => 'OAuth', oauth_access_token => 'oauth-token-4711' },
 	nokey => { mode => 'AK', access_key_id => 'ossid' },
 	evil => { mode => 'EcsRamRole', ram_role_name => '../../user-data' });
 my $json = JSON::PP->new->canonical->encode({
