@@ -357,7 +357,7 @@ security_token = $TOKEN
 type = ecs_ram_role
 role_name = TestRole
 [arn]
-type = ram_role_arn
+type = rsa_key_pair
 INI
 works('INI, default', 'ossid', %file, config_file => $ini);
 works('INI, sts', 'issued', %file, config_file => $ini, profile => 'token');
