@@ -8,6 +8,7 @@
 
 #include "protocol/command_line.h"
 #include "tap.h"
+#include "scarce.h"
 
 /* Split, and compare the arguments, each in brackets. */
 static void
