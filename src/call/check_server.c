@@ -175,7 +175,7 @@ report_catalogs(ServerCheck *p)
 				 psprintf("region %s, endpoint %s, addressing %s%s", s->region,
 						  s->endpoint_template ? s->endpoint_template :
 						  psprintf("%s://%s:%d", s->endpoint.https ? "https" : "http",
-								   s->endpoint.host, s->endpoint.port),
+								   p->route.endpoint.host, p->route.endpoint.port),
 						  addressing[s->addressing], s->ndomains == 0 ? "" :
 						  psprintf(", %d of bucket_domains", s->ndomains)), NULL);
 	report_check(p, "mapping", true,
@@ -187,25 +187,37 @@ report_catalogs(ServerCheck *p)
 }
 
 /*
- * Report the phases of an unsigned request.  Returns whether there was a
- * response.
+ * Report whether a proxy was used, and how far it got.  *done: it was, and stands
+ * for name and connection.  Returns false if it failed.
  */
 static bool
-report_network(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
+report_proxy(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure, bool *done)
 {
-	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
-		return report_failure(p, "dns", failure);
-	report_check(p, "dns", true, psprintf("%s is %s, %lld ms", p->route.endpoint.host,
-										  a->address[0] ? a->address : "known",
-										  (long long) (a->dns_us / 1000)), NULL);
-	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
-		(a->end == HTTP_TIMEOUT && !a->connected))
-		return report_failure(p, "tcp", failure);
-	report_check(p, "tcp", true, a->new_connection ?
-				 psprintf("connected in %lld ms",
-						  (long long) (Max(a->connect_us - a->dns_us, 0) / 1000)) :
-				 "a connection was open already", NULL);
-	if (a->end == HTTP_TLS || a->end == HTTP_CERTIFICATE ||
+	const OssServer *s = p->server;
+
+	*done = a->proxy[0] != '\0';
+	if (!*done && s->proxy.url != NULL)
+		report_check(p, "proxy", true,
+					 psprintf("not used for %s, but %s would be", p->route.endpoint.host, s->proxy.url),
+					 "Requests to a loopback address go through a proxy on loopback only, those to link-local addresses through none.");
+	if (!*done)
+		return true;
+	if ((a->end >= HTTP_PROXY_RESOLVE && a->end <= HTTP_PROXY_GARBLED) &&
+		a->proxy_status / 100 != 2)
+		return report_failure(p, "proxy", failure);
+	report_check(p, "proxy", true,
+				 psprintf("%s, which is %s, connects to %s:%d", a->proxy,
+						  a->address[0] ? a->address : "known",
+						  p->route.endpoint.host, p->route.endpoint.port), NULL);
+	return true;
+}
+
+/* Report TLS and what comes after it.  Returns whether there was a response. */
+static bool
+report_tls(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
+{
+	if (a->end == HTTP_TLS || a->end == HTTP_CERTIFICATE || a->end == HTTP_TUNNEL_TLS ||
+		a->end == HTTP_TUNNEL_CERTIFICATE || a->end == HTTP_PROXY_TIMEOUT ||
 		(a->end == HTTP_TIMEOUT && a->sent_us == 0))
 		return report_failure(p, "tls", failure);
 	if (p->route.endpoint.https || p->route.endpoint.is_loopback)
@@ -218,6 +230,34 @@ report_network(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
 	if (a->end != HTTP_ANSWERED)
 		return report_failure(p, "answer", failure);
 	return true;
+}
+
+/*
+ * Report the phases of an unsigned request.  Returns whether there was a
+ * response.
+ */
+static bool
+report_network(ServerCheck *p, const HttpAnswer *a, const OssFailure *failure)
+{
+	bool		proxied;
+
+	if (!report_proxy(p, a, failure, &proxied))
+		return false;
+	if (proxied)
+		return report_tls(p, a, failure);
+	if (a->end == HTTP_RESOLVE || (a->end == HTTP_TIMEOUT && a->dns_us == 0 && !a->connected))
+		return report_failure(p, "dns", failure);
+	report_check(p, "dns", true, psprintf("%s is %s, %lld ms", p->route.endpoint.host,
+										  a->address[0] ? a->address : "known",
+										  (long long) (a->dns_us / 1000)), NULL);
+	if (a->end == HTTP_CONNECT || a->end == HTTP_FORBIDDEN_ADDRESS ||
+		(a->end == HTTP_TIMEOUT && !a->connected))
+		return report_failure(p, "tcp", failure);
+	report_check(p, "tcp", true, a->new_connection ?
+				 psprintf("connected in %lld ms",
+						  (long long) (Max(a->connect_us - a->dns_us, 0) / 1000)) :
+				 "a connection was open already", NULL);
+	return report_tls(p, a, failure);
 }
 
 /* Report the clock difference, and correct for it if it is too large. */

@@ -89,6 +89,14 @@ oss_credential_source_make(MemoryContext context, List *options)
 }
 
 void
+oss_credential_source_use_proxy(CredentialSource *source, HttpProxy *proxy)
+{
+	proxy->user = source->options.proxy_user;
+	proxy->password = source->options.proxy_password;
+	source->proxy = proxy;
+}
+
+void
 oss_credential_source_share(CredentialSource *source, Oid mapping,
 							const uint8 *digest, int64 read_at)
 {

@@ -14,6 +14,7 @@
 #define OSS_CREDENTIAL_H
 
 #include "client/credential_option.h"
+#include "client/http.h"
 #include "protocol/signature_v4.h"
 #include "utils/timestamp.h"
 
@@ -36,6 +37,12 @@ typedef enum CredentialState
  */
 extern CredentialSource *oss_credential_source_make(MemoryContext context,
 													List *options);
+
+/*
+ * Complete a proxy by the mapping's user and password, and use it for fetches.
+ * proxy lives as long as the source, and points into it from now on.
+ */
+extern void oss_credential_source_use_proxy(CredentialSource *source, HttpProxy *proxy);
 
 /*
  * Share the source's keys with other processes that use the same mapping with

@@ -351,13 +351,28 @@ static const char *const end_clauses[] = {
 	[HTTP_OTHER] = "the transfer failed"
 };
 
+/* Fail the fetch because of a proxy. */
+static void
+fail_proxy(CredentialSource *source, const char *service, const HttpAnswer *answer)
+{
+	OssErrorXml ignored;
+
+	oss_credential_fail(source, "Asking %s through proxy %s failed: %s%s.", service,
+						answer->proxy, oss_failure_classify(answer, &ignored)->message,
+						answer->proxy_status / 100 == 2 || answer->proxy_status == 0 ? "" :
+						psprintf(", HTTP status %d", answer->proxy_status));
+}
+
 bool
 oss_credential_answered(CredentialSource *source, const char *service)
 {
 	const HttpAnswer *answer = oss_http_answer(source->transfer);
 
-	if (answer->end != HTTP_ANSWERED)
-		oss_credential_fail(source, "Asking %s failed: %s.", service,
+	if (answer->end >= HTTP_PROXY_RESOLVE)
+		fail_proxy(source, service, answer);
+	else if (answer->end != HTTP_ANSWERED)
+		oss_credential_fail(source, "Asking %s%s%s failed: %s.", service,
+							answer->proxy[0] != '\0' ? " through proxy " : "", answer->proxy,
 							end_clauses[answer->end]);
 	else if (answer->status != 200)
 		fail_status(source, service, answer);

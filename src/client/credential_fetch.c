@@ -470,10 +470,13 @@ void
 oss_credential_send(CredentialSource *source, const HttpSpec *spec, int next)
 {
 	source->spec = *spec;
+
+	/* the metadata service is the machine's own */
+	source->spec.proxy = source->fetching->kind == CREDENTIAL_ECS_RAM_ROLE ? NULL : source->proxy;
 	source->step = next;
 	source->transfer_repeated = false;
 	source->transfer_done = false;
-	source->transfer = oss_http_start(source->fetch_context, spec,
+	source->transfer = oss_http_start(source->fetch_context, &source->spec,
 									  transfer_done, source);
 }
 

@@ -58,6 +58,7 @@ struct CredentialSource
 	CredentialOptions options;
 	bool		uses_machine;	/* may read files and the environment */
 	bool		may_run_programs;	/* the role is a superuser */
+	const HttpProxy *proxy;		/* for all but the metadata service */
 	CredentialKey key;
 
 	/* sharing the key with other processes */

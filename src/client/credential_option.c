@@ -19,6 +19,7 @@
 #define NAME_MAX_LEN	64
 #define ARN_MAX			512
 #define URL_MAX			2048
+#define PROXY_NAME_MAX	256
 #define DURATION_MIN	900		/* seconds; protocol/README.md 5.2 */
 #define DURATION_MAX	43200
 
@@ -259,6 +260,19 @@ region_problem(const char *value)
 	return problem_sentence(oss_region_problem(value));
 }
 
+/* Basic authentication ends the user at the first colon. */
+static const char *
+proxy_user_problem(const char *value)
+{
+	return text_problem(value, PROXY_NAME_MAX, ":");
+}
+
+static const char *
+proxy_password_problem(const char *value)
+{
+	return text_problem(value, PROXY_NAME_MAX, "");
+}
+
 static const char *
 duration_problem(const char *value)
 {
@@ -339,6 +353,8 @@ static const OptionDef option_defs[] = {
 	OPTION(ca_file, OF_NETWORK, true, ca_file_problem),
 	OPTION(connect_timeout_ms, OF_NETWORK, false, timeout_problem),
 	OPTION(timeout_ms, OF_NETWORK, false, timeout_problem),
+	OPTION(proxy_user, ANY_KIND, false, proxy_user_problem),
+	OPTION(proxy_password, ANY_KIND, false, proxy_password_problem),
 	{"superuser_required", NOT_KEPT, ANY_KIND, true, bool_problem}
 };
 
@@ -404,6 +420,9 @@ oss_credential_options_wipe(CredentialOptions *options)
 	if (options->security_token != NULL)
 		explicit_bzero(options->security_token,
 					   strlen(options->security_token));
+	if (options->proxy_password != NULL)
+		explicit_bzero(options->proxy_password,
+					   strlen(options->proxy_password));
 }
 
 const char *
@@ -643,6 +662,8 @@ oss_credential_options_check(List *defelems)
 		check_option_belongs(def, kind, kinds);
 		has_any = true;
 	}
+	if (options.proxy_password != NULL && options.proxy_user == NULL)
+		refuse_missing("proxy_user", NULL, "Give proxy_user, or leave proxy_password out.");
 
 	if (options.enable_vpc != NULL && options.sts_region == NULL)
 		refuse_missing("sts_region", "Each region has its own endpoint of STS inside a VPC.",

@@ -74,6 +74,8 @@ typedef struct CredentialOptions
 	char	   *access_config;
 	char	   *access_token;
 	char	   *access_token_expires;
+	char	   *proxy_user;
+	char	   *proxy_password;
 } CredentialOptions;
 
 /* Return the name of a kind of source, as in the option credential_source. */

@@ -30,7 +30,20 @@ code_of_end(const HttpAnswer *answer)
 		[HTTP_TOO_LARGE] = "AnswerTooLarge",
 		[HTTP_FORBIDDEN_ADDRESS] = "ForbiddenAddress",
 		[HTTP_NO_MEMORY] = "OutOfMemory",
-		[HTTP_OTHER] = "TransportError"
+		[HTTP_OTHER] = "TransportError",
+		[HTTP_PROXY_RESOLVE] = "ProxyNotResolved",
+		[HTTP_PROXY_CONNECT] = "ProxyNotConnected",
+		[HTTP_PROXY_TIMEOUT] = "ProxyTimeout",
+		[HTTP_PROXY_TLS] = "ProxyTlsFailed",
+		[HTTP_PROXY_CERTIFICATE] = "ProxyCertificateRefused",
+		[HTTP_PROXY_ADDRESS] = "ProxyForbiddenAddress",
+		[HTTP_PROXY_AUTHENTICATION] = "ProxyAuthentication",
+		[HTTP_PROXY_REFUSED] = "ProxyRefused",
+		[HTTP_PROXY_FAILED] = "ProxyFailed",
+		[HTTP_PROXY_CLOSED] = "ProxyClosed",
+		[HTTP_PROXY_GARBLED] = "ProxyGarbled",
+		[HTTP_TUNNEL_TLS] = "TunnelTlsFailed",
+		[HTTP_TUNNEL_CERTIFICATE] = "TunnelCertificateRefused"
 	};
 
 	if (answer->end == HTTP_TIMEOUT && answer->sent_us > 0)
@@ -265,14 +278,16 @@ append_times(StringInfo out, const HttpAnswer *a)
 	}
 	if (a->sent_us == 0)
 	{
-		appendStringInfo(out, ", connected, TLS handshake unfinished after %lld ms",
+		appendStringInfo(out, a->proxy[0] != '\0' && a->proxy_status == 0 ?
+						 ", connected to the proxy, no answer from it after %lld ms" :
+						 ", connected, TLS handshake unfinished after %lld ms",
 						 (long long) ((a->total_us - ready) / 1000));
 		return;
 	}
 	appendStringInfo(out, ", connect %lld ms",
 					 (long long) ((ready - a->dns_us) / 1000));
 	if (a->tls_us > 0)
-		appendStringInfo(out, ", TLS %lld ms",
+		appendStringInfo(out, ", %sTLS %lld ms", a->proxy[0] != '\0' ? "tunnel and " : "",
 						 (long long) ((a->tls_us - ready) / 1000));
 	if (a->first_byte_us > a->sent_us)
 		appendStringInfo(out, ", first byte %lld ms, body %lld ms",
@@ -300,8 +315,13 @@ detail_of(const HttpAnswer *a, const OssErrorXml *xml)
 				xml->request_id[0] ? xml->request_id : a->request_id);
 	append_item(&out, "IMM request id", xml->imm_request_id);
 	append_item(&out, "endpoint", xml->endpoint);
-	append_item(&out, "address", a->status == 0 ? a->address : "");
-	if (a->end == HTTP_TIMEOUT)
+	if (a->status == 0)
+		append_item(&out, a->proxy[0] != '\0' ? "proxy's address" : "address", a->address);
+	if (a->end != HTTP_ANSWERED)
+		append_item(&out, "through proxy", a->proxy);
+	if (a->proxy_status != 0 && a->proxy_status / 100 != 2)
+		append_item(&out, "proxy's HTTP status", psprintf("%d", a->proxy_status));
+	if (a->end == HTTP_TIMEOUT || a->end == HTTP_PROXY_TIMEOUT)
 		append_times(&out, a);
 	if (xml->message[0] != '\0' || a->trouble[0] != '\0')
 	{

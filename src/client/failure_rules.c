@@ -29,6 +29,10 @@
 #define HINT_SLOWER "Lower the server's max_concurrency or max_requests_per_second, or ask Alibaba Cloud for a higher quota."
 #define HINT_LATER "Try again later."
 #define HINT_NETWORK "Check the server's option endpoint and the network; oss_labels.check_server() shows how far a request gets."
+#define HINT_OPTION_PROXY "Check the server's option proxy, and that the proxy is up; oss_labels.check_server() shows how far a request gets."
+#define HINT_PROXY_TLS "Check the server's options proxy and proxy_ca_file, and that the proxy speaks TLS at this port: most are written http://."
+#define HINT_PROXY_RULES "Have the proxy's administrator allow CONNECT from this machine to the endpoint and its port, or set the server's option proxy to another one."
+#define HINT_TUNNEL "Check the server's option endpoint, and that the proxy lets TLS through as it is; one that inspects TLS shows a certificate of its own, whose CA the option ca_file can name."
 #define HINT_CERTIFICATE "Check the server's options endpoint and ca_file, and the CA certificates of this machine."
 #define HINT_PUBLIC "Use an internal endpoint from within the region (endpoint_type 'internal'), or a custom domain of the bucket: a row in oss_labels.bucket_domain, or the server's options endpoint, which may have {bucket} in it, and addressing 'cname'."
 #define HINT_BILL "Look at the bills and the messages of the Alibaba Cloud account that owns the bucket, and of the one that the key belongs to."
@@ -126,6 +130,34 @@ const OssFailureRule oss_failure_rules[] = {
 	"the answer is too large", "A labels document has a few kilobytes; oss_labels.max_response_size sets the most that is accepted. " HINT_PROXY},
 	{0, "OutOfMemory", NULL, NULL, ERRCODE_OUT_OF_MEMORY, OSS_RETRY_TRANSIENT, OSS_SCOPE_IMAGE,
 	"out of memory while receiving the answer", HINT_LATER},
+
+	/* errors of a proxy, before the request was sent */
+	{0, "ProxyNotResolved", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"the proxy's name could not be resolved", HINT_OPTION_PROXY},
+	{0, "ProxyNotConnected", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"could not connect to the proxy", HINT_OPTION_PROXY},
+	{0, "ProxyTimeout", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"timed out before the proxy had made a connection", HINT_OPTION_PROXY},
+	{0, "ProxyTlsFailed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"the TLS handshake with the proxy failed", HINT_PROXY_TLS},
+	{0, "ProxyCertificateRefused", NULL, NULL, SQL_UNREACHED, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
+	"the proxy's certificate was refused", HINT_PROXY_TLS},
+	{0, "ProxyForbiddenAddress", NULL, NULL, SQL_DENIED, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
+	"the proxy is at an address that requests may not go to", "Link-local and metadata addresses are never used, and plain http only through a proxy on loopback."},
+	{0, "ProxyAuthentication", NULL, NULL, SQL_UNAUTHORIZED, OSS_RETRY_NEVER, OSS_SCOPE_REQUESTER,
+	"the proxy does not accept the user and password it was given, or asks for them", "Set proxy_user and proxy_password in the user mapping; Basic is the only way of authentication that is spoken."},
+	{0, "ProxyRefused", NULL, NULL, ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
+	"the proxy refuses the connection", HINT_PROXY_RULES},
+	{0, "ProxyFailed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"the proxy could not make the connection", "Check the server's option endpoint, whose name the proxy resolves, and the way from the proxy to it."},
+	{0, "ProxyClosed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"the proxy closed the connection without an answer", HINT_OPTION_PROXY},
+	{0, "ProxyGarbled", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"the proxy's answer is not that of an HTTP proxy", HINT_OPTION_PROXY},
+	{0, "TunnelTlsFailed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
+	"the TLS handshake through the proxy failed", HINT_TUNNEL},
+	{0, "TunnelCertificateRefused", NULL, NULL, SQL_UNREACHED, OSS_RETRY_NEVER, OSS_SCOPE_SERVER,
+	"the certificate that came through the proxy was refused", HINT_TUNNEL},
 
 	/* requests that the rate limit did not let start in time */
 	{0, "RateLimitTimeout", NULL, NULL, SQL_LIMIT, OSS_RETRY_NEVER, OSS_SCOPE_IMAGE,

@@ -57,6 +57,7 @@ struct HttpTransfer
 	size_t		header_bytes;
 	bool		want_headers;
 	HttpAllowed allowed;
+	HttpTunnel	tunnel;
 	bool		refused_address;
 	bool		too_large;
 	bool		no_memory;
@@ -129,6 +130,11 @@ on_header(char *line, size_t size, size_t n, void *arg)
 	{
 		t->too_large = true;
 		return 0;
+	}
+	if (!t->sent && !oss_http_tunnel_open(&t->tunnel))
+	{
+		oss_http_tunnel_header(&t->tunnel, line, n);
+		return n;
 	}
 	oss_http_keep_header(&t->answer, line, n);
 	if (!t->want_headers)
@@ -210,6 +216,7 @@ end_of_code(const HttpTransfer *t, CURLcode code)
 		case CURLE_OK:
 			return HTTP_ANSWERED;
 		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_RESOLVE_PROXY:
 			return HTTP_RESOLVE;
 		case CURLE_COULDNT_CONNECT:
 			return t->refused_address ? HTTP_FORBIDDEN_ADDRESS : HTTP_CONNECT;
@@ -273,24 +280,34 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	char	   *address = NULL;
 	const char *words;
 
-	a->end = end_of_code(t, code);
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
 	curl_easy_getinfo(t->easy, CURLINFO_LOCAL_PORT, &local_port);
 	curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &request_size);
 	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
 	curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address);
-	a->status = (int) status;
+
+	/* the size includes CONNECT */
+	a->sent = t->sent || (request_size > 0 && oss_http_tunnel_open(&t->tunnel) &&
+						  (t->tunnel.proxy == NULL || !OSS_TELLS_SENT));
+	a->end = end_of_code(t, code);
+	if (t->tunnel.proxy != NULL)
+	{
+		strlcpy(a->proxy, t->tunnel.proxy->url, sizeof(a->proxy));
+		a->proxy_status = t->tunnel.status;
+		if (!a->sent)
+			a->end = oss_http_tunnel_end(&t->tunnel, a->end);
+	}
+	a->status = a->sent ? (int) status : 0;
 	a->new_connection = connects > 0;
 	a->body = t->body != NULL ? t->body : "";
 	a->dns_us = time_of(t->easy, CURLINFO_NAMELOOKUP_TIME_T);
 	a->connect_us = time_of(t->easy, CURLINFO_CONNECT_TIME_T);
 	a->tls_us = time_of(t->easy, CURLINFO_APPCONNECT_TIME_T);
 	/* newer libcurls also set this time if nothing was sent */
-	if (request_size > 0)
+	if (a->sent && request_size > 0)
 		a->sent_us = time_of(t->easy, CURLINFO_PRETRANSFER_TIME_T);
 	a->first_byte_us = time_of(t->easy, CURLINFO_STARTTRANSFER_TIME_T);
-	a->sent = t->sent || request_size > 0;
 	a->connected = local_port > 0 || a->connect_us > 0;
 	a->total_us = time_of(t->easy, CURLINFO_TOTAL_TIME_T);
 	a->bytes_received = t->header_bytes + (t->want_headers ? 0 : a->body_len);
@@ -430,7 +447,6 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_PROXY, "");
 	oss_http_timeout_begin(&t->timeout, e, spec);
 	if (spec->fresh || idle == 0)
 		curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
@@ -447,33 +463,15 @@ set_limits(HttpTransfer *t, const HttpSpec *spec)
 	if (spec->reach == HTTP_REACH_METADATA)
 		curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, oss_http_loop_on_resolve);
+	if (!oss_http_tunnel_begin(&t->tunnel, e, spec))
+		return false;
+
+	/* a proxy may be where an endpoint may be */
+	if (t->tunnel.proxy != NULL)
+		t->allowed.reach = HTTP_REACH_OSS;
 	return oss_set_quick_exit(e) == CURLE_OK &&
 		oss_set_max_life(e, MAX_LIFE_SECONDS) == CURLE_OK &&
 		oss_set_protocols(e, spec->allow_http) == CURLE_OK;
-}
-
-/* Set the trusted CAs; verification cannot be switched off. */
-static bool
-set_tls(HttpTransfer *t, const HttpSpec *spec)
-{
-	CURL	   *e = t->easy;
-	const char *ca_file = spec->ca_file;
-
-	/* the system's store may be replaced too, by an update */
-	if (ca_file == NULL)
-		ca_file = oss_system_ca_file(e);
-	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(e, CURLOPT_SHARE, oss_http_loop_share());
-	if (ca_file != NULL && pg_strncasecmp(spec->url, "https:", 6) == 0 &&
-		curl_easy_setopt(e, CURLOPT_CAINFO, oss_http_ca_name(ca_file)) != CURLE_OK)
-		return false;
-
-	/* libcurl caches a parsed store only if it comes from a single file */
-	curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
-	return curl_easy_setopt(e, CURLOPT_SSLVERSION,
-							(long) CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-		oss_set_ca_cache(e) == CURLE_OK;
 }
 
 /* Set the callbacks for the response. */
@@ -586,7 +584,7 @@ oss_http_start(MemoryContext context, const HttpSpec *spec, HttpDone done, void 
 	t = make_transfer(context, spec, done, arg);
 	t->easy = nspare > 0 ? spare[--nspare] : curl_easy_init();
 	if (t->easy == NULL || !set_request(t, spec) || !set_limits(t, spec) ||
-		!set_tls(t, spec) || !set_answer(t) || !oss_http_loop_add(t->easy))
+		!oss_http_tls_begin(t->easy, spec, t->tunnel.proxy) || !set_answer(t) || !oss_http_loop_add(t->easy))
 	{
 		oss_http_free(t);
 		ereport(ERROR,

@@ -12,7 +12,11 @@
 #define OSS_HTTP_H
 
 #include "protocol/signature_v4.h"
+#include "protocol/uri.h"
 #include "utils/timestamp.h"
+
+/* Longest URL of a proxy: scheme, host in brackets, port. */
+#define OSS_PROXY_URL_MAX	(OSS_HOST_MAX + 16)
 
 /* Which addresses a transfer may connect to (protocol/README.md 4.5). */
 typedef enum HttpReach
@@ -37,8 +41,41 @@ typedef enum HttpEnd
 	HTTP_TOO_LARGE,				/* more than max_body bytes */
 	HTTP_FORBIDDEN_ADDRESS,		/* address not allowed by reach */
 	HTTP_NO_MEMORY,
-	HTTP_OTHER
+	HTTP_OTHER,
+
+	/* through a proxy, before the request was sent */
+	HTTP_PROXY_RESOLVE,			/* its name not resolved */
+	HTTP_PROXY_CONNECT,			/* TCP connection to it failed */
+	HTTP_PROXY_TIMEOUT,
+	HTTP_PROXY_TLS,				/* TLS handshake with it failed */
+	HTTP_PROXY_CERTIFICATE,		/* its certificate refused */
+	HTTP_PROXY_ADDRESS,			/* its address is not allowed */
+	HTTP_PROXY_AUTHENTICATION,	/* it answered 407 */
+	HTTP_PROXY_REFUSED,			/* it answered that it will not connect */
+	HTTP_PROXY_FAILED,			/* or that it could not */
+	HTTP_PROXY_CLOSED,			/* it closed the connection without an answer */
+	HTTP_PROXY_GARBLED,			/* its answer is not HTTP, not complete or too
+								 * long */
+	HTTP_TUNNEL_TLS,			/* TLS handshake with the host beyond failed */
+	HTTP_TUNNEL_CERTIFICATE		/* the certificate beyond was refused */
 } HttpEnd;
+
+/*
+ * A proxy that is asked by CONNECT for a tunnel to the host of each transfer.
+ * A transfer to a loopback address goes through it only if it is on loopback
+ * too, since elsewhere the address means another machine.  One to an address
+ * that no proxy may be asked for goes without it: it fails, or reaches the
+ * metadata service.
+ */
+typedef struct HttpProxy
+{
+	const char *url;			/* http or https, host and port; NULL: none */
+	bool		is_loopback;
+	const char *ca_file;		/* of an https proxy; NULL: the system's store */
+	const char *user;			/* or NULL */
+	const char *password;		/* or NULL */
+	uint8		whose[16];		/* connections of others are not used */
+} HttpProxy;
 
 /* A request to send.  oss_http_start() copies everything. */
 typedef struct HttpSpec
@@ -57,6 +94,7 @@ typedef struct HttpSpec
 	bool		allow_http;		/* http:// as well as https:// */
 	bool		private_http;	/* http:// to private addresses, not to
 								 * loopback alone */
+	const HttpProxy *proxy;		/* or NULL; lives longer than the transfer */
 	bool		fresh;			/* use a new connection */
 	bool		queued;			/* its timeout runs while the loop is idle,
 								 * see oss_http_now() */
@@ -88,6 +126,8 @@ typedef struct HttpAnswer
 	char		oss_err[4096];	/* x-oss-err, base64 */
 	char		trouble[256];	/* libcurl's message */
 	char		address[64];	/* of the peer, "" if not connected */
+	char		proxy[OSS_PROXY_URL_MAX + 1];	/* that was used, or "" */
+	int			proxy_status;	/* of its answer to CONNECT, 0: none */
 	bool		connected;		/* a TCP connection was made */
 	bool		in_body;		/* the body had begun */
 	bool		sent;			/* at least a part of the request */

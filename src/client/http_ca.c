@@ -111,3 +111,23 @@ oss_http_ca_name(const char *path)
 	}
 	return file->name;
 }
+
+/*
+ * libcurl takes a kept tunnel of another user of the proxy, but not one of
+ * another CA file: /etc/ca.pem with the bits 01 is /etc/.//./ca.pem.
+ */
+char *
+oss_http_ca_name_of(const char *path, const uint8 mark[16])
+{
+	const char *name = oss_http_ca_name(path);
+	const char *slash = strrchr(name, '/');
+	int			dir_len = slash == NULL ? 0 : (int) (slash - name) + 1;
+	StringInfoData marked;
+
+	initStringInfo(&marked);
+	appendBinaryStringInfo(&marked, name, dir_len);
+	for (int i = 0; i < 128; i++)
+		appendStringInfoString(&marked, mark[i / 8] >> (i % 8) & 1 ? "./" : ".//");
+	appendStringInfoString(&marked, name + dir_len);
+	return marked.data;
+}

@@ -137,6 +137,37 @@ extern void oss_http_timeout_make_up(HttpTimeout *t, CURL *easy, bool sent, int6
  */
 extern void oss_http_keep_header(HttpAnswer *answer, const char *line, size_t len);
 
+/* ---------- http_proxy.c ---------- */
+
+/* The way of a transfer through a proxy. */
+typedef struct HttpTunnel
+{
+	const HttpProxy *proxy;		/* NULL: it goes without one */
+	int			line_status;	/* of the answer to CONNECT that is arriving */
+	int			status;			/* of the complete answer, 0: none */
+	size_t		bytes;			/* of the answer */
+} HttpTunnel;
+
+/* Set the proxy of a transfer that starts.  Returns false if libcurl refuses. */
+extern bool oss_http_tunnel_begin(HttpTunnel *t, CURL *easy, const HttpSpec *spec);
+
+/* Has the proxy answered that the tunnel is open, or is there none? */
+extern bool oss_http_tunnel_open(const HttpTunnel *t);
+
+/* Note a header line of the answer to CONNECT.  Neither allocates nor throws. */
+extern void oss_http_tunnel_header(HttpTunnel *t, const char *line, size_t len);
+
+/* Return the end of a transfer whose request was not sent, from that of libcurl. */
+extern HttpEnd oss_http_tunnel_end(const HttpTunnel *t, HttpEnd end);
+
+/* ---------- http_tls.c ---------- */
+
+/*
+ * Set the trusted CAs of host and proxy; verification cannot be switched off.
+ * Returns false if libcurl refuses.
+ */
+extern bool oss_http_tls_begin(CURL *easy, const HttpSpec *spec, const HttpProxy *proxy);
+
 /* ---------- http_ca.c ---------- */
 
 /*
@@ -145,5 +176,11 @@ extern void oss_http_keep_header(HttpAnswer *answer, const char *line, size_t le
  * sessions are keyed by this name.  The result is valid until the next call.
  */
 extern const char *oss_http_ca_name(const char *path);
+
+/*
+ * Return another name of the file, which only those have that give the same
+ * mark.  The result is palloc'd.
+ */
+extern char *oss_http_ca_name_of(const char *path, const uint8 mark[16]);
 
 #endif							/* OSS_HTTP_INTERNAL_H */

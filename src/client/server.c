@@ -14,8 +14,8 @@
 #include "catalog/pg_user_mapping.h"
 #include "client/failure.h"
 #include "client/server_option.h"
+#include "client/server_row.h"
 #include "commands/defrem.h"
-#include "common/cryptohash.h"
 #include "compat.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
@@ -42,22 +42,6 @@ typedef struct ServerEntry
 	ServerKey	key;
 	OssServer  *server;
 } ServerEntry;
-
-/*
- * The catalog rows of a server and of a role's mapping; their secrets are in
- * the digests only.
- */
-typedef struct ServerRows
-{
-	NameData	name;
-	Oid			owner;
-	Oid			mapping;
-	bool		server_tentative;	/* written by this transaction, which may
-									 * be rolled back */
-	bool		mapping_tentative;
-	uint8		digest[CREDENTIAL_DIGEST_LEN];	/* of server and mapping */
-	uint8		mapping_digest[CREDENTIAL_DIGEST_LEN];
-} ServerRows;
 
 /*
  * The cache.  Invalidation callbacks only count changes of catalogs; all
@@ -107,136 +91,8 @@ cache_init(void)
 }
 
 /*
- * Return the tuple of the role's mapping of a server, else PUBLIC's, else
- * NULL.  The caller releases it.
- */
-static HeapTuple
-mapping_tuple(Oid serverid, Oid userid)
-{
-	HeapTuple	tuple = SearchSysCache2(USERMAPPINGUSERSERVER,
-										ObjectIdGetDatum(userid),
-										ObjectIdGetDatum(serverid));
-
-	if (!HeapTupleIsValid(tuple))
-		tuple = SearchSysCache2(USERMAPPINGUSERSERVER,
-								ObjectIdGetDatum(InvalidOid),
-								ObjectIdGetDatum(serverid));
-	return tuple;
-}
-
-static void
-digest_bytes(pg_cryptohash_ctx *digest, const void *bytes, size_t len)
-{
-	if (pg_cryptohash_update(digest, bytes, len) < 0)
-		elog(ERROR, "could not compute a digest: %s",
-			 pg_cryptohash_error(digest));
-}
-
-static void
-digest_options(pg_cryptohash_ctx *digest, int cacheid, HeapTuple tuple,
-			   AttrNumber column)
-{
-	bool		isnull;
-	Datum		value = SysCacheGetAttr(cacheid, tuple, column, &isnull);
-	struct varlena *options;
-	uint32		len = 0;
-
-	if (isnull)
-	{
-		digest_bytes(digest, &len, sizeof(len));
-		return;
-	}
-	options = PG_DETOAST_DATUM_COPY(value);
-	len = VARSIZE(options);
-	digest_bytes(digest, &len, sizeof(len));
-	digest_bytes(digest, options, len);
-	explicit_bzero(options, len);
-	pfree(options);
-}
-
-/*
- * Compute a digest of a mapping, and of a server unless that is NULL.
- * Rewriting a mapping with the same options changes the digest, so that ALTER
- * USER MAPPING can force a new key.  Privileges, in the server's row, are not
- * included.
- */
-static void
-digest_rows(const ServerRows *rows, HeapTuple server, HeapTuple mapping,
-			uint8 *result)
-{
-	pg_cryptohash_ctx *digest = pg_cryptohash_create(PG_SHA256);
-	TransactionId writer = HeapTupleHeaderGetRawXmin(mapping->t_data);
-
-	if (digest == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	PG_TRY();
-	{
-		if (pg_cryptohash_init(digest) < 0)
-			elog(ERROR, "could not begin a digest: %s",
-				 pg_cryptohash_error(digest));
-		digest_bytes(digest, &rows->mapping, sizeof(rows->mapping));
-		digest_bytes(digest, &writer, sizeof(writer));
-		digest_options(digest, USERMAPPINGUSERSERVER, mapping,
-					   Anum_pg_user_mapping_umoptions);
-		if (server != NULL)
-		{
-			digest_bytes(digest, &rows->owner, sizeof(rows->owner));
-			digest_options(digest, FOREIGNSERVEROID, server,
-						   Anum_pg_foreign_server_srvoptions);
-		}
-		if (pg_cryptohash_final(digest, result, CREDENTIAL_DIGEST_LEN) < 0)
-			elog(ERROR, "could not end a digest: %s",
-				 pg_cryptohash_error(digest));
-	}
-	PG_FINALLY();
-	{
-		pg_cryptohash_free(digest);
-	}
-	PG_END_TRY();
-}
-
-/* Was the row written by this transaction, so that it may be rolled back? */
-static bool
-is_tentative(HeapTuple tuple)
-{
-	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-}
-
-/*
- * Read the catalog rows of a server and of a role's mapping.  Returns false
- * if one of them is missing.
- */
-static bool
-read_rows(Oid serverid, Oid userid, ServerRows *rows)
-{
-	HeapTuple	server = SearchSysCache1(FOREIGNSERVEROID,
-										 ObjectIdGetDatum(serverid));
-	HeapTuple	mapping = mapping_tuple(serverid, userid);
-	bool		found = HeapTupleIsValid(server) && HeapTupleIsValid(mapping);
-
-	if (found)
-	{
-		Form_pg_foreign_server form = (Form_pg_foreign_server) GETSTRUCT(server);
-
-		rows->name = form->srvname;
-		rows->owner = form->srvowner;
-		rows->mapping = ((Form_pg_user_mapping) GETSTRUCT(mapping))->oid;
-		rows->server_tentative = is_tentative(server);
-		rows->mapping_tentative = is_tentative(mapping);
-		digest_rows(rows, server, mapping, rows->digest);
-		digest_rows(rows, NULL, mapping, rows->mapping_digest);
-	}
-	if (HeapTupleIsValid(mapping))
-		ReleaseSysCache(mapping);
-	if (HeapTupleIsValid(server))
-		ReleaseSysCache(server);
-	return found;
-}
-
-/*
- * Return why the server's owner must be a superuser, who else could send secrets
- * of the machine or requests of others anywhere; NULL if he need not be.
+ * Does the server use secrets or files of the machine, or a proxy, so that its
+ * owner must be a superuser?
  */
 static const char *
 trust_needed(const OssServer *server)
@@ -245,6 +101,8 @@ trust_needed(const OssServer *server)
 		return "The user mapping uses credentials of the server machine, which the owner of the foreign server could send anywhere.";
 	if (server->ca_file != NULL)
 		return "The option ca_file reads a file of the server machine.";
+	if (server->proxy.url != NULL || server->proxy.ca_file != NULL)
+		return "The options proxy and proxy_ca_file say where requests of the server machine go, and which of its files are read.";
 	if (server->private_http)
 		return "The option plain_http lets unencrypted requests reach hosts of the private network, which the owner of the foreign server could choose.";
 	return NULL;
@@ -260,7 +118,7 @@ is_trusted(const OssServer *server)
 
 /* Update a server from its rows, except for the options. */
 static void
-take_rows(OssServer *server, const ServerRows *rows, int64 now)
+take_rows(OssServer *server, const OssServerRows *rows, int64 now)
 {
 	if (strcmp(server->name, NameStr(rows->name)) != 0)
 		server->name = MemoryContextStrdup(server->context, NameStr(rows->name));
@@ -280,8 +138,8 @@ check_entry(ServerEntry *entry)
 {
 	int64		now = oss_clock_us();
 	OssServer  *server = entry->server;
-	ServerRows	rows;
-	bool		found = read_rows(server->serverid, server->userid, &rows);
+	OssServerRows rows;
+	bool		found = oss_server_rows_read(server->serverid, server->userid, &rows);
 
 	if (server->cached && found && is_trusted(server) &&
 		memcmp(rows.digest, server->digest, sizeof(rows.digest)) == 0)
@@ -505,7 +363,7 @@ oss_server_oid(const char *name, Oid userid)
 static UserMapping *
 find_mapping(Oid serverid, Oid userid)
 {
-	HeapTuple	tuple = mapping_tuple(serverid, userid);
+	HeapTuple	tuple = oss_mapping_tuple(serverid, userid);
 	char	   *role;
 	char	   *server;
 
@@ -571,14 +429,14 @@ static OssServer *
 read_server(Oid serverid, Oid userid)
 {
 	int64		now = oss_clock_us();
-	ServerRows	rows = {0};
+	OssServerRows rows = {0};
 	UserMapping *mapping;
 	ForeignServer *foreign;
 	MemoryContext context;
 	OssServer  *server;
 	MemoryContextCallback *reset;
 
-	(void) read_rows(serverid, userid, &rows);
+	(void) oss_server_rows_read(serverid, userid, &rows);
 	mapping = find_mapping(serverid, userid);
 	foreign = GetForeignServer(serverid);
 	context = AllocSetContextCreate(CurrentMemoryContext, "oss_labels server",
@@ -597,6 +455,8 @@ read_server(Oid serverid, Oid userid)
 	oss_server_options_read(server, foreign->options);
 	check_trust(server);
 	server->source = oss_credential_source_make(context, mapping->options);
+	oss_credential_source_use_proxy(server->source, &server->proxy);
+	memcpy(server->proxy.whose, rows.digest, sizeof(server->proxy.whose));
 	namestrcpy(&rows.name, foreign->servername);
 	take_rows(server, &rows, now);
 	server->read_at = server->current_at;

@@ -61,6 +61,7 @@ typedef struct OssServer
 	int			ndomains;
 	bool		private_http;	/* plain http to private addresses */
 	char	   *ca_file;		/* NULL: the system's store */
+	HttpProxy	proxy;
 	int			connect_timeout_ms;
 	int			timeout_ms;		/* deadline over all attempts */
 	int			max_attempts;

@@ -120,6 +120,41 @@ read_plain_http(OssServer *server, const char *name, const char *value)
 }
 
 static void
+read_proxy(OssServer *server, const char *name, const char *value)
+{
+	OssEndpoint proxy;
+	OssText		url = {0};
+	char		copy[OSS_PROXY_URL_MAX + 1];
+	const char *problem = oss_proxy_parse(value, &proxy);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+
+		/* user information may contain a password */
+				 errmsg("invalid value for option \"%s\": \"%s\"", name,
+						strchr(value, '@') == NULL ? value : "..."),
+				 errdetail_internal("%s", oss_sentence(problem)),
+				 errhint("A proxy looks like \"http://proxy.example.com:3128\"; its user and password are options of the user mapping.")));
+	oss_proxy_url(&url, &proxy);
+	strlcpy(copy, url.failed ? "" : url.data, sizeof(copy));
+	oss_text_free(&url);
+	if (copy[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	server->proxy.url = MemoryContextStrdup(server->context, copy);
+	server->proxy.is_loopback = proxy.is_loopback;
+}
+
+static void
+read_proxy_ca_file(OssServer *server, const char *name, const char *value)
+{
+	if (!is_absolute_path(value))
+		refuse_server_option(name, value, "Valid is an absolute path on the database server.");
+	server->proxy.ca_file = MemoryContextStrdup(server->context, value);
+}
+
+static void
 read_max_rate(OssServer *server, const char *name, const char *value)
 {
 	char	   *end;
@@ -169,6 +204,8 @@ static const ServerOption server_options[] = {
 	{"plain_http", read_plain_http},
 	{"product", read_product},
 	{"ca_file", read_ca_file},
+	{"proxy", read_proxy},
+	{"proxy_ca_file", read_proxy_ca_file},
 	{"connect_timeout_ms", NULL, offsetof(OssServer, connect_timeout_ms), MAX_TIMEOUT_MS},
 	{"timeout_ms", NULL, offsetof(OssServer, timeout_ms), MAX_TIMEOUT_MS},
 	{"max_attempts", NULL, offsetof(OssServer, max_attempts), 10},
@@ -327,10 +364,11 @@ check_server_options(List *options)
 
 	server.context = context;
 	oss_server_options_read(&server, options);
-	if (server.ca_file != NULL && !superuser())
+	if ((server.ca_file != NULL || server.proxy.ca_file != NULL) && !superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to set option \"%s\"", "ca_file"),
+				 errmsg("permission denied to set option \"%s\"",
+						server.ca_file != NULL ? "ca_file" : "proxy_ca_file"),
 				 errdetail("Only superusers may choose trusted CAs and files of the server machine."),
 				 errhint("Let a superuser set it, or leave it out for the CA certificates of the system.")));
 	if (server.private_http && !superuser())
@@ -344,6 +382,12 @@ check_server_options(List *options)
 				(errmsg("plain http to private addresses is allowed for this server"),
 				 errdetail("Whoever can read or change that traffic can read keys and labels of objects, repeat a request for 15 minutes, use a security token, and forge answers."),
 				 errhint("Use an https endpoint with ca_file where the service has one.")));
+	if (server.proxy.url != NULL && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", "proxy"),
+				 errdetail("Only superusers may choose where the server machine sends requests of other hosts."),
+				 errhint("Let a superuser set it, or leave it out for direct connections.")));
 	MemoryContextDelete(context);
 }
 

@@ -127,6 +127,7 @@ oss_signed_spec(OssServer *server, const OssRoute *route,
 	spec->headers = signing.headers;
 	spec->nheaders = signing.what.nheaders;
 	spec->ca_file = server->ca_file;
+	spec->proxy = &server->proxy;
 	spec->connect_timeout_ms = server->connect_timeout_ms;
 	spec->reach = HTTP_REACH_OSS;
 	spec->allow_http = !route->endpoint.https;

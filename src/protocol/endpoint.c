@@ -22,6 +22,7 @@
 #define LABEL_MAX		63
 
 static const char placeholder[] = "{bucket}";
+static const char port_problem[] = "a port is a number from 1 to 65535";
 
 static bool
 is_ascii_digit(char c)
@@ -91,24 +92,58 @@ is_localhost(const char *host)
 	return len == n || host[len - n - 1] == '.';
 }
 
+/*
+ * Classify a host in lower case that is an address.  Returns false if it is
+ * none.
+ */
+static bool
+class_of_literal(const char *host, OssAddressClass *class)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, host, &in.sin_addr) == 1)
+		*class = oss_address_class((const struct sockaddr *) &in);
+	else if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1)
+		*class = oss_address_class((const struct sockaddr *) &in6);
+	else
+		return false;
+	return true;
+}
+
+OssAddressClass
+oss_host_class(const char *host)
+{
+	OssEndpoint endpoint;
+	OssAddressClass class;
+	size_t		len;
+
+	if (host[0] == '[')
+		host++;
+
+	/* a zone does not change what an address is */
+	len = strcspn(host, "]%");
+	if (len > 1 && host[len - 1] == '.')
+		len--;
+	if (!lower_host(host, len, &endpoint))
+		return OSS_ADDRESS_UNUSABLE;
+	if (class_of_literal(endpoint.host, &class))
+		return class;
+	if (ends_in_number(endpoint.host))
+		return OSS_ADDRESS_UNUSABLE;
+	return is_localhost(endpoint.host) ? OSS_ADDRESS_LOOPBACK : OSS_ADDRESS_ORDINARY;
+}
+
 /* Set is_ip, is_loopback and is_private from the endpoint's host. */
 static void
 note_literal(OssEndpoint *endpoint)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-	const struct sockaddr *addr = NULL;
+	OssAddressClass class;
 
-	if (inet_pton(AF_INET, endpoint->host, &in.sin_addr) == 1)
-		addr = (const struct sockaddr *) &in;
-	else if (inet_pton(AF_INET6, endpoint->host, &in6.sin6_addr) == 1)
-		addr = (const struct sockaddr *) &in6;
-	endpoint->is_ip = addr != NULL;
-	endpoint->is_loopback = addr != NULL ?
-		oss_address_class(addr) == OSS_ADDRESS_LOOPBACK :
+	endpoint->is_ip = class_of_literal(endpoint->host, &class);
+	endpoint->is_loopback = endpoint->is_ip ? class == OSS_ADDRESS_LOOPBACK :
 		is_localhost(endpoint->host);
-	endpoint->is_private = addr != NULL &&
-		oss_address_class(addr) == OSS_ADDRESS_PRIVATE;
+	endpoint->is_private = endpoint->is_ip && class == OSS_ADDRESS_PRIVATE;
 }
 
 /*
@@ -143,19 +178,18 @@ parse_host(const char *text, size_t len, bool bracketed, bool underscores,
 static const char *
 parse_port(const char *text, size_t len, int *port)
 {
-	static const char problem[] = "a port is a number from 1 to 65535";
 	int			value = 0;
 
 	if (len == 0 || len > 5)
-		return problem;
+		return port_problem;
 	for (size_t i = 0; i < len; i++)
 	{
 		if (!is_ascii_digit(text[i]))
-			return problem;
+			return port_problem;
 		value = value * 10 + (text[i] - '0');
 	}
 	if (value < 1 || value > PORT_MAX)
-		return problem;
+		return port_problem;
 	*port = value;
 	return NULL;
 }
@@ -281,6 +315,34 @@ oss_endpoint_parse(const char *text, bool private_http, OssEndpoint *endpoint)
 }
 
 /* ---------- an endpoint for each bucket ---------- */
+
+const char *
+oss_proxy_parse(const char *text, OssEndpoint *proxy)
+{
+	bool		has_scheme = strstr(text, "://") != NULL;
+	const char *problem;
+	OssAddressClass class;
+	size_t		len;
+
+	memset(proxy, 0, sizeof(*proxy));
+	if (!has_scheme || parse_scheme(&text, proxy) != NULL)
+		return "a proxy begins with http:// or https://";
+	len = strcspn(text, "/?#\\");
+	if (memchr(text, '@', len) != NULL)
+		return "the proxy's user and password are options of the user "
+			"mapping, proxy_user and proxy_password";
+	if (text[len] != '\0' && strcmp(text + len, "/") != 0)
+		return "a proxy has no path, query or fragment";
+	problem = parse_authority(text, len, false, proxy);
+	if (problem != NULL)
+		return problem == port_problem ? problem :
+			"the proxy's host is neither a legal name nor an address";
+	if (proxy->port == 0)
+		return "a proxy has a port, as in http://proxy.example.com:3128";
+	class = oss_host_class(proxy->host);
+	return class == OSS_ADDRESS_LINK_LOCAL || class == OSS_ADDRESS_METADATA ||
+		class == OSS_ADDRESS_UNUSABLE ? "requests may not go to this address" : NULL;
+}
 
 bool
 oss_endpoint_is_template(const char *text)

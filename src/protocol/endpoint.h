@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include "protocol/address.h"
+
 #define OSS_HOST_MAX	253
 
 /*
@@ -68,6 +70,22 @@ extern const char *oss_template_problem(const char *text, bool private_http);
  */
 extern const char *oss_endpoint_expand(const char *text, const char *bucket,
 									   bool private_http, OssEndpoint *endpoint);
+
+/*
+ * Classify the host of a URL, an IPv6 address with or without brackets and
+ * zone: a name below localhost is loopback, another one ordinary, as far as
+ * can be told before it is resolved.  Numeric spellings that a resolver would
+ * take for an address are unusable.
+ */
+extern OssAddressClass oss_host_class(const char *host);
+
+/*
+ * Parse "http://host:port" or "https://host:port" into *proxy, whose
+ * default_port stays false.  Returns NULL, or what is wrong, as above: no port,
+ * user information, an address that requests may not go to, and what an
+ * endpoint may not have either.
+ */
+extern const char *oss_proxy_parse(const char *text, OssEndpoint *proxy);
 
 /*
  * If the host is a bucket's, as in bucket.oss-cn-hangzhou.aliyuncs.com,

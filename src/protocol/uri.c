@@ -287,6 +287,13 @@ add_host(OssText *out, const OssEndpoint *endpoint)
 }
 
 void
+oss_proxy_url(OssText *out, const OssEndpoint *proxy)
+{
+	oss_text_adds(out, proxy->https ? "https://" : "http://");
+	add_host(out, proxy);
+}
+
+void
 oss_object_url(OssText *out, const OssEndpoint *endpoint,
 			   OssAddressing addressing, const char *bucket, const char *key)
 {

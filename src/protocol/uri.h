@@ -63,6 +63,9 @@ extern const char *oss_marker_problem(const char *key);
 extern const char *oss_region_problem(const char *region);
 extern const char *oss_version_id_problem(const char *version_id);
 
+/* Append the URL of a proxy, as oss_proxy_parse() reads it. */
+extern void oss_proxy_url(OssText *out, const OssEndpoint *proxy);
+
 /*
  * Append the URL of an object, without query.  key is NULL for the URL of a
  * bucket, bucket too for that of the service.  OSS_VIRTUAL_HOST means
