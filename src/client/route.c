@@ -85,7 +85,9 @@ oss_route_scope(const OssRoute *route, const OssFailureRule *rule, OssScope scop
 {
 	if (route->own && scope == OSS_SCOPE_SERVER &&
 		(has_code(rule, "CertificateRefused") || has_code(rule, "ForbiddenAddress") ||
-		 has_code(rule, "Unreachable")))
+		 has_code(rule, "Unreachable") || has_code(rule, "ProxyRefused") ||
+		 has_code(rule, "ProxyFailed") || has_code(rule, "TunnelTlsFailed") ||
+		 has_code(rule, "TunnelCertificateRefused")))
 		return OSS_SCOPE_BUCKET;
 	return scope;
 }
