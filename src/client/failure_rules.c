@@ -151,7 +151,7 @@ const OssFailureRule oss_failure_rules[] = {
 	{0, "ProxyFailed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
 	"the proxy could not make the connection", "Check the server's option endpoint, whose name the proxy resolves, and the way from the proxy to it."},
 	{0, "ProxyClosed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
-	"the proxy closed the connection without an answer", HINT_OPTION_PROXY},
+	"the proxy closed the connection before it had answered", HINT_OPTION_PROXY},
 	{0, "ProxyGarbled", NULL, NULL, ERRCODE_PROTOCOL_VIOLATION, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,
 	"the proxy's answer is not that of an HTTP proxy", HINT_OPTION_PROXY},
 	{0, "TunnelTlsFailed", NULL, NULL, SQL_UNREACHED, OSS_RETRY_TRANSIENT, OSS_SCOPE_SERVER,

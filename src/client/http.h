@@ -50,7 +50,7 @@ typedef enum HttpEnd
 	HTTP_PROXY_TLS,				/* TLS handshake with it failed */
 	HTTP_PROXY_CERTIFICATE,		/* its certificate refused */
 	HTTP_PROXY_ADDRESS,			/* its address is not allowed */
-	HTTP_PROXY_AUTHENTICATION,	/* it answered 407 */
+	HTTP_PROXY_AUTHENTICATION,	/* it answered 407 or 401 */
 	HTTP_PROXY_REFUSED,			/* it answered that it will not connect */
 	HTTP_PROXY_FAILED,			/* or that it could not */
 	HTTP_PROXY_CLOSED,			/* it closed the connection without an answer */

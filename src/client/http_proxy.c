@@ -99,7 +99,8 @@ oss_http_tunnel_header(HttpTunnel *t, const char *line, size_t len)
 static HttpEnd
 end_of_status(int status)
 {
-	if (status == 407)
+	/* 401: tinyproxy, of a wrong password */
+	if (status == 407 || status == 401)
 		return HTTP_PROXY_AUTHENTICATION;
 	return status >= 500 || status == 429 || status == 408 ?
 		HTTP_PROXY_FAILED : HTTP_PROXY_REFUSED;

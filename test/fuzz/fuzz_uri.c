@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * fuzz_uri.c
- *	  Parse the input as an endpoint, a key, a bucket and a region.
+ *	  Parse the input as an endpoint, a proxy, a key, a bucket and a region.
  *-------------------------------------------------------------------------
  */
 #include "fuzz.h"
@@ -70,6 +70,24 @@ check_template(const char *text)
 	promise(strcmp(domain, other.host + (domain - one.host)) == 0);
 }
 
+/* Check a proxy that was accepted: its URL means the same. */
+static void
+check_proxy(const OssEndpoint *proxy)
+{
+	OssEndpoint again;
+	OssText		url = {0};
+	OssAddressClass class = oss_host_class(proxy->host);
+
+	promise(proxy->port >= 1 && proxy->port <= 65535);
+	promise(class != OSS_ADDRESS_LINK_LOCAL && class != OSS_ADDRESS_METADATA &&
+			class != OSS_ADDRESS_UNUSABLE);
+	promise(proxy->is_loopback == (class == OSS_ADDRESS_LOOPBACK));
+	oss_proxy_url(&url, proxy);
+	promise(oss_proxy_parse(url.data, &again) == NULL);
+	promise(memcmp(proxy, &again, sizeof(again)) == 0);
+	oss_text_free(&url);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -81,6 +99,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_endpoint(&endpoint);
 	if (oss_template_problem(text, false) == NULL)
 		check_template(text);
+	if (oss_proxy_parse(text, &endpoint) == NULL)
+		check_proxy(&endpoint);
+	(void) oss_host_class(text);
 	check_key(text, size);
 	if (oss_bucket_problem(text) == NULL)
 		check_name(text, "-_");
