@@ -22,7 +22,11 @@ cmp_ok(@table, '>', 90, 'the table has rows');
 my %own = map { $_ => 1 } qw(CouldNotResolve CouldNotConnect ConnectTimeout TlsFailed
   CertificateRefused ForbiddenAddress Unreachable AnswerTimeout ConnectionBroken TransportError
   AnswerTooLarge OutOfMemory RateLimitTimeout NotLabels AnswerEncoding AnswerNotUtf8 InvalidVersionId
-  InvalidThreshold InvalidPrefix NotListing ListingInconsistent CredentialsUnavailable RoleRefused RoleKeyRefused RoleCallRefused OtherDomain NoDomain IdCollision BudgetExhausted BudgetUnenforceable RequestsForbidden StatementLimit ProxyNotResolved ProxyNotConnected ProxyTimeout ProxyTlsFailed ProxyCertificateRefused ProxyForbiddenAddress ProxyAuthentication ProxyRefused ProxyFailed ProxyClosed ProxyGarbled TunnelTlsFailed TunnelCertificateRefused);
+  InvalidThreshold InvalidPrefix NotListing ListingInconsistent CredentialsUnavailable RoleRefused
+  RoleKeyRefused RoleCallRefused OtherDomain NoDomain IdCollision BudgetExhausted
+  BudgetUnenforceable RequestsForbidden StatementLimit ProxyNotResolved ProxyNotConnected
+  ProxyTimeout ProxyTlsFailed ProxyCertificateRefused ProxyForbiddenAddress ProxyAuthentication
+  ProxyRefused ProxyFailed ProxyClosed ProxyGarbled TunnelTlsFailed TunnelCertificateRefused);
 
 # Codes of the pages on overdue payment and public endpoints, and of IMM and other services behind
 # OSS, which the table of the stand-in has not.
