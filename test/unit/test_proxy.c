@@ -5,6 +5,7 @@
  */
 #include "protocol/uri.h"
 #include "tap.h"
+#include "scarce.h"
 
 /* Proxies, and what is said of others. */
 static void
