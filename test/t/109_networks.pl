@@ -51,7 +51,7 @@ my $ca = 'ca_file ' . literal($oss->ca_file);
 sub create
 {
 	my ($options) = @_;
-	$options .= ", $ca" unless $options =~ s/ca_file '[^']*'/$ca/ || $options =~ /'http:/;
+	$options .= ", $ca" unless $options =~ s/ca_file '[^']*'/$ca/ || $options =~ /endpoint 'http:/;
 	$t->ok("DROP SERVER IF EXISTS oss CASCADE; CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels OPTIONS ($options);"
 		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')");
 	return;
@@ -70,7 +70,7 @@ sub arrives
 	my ($line, %host) = @_;
 	for my $bucket (sort keys %host)
 	{
-		my $scheme = $line->{options} =~ /'http:/ ? 'http' : 'https';
+		my $scheme = $line->{options} =~ /endpoint 'http:/ ? 'http' : 'https';
 		my $checked = $t->ok("SELECT string_agg(check_name || ' ' || detail, '; ') FROM oss_labels.check_server('oss', '$bucket', 'example.jpg') WHERE ok IS DISTINCT FROM true");
 		is($checked, '', "$line->{network}: check_server() is content with $bucket");
 		ok(detect($bucket)->{rows}, "$line->{network}: labels of $bucket");
