@@ -25,6 +25,7 @@ my %address = (
 	'oss-accelerate.aliyuncs.com' => '203.0.113.2',
 	'cn-hangzhou.oss.aliyuncs.com' => '2001:db8::3',
 	'ep-1.oss.cn-hangzhou.privatelink.aliyuncs.com' => '10.20.0.1',
+	'sts.cn-hangzhou.aliyuncs.com' => '203.0.113.8',
 	'images.example.com' => '203.0.113.4',
 	'photos.example.com' => '203.0.113.5',
 	'img.example.com' => '203.0.113.6',
@@ -50,10 +51,12 @@ sub network
 my $ca = 'ca_file ' . literal($oss->ca_file);
 sub create
 {
-	my ($options) = @_;
+	my ($options, $mapping) = @_;
+	$mapping = defined $mapping ? "$mapping, $ca" : "access_key_id '…', access_key_secret '…'";
+	$mapping =~ s/'…'(, access_key_secret) '…'/'testid'$1 'testsecret'/;
 	$options .= ", $ca" unless $options =~ s/ca_file '[^']*'/$ca/ || $options =~ /endpoint 'http:/;
 	$t->ok("DROP SERVER IF EXISTS oss CASCADE; CREATE SERVER oss FOREIGN DATA WRAPPER oss_labels OPTIONS ($options);"
-		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS (access_key_id 'testid', access_key_secret 'testsecret')");
+		  . "CREATE USER MAPPING FOR CURRENT_USER SERVER oss OPTIONS ($mapping)");
 	return;
 }
 
@@ -112,6 +115,11 @@ my %test = (
 		arrives($_[0], of_all('oss-cn-private-1.corp.example', @buckets));
 		like($t->ok("SELECT detail FROM oss_labels.check_server('oss', 'examplebucket') WHERE check_name = 'tls'"), qr/plain http to .*plain_http/, "$_[0]{network}: check_server() says so");
 	},
+	'a role of another account' => sub {
+		$oss->control('/sts-role?arn=' . OssServer::escape('acs:ram::1234567890123456:role/reader') . '&external_id=partner-7');
+		arrives($_[0], of_all('oss-cn-hangzhou.aliyuncs.com'));
+		cmp_ok($oss->count('sts_ok'), '>', 0, "$_[0]{network}: with a key of STS");
+	},
 	'CloudBox, plain http in a VPC' => sub {
 		$oss->control('/scope?region=cb-f8z7yvzgwfkl9q0h&product=oss-cloudbox');
 		arrives($_[0], of_all('cb-f8z7yvzgwfkl9q0h.cn-hangzhou.oss-cloudbox-control.example'));
@@ -120,13 +128,14 @@ my %test = (
 my ($table) = slurp_file('sql/README.md') =~ /^\| network \| options \| what to know \|\n\|[-|]+\n((?:\|.*\n)+)/m;
 my @lines = map {
 	my (undef, $network, $options, $notes) = split / *\| */;
-	{ network => $network, options => $options =~ s/^`|`$//gr, notes => $notes };
+	my @spans = $options =~ /`([^`]+)`/g;
+	{ network => $network, options => $spans[0], mapping => $spans[1], notes => $notes };
 } split /\n/, $table // '';
 is_deeply([ sort map { $_->{network} } @lines ], [ sort keys %test ], 'each line of the table has its test, and each test a line');
 for my $line (grep { $test{ $_->{network} } } @lines)
 {
 	network();
-	create($line->{options});
+	create(@$line{qw(options mapping)});
 	$test{ $line->{network} }->($line);
 }
 
