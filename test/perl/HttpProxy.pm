@@ -15,6 +15,7 @@ Forked processes, one a connection, on a port of 127.0.0.1.  What came before a
 tunnel was open is kept.  Behaviours, of connections made from then on:
 
   {}                 tunnels, to 127.0.0.1 whatever the name is
+  ports => {N => M}  to port M for N
   password => 'u:p'  the same for who shows it, and 407 for others
   answer => TEXT     this, and the end; hold => 1: and silence
   drip => TEXT       the same without an end, a byte every 10 ms
@@ -161,6 +162,7 @@ sub tunnel
 		return;
 	}
 	my ($port) = $head =~ /^CONNECT \S+:(\d+) / or return;
+	$port = $how->{ports}{$port} // $port;
 	my $server = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
 	if (!$server)
 	{

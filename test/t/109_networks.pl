@@ -11,10 +11,13 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use lib 'test/perl';
+use HttpProxy;
 use OssTest qw(literal);
 
 my $t = OssTest->new;
 my $oss = $t->{oss};
+my $proxy = HttpProxy->new;
+$proxy->behave(ports => { 443 => $oss->https_port });
 my @buckets = qw(examplebucket image-demo my_bucket);
 $oss->put('my_bucket', 'example.jpg', slurp_file($oss->data_dir . '/examplebucket/example.jpg'));
 
@@ -119,6 +122,14 @@ my %test = (
 		$oss->control('/sts-role?arn=' . OssServer::escape('acs:ram::1234567890123456:role/reader') . '&external_id=partner-7');
 		arrives($_[0], of_all('oss-cn-hangzhou.aliyuncs.com'));
 		cmp_ok($oss->count('sts_ok'), '>', 0, "$_[0]{network}: with a key of STS");
+	},
+	'an egress proxy' => sub {
+		# nothing but the proxy can be resolved and reached
+		$t->names('proxy.corp.example' => '10.20.0.9');
+		$t->routes('10.20.0.9 3128' => $proxy->port);
+		$proxy->forget;
+		arrives($_[0], of_all('oss-cn-hangzhou.aliyuncs.com'));
+		like($proxy->heads, qr/^CONNECT examplebucket\.oss-cn-hangzhou\.aliyuncs\.com:443 /m, "$_[0]{network}: through it");
 	},
 	'CloudBox, plain http in a VPC' => sub {
 		$oss->control('/scope?region=cb-f8z7yvzgwfkl9q0h&product=oss-cloudbox');
