@@ -268,12 +268,6 @@ proxy_user_problem(const char *value)
 }
 
 static const char *
-proxy_password_problem(const char *value)
-{
-	return text_problem(value, PROXY_NAME_MAX, "");
-}
-
-static const char *
 duration_problem(const char *value)
 {
 	char	   *end;
@@ -354,7 +348,7 @@ static const OptionDef option_defs[] = {
 	OPTION(connect_timeout_ms, OF_NETWORK, false, timeout_problem),
 	OPTION(timeout_ms, OF_NETWORK, false, timeout_problem),
 	OPTION(proxy_user, ANY_KIND, false, proxy_user_problem),
-	OPTION(proxy_password, ANY_KIND, false, proxy_password_problem),
+	OPTION(proxy_password, ANY_KIND, false, oss_credential_secret_problem),
 	{"superuser_required", NOT_KEPT, ANY_KIND, true, bool_problem}
 };
 
@@ -414,15 +408,14 @@ oss_credential_options_read(CredentialOptions *options, MemoryContext context,
 void
 oss_credential_options_wipe(CredentialOptions *options)
 {
-	if (options->access_key_secret != NULL)
-		explicit_bzero(options->access_key_secret,
-					   strlen(options->access_key_secret));
-	if (options->security_token != NULL)
-		explicit_bzero(options->security_token,
-					   strlen(options->security_token));
-	if (options->proxy_password != NULL)
-		explicit_bzero(options->proxy_password,
-					   strlen(options->proxy_password));
+	char	   *const secrets[] = {
+		options->access_key_secret, options->security_token,
+		options->access_token, options->proxy_password
+	};
+
+	for (int i = 0; i < lengthof(secrets); i++)
+		if (secrets[i] != NULL)
+			explicit_bzero(secrets[i], strlen(secrets[i]));
 }
 
 const char *
