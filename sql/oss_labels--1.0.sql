@@ -4388,15 +4388,13 @@ COMMENT ON FUNCTION oss_labels.ingest_message(text) IS
 
 /*
  * The rows of a caller's query, with his search path.  In parentheses and as a
- * cursor it can only be one SELECT, and the transaction is read-only while it runs.
- * What does not fit into work_mem is kept on disk.  The cast takes the blanks off a
- * character(n).
+ * cursor it can only be one SELECT.  What does not fit into work_mem is kept on
+ * disk.  The cast takes the blanks off a character(n).
  */
 CREATE FUNCTION oss_labels.listed_query(query text, path text, bucket text)
 RETURNS TABLE (in_bucket text, key text, size bigint, etag text, modified_at timestamptz, storage_class text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 100000
 SET search_path = pg_catalog, pg_temp
-SET transaction_read_only = on
 AS $$
 DECLARE
 	one record;
@@ -4418,14 +4416,14 @@ EXCEPTION WHEN undefined_column THEN
 		HINT = 'The query''s result needs the column key, and may have bucket, size, etag, last_modified and storage_class.';
 END $$;
 COMMENT ON FUNCTION oss_labels.listed_query(text, text, text) IS
-	'Internal: the rows of a query of backfill_listed(), which cannot write';
+	'Internal: the rows of a query of backfill_listed()';
 
 CREATE FUNCTION oss_labels.listed_rows(query text, path text, bucket text)
 RETURNS TABLE (in_bucket text, key text, size bigint, etag text, modified_at timestamptz, storage_class text)
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100000
 AS 'MODULE_PATHNAME', 'oss_labels_listed_rows';
 COMMENT ON FUNCTION oss_labels.listed_rows(text, text, text) IS
-	'Internal: the same; nor can it send requests';
+	'Internal: the same, for a query that can neither write nor send requests';
 
 CREATE FUNCTION oss_labels.take_listed(sync_id bigint, keys text[], sizes bigint[], etags text[],
 	last_modified timestamptz[], storage_classes text[], restored boolean[], dry_run boolean)

@@ -8,8 +8,12 @@
 #include "client/object_facts.h"
 #include "common/hashfn.h"
 
-/* Two queries may read this many images ahead. */
-#define PLACES 1024
+/*
+ * An image is in one set, the youngest first.  Two queries may read 1024 images
+ * ahead; with a quarter of the places in use hardly a set is full.
+ */
+#define SETS 512
+#define PLACES 8
 
 typedef struct Noted
 {
@@ -17,7 +21,7 @@ typedef struct Noted
 	OssObjectFacts facts;
 } Noted;
 
-static Noted noted[PLACES];
+static Noted noted[SETS][PLACES];
 
 /* Hash an image with its ETag. */
 static uint64
@@ -40,28 +44,33 @@ void
 oss_object_note(const OssImage *image, const OssObjectFacts *facts)
 {
 	uint64		hash;
+	Noted	   *set;
 
 	if (image->etag == NULL)
 		return;
 	hash = hash_content(image);
-	noted[hash / 2 % PLACES] = (Noted)
-	{
-		hash, *facts
-	};
+	set = noted[hash / 2 % SETS];
+	memmove(set + 1, set, sizeof(Noted) * (PLACES - 1));
+	set->image = hash;
+	set->facts = *facts;
 }
 
 void
 oss_object_recall(const OssImage *image, OssObjectFacts *facts)
 {
 	const Noted *place;
+	const Noted *end;
 	uint64		hash;
 
 	if (image->etag == NULL)
 		return;
 	hash = hash_content(image);
-	place = &noted[hash / 2 % PLACES];
-	if (place->image != hash)
-		return;
+	place = noted[hash / 2 % SETS];
+	for (end = place + PLACES; place->image != hash; place++)
+	{
+		if (place + 1 == end)
+			return;
+	}
 	if (facts->size == 0)
 		facts->size = place->facts.size;
 	if (facts->last_modified == 0)

@@ -364,7 +364,10 @@ leave_queue(void)
 		return;
 	entered = false;
 	oss_end_give_back();
-	oss_spool_leave();
+
+	/* a worker that has looked meanwhile could not read what is left */
+	if (oss_spool_leave())
+		oss_spool_wake();
 	oss_foreground_count(-1);
 }
 

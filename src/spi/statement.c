@@ -12,9 +12,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "client/budget.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "spi/statement.h"
@@ -290,6 +292,26 @@ oss_query_read(SPIPlanPtr plan, Datum *values, bool read_only,
 	SPI_cursor_close(portal);
 	MemoryContextSwitchTo(caller);
 	return rows;
+}
+
+void
+oss_query_read_guarded(SPIPlanPtr plan, Datum *values, bool read_only,
+					   void (*take) (uint64 row, void *arg), void *arg)
+{
+	bool		before = XactReadOnly;
+
+	XactReadOnly = true;
+	oss_requests_forbidden++;
+	PG_TRY();
+	{
+		(void) oss_query_read(plan, values, read_only, take, arg);
+	}
+	PG_FINALLY();
+	{
+		oss_requests_forbidden--;
+		XactReadOnly = before;
+	}
+	PG_END_TRY();
 }
 
 void

@@ -123,6 +123,13 @@ extern void oss_query_keep(SPIPlanPtr plan);
 extern uint64 oss_query_read(SPIPlanPtr plan, Datum *values, bool read_only,
 							 void (*take) (uint64 row, void *arg), void *arg);
 
+/*
+ * The same for a user's query: while it runs, none of its functions writes or sends
+ * a request.
+ */
+extern void oss_query_read_guarded(SPIPlanPtr plan, Datum *values, bool read_only,
+								   void (*take) (uint64 row, void *arg), void *arg);
+
 /* Connect and disconnect a procedure that commits. */
 extern void oss_procedure_begin(void);
 extern void oss_procedure_end(void);

@@ -7,11 +7,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "account/price.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "client/budget.h"
 #include "client/rate_limit.h"
 #include "client/request.h"
 #include "client/utf8.h"
@@ -338,7 +336,6 @@ read_query(Estimate *estimate, const char *query)
 	OssStatementState state;
 	SPIPlanPtr	plan;
 	CachedPlanSource *source;
-	bool		read_only = XactReadOnly;
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	plan = oss_query_prepare(query, 0, NULL);
@@ -349,18 +346,7 @@ read_query(Estimate *estimate, const char *query)
 				 errhint("Give a SELECT with the columns bucket and key, without what follows it.")));
 	source = linitial(SPI_plan_get_plan_sources(plan));
 	find_columns(estimate, source->resultDesc);
-	XactReadOnly = true;
-	oss_requests_forbidden++;
-	PG_TRY();
-	{
-		(void) oss_query_read(plan, NULL, true, take_row, estimate);
-	}
-	PG_FINALLY();
-	{
-		oss_requests_forbidden--;
-		XactReadOnly = read_only;
-	}
-	PG_END_TRY();
+	oss_query_read_guarded(plan, NULL, true, take_row, estimate);
 	count_batch(estimate);
 	SPI_freeplan(plan);
 	oss_statement_end(&state);

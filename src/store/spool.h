@@ -115,8 +115,11 @@ extern void oss_spool_stored(int file, size_t bytes);
  */
 extern void oss_spool_tell(bool flushed);
 
-/* in spool_read.c: stop reading, so that another process may read. */
-extern void oss_spool_leave(void);
+/*
+ * in spool_read.c: stop reading, so that another process may read.  Returns whether
+ * files that were read have answers that may not be stored.
+ */
+extern bool oss_spool_leave(void);
 
 /* in spool_read.c: delete the answers of this database, which cannot be stored. */
 extern void oss_spool_discard(void);

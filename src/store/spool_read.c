@@ -83,11 +83,13 @@ count_reader(SpoolFile *file, int step)
 }
 
 /* Stop reading all files. */
-void
+bool
 oss_spool_leave(void)
 {
+	bool		left = false;
+
 	if (readers == NULL)
-		return;
+		return false;
 	LWLockAcquire(oss_spool_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < oss_spool->nfiles; i++)
 	{
@@ -97,18 +99,20 @@ oss_spool_leave(void)
 			continue;
 		file->reader = 0;
 		(void) count_reader(file, -1);
+		left |= file->bytes > 0;
 	}
 	LWLockRelease(oss_spool_lock);
 	free(readers);
 	readers = NULL;
 	bytes_in_hand = 0;
+	return left;
 }
 
 /* Stop reading when the process ends. */
 static void
 on_exit_reader(int code, Datum arg)
 {
-	oss_spool_leave();
+	(void) oss_spool_leave();
 }
 
 /* Allocate the state of reading; returns false if memory is exhausted. */

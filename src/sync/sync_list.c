@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "client/budget.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "spi/result_rows.h"
@@ -56,8 +55,8 @@ add_listed_row(uint64 row, void *arg)
 }
 
 /*
- * oss_labels.listed_rows(query, path, bucket): the rows of listed_query(), while
- * which no request is sent.  Errors: those of the query.
+ * oss_labels.listed_rows(query, path, bucket): the rows of listed_query(), during
+ * which nothing is written and no request is sent.  Errors: those of the query.
  */
 Datum
 oss_labels_listed_rows(PG_FUNCTION_ARGS)
@@ -71,16 +70,7 @@ oss_labels_listed_rows(PG_FUNCTION_ARGS)
 
 	oss_statement_begin(&state, OSS_STATEMENT_CALLER);
 	plan = oss_query_prepare("SELECT * FROM oss_labels.listed_query($1, $2, $3)", 3, types);
-	oss_requests_forbidden++;
-	PG_TRY();
-	{
-		(void) oss_query_read(plan, values, false, add_listed_row, &result);
-	}
-	PG_FINALLY();
-	{
-		oss_requests_forbidden--;
-	}
-	PG_END_TRY();
+	oss_query_read_guarded(plan, values, false, add_listed_row, &result);
 	SPI_freeplan(plan);
 	oss_statement_end(&state);
 	return (Datum) 0;

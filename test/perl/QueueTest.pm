@@ -215,11 +215,8 @@ sub kill_postmaster
 	}
 	$node->kill9;
 	$call{killed}->() if $call{killed};
-	for (1 .. 200)
-	{
-		last unless grep { kill 0, $_ } $pid, @children;
-		sleep 0.05;
-	}
+	my $end = time + 60 * OssServer::patience();
+	sleep 0.05 while time < $end && grep { kill 0, $_ } $pid, @children;
 	$call{gone}->() if $call{gone};
 	$node->start;
 	return;

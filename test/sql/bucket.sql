@@ -74,7 +74,7 @@ BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) SELECT key FROM photos WHERE ' || condition
 	LOOP
 		IF line ~ '^ *(Bucket|Prefix|Key|Start|Stop|Order|Versions)' THEN
-			RAISE INFO '%', regexp_replace(trim(line), '\$0|\(InitPlan 1\)\.col1', '$n');
+			RAISE INFO '%', regexp_replace(trim(line), '\$0|\(InitPlan \w+\)\.col1', '$n');
 		END IF;
 	END LOOP;
 	EXECUTE 'SELECT count(*), left(md5(string_agg(key, '','' ORDER BY key)), 8) FROM photos WHERE ' || condition

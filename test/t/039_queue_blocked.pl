@@ -169,10 +169,10 @@ for my $table ('image_label', 'image')
 	}
 	cmp_ok($now, '<', 3000, "very many, $table: $now are asked for in vain");
 	$test->sql("SELECT oss_labels.enqueue('meadow', 'alone-$table', server => 'oss')");
-	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'meadow' AND key = 'alone-$table'", '1', seconds => 10),
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE bucket = 'meadow' AND key = 'alone-$table'", '1'),
 		"very many, $table: one of another bucket is served meanwhile");
 	$test->enqueue(1, "behind-$table");
-	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'behind-${table}1'", '1', seconds => 10),
+	ok($test->wait_sql("SELECT count(*) FROM oss_labels.image WHERE key = 'behind-${table}1'", '1'),
 		"very many, $table: and one behind them in their own");
 	end($hold, 'ROLLBACK');
 	ok($test->wait_empty, "very many, $table: let go, they are done");

@@ -96,6 +96,31 @@ is($test->count, 2, 'for no other request');
 unlike($test->log, qr/sets a file of answers aside/, 'no file is put aside');
 $test->reset;
 
+# ---- a worker that starts while process_queue() has the answers ----
+
+my ($launcher) = $test->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'oss_labels launcher'");
+$test->sql("CREATE TRIGGER refuse BEFORE INSERT ON oss_labels.image FOR EACH ROW EXECUTE FUNCTION refuse('.')");
+$test->sql("BEGIN; SELECT count(*) FROM oss_labels.tag('tenlabels', 'handed', 0); ROLLBACK;");
+kill 'STOP', $launcher;
+my $first = $test->worker_pid;
+kill 'TERM', $first;
+ok($test->wait_sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $first", 0), 'a worker ends and leaves what it could not store');
+my $lock = $node->background_psql('postgres');
+$lock->query_safe('SELECT pg_advisory_lock(74)');
+$test->sql(q{CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM pg_advisory_xact_lock_shared(74); RAISE check_violation USING MESSAGE = 'not this one'; END $$; SELECT oss_labels.resume()});
+my $call = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'CALL oss_labels.process_queue()' ]);
+ok($test->wait_sql("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"), 'process_queue() is about to store it');
+kill 'CONT', $launcher;
+$test->sql("SELECT oss_labels.enqueue('tenlabels', 'meanwhile', 0)");
+ok($oss->wait_count(label_requests => 2), 'another worker starts, and asks for another image');
+$lock->quit;
+$call->finish;
+$test->sql('DROP TRIGGER refuse ON oss_labels.image; SELECT oss_labels.resume()');
+ok($test->wait_sql(images('handed'), 1, seconds => 20), 'it stores what process_queue() could not');
+is($test->count, 2, 'for no other request');
+$test->reset;
+
 # ---- an answer of the worker that a transaction locks out ----
 
 $test->sql(tag('lockedout'));

