@@ -36,13 +36,13 @@ COMMENT ON FOREIGN DATA WRAPPER oss_labels IS
  * and so follow all that holds for its other options.
  */
 CREATE VIEW oss_labels.bucket_domain WITH (security_invoker = true) AS
-	SELECT s.srvname AS server, btrim(split_part(e.entry, '=', 1)) AS bucket,
-		btrim(substr(e.entry, strpos(e.entry, '=') + 1)) AS host
+	SELECT s.srvname AS server, btrim(split_part(e.entry, '=', 1), E' \t\r\n') AS bucket,
+		btrim(substr(e.entry, strpos(e.entry, '=') + 1), E' \t\r\n') AS host
 	FROM pg_catalog.pg_foreign_server s
 		JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'oss_labels',
 		LATERAL pg_catalog.pg_options_to_table(s.srvoptions) o,
 		LATERAL pg_catalog.regexp_split_to_table(o.option_value, '\s*,\s*') e(entry)
-	WHERE o.option_name = 'bucket_domains' AND btrim(e.entry) <> '';
+	WHERE o.option_name = 'bucket_domains' AND btrim(e.entry, E' \t\r\n') <> '';
 COMMENT ON VIEW oss_labels.bucket_domain IS
 	'Domains of single buckets, which the server''s owner may insert, update and delete; the same as the option bucket_domains of the server';
 COMMENT ON COLUMN oss_labels.bucket_domain.server IS 'name of the foreign server';

@@ -136,6 +136,10 @@ void
 oss_credential_source_allow_programs(CredentialSource *source, bool allow)
 {
 	source->may_run_programs = allow;
+
+	/* a key that a program gave the role while it was a superuser */
+	if (!allow && source->key.own)
+		oss_credential_key_wipe(&source->key);
 }
 
 int
@@ -165,6 +169,7 @@ take_key(CredentialSource *source, const CredentialCached *cached)
 		.id = MemoryContextStrdup(source->context, cached->id),
 		.secret = MemoryContextStrdup(source->context, cached->secret),
 		.expires = true,
+		.default_found = cached->default_found,
 		.expires_at = cached->expires_at,
 		.refresh_at = cached->refresh_at
 	};

@@ -391,6 +391,7 @@ oss_credential_cache_store(const CredentialIdentity *who, CredentialTicket *tick
 		strlcpy(slot->key.secret, key->secret, sizeof(slot->key.secret));
 		strlcpy(slot->key.token, key->token != NULL ? key->token : "",
 				sizeof(slot->key.token));
+		slot->key.default_found = key->default_found;
 		slot->key.expires_at = key->expires_at;
 		slot->key.refresh_at = key->refresh_at;
 		slot->version = ticket->version = ++table->numbers;

@@ -49,6 +49,8 @@ typedef struct CredentialKey
 	char	   *token;			/* NULL without one */
 	bool		expires;
 	bool		own;			/* not to be shared: others could not fetch it */
+	int			default_found;	/* the step of the default order that gave it,
+								 * 0: none */
 	TimestampTz expires_at;		/* by the local clock, less a margin */
 	TimestampTz refresh_at;		/* when to renew it, DT_NOEND for never */
 } CredentialKey;
@@ -74,6 +76,7 @@ typedef struct CredentialCached
 	char		id[CREDENTIAL_ID_MAX + 1];
 	char		secret[CREDENTIAL_SECRET_MAX + 1];
 	char		token[CREDENTIAL_CACHED_TOKEN_MAX + 1]; /* "" without one */
+	int			default_found;
 	TimestampTz expires_at;
 	TimestampTz refresh_at;
 } CredentialCached;

@@ -95,9 +95,10 @@ default_step(CredentialSource *source)
 	const char *reasons = source->fallback_reasons;
 
 	/* keep to the source of a key that is still good */
-	if (which == TRY_ENVIRONMENT && source->default_found > 0 &&
+	if (which == TRY_ENVIRONMENT && source->key.default_found > 0 &&
 		oss_credential_key_usable(source, GetCurrentTimestamp()))
 	{
+		source->default_found = source->key.default_found;
 		try_source(source, source->default_found - 1);
 		return;
 	}

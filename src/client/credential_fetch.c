@@ -202,6 +202,8 @@ fall_back(CredentialSource *source, const char *detail)
 	source->uses = source->fallback_uses;
 	source->transfer_done = false;
 	source->throttled = 0;
+	source->program = NULL;
+	source->from_program = false;
 	source->again = true;
 }
 
@@ -452,6 +454,7 @@ oss_credential_deliver(CredentialSource *source, const char *id,
 			now + REREAD_AFTER : DT_NOEND;
 	oss_credential_key_wipe(&source->key);
 	key.own = source->from_program;
+	key.default_found = source->default_found;
 	source->key = key;
 	source->fetching = NULL;
 	source->wanted_until = 0;

@@ -97,7 +97,10 @@ struct CredentialSource
 	const CredentialOptions *base;	/* key to sign with, in signed_step */
 	time_t		sts_clock_ahead;	/* of the local clock, as far as known */
 
-	/* CREDENTIAL_DEFAULT: the step that gave the present key, 0: none */
+	/*
+	 * CREDENTIAL_DEFAULT: as in the key, of the fetch under way or the last
+	 * one
+	 */
 	int			default_found;
 
 	/* the last failed fetch */

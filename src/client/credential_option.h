@@ -120,6 +120,12 @@ extern const char *oss_credential_id_problem(const char *value);
 extern const char *oss_credential_secret_problem(const char *value);
 extern const char *oss_credential_token_problem(const char *value);
 
+/*
+ * Return the kinds of source that an option belongs to, as a set of bits; 0 if
+ * there is no such option.
+ */
+extern int	oss_credential_option_kinds(const char *name);
+
 /* Return the name of the i-th option (from 0), NULL after the last. */
 extern const char *oss_credential_option_name(int i);
 
@@ -130,7 +136,10 @@ extern const char *oss_credential_option_name(int i);
 extern void oss_credential_option_check(const char *name, const char *value,
 										bool superuser_defines);
 
-/* Check that a mapping's options go together.  Errors: 22023. */
+/*
+ * In credential_mapping.c: check that a mapping's options go together.  Errors:
+ * 22023.
+ */
 extern void oss_credential_options_check(List *options);
 
 /* Does the mapping use the machine's identity, files or environment? */

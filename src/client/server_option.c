@@ -249,6 +249,12 @@ oss_server_options_read(OssServer *server, List *options)
 				 errmsg("option \"region\" is required"),
 				 errhint("Name the bucket's region, such as OPTIONS (region 'cn-hangzhou').")));
 	oss_endpoint_options_read(server, options);
+	if (server->private_http && server->proxy.url != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options \"%s\" and \"%s\" contradict each other", "plain_http", "proxy"),
+				 errdetail("A proxy resolves names itself, so that plain http could reach the public network."),
+				 errhint("Leave one of them out.")));
 }
 
 /* Return the name of the i-th option of a catalog's objects, or NULL. */

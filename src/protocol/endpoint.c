@@ -360,14 +360,24 @@ domain_follows(const char *text, const char *p)
 	const char *scheme = strstr(text, "://");
 	const char *host = scheme != NULL ? scheme + 3 : text;
 	const char *end = host + strcspn(host, "/?#\\");
-	const char *dot;
+	const char *domain;
+	size_t		len;
 
 	if (p < host || p >= end)
 		return false;
 	p += sizeof(placeholder) - 1;
 	end = p + strcspn(p, ":/?#\\");
-	dot = memchr(p, '.', end - p);
-	return dot != NULL && dot + 1 < end;
+	domain = memchr(p, '.', end - p);
+	if (domain == NULL)
+		return false;
+	domain++;
+	len = end - domain;
+	if (len > 0 && domain[len - 1] == '.')
+		len--;
+
+	/* below a top-level domain each may register a bucket's name */
+	return memchr(domain, '.', len) != NULL ||
+		(len == strlen("localhost") && memcmp(domain, "localhost", len) == 0);
 }
 
 const char *
@@ -406,7 +416,7 @@ oss_template_problem(const char *text, bool private_http)
 	if (strchr(text, '_') != NULL)
 		return "the endpoint's host is not a legal host name";
 	if (!domain_follows(text, at))
-		return "a domain follows {bucket} in the host, as in "
+		return "a domain follows {bucket} in the host, not a top-level one alone, as in "
 			"\"{bucket}.img.example.com\"";
 	return NULL;
 }
