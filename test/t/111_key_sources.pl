@@ -132,15 +132,25 @@ sub program
 	return profile(mode => 'External', process_command => "'$home/my program'" . ($arguments // ''));
 }
 
-# Are all processes that the program noted gone, within two seconds?
+# Does a process run?  Who is dead but not reaped does not.
+sub runs
+{
+	my ($pid) = @_;
+	open my $stat, '<', "/proc/$pid/stat" or return 0;
+	return (<$stat> // '') =~ /\) [^ZX]/;
+}
+
+# Are all processes that the program noted gone, within five seconds?
 sub all_gone
 {
 	my @pids = -e $pids ? split ' ', slurp_file($pids) : ();
-	for (1 .. 40)
+	diag 'the program has noted no process' unless @pids;
+	for (1 .. 100)
 	{
-		return scalar @pids if !grep { kill 0, $_ } @pids;
+		return scalar @pids unless grep { runs($_) } @pids;
 		sleep 0.05;
 	}
+	diag "process $_ runs: " . slurp_file("/proc/$_/stat") for grep { runs($_) } @pids;
 	return 0;
 }
 program("printf '%s' '$key'; cat; echo told-4711 >&2");
