@@ -175,7 +175,7 @@ report_catalogs(ServerCheck *p)
 				 psprintf("region %s, endpoint %s, addressing %s%s", s->region,
 						  s->endpoint_template ? s->endpoint_template :
 						  psprintf("%s://%s:%d", s->endpoint.https ? "https" : "http",
-								   p->route.endpoint.host, p->route.endpoint.port),
+								   s->endpoint.host, s->endpoint.port),
 						  addressing[s->addressing], s->ndomains == 0 ? "" :
 						  psprintf(", %d of bucket_domains", s->ndomains)), NULL);
 	report_check(p, "mapping", true,

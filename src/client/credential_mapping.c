@@ -15,9 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-/* Return the name of the first kind in a set, and of all as text. */
+/* Return the names of the kinds in a set as text. */
 static char *
-names_of_kinds(int kinds, const char **first)
+names_of_kinds(int kinds)
 {
 	char	   *names = NULL;
 
@@ -25,8 +25,6 @@ names_of_kinds(int kinds, const char **first)
 	{
 		if ((kinds & (1 << i)) == 0)
 			continue;
-		if (names == NULL)
-			*first = oss_credential_kind_name(i);
 		names = names == NULL ? psprintf("\"%s\"", oss_credential_kind_name(i)) :
 			psprintf("%s or \"%s\"", names, oss_credential_kind_name(i));
 	}
@@ -37,19 +35,19 @@ names_of_kinds(int kinds, const char **first)
 static void
 check_option_belongs(const char *name, CredentialKind kind, int kinds)
 {
-	const char *first = NULL;
 	char	   *names;
 	int			own = oss_credential_option_kinds(name);
 
 	if ((own & kinds) != 0)
 		return;
-	names = names_of_kinds(own, &first);
+	names = names_of_kinds(own);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"%s\" belongs to credential source %s, not \"%s\"",
 					name, names, oss_credential_kind_name(kind)),
-			 errhint("Set credential_source to \"%s\", or leave the option out.",
-					 first)));
+			 errhint("Set %s to %s, or leave the option out.",
+					 kind == CREDENTIAL_RAM_ROLE_ARN ? "role_source" : "credential_source",
+					 names)));
 }
 
 /* Refuse a mapping because of a missing option. */

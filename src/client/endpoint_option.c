@@ -45,9 +45,17 @@ refuse_endpoint(const char *value, const char *problem)
 			 errhint("An endpoint looks like \"https://oss-cn-hangzhou-internal.aliyuncs.com\", for custom domains also \"https://{bucket}.img.example.com\"; plain http is for loopback addresses, and for private ones with the option plain_http.")));
 }
 
+/* by OssEndpointType */
+static const char *const type_names[] = {
+	[OSS_ENDPOINT_PUBLIC] = "public",
+	[OSS_ENDPOINT_INTERNAL] = "internal",
+	[OSS_ENDPOINT_ACCELERATE] = "accelerate",
+	[OSS_ENDPOINT_DUALSTACK] = "dualstack"
+};
+
 /*
  * Refuse an endpoint whose host begins with a bucket, to which another one
- * would be prepended, and one that is only a region.
+ * would be prepended, and one that is only a region or a type.
  */
 static void
 check_endpoint(const OssServer *server, const char *value)
@@ -65,6 +73,13 @@ check_endpoint(const OssServer *server, const char *value)
 				 errhint("Write \"https://%s\"; the bucket is an argument of each call.", own)));
 	if (strchr(endpoint->host, '.') != NULL || endpoint->is_ip)
 		return;
+	for (int i = 0; i < lengthof(type_names); i++)
+		if (strcmp(endpoint->host, type_names[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid value for option \"%s\": \"%s\"", "endpoint", value),
+					 errdetail("It is a type of endpoint, not a host."),
+					 errhint("Write endpoint_type '%s'.", type_names[i])));
 	if (oss_is_endpoint_label(endpoint->host) ||
 		(strncmp(endpoint->host, server->region, len) == 0 &&
 		 (endpoint->host[len] == '\0' ||
@@ -117,17 +132,11 @@ read_endpoint(OssServer *server, const char *value, bool addressed)
 static void
 read_endpoint_type(OssServer *server, const char *value)
 {
-	static const char *const names[] = {
-		[OSS_ENDPOINT_PUBLIC] = "public",
-		[OSS_ENDPOINT_INTERNAL] = "internal",
-		[OSS_ENDPOINT_ACCELERATE] = "accelerate",
-		[OSS_ENDPOINT_DUALSTACK] = "dualstack"
-	};
 	const char *problem = "valid are public, internal, accelerate and dualstack";
 
-	for (int i = 0; i < lengthof(names); i++)
+	for (int i = 0; i < lengthof(type_names); i++)
 	{
-		if (strcmp(value, names[i]) == 0)
+		if (strcmp(value, type_names[i]) == 0)
 			problem = oss_endpoint_of_region(server->region, i, &server->endpoint);
 	}
 	if (problem != NULL)

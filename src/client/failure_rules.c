@@ -29,7 +29,7 @@
 #define HINT_SLOWER "Lower the server's max_concurrency or max_requests_per_second, or ask Alibaba Cloud for a higher quota."
 #define HINT_LATER "Try again later."
 #define HINT_NETWORK "Check the server's option endpoint and the network; oss_labels.check_server() shows how far a request gets."
-#define HINT_OPTION_PROXY "Check the server's option proxy, and that the proxy is up; oss_labels.check_server() shows how far a request gets."
+#define HINT_OPTION_PROXY "Check the server's option proxy (http:// or https://, host and port), and that the proxy is up; oss_labels.check_server() shows how far a request gets."
 #define HINT_PROXY_TLS "Check the server's options proxy and proxy_ca_file, and that the proxy speaks TLS at this port: most are written http://."
 #define HINT_PROXY_RULES "Have the proxy's administrator allow CONNECT from this machine to the endpoint and its port, or set the server's option proxy to another one."
 #define HINT_TUNNEL "Check the server's option endpoint, and that the proxy lets TLS through as it is; one that inspects TLS shows a certificate of its own, whose CA the option ca_file can name."

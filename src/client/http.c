@@ -320,6 +320,10 @@ fill_answer(HttpTransfer *t, CURLcode code)
 	if (code != CURLE_OK)
 	{
 		words = t->errors[0] ? t->errors : curl_easy_strerror(code);
+
+		/* in a tunnel the file's name has a mark made from secrets */
+		if (code == CURLE_SSL_CACERT_BADFILE && t->tunnel.proxy != NULL)
+			words = "a file of CA certificates (ca_file, proxy_ca_file) cannot be read";
 		strlcpy(a->trouble, words, sizeof(a->trouble));
 	}
 }

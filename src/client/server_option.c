@@ -69,8 +69,8 @@ read_region(OssServer *server, const char *name, const char *value)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
 				 errdetail("A region has no internal form; an endpoint has."),
-				 errhint("Write region '%.*s', endpoint 'https://oss-%s.aliyuncs.com'.",
-						 (int) len - 9, value, value)));
+				 errhint("Write region '%.*s', endpoint_type 'internal'.",
+						 (int) len - 9, value)));
 	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -279,12 +279,18 @@ option_names(Oid catalog)
 	return names.data;
 }
 
-/* Return the option with the most similar name, or NULL. */
+/*
+ * Return an option whose name begins like this one, else that with the most
+ * similar name, or NULL.
+ */
 static const char *
 nearest_option(const char *name, Oid catalog)
 {
 	const char *best = NULL;
-	int			best_distance = MAX_SUGGEST_DISTANCE + 1;
+	int			len = strlen(name);
+
+	/* half of a short name changed makes another word */
+	int			best_distance = Min(MAX_SUGGEST_DISTANCE, len / 2) + 1;
 
 	for (int i = 0;; i++)
 	{
@@ -293,7 +299,9 @@ nearest_option(const char *name, Oid catalog)
 
 		if (candidate == NULL)
 			return best;
-		distance = varstr_levenshtein_less_equal(name, strlen(name), candidate,
+		if (len > 3 && strncmp(candidate, name, len) == 0)
+			return candidate;
+		distance = varstr_levenshtein_less_equal(name, len, candidate,
 												 strlen(candidate), 1, 1, 1,
 												 best_distance, true);
 		if (distance < best_distance)

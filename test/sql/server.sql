@@ -8,6 +8,8 @@ CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'oss-cn-hangzhou
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'CN Hangzhou');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (regoin 'cn-hangzhou');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', colour 'blue');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', host 'proxy.example.com');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', max_request '5');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', access_key_id 'x');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'http://oss.example.com');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'ftp://localhost');
@@ -33,6 +35,8 @@ CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', e
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.oss-cn-hangzhou.aliyuncs.com/example.jpg?x-oss-process=image');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'oss-cn-hangzhou');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://cn-hangzhou-internal');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'internal');
+CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://Accelerate/');
 CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou', endpoint 'https://examplebucket.oss-cn-hangzhou.aliyuncs.com', addressing 'cname');
 ALTER SERVER s OPTIONS (DROP addressing);
 ALTER SERVER s OPTIONS (SET endpoint 'https://oss-cn-hangzhou.aliyuncs.com', DROP addressing);
@@ -50,6 +54,11 @@ CREATE SERVER s FOREIGN DATA WRAPPER oss_labels OPTIONS (
 ALTER SERVER s OPTIONS (DROP region);
 SELECT check_name, ok FROM oss_labels.check_server('s');
 SELECT check_name, ok, hint FROM oss_labels.check_server('nope');
+
+-- user mappings whose options do not go together
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (access_key_id 'testid', access_key_secret 'wrong', proxy_pass 'x');
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (access_key_id 'testid', access_key_secret 'wrong', role_arn 'acs:ram::1234567890123456:role/reader');
+CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (credential_source 'ram_role_arn', role_source 'environment', access_key_id 'testid', role_arn 'acs:ram::1234567890123456:role/reader');
 
 -- which server: the argument, the setting, the only one
 CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (access_key_id 'testid', access_key_secret 'wrong');

@@ -40,6 +40,7 @@ my @healthy = check();
 is(join(' ', map { "$_->[0]:$_->[1]" } @healthy),
 	'server:t options:t mapping:t credentials:t budget:t dns:t tcp:t tls:t clock:t signature:t bucket:t key:t labels:t',
 	'a healthy server, in order');
+is($healthy[1][2], 'region cn-hangzhou, endpoint http://127.0.0.1:' . $oss->http_port . ', addressing path', 'the options that hold');
 is($t->requests, 1, 'with a key: one paid request');
 like($healthy[-1][2], qr/cost 1 paid request/, 'and it says so');
 $t->fault;

@@ -112,7 +112,7 @@ is($t->outcome(q{SELECT oss_labels.presign('examplebucket', '/k')})->{sqlstate},
 $t->server(requester_pays => 'true');
 opens('a bucket whose requester pays', presign(q{'payerbucket', 'example.jpg'}), 200);
 like(($t->psql(q{CREATE SERVER inward FOREIGN DATA WRAPPER oss_labels OPTIONS (region 'cn-hangzhou-internal')}))[1],
-	qr/22023.*HINT:  Write region 'cn-hangzhou', endpoint 'https:\/\/oss-cn-hangzhou-internal/s, 'an internal region is refused');
+	qr/22023.*HINT:  Write region 'cn-hangzhou', endpoint_type 'internal'\./s, 'an internal region is refused');
 $t->server;
 
 # ---- a URL never outlives its token ----

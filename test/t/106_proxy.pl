@@ -68,6 +68,10 @@ $t->server(%named, endpoint => 'https://no-such-name.invalid:' . $oss->https_por
 $proxy->forget;
 like($t->detect->{message}, qr/certificate that came through the proxy was refused/, 'a name is resolved by the proxy; TLS is with the endpoint');
 like($proxy->heads, qr/^CONNECT examplebucket\.no-such-name\.invalid:/, 'as it was asked for');
+$t->server(%via, ca_file => '/nowhere/ca.pem', max_attempts => 1);
+my $unread = $t->detect;
+like($unread->{detail}, qr/a file of CA certificates \(ca_file, proxy_ca_file\) cannot be read/, 'a CA file that is not there');
+unlike($unread->{detail}, qr{/\.}, 'whose name is not shown with the mark of the mapping');
 $t->server(proxy => $proxy->url);
 $proxy->forget;
 is($t->detect->{rows}, 2, 'plain http on loopback');
