@@ -67,23 +67,19 @@ check_circle(const CredentialOptions *options)
 {
 	const char *rest = options->source_role_arn;
 	List	   *roles = list_make1(makeString(options->role_arn));
+	char	   *arn;
 
-	while (rest != NULL)
+	while ((arn = oss_credential_next_role(&rest)) != NULL)
 	{
-		size_t		blanks = strspn(rest, " ");
-		size_t		len = strcspn(rest + blanks, ", ");
-		String	   *role = makeString(pnstrdup(rest + blanks, len));
+		String	   *role = makeString(arn);
 
 		if (list_member(roles, role))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("role \"%s\" occurs twice in the chain of roles", strVal(role)),
+					 errmsg("role \"%s\" occurs twice in the chain of roles", arn),
 					 errdetail("source_role_arn and role_arn name the roles in the order in which they are assumed."),
 					 errhint("Name each role once.")));
 		roles = lappend(roles, role);
-		rest = strchr(rest, ',');
-		if (rest != NULL)
-			rest++;
 	}
 }
 

@@ -199,15 +199,21 @@ policy_problem(const char *value)
 	return NULL;
 }
 
+/* Is it a number from min to max? */
+static bool
+is_number_of(const char *value, long min, long max)
+{
+	char	   *end;
+	long		number = strtol(value, &end, 10);
+
+	return end != value && *end == '\0' && number >= min && number <= max;
+}
+
 static const char *
 timeout_problem(const char *value)
 {
-	char	   *end;
-	long		ms = strtol(value, &end, 10);
-
-	if (end == value || *end != '\0' || ms < 1 || ms > TIMEOUT_MAX_MS)
-		return "The value is a number of milliseconds from 1 to 3600000.";
-	return NULL;
+	return is_number_of(value, 1, TIMEOUT_MAX_MS) ? NULL :
+		"The value is a number of milliseconds from 1 to 3600000.";
 }
 
 static const char *
@@ -269,13 +275,8 @@ proxy_user_problem(const char *value)
 static const char *
 duration_problem(const char *value)
 {
-	char	   *end;
-	long		seconds = strtol(value, &end, 10);
-
-	if (end == value || *end != '\0' ||
-		seconds < DURATION_MIN || seconds > DURATION_MAX)
-		return "The value is a number of seconds from 900 to 43200.";
-	return NULL;
+	return is_number_of(value, DURATION_MIN, DURATION_MAX) ? NULL :
+		"The value is a number of seconds from 900 to 43200.";
 }
 
 static const char *
@@ -395,6 +396,21 @@ oss_credential_role_source(const CredentialOptions *options)
 {
 	return options->role_source == NULL ? CREDENTIAL_STATIC :
 		kind_by_name(options->role_source);
+}
+
+char *
+oss_credential_next_role(const char **list)
+{
+	size_t		len;
+	char	   *role;
+
+	if (*list == NULL)
+		return NULL;
+	*list += strspn(*list, " ");
+	len = strcspn(*list, ",");
+	role = pnstrdup(*list, len);
+	*list = (*list)[len] == ',' ? *list + len + 1 : NULL;
+	return role;
 }
 
 void

@@ -65,6 +65,8 @@ typedef struct CredentialOptions
 	char	   *ca_file;
 	char	   *connect_timeout_ms;
 	char	   *timeout_ms;
+	char	   *proxy_user;
+	char	   *proxy_password;
 
 	/* of profiles only */
 	char	   *source_profile;
@@ -74,8 +76,6 @@ typedef struct CredentialOptions
 	char	   *access_config;
 	char	   *access_token;
 	char	   *access_token_expires;
-	char	   *proxy_user;
-	char	   *proxy_password;
 } CredentialOptions;
 
 /* Return the name of a kind of source, as in the option credential_source. */
@@ -89,6 +89,12 @@ extern CredentialKind oss_credential_kind(List *options);
 
 /* Return the kind of the source of the key that assumes a role. */
 extern CredentialKind oss_credential_role_source(const CredentialOptions *options);
+
+/*
+ * Return the first role of a legal source_role_arn, palloc'd, and set *list to
+ * the rest; NULL at the end, where *list is NULL.
+ */
+extern char *oss_credential_next_role(const char **list);
 
 /*
  * Copy a mapping's options (DefElems) into context, ignoring unknown ones;

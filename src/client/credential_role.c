@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "client/credential_sts.h"
+#include "compat.h"
 
 /* Steps of the fetch. */
 enum
@@ -17,24 +18,6 @@ enum
 	STEP_ASK,					/* the key to sign with is there */
 	STEP_KEY
 };
-
-/* Return the i-th element of the option source_role_arn, NULL after the last. */
-static char *
-role_on_the_way(const CredentialOptions *options, int i)
-{
-	const char *list = options->source_role_arn;
-
-	for (; list != NULL && i > 0; i--)
-	{
-		list = strchr(list, ',');
-		if (list != NULL)
-			list++;
-	}
-	if (list == NULL)
-		return NULL;
-	list += strspn(list, " ");
-	return pnstrdup(list, strcspn(list, ", "));
-}
 
 /*
  * Begin with the source of the first key; each role that is to be assumed with
@@ -46,26 +29,22 @@ begin_chain(CredentialSource *source)
 	const CredentialOptions *options = source->fetch_options;
 	CredentialOptions *first = palloc(sizeof(*first));
 	const CredentialProvider *provider = source->providers[oss_credential_role_source(options)];
-	int			n = 0;
+	const char *rest = options->source_role_arn;
+	List	   *roles = NIL;
 	char	   *arn;
 
 	*first = *options;
-	first->role_arn = NULL;
+	first->role_arn = provider->kind == CREDENTIAL_OIDC ?
+		oss_credential_next_role(&rest) : NULL;
+	while ((arn = oss_credential_next_role(&rest)) != NULL)
+		roles = lcons(arn, roles);
 	oss_credential_use_by(source, &oss_credential_ram_role_arn, options);
-	while ((arn = role_on_the_way(options, n)) != NULL)
-		n++;
-	for (int i = n - 1; i >= 0; i--)
+	foreach_ptr(char, role, roles)
 	{
 		CredentialOptions *way = palloc(sizeof(*way));
 
-		arn = role_on_the_way(options, i);
-		if (i == 0 && provider->kind == CREDENTIAL_OIDC)
-		{
-			first->role_arn = arn;
-			break;
-		}
 		*way = *options;
-		way->role_arn = arn;
+		way->role_arn = role;
 		way->external_id = NULL;
 		way->policy = NULL;
 		way->duration_seconds = NULL;
