@@ -313,6 +313,36 @@ error_code(JsonbContainer *object)
 	return code != NULL && is_token(code) ? code : NULL;
 }
 
+/* What the error codes of STS that begin like this mean. */
+static const struct
+{
+	const char *code;
+	CredentialTrouble trouble;
+}			sts_codes[] = {
+	{"NoPermission", CREDENTIAL_ROLE_REFUSED},
+	{"EntityNotExist.Role", CREDENTIAL_ROLE_REFUSED},
+	{"AuthenticationFail.", CREDENTIAL_ROLE_REFUSED},
+	{"ImplicitDeny", CREDENTIAL_ROLE_REFUSED},
+	{"Forbidden", CREDENTIAL_ROLE_REFUSED},
+	{"InvalidAccessKeyId", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"Incomplete", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"SignatureDoesNotMatch", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"InvalidSecurityToken", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"SecurityTokenExpired", CREDENTIAL_ROLE_KEY_REFUSED},
+	{"InvalidParameter", CREDENTIAL_ROLE_CALL_REFUSED},
+	{"Missing", CREDENTIAL_ROLE_CALL_REFUSED}
+};
+
+/* Return what an error code means. */
+static CredentialTrouble
+sts_trouble(const char *code)
+{
+	for (int i = 0; i < lengthof(sts_codes); i++)
+		if (strncmp(code, sts_codes[i].code, strlen(sts_codes[i].code)) == 0)
+			return sts_codes[i].trouble;
+	return CREDENTIAL_UNAVAILABLE;
+}
+
 /*
  * Fail the fetch because of the response's status.  The message is not shown:
  * that of a refused signature repeats what was signed, a security token too.
@@ -332,7 +362,7 @@ fail_status(CredentialSource *source, const char *service,
 	}
 	if (is_token(error.request_id))
 		id = psprintf(", request id %s", error.request_id);
-	oss_credential_fail_as(source, oss_credential_trouble(error.code),
+	oss_credential_fail_as(source, sts_trouble(error.code),
 						   "Asking %s failed: status %d, code %s%s.",
 						   service, answer->status, error.code, id);
 }

@@ -142,35 +142,6 @@ static const char *const trouble_codes[] = {
 	[CREDENTIAL_ROLE_CALL_REFUSED] = "RoleCallRefused"
 };
 
-/* What an error code of STS means; an asterisk matches any rest. */
-static const struct
-{
-	const char *code;
-	CredentialTrouble trouble;
-}			sts_codes[] = {
-	{"NoPermission", CREDENTIAL_ROLE_REFUSED},
-	{"EntityNotExist.Role", CREDENTIAL_ROLE_REFUSED},
-	{"AuthenticationFail.", CREDENTIAL_ROLE_REFUSED},
-	{"ImplicitDeny", CREDENTIAL_ROLE_REFUSED},
-	{"Forbidden", CREDENTIAL_ROLE_REFUSED},
-	{"InvalidAccessKeyId", CREDENTIAL_ROLE_KEY_REFUSED},
-	{"Incomplete", CREDENTIAL_ROLE_KEY_REFUSED},
-	{"SignatureDoesNotMatch", CREDENTIAL_ROLE_KEY_REFUSED},
-	{"InvalidSecurityToken", CREDENTIAL_ROLE_KEY_REFUSED},
-	{"SecurityTokenExpired", CREDENTIAL_ROLE_KEY_REFUSED},
-	{"InvalidParameter", CREDENTIAL_ROLE_CALL_REFUSED},
-	{"Missing", CREDENTIAL_ROLE_CALL_REFUSED}
-};
-
-CredentialTrouble
-oss_credential_trouble(const char *code)
-{
-	for (int i = 0; i < lengthof(sts_codes); i++)
-		if (strncmp(code, sts_codes[i].code, strlen(sts_codes[i].code)) == 0)
-			return sts_codes[i].trouble;
-	return CREDENTIAL_UNAVAILABLE;
-}
-
 void
 oss_credential_remember_failure(CredentialSource *source, CredentialTrouble trouble,
 								const char *detail, TimestampTz failed_at)
@@ -185,6 +156,18 @@ oss_credential_remember_failure(CredentialSource *source, CredentialTrouble trou
 	source->wanted_until = 0;
 }
 
+/* Go on with a step of a provider. */
+static void
+set_step(CredentialSource *source, const CredentialProvider *provider,
+		 const CredentialOptions *options, int step)
+{
+	source->fetching = provider;
+	source->fetch_options = options;
+	source->step = step;
+	source->transfer_done = false;
+	source->throttled = 0;
+}
+
 /*
  * Run the step that the source set for the case that a step fails.
  */
@@ -196,12 +179,8 @@ fall_back(CredentialSource *source, const char *detail)
 	source->fallback_reasons = source->fallback_reasons == NULL ? pstrdup(detail) :
 		psprintf("%s %s", source->fallback_reasons, detail);
 	MemoryContextSwitchTo(old);
-	source->fetching = source->fallback;
-	source->fetch_options = source->fallback_options;
-	source->step = source->fallback_step;
+	set_step(source, source->fallback, source->fallback_options, source->fallback_step);
 	source->uses = source->fallback_uses;
-	source->transfer_done = false;
-	source->throttled = 0;
 	source->program = NULL;
 	source->from_program = false;
 	source->again = true;
@@ -404,11 +383,7 @@ use_key(CredentialSource *source, const char *id, const char *secret,
 	leave_fallback(source);
 	source->uses = use->next;
 	source->base = base;
-	source->fetching = use->provider;
-	source->fetch_options = use->options;
-	source->step = use->provider->signed_step;
-	source->transfer_done = false;
-	source->throttled = 0;
+	set_step(source, use->provider, use->options, use->provider->signed_step);
 	use->provider->step(source);
 }
 
@@ -488,9 +463,7 @@ oss_credential_delegate(CredentialSource *source,
 						const CredentialProvider *provider,
 						const CredentialOptions *options)
 {
-	source->fetching = provider;
-	source->fetch_options = options;
-	source->step = 0;
+	set_step(source, provider, options, 0);
 	provider->step(source);
 }
 
@@ -656,9 +629,7 @@ oss_credential_fetch(CredentialSource *source, TimestampTz now)
 	if (source->fetching == NULL || now - source->asked_at > patience)
 	{
 		oss_credential_fetch_end(source);
-		source->fetching = source->provider;
-		source->fetch_options = &source->options;
-		source->step = 0;
+		set_step(source, source->provider, &source->options, 0);
 		do_step(source);
 	}
 	else if (source->resume_at != 0 ? is_resumed(source, now) :

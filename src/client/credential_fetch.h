@@ -20,8 +20,9 @@ typedef struct CredentialSource CredentialSource;
 
 /*
  * A kind of source.  step() runs one step of a fetch: the first with
- * source->step 0, each further one after the transfer of the step before.  It
- * runs in fetch_context, may throw, and calls exactly one of
+ * source->step 0, each further one after the transfer of the step before, or
+ * again and again while source->program runs.  It runs in fetch_context, may
+ * throw, and, unless it leaves a program running, calls exactly one of
  * oss_credential_send(), oss_credential_delegate(), oss_credential_deliver()
  * and oss_credential_fail().
  */
@@ -197,9 +198,6 @@ extern void oss_credential_fail(CredentialSource *source, const char *format,...
 extern void oss_credential_fail_as(CredentialSource *source, CredentialTrouble trouble,
 								   const char *format,...)
 			pg_attribute_printf(3, 4);
-
-/* Return what an error code of STS means. */
-extern CredentialTrouble oss_credential_trouble(const char *code);
 
 /* The providers, one per kind of source. */
 extern const CredentialProvider oss_credential_static;
