@@ -140,13 +140,17 @@ find_json_profile(JsonbContainer *profiles, const char *name)
 	return NULL;
 }
 
-/* Read a profile of the CLI's file; name NULL is the current one. */
-static void
+/*
+ * Read a profile of the CLI's file; name NULL is the current one.  Returns its
+ * mode, or NULL.
+ */
+static char *
 read_json_profile(Profile *profile, const char *text, size_t len,
 				  const char *name)
 {
 	Jsonb	   *json = oss_credential_json(text, len);
 	JsonbContainer *object;
+	char	   *mode = NULL;
 
 	if (name == NULL)
 		name = oss_credential_json_text(&json->root, "current");
@@ -159,7 +163,7 @@ read_json_profile(Profile *profile, const char *text, size_t len,
 		for (int i = 0; i < lengthof(json_fields); i++)
 			*profile_field(profile, &json_fields[i]) =
 				oss_credential_json_text(object, json_fields[i].name);
-		set_mode(profile, oss_credential_json_text(object, "mode"));
+		mode = oss_credential_json_text(object, "mode");
 
 		/* the CLI writes 0 for a number that is not set */
 		if (profile->options.duration_seconds != NULL &&
@@ -168,6 +172,7 @@ read_json_profile(Profile *profile, const char *text, size_t len,
 	}
 	oss_credential_json_wipe(json);
 	profile->found = object != NULL;
+	return mode;
 }
 
 /* Return a value of a section, or NULL if it is missing or empty. */
@@ -185,9 +190,9 @@ ini_text(const char *text, size_t len, const char *section, const char *name)
 
 /*
  * Read a profile of the SDKs' file; name NULL is "default".  SDKs that know
- * "enable" ignore a profile in which it is false.
+ * "enable" ignore a profile in which it is false.  Returns its mode, or NULL.
  */
-static void
+static char *
 read_ini_profile(Profile *profile, const char *text, size_t len,
 				 const char *name)
 {
@@ -198,39 +203,45 @@ read_ini_profile(Profile *profile, const char *text, size_t len,
 		name = "default";
 	profile->found = oss_ini_has_section(text, len, name);
 	if (!profile->found)
-		return;
+		return NULL;
 	enable = ini_text(text, len, name, "enable");
 	profile->disabled = enable != NULL && parse_bool(enable, &enabled) &&
 		!enabled;
 	for (int i = 0; i < lengthof(ini_fields); i++)
 		*profile_field(profile, &ini_fields[i]) =
 			ini_text(text, len, name, ini_fields[i].name);
-	set_mode(profile, ini_text(text, len, name, "type"));
+	return ini_text(text, len, name, "type");
 }
 
-/*
- * Read a profile; the contents tell the kind of file.  Its secrets are
- * overwritten when the fetch ends.
- */
+/* Overwrite the secrets of a profile when the fetch ends. */
+static void
+wipe_profile_later(CredentialSource *source, const CredentialOptions *options)
+{
+	char	   *const secrets[] = {
+		options->access_key_secret, options->security_token, options->access_token,
+		options->process_command
+	};
+
+	for (int i = 0; i < lengthof(secrets); i++)
+		if (secrets[i] != NULL)
+			oss_credential_wipe_later(source, secrets[i], strlen(secrets[i]));
+}
+
+/* Read a profile; the contents tell the kind of file. */
 static Profile *
 read_profile(CredentialSource *source, const char *text, size_t len, const char *name)
 {
 	Profile    *profile = palloc0(sizeof(*profile));
 	size_t		begin = strspn(text, " \t\r\n");
-	const CredentialOptions *options = &profile->options;
-	char	   *secrets[] = {NULL, NULL, NULL};
+	char	   *mode;
 
 	profile->json = text[begin] == '{';
-	if (profile->json)
-		read_json_profile(profile, text, len, name);
-	else
+	mode = profile->json ? read_json_profile(profile, text, len, name) :
 		read_ini_profile(profile, text, len, name);
-	secrets[0] = options->access_key_secret;
-	secrets[1] = options->security_token;
-	secrets[2] = options->access_token;
-	for (int i = 0; i < lengthof(secrets); i++)
-		if (secrets[i] != NULL)
-			oss_credential_wipe_later(source, secrets[i], strlen(secrets[i]));
+
+	/* before the mode drops a token that it does not use */
+	wipe_profile_later(source, &profile->options);
+	set_mode(profile, mode);
 	return profile;
 }
 
