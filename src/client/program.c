@@ -221,11 +221,11 @@ oss_program_start(MemoryContext context, char *const *argv, int timeout_ms,
 	return program;
 }
 
-/* Read what there is.  Returns whether the program has closed its output. */
-static bool
+/* Read what there is, up to a byte more than max_output. */
+static void
 read_output(OssProgram *program)
 {
-	for (;;)
+	while (program->len <= program->max_output)
 	{
 		ssize_t		n = read(program->fd, program->output + program->len,
 							 program->max_output + 1 - program->len);
@@ -233,16 +233,14 @@ read_output(OssProgram *program)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+			break;
 		program->len += n;
-		if (program->len > program->max_output)
-			return true;
 	}
 }
 
 /*
- * It has ended when its output is closed and it is gone.  What a child of it
- * keeps open or goes on with is killed then.
+ * It has ended when it is gone: all that it wrote can be read then.  Children
+ * that it left behind are killed.
  */
 OssProgramState
 oss_program_look(OssProgram *program)
@@ -252,7 +250,7 @@ oss_program_look(OssProgram *program)
 	if (program->state != PROGRAM_RUNNING)
 		return program->state;
 	gone = waitpid(program->pid, &program->status, WNOHANG);
-	(void) read_output(program);
+	read_output(program);
 	if (program->len > program->max_output)
 		program->state = PROGRAM_TOO_LONG;
 	else if (gone == program->pid)
