@@ -9,9 +9,9 @@
 
 #include "client/credential_sts.h"
 #include "lib/stringinfo.h"
-#include "protocol/error_json.h"
 #include "protocol/signature_rpc.h"
 #include "protocol/uri.h"
+#include "utils/builtins.h"
 
 #define DEFAULT_ENDPOINT	"https://sts.aliyuncs.com"
 #define NONCE_BYTES			16
@@ -116,8 +116,7 @@ sts_time(const CredentialSource *source)
 static char *
 make_nonce(void)
 {
-	static const char digits[] = "0123456789abcdef";
-	unsigned char bytes[NONCE_BYTES];
+	char		bytes[NONCE_BYTES];
 	char	   *nonce = palloc(2 * NONCE_BYTES + 1);
 
 	if (!pg_strong_random(bytes, sizeof(bytes)))
@@ -125,12 +124,7 @@ make_nonce(void)
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("no random number could be made"),
 				 errhint("Check the random numbers of the system's libcrypto.")));
-	for (int i = 0; i < NONCE_BYTES; i++)
-	{
-		nonce[2 * i] = digits[bytes[i] >> 4];
-		nonce[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	nonce[2 * NONCE_BYTES] = '\0';
+	nonce[hex_encode(bytes, NONCE_BYTES, nonce)] = '\0';
 	return nonce;
 }
 
