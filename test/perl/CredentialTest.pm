@@ -14,12 +14,26 @@ package CredentialTest;
 use strict;
 use warnings;
 
+use Exporter 'import';
 use JSON::PP ();
 use POSIX ();
 
 use CredentialServer;
 use OssServer;
 use PostgreSQL::Test::Cluster;
+
+our @EXPORT_OK = qw(write_file);
+
+# Write a file, of credentials unless mode says otherwise.
+sub write_file
+{
+	my ($name, $contents, $mode) = @_;
+	open my $file, '>:raw', $name or die "$name: $!";
+	print $file $contents;
+	close $file;
+	chmod $mode // 0600, $name;
+	return $name;
+}
 
 # Start everything; env is the environment of PostgreSQL, conf more settings.
 sub new
@@ -28,6 +42,7 @@ sub new
 	my $self = bless {
 		oss => OssServer->new,
 		credentials => CredentialServer->new,
+		env => $option{env} // {},
 		shown => ''
 	}, $class;
 	my $node = $self->{node} = PostgreSQL::Test::Cluster->new('credential');
@@ -39,7 +54,7 @@ sub new
 		  . "oss_labels.metadata_endpoint = '" . $self->{credentials}->url . "'\n"
 		  . ($option{conf} // ''));
 	{
-		local %ENV = (%ENV, %{ $option{env} // {} });
+		local %ENV = (%ENV, %{ $self->{env} });
 		$node->start;
 	}
 
@@ -48,6 +63,16 @@ sub new
 	$node->reload;
 	$self->psql_ok($self->create_server);
 	return $self;
+}
+
+# Start PostgreSQL anew with these variables beside those of new().
+sub environment
+{
+	my ($self, %env) = @_;
+	local %ENV = (%ENV, %{ $self->{env} }, %env);
+	$self->{node}->adjust_conf('postgresql.conf', 'log_min_messages', 'warning');
+	$self->{node}->restart;
+	return;
 }
 
 # SQL that makes a database ready.

@@ -13,7 +13,7 @@ use Test::More;
 
 use lib 'test/perl';
 use CredentialServer;
-use CredentialTest;
+use CredentialTest qw(write_file);
 
 my $ISSUED = 'issued-secret-4711';
 my $TOKEN = 'issued/token+4711==';
@@ -36,17 +36,6 @@ $test->oss_key('envid', 'env-secret-4711', 'env-token-4711');
 $test->oss_key('ossid', 'oss-secret-4711');
 $test->oss_key('issued', $ISSUED, $TOKEN);
 $server->issue(id => 'issued', secret => $ISSUED, token => $TOKEN);
-
-# Write a file of credentials.
-sub write_file
-{
-	my ($name, $contents, $mode) = @_;
-	open my $file, '>:raw', $name or die "$name: $!";
-	print $file $contents;
-	close $file;
-	chmod $mode // 0600, $name;
-	return $name;
-}
 
 # One call with a mapping of these options gives labels, signed by this key.
 sub works

@@ -13,7 +13,7 @@ use Time::HiRes qw(time);
 
 use lib 'test/perl';
 use CredentialServer;
-use CredentialTest;
+use CredentialTest qw(write_file);
 
 my $READER = 'acs:ram::1234567890123456:role/reader';
 my $MIDDLE = 'acs:ram::2234567890123456:role/middle';
@@ -34,16 +34,6 @@ my $test = CredentialTest->new(
 	});
 my $server = $test->{credentials};
 my $sts = $test->{oss}->http_endpoint;
-
-sub write_file
-{
-	my ($name, $contents) = @_;
-	open my $file, '>:raw', $name or die "$name: $!";
-	print $file $contents;
-	close $file;
-	chmod 0600, $name;
-	return $name;
-}
 
 # Make a role known to STS.
 sub role

@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 
 use lib 'test/perl';
 use CredentialServer;
-use CredentialTest;
+use CredentialTest qw(write_file);
 
 my $READER = 'acs:ram::1234567890123456:role/reader';
 my $OIDC = 'eyJhbGciOi.oidc-token.4711';
@@ -27,26 +27,7 @@ my ($server, $node, $oss) = @$test{qw(credentials node oss)};
 my $sts = $oss->http_endpoint;
 my $detect = $test->detect_sql;
 
-sub write_file
-{
-	my ($name, $contents, $mode) = @_;
-	open my $file, '>:raw', $name or die "$name: $!";
-	print $file $contents;
-	close $file;
-	chmod $mode // 0600, $name;
-	return $name;
-}
-
 sub profile { my (%p) = @_; return write_file($cli, JSON::PP::encode_json({ current => 'main', profiles => [ { name => 'main', %p } ] })); }
-
-# Start PostgreSQL anew with these variables.
-sub environment
-{
-	local %ENV = (%ENV, HOME => $home, @_);
-	$node->adjust_conf('postgresql.conf', 'log_min_messages', 'warning');
-	$node->restart;
-	return;
-}
 
 sub works
 {
@@ -79,13 +60,13 @@ $test->oss("/sts-role?arn=$READER&oidc_token=" . OssServer::escape($OIDC));
 
 my %default = (credential_source => 'default', sts_endpoint => $sts);
 my %env = (ALIBABA_CLOUD_CREDENTIALS_URI => $server->url . '/credentials', ALIBABA_CLOUD_ECS_METADATA_DISABLED => 'True');
-environment(%env);
+$test->environment(%env);
 $server->reset_counts;
 works('default: credentials URI', 'issued', %default);
 is_deeply([ map { $server->count($_) } qw(uri token) ], [ 1, 0 ], 'the metadata service is not asked where that is forbidden');
 fails('ecs_ram_role: forbidden', 'ALIBABA_CLOUD_ECS_METADATA_DISABLED', credential_source => 'ecs_ram_role');
 %env = (ALIBABA_CLOUD_CREDENTIALS_URI => $env{ALIBABA_CLOUD_CREDENTIALS_URI}, ALIBABA_CLOUD_ECS_METADATA => 'TestRole');
-environment(%env);
+$test->environment(%env);
 $server->reset_counts;
 works('default: the role of the instance', 'issued', %default);
 is_deeply([ map { $server->count($_) } qw(uri token roles key) ], [ 0, 1, 0, 1 ], 'the role is that of the variable');
@@ -93,28 +74,28 @@ write_file($ini, "[default]\ntype = access_key\naccess_key_id = iniid\naccess_ke
 works('default: INI file', 'iniid', %default);
 profile(mode => 'AK', access_key_id => 'cliid', access_key_secret => 'cli-secret-4711');
 works('default: file of the CLI', 'cliid', %default);
-environment(%env, ALIBABA_CLOUD_CLI_PROFILE_DISABLED => 'true');
+$test->environment(%env, ALIBABA_CLOUD_CLI_PROFILE_DISABLED => 'true');
 works('default: without the file of the CLI', 'iniid', %default);
 %env = (
 	%env,
 	ALIBABA_CLOUD_ROLE_ARN => $READER,
 	ALIBABA_CLOUD_OIDC_PROVIDER_ARN => 'acs:ram::1:oidc-provider/p',
 	ALIBABA_CLOUD_OIDC_TOKEN_FILE => $oidc_file);
-environment(%env);
+$test->environment(%env);
 works('default: OIDC', 'STS.made', %default);
 $test->oss('/fault?kind=error&scope=sts&code=NoPermission&status=403');
 works('default: OIDC fails', 'cliid', %default);
 $test->oss('/unfault');
-environment(%env, ALIBABA_CLOUD_ACCESS_KEY_ID => 'envid', ALIBABA_CLOUD_ACCESS_KEY_SECRET => 'env-secret-4711');
+$test->environment(%env, ALIBABA_CLOUD_ACCESS_KEY_ID => 'envid', ALIBABA_CLOUD_ACCESS_KEY_SECRET => 'env-secret-4711');
 works('default: environment', 'envid', %default);
 $test->oss("/sts-role?arn=$READER");
 works('a role by the default order', 'STS.made', %default, credential_source => 'ram_role_arn', role_source => 'default', role_arn => $READER);
 unlink $cli, $ini;
-environment(ALIBABA_CLOUD_ECS_METADATA_DISABLED => 'true', ALIBABA_CLOUD_ACCESS_KEY_ID => '');
+$test->environment(ALIBABA_CLOUD_ECS_METADATA_DISABLED => 'true', ALIBABA_CLOUD_ACCESS_KEY_ID => '');
 fails('default: nothing', 'No source of the default order.*ALIBABA_CLOUD_ACCESS_KEY_ID.*config.json.*credentials', %default);
-environment(ALIBABA_CLOUD_ECS_METADATA => '../../user-data');
+$test->environment(ALIBABA_CLOUD_ECS_METADATA => '../../user-data');
 fails('a path as the role', 'name of the RAM role', credential_source => 'ecs_ram_role');
-environment(ALIBABA_CLOUD_IMDSV1_DISABLED => 'TRUE');
+$test->environment(ALIBABA_CLOUD_IMDSV1_DISABLED => 'TRUE');
 $server->answer('token', status => 404);
 fails('without token', 'ALIBABA_CLOUD_IMDSV1_DISABLED forbids', credential_source => 'ecs_ram_role');
 $server->answer('token');

@@ -12,7 +12,7 @@ use Test::More;
 
 use lib 'test/perl';
 use CredentialServer;
-use CredentialTest;
+use CredentialTest qw(write_file);
 
 my $READER = 'acs:ram::1234567890123456:role/reader';
 my $OIDC = 'eyJhbGciOi.oidc-token.4711';
@@ -23,27 +23,8 @@ my $program = "$home/program";
 my $test = CredentialTest->new(
 	conf => "shared_preload_libraries = 'oss_labels'\noss_labels.worker = off\n",
 	env => { HOME => $home });
-my ($server, $node, $oss) = @$test{qw(credentials node oss)};
+my ($server, $oss) = @$test{qw(credentials oss)};
 my $detect = $test->detect_sql;
-
-sub write_file
-{
-	my ($name, $contents, $mode) = @_;
-	open my $file, '>:raw', $name or die "$name: $!";
-	print $file $contents;
-	close $file;
-	chmod $mode // 0600, $name;
-	return $name;
-}
-
-# Start PostgreSQL anew with these variables.
-sub environment
-{
-	local %ENV = (%ENV, HOME => $home, @_);
-	$node->adjust_conf('postgresql.conf', 'log_min_messages', 'warning');
-	$node->restart;
-	return;
-}
 
 $server->issue(id => 'issued', secret => 'issued-secret-4711', token => 'issued-token-4711');
 $test->oss_key('issued', 'issued-secret-4711', 'issued-token-4711');
@@ -81,7 +62,7 @@ unlink $cli;
 
 # ---- the default order in two sessions ----
 
-environment(
+$test->environment(
 	ALIBABA_CLOUD_ROLE_ARN => $READER,
 	ALIBABA_CLOUD_OIDC_PROVIDER_ARN => 'acs:ram::1:oidc-provider/p',
 	ALIBABA_CLOUD_OIDC_TOKEN_FILE => write_file("$home/oidc", $OIDC));
