@@ -91,8 +91,8 @@ cache_init(void)
 }
 
 /*
- * Does the server use secrets or files of the machine, or a proxy, so that its
- * owner must be a superuser?
+ * Return why the server's owner must be a superuser, as a sentence for DETAIL,
+ * or NULL if anyone may own it.
  */
 static const char *
 trust_needed(const OssServer *server)

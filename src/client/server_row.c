@@ -83,9 +83,9 @@ digest_proxy(pg_cryptohash_ctx *digest, HeapTuple server)
 
 /*
  * Compute a digest of a mapping and of its server: of all options, or of those
- * that keys depend on.  Rewriting a mapping with the same options changes the digest, so that ALTER
- * USER MAPPING can force a new key.  Privileges, in the server's row, are not
- * included.
+ * that keys depend on.  Rewriting a mapping with the same options changes the
+ * digest, so that ALTER USER MAPPING can force a new key.  Privileges, in the
+ * server's row, are not included.
  */
 static void
 digest_rows(const OssServerRows *rows, HeapTuple server, HeapTuple mapping,

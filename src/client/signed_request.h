@@ -37,8 +37,8 @@ extern bool oss_correct_clock(const OssServer *server, const char *date);
 
 /*
  * Set *spec, except timeout_ms, max_body, queued and fresh, to a newly signed
- * request along a route or, if who is NULL, to an unsigned one.  Strings are valid until
- * the next call.  Errors: 53200.
+ * request along a route or, if who is NULL, to an unsigned one.  Strings are
+ * valid until the next call.  Errors: 53200.
  */
 extern void oss_signed_spec(OssServer *server, const OssRoute *route,
 							const OssTarget *target, const OssCredentials *who,

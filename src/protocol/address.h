@@ -27,8 +27,8 @@ typedef enum OssAddressClass
 /*
  * Classify an address.  An IPv6 address that embeds an IPv4 address (mapped,
  * compatible, translated, 6to4, NAT64 64:ff9b::/96) has the class of the
- * embedded address, but only the mapped one is private.  addr must be a complete sockaddr_in or sockaddr_in6 if
- * its family is AF_INET or AF_INET6.
+ * embedded address, but only the mapped one is private.  addr must be a
+ * complete sockaddr_in or sockaddr_in6 if its family is AF_INET or AF_INET6.
  */
 extern OssAddressClass oss_address_class(const struct sockaddr *addr);
 

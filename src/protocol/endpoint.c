@@ -21,13 +21,20 @@
 #define PORT_MAX		65535
 #define LABEL_MAX		63
 
+/* The domain of the service's own endpoints. */
+#define SERVICE_DOMAIN	".aliyuncs.com"
+
 static const char placeholder[] = "{bucket}";
 static const char port_problem[] = "a port is a number from 1 to 65535";
 
-static bool
-is_ascii_digit(char c)
+/* Return where a suffix of a host begins, or NULL if it ends otherwise. */
+static const char *
+find_suffix(const char *host, const char *suffix)
 {
-	return c >= '0' && c <= '9';
+	size_t		len = strlen(host);
+	size_t		n = strlen(suffix);
+
+	return len >= n && strcmp(host + len - n, suffix) == 0 ? host + len - n : NULL;
 }
 
 /*
@@ -83,13 +90,9 @@ is_host_name(const char *host, bool underscores)
 static bool
 is_localhost(const char *host)
 {
-	static const char name[] = "localhost";
-	size_t		len = strlen(host);
-	size_t		n = sizeof(name) - 1;
+	const char *name = find_suffix(host, "localhost");
 
-	if (len < n || strcmp(host + len - n, name) != 0)
-		return false;
-	return len == n || host[len - n - 1] == '.';
+	return name != NULL && (name == host || name[-1] == '.');
 }
 
 /*
@@ -134,7 +137,7 @@ oss_host_class(const char *host)
 	return is_localhost(endpoint.host) ? OSS_ADDRESS_LOOPBACK : OSS_ADDRESS_ORDINARY;
 }
 
-/* Set is_ip, is_loopback and is_private from the endpoint's host. */
+/* Set is_ip and is_loopback from the endpoint's host. */
 static void
 note_literal(OssEndpoint *endpoint)
 {
@@ -143,7 +146,6 @@ note_literal(OssEndpoint *endpoint)
 	endpoint->is_ip = class_of_literal(endpoint->host, &class);
 	endpoint->is_loopback = endpoint->is_ip ? class == OSS_ADDRESS_LOOPBACK :
 		is_localhost(endpoint->host);
-	endpoint->is_private = endpoint->is_ip && class == OSS_ADDRESS_PRIVATE;
 }
 
 /*
@@ -180,14 +182,10 @@ parse_port(const char *text, size_t len, int *port)
 {
 	int			value = 0;
 
-	if (len == 0 || len > 5)
+	if (len == 0 || len > 5 || strspn(text, "0123456789") < len)
 		return port_problem;
 	for (size_t i = 0; i < len; i++)
-	{
-		if (!is_ascii_digit(text[i]))
-			return port_problem;
 		value = value * 10 + (text[i] - '0');
-	}
 	if (value < 1 || value > PORT_MAX)
 		return port_problem;
 	*port = value;
@@ -269,12 +267,14 @@ parse_scheme(const char **text, OssEndpoint *endpoint)
 static const char *
 http_problem(const OssEndpoint *endpoint, bool private_http)
 {
+	OssAddressClass class;
+
 	if (endpoint->https || endpoint->is_loopback)
 		return NULL;
 	if (!private_http)
 		return "plain http is for loopback addresses only, since others could "
 			"read and replay the request";
-	if (endpoint->is_ip && !endpoint->is_private)
+	if (class_of_literal(endpoint->host, &class) && class != OSS_ADDRESS_PRIVATE)
 		return "plain http is for loopback and private addresses only, since "
 			"others could read and replay the request";
 	return NULL;
@@ -314,8 +314,6 @@ oss_endpoint_parse(const char *text, bool private_http, OssEndpoint *endpoint)
 	return parse_endpoint(text, private_http, false, endpoint);
 }
 
-/* ---------- an endpoint for each bucket ---------- */
-
 const char *
 oss_proxy_parse(const char *text, OssEndpoint *proxy)
 {
@@ -343,6 +341,8 @@ oss_proxy_parse(const char *text, OssEndpoint *proxy)
 	return class == OSS_ADDRESS_LINK_LOCAL || class == OSS_ADDRESS_METADATA ||
 		class == OSS_ADDRESS_UNUSABLE ? "requests may not go to this address" : NULL;
 }
+
+/* ---------- an endpoint for each bucket ---------- */
 
 bool
 oss_endpoint_is_template(const char *text)
@@ -468,15 +468,13 @@ label_before(const char *host, const char *end)
 const char *
 oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
 {
-	static const char domain[] = ".aliyuncs.com";
 	const char *host = endpoint->host;
-	const char *end = host + strlen(host);
+	const char *end = find_suffix(host, SERVICE_DOMAIN);
 	const char *own;
 
-	if (end - host < (ptrdiff_t) sizeof(domain) ||
-		strcmp(end - sizeof(domain) + 1, domain) != 0)
+	if (end == NULL)
 		return NULL;
-	own = label_before(host, end - sizeof(domain) + 1);
+	own = label_before(host, end);
 	if (strncmp(own, "oss.", 4) == 0 && own > host)
 	{
 		/* dual-stack endpoints look like cn-hangzhou.oss.aliyuncs.com */
@@ -493,13 +491,12 @@ oss_endpoint_behind_bucket(const OssEndpoint *endpoint)
 OssEndpointType
 oss_endpoint_type(const OssEndpoint *endpoint)
 {
-	static const char domain[] = ".aliyuncs.com";
 	static const char internal[] = "-internal";
 	const char *host = endpoint->host;
-	const char *end = host + strlen(host) - (sizeof(domain) - 1);
+	const char *end = find_suffix(host, SERVICE_DOMAIN);
 	const char *own;
 
-	if (end <= host || strcmp(end, domain) != 0)
+	if (end == NULL)
 		return OSS_ENDPOINT_OTHER;
 	own = label_before(host, end);
 	if (strncmp(own, "oss.", 4) == 0)

@@ -23,7 +23,6 @@ typedef struct OssEndpoint
 	bool		https;
 	bool		is_ip;			/* host is an IPv4 or IPv6 literal */
 	bool		is_loopback;	/* 127.0.0.0/8, ::1, localhost, *.localhost */
-	bool		is_private;		/* a literal of a private network */
 	bool		default_port;	/* the scheme's default port, left out of URL
 								 * and Host header */
 	int			port;

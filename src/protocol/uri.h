@@ -49,8 +49,9 @@ extern bool oss_is_name(const char *name, size_t n, bool underscores);
  * Each returns NULL if the name is legal, else what is wrong with it as a
  * static lower-case clause for a DETAIL.
  *
- * bucket: 3 to 63 of [a-z0-9_-], not beginning or ending with '-' or '_', which
- * only old buckets have.  key: 1 to 1023 bytes of valid UTF-8 without NUL, not beginning with '/' or '\'.
+ * bucket: 3 to 63 of [a-z0-9_-], not beginning or ending with '-' or '_'; only
+ * old buckets have '_'.  key: 1 to 1023 bytes of valid UTF-8 without NUL, not
+ * beginning with '/' or '\'.
  * prefix: the beginning of a key, or empty.  marker: at most 1023 bytes of valid
  * UTF-8, with which keys are compared.
  * region: 1 to 59 of [a-z0-9-], not beginning or ending with '-', and not

@@ -166,7 +166,7 @@ $tls->kill_kill;
 
 # ---- the wrong one, and which was meant ----
 
-# A call fails with this SQLSTATE, in two attempts or fewer, with this hint.
+# A call fails with this SQLSTATE and this hint.
 sub meant
 {
 	my ($name, $options, $sqlstate, $hint, $names, $routes) = @_;

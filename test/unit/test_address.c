@@ -18,7 +18,7 @@ typedef struct Case
 } Case;
 
 static const Case cases[] = {
-	/* ordinary: public, private, and OSS's internal endpoints */
+	/* public, private, and OSS's internal endpoints */
 	{"1.1.1.1", OSS_ADDRESS_ORDINARY},
 	{"10.0.0.1", OSS_ADDRESS_PRIVATE},
 	{"172.16.0.1", OSS_ADDRESS_PRIVATE},
