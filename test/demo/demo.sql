@@ -9,7 +9,6 @@
 \ir setup.sql
 \set QUIET on
 \set ECHO none
-\! test/demo/images "$OSS_DATA/image-demo" >/dev/null
 
 \echo '=== 1. One call: the labels of an image ==='
 \set ECHO queries
