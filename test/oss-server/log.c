@@ -29,6 +29,7 @@ typedef struct record
 	char	   *host;
 	char	   *target;
 	char	   *agent;
+	char	   *signed_at;
 } record;
 
 static record ring[LOG_SIZE];
@@ -42,6 +43,7 @@ record_clear(record *rec)
 	free(rec->host);
 	free(rec->target);
 	free(rec->agent);
+	free(rec->signed_at);
 	memset(rec, 0, sizeof(*rec));
 }
 
@@ -114,6 +116,7 @@ log_add(const request *r, bool completed, bool abandoned)
 	rec->host = text_dup(request_header(r, "host"));
 	rec->target = safe_target(r->target);
 	rec->agent = text_dup(request_header(r, "user-agent"));
+	rec->signed_at = text_dup(request_header(r, "x-oss-date"));
 }
 
 /* Append one record as a line of fields set apart by tabs. */
@@ -121,14 +124,15 @@ static void
 list_line(buffer *out, const record *rec)
 {
 	buffer_printf(out, "%llu\t%s\t%s\t%s\t%d\t%s\t%s\t%llu\t%llu\t%llu\t%s\t"
-				  "%s\t%s\t%s\n",
+				  "%s\t%s\t%s\t%s\n",
 				  (unsigned long long) rec->serial, rec->method, rec->host,
 				  rec->target, rec->status, rec->code[0] ? rec->code : "-",
 				  rec->fate, (unsigned long long) rec->arrived_us,
 				  (unsigned long long) rec->took_us,
 				  (unsigned long long) rec->connection_id, rec->request_id,
 				  rec->access_key_id[0] ? rec->access_key_id : "-",
-				  rec->agent[0] ? rec->agent : "-", rec->kind);
+				  rec->agent[0] ? rec->agent : "-",
+				  rec->signed_at[0] ? rec->signed_at : "-", rec->kind);
 }
 
 /* Append one record as a JSON object. */
@@ -136,9 +140,10 @@ static void
 list_json(buffer *out, const record *rec)
 {
 	const char *names[] = {"method", "host", "target", "code", "fate",
-	"request_id", "access_key_id", "user_agent", "kind"};
+	"request_id", "access_key_id", "user_agent", "signed_at", "kind"};
 	const char *values[] = {rec->method, rec->host, rec->target, rec->code,
-	rec->fate, rec->request_id, rec->access_key_id, rec->agent, rec->kind};
+		rec->fate, rec->request_id, rec->access_key_id, rec->agent,
+	rec->signed_at, rec->kind};
 
 	if (out->len > 1)
 		buffer_puts(out, ",\n");
@@ -148,7 +153,7 @@ list_json(buffer *out, const record *rec)
 				  (unsigned long long) rec->arrived_us,
 				  (unsigned long long) rec->took_us,
 				  (unsigned long long) rec->connection_id);
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 10; i++)
 	{
 		buffer_printf(out, ",\"%s\":", names[i]);
 		buffer_json(out, text_of(values[i]));

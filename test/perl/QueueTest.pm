@@ -17,6 +17,7 @@ use warnings;
 
 use Cwd ();
 
+use List::Util qw(max);
 use OssServer;
 use PostgreSQL::Test::Cluster;
 use Test::More;
@@ -119,6 +120,24 @@ sub wait_empty
 {
 	my ($self, %option) = @_;
 	return $self->wait_sql('SELECT count(*) FROM oss_labels.job', '0', %option);
+}
+
+# A limit of requests a second is kept: within each second of the sender's clock, as
+# signatures have it.  Where they arrive, what was held up on the way comes in bunches:
+# of half a second at most.
+sub rate_at_most
+{
+	my ($self, $limit, $name) = @_;
+	my %signed = ('' => 0);
+	for (map { [ (split /\t/)[ -2, -1 ] ] } split /\n/, $self->{oss}->logged)
+	{
+		$signed{ $_->[0] }++ if $_->[1] eq 'label';
+	}
+	my $most = max(values %signed);
+	cmp_ok($most, '<=', $limit, $name);
+	cmp_ok($most, '>', 0, "$name: of some");
+	cmp_ok($self->count('label_max_per_second'), '<=', 1.5 * $limit, "$name: nearly so where they arrive");
+	return;
 }
 
 # Put keys into the queue, for new answers; bucket tenlabels has every key with ten

@@ -117,7 +117,7 @@ $begun = time;
 is($test->sql($detect), '400', 'limited: detect() too');
 ok($test->wait_empty, 'limited: drained');
 my $took = time - $begun;
-cmp_ok($test->count('label_max_per_second'), '<=', 40, 'limited: never more than 40 within any second');
+$test->rate_at_most(40, 'limited: never more than 40 within any second');
 cmp_ok($took, '>=', 2.9, sprintf 'limited: 160 requests took %.2f s', $took);
 # at half of that rate it would take seven seconds
 cmp_ok($took, '<', 7 * OssServer::patience(), 'limited: and not much more');
@@ -136,7 +136,7 @@ is($test->sql("SET statement_timeout = '30s';"
 	'10', 'altered: another starts beside it');
 $long->finish;
 is($counted, "1200\n", 'altered: and it goes on to its end');
-cmp_ok($test->count('label_max_per_second'), '<=', 60, 'altered: both keep the new limit');
+$test->rate_at_most(60, 'altered: both keep the new limit');
 $test->sql("BEGIN; ALTER SERVER oss OPTIONS (SET max_requests_per_second '1000');"
 	  . " SELECT count(*) FROM oss_labels.detect('tenlabels', 'never', server => 'oss'); ROLLBACK");
 is($test->sql("SELECT requests_per_second_now FROM oss_labels.rate_status() WHERE server = 'oss'"),
